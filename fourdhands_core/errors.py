@@ -1,0 +1,21 @@
+"""The errors a user can cause; each message says what was given, what was expected and what to do."""
+
+
+class FourDHandsError(Exception):
+    """Base of every error that a user's input can cause."""
+
+
+class InputError(FourDHandsError):
+    """An image, video, camera or parameter is malformed or out of range."""
+
+
+class AssetError(FourDHandsError):
+    """A hand model file is missing, unreadable, unsafe or not in MANO's format."""
+
+
+class CheckpointError(FourDHandsError):
+    """A weights file is missing, truncated, unsafe, of another configuration, or holds values that are not finite."""
+
+
+class DependencyError(FourDHandsError):
+    """A package that the chosen function needs is not installed."""

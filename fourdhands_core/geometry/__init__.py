@@ -1,0 +1,1 @@
+"""Rotations, boxes, cameras: plain arrays in, plain arrays out."""

@@ -1,0 +1,126 @@
+"""Pinhole cameras with lens distortion, as ROS's CameraInfo describes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import yaml
+
+from ..errors import InputError
+
+_COEFFICIENTS = {"": (0,), "plumb_bob": (0, 4, 5), "rational_polynomial": (0, 8, 12, 14), "equidistant": (0, 4)}
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """Intrinsics of one camera.
+
+    width, height: image size, pixels. matrix: (3, 3) float64 K, pixels, pixel centres at integers.
+    distortion_model: "" (none), plumb_bob, rational_polynomial or equidistant (ROS's names).
+    distortion: coefficients in OpenCV's order. calibrated: False where the focal length was assumed, so that
+    positions computed with this camera are unscaled.
+    """
+
+    width: int
+    height: int
+    matrix: np.ndarray
+    distortion_model: str = ""
+    distortion: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    calibrated: bool = True
+
+    def __post_init__(self):
+        matrix = np.array(self.matrix, dtype=np.float64)
+        distortion = np.array(self.distortion, dtype=np.float64).reshape(-1)
+        object.__setattr__(self, "matrix", matrix)
+        object.__setattr__(self, "distortion", distortion)
+        if self.width <= 0 or self.height <= 0:
+            raise InputError(f"camera image size {self.width}x{self.height} is not positive; give the image's size")
+        if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
+            raise InputError(f"camera matrix must be 3x3 finite numbers, not {matrix.tolist()}; check the calibration")
+        if matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
+            raise InputError(
+                f"focal lengths fx={matrix[0, 0]}, fy={matrix[1, 1]} are not positive; an uncalibrated camera "
+                "publishes zeros: calibrate it, or give a field of view instead")
+        counts = _COEFFICIENTS.get(self.distortion_model)
+        if counts is None:
+            raise InputError(
+                f"distortion model {self.distortion_model!r} is not known; use one of {sorted(_COEFFICIENTS)}")
+        if len(distortion) not in counts or not np.isfinite(distortion).all():
+            raise InputError(
+                f"distortion model {self.distortion_model!r} takes {counts} finite coefficients, "
+                f"not {distortion.tolist()}; check the calibration")
+
+    @classmethod
+    def from_fov(cls, width: int, height: int, fov_degrees: float, calibrated: bool = False) -> Camera:
+        """An undistorted camera with square pixels from its horizontal field of view in degrees (0-180, exclusive)."""
+        if not 0.0 < fov_degrees < 180.0:
+            raise InputError(f"field of view {fov_degrees} degrees is not between 0 and 180")
+        focal = width / (2.0 * np.tan(np.radians(fov_degrees) / 2.0))
+        matrix = [[focal, 0.0, (width - 1) / 2.0], [0.0, focal, (height - 1) / 2.0], [0.0, 0.0, 1.0]]
+        return cls(width, height, np.array(matrix), calibrated=calibrated)
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Camera:
+        """Read a camera_info YAML as ROS's camera_calibration writes it."""
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"intrinsics file {path} does not exist; give a camera_info YAML")
+        try:
+            data = yaml.safe_load(path.read_text())
+            return cls(
+                int(data["image_width"]), int(data["image_height"]),
+                np.array(data["camera_matrix"]["data"], dtype=np.float64).reshape(3, 3),
+                data.get("distortion_model", "") or "",
+                np.array(data.get("distortion_coefficients", {}).get("data", []), dtype=np.float64))
+        except (KeyError, TypeError, ValueError, AttributeError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InputError(
+                f"intrinsics file {path} is not a camera_info YAML ({type(error).__name__}: {error}); it needs "
+                "image_width, image_height, camera_matrix.data (9 numbers) and distortion_coefficients.data") from error
+
+    def resized(self, width: int, height: int) -> Camera:
+        """The same lens for an image scaled to width x height (pixel centres at integers)."""
+        if (width, height) == (self.width, self.height):
+            return self
+        sx, sy = width / self.width, height / self.height
+        matrix = self.matrix.copy()
+        matrix[0] *= sx
+        matrix[1] *= sy
+        matrix[0, 2] += (sx - 1.0) / 2.0
+        matrix[1, 2] += (sy - 1.0) / 2.0
+        return Camera(width, height, matrix, self.distortion_model, self.distortion, self.calibrated)
+
+    def unproject(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels (..., 2) to undistorted normalised coordinates (..., 2): x/z, y/z in the camera's optical frame."""
+        pixels = np.asarray(pixels, dtype=np.float64)
+        flat = np.ascontiguousarray(pixels.reshape(-1, 1, 2))
+        if not self.distortion.any():
+            k = self.matrix
+            y = (pixels[..., 1] - k[1, 2]) / k[1, 1]
+            x = (pixels[..., 0] - k[0, 2] - k[0, 1] * y) / k[0, 0]
+            return np.stack([x, y], axis=-1)
+        if self.distortion_model == "equidistant":
+            rays = cv2.fisheye.undistortPoints(flat, self.matrix, self.distortion)
+        else:
+            criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 50, 1e-9)
+            rays = cv2.undistortPointsIter(flat, self.matrix, self.distortion, None, None, criteria)
+        return rays.reshape(pixels.shape)
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 3) in metres in the camera's optical frame to pixels (..., 2); NaN behind the camera."""
+        points = np.asarray(points, dtype=np.float64)
+        z = np.where(points[..., 2:] > 1e-6, points[..., 2:], np.nan)
+        rays = points[..., :2] / z
+        if not self.distortion.any():
+            k = self.matrix
+            x = k[0, 0] * rays[..., 0] + k[0, 1] * rays[..., 1] + k[0, 2]
+            return np.stack([x, k[1, 1] * rays[..., 1] + k[1, 2]], axis=-1)
+        unit = np.concatenate([rays, np.ones_like(z)], axis=-1).reshape(-1, 1, 3)
+        zero = np.zeros(3)
+        if self.distortion_model == "equidistant":
+            pixels, _ = cv2.fisheye.projectPoints(unit, zero, zero, self.matrix, self.distortion)
+        else:
+            pixels, _ = cv2.projectPoints(unit, zero, zero, self.matrix, self.distortion)
+        return pixels.reshape(rays.shape)

@@ -1,0 +1,1 @@
+"""The hand: skeleton, MANO-format assets, the layer that poses them."""

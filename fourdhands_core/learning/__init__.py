@@ -1,0 +1,1 @@
+"""Losses, metrics, synthetic motion, training and evaluation."""

@@ -1,0 +1,1 @@
+"""The 4DHands network: tokens, relation maps (RAT), reasoning (SIR), regression."""

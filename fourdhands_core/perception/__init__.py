@@ -1,0 +1,1 @@
+"""Seeing hands: detectors, and which hand is which over time."""

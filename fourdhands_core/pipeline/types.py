@@ -1,0 +1,73 @@
+"""What the pipeline hands out for a frame: plain frozen dataclasses of numpy arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..geometry.camera import Camera
+
+ABSENT, TRACKED, HELD = "absent", "tracked", "held"
+"""States of a hand: not seen; seen in this frame; not seen in this frame but shortly before (pose is `age` old)."""
+
+SOURCE_NONE, SOURCE_NETWORK, SOURCE_JOINT = "none", "network", "joint"
+"""Where the left root relative to the right comes from: not both hands there; the network's regression alone
+(no calibrated camera); the joint solution of the network's regression and both hands' reprojection."""
+
+
+@dataclass(frozen=True, eq=False)
+class HandEstimate:
+    """One hand in one frame. All positions are in the camera's optical frame (x right, y down, z forward), metres.
+
+    An absent hand has valid False and None in every array field: never zeros, never another hand's numbers.
+
+    side: 0 left, 1 right (`hand_model.skeleton.LEFT`, `RIGHT`). valid: the fields below describe this hand in this
+    frame. state: ABSENT, TRACKED or HELD. age: seconds since the hand was last detected (0 when TRACKED; NaN when never).
+    confidence: 0-1. joints: (21, 3) filtered. joints_raw: (21, 3) before the temporal filter. joints_2d: (21, 2) pixels
+    of the image as given, projection of `joints`. joint_confidence: (21,) 0-1. wrist_rotation: (3, 3), wrist frame
+    (MANO's root frame of that side) to camera optical frame. global_orient: (3,) axis-angle of the same rotation.
+    hand_pose: (45,) axis-angle of MANO's 15 joints in MANO's order, flat_hand_mean=True (relative to the flat hand).
+    betas: (10,) shape. vertices: (778, 3) or None when not asked for. scaled: False where the camera's focal length
+    was assumed, so that positions have no metric scale.
+    """
+
+    side: int
+    valid: bool
+    state: str
+    age: float
+    confidence: float = 0.0
+    joints: np.ndarray | None = None
+    joints_raw: np.ndarray | None = None
+    joints_2d: np.ndarray | None = None
+    joint_confidence: np.ndarray | None = None
+    wrist_rotation: np.ndarray | None = None
+    global_orient: np.ndarray | None = None
+    hand_pose: np.ndarray | None = None
+    betas: np.ndarray | None = None
+    vertices: np.ndarray | None = None
+    scaled: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class HandPairEstimate:
+    """Both hands in one frame.
+
+    stamp: the image's stamp, nanoseconds. left, right: always present; an unseen hand has valid False.
+    left_root_relative: (3,) the left wrist minus the right wrist, metres, camera optical frame; None unless both are
+    valid. left_root_source: SOURCE_NONE, SOURCE_NETWORK or SOURCE_JOINT. camera: the camera used.
+    timings: seconds by stage, in order: "detect", "identity", "network", "solve", "hand_model".
+    """
+
+    stamp: int
+    left: HandEstimate
+    right: HandEstimate
+    camera: Camera
+    left_root_relative: np.ndarray | None = None
+    left_root_source: str = SOURCE_NONE
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def hands(self) -> tuple[HandEstimate, HandEstimate]:
+        """(left, right)."""
+        return self.left, self.right
