@@ -1,0 +1,233 @@
+"""Renders triangle meshes over a picture with numpy alone: z-buffer, smooth shading, lens distortion, no OpenGL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ..geometry.camera import Camera
+
+NEAR = 0.01
+"""Triangles with a corner nearer than this many metres to the camera are left out."""
+
+
+@dataclass(frozen=True)
+class Light:
+    """One directional light and an ambient term.
+
+    direction: from the scene towards the light, camera optical frame (need not be of unit length).
+    ambient: 0-1, the share of light that does not depend on the surface's direction. specular: strength of the
+    highlight; shininess: its exponent. colour: RGB factors on the light.
+    """
+
+    direction: tuple[float, float, float] = (-0.4, -0.7, -0.8)
+    ambient: float = 0.30
+    specular: float = 0.08
+    shininess: float = 12.0
+    colour: tuple[float, float, float] = (1.0, 0.98, 0.95)
+
+
+def render_meshes(background: np.ndarray, meshes, camera: Camera, light: Light = Light(), supersample: int = 1,
+                  alpha: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Draw shaded meshes over a picture.
+
+    background: (H, W, 3) uint8 RGB, not changed. meshes: list of (vertices (V, 3) metres in the camera's optical
+    frame, faces (F, 3) int, colours (V, 3) RGB 0-1). Both sides of a face are drawn, whatever its winding. camera:
+    its image size must be the background's; lens distortion bends the vertices. supersample: samples along each side
+    of a pixel, against jagged edges (2 costs about 3 times as much as 1). alpha: opacity of the meshes, 0-1.
+
+    Returns (image (H, W, 3) uint8 RGB, depth (H, W) float32 metres along z at the pixel, inf where there is no mesh).
+    With supersample > 1 the depth is the mean over the samples of a pixel that hit a mesh.
+    """
+    height, width = background.shape[:2]
+    if (width, height) != (camera.width, camera.height):
+        raise ValueError(f"background is {width}x{height}, the camera {camera.width}x{camera.height}")
+    image = background.copy()
+    depth = np.full((height, width), np.inf, np.float32)
+    scene = _gather(meshes, camera)
+    if scene is None:
+        return image, depth
+    # Only the rectangle that the meshes cover is rasterised.
+    triangles, attributes = scene
+    low = np.floor(np.nanmin(triangles[..., :2], axis=(0, 1))).astype(int) - 1
+    high = np.ceil(np.nanmax(triangles[..., :2], axis=(0, 1))).astype(int) + 2
+    left, top = np.clip(low, 0, (width, height))
+    right, bottom = np.clip(high, 0, (width, height))
+    if right <= left or bottom <= top:
+        return image, depth
+    s = int(supersample)
+    # Pixel centres are at integers, so sample i of a pixel lies at pixel + (i + 0.5) / s - 0.5.
+    triangles = triangles.copy()
+    triangles[..., 0] = (triangles[..., 0] - left + 0.5) * s - 0.5
+    triangles[..., 1] = (triangles[..., 1] - top + 0.5) * s - 0.5
+    size = ((bottom - top) * s, (right - left) * s)
+    inverse_depth, owner = _rasterise(triangles, size)
+    covered = np.flatnonzero(inverse_depth)
+    if len(covered) == 0:
+        return image, depth
+    colours = _shade(triangles, attributes, covered, owner[covered], size, camera, (left, top, s), light)
+
+    window = image[top:bottom, left:right]
+    if s == 1:
+        flat = window.reshape(-1, 3)  # a copy where the window is narrower than the image
+        if alpha < 1.0:
+            colours = alpha * colours + (1.0 - alpha) * flat[covered]
+        flat[covered] = colours.astype(np.uint8)
+        window[:] = flat.reshape(window.shape)
+        with np.errstate(divide="ignore"):
+            depth[top:bottom, left:right] = (1.0 / inverse_depth).reshape(size)
+        return image, depth
+    layer = np.zeros((size[0] * size[1], 4), np.float32)
+    layer[covered, :3] = colours
+    layer[covered, 3] = 1.0
+    layer = cv2.resize(layer.reshape(*size, 4), (size[1] // s, size[0] // s), interpolation=cv2.INTER_AREA)
+    cover = layer[..., 3:]
+    window[:] = alpha * layer[..., :3] + (1.0 - alpha * cover) * window + 0.5
+    metres = np.zeros(size[0] * size[1], np.float32)
+    metres[covered] = 1.0 / inverse_depth[covered]
+    metres = cv2.resize(metres.reshape(size), (size[1] // s, size[0] // s), interpolation=cv2.INTER_AREA)
+    hit = cover[..., 0] > 0
+    depth[top:bottom, left:right][hit] = metres[hit] / cover[..., 0][hit]
+    return image, depth
+
+
+def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Unit normals (V, 3), area-weighted over the faces at each vertex, outwards for counter-clockwise faces."""
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    face = np.cross(b - a, c - a)
+    corners = faces.T.ravel()
+    normals = np.stack([np.bincount(corners, np.tile(face[:, i], 3), len(vertices)) for i in range(3)], axis=1)
+    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+
+
+def _gather(meshes, camera):
+    """Triangles (T, 3, 3) as pixel x, pixel y, 1/z and their attributes (T, 3, 6) as normal and colour; None if none."""
+    triangles, attributes = [], []
+    limit = _largest_ray(camera)
+    for vertices, faces, colours in meshes:
+        vertices = np.asarray(vertices, np.float64)
+        faces = np.asarray(faces)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            z = vertices[:, 2]
+            points = np.column_stack([camera.project(vertices), 1.0 / z])
+            # A distortion polynomial folds back outside the lens's field of view: such rays are not in the picture.
+            seen = (z > NEAR) & (np.linalg.norm(vertices[:, :2], axis=1) <= limit * z)
+        keep = seen[faces].all(axis=1) & np.isfinite(points).all(axis=1)[faces].all(axis=1)
+        faces_seen = faces[keep]
+        triangles.append(points[faces_seen])
+        vertex = np.concatenate([vertex_normals(vertices, faces), colours], axis=1).astype(np.float32)
+        attributes.append(vertex[faces_seen])
+    triangles = np.concatenate(triangles) if triangles else np.zeros((0, 3, 3))
+    return (triangles, np.concatenate(attributes)) if len(triangles) else None
+
+
+def _largest_ray(camera):
+    """Largest x/z, y/z radius that can be in the picture, with a margin; infinite for an undistorted camera."""
+    if not camera.distortion.any():
+        return np.inf
+    w, h = camera.width - 1.0, camera.height - 1.0
+    border = np.array([[0, 0], [w / 2, 0], [w, 0], [w, h / 2], [w, h], [w / 2, h], [0, h], [0, h / 2]])
+    return 1.2 * np.nanmax(np.linalg.norm(camera.unproject(border), axis=-1))
+
+
+def _rasterise(triangles, size):
+    """Nearest triangle per pixel: 1/z (H*W,) float32, 0 where none, and the triangle's index (H*W,) int32.
+
+    Every triangle is cut into pixel rows and every row into pixels, both by np.repeat, so the work is one pass over
+    exactly the covered pixels of all triangles together.
+    """
+    height, width = size
+    inverse_depth = np.zeros(height * width, np.float32)
+    owner = np.zeros(height * width, np.int32)
+    x, y, iz = triangles[..., 0], triangles[..., 1], triangles[..., 2]
+
+    first = np.maximum(np.ceil(_smallest(y)), 0)
+    last = np.minimum(np.floor(-_smallest(-y)), height - 1)
+    count = np.maximum(last - first + 1, 0).astype(np.int64)
+    tri = np.repeat(np.arange(len(triangles)), count)
+    row = np.arange(len(tri)) - np.repeat(np.cumsum(count) - count, count) + first[tri].astype(np.int64)
+
+    # Where each row enters and leaves the triangle: the interval between the edges it crosses. The crossing is
+    # computed from the edge's upper to its lower end, so neighbours that share the edge agree to the last bit.
+    enter, leave = np.full(len(tri), np.inf), np.full(len(tri), -np.inf)
+    for i, j in ((0, 1), (1, 2), (2, 0)):
+        swap = y[:, i] > y[:, j]
+        xa, ya = np.where(swap, x[:, j], x[:, i]), np.where(swap, y[:, j], y[:, i])
+        xb, yb = np.where(swap, x[:, i], x[:, j]), np.where(swap, y[:, i], y[:, j])
+        slope = (xb - xa) / np.maximum(yb - ya, 1e-12)
+        crossing = xa[tri] + (row - ya[tri]) * slope[tri]
+        inside = (row >= ya[tri]) & (row <= yb[tri]) & (yb > ya)[tri]
+        enter = np.where(inside, np.minimum(enter, crossing), enter)
+        leave = np.where(inside, np.maximum(leave, crossing), leave)
+    start = np.maximum(np.ceil(enter), 0)
+    length = np.minimum(np.floor(leave), width - 1) - start + 1
+    keep = length > 0
+    tri, row, start, length = tri[keep], row[keep], start[keep].astype(np.int64), length[keep].astype(np.int64)
+    if len(tri) == 0:
+        return inverse_depth, owner
+
+    dx, dy = _gradient(triangles, iz)
+    row_iz = (iz[tri, 0] + dx[tri] * (start - x[tri, 0]) + dy[tri] * (row - y[tri, 0])).astype(np.float32)
+    # Rounding, and near-degenerate slivers, must not push a pixel outside the depths of its own triangle.
+    low, high = _smallest(iz).astype(np.float32)[tri], -_smallest(-iz).astype(np.float32)[tri]
+    step = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+    pixel = np.repeat(row * width + start, length) + step
+    value = np.repeat(row_iz, length) + np.repeat(dx[tri].astype(np.float32), length) * step.astype(np.float32)
+    value = np.clip(value, np.repeat(low, length), np.repeat(high, length))
+    np.maximum.at(inverse_depth, pixel, value)
+    wins = value == inverse_depth[pixel]
+    owner[pixel[wins]] = np.repeat(tri, length)[wins]
+    return inverse_depth, owner
+
+
+def _smallest(corners):
+    """Least of each row of (T, 3); several times faster than min(axis=1) on so short an axis."""
+    return np.minimum(np.minimum(corners[:, 0], corners[:, 1]), corners[:, 2])
+
+
+def _gradient(triangles, values):
+    """Change (T,), (T,) per pixel in x and y of a quantity (T, 3) that is linear over each triangle."""
+    e1, e2 = triangles[:, 1, :2] - triangles[:, 0, :2], triangles[:, 2, :2] - triangles[:, 0, :2]
+    area = e1[:, 0] * e2[:, 1] - e1[:, 1] * e2[:, 0]
+    area = np.where(np.abs(area) < 1e-9, np.inf, area)
+    v1, v2 = values[:, 1] - values[:, 0], values[:, 2] - values[:, 0]
+    return (v1 * e2[:, 1] - v2 * e1[:, 1]) / area, (v2 * e1[:, 0] - v1 * e2[:, 0]) / area
+
+
+def _shade(triangles, attributes, covered, owner, size, camera, window, light):
+    """Colours (P, 3) float32 0-255 of the covered pixels: attributes interpolated in perspective, then lit."""
+    y, x = np.divmod(covered, size[1])
+    unit = np.eye(3)
+    weights = np.empty((len(covered), 3), np.float32)
+    for corner in (1, 2):
+        dx, dy = _gradient(triangles, np.broadcast_to(unit[corner], (len(triangles), 3)))
+        value = dx[owner] * (x - triangles[owner, 0, 0]) + dy[owner] * (y - triangles[owner, 0, 1])
+        weights[:, corner] = np.clip(value, 0.0, 1.0)
+    weights[:, 0] = np.maximum(1.0 - weights[:, 1] - weights[:, 2], 0.0)
+    weights *= triangles[..., 2].astype(np.float32)[owner]
+    weights /= (weights[:, 0] + weights[:, 1] + weights[:, 2])[:, None]
+    mixed = np.einsum("pc,pca->pa", weights, attributes[owner])
+    normals, colours = mixed[:, :3], mixed[:, 3:]
+
+    left, top, s = window
+    k = camera.matrix.astype(np.float32)
+    view = np.empty_like(normals)  # towards the camera; the lens's distortion does not matter for a highlight
+    view[:, 0] = -((x + 0.5) / s - 0.5 + left - k[0, 2]) / k[0, 0]
+    view[:, 1] = -((y + 0.5) / s - 0.5 + top - k[1, 2]) / k[1, 1]
+    view[:, 2] = -1.0
+    view /= np.sqrt(np.einsum("pi,pi->p", view, view))[:, None]
+    normals /= np.sqrt(np.maximum(np.einsum("pi,pi->p", normals, normals), 1e-12))[:, None]
+    facing = np.einsum("pi,pi->p", normals, view)
+    # Turned towards the viewer: both sides of a face are drawn, whatever the winding of its mesh.
+    normals *= np.where(facing < 0, -1.0, 1.0).astype(np.float32)[:, None]
+    direction = np.asarray(light.direction, np.float32)
+    direction = direction / np.linalg.norm(direction)
+    half_lambert = (0.5 + 0.5 * (normals @ direction)) ** 2
+    brightness = light.ambient + (1.0 - light.ambient) * half_lambert
+    half = view + direction
+    half /= np.sqrt(np.maximum(np.einsum("pi,pi->p", half, half), 1e-12))[:, None]
+    highlight = light.specular * np.maximum(np.einsum("pi,pi->p", normals, half), 0.0) ** light.shininess
+    lit = (colours * brightness[:, None] + highlight[:, None]) * np.asarray(light.colour, np.float32)
+    return np.clip(255.0 * lit + 0.5, 0.0, 255.0)
