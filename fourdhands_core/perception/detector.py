@@ -1,0 +1,76 @@
+"""What a hand detector hands out, and what one must be able to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ..errors import InputError
+
+HAND_LENGTH = 0.18
+"""Length of an average adult hand, wrist to middle fingertip, metres; it turns a scale into a hand's size in pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class HandDetection:
+    """One hand as a detector saw it in one image, in the image as given (not un-mirrored).
+
+    side: the hand's side as the detector believes, `skeleton.LEFT` or `RIGHT`. score: 0-1, how sure it is of that.
+    landmarks: (21, 2) float64 pixels, x right, y down, pixel centres at integers, order of `skeleton.JOINT_NAMES`; they
+    may lie outside the image. depth: (21,) pixels, relative to the wrist, away from the camera positive, at about the
+    scale of `landmarks`. world: (21, 3) metres, the detector's own 3-D hand around its own centre, axes as the camera's
+    optical frame. confidence: (21,) 0-1 for each landmark.
+    """
+
+    side: int
+    score: float
+    landmarks: np.ndarray
+    depth: np.ndarray
+    world: np.ndarray
+    confidence: np.ndarray
+
+
+class Detector(Protocol):
+    """Anything that finds hands in images; it may keep state between the images of one video."""
+
+    def detect(self, image: np.ndarray) -> list[HandDetection]:
+        """Hands in an RGB uint8 (H, W, 3) C-contiguous image; any number, in any order.
+
+        Raises InputError where the image is malformed.
+        """
+
+    def close(self) -> None:
+        """Free what the detector holds; it cannot be used afterwards."""
+
+
+def check_image(image: np.ndarray) -> None:
+    """Raise InputError unless image is an RGB uint8 (H, W, 3) C-contiguous array with at least one pixel."""
+    if not isinstance(image, np.ndarray):
+        raise InputError(f"the image is a {type(image).__name__}; give a numpy array (H, W, 3) uint8, RGB")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise InputError(
+            f"the image has shape {image.shape} and type {image.dtype}; give RGB (H, W, 3) uint8 with at least one pixel")
+    if not image.flags.c_contiguous:
+        raise InputError("the image is not C-contiguous; pass it through numpy.ascontiguousarray")
+
+
+def image_scale(landmarks: np.ndarray, world: np.ndarray) -> tuple[float, np.ndarray]:
+    """Scaled-orthographic fit of a detection's own 3-D hand to its own 2-D landmarks.
+
+    landmarks: (21, 2) pixels. world: (21, 3) metres. Returns the scale in pixels per metre and the (21,) distances in
+    pixels that the fit leaves. Unlike the extent of the landmarks, the scale does not shrink when a hand turns edge-on.
+    """
+    flat = world[:, :2] - world[:, :2].mean(axis=0)
+    pixels = landmarks - landmarks.mean(axis=0)
+    scale = float((flat * pixels).sum() / max((flat * flat).sum(), 1e-12))
+    return scale, np.linalg.norm(pixels - scale * flat, axis=1)
+
+
+def hand_size(detection: HandDetection) -> float:
+    """About the length of the stretched hand in pixels at its distance, whatever its pose; at least 1."""
+    scale, _ = image_scale(detection.landmarks, detection.world)
+    extent = float(np.ptp(detection.landmarks, axis=0).max())
+    # A 3-D hand that contradicts the landmarks gives no usable scale: then the landmarks' own extent must do.
+    return max(scale * HAND_LENGTH, 0.5 * extent, 1.0)
