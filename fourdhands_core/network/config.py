@@ -1,0 +1,56 @@
+"""What a network is made of: one frozen dataclass, stored inside every weights file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+from ..errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of a 4DHands network with landmark tokens.
+
+    width: channels of tokens and hand tokens. relation_width: channels of the relation map that are concatenated to the
+    tokens (RAT, paper section 3.2). heads: attention heads. spatial_layers: self-attention over both hands' tokens.
+    decoder_layers: query to one hand token per hand. temporal_layers: query over the window. mlp_ratio: hidden width of
+    the blocks' MLPs in multiples of `width`. window: frames in the temporal window (paper: 9). frame_gap: seconds
+    between frames of the window. tau: the activation distance of Eq. 2.
+    """
+
+    tokenizer: str = "landmark"
+    width: int = 128
+    relation_width: int = 32
+    heads: int = 4
+    spatial_layers: int = 2
+    decoder_layers: int = 2
+    temporal_layers: int = 2
+    mlp_ratio: int = 2
+    window: int = 9
+    frame_gap: float = 1.0 / 30.0
+    tau: float = 1.0
+
+    def __post_init__(self):
+        if self.tokenizer != "landmark":
+            raise CheckpointError(f"tokenizer {self.tokenizer!r} is not known; this version has 'landmark'")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name != "tokenizer" and not (isinstance(value, (int, float)) and value > 0):
+                raise CheckpointError(f"network setting {field.name} must be a positive number, not {value!r}")
+        if self.width % self.heads or self.width % 2:
+            raise CheckpointError(f"network width {self.width} must be even and a multiple of heads {self.heads}")
+        if self.window % 2 == 0:
+            raise CheckpointError(f"window {self.window} must be odd: as many frames before as after the estimated one")
+
+    def to_dict(self) -> dict:
+        """Plain dictionary for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict) -> NetworkConfig:
+        """The inverse of `to_dict`; a name it does not know raises CheckpointError."""
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(data) - known)
+        if unknown:
+            raise CheckpointError(f"network settings {unknown} are not known; known are {sorted(known)}")
+        return cls(**data)
