@@ -1,0 +1,53 @@
+"""The pip package `fourdhands`: the core, the ROS 2 node and the `fourdhands` command."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+README = ROOT / "README.md"
+
+ROS_FROM_PYPI = [
+    "ros-jazzy-rclpy",
+    "ros-jazzy-rmw-fastrtps-cpp",
+    "ros-jazzy-sensor-msgs",
+    "ros-jazzy-geometry-msgs",
+    "ros-jazzy-visualization-msgs",
+    "ros-jazzy-std-srvs",
+    "ros-jazzy-diagnostic-msgs",
+    "rosbags>=0.11",
+]
+
+setup(
+    name="fourdhands",
+    version="0.1.0",
+    description="Both hands' pose, shape, mesh and position in metres from a camera image topic, for ROS 2",
+    long_description=README.read_text() if README.exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.13",  # MediaPipe 0.10.21, the last with its hand models inside, ends at 3.12
+    packages=find_packages(include=["fourdhands_core*", "fourdhands_ros*"]),
+    package_data={"fourdhands_core": ["**/*.npz", "**/*.safetensors", "**/*.yaml"]},
+    install_requires=[
+        "numpy>=1.26",
+        "scipy>=1.10",
+        "torch==2.13.0",  # a range would take the newest build with several GB of CUDA
+        "safetensors>=0.4",
+        "smplx==0.1.28",
+        "PyYAML>=6",
+        "tqdm>=4.60",
+        # What MediaPipe's hands import; MediaPipe itself is installed apart, see requirements-mediapipe.txt.
+        "absl-py",
+        "attrs>=19.1",
+        "flatbuffers>=2.0",
+        "matplotlib",
+        "opencv-contrib-python==4.11.0.86",
+        "protobuf>=4.25.3,<5",
+    ],
+    extras_require={
+        "mediapipe": ["mediapipe==0.10.21"],  # with everything that it declares, jax included
+        "ros": ROS_FROM_PYPI,
+        "test": ["pytest<9", "hypothesis>=6", "scikit-image>=0.22"],  # pytest 9 and launch_testing: ros2/launch 979
+    },
+    entry_points={"console_scripts": ["fourdhands = fourdhands_core.cli:main"]},
+)
