@@ -35,7 +35,10 @@ def draw_hands(image: np.ndarray, pair: HandPairEstimate, faces=None) -> None:
     for hand in pair.hands:
         if hand.valid:
             _draw_skeleton(image, hand)
-            _draw_label(image, hand)
+    taken = None
+    for hand in pair.hands:
+        if hand.valid:
+            taken = _draw_label(image, hand, taken)
 
 
 def draw_meshes(image: np.ndarray, pair: HandPairEstimate, faces, alpha: float = 0.55) -> None:
@@ -49,8 +52,13 @@ def draw_meshes(image: np.ndarray, pair: HandPairEstimate, faces, alpha: float =
         image[:], _ = render_meshes(image, meshes, pair.camera, Light(ambient=0.15, specular=0.2), alpha=alpha)
 
 
-def draw_text(image: np.ndarray, text: str, position, colour=(255, 255, 255), scale: float | None = None) -> None:
-    """Write text in place on a dark ground, position (x, y) its top left corner in pixels, kept inside the image."""
+def draw_text(image: np.ndarray, text: str, position, colour=(255, 255, 255), scale: float | None = None,
+              taken: tuple[int, int, int, int] | None = None) -> tuple[int, int, int, int]:
+    """Write text in place on a dark ground, position (x, y) its top left corner in pixels, kept inside the image.
+
+    taken: a rectangle (x, y, width, height) that another text covers; this one goes below or above it.
+    Returns the rectangle of the text.
+    """
     height, width = image.shape[:2]
     scale = scale or max(height, width) / 1600.0 + 0.1
     thickness = max(1, round(1.6 * scale))
@@ -58,9 +66,14 @@ def draw_text(image: np.ndarray, text: str, position, colour=(255, 255, 255), sc
     pad = max(2, h // 4)
     x = int(np.clip(position[0], 0, max(width - w - 2 * pad, 0)))
     y = int(np.clip(position[1], 0, max(height - h - base - 2 * pad, 0)))
-    ground = image[y:y + h + base + 2 * pad, x:x + w + 2 * pad]
+    w, tall = w + 2 * pad, h + base + 2 * pad
+    if taken and x < taken[0] + taken[2] and taken[0] < x + w and y < taken[1] + taken[3] and taken[1] < y + tall:
+        below = taken[1] + taken[3]
+        y = below if below + tall <= height else max(taken[1] - tall, 0)
+    ground = image[y:y + tall, x:x + w]
     ground //= 4
     cv2.putText(image, text, (x + pad, y + pad + h), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
+    return x, y, w, tall
 
 
 def contact_sheet(frames, columns: int = 4, cell_width: int = 320) -> np.ndarray:
@@ -107,13 +120,12 @@ def _draw_skeleton(image, hand):
         cv2.circle(image, fixed[joint], radius, colour, -1 if sure[joint] and not thin else 1, cv2.LINE_AA, _SUBPIXEL)
 
 
-def _draw_label(image, hand):
+def _draw_label(image, hand, taken):
     points = np.asarray(hand.joints_2d)
     points = points[np.isfinite(points).all(axis=1)]
     if not len(points):
-        return
+        return taken
     state = f"held {hand.age:.2f} s" if hand.state == HELD else hand.state
     text = f"{SIDES[hand.side]} {state} {hand.confidence:.2f}"
-    # Below the hand, so that crossing hands, which rarely share their lowest point, keep apart labels.
-    x, y = points[:, 0].mean(), points[:, 1].max()
-    draw_text(image, text, (x - 0.05 * image.shape[1], y + 0.02 * image.shape[0]), SIDE_COLOURS[hand.side])
+    x, y = points[:, 0].mean() - 0.05 * image.shape[1], points[:, 1].max() + 0.02 * image.shape[0]
+    return draw_text(image, text, (x, y), SIDE_COLOURS[hand.side], taken=taken)

@@ -1,0 +1,162 @@
+"""Tracks both hands through a video and writes overlay.mp4, contact_sheet.png and hands.npz: `fourdhands track`."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from ..errors import InputError
+from ..geometry.camera import Camera
+from ..pipeline.types import HandPairEstimate
+from .draw import contact_sheet, draw_hands
+from .video import VideoReader, VideoWriter
+
+_SHAPES = {
+    "confidence": (), "joints": (21, 3), "joints_2d": (21, 2), "joint_confidence": (21,), "wrist_rotation": (3, 3),
+    "hand_pose": (45,), "betas": (10,),
+}
+"""Per hand: a field of HandEstimate, and a key of hands.npz."""
+
+
+class PairRecord:
+    """Collects estimates frame by frame and lays them out as the arrays of hands.npz."""
+
+    def __init__(self):
+        self._stamps, self._valid, self._relative = [], [], []
+        self._fields = {name: [] for name in _SHAPES}
+
+    def __len__(self) -> int:
+        return len(self._stamps)
+
+    def append(self, pair: HandPairEstimate) -> None:
+        """Add the estimate of the next frame."""
+        self._stamps.append(pair.stamp)
+        self._valid.append([hand.valid for hand in pair.hands])
+        for name, shape in _SHAPES.items():
+            self._fields[name].append([getattr(hand, name) if hand.valid else np.full(shape, np.nan)
+                                       for hand in pair.hands])
+        both = all(hand.valid for hand in pair.hands) and pair.left_root_relative is not None
+        self._relative.append(pair.left_root_relative if both else np.full(3, np.nan))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays of hands.npz over N frames; axis 1 is the side, 0 left and 1 right.
+
+        stamp (N,) int64 nanoseconds; valid (N, 2) bool; confidence (N, 2) 0-1; joints (N, 2, 21, 3) metres in the
+        camera's optical frame; joints_2d (N, 2, 21, 2) pixels; joint_confidence (N, 2, 21) 0-1; wrist_rotation
+        (N, 2, 3, 3) wrist to camera; hand_pose (N, 2, 45) axis-angle, MANO's order, relative to the flat hand; betas
+        (N, 2, 10); left_root_relative (N, 3) metres, left wrist minus right wrist. NaN where the hand is invalid.
+        """
+        count = len(self)
+        arrays = {"stamp": np.array(self._stamps, np.int64), "valid": np.array(self._valid, bool).reshape(count, 2)}
+        for name, shape in _SHAPES.items():
+            arrays[name] = np.array(self._fields[name], np.float64).reshape(count, 2, *shape)
+        arrays["left_root_relative"] = np.array(self._relative, np.float64).reshape(count, 3)
+        return arrays
+
+    def save(self, path: str | Path) -> None:
+        """Write the npz; the file appears complete or not at all."""
+        partial = Path(path).with_suffix(".partial.npz")
+        np.savez_compressed(partial, **self.arrays())
+        os.replace(partial, path)
+
+
+@dataclass(frozen=True)
+class TrackSummary:
+    """What a run over a video came to: frames, frames with a valid left and right hand, both, seconds, interrupted."""
+
+    frames: int
+    left: int
+    right: int
+    both: int
+    seconds: float
+    interrupted: bool
+
+    def __str__(self) -> str:
+        speed = self.frames / self.seconds if self.seconds > 0 else 0.0
+        return (f"{self.frames} frames in {self.seconds:.1f} s ({speed:.1f} FPS): left hand in {self.left}, "
+                f"right in {self.right}, both in {self.both}{'; interrupted' if self.interrupted else ''}")
+
+
+def camera_for_video(width: int, height: int, fov: float | None = None,
+                     intrinsics: str | Path | None = None) -> Camera | None:
+    """The camera of a video of this size from a horizontal field of view in degrees, or a camera_info YAML.
+
+    A calibration of another resolution is scaled; None where neither is given. Raises InputError where both are, or
+    where the calibration's proportions are not the video's.
+    """
+    if fov is not None and intrinsics is not None:
+        raise InputError("both a field of view and an intrinsics file were given; give one of them")
+    if fov is not None:
+        return Camera.from_fov(width, height, fov, calibrated=True)
+    if intrinsics is None:
+        return None
+    camera = Camera.from_yaml(intrinsics)
+    if abs(camera.width * height - camera.height * width) > 0.01 * camera.width * height:
+        raise InputError(f"intrinsics {intrinsics} are for {camera.width}x{camera.height}, the video is "
+                         f"{width}x{height}: other proportions mean another crop; calibrate at the video's resolution")
+    return camera.resized(width, height)
+
+
+def track_video(source: str | Path | int, out: str | Path, tracker, fov: float | None = None,
+                intrinsics: str | Path | None = None, mesh: bool = False, progress: bool = True) -> TrackSummary:
+    """Run a tracker over every frame of a video or camera; write overlay.mp4, contact_sheet.png and hands.npz to out.
+
+    tracker: a pipeline.HandPairTracker (anything with its `process`, and `faces` where mesh is True); it is neither
+    reset nor closed here. fov, intrinsics: see camera_for_video. mesh: draw the meshes as well as the skeletons.
+    progress: show a progress bar on stderr. Ctrl-C, and any error on the way, still writes what was tracked so far.
+
+    Raises InputError where the video or the camera's description is not usable.
+    """
+    out = Path(out)
+    record, sheet = PairRecord(), _Samples()
+    interrupted, start = False, time.perf_counter()
+    with VideoReader(source) as video:
+        camera = camera_for_video(video.width, video.height, fov, intrinsics)
+        out.mkdir(parents=True, exist_ok=True)
+        bar = tqdm(total=video.frame_count, unit="frame", disable=not progress)
+        try:
+            with VideoWriter(out / "overlay.mp4", video.fps) as writer, bar:
+                for stamp, image in video:
+                    pair = tracker.process(image, stamp, camera, with_vertices=mesh)
+                    record.append(pair)
+                    draw_hands(image, pair, tracker.faces if mesh else None)
+                    writer.write(image)
+                    sheet.add(image)
+                    bar.update()
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            seconds = time.perf_counter() - start
+            record.save(out / "hands.npz")
+            if sheet.images:
+                picture = contact_sheet(sheet.spread(16), 4)
+                cv2.imwrite(str(out / "contact_sheet.png"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    valid = record.arrays()["valid"]
+    left, right = valid.sum(axis=0).tolist()
+    return TrackSummary(len(record), left, right, int(valid.all(axis=1).sum()), seconds, interrupted)
+
+
+class _Samples:
+    """At most 64 small copies of frames, spread evenly over a video of unknown length."""
+
+    def __init__(self):
+        self.images, self._stride, self._count = [], 1, 0
+
+    def add(self, image):
+        if self._count % self._stride == 0:
+            factor = 320 / image.shape[1]
+            size = (320, max(1, round(image.shape[0] * factor)))
+            self.images.append(cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR))
+            if len(self.images) > 64:
+                self.images, self._stride = self.images[::2], self._stride * 2
+        self._count += 1
+
+    def spread(self, count):
+        picks = np.unique(np.linspace(0, len(self.images) - 1, count).round().astype(int))
+        return [self.images[i] for i in picks]

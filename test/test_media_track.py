@@ -1,0 +1,111 @@
+"""Tracking a video to files: the layout of hands.npz, NaN where invalid, interruption, the camera's options."""
+
+import cv2
+import numpy as np
+import pytest
+
+from fourdhands_core.errors import InputError
+from fourdhands_core.geometry.camera import Camera
+from fourdhands_core.media.track_video import camera_for_video, track_video
+from fourdhands_core.media.video import VideoReader, VideoWriter
+from fourdhands_core.pipeline.types import ABSENT, TRACKED, HandEstimate, HandPairEstimate
+
+SHAPES = {
+    "stamp": (), "valid": (2,), "confidence": (2,), "joints": (2, 21, 3), "joints_2d": (2, 21, 2),
+    "joint_confidence": (2, 21), "wrist_rotation": (2, 3, 3), "hand_pose": (2, 45), "betas": (2, 10),
+    "left_root_relative": (3,),
+}
+
+
+class ScriptedTracker:
+    """Left hand in even frames, right hand in every third; every number says which frame and side it is of."""
+
+    faces = (np.zeros((1, 3), int), np.zeros((1, 3), int))
+
+    def __init__(self, interrupt_at=None):
+        self.calls, self.interrupt_at, self.cameras = 0, interrupt_at, []
+
+    def process(self, image, stamp_ns, camera, with_vertices=False):
+        if self.calls == self.interrupt_at:
+            raise KeyboardInterrupt
+        frame, self.calls = self.calls, self.calls + 1
+        self.cameras.append(camera)
+        camera = camera or Camera.from_fov(image.shape[1], image.shape[0], 60)
+        hands = tuple(self.hand(side, frame) for side in (0, 1))
+        both = hands[0].valid and hands[1].valid
+        return HandPairEstimate(stamp_ns, *hands, camera, np.full(3, float(frame)) if both else None)
+
+    def hand(self, side, frame):
+        if frame % (2 + side):
+            return HandEstimate(side, False, ABSENT, np.nan)
+        value = 100.0 * side + frame
+        return HandEstimate(
+            side, True, TRACKED, 0.0, 0.9, np.full((21, 3), value), np.full((21, 3), value), np.full((21, 2), value),
+            np.full(21, 0.8), np.eye(3) * value, np.full(3, value), np.full(45, value), np.full(10, value))
+
+
+@pytest.fixture
+def video(tmp_path):
+    with VideoWriter(tmp_path / "in.mp4", 25) as writer:
+        for i in range(7):
+            writer.write(np.full((48, 64, 3), 30 * i, np.uint8))
+    return tmp_path / "in.mp4"
+
+
+def test_hands_npz_has_every_key_and_nan_exactly_where_invalid(video, tmp_path):
+    summary = track_video(video, tmp_path / "out", ScriptedTracker(), progress=False)
+    with np.load(tmp_path / "out" / "hands.npz") as file:
+        hands = dict(file)
+    assert set(hands) == set(SHAPES)
+    for name, shape in SHAPES.items():
+        assert hands[name].shape == (7, *shape), name
+    assert hands["stamp"].dtype == np.int64 and hands["valid"].dtype == bool
+    np.testing.assert_allclose(hands["stamp"], np.arange(7) * 40_000_000, atol=1)
+    expected = np.array([[frame % 2 == 0, frame % 3 == 0] for frame in range(7)])
+    np.testing.assert_array_equal(hands["valid"], expected)
+    for name in set(SHAPES) - {"stamp", "valid", "left_root_relative"}:
+        finite = np.isfinite(hands[name]).reshape(7, 2, -1)
+        np.testing.assert_array_equal(finite, np.broadcast_to(expected[..., None], finite.shape), err_msg=name)
+    np.testing.assert_array_equal(np.isfinite(hands["left_root_relative"]).all(1), expected.all(1))
+    assert (hands["hand_pose"][3, 1] == 103).all() and (hands["betas"][4, 0] == 4).all()
+    assert (summary.frames, summary.left, summary.right, summary.both) == (7, 4, 3, 2)
+    assert len(list(VideoReader(tmp_path / "out" / "overlay.mp4"))) == 7
+    assert cv2.imread(str(tmp_path / "out" / "contact_sheet.png")) is not None
+
+
+def test_an_interrupt_still_writes_what_was_tracked(video, tmp_path):
+    summary = track_video(video, tmp_path / "out", ScriptedTracker(interrupt_at=4), progress=False)
+    assert summary.interrupted and summary.frames == 4
+    assert len(np.load(tmp_path / "out" / "hands.npz")["stamp"]) == 4
+    assert len(list(VideoReader(tmp_path / "out" / "overlay.mp4"))) == 4
+    assert (tmp_path / "out" / "contact_sheet.png").is_file()
+
+
+def test_an_interrupt_before_the_first_frame_leaves_empty_arrays(video, tmp_path):
+    summary = track_video(video, tmp_path / "out", ScriptedTracker(interrupt_at=0), progress=False)
+    assert summary.interrupted and summary.frames == 0
+    hands = np.load(tmp_path / "out" / "hands.npz")
+    assert all(hands[name].shape == (0, *shape) for name, shape in SHAPES.items())
+
+
+def test_the_camera_comes_from_fov_or_scaled_intrinsics(video, tmp_path):
+    calibration = tmp_path / "camera.yaml"
+    calibration.write_text(
+        "image_width: 640\nimage_height: 480\ncamera_matrix: {rows: 3, cols: 3, data: [500, 0, 320, 0, 500, 240, 0, 0, 1]}\n"
+        "distortion_model: plumb_bob\ndistortion_coefficients: {rows: 1, cols: 5, data: [0.1, 0, 0, 0, 0]}\n")
+    camera = camera_for_video(320, 240, intrinsics=calibration)
+    assert camera.matrix[0, 0] == 250 and camera.distortion[0] == 0.1
+    tracker = ScriptedTracker()
+    track_video(video, tmp_path / "out", tracker, fov=90.0, progress=False)
+    assert tracker.cameras[0].matrix[0, 0] == pytest.approx(32.0) and tracker.cameras[0].calibrated
+    assert camera_for_video(320, 240) is None
+    with pytest.raises(InputError, match="proportions"):
+        camera_for_video(1280, 720, intrinsics=calibration)
+    with pytest.raises(InputError, match="one of them"):
+        camera_for_video(640, 480, 60.0, calibration)
+
+
+def test_a_missing_video_makes_no_folder(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        track_video(tmp_path / "none.mp4", tmp_path / "out", ScriptedTracker(), progress=False)
+    assert not (tmp_path / "out").exists()
