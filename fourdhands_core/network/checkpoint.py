@@ -1,0 +1,71 @@
+"""Weights files: safetensors with the network's configuration inside, checked name by name when read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from ..errors import CheckpointError
+from .config import NetworkConfig
+from .model import FourDHands
+
+SHIPPED = Path(__file__).parent / "weights" / "landmark.safetensors"
+"""The landmark network that comes with the package, trained by `fourdhands train landmark`."""
+_KEY = "fourdhands"
+
+
+def save_weights(network: FourDHands, path: str | Path, **about) -> None:
+    """Write `network` to `path`; `about` (plain JSON values) says how it was made."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    header = {_KEY: json.dumps({"config": network.config.to_dict(), "about": about}, sort_keys=True)}
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, str(path), metadata=header)
+
+
+def read_header(path: str | Path) -> tuple[NetworkConfig, dict]:
+    """The configuration and the `about` of a weights file."""
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"weights file {path} does not exist; leave `weights` empty to use the shipped ones")
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header = json.loads((file.metadata() or {})[_KEY])
+        return NetworkConfig.from_dict(header["config"]), header.get("about", {})
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a readable safetensors file ({error}); it may be truncated or of another "
+                              "kind: give weights written by `fourdhands train`") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} holds no FourDHands configuration ({type(error).__name__}: {error}); give weights "
+                              "written by `fourdhands train`") from error
+
+
+def load_weights(path: str | Path | None = None) -> FourDHands:
+    """The network of a weights file (default: the shipped one), in evaluation mode, on the CPU.
+
+    Raises CheckpointError that names every missing, superfluous or misshapen tensor, or those with values that are not
+    finite.
+    """
+    path = Path(path) if path else SHIPPED
+    config, _ = read_header(path)
+    network = FourDHands(config)
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); it may be truncated") from error
+    faults = [f"missing {name}" for name in sorted(set(expected) - set(tensors))]
+    faults += [f"superfluous {name}" for name in sorted(set(tensors) - set(expected))]
+    for name in sorted(set(expected) & set(tensors)):
+        if tuple(tensors[name].shape) != expected[name]:
+            faults.append(f"{name} is {tuple(tensors[name].shape)}, not {expected[name]}")
+        elif not torch.isfinite(tensors[name].float()).all():
+            faults.append(f"{name} holds values that are not finite")
+    if faults:
+        shown = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")
+        raise CheckpointError(f"{path} does not fit its own configuration: {shown}")
+    network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    return network.eval()

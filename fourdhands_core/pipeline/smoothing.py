@@ -1,0 +1,78 @@
+"""Causal filters that take the jitter out without paying for it in lag: both follow constant velocity exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle
+
+
+class RotationFilter:
+    """A g-h (alpha-beta) filter on K rotations, critically damped.
+
+    memory: 0-1, theta of the fading-memory filter at 30 frames a second: g = 1 - theta^2, h = (1 - theta)^2; 0 passes
+    the input through. It has no lag for a constant angular velocity.
+    """
+
+    def __init__(self, memory: float):
+        self.memory = memory
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything; the next rotations pass unchanged."""
+        self.rotation = None
+        self.velocity = None
+
+    def update(self, rotation: np.ndarray, interval: float) -> np.ndarray:
+        """rotation: (K, 3, 3) measured; interval: seconds since the last update. Returns the filtered (K, 3, 3)."""
+        if self.rotation is None or self.memory <= 0.0:
+            self.rotation = rotation
+            self.velocity = np.zeros(rotation.shape[:-2] + (3,))
+            return rotation
+        theta = self.memory ** (interval * 30.0)
+        predicted = self.rotation @ matrix_from_axis_angle(self.velocity * interval)
+        innovation = axis_angle_from_matrix(np.swapaxes(predicted, -1, -2) @ rotation)
+        self.rotation = predicted @ matrix_from_axis_angle((1.0 - theta ** 2) * innovation)
+        self.velocity = self.velocity + (1.0 - theta) ** 2 / interval * innovation
+        return self.rotation
+
+
+class PositionFilter:
+    """The prior of a wrist's position from its past: a Kalman filter with white acceleration.
+
+    acceleration: spectral density, m^2/s^3. The measurement is not linear, so `translation.solve_translations` takes
+    this prior and its posterior comes back through `update`.
+    """
+
+    def __init__(self, acceleration: float):
+        self.acceleration = acceleration
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.state = None
+        self.covariance = None
+
+    def predict(self, interval: float) -> tuple[np.ndarray, np.ndarray] | None:
+        """Advance by `interval` seconds; returns (mean (3,) metres, information (3, 3)), None before the first update."""
+        if self.state is None:
+            return None
+        step = np.eye(6)
+        step[:3, 3:] = interval * np.eye(3)
+        noise = np.array([[interval ** 3 / 3, interval ** 2 / 2], [interval ** 2 / 2, interval]])
+        self.state = step @ self.state
+        self.covariance = step @ self.covariance @ step.T + self.acceleration * np.kron(noise, np.eye(3))
+        return self.state[:3].copy(), np.linalg.inv(self.covariance[:3, :3])
+
+    def update(self, position: np.ndarray, covariance: np.ndarray) -> None:
+        """Take in the posterior position (3,) and covariance (3, 3) of the solution that used `predict`'s prior."""
+        if self.state is None:
+            self.state = np.concatenate([position, np.zeros(3)])
+            self.covariance = np.zeros((6, 6))
+            self.covariance[:3, :3] = covariance
+            self.covariance[3:, 3:] = np.eye(3)
+            return
+        prior = self.covariance[:3, :3]
+        gain = self.covariance[:, :3] @ np.linalg.inv(prior)
+        self.state = self.state + gain @ (position - self.state[:3])
+        self.covariance = self.covariance + gain @ (covariance - prior) @ gain.T
