@@ -1,0 +1,250 @@
+"""Makes the generic hand, a hand model of our own in MANO's format, and writes it to assets/generic_hand.npz.
+
+    python -m fourdhands_core.hand_model.generic_hand [FILE]
+
+The skin is the zero set of `hand_shape.skin_distance`, polygonised, reduced to MANO's 778 vertices and 1538 faces and
+skinned to MANO's 16 joints. The result is the same to the last bit at every run. Needs scikit-image.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from . import hand_shape as shape
+from .mesh_reduction import check_disc, reduce_mesh, smooth_mesh
+from .skeleton import FINGERS, FINGERTIP_VERTICES, JOINT_NAMES, MANO_IN_21, MANO_JOINT_NAMES, MANO_PARENTS, TIP_JOINTS
+
+ASSET = Path(__file__).parent / "assets" / "generic_hand.npz"
+
+_VERTICES, _BOUNDARY, _GRID = 778, 16, 0.002
+_SECOND_TIP_VERTICES = {"thumb": 745, "index": 317, "middle": 445, "ring": 556, "little": 673}
+"""Vertices that other software takes for MANO's fingertips instead: these lie beside the tips."""
+
+
+def _dense_skin() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The skin at the grid's fineness: vertices (V, 3), faces (F, 3), and the vertices at the five fingertips (5,)."""
+    from skimage.measure import marching_cubes
+    x = shape.WRIST_CUT - _GRID * np.arange(108)[::-1]
+    y = -0.040 + _GRID * np.arange(37)
+    z = -0.076 + _GRID * np.arange(88)
+    grid = np.stack(np.meshgrid(x, y, z, indexing="ij"), axis=-1)
+    distance = shape.skin_distance(grid.reshape(-1, 3)).reshape(grid.shape[:3])
+    vertices, faces, _, _ = marching_cubes(distance, 0.0, spacing=(_GRID, _GRID, _GRID))
+    vertices = vertices.astype(np.float64) + np.array([x[0], y[0], z[0]])
+    check_disc(faces, len(vertices))
+    targets = shape.rest_joints()[TIP_JOINTS]
+    tips = np.array([((vertices - target) ** 2).sum(1).argmin() for target in targets])
+    vertices[tips] = targets
+    return smooth_mesh(vertices, faces, tips, 4), faces, tips
+
+
+def _onto_skin(points: np.ndarray, boundary: np.ndarray) -> np.ndarray:
+    """Points moved along the distance field's gradient onto the skin; those of the boundary stay in its plane."""
+    step = 1e-4
+    for _ in range(2):
+        distance = shape.skin_distance(points)
+        gradient = np.stack([shape.skin_distance(points + step * axis) - distance for axis in np.eye(3)], 1) / step
+        gradient[boundary, 0] = 0.0
+        squared = (gradient * gradient).sum(1, keepdims=True)
+        points = points - distance[:, None] * gradient / np.maximum(squared, 0.25)
+    return points
+
+
+def _segment(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Position (N,) of points' projections on a segment, 0 at start, 1 at end, and their distances (N,) to it."""
+    axis = end - start
+    t = ((points - start) * axis).sum(1) / (axis * axis).sum()
+    nearest = start + np.clip(t, 0.0, 1.0)[:, None] * axis
+    return t, np.sqrt(((points - nearest) ** 2).sum(1))
+
+
+def _density(points: np.ndarray) -> np.ndarray:
+    """How finely the skin is meshed (N,): finer toward the fingertips, coarsest on the palm and the back."""
+    joints = shape.rest_joints()
+    density = np.ones(len(points))
+    for first in TIP_JOINTS - 3:
+        _, distance = _segment(points, joints[first + (first == 1)], joints[first + 3])
+        density = np.maximum(density, np.where(distance < 0.013, 5.0, 1.0))
+        tip = np.sqrt(((points - joints[first + 3]) ** 2).sum(1))
+        density = np.maximum(density, np.where(tip < 0.009, 40.0, 1.0))
+    return density
+
+
+def _skin_weights(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(N, 16) weights in MANO's joint order: each vertex to its nearest bone, then diffused along the skin."""
+    joints = shape.rest_joints()
+    fingers = {finger: joints[JOINT_NAMES.index(f"{finger}_1"):][:4] for finger in FINGERS}
+    distances = {finger: _segment(points, chain[0], chain[3])[1] for finger, chain in fingers.items()}
+    nearest = np.stack([distances[finger] for finger in FINGERS], 1).argmin(1)
+    owner = np.zeros(len(points), int)
+    spread = np.full(len(points), 0.6)
+    for i, finger in enumerate(FINGERS):
+        chain = fingers[finger]
+        mine = nearest == i
+        if finger == "thumb":
+            _, metacarpal = _segment(points, chain[0], chain[1])
+            palm = np.min([_segment(points, np.array([-0.015, 0.0, 0.2 * fingers[other][0][2]]), fingers[other][0])[1]
+                           for other in FINGERS[1:]], axis=0)
+            mine &= (metacarpal < palm + 0.002) | (((points - chain[1]) * (chain[2] - chain[1])).sum(1) > 0)
+            mine &= points[:, 0] < chain[0, 0] + 0.004
+            spread[mine] = 1.0
+        else:
+            before = chain[0] / np.sqrt((chain[0] ** 2).sum())
+            after = (chain[1] - chain[0]) / np.sqrt(((chain[1] - chain[0]) ** 2).sum())
+            mine &= ((points - chain[0]) * (before + after)).sum(1) > 0
+        owner[mine] = MANO_JOINT_NAMES.index(f"{finger}_1")
+        for joint in (1, 2):
+            bend = chain[joint + 1] - chain[joint - 1]
+            beyond = mine & (((points - chain[joint]) * bend).sum(1) > 0)
+            owner[beyond] = MANO_JOINT_NAMES.index(f"{finger}_{joint + 1}")
+            near = mine & (((points - 0.5 * (chain[joint - 1] + chain[joint])) * bend).sum(1) > 0)
+            spread[near] = 0.5 if joint == 1 else 0.35
+    weights = np.eye(16)[owner]
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    start, end = np.unique(np.concatenate([edges, edges[:, ::-1]]), axis=0).T
+    count = np.bincount(start)[:, None]
+    for _ in range(40):
+        mean = np.stack([np.bincount(start, weights[end, j]) for j in range(16)], 1) / count
+        weights = weights + spread[:, None] * 0.5 * (mean - weights)
+    return weights
+
+
+def _sample(values: np.ndarray, points: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Values (N, C) known at points (N, 3), at other points (M, 3): inverse-distance mean of the four nearest."""
+    squared = np.stack([((points - point) ** 2).sum(1) for point in at])
+    nearest = np.argsort(squared, axis=1, kind="stable")[:, :4]
+    close = 1.0 / (np.take_along_axis(squared, nearest, 1) + 1e-8)
+    close = close / close.sum(1, keepdims=True)
+    return sum(close[:, k:k + 1] * values[nearest[:, k]] for k in range(4))
+
+
+def _shape_directions(vertices: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(778, 3, 10): each vertex goes with the bones it hangs on, and away from them where a part grows thicker."""
+    joints = shape.rest_joints()
+    moves = shape.joint_shape_directions(joints)
+    directions = np.zeros((len(vertices), 3, 10))
+    palm = np.zeros_like(directions)
+    total = np.zeros(len(vertices))
+    for finger in FINGERS:
+        knuckle = JOINT_NAMES.index(f"{finger}_1")
+        t, distance = _segment(vertices, joints[0], joints[knuckle])
+        share = 1.0 / (distance ** 2 + 0.006 ** 2) ** 2
+        palm += (share * np.clip(t, 0.0, 1.2))[:, None, None] * moves[knuckle]
+        total += share
+    directions += weights[:, :1, None] * palm / total[:, None, None]
+    outward = np.zeros_like(vertices)
+    for mano, first in enumerate(MANO_IN_21):
+        if mano == 0:
+            continue
+        t, _ = _segment(vertices, joints[first], joints[first + 1])
+        t = np.clip(t, -0.15, 1.0)[:, None, None]
+        directions += weights[:, mano, None, None] * ((1.0 - t) * moves[first] + t * moves[first + 1])
+        axis = joints[first + 1] - joints[first]
+        outward += weights[:, mano, None] * (vertices - joints[first] - np.clip(t[:, :, 0], 0.0, 1.0) * axis)
+    depth = vertices * np.array([0.0, 1.0, 0.0]) + np.array([0.0, 0.003, 0.0])
+    thumb_ball = weights[:, MANO_JOINT_NAMES.index("thumb_1"), None]
+    palm_share = weights[:, :1] + 0.5 * thumb_ball
+    directions[:, :, 0] = 0.039 * vertices
+    for number, (part, fraction) in shape.THICKENING.items():
+        directions[:, :, number] += fraction * (outward if part == "finger" else palm_share * depth)
+    return directions
+
+
+def _regressor(vertices: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """(16, 778): each joint as a mean of the skin around it that follows the joint exactly under every shape."""
+    joints = shape.rest_joints()
+    moves = shape.joint_shape_directions(joints)
+    regressor = np.zeros((16, len(vertices)))
+    for mano, joint in enumerate(MANO_IN_21):
+        distance = np.sqrt(((vertices - joints[joint]) ** 2).sum(1))
+        ring = np.argsort(distance, kind="stable")[:48]
+        prior = 1.0 / (distance[ring] + 0.002) ** 2
+        prior /= prior.sum()
+        # Coordinates in units of a hand's breadth and a standard deviation of shape, so that all rows weigh alike.
+        rows = np.concatenate([np.ones((1, 48)), 20.0 * (vertices[ring] - joints[joint]).T,
+                               300.0 * directions[ring].reshape(48, 30).T])
+        wanted = np.concatenate([[1.0], np.zeros(3), 300.0 * moves[joint].reshape(30)])
+        scaled = rows * np.sqrt(prior)
+        change = scaled.T @ np.linalg.lstsq(scaled @ scaled.T, wanted - rows @ prior, rcond=1e-9)[0]
+        regressor[mano, ring] = prior + np.sqrt(prior) * change
+    return regressor
+
+
+def _pose_directions(vertices: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(778, 3, 135): knuckles that stay full when a finger bends, where linear skinning alone flattens them.
+
+    MANO's pose feature is R - I of each joint; the sum of its diagonal is 2 (cos(angle) - 1), whatever the axis.
+    """
+    joints = shape.rest_joints()
+    directions = np.zeros((len(vertices), 3, 135))
+    for mano, joint in enumerate(MANO_IN_21):
+        finger = JOINT_NAMES[joint].split("_")[0]
+        if mano == 0 or JOINT_NAMES[joint] == "thumb_1":
+            continue
+        bone = joints[joint + 1] - joints[joint]
+        bone = bone / np.sqrt((bone * bone).sum())
+        back = shape.DORSAL[finger] - (shape.DORSAL[finger] * bone).sum() * bone
+        back = back / np.sqrt((back * back).sum())
+        offset = vertices - joints[joint]
+        height = (offset * back).sum(1) / 0.009
+        along = (offset * bone).sum(1) / 0.010
+        across = np.sqrt(np.maximum((offset * offset).sum(1) - (0.010 * along) ** 2 - (0.009 * height) ** 2, 0)) / 0.012
+        parent = weights[:, MANO_PARENTS[mano]] + weights[:, mano]
+        swell = np.clip(height, 0, 1) * np.clip(1 - along ** 2, 0, 1) * np.clip(1 - across ** 2, 0, 1) * parent
+        quarter_turn = 0.0025 * swell[:, None] * back
+        for diagonal in (0, 4, 8):
+            directions[:, :, 9 * (mano - 1) + diagonal] = -0.5 * quarter_turn
+    return directions
+
+
+def _order(vertices: np.ndarray, tips: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(778,) which vertex takes each place: by bone and then from the wrist outwards, fingertips at MANO's numbers."""
+    joints = shape.rest_joints()
+    places = {}
+    for finger, tip, joint in zip(FINGERS, tips, TIP_JOINTS):
+        places[FINGERTIP_VERTICES[finger]] = tip
+        distance = ((vertices - joints[joint]) ** 2).sum(1)
+        places[_SECOND_TIP_VERTICES[finger]] = np.argsort(distance, kind="stable")[1]
+    taken = set(places.values())
+    rest = [i for i in np.lexsort((-vertices[:, 0], weights.argmax(1))) if i not in taken]
+    free = [place for place in range(len(vertices)) if place not in places]
+    places.update(zip(free, rest))
+    return np.array([places[place] for place in range(len(vertices))])
+
+
+def build() -> dict[str, np.ndarray]:
+    """All arrays of the generic right hand, named and laid out as in MANO's files."""
+    dense, dense_faces, dense_tips = _dense_skin()
+    vertices, faces = reduce_mesh(dense, dense_faces, _VERTICES, _BOUNDARY, _density(dense), dense_tips)
+    tips = np.array([((vertices - dense[tip]) ** 2).sum(1).argmin() for tip in dense_tips])
+    vertices = smooth_mesh(vertices, faces, tips, 8, _onto_skin)
+    weights = _sample(_skin_weights(dense, dense_faces), dense, vertices)
+    order = _order(vertices, tips, weights)
+    vertices, weights = vertices[order].round(6), weights[order]
+    faces = np.argsort(order)[faces]
+    faces = faces[np.lexsort(faces.T[::-1])]
+    weights = np.where(weights < 0.002, 0.0, weights)
+    weights = weights / weights.sum(1, keepdims=True)
+    directions = _shape_directions(vertices, weights).round(8)
+    return {
+        "v_template": vertices.astype(np.float32), "shapedirs": directions.astype(np.float32),
+        "posedirs": _pose_directions(vertices, weights).round(8).astype(np.float32),
+        "J_regressor": _regressor(vertices, directions).round(6).astype(np.float32),
+        "weights": weights.round(5).astype(np.float32), "f": faces.astype(np.int32),
+        "kintree_table": np.stack([MANO_PARENTS, np.arange(16)]).astype(np.int32),
+        "hands_mean": np.zeros(45, np.float32), "is_right": np.array(True), "name": np.array("generic"),
+    }
+
+
+def main(argv: list[str]) -> None:
+    """Write the generic hand to the file named in argv, or into the package."""
+    target = Path(argv[0]) if argv else ASSET
+    np.savez_compressed(target, **build())
+    print(f"{target}: {target.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
