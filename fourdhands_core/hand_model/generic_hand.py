@@ -154,21 +154,22 @@ def _shape_directions(vertices: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def _regressor(vertices: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """(16, 778): each joint as a mean of the skin around it that follows the joint exactly under every shape."""
+    """(16, 778): each joint as a mean of the skin around it that follows the joint under every shape."""
     joints = shape.rest_joints()
     moves = shape.joint_shape_directions(joints)
     regressor = np.zeros((16, len(vertices)))
     for mano, joint in enumerate(MANO_IN_21):
         distance = np.sqrt(((vertices - joints[joint]) ** 2).sum(1))
-        ring = np.argsort(distance, kind="stable")[:48]
+        ring = np.argsort(distance, kind="stable")[:96]
         prior = 1.0 / (distance[ring] + 0.002) ** 2
         prior /= prior.sum()
-        # Coordinates in units of a hand's breadth and a standard deviation of shape, so that all rows weigh alike.
-        rows = np.concatenate([np.ones((1, 48)), 20.0 * (vertices[ring] - joints[joint]).T,
-                               300.0 * directions[ring].reshape(48, 30).T])
-        wanted = np.concatenate([[1.0], np.zeros(3), 300.0 * moves[joint].reshape(30)])
+        # The mean hand's joint is met exactly, its motion with the shape within 0.15 mm a unit: for less, the weights
+        # would have to be large and of both signs.
+        rows = np.concatenate([np.full((1, 96), 30.0), 600.0 * (vertices[ring] - joints[joint]).T,
+                               300.0 * directions[ring].reshape(96, 30).T])
+        wanted = np.concatenate([[30.0], np.zeros(3), 300.0 * moves[joint].reshape(30)])
         scaled = rows * np.sqrt(prior)
-        change = scaled.T @ np.linalg.lstsq(scaled @ scaled.T, wanted - rows @ prior, rcond=1e-9)[0]
+        change = scaled.T @ np.linalg.solve(scaled @ scaled.T + 1e-4 * np.eye(34), wanted - rows @ prior)
         regressor[mano, ring] = prior + np.sqrt(prior) * change
     return regressor
 
