@@ -1,15 +1,57 @@
-"""How far each landmark of a detection can be trusted, from what can be measured: MediaPipe itself does not say."""
+"""How far each landmark of a detection can be trusted, from what can be measured: MediaPipe itself does not say.
+
+Every cue is a factor between 0 and 1, so that the confidence is their product and none can hide another. It ranks
+landmarks and is no probability: 1 means that nothing speaks against a landmark.
+"""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
-from .detector import HAND_LENGTH, image_scale
+from .detector import HAND_LENGTH, HandDetection, hand_size, image_scale
+
+_CONTRADICTION = 0.15  # in hand lengths; the landmarks and the 3-D hand of a clear view differ by 0.02 to 0.04
+_MARGIN = 0.1  # in hand lengths outside the image, where a landmark is a guess
+_FRONT = 0.1  # relative; apparent sizes of one hand scatter by about this much
+_STEP, _SPEED = 0.15, 5.0  # hand lengths, and hand lengths per second, that a landmark may move within its hand
 
 
-def landmark_confidence(landmarks: np.ndarray, world: np.ndarray, score: float, width: int, height: int) -> np.ndarray:
-    """(21,) confidence, 0-1."""
+def landmark_confidence(landmarks: np.ndarray, world: np.ndarray, score: float, size: tuple[int, int]) -> np.ndarray:
+    """(21,) confidence from one detection alone: its score, its landmarks outside the image, its inner contradiction.
+
+    landmarks: (21, 2) pixels. world: (21, 3) metres. score: 0-1. size: width, height of the image. The contradiction is
+    the distance between a landmark and the detector's own 3-D hand projected with the best scale.
+    """
     scale, residual = image_scale(landmarks, world)
-    size = max(scale * HAND_LENGTH, 1.0)
-    outside = np.maximum(np.maximum(-landmarks, landmarks - (width - 1, height - 1)), 0.0).max(axis=1)
-    return score * np.exp(-(residual / (0.15 * size)) ** 2) * np.exp(-outside / (0.1 * size))
+    length = max(scale * HAND_LENGTH, 1.0)
+    last_pixel = np.array(size) - 1
+    outside = np.maximum(np.maximum(-landmarks, landmarks - last_pixel), 0.0).max(axis=1)
+    return score * np.exp(-(residual / (_CONTRADICTION * length)) ** 2) * np.exp(-outside / (_MARGIN * length))
+
+
+def inside_hull(points: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(N,) bool: which of points (N, 2) lie inside the convex hull of other (M, 2), pixels."""
+    hull = cv2.convexHull(other.astype(np.float32))
+    return np.array([cv2.pointPolygonTest(hull, (float(x), float(y)), False) >= 0 for x, y in points])
+
+
+def visibility(hand: HandDetection, other: HandDetection) -> np.ndarray:
+    """(21,) factor: 1 outside the other hand's hull; inside, down to 0.2 the more the other hand appears nearer.
+
+    Nearer is told by the hands' apparent sizes alone, which scatter: two hands that appear equal both get 0.6.
+    """
+    nearer = np.log(hand_size(other) / hand_size(hand)) / _FRONT
+    hidden = 0.8 / (1.0 + np.exp(-np.clip(nearer, -50.0, 50.0)))
+    return np.where(inside_hull(hand.landmarks, other.landmarks), 1.0 - hidden, 1.0)
+
+
+def steadiness(landmarks: np.ndarray, predicted: np.ndarray, length: float, seconds: float) -> np.ndarray:
+    """(21,) factor that falls where a landmark is far from its prediction within the hand.
+
+    landmarks, predicted: (21, 2) pixels, the latter from the last `seconds` ago. length: the hand's in pixels. What all
+    landmarks have in common (the median) is the hand's own motion and does not count.
+    """
+    step = landmarks - predicted
+    jump = np.linalg.norm(step - np.median(step, axis=0), axis=1)
+    return np.exp(-(jump / ((_STEP + _SPEED * seconds) * length)) ** 2)

@@ -85,7 +85,7 @@ class MediaPipeDetector:
         return HandDetection(
             side=self._side_of[label.label], score=float(label.score), landmarks=pixels,
             depth=points[:, 2] * width, world=world,
-            confidence=landmark_confidence(pixels, world, float(label.score), width, height))
+            confidence=landmark_confidence(pixels, world, float(label.score), (width, height)))
 
 
 @contextlib.contextmanager

@@ -1,0 +1,269 @@
+"""From what a detector sees in each frame to at most one left and one right hand that keep their identity.
+
+Two questions are kept apart. *Which detection continues which hand* is answered by position, prediction and time, with
+the detector's label as a hint. *Which side a hand is* is answered by the labels of all its detections so far. So a
+label that flips for some frames, as it does when hands touch, cross or are seen edge-on, changes nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from ..errors import InputError
+from ..hand_model.skeleton import LEFT, RIGHT
+from .confidence import inside_hull, steadiness, visibility
+from .detector import HandDetection, hand_size
+
+Pair = tuple[HandDetection | None, HandDetection | None]
+
+_MISREAD = np.array([0, *range(17, 21), *range(13, 17), *range(9, 13), *range(5, 9), *range(1, 5)])
+"""The landmarks in the order in which a detector that takes a hand for the other one confuses its fingers."""
+
+
+@dataclass(frozen=True)
+class IdentitySettings:
+    """Distances are mean distances of landmarks in hand lengths (about 0.18 m), so they hold for any camera.
+
+    memory: seconds after which an unseen hand is forgotten. reserve: seconds for which an unseen hand's side is given to
+    no other hand, and in which what its labels said fades (to 1/e). reach, speed: a detection further than
+    `reach + speed * dt` from where a hand was predicted dt seconds after it was last seen is not that hand; a label
+    that contradicts stops this growth at dt = 0.1. uncertainty, drift: mean error of the prediction is
+    `uncertainty + drift * dt`. label_weight: what a label that contradicts a hand's side costs, in units of that error.
+    overlap: share of one hand's landmarks inside the other's hull from which the two may be one hand seen twice;
+    apart: two known hands that overlap so much are two all the same if their landmarks are this far apart.
+    certainty: number of fully sure labels (at 30 Hz, a second's worth) beyond which a hand's side gets no surer; as many
+    must contradict before a side can change. margin: by how many a changed side must be better.
+    """
+
+    memory: float = 1.0
+    reserve: float = 0.3
+    reach: float = 0.6
+    speed: float = 12.0
+    uncertainty: float = 0.1
+    drift: float = 3.0
+    label_weight: float = 1.0
+    overlap: float = 0.6
+    apart: float = 0.35
+    certainty: float = 30.0
+    margin: float = 3.0
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            if not (isinstance(value, (int, float)) and np.isfinite(value) and value > 0.0):
+                raise InputError(f"identity setting {name}={value!r} must be a positive number")
+        if self.overlap > 1.0:
+            raise InputError(f"identity setting overlap={self.overlap} is a share; give at most 1")
+        if self.reserve > self.memory:
+            raise InputError(f"identity setting reserve={self.reserve} s is longer than memory={self.memory} s")
+
+
+class HandIdentity:
+    """Follows hands from frame to frame; one object a camera."""
+
+    def __init__(self, settings: IdentitySettings = IdentitySettings()):
+        self.settings = settings
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all hands."""
+        self._hands: list[_Hand] = []
+        self._stamp: int | None = None
+        self._image_size: tuple[int, int] | None = None
+
+    def update(self, detections: list[HandDetection], stamp: int, image_size: tuple[int, int]) -> Pair:
+        """Name the hands of one frame.
+
+        detections: any number, of any side, one hand perhaps several times. stamp: the frame's, nanoseconds; one that
+        lies before the last counts as simultaneous with it, or, by more than `memory`, as a new beginning.
+        image_size: width, height; another size than the last frame's is a new beginning too.
+        Returns (left, right): each None or one of the detections with its `side` made the hand's own and its
+        `confidence` multiplied by what the other hand and the past say about each landmark.
+        """
+        if self._image_size != tuple(image_size) or (
+                self._stamp is not None and (self._stamp - stamp) * 1e-9 > self.settings.memory):
+            self.reset()
+        self._image_size, self._stamp = tuple(image_size), stamp
+        for hand in self._hands:
+            hand.seen = min(hand.seen, stamp)
+        self._hands = [hand for hand in self._hands if hand.age(stamp) <= self.settings.memory]
+        usable = [_Candidate(d) for d in detections if np.isfinite(d.landmarks).all() and np.isfinite(d.world).all()]
+
+        costs = self._costs(usable, stamp)
+        usable, costs = self._without_duplicates(usable, costs)
+        matched = _assign(costs)
+        self._doubt(costs, matched)
+        confidences = {}
+        for row, column in matched:
+            hand, candidate = self._hands[column], usable[row]
+            confidences[hand] = steadiness(
+                candidate.detection.landmarks, hand.predict(stamp), candidate.size, hand.age(stamp))
+            hand.continue_with(candidate, stamp, self.settings)
+        known = [usable[row] for row, _ in matched]
+        for row, candidate in enumerate(usable):
+            if row not in {r for r, _ in matched} and not any(
+                    candidate.overlap(other) >= self.settings.overlap for other in known):
+                self._hands.append(_Hand(candidate, stamp))
+                known.append(candidate)
+
+        self._name_sides(stamp)
+        return self._result(stamp, confidences)
+
+    def _costs(self, candidates: list[_Candidate], stamp: int) -> np.ndarray:
+        """(candidates, hands): negative log-likelihood that each is a continuation of each; infinite out of reach."""
+        s = self.settings
+        costs = np.full((len(candidates), len(self._hands)), np.inf)
+        for column, hand in enumerate(self._hands):
+            age = hand.age(stamp)
+            spread = s.uncertainty + s.drift * age
+            predicted = hand.predict(stamp)
+            for row, candidate in enumerate(candidates):
+                distance = _distance(candidate.detection.landmarks, predicted, max(candidate.size, hand.size))
+                # How much the label contradicts, 0-1: a sure label against a hand whose side is sure.
+                contradiction = max(-candidate.vote * np.clip(hand.votes, -1.0, 1.0), 0.0)
+                if distance <= s.reach + s.speed * (age if contradiction < 0.5 else min(age, 0.1)):
+                    costs[row, column] = (distance / spread + 2.0 * np.log(spread / s.uncertainty)
+                                          + s.label_weight * contradiction)
+        return costs
+
+    def _without_duplicates(self, candidates, costs):
+        """Of detections that show one hand twice, keep the one that continues a hand best, else the surest."""
+        best = costs.min(axis=1, initial=np.inf)
+        kept: list[int] = []
+        for row in sorted(range(len(candidates)), key=lambda r: (best[r], -candidates[r].detection.score)):
+            if not any(candidates[row].overlap(candidates[k]) >= self.settings.overlap
+                       and candidates[row].distance(candidates[k]) < self.settings.apart for k in kept):
+                kept.append(row)
+        return [candidates[row] for row in kept], costs[kept]
+
+    def _doubt(self, costs: np.ndarray, matched: list[tuple[int, int]]) -> None:
+        """Where two hands may have been taken for one another, let the labels to come count more than those so far.
+
+        With probability p of an exchange, the expected sum of a hand's labels is (1 - 2 p) times what it was.
+        """
+        row_of = {column: row for row, column in matched}
+        for row, column in matched:
+            for other in range(len(self._hands)):
+                if other == column or not np.isfinite(costs[row, other]):
+                    continue
+                instead, now = costs[row, other], costs[row, column]
+                if other in row_of:
+                    instead, now = instead + costs[row_of[other], column], now + costs[row_of[other], other]
+                exchanged = 1.0 / (1.0 + np.exp(min(max(instead - now, 0.0), 50.0)))
+                self._hands[column].votes *= 1.0 - 2.0 * exchanged
+
+    def _name_sides(self, stamp: int) -> None:
+        """Give each side to at most one hand, so that all labels so far are explained best, but change no side lightly.
+
+        A hand without a side gets one that its labels favour. A hand that has one keeps it unless the other side is free,
+        or can be had by exchange, and is better by `margin`; while it is seen it is not left without a side.
+        """
+        s = self.settings
+        hands = [h for h in self._hands if h.seen == stamp or (h.side is not None and h.age(stamp) <= s.reserve)]
+
+        def worth(hand: _Hand, side: int | None) -> float:
+            if side is None:
+                return -2.0 * s.certainty if hand.side is not None and hand.seen == stamp else 0.0
+            support = hand.votes if side == RIGHT else -hand.votes
+            if hand.side is None:
+                return support if support > 0.0 else -np.inf
+            return support + s.margin if hand.side == side else support
+
+        def total(pair: tuple[_Hand | None, _Hand | None]) -> float:
+            return sum(worth(h, LEFT if h is pair[LEFT] else RIGHT if h is pair[RIGHT] else None) for h in hands)
+
+        pairs = [(left, right) for left, right in itertools.product([None, *hands], repeat=2)
+                 if left is None or left is not right]
+        left, right = max(pairs, key=total)
+        for hand in self._hands:
+            hand.side = LEFT if hand is left else RIGHT if hand is right else None
+
+    def _result(self, stamp: int, confidences: dict[_Hand, np.ndarray]) -> Pair:
+        found: list[_Hand | None] = [None, None]
+        for hand in self._hands:
+            if hand.side is not None and hand.seen == stamp:
+                found[hand.side] = hand
+        result: list[HandDetection | None] = [None, None]
+        for side, hand in enumerate(found):
+            if hand is None:
+                continue
+            detection = hand.detection
+            confidence = detection.confidence * confidences.get(hand, 1.0)
+            other = found[1 - side]
+            if other is not None:
+                confidence = confidence * visibility(detection, other.detection)
+            if detection.side != side:
+                # A detector that takes a hand for the other one has read its depth the other way round.
+                confidence = confidence * (1.0 - 0.5 * detection.score)
+            result[side] = replace(detection, side=side, confidence=np.clip(confidence, 0.0, 1.0))
+        return result[LEFT], result[RIGHT]
+
+
+class _Candidate:
+    """A detection with what is asked of it more than once."""
+
+    def __init__(self, detection: HandDetection):
+        self.detection = detection
+        self.size = hand_size(detection)
+        sureness = float(np.clip(2.0 * detection.score - 1.0, 0.05, 1.0))
+        self.vote = sureness if detection.side == RIGHT else -sureness
+
+    def overlap(self, other: _Candidate) -> float:
+        """Share of the landmarks of the one that lie inside the hull of the other, whichever is more."""
+        a, b = self.detection.landmarks, other.detection.landmarks
+        return max(inside_hull(a, b).mean(), inside_hull(b, a).mean())
+
+    def distance(self, other: _Candidate) -> float:
+        """Mean distance of corresponding landmarks in hand lengths."""
+        return _distance(self.detection.landmarks, other.detection.landmarks, max(self.size, other.size))
+
+
+class _Hand:
+    """A hand being followed. votes: sum of its labels, right positive. side: LEFT, RIGHT or None (a third hand)."""
+
+    _COASTING = 0.1  # seconds for which an unseen hand goes on moving, about
+
+    def __init__(self, candidate: _Candidate, stamp: int):
+        self.detection = candidate.detection
+        self.size = candidate.size
+        self.seen = stamp
+        self.velocity = np.zeros(2)
+        self.votes = candidate.vote
+        self.side: int | None = None
+
+    def age(self, stamp: int) -> float:
+        """Seconds since it was last seen."""
+        return (stamp - self.seen) * 1e-9
+
+    def predict(self, stamp: int) -> np.ndarray:
+        """(21, 2) pixels at `stamp`: constant velocity, slowing down."""
+        return self.detection.landmarks + self.velocity * self._COASTING * -np.expm1(-self.age(stamp) / self._COASTING)
+
+    def continue_with(self, candidate: _Candidate, stamp: int, settings: IdentitySettings) -> None:
+        age = self.age(stamp)
+        if age > 0.0:
+            step = (candidate.detection.landmarks - self.detection.landmarks).mean(axis=0) / age
+            limit = settings.speed * candidate.size
+            step *= min(1.0, limit / max(float(np.linalg.norm(step)), 1e-9))
+            self.velocity = 0.5 * self.velocity + 0.5 * step
+        certainty = settings.certainty * np.exp(-age / settings.reserve)
+        self.votes = float(np.clip(self.votes, -certainty, certainty)) + candidate.vote
+        self.detection, self.size, self.seen = candidate.detection, candidate.size, stamp
+
+
+def _distance(landmarks: np.ndarray, others: np.ndarray, length: float) -> float:
+    """Mean distance of corresponding landmarks (21, 2) in units of length, whichever side each was taken for."""
+    return min(np.linalg.norm(landmarks - others, axis=1).mean(),
+               np.linalg.norm(landmarks[_MISREAD] - others, axis=1).mean()) / length
+
+
+def _assign(costs: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs (row, column) of least total cost that match as many as possible, none of infinite cost."""
+    if costs.size == 0:
+        return []
+    impossible = 1e6
+    rows, columns = linear_sum_assignment(np.where(np.isfinite(costs), costs, impossible))
+    return [(r, c) for r, c in zip(rows.tolist(), columns.tolist()) if np.isfinite(costs[r, c])]
