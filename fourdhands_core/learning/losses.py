@@ -14,13 +14,13 @@ def max_mse(predicted: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
     return squared.square().sum(-1) / squared.sum(-1).clamp(min=1e-12)
 
 
-def mano_loss(rotations, true_rotations, betas, true_betas) -> torch.Tensor:
-    """Eq. 6: squared error of pose and shape. rotations (..., 16, 3, 3), betas (..., 10) -> (...).
+def mano_loss(rotations, true_rotations, betas, true_betas, pose_weight=1.0, betas_weight=1.0) -> torch.Tensor:
+    """Eq. 6: weighted squared errors of pose and shape. rotations (..., 16, 3, 3), betas (..., 10) -> (...).
 
     The pose is compared as rotation matrices rather than as the paper's axis-angle, whose numbers jump at a half turn.
     """
     pose = (rotations - true_rotations).square().sum((-1, -2, -3)) / 2.0
-    return pose + (betas - true_betas).square().sum(-1)
+    return pose_weight * pose + betas_weight * (betas - true_betas).square().sum(-1)
 
 
 def joint_loss(joints, true_joints, vertices=None, true_vertices=None) -> torch.Tensor:

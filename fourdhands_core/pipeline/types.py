@@ -20,10 +20,12 @@ SOURCE_NONE, SOURCE_NETWORK, SOURCE_JOINT = "none", "network", "joint"
 class HandEstimate:
     """One hand in one frame. All positions are in the camera's optical frame (x right, y down, z forward), metres.
 
-    An absent hand has valid False and None in every array field: never zeros, never another hand's numbers.
+    valid: the hand was seen in this frame and the fields below describe it. state: TRACKED where valid; HELD where it was
+    not seen in this frame but shortly before: valid is False and the fields hold its last pose, `age` seconds old;
+    ABSENT: valid False and None in every array field, never zeros, never another hand's numbers.
 
-    side: 0 left, 1 right (`hand_model.skeleton.LEFT`, `RIGHT`). valid: the fields below describe this hand in this
-    frame. state: ABSENT, TRACKED or HELD. age: seconds since the hand was last detected (0 when TRACKED; NaN when never).
+    side: 0 left, 1 right (`hand_model.skeleton.LEFT`, `RIGHT`). age: seconds since the hand was last detected (0 when
+    TRACKED; NaN when never).
     confidence: 0-1. joints: (21, 3) filtered. joints_raw: (21, 3) before the temporal filter. joints_2d: (21, 2) pixels
     of the image as given, projection of `joints`. joint_confidence: (21,) 0-1. wrist_rotation: (3, 3), wrist frame
     (MANO's root frame of that side) to camera optical frame. global_orient: (3,) axis-angle of the same rotation.

@@ -1,0 +1,325 @@
+"""Training of the landmark network from synthetic motion alone: single frames first, then windows of them.
+
+Reproducible from a seed on one machine: every random number comes from generators seeded by it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from ..hand_model.assets import load_generic_hand
+from ..hand_model.layer import HandLayer
+from ..network.checkpoint import save_weights
+from ..network.config import NetworkConfig
+from ..network.landmark_tokens import landmark_tokens, mirror_points
+from ..network.model import FourDHands
+from . import losses
+from .kinematics import Kinematics
+from .landmark_errors import ErrorSampler, LandmarkErrors
+from .motion import MotionSampler
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Settings of a run; the defaults made the shipped weights.
+
+    single_steps, window_steps: optimiser steps on single frames and on windows. single_batch: samples a step;
+    window_batch: clips a step, of `clip_frames` frames. single_rate, window_rate: peak learning rates of AdamW (one
+    warm-up, then linear decay to zero). pose, betas, joints, vertices, projection, relation, close: weights of Eq. 6-10.
+    likelihood: weight of the joints' Laplace likelihood, which teaches the expected errors. velocity: weight of the
+    error of joint velocities between frames. world_missing: share of samples without the detector's 3-D landmarks.
+    """
+
+    seed: int = 1
+    single_steps: int = 3000
+    single_batch: int = 512
+    single_rate: float = 1.5e-3
+    window_steps: int = 1200
+    window_batch: int = 48
+    window_rate: float = 6e-4
+    clip_frames: int = 14
+    pose: float = 0.05
+    betas: float = 0.005
+    joints: float = 300.0
+    vertices: float = 100.0
+    projection: float = 1.0
+    relation: float = 40.0
+    close: float = 40.0
+    likelihood: float = 0.05
+    velocity: float = 20.0
+    world_missing: float = 0.1
+    vertex_samples: int = 16
+    weight_decay: float = 0.01
+
+
+@dataclass
+class Sample:
+    """Truth of N samples, hands (left, right), each in its virtual camera.
+
+    rotations: (N, 2, 16, 3, 3). betas: (N, 2, 10). joints: (N, 2, 21, 3) metres relative to the wrist. points:
+    (N, 2, 21, 2) on the virtual camera's image plane. other_root: (N, 2, 3) the other wrist relative to this one,
+    metres. left_to_right: (N, 3, 3) directions in the left hand's virtual camera to the right hand's (with the mirror).
+    """
+
+    rotations: torch.Tensor
+    betas: torch.Tensor
+    joints: torch.Tensor
+    points: torch.Tensor
+    other_root: torch.Tensor
+    left_to_right: torch.Tensor
+
+
+class Synthesis:
+    """Draws batches: motion, what the detector makes of it, the network's inputs and the truth."""
+
+    def __init__(self, seed: int, errors: LandmarkErrors, config: NetworkConfig, world_missing: float, **motion):
+        self.motion = MotionSampler(seed, **motion)
+        self.errors = ErrorSampler(errors, self.motion.generator)
+        self.kinematics = Kinematics(load_generic_hand())
+        self.config = config
+        self.world_missing = world_missing
+
+    @torch.no_grad()
+    def draw(self, batch: int, length: int):
+        """Returns a list of `length` (LandmarkTokens, Sample) for consecutive frames, and times (batch, length), s.
+
+        The frames' interval is 1/30 s in most clips and between 1/60 and 1/10 s in the others.
+        """
+        interval = 1.0 / 30.0 * torch.where(
+            self.motion.chance(0.6, batch), 1.0, 3.0 ** self.motion.uniform(batch, low=-0.6))
+        times = torch.arange(length) * interval[:, None]
+        motion = self.motion.sample(times)
+        joints = self.kinematics(motion.rotations, motion.betas[:, :, None].expand(-1, -1, length, -1))
+        placed = joints + motion.root[..., None, :]
+        rays, world, seen = self.errors.observe(placed, times)
+        world_present = ~self.motion.chance(self.world_missing, batch, 1).expand(-1, 2)
+        frames = []
+        for t in range(length):
+            present = motion.present & seen[..., t]
+            tokens = landmark_tokens(rays[:, :, t], world[:, :, t], world_present, present, self.config.tau)
+            turn = tokens.rotation
+            virtual = placed[:, :, t] @ turn.transpose(-1, -2)
+            rotations = torch.cat([turn[:, :, None] @ motion.rotations[:, :, t, :1], motion.rotations[:, :, t, 1:]], 2)
+            other = mirror_points(motion.root[:, :, t].flip(1)) - motion.root[:, :, t]
+            frames.append((tokens, Sample(
+                rotations, motion.betas, joints[:, :, t] @ turn.transpose(-1, -2),
+                virtual[..., :2] / virtual[..., 2:].clamp(min=0.02),
+                (turn @ other[..., None])[..., 0],
+                mirror_points(turn[:, 1]) @ turn[:, 0].transpose(-1, -2))))
+        return frames, times
+
+
+def place(joints: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """Differentiable wrists (..., 3) by linear least squares, from joints (..., 21, 3) and image points (..., 21, 2)."""
+    u, v = points.unbind(-1)
+    x, y, z = joints.unbind(-1)
+    ones = torch.ones_like(u).sum(-1)
+    zero = torch.zeros_like(ones)
+    normal = torch.stack([ones, zero, -u.sum(-1), zero, ones, -v.sum(-1), -u.sum(-1), -v.sum(-1),
+                          (u * u + v * v).sum(-1)], -1).unflatten(-1, (3, 3))
+    a, b = u * z - x, v * z - y
+    right = torch.stack([a.sum(-1), b.sum(-1), -(u * a + v * b).sum(-1)], -1)
+    return torch.linalg.solve(normal + 1e-7 * torch.eye(3), right[..., None])[..., 0]
+
+
+class Objective:
+    """The weighted sum of Eq. 6-10, the likelihood of the expected errors."""
+
+    def __init__(self, settings: TrainSettings):
+        asset = load_generic_hand()
+        self.settings = settings
+        self.kinematics = Kinematics(asset)
+        self.layer = HandLayer(asset)
+
+    def __call__(self, output, sample: Sample, mask: torch.Tensor):
+        """Loss over the hands where mask (N, 2) is True, and the predicted joints (N, 2, 21, 3), metres."""
+        s = self.settings
+        joints = self.kinematics(output.rotations, output.betas)
+        count, both = mask.sum().clamp(min=1), mask.all(1)
+        pairs = both.sum().clamp(min=1)
+
+        def mean(values):
+            return (values * mask).sum() / count
+
+        def mean_of_pairs(values):
+            return (values * both).sum() / pairs
+
+        placed = joints + place(joints, sample.points)[..., None, :]
+        projected = placed[..., :2] / placed[..., 2:].clamp(min=0.05)
+        centred = sample.points - sample.points.mean(-2, keepdim=True)
+        radius = centred.square().sum(-1).mean(-1).sqrt()[..., None, None]
+        distance = (joints - sample.joints).norm(dim=-1)
+        other_distance = (output.other_root - sample.other_root).norm(dim=-1)
+        total = (
+            mean(losses.mano_loss(output.rotations, sample.rotations, output.betas, sample.betas, s.pose, s.betas))
+            + s.joints * mean(losses.joint_loss(joints, sample.joints))
+            + s.projection * mean(losses.projection_loss(projected / radius, sample.points / radius))
+            + s.relation / 441.0 * mean_of_pairs(losses.joint_relation_loss(
+                *self._together(joints, output.other_root, sample),
+                *self._together(sample.joints, sample.other_root, sample)))
+            + s.likelihood * mean((3.0 * output.joint_sigma.log() + distance / output.joint_sigma).mean(-1))
+            + s.likelihood * mean_of_pairs(
+                (3.0 * output.other_root_sigma.log() + other_distance / output.other_root_sigma).mean(-1))
+        )
+        return total + self._vertex_loss(output, sample, mask), joints
+
+    @staticmethod
+    def _together(points, other_root, sample):
+        """Both hands' points (N, 2, P, 3) around the right wrist in the right hand's virtual camera: right, left."""
+        turn = sample.left_to_right[:len(points)]
+        from_left = (turn @ other_root[:, 0, :, None])[..., 0]
+        root = (other_root[:, 1] - from_left) / 2.0
+        return points[:, 1], points[:, 0] @ turn.transpose(-1, -2) + root[:, None]
+
+    def _vertex_loss(self, output, sample, mask):
+        """The vertices' part of Eq. 7, and Eq. 10 where both hands are there, on the first samples of the batch."""
+        s, n = self.settings, self.settings.vertex_samples
+        rotations = torch.cat([output.rotations[:n], sample.rotations[:n]]).flatten(0, 1)
+        betas = torch.cat([output.betas[:n], sample.betas[:n]]).flatten(0, 1)
+        vertices, _ = self.layer(rotations[:, 0], rotations[:, 1:], betas)
+        predicted, true = vertices.unflatten(0, (2, -1, 2))
+        few, both = mask[:n], mask[:n].all(1)
+        loss = s.vertices * (losses.max_mse(predicted, true) * few).sum() / few.sum().clamp(min=1)
+        close = losses.close_vertices_loss(
+            *self._together(predicted, output.other_root[:n], sample),
+            *self._together(true, sample.other_root[:n], sample))
+        return loss + s.close / 778.0 ** 2 * (close * both).sum() / both.sum().clamp(min=1)
+
+
+def select(output, keep):
+    """The same dataclass of tensors with every field indexed by `keep`."""
+    return type(output)(**{name: value[keep] for name, value in vars(output).items()})
+
+
+class Trainer:
+    """The network, its exponential average, the data and the two phases."""
+
+    def __init__(self, settings: TrainSettings, config: NetworkConfig, errors: LandmarkErrors):
+        torch.manual_seed(settings.seed)
+        self.settings = settings
+        self.network = FourDHands(config)
+        self.average = FourDHands(config)
+        self.average.load_state_dict(self.network.state_dict())
+        self.objective = Objective(settings)
+        self.data = Synthesis(settings.seed, errors, config, settings.world_missing)
+        self.held_out = Synthesis(settings.seed + 1000, errors, config, 0.0)
+        self.curve: list[dict] = []
+
+    def single_loss(self):
+        """Loss of one batch of single frames; the window is one frame, which equals its repetition."""
+        (tokens, sample), = self.data.draw(self.settings.single_batch, 1)[0]
+        return self._single(self.network, tokens, sample)[0]
+
+    def _single(self, network, tokens, sample):
+        with torch.autocast("cpu", torch.bfloat16, enabled=network.training):
+            hand = network.encode_frame(tokens)[:, :, None]
+            output = network.reason(hand, torch.zeros(len(hand), 1), tokens.present[..., None])
+        output = type(output)(**{name: value.float() for name, value in vars(output).items()})
+        return self.objective(output, sample, tokens.present)
+
+    def window_loss(self):
+        """Loss of one batch of clips: hand tokens once a frame, then every window that fits, with and without a future."""
+        return self._windows(self.network, self.data, self.settings.window_batch)[0]
+
+    def _windows(self, network, data, batch, lookahead=None):
+        s, config = self.settings, network.config
+        half = config.window // 2
+        frames, times = data.draw(batch, s.clip_frames)
+        with torch.autocast("cpu", torch.bfloat16, enabled=network.training):
+            hands = torch.stack([network.encode_frame(tokens) for tokens, _ in frames], dim=2)
+        present = torch.stack([tokens.present for tokens, _ in frames], dim=2)
+        if lookahead is None:
+            lookahead = half if data.motion.chance(0.25, 1).item() else 0
+        targets = range(half, s.clip_frames - lookahead)
+        outputs, samples, masks = [], [], []
+        for target in targets:
+            index = window_frames(times[:, :target + lookahead + 1], times[:, target], config)
+            picked = torch.gather(hands, 2, index[:, None, :, None].expand(-1, 2, -1, hands.shape[-1]))
+            valid = torch.gather(present, 2, index[:, None].expand(-1, 2, -1))
+            offsets = (torch.gather(times, 1, index) - times[:, target, None]) / config.frame_gap
+            with torch.autocast("cpu", torch.bfloat16, enabled=network.training):
+                outputs.append(network.reason(picked, offsets, valid))
+            samples.append(frames[target][1])
+            masks.append(present[:, :, target])
+        count = len(outputs)
+        output = type(outputs[0])(**{
+            name: torch.cat([getattr(o, name) for o in outputs]).float() for name in vars(outputs[0])})
+        sample = Sample(**{name: torch.cat([getattr(x, name) for x in samples]) for name in vars(samples[0])})
+        mask = torch.cat(masks)
+        # the vertex terms look at the first samples only: mix the clips' frames
+        order = torch.randperm(len(mask), generator=data.motion.generator)
+        loss, joints = self.objective(select(output, order), select(sample, order), mask[order])
+        joints = joints[torch.argsort(order)].unflatten(0, (count, batch))
+        true = sample.joints.unflatten(0, (count, batch))
+        steady = mask.unflatten(0, (count, batch))
+        moving = (joints[1:] - joints[:-1]) - (true[1:] - true[:-1])
+        both_seen = steady[1:] & steady[:-1]
+        velocity = (moving.norm(dim=-1).mean(-1) * both_seen).sum() / both_seen.sum().clamp(min=1)
+        return loss + s.velocity * velocity, joints, true, steady
+
+    @torch.no_grad()
+    def evaluate(self, windows: bool, batches: int = 4) -> dict:
+        """MPJPE in millimetres of the averaged network on motion that is not trained on."""
+        network = self.average.eval()
+        total, count = 0.0, 0
+        for _ in range(batches):
+            if windows:
+                _, joints, true, mask = self._windows(network, self.held_out, 64, lookahead=0)
+            else:
+                (tokens, sample), = self.held_out.draw(512, 1)[0]
+                _, joints = self._single(network, tokens, sample)
+                true, mask = sample.joints, tokens.present
+            total += ((joints - true).norm(dim=-1).mean(-1) * mask).sum().item()
+            count += mask.sum().item()
+        return {"mpjpe_mm": 1000.0 * total / count}
+
+    def run(self, steps: int, rate: float, loss_of, windows: bool) -> None:
+        """One phase: AdamW, linear warm-up over 5 % of the steps, linear decay, gradients clipped to norm 1."""
+        parameters = list(self.network.parameters())
+        optimizer = torch.optim.AdamW(parameters, rate, weight_decay=self.settings.weight_decay, betas=(0.9, 0.98))
+        warm = max(1, steps // 20)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda k: min((k + 1) / warm, (steps - k) / max(1, steps - warm)))
+        bar = tqdm(range(steps), desc="windows" if windows else "single frames", mininterval=5.0)
+        for step in bar:
+            self.network.train()
+            loss = loss_of()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            schedule.step()
+            with torch.no_grad():
+                torch._foreach_lerp_(list(self.average.parameters()), parameters, 1.0 - min(0.998, (step + 1) / (step + 10)))
+            if step % 200 == 199 or step == steps - 1:
+                self.curve.append({"phase": bar.desc, "step": step + 1, "loss": loss.item(), **self.evaluate(windows)})
+                bar.write(json.dumps(self.curve[-1]))
+
+
+def window_frames(stamps: torch.Tensor, at: torch.Tensor, config: NetworkConfig) -> torch.Tensor:
+    """Indices (B, window) of the frames nearest in time to the window around `at` (B,), among stamps (B, T), seconds.
+
+    What lies beyond either end is filled with the first or the newest frame, as at the ends of a video.
+    """
+    half = config.window // 2
+    wanted = at[:, None] + config.frame_gap * torch.arange(-half, half + 1)
+    return (stamps[:, None, :] - wanted[..., None]).abs().argmin(dim=-1)
+
+
+def train_landmark(out: Path, settings: TrainSettings = TrainSettings(), config: NetworkConfig = NetworkConfig(),
+                   errors: LandmarkErrors | None = None) -> dict:
+    """Train and write weights to `out` (safetensors) with the settings and the curve inside; returns the last figures."""
+    started = time.time()
+    trainer = Trainer(settings, config, errors or LandmarkErrors.load())
+    trainer.run(settings.single_steps, settings.single_rate, trainer.single_loss, windows=False)
+    trainer.run(settings.window_steps, settings.window_rate, trainer.window_loss, windows=True)
+    about = {"settings": asdict(settings), "curve": trainer.curve, "minutes": round((time.time() - started) / 60, 1),
+             "torch": torch.__version__, "threads": torch.get_num_threads()}
+    save_weights(trainer.average, out, **about)
+    return trainer.curve[-1]

@@ -1,0 +1,314 @@
+"""HandPairTracker: a frame in, both hands out. The one door for the node, the command line, bags and benchmarks."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from ..errors import InputError
+from ..geometry.camera import Camera
+from ..geometry.rotations import axis_angle_from_matrix, mirror_axis_angle, mirror_matrix
+from ..hand_model.assets import load_generic_hand, load_hand
+from ..hand_model.limits import JointLimits
+from ..hand_model.posing import HandPosing
+from ..hand_model.skeleton import LEFT, RIGHT
+from ..network.checkpoint import load_weights
+from ..network.landmark_tokens import BOX_SCALE, landmark_tokens
+from ..perception.detector import Detector, HandDetection, check_image
+from ..perception.identity import HandIdentity
+from ..perception.mediapipe_detector import MediaPipeDetector
+from .hand_track import HandTrack, ShapeMemory
+from .translation import solve_translations
+from .types import SOURCE_JOINT, SOURCE_NETWORK, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
+
+_MIRROR = np.array([[-1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
+"""Factors on the coordinates of (left, right) between the camera's frame and each hand's own."""
+
+
+@dataclass(frozen=True)
+class TrackerSettings:
+    """Settings of a HandPairTracker.
+
+    weights: safetensors file; empty for the shipped landmark network. hand_model: npz from `fourdhands convert-mano`;
+    empty for the generic hand. mirrored: images are mirrored (selfie). lookahead: frames of the future to wait for; 0
+    for a robot, 4 for recordings. temporal: False estimates every frame alone, unfiltered. default_fov: horizontal
+    field of view, degrees, assumed where there are no intrinsics. hold: seconds for which an unseen hand is HELD.
+    smoothing: memory of the pose filter, 0-0.9. acceleration: of the position filter, m^2/s^3. landmark_error: expected
+    error of the detector's landmarks in units of their RMS radius.
+    """
+
+    weights: str = ""
+    hand_model: str = ""
+    mirrored: bool = False
+    lookahead: int = 0
+    temporal: bool = True
+    default_fov: float = 65.0
+    hold: float = 0.3
+    smoothing: float = 0.45
+    acceleration: float = 10.0
+    landmark_error: float = 0.15
+
+    def __post_init__(self):
+        ranges = {"lookahead": (0, 8), "default_fov": (10.0, 170.0), "hold": (0.0, 5.0), "smoothing": (0.0, 0.9),
+                  "acceleration": (0.01, 1e4), "landmark_error": (1e-3, 1.0)}
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+                raise InputError(f"{name} = {value!r} is out of range; give a number from {low} to {high}")
+
+
+@dataclass
+class _Frame:
+    """What is kept of a frame until its estimate is made and it has left the window."""
+
+    stamp: int
+    camera: Camera
+    detections: tuple[HandDetection | None, HandDetection | None]
+    rays: np.ndarray = field(default_factory=lambda: np.zeros((2, 21, 2)))
+    hands: torch.Tensor | None = None
+    turn: np.ndarray | None = None
+    radius: np.ndarray | None = None
+
+    @property
+    def present(self) -> np.ndarray:
+        return np.array([d is not None for d in self.detections])
+
+
+class HandPairTracker:
+    """Tracks both hands of one person in one camera's images.
+
+    `process` takes frames in order of their stamps; `reset` forgets the past (another video, a jump back in time).
+    Raises AssetError or CheckpointError for unusable files when made, InputError for malformed frames.
+    """
+
+    def __init__(self, settings: TrackerSettings = TrackerSettings(), detector: Detector | None = None):
+        self.settings = settings
+        asset = load_hand(settings.hand_model) if settings.hand_model else load_generic_hand()
+        self.posing = HandPosing(asset)
+        self.limits = JointLimits(asset)
+        self.network = load_weights(settings.weights or None)
+        self.detector = detector or MediaPipeDetector(mirrored=settings.mirrored)
+        self.identity = HandIdentity()
+        smoothing = settings.smoothing if settings.temporal else 0.0
+        self.tracks = tuple(
+            HandTrack(side, settings.hold, smoothing, settings.acceleration) for side in (LEFT, RIGHT))
+        self._half = self.network.config.window // 2
+        self._assumed: Camera | None = None
+        self.reset()
+
+    @property
+    def faces(self) -> tuple[np.ndarray, np.ndarray]:
+        """Triangles (1538, 3) of the (left, right) mesh, counter-clockwise from outside."""
+        return self.posing.faces[:, ::-1], self.posing.faces
+
+    def reset(self) -> None:
+        """Forget the past: identities, tracks, the window and the person's shape."""
+        self.identity.reset()
+        self.shape = ShapeMemory()
+        for track in self.tracks:
+            track.end()
+        self._frames: deque[_Frame] = deque()
+        self._pending = 0
+
+    def close(self) -> None:
+        """Free the detector."""
+        self.detector.close()
+
+    def process(self, image: np.ndarray, stamp: int, camera: Camera | None = None,
+                with_vertices: bool = False) -> HandPairEstimate | None:
+        """Estimate both hands.
+
+        image: (H, W, 3) uint8 RGB. stamp: nanoseconds, increasing. camera: intrinsics for this image's size; None where
+        there are none. Returns the estimate of the frame `lookahead` frames before this one; None in the first ones.
+        Raises InputError for a malformed image, a camera of another size, a stamp that does not increase.
+        """
+        check_image(image)
+        height, width = image.shape[:2]
+        camera = camera or self._assumed_camera(width, height)
+        if (camera.width, camera.height) != (width, height):
+            raise InputError(f"the image is {width}x{height} but its camera is {camera.width}x{camera.height}; "
+                             "give the intrinsics of this image size")
+        if self._frames and stamp <= self._frames[-1].stamp:
+            raise InputError(f"stamp {stamp} does not come after {self._frames[-1].stamp}; "
+                             "drop the frame, or call reset() when time has jumped back")
+        timings = {}
+        clock = time.perf_counter()
+
+        def lap(stage):
+            nonlocal clock
+            now = time.perf_counter()
+            timings[stage] = timings.get(stage, 0.0) + now - clock
+            clock = now
+
+        found = self.detector.detect(image)
+        lap("detect")
+        frame = _Frame(stamp, camera, self.identity.update(found, stamp, (width, height)))
+        lap("identity")
+        self._encode(frame)
+        self._frames.append(frame)
+        self._pending += 1
+        if self._pending <= self.settings.lookahead:
+            return None
+        return self._estimate(timings, lap, with_vertices)
+
+    def flush(self, with_vertices: bool = False) -> HandPairEstimate | None:
+        """With lookahead, the next of the last frames' estimates after the video has ended; None when all are out."""
+        if self._pending == 0:
+            return None
+        return self._estimate({}, lambda stage: None, with_vertices)
+
+    def _assumed_camera(self, width, height):
+        if self._assumed is None or (self._assumed.width, self._assumed.height) != (width, height):
+            self._assumed = Camera.from_fov(width, height, self.settings.default_fov)
+        return self._assumed
+
+    @torch.inference_mode()
+    def _encode(self, frame):
+        """Rays and hand tokens of a frame."""
+        present = frame.present
+        if not present.any():
+            return
+        world = np.zeros((2, 21, 3))
+        for side in np.flatnonzero(present):
+            frame.rays[side] = frame.camera.unproject(frame.detections[side].landmarks)
+            world[side] = frame.detections[side].world
+        has_world = np.isfinite(world).all((1, 2)) & present
+        world = np.where(has_world[:, None, None], world, 0.0) * _MIRROR[:, None]
+        tokens = landmark_tokens(
+            torch.from_numpy(frame.rays * _MIRROR[:, None, :2]).float()[None], torch.from_numpy(world).float()[None],
+            torch.from_numpy(has_world)[None], torch.from_numpy(present)[None], self.network.config.tau)
+        frame.hands = self.network.encode_frame(tokens)[0]
+        frame.turn = tokens.rotation[0].double().numpy()
+        frame.radius = tokens.size[0].double().numpy() / BOX_SCALE
+
+    def _estimate(self, timings, lap, with_vertices):
+        """The estimate of the oldest frame that has none yet."""
+        target = len(self._frames) - self._pending
+        frame = self._frames[target]
+        self._pending -= 1
+        present = frame.present
+        seen = np.flatnonzero(present)
+        if len(seen):
+            regressed = self._reason(target)
+            lap("network")
+            estimates = self._pose(frame, seen, regressed, lap, with_vertices)
+        else:
+            estimates = {}
+        hands = []
+        for side, track in enumerate(self.tracks):
+            hands.append(estimates[side] if side in estimates else track.unseen(frame.stamp))
+        relative, source = None, SOURCE_NONE
+        if len(seen) == 2:
+            relative = hands[LEFT].joints[0] - hands[RIGHT].joints[0]
+            source = SOURCE_JOINT if frame.camera.calibrated else SOURCE_NETWORK
+        while len(self._frames) - self._pending > self._half and len(self._frames) > self.network.config.window:
+            self._frames.popleft()
+        lap("hand_model")
+        return HandPairEstimate(frame.stamp, hands[LEFT], hands[RIGHT], frame.camera, relative, source, timings)
+
+    @torch.inference_mode()
+    def _reason(self, target):
+        """The network's parameters for frame `target` from the window around it, as numpy arrays of the two hands."""
+        frames = list(self._frames) if self.settings.temporal else [self._frames[target]]
+        at = self._frames[target].stamp
+        gap = self.network.config.frame_gap
+        ages = np.array([(f.stamp - at) * 1e-9 for f in frames])
+        wanted = gap * np.arange(-self._half, self._half + 1)
+        picked = np.abs(ages - wanted[:, None]).argmin(axis=1)
+        none = torch.zeros(2, self.network.config.width)
+        hands = torch.stack([frames[k].hands if frames[k].hands is not None else none for k in picked], dim=1)
+        valid = torch.from_numpy(np.stack([frames[k].present for k in picked], axis=1))
+        offsets = torch.from_numpy(ages[picked] / gap).float()
+        output = self.network.reason(hands[None], offsets[None], valid[None])
+        return {name: value[0].double().numpy() for name, value in vars(output).items()}
+
+    def _pose(self, frame, seen, regressed, lap, with_vertices):
+        """Estimates by side of the hands in `seen`."""
+        back = np.swapaxes(frame.turn, -1, -2)
+        rotations = regressed["rotations"]
+        rotations[:, 0] = back @ rotations[:, 0]
+        rotations[:, 1:] = self.limits.clamp(rotations[:, 1:])
+        filtered = rotations.copy()
+        intervals = {}
+        for side in seen:
+            track = self.tracks[side]
+            intervals[side] = track.begin_frame(frame.stamp)
+            self.shape.add(regressed["betas"][side])
+            if track.betas is None:
+                track.betas = self.shape.mean
+            filtered[side] = track.rotations.update(rotations[side], intervals[side])
+        filtered[:, 1:] = self.limits.clamp(filtered[:, 1:])
+        mirror = _MIRROR[seen]
+        betas = np.stack([self.tracks[side].betas for side in seen])
+        both = np.concatenate([filtered[seen], rotations[seen]])
+        joints = self.posing.joints(both[:, 0], both[:, 1:], np.tile(betas, (2, 1))) * np.tile(mirror, (2, 1))[:, None]
+        joints, joints_raw = joints[:len(seen)], joints[len(seen):]
+        lap("hand_model")
+
+        wrists, wrists_raw = self._place(frame, seen, regressed, joints, joints_raw, intervals)
+        lap("solve")
+
+        vertices = [None] * len(seen)
+        if with_vertices:
+            vertices = self.posing.vertices(filtered[seen, 0], filtered[seen, 1:], betas) * mirror[:, None] + wrists[:, None]
+        pixels = frame.camera.project(joints + wrists[:, None])
+        sigma = regressed["joint_sigma"]
+        estimates = {}
+        for k, side in enumerate(seen):
+            detection = frame.detections[side]
+            orient, pose = filtered[side, 0], axis_angle_from_matrix(filtered[side, 1:])
+            if side == LEFT:
+                orient, pose = mirror_matrix(orient), mirror_axis_angle(pose)
+            near = within(0.02, sigma[side])
+            estimate = HandEstimate(
+                side=int(side), valid=True, state=TRACKED, age=0.0,
+                confidence=float(detection.score * near.mean()), joints=joints[k] + wrists[k],
+                joints_raw=joints_raw[k] + wrists_raw[k], joints_2d=pixels[k],
+                joint_confidence=near * detection.confidence, wrist_rotation=orient,
+                global_orient=axis_angle_from_matrix(orient), hand_pose=pose.reshape(45), betas=betas[k],
+                vertices=vertices[k], scaled=frame.camera.calibrated)
+            self.tracks[side].seen(estimate, frame.stamp)
+            estimates[int(side)] = estimate
+        return estimates
+
+    def _place(self, frame, seen, regressed, joints, joints_raw, intervals):
+        """Wrists (N, 3) of the filtered and of the raw hands, metres, camera optical frame."""
+        rays = frame.rays[seen]
+        confidence = np.stack([frame.detections[side].confidence for side in seen])
+        radius = frame.radius[seen]
+        depth = np.linalg.norm(joints - joints.mean(1, keepdims=True), axis=-1).mean(1) / radius
+        sigma = np.sqrt(
+            (self.settings.landmark_error * radius[:, None]) ** 2 / np.maximum(confidence, 0.05)
+            + (regressed["joint_sigma"][seen] / depth[:, None]) ** 2)
+        relative = self._relative(frame, regressed) if len(seen) == 2 else None
+        raw, covariance = solve_translations(joints_raw, rays, sigma, relative=relative)
+        if not self.settings.temporal:
+            return raw, raw
+        priors = [self.tracks[side].position.predict(intervals[side]) for side in seen]
+        mean = np.stack([prior[0] if prior else raw[k] for k, prior in enumerate(priors)])
+        information = np.stack([prior[1] if prior else np.zeros((3, 3)) for prior in priors])
+        wrists, covariance = solve_translations(
+            joints, rays, sigma, start=raw, prior=(mean, information), relative=relative)
+        for k, side in enumerate(seen):
+            self.tracks[side].position.update(wrists[k], covariance[k])
+        return wrists, raw
+
+    @staticmethod
+    def _relative(frame, regressed):
+        """The left wrist relative to the right one, camera frame, from both sides' regressions, and its sigma, metres."""
+        root, sigma = regressed["other_root"], regressed["other_root_sigma"]
+        from_right = frame.turn[RIGHT].T @ root[RIGHT]
+        from_left = -(frame.turn[LEFT].T @ root[LEFT]) * _MIRROR[LEFT]
+        weights = 1.0 / sigma ** 2
+        mean = (weights[LEFT] * from_left + weights[RIGHT] * from_right) / weights.sum()
+        return mean, float(np.sqrt(0.5 * (sigma ** 2).mean()))
+
+
+def within(distance: float, sigma: np.ndarray) -> np.ndarray:
+    """Probability that a joint whose error has density proportional to exp(-|e| / sigma) lies within `distance`, metres."""
+    r = distance / sigma
+    return 1.0 - np.exp(-r) * (1.0 + r + 0.5 * r * r)
