@@ -1,8 +1,10 @@
 """Measures of the generic hand: rest joints, how they move with the shape numbers, and a distance field of its skin.
 
 Right hand in MANO's axes: fingers toward -x, thumb toward +z, palm toward -y, wrist at the origin; metres.
-Bone lengths follow Buryanov & Kotiuk, "Proportions of hand segments", Int. J. Morphol. 28(3), 2010 (tips to the skin);
-breadths and depths are those of an adult of average size (hand length 0.185 m).
+Length, breadth and depth are those of an adult of average size (hand length 0.185 m). The joints lie where MANO and
+hand landmark detectors have them: lengths are the medians of MediaPipe's world landmarks over two persons' hands on
+video, brought to that hand length and rounded. (By X-ray the knuckles lie some millimetres nearer to the wrist and the
+last joints nearer to the tip: Buryanov & Kotiuk, Int. J. Morphol. 28(3), 2010.)
 
 Only additions, products, quotients, square roots and comparisons are used on the way to the mesh: they are exact to
 the last bit on every IEEE machine, so that the same mesh comes out everywhere.
@@ -23,16 +25,16 @@ _MILLI = 1e-3
 
 # finger: base joint, then direction and length of each phalanx (the last to the skin of the fingertip), millimetres.
 _PHALANGES = {
-    "thumb": ((-20.0, -12.0, 25.0), (((-0.720, -0.190, 0.667), 45.5), ((-0.790, -0.110, 0.603), 32.5),
-                                     ((-0.850, -0.040, 0.525), 27.5))),
-    "index": ((-88.5, 0.5, 24.0), (((-0.9962, 0.0, 0.0872), 39.8), ((-0.9976, 0.0, 0.0698), 23.2),
-                                   ((-0.9986, 0.0, 0.0523), 20.6))),
-    "middle": ((-92.5, 3.0, 1.5), (((-0.9998, 0.0, -0.0175), 44.2), ((-0.9998, 0.0, -0.0175), 26.8),
-                                   ((-0.9998, 0.0, -0.0175), 21.5))),
-    "ring": ((-85.5, 1.0, -19.5), (((-0.9903, 0.0, -0.1392), 41.0), ((-0.9925, 0.0, -0.1219), 25.7),
-                                   ((-0.9945, 0.0, -0.1045), 21.3))),
-    "little": ((-76.5, -4.0, -38.0), (((-0.9563, 0.0, -0.2924), 32.8), ((-0.9613, 0.0, -0.2756), 18.6),
-                                      ((-0.9703, 0.0, -0.2419), 19.4))),
+    "thumb": ((-24.5, -13.5, 28.0), (((-0.730, -0.190, 0.657), 34.0), ((-0.790, -0.110, 0.603), 31.0),
+                                     ((-0.850, -0.040, 0.525), 28.5))),
+    "index": ((-92.0, 0.5, 24.5), (((-0.9962, 0.0, 0.0872), 34.5), ((-0.9976, 0.0, 0.0698), 22.0),
+                                   ((-0.9986, 0.0, 0.0523), 25.0))),
+    "middle": ((-95.0, 3.0, 1.5), (((-0.9998, 0.0, -0.0175), 37.0), ((-0.9998, 0.0, -0.0175), 25.5),
+                                   ((-0.9998, 0.0, -0.0175), 27.5))),
+    "ring": ((-89.0, 1.0, -19.5), (((-0.9903, 0.0, -0.1392), 33.5), ((-0.9925, 0.0, -0.1219), 25.0),
+                                   ((-0.9945, 0.0, -0.1045), 25.5))),
+    "little": ((-78.0, -4.0, -36.5), (((-0.9563, 0.0, -0.2924), 26.0), ((-0.9613, 0.0, -0.2756), 20.0),
+                                      ((-0.9703, 0.0, -0.2419), 20.5))),
 }
 
 # finger: skin radius at joints 1, 2, 3 and near the tip, millimetres.
@@ -173,10 +175,10 @@ def palm_cones() -> list[Cone]:
         knuckle = joints[f"{finger}_1"]
         radius = _RADII[finger][0]
         cones.append(_cone(base, knuckle + shift[finger] * down, 14.5, radius + 1.0))
-        web = knuckle + 0.40 * (joints[f"{finger}_2"] - knuckle) + 1.5 * down
+        web = knuckle + 0.42 * (joints[f"{finger}_2"] - knuckle) + 1.5 * down
         cones.append(_cone(knuckle + 0.8 * shift[finger] * down, web, radius + 0.3, radius - 1.0))
     thumb_1, thumb_2 = joints["thumb_1"], joints["thumb_2"]
-    cones.append(_cone((-10.0, -7.0, 13.0), thumb_1 + 0.45 * (thumb_2 - thumb_1), 14.5, 14.0))
+    cones.append(_cone((-10.0, -7.0, 13.0), thumb_1 + 0.40 * (thumb_2 - thumb_1), 14.5, 14.0))
     cones.append(_cone((-22.0, -11.0, 16.0), (-52.0, -11.5, 33.0), 13.0, 11.5))
     cones.append(_cone((-52.0, -8.0, 40.0), (-64.0, -4.0, 24.0), 7.0, 8.0))
     cones.append(_cone((-8.0, -8.0, -13.0), (-55.0, -9.0, -31.0), 13.0, 10.5))

@@ -1,0 +1,141 @@
+"""Hand models in MANO's format as plain arrays: the generic hand of this package, or the user's MANO, either side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from ..errors import AssetError
+from .skeleton import MANO_PARENTS
+
+GENERIC_HAND = Path(__file__).parent / "assets" / "generic_hand.npz"
+
+SHAPES = {"v_template": (778, 3), "shapedirs": (778, 3, 10), "posedirs": (778, 3, 135), "J_regressor": (16, 778),
+          "weights": (778, 16), "f": (1538, 3), "kintree_table": (2, 16), "hands_mean": (45,)}
+"""Arrays of a hand model and their shapes, by MANO's names."""
+
+
+@dataclass(frozen=True, eq=False)
+class HandAsset:
+    """A hand model in MANO's format, float64, metres; see Romero et al., "Embodied Hands", SIGGRAPH Asia 2017.
+
+    v_template: (778, 3) mean hand, flat. shapedirs: (778, 3, 10) metres per unit of each beta. posedirs: (778, 3, 135)
+    metres per unit of R - I of the 15 finger joints, row by row. J_regressor: (16, 778). weights: (778, 16).
+    faces: (1538, 3) int64, counter-clockwise from outside. parents: (16,), -1 for the wrist. hands_mean: (45,)
+    axis-angle of MANO's mean pose relative to the flat hand. name: "generic", or the file's.
+    """
+
+    v_template: np.ndarray
+    shapedirs: np.ndarray
+    posedirs: np.ndarray
+    J_regressor: np.ndarray
+    weights: np.ndarray
+    faces: np.ndarray
+    parents: np.ndarray
+    hands_mean: np.ndarray
+    is_right: bool
+    name: str
+
+
+def check_arrays(arrays: dict[str, np.ndarray], source: str) -> None:
+    """Raise AssetError unless `arrays` (by MANO's names) have the shapes of a hand model and finite numbers."""
+    missing = sorted(set(SHAPES) - set(arrays))
+    if missing:
+        raise AssetError(f"{source} lacks {', '.join(missing)}; it is not a MANO hand model "
+                         "(give MANO_RIGHT.pkl or MANO_LEFT.pkl to `fourdhands convert-mano`)")
+    for name, shape in SHAPES.items():
+        array = np.asarray(arrays[name])
+        if array.dtype.kind not in "fiu":
+            raise AssetError(f"{source}: {name} holds {array.dtype}, not numbers; get the file anew")
+        if array.shape != shape:
+            raise AssetError(f"{source}: {name} has shape {array.shape}, MANO's is {shape}; "
+                             "SMPL-H, SMPL-X and NIMBLE files do not fit here")
+        if not np.isfinite(array).all():
+            raise AssetError(f"{source}: {name} holds values that are not finite; the file is damaged, get it anew")
+    faces = np.asarray(arrays["f"])
+    if faces.min() < 0 or faces.max() >= 778:
+        raise AssetError(f"{source}: f names vertex {faces.max()} of 778; the file is damaged, get it anew")
+    parents = np.asarray(arrays["kintree_table"])[0, 1:].astype(np.int64)
+    if not np.array_equal(parents, MANO_PARENTS[1:]):
+        raise AssetError(f"{source}: joint parents {parents.tolist()} are not MANO's {MANO_PARENTS[1:].tolist()}")
+
+
+def asset_from_arrays(arrays: dict[str, np.ndarray], is_right: bool, name: str) -> HandAsset:
+    """A HandAsset from arrays by MANO's names; AssetError where they are not a hand model's."""
+    check_arrays(arrays, name)
+    number = {key: np.ascontiguousarray(arrays[key], dtype=np.float64) for key in SHAPES}
+    return HandAsset(
+        number["v_template"], number["shapedirs"], number["posedirs"], number["J_regressor"], number["weights"],
+        np.ascontiguousarray(arrays["f"], dtype=np.int64), MANO_PARENTS.copy(), number["hands_mean"], is_right, name)
+
+
+def load_hand(path: str | Path) -> HandAsset:
+    """Read a hand model from an npz written by `fourdhands convert-mano` (or by generic_hand); AssetError if it is none."""
+    path = Path(path)
+    if not path.is_file():
+        raise AssetError(f"hand model {path} does not exist; make it with `fourdhands convert-mano MANO_RIGHT.pkl`")
+    if path.suffix == ".pkl":
+        raise AssetError(f"{path} is a pickle, which is not read at run time; convert it once with "
+                         f"`fourdhands convert-mano {path}` and name the npz that this writes")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
+        raise AssetError(f"{path} is not a readable npz ({error}); make it again with `fourdhands convert-mano`"
+                         ) from error
+    if "is_right" not in arrays:
+        raise AssetError(f"{path} does not say which side it is (is_right); make it with `fourdhands convert-mano`")
+    return asset_from_arrays(arrays, bool(arrays["is_right"]), str(arrays.get("name", path.stem)))
+
+
+@lru_cache(maxsize=1)
+def load_generic_hand() -> HandAsset:
+    """The generic right hand that ships with the package (made by `generic_hand`, no licence but the package's)."""
+    return load_hand(GENERIC_HAND)
+
+
+def mirror(asset: HandAsset) -> HandAsset:
+    """The other side's hand: mirrored in x, faces turned so that they stay counter-clockwise from outside.
+
+    A pose (x, y, z) in axis-angle of the one is (x, -y, -z) of the other (`geometry.rotations.mirror_axis_angle`).
+    """
+    flip = np.array([-1.0, 1.0, 1.0])
+    # R' - I = M (R - I) M for the mirrored pose: its entries with one x index change sign.
+    feature = np.tile(np.outer(flip, flip).reshape(-1), 15)
+    return replace(
+        asset, v_template=asset.v_template * flip, shapedirs=asset.shapedirs * flip[:, None],
+        posedirs=asset.posedirs * flip[:, None] * feature, faces=np.ascontiguousarray(asset.faces[:, ::-1]),
+        hands_mean=(asset.hands_mean.reshape(15, 3) * [1.0, -1.0, -1.0]).reshape(-1), is_right=not asset.is_right)
+
+
+def needs_shape_flip(left: HandAsset, right: HandAsset) -> bool:
+    """Whether the left model's shape directions have their x the wrong way round (vchoutas/smplx issue 48).
+
+    In MANO's released left hand they equal the right hand's instead of their mirror image. Measured on the data: the
+    mirrored right directions are compared with the left ones as they are and with x flipped. The vertices of the two
+    sides correspond in MANO, so that a match is clear; where neither is (not a pair), nothing is flipped.
+    """
+    expected = mirror(right).shapedirs
+    as_given = np.abs(left.shapedirs - expected).mean()
+    flipped = np.abs(left.shapedirs * np.array([-1.0, 1.0, 1.0])[:, None] - expected).mean()
+    return bool(flipped < as_given)
+
+
+def pair_of(right: HandAsset, left: HandAsset | None = None) -> tuple[HandAsset, HandAsset]:
+    """(left, right) of hands for a tracker: `left` with its shape directions put right, or the mirrored right hand.
+
+    Raises AssetError where a hand is given for the wrong side.
+    """
+    if not right.is_right:
+        raise AssetError(f"{right.name} is a left hand, given for the right one; exchange the two files")
+    if left is None:
+        return mirror(right), right
+    if left.is_right:
+        raise AssetError(f"{left.name} is a right hand, given for the left one; exchange the two files")
+    if needs_shape_flip(left, right):
+        left = replace(left, shapedirs=left.shapedirs * np.array([-1.0, 1.0, 1.0])[:, None])
+    return left, right
