@@ -11,10 +11,10 @@ import torch
 
 from ..errors import InputError
 from ..geometry.camera import Camera
-from ..geometry.rotations import axis_angle_from_matrix, mirror_axis_angle, mirror_matrix
-from ..hand_model.assets import load_generic_hand, load_hand
-from ..hand_model.limits import JointLimits
-from ..hand_model.posing import HandPosing
+from ..geometry.rotations import axis_angle_from_matrix, mirror_matrix
+from ..hand_model.assets import load_generic_hand, load_hand, mirror
+from ..hand_model.layer import HandArrays
+from ..hand_model.limits import clamp
 from ..hand_model.skeleton import LEFT, RIGHT
 from ..network.checkpoint import load_weights
 from ..network.landmark_tokens import BOX_SCALE, landmark_tokens
@@ -33,8 +33,9 @@ _MIRROR = np.array([[-1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
 class TrackerSettings:
     """Settings of a HandPairTracker.
 
-    weights: safetensors file; empty for the shipped landmark network. hand_model: npz from `fourdhands convert-mano`;
-    empty for the generic hand. mirrored: images are mirrored (selfie). lookahead: frames of the future to wait for; 0
+    weights: safetensors file; empty for the shipped landmark network. hand_model: npz of a right hand from `fourdhands
+    convert-mano`; empty for the generic hand. hand_model_left: the left hand's; empty for the right hand's mirror image.
+    mirrored: images are mirrored (selfie). lookahead: frames of the future to wait for; 0
     for a robot, 4 for recordings. temporal: False estimates every frame alone, unfiltered. default_fov: horizontal
     field of view, degrees, assumed where there are no intrinsics. hold: seconds for which an unseen hand is HELD.
     smoothing: memory of the pose filter, 0-0.9. acceleration: of the position filter, m^2/s^3. landmark_error: expected
@@ -43,6 +44,7 @@ class TrackerSettings:
 
     weights: str = ""
     hand_model: str = ""
+    hand_model_left: str = ""
     mirrored: bool = False
     lookahead: int = 0
     temporal: bool = True
@@ -87,9 +89,11 @@ class HandPairTracker:
 
     def __init__(self, settings: TrackerSettings = TrackerSettings(), detector: Detector | None = None):
         self.settings = settings
-        asset = load_hand(settings.hand_model) if settings.hand_model else load_generic_hand()
-        self.posing = HandPosing(asset)
-        self.limits = JointLimits(asset)
+        right = load_hand(settings.hand_model) if settings.hand_model else load_generic_hand()
+        left = load_hand(settings.hand_model_left) if settings.hand_model_left else mirror(right)
+        if left.is_right or not right.is_right:
+            raise InputError(f"hand_model {right.name} must be a right hand and hand_model_left {left.name} a left one")
+        self.hands = HandArrays((left, right))
         self.network = load_weights(settings.weights or None)
         self.detector = detector or MediaPipeDetector(mirrored=settings.mirrored)
         self.identity = HandIdentity()
@@ -103,7 +107,12 @@ class HandPairTracker:
     @property
     def faces(self) -> tuple[np.ndarray, np.ndarray]:
         """Triangles (1538, 3) of the (left, right) mesh, counter-clockwise from outside."""
-        return self.posing.faces[:, ::-1], self.posing.faces
+        return tuple(self.hands.faces)
+
+    @property
+    def detections(self) -> tuple[HandDetection | None, HandDetection | None]:
+        """What the detector saw of the (left, right) hand in the newest frame."""
+        return self._frames[-1].detections if self._frames else (None, None)
 
     def reset(self) -> None:
         """Forget the past: identities, tracks, the window and the person's shape."""
@@ -228,11 +237,11 @@ class HandPairTracker:
 
     def _pose(self, frame, seen, regressed, lap, with_vertices):
         """Estimates by side of the hands in `seen`."""
-        back = np.swapaxes(frame.turn, -1, -2)
         rotations = regressed["rotations"]
-        rotations[:, 0] = back @ rotations[:, 0]
-        rotations[:, 1:] = self.limits.clamp(rotations[:, 1:])
+        rotations[:, 0] = np.swapaxes(frame.turn, -1, -2) @ rotations[:, 0]
+        rotations[:, 1:] = clamp(rotations[:, 1:])
         filtered = rotations.copy()
+        betas = np.zeros((2, 10))
         intervals = {}
         for side in seen:
             track = self.tracks[side]
@@ -240,37 +249,34 @@ class HandPairTracker:
             self.shape.add(regressed["betas"][side])
             if track.betas is None:
                 track.betas = self.shape.mean
+            betas[side] = track.betas
             filtered[side] = track.rotations.update(rotations[side], intervals[side])
-        filtered[:, 1:] = self.limits.clamp(filtered[:, 1:])
-        mirror = _MIRROR[seen]
-        betas = np.stack([self.tracks[side].betas for side in seen])
-        both = np.concatenate([filtered[seen], rotations[seen]])
-        joints = self.posing.joints(both[:, 0], both[:, 1:], np.tile(betas, (2, 1))) * np.tile(mirror, (2, 1))[:, None]
-        joints, joints_raw = joints[:len(seen)], joints[len(seen):]
+        filtered[:, 1:] = clamp(filtered[:, 1:])
+        # from here on each hand in its own side's convention, as MANO's left and right models take them
+        both = np.stack([filtered, rotations])
+        both[:, LEFT] = mirror_matrix(both[:, LEFT])
+        joints, joints_raw = self.hands.joints(both[:, :, 0], both[:, :, 1:], np.stack([betas, betas]))[:, seen]
+        filtered = both[0]
         lap("hand_model")
 
         wrists, wrists_raw = self._place(frame, seen, regressed, joints, joints_raw, intervals)
         lap("solve")
 
-        vertices = [None] * len(seen)
-        if with_vertices:
-            vertices = self.posing.vertices(filtered[seen, 0], filtered[seen, 1:], betas) * mirror[:, None] + wrists[:, None]
-        pixels = frame.camera.project(joints + wrists[:, None])
-        sigma = regressed["joint_sigma"]
+        vertices = self.hands.vertices(filtered[:, 0], filtered[:, 1:], betas) if with_vertices else None
+        joints = joints + wrists[:, None]
+        pixels = frame.camera.project(joints)
+        axis_angle = axis_angle_from_matrix(filtered)
         estimates = {}
         for k, side in enumerate(seen):
             detection = frame.detections[side]
-            orient, pose = filtered[side, 0], axis_angle_from_matrix(filtered[side, 1:])
-            if side == LEFT:
-                orient, pose = mirror_matrix(orient), mirror_axis_angle(pose)
-            near = within(0.02, sigma[side])
+            near = within(0.02, regressed["joint_sigma"][side])
             estimate = HandEstimate(
                 side=int(side), valid=True, state=TRACKED, age=0.0,
-                confidence=float(detection.score * near.mean()), joints=joints[k] + wrists[k],
+                confidence=float(detection.score * near.mean()), joints=joints[k],
                 joints_raw=joints_raw[k] + wrists_raw[k], joints_2d=pixels[k],
-                joint_confidence=near * detection.confidence, wrist_rotation=orient,
-                global_orient=axis_angle_from_matrix(orient), hand_pose=pose.reshape(45), betas=betas[k],
-                vertices=vertices[k], scaled=frame.camera.calibrated)
+                joint_confidence=near * detection.confidence, wrist_rotation=filtered[side, 0],
+                global_orient=axis_angle[side, 0], hand_pose=axis_angle[side, 1:].reshape(45), betas=betas[side],
+                vertices=None if vertices is None else vertices[side] + wrists[k], scaled=frame.camera.calibrated)
             self.tracks[side].seen(estimate, frame.stamp)
             estimates[int(side)] = estimate
         return estimates
