@@ -15,6 +15,7 @@ import importlib
 from ctypes import CFUNCTYPE, POINTER, c_bool, c_char_p, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p, pythonapi
 from pathlib import Path
 
+from rclpy.logging import get_logger
 from rclpy.serialization import deserialize_message
 
 from fourdhands_core.errors import DependencyError
@@ -226,10 +227,19 @@ def _description(name: str, store) -> _Description:
     return _Description(individual[name], _Sequence.of(_IndividualDescription, referenced))
 
 
-def _refuse(*_):
-    raise TypeError(
-        "this message type was made at run time and moves serialised messages only: publish bytes from "
-        "fourdhands_ros.conversion, subscribe with fourdhands_ros.message_types.create_subscription")
+_SERIALISED_ONLY = (
+    "this message type was made at run time and moves serialised messages only: publish bytes from "
+    "fourdhands_ros.conversion, subscribe with fourdhands_ros.message_types.create_subscription")
+
+
+def _refuse_construction(*_):
+    raise TypeError(_SERIALISED_ONLY)
+
+
+def _refuse_conversion():
+    """Called by rclpy for a C message: say why there is none; the null pointer becomes a MemoryError in Python."""
+    get_logger("fourdhands_ros").error(_SERIALISED_ONLY)
+    return None
 
 
 @functools.lru_cache(maxsize=None)
@@ -262,7 +272,7 @@ def _runtime_type(name: str) -> type:
         support.get_type_hash, support.get_type_description, support.get_type_description_sources = (
             ctypes.cast(getter, c_void_p) for getter in getters)
     general.func = ctypes.cast(dispatch, c_void_p)
-    refuse = _Create(_refuse)
+    refuse = _Create(_refuse_conversion)
     _alive.extend([general, specific, answers, getters, dispatch, refuse])
 
     converter = pythonapi.PyCapsule_New(ctypes.cast(refuse, c_void_p), None, None)
@@ -272,7 +282,7 @@ def _runtime_type(name: str) -> type:
         "_DESTROY_ROS_MESSAGE": converter})
     namespace = {constant: value for constant, _, value in constants}
     return metaclass(message, (), {
-        **namespace, "__init__": _refuse, "__module__": f"{package}.{folder}", "_runtime_name": name,
+        **namespace, "__init__": _refuse_construction, "__module__": f"{package}.{folder}", "_runtime_name": name,
         "__doc__": f"{name}, made at run time: for serialised messages."})
 
 

@@ -1,0 +1,66 @@
+"""Messages laid out once as CDR bytes, so that publishing the next one is patching its numbers with numpy.
+
+CDR (OMG DDSI-RTPS, XCDR version 1, little endian): four bytes of encapsulation, then the fields in order, each number
+aligned to its own size from the end of those four bytes; a sequence or string is preceded by its uint32 length, and a
+string ends in a zero byte that counts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class Template:
+    """One serialised message of fixed shape: lay it out field by field in the message's order, then `fill` it often.
+
+    What changes the shape (a string, the length of a sequence) needs a new template; what a slot holds does not.
+    """
+
+    def __init__(self):
+        self._layout = bytearray(b"\x00\x01\x00\x00")
+        self._ranges: dict[str, list[tuple[int, int]]] = {}
+        self._dtypes: dict[str, np.dtype] = {}
+        self._bytes: np.ndarray | None = None
+        self._places: dict[str, slice | np.ndarray] = {}
+
+    def _align(self, size: int) -> None:
+        self._layout.extend(bytes(-(len(self._layout) - 4) % size))
+
+    def constant(self, dtype: str, value) -> None:
+        """A number, or several of one type, that every filling shares."""
+        data = np.asarray(value, dtype=np.dtype(dtype).newbyteorder("<"))
+        self._align(data.itemsize)
+        self._layout += data.tobytes()
+
+    def string(self, text: str) -> None:
+        """A string that every filling shares."""
+        data = text.encode("utf-8") + b"\x00"
+        self.constant("u4", len(data))
+        self._layout += data
+
+    def slot(self, name: str, dtype: str, count: int = 1) -> None:
+        """Room for `count` numbers that `fill` sets. A name used again continues the same slot further on."""
+        dtype = np.dtype(dtype).newbyteorder("<")
+        if count:  # an empty sequence is its length alone: nothing follows that could need alignment
+            self._align(dtype.itemsize)
+        start = len(self._layout)
+        self._layout.extend(bytes(count * dtype.itemsize))
+        self._ranges.setdefault(name, []).append((start, len(self._layout)))
+        self._dtypes[name] = dtype
+
+    def sequence(self, name: str, dtype: str, length: int, width: int = 1) -> None:
+        """A sequence of `length` elements of `width` numbers of one type each, set by `fill`."""
+        self.constant("u4", length)
+        self.slot(name, dtype, length * width)
+
+    def fill(self, **values) -> bytes:
+        """The serialised message with slots set; a slot that is left out keeps its last values (zeros at first)."""
+        if self._bytes is None:
+            self._bytes = np.frombuffer(self._layout, dtype=np.uint8)
+            for name, ranges in self._ranges.items():
+                single = len(ranges) == 1
+                self._places[name] = slice(*ranges[0]) if single else np.concatenate([np.arange(*r) for r in ranges])
+        for name, value in values.items():
+            data = np.ascontiguousarray(value, dtype=self._dtypes[name]).reshape(-1).view(np.uint8)
+            self._bytes[self._places[name]] = data
+        return bytes(self._layout)

@@ -1,0 +1,84 @@
+"""The node's publishers, and what goes out on each of them for one estimate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from visualization_msgs.msg import MarkerArray
+
+from fourdhands_core.pipeline.types import HandPairEstimate
+
+from .conversion import HandPairEncoder, MarkerEncoder, TransformEncoder, encode_faces
+from .message_types import HandFaces, HandPair, TFMessage
+from .parameters import Parameters
+
+
+class Outputs:
+    """Publishes estimates on `hands`, `/tf`, `hands/markers`, and once on `hands/faces`.
+
+    node: the rclpy node. faces: for left and right, (F, 3) vertex numbers. network, model: names that the messages give.
+    Meshes are laid out only while somebody subscribes to the markers. `apply` and `publish` may be called from
+    different threads.
+    """
+
+    def __init__(self, node, parameters: Parameters, faces, network: str = "", model: str = ""):
+        self._node, self._faces = node, faces
+        self._pairs = HandPairEncoder(network, model)
+        options = QoSOverridingOptions.with_default_policies()
+
+        def publisher(message_type, topic, depth, durability=DurabilityPolicy.VOLATILE):
+            return node.create_publisher(
+                message_type, topic, QoSProfile(depth=depth, durability=durability), qos_overriding_options=options)
+
+        self._hands = publisher(HandPair, "hands", 5)
+        self._tf = publisher(TFMessage, "/tf", 100)
+        self._markers = publisher(MarkerArray, "hands/markers", 5)
+        self._faces_topic = publisher(HandFaces, "hands/faces", 1, DurabilityPolicy.TRANSIENT_LOCAL)
+        self.diagnostics = publisher(DiagnosticArray, "/diagnostics", 10)
+        self._faces_topic.publish(encode_faces(faces, model))
+        self.apply(parameters)
+
+    def apply(self, parameters: Parameters) -> None:
+        """Use other values of the parameters from the next estimate on."""
+        transforms = None if parameters.tf == "none" else TransformEncoder(parameters.tf, parameters.frame_prefix)
+        markers = MarkerEncoder(self._faces, parameters.marker_lifetime)
+        # One assignment, as `publish` may run in another thread.
+        self._encoders = transforms, markers, parameters.publish_vertices
+
+    @property
+    def wants_vertices(self) -> bool:
+        """True while somebody takes meshes: `HandPairTracker.process` computes them only then."""
+        return self._encoders[2] or self._markers.get_subscription_count() > 0
+
+    def publish(self, estimate: HandPairEstimate, frame_id: str, latency: dict[str, float], received: float,
+                counts: tuple[int, int, int]) -> None:
+        """Publish an estimate, the smallest messages first.
+
+        frame_id: of the image. latency: seconds by stage so far; "total" since `received` (time.perf_counter) and
+        "publish" (everything here) are added. counts: see HandPairEncoder.encode.
+        """
+        began = time.perf_counter()
+        transforms, markers, with_vertices = self._encoders
+        # tf2 has no frame without a name; the other messages say as much as they can.
+        if transforms is not None and frame_id:
+            _publish(self._tf, transforms.encode(estimate, frame_id))
+        latency["total"] = time.perf_counter() - received
+        _publish(self._hands, self._pairs.encode(estimate, frame_id, latency, counts, with_vertices))
+        if self._markers.get_subscription_count() > 0:
+            _publish(self._markers, markers.encode(estimate, frame_id))
+        latency["publish"] = time.perf_counter() - began
+
+    def destroy(self) -> None:
+        """Remove what is shown from viewers, and the publishers."""
+        _publish(self._markers, self._encoders[1].clear())
+        for publisher in (self.diagnostics, self._faces_topic, self._markers, self._tf, self._hands):
+            self._node.destroy_publisher(publisher)
+
+
+def _publish(publisher, data: bytes | None) -> None:
+    if data is not None:
+        publisher.publish(data)

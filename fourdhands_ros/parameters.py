@@ -1,0 +1,103 @@
+"""The node's parameters: names, defaults, descriptions and limits in one place."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field, fields, replace
+
+from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
+
+from fourdhands_core.errors import InputError
+
+
+def _parameter(default, description: str, choices=(), limits=None, read_only=False):
+    """A field with what ROS tells about a parameter; limits are (smallest, largest), both allowed."""
+    return field(default=default, metadata={
+        "description": description, "choices": choices, "limits": limits, "read_only": read_only})
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Values of the node's parameters. Constructing one checks them: InputError names the parameter that is wrong."""
+
+    autostart: bool = _parameter(
+        True, "Configure and activate the node when it starts; false leaves that to a lifecycle manager.",
+        read_only=True)
+    image_transport: str = _parameter(
+        "raw", "raw: sensor_msgs/Image on image_raw; compressed: sensor_msgs/CompressedImage on image_raw/compressed.",
+        choices=("raw", "compressed"), read_only=True)
+    mirrored: bool = _parameter(
+        False, "The camera delivers mirrored images, as in a selfie: left and right would be swapped.", read_only=True)
+    default_fov: float = _parameter(
+        60.0, "Horizontal field of view in degrees that is assumed while the camera is not calibrated; positions are "
+        "then marked as not scaled.", limits=(10.0, 170.0))
+    tf: str = _parameter(
+        "wrist", "Frames to publish on /tf. none; wrist: <frame_prefix>left_wrist and <frame_prefix>right_wrist under "
+        "the image's frame; joints: also <frame_prefix>left_thumb_1 and so on, each under its parent joint.",
+        choices=("none", "wrist", "joints"))
+    frame_prefix: str = _parameter(
+        "", "Put before the names of the hands' frames, such as camera_1/; needed where several nodes see hands.")
+    publish_vertices: bool = _parameter(
+        False, "Put the 778 vertices of each hand into HandPair: 9 kB a hand; the markers carry the mesh anyway.")
+    marker_lifetime: float = _parameter(
+        0.2, "Seconds after which a viewer removes a mesh that is not renewed; 0 keeps it.", limits=(0.0, 60.0))
+    reset_gap: float = _parameter(
+        2.0, "Seconds between the stamps of two images after which tracking starts anew, as after a pause of the "
+        "camera.", limits=(0.2, 60.0))
+    diagnostics_period: float = _parameter(
+        1.0, "Seconds between two messages on /diagnostics, and over which their rates and latencies are taken.",
+        limits=(0.1, 60.0), read_only=True)
+
+    def __post_init__(self):
+        for spec in fields(self):
+            value, meta = getattr(self, spec.name), spec.metadata
+            expected = type(spec.default)
+            if type(value) is not expected:
+                raise InputError(f"parameter {spec.name}: {value!r} is a {type(value).__name__}, "
+                                 f"give a {expected.__name__}")
+            if meta["choices"] and value not in meta["choices"]:
+                raise InputError(f"parameter {spec.name}: {value!r} is not one of {', '.join(meta['choices'])}")
+            if meta["limits"] and not (math.isfinite(value) and meta["limits"][0] <= value <= meta["limits"][1]):
+                raise InputError(f"parameter {spec.name}: {value} is not between {meta['limits'][0]} and "
+                                 f"{meta['limits'][1]}")
+        if not re.fullmatch(r"[A-Za-z0-9_/.-]*", self.frame_prefix) or self.frame_prefix.startswith("/"):
+            raise InputError(f"parameter frame_prefix: {self.frame_prefix!r} is not part of a frame's name; use letters, "
+                             "digits, _ . - and /, not / first (tf2 refuses it)")
+
+    def changed(self, values: dict) -> Parameters:
+        """These parameters with other values for some. Raises InputError."""
+        return replace(self, **values)
+
+
+def descriptor_of(spec) -> ParameterDescriptor:
+    """What `ros2 param describe` tells about one of `dataclasses.fields(Parameters)`."""
+    meta = spec.metadata
+    descriptor = ParameterDescriptor(description=meta["description"], read_only=meta["read_only"])
+    if meta["choices"]:
+        descriptor.additional_constraints = "one of: " + ", ".join(meta["choices"])
+    if meta["limits"]:
+        low, high = meta["limits"]
+        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high, step=0.0)]
+    return descriptor
+
+
+def declare(node) -> Parameters:
+    """Declare every parameter on the node and read their values.
+
+    Raises InputError naming a parameter whose given value is refused; warns of given names that no parameter has.
+    """
+    names = [spec.name for spec in fields(Parameters)]
+    given = getattr(node, "_parameter_overrides", {})  # rclpy has no public way to read them
+    unknown = [name for name in given if name not in names and not node.has_parameter(name)
+               and not name.startswith("qos_overrides.")]
+    if unknown:
+        node.get_logger().warning(
+            f"no parameter is called {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    values = {}
+    for spec in fields(Parameters):
+        try:
+            values[spec.name] = node.declare_parameter(spec.name, spec.default, descriptor_of(spec)).value
+        except Exception as error:  # rclpy has a class for each way of being refused, without a common base
+            raise InputError(f"parameter {spec.name}: {error}") from error
+    return Parameters(**values)

@@ -1,0 +1,162 @@
+"""From image messages to published estimates: a one-slot mailbox and the thread that empties it."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CompressedImage, Image
+
+from fourdhands_core.errors import InputError
+
+from .camera_info import CALIBRATED, UNKNOWN, CameraSource
+from .diagnostics import Statistics
+from .image_decoding import MalformedImage, decode_compressed, decode_image, stamp_of
+from .outputs import Outputs
+
+_PATIENCE = 30
+"""Images without any CameraInfo before that is said: the two topics need not start together."""
+_MAX_TRANSPORT = 10.0
+"""Seconds; above, the stamps come from another clock (a bag, a camera's own) and the time of transport is unknown."""
+
+
+class Mailbox:
+    """Holds the newest item only."""
+
+    def __init__(self):
+        self._condition = threading.Condition()
+        self._item = None
+        self._closed = False
+
+    def put(self, item) -> bool:
+        """Put an item in; True where it replaced one that nobody had taken."""
+        with self._condition:
+            replaced = self._item is not None
+            self._item = item
+            self._condition.notify()
+        return replaced
+
+    def take(self):
+        """Wait for an item and take it out; None once the mailbox is closed."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._item is not None or self._closed)
+            item, self._item = self._item, None
+            return None if self._closed else item
+
+    def close(self) -> None:
+        """Wake whoever waits, for good."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify_all()
+
+
+class FrameProcessor:
+    """Decodes, tracks and publishes the newest image in a thread of its own.
+
+    tracker: HandPairTracker or what behaves like it; closed by `stop`. cameras: gives the camera of each image.
+    compressed: the messages are CompressedImage, else Image. reset_gap: see Parameters. clock: the node's, for the time
+    of transport. logger: the node's.
+    """
+
+    def __init__(self, tracker, outputs: Outputs, cameras: CameraSource, statistics: Statistics, *, compressed: bool,
+                 reset_gap: float, clock, logger):
+        self._tracker, self._outputs, self._cameras, self._statistics = tracker, outputs, cameras, statistics
+        self._compressed, self.reset_gap, self._clock, self._logger = compressed, reset_gap, clock, logger
+        self._mailbox = Mailbox()
+        self._last_stamp: int | None = None
+        self._said: str | None = None
+        self._without_info = 0
+        self.hand_states = ("absent", "absent")
+        self.frame_id = ""
+        self._thread = threading.Thread(target=self._run, name="hands", daemon=True)
+        self._thread.start()
+
+    def put(self, data: bytes) -> None:
+        """Hand over a serialised image message; returns at once."""
+        self._statistics.count_received()
+        if self._mailbox.put((data, time.perf_counter(), self._clock.now().nanoseconds)):
+            self._statistics.count_dropped()
+
+    def stop(self) -> None:
+        """Finish the image in work, end the thread and close the tracker."""
+        self._mailbox.close()
+        self._thread.join()
+        self._tracker.close()
+
+    def _run(self) -> None:
+        while (item := self._mailbox.take()) is not None:
+            try:
+                self._process(*item)
+            except MalformedImage as error:
+                self._refuse(error.reason, str(error))
+            except InputError as error:
+                self._refuse("input", str(error))
+            except Exception as error:  # one bad image must not end the node; the next one starts from nothing
+                if self._statistics.count_refused("internal error", repr(error)):
+                    self._logger.error(f"an image could not be processed:\n{traceback.format_exc()}")
+                self._reset("internal error")
+
+    def _process(self, data: bytes, received: float, received_clock: int) -> None:
+        started = time.perf_counter()
+        header, image = self._decode(data)
+        stamp = stamp_of(header)
+        decoded = time.perf_counter()
+        if not self._follow(stamp):
+            return
+        camera = self._cameras.camera_for(image.shape[1], image.shape[0])
+        self._tell_calibration(camera)
+        estimate = self._tracker.process(image, stamp, camera, with_vertices=self._outputs.wants_vertices)
+        transport = (received_clock - stamp) / 1e9
+        latency = {
+            "transport": transport if 0.0 <= transport <= _MAX_TRANSPORT else float("nan"),
+            "wait": started - received, "decode": decoded - started, **estimate.timings}
+        statistics = self._statistics
+        counts = statistics.published + 1, statistics.dropped, statistics.rejected
+        self._outputs.publish(estimate, header.frame_id, latency, received, counts)
+        statistics.count_published(latency)
+        self.hand_states = tuple(hand.state for hand in estimate.hands)
+        self.frame_id = header.frame_id
+
+    def _decode(self, data: bytes):
+        message_type = CompressedImage if self._compressed else Image
+        try:
+            message = deserialize_message(data, message_type)
+        except Exception as error:  # rclpy's RMWError has no public name
+            raise MalformedImage("message", f"a message that is not a {message_type.__name__}: {error}") from error
+        return message.header, decode_compressed(message) if self._compressed else decode_image(message)
+
+    def _follow(self, stamp: int) -> bool:
+        """Compare with the last image's stamp: False to leave this image out; resets the tracker where time jumps."""
+        last = self._last_stamp
+        if last == stamp:
+            self._refuse("repeated stamp", f"two images in a row have the stamp {stamp} ns")
+            return False
+        if last is not None and stamp < last:
+            self._reset("stamps that went backwards")
+        elif last is not None and stamp - last > self.reset_gap * 1e9:
+            self._reset("pauses of the camera")
+        self._last_stamp = stamp
+        return True
+
+    def _refuse(self, reason: str, problem: str) -> None:
+        if self._statistics.count_refused(reason, problem):
+            self._logger.warning(f"image refused ({reason}): {problem}; further ones are counted on /diagnostics")
+
+    def _reset(self, event: str) -> None:
+        self._statistics.count_event(event)
+        self._tracker.reset()
+
+    def _tell_calibration(self, camera) -> None:
+        state = self._cameras.state
+        self._without_info += state == UNKNOWN
+        if state == self._said or (state == UNKNOWN and self._without_info < _PATIENCE):
+            return
+        if state != CALIBRATED:
+            self._logger.warning(
+                f"{self._cameras.problem}: assuming a horizontal field of view of {self._cameras.default_fov:g} degrees; "
+                "positions are marked as not scaled")
+        elif self._said is not None:
+            self._logger.info("the camera is calibrated now")
+        self._said = state

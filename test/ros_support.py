@@ -1,0 +1,163 @@
+"""What the ROS tests share: a tracker whose answers are known, messages, and nodes on a domain of their own."""
+
+from __future__ import annotations
+
+import array
+import itertools
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from sensor_msgs.msg import CameraInfo, Image
+
+from fourdhands_core.geometry.camera import Camera
+from fourdhands_core.geometry.rotations import matrix_from_axis_angle
+from fourdhands_core.hand_model.skeleton import JOINT_PARENTS, LEFT, RIGHT
+from fourdhands_core.pipeline.types import (
+    ABSENT, HELD, SOURCE_JOINT, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate)
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+WIDTH, HEIGHT = 64, 48
+FACES = np.random.default_rng(0).integers(0, 778, (1538, 3))
+
+
+def make_hand(side: int, seed: int = 0, state: str = TRACKED, vertices: bool = False) -> HandEstimate:
+    """A hand of random but legal numbers, the same for the same seed."""
+    if state == ABSENT:
+        return HandEstimate(side, False, ABSENT, float("nan"))
+    rng = np.random.default_rng((seed, side))
+    joints = rng.normal(0, 0.1, (21, 3)) + (0.1 * (1 if side == RIGHT else -1), 0, 0.6)
+    orient = rng.normal(0, 1, 3)
+    return HandEstimate(
+        side, state == TRACKED, state, 0.0 if state == TRACKED else 0.125, confidence=rng.uniform(0.5, 1),
+        joints=joints, joints_raw=joints + rng.normal(0, 1e-3, (21, 3)), joints_2d=rng.uniform(0, 640, (21, 2)),
+        joint_confidence=rng.uniform(0, 1, 21), wrist_rotation=matrix_from_axis_angle(orient), global_orient=orient,
+        hand_pose=rng.normal(0, 0.4, 45), betas=rng.normal(0, 1, 10),
+        vertices=rng.normal(0, 0.1, (778, 3)) if vertices else None, scaled=True)
+
+
+def make_pair(stamp: int = 1_234_567_890_123_456_789, states=(TRACKED, TRACKED), vertices: bool = False,
+              seed: int = 0, camera: Camera | None = None) -> HandPairEstimate:
+    """Both hands; relative root and source as the pipeline gives them."""
+    left, right = (make_hand(side, seed, state, vertices) for side, state in zip((LEFT, RIGHT), states))
+    both = left.valid and right.valid
+    return HandPairEstimate(
+        stamp, left, right, camera or Camera.from_fov(640, 480, 60.0),
+        left_root_relative=left.joints[0] - right.joints[0] if both else None,
+        left_root_source=SOURCE_JOINT if both else SOURCE_NONE, timings={"detect": 0.025, "network": 0.003})
+
+
+class FakeTracker:
+    """Sees in the first pixel which hands there are: red above 127 the left, green above 127 the right.
+
+    The hands' numbers are those of make_pair with the blue value as seed. It checks what the tracker is promised: RGB
+    uint8, C-contiguous, increasing stamps between resets. `delay`: seconds that an image takes.
+    """
+
+    network_name, model_name, device = "fake", "fake_hand", "cpu"
+    faces = (FACES, FACES[:, ::-1])
+
+    def __init__(self, delay: float = 0.0):
+        self.delay, self.resets, self.closed, self.last = delay, 0, False, None
+
+    def process(self, image, stamp, camera, with_vertices=False) -> HandPairEstimate:
+        assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.flags.c_contiguous
+        assert self.last is None or stamp > self.last
+        assert image.shape[:2] == (camera.height, camera.width)
+        self.last = stamp
+        time.sleep(self.delay)
+        red, green, blue = (int(value) for value in image[0, 0])
+        states = [TRACKED if value > 127 else ABSENT for value in (red, green)]
+        if blue == 251:
+            raise RuntimeError("a bug in the tracker")
+        return make_pair(stamp, states, with_vertices, blue, camera)
+
+    def reset(self) -> None:
+        self.resets += 1
+        self.last = None
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def stamp_to(message, stamp: int) -> None:
+    """Write nanoseconds into a message's header."""
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
+
+
+def image_message(stamp: int, pixel=(255, 255, 0), encoding="rgb8", frame_id="camera") -> Image:
+    """An Image of one colour that FakeTracker understands."""
+    message = Image(width=WIDTH, height=HEIGHT, encoding=encoding, step=3 * WIDTH)
+    message.data = array.array("B", np.full((HEIGHT, WIDTH, 3), pixel, np.uint8).tobytes())
+    message.header.frame_id = frame_id
+    stamp_to(message, stamp)
+    return message
+
+
+def info_message(width=WIDTH, height=HEIGHT, focal=60.0) -> CameraInfo:
+    """A CameraInfo without distortion."""
+    message = CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
+    message.k = [focal, 0.0, (width - 1) / 2, 0.0, focal, (height - 1) / 2, 0.0, 0.0, 1.0]
+    message.header.frame_id = "camera"
+    return message
+
+
+_domains = itertools.count(os.getpid())
+
+
+class Ros:
+    """A ROS context on a domain of its own, with nodes that one executor spins."""
+
+    def __init__(self):
+        self.domain = 1 + next(_domains) % 100
+        self.context = rclpy.Context()
+        self.arguments = {"context": self.context}
+        rclpy.init(context=self.context, domain_id=self.domain)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self._processes: list[subprocess.Popen] = []
+
+    def add(self, node):
+        """Have a node spun."""
+        self.executor.add_node(node)
+        return node
+
+    def node(self, name="tester", **kwargs):
+        """A plain node."""
+        return self.add(rclpy.create_node(name, context=self.context, **kwargs))
+
+    def spin_until(self, condition, timeout: float = 20.0) -> bool:
+        """Spin until the condition holds; False where it does not in time."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            self.executor.spin_once(timeout_sec=0.05)
+        return True
+
+    def spin_for(self, seconds: float) -> None:
+        """Spin for a time."""
+        self.spin_until(lambda: False, seconds)
+
+    def process(self, *command: str) -> subprocess.Popen:
+        """A Python process on the same domain, ended with the context."""
+        environment = {**os.environ, "ROS_DOMAIN_ID": str(self.domain), "PYTHONPATH": str(REPOSITORY)}
+        process = subprocess.Popen(
+            [sys.executable, *command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self._processes.append(process)
+        return process
+
+    def close(self) -> None:
+        """End processes, nodes and context."""
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        for node in list(self.executor.get_nodes()):
+            node.destroy_node()
+        self.executor.shutdown()
+        rclpy.try_shutdown(context=self.context)
