@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .detector import HAND_LENGTH, HandDetection, hand_size, image_scale
+from .detector import HAND_LENGTH, image_scale
 
 _CONTRADICTION = 0.15  # in hand lengths; the landmarks and the 3-D hand of a clear view differ by 0.02 to 0.04
 _MARGIN = 0.1  # in hand lengths outside the image, where a landmark is a guess
@@ -32,18 +32,25 @@ def landmark_confidence(landmarks: np.ndarray, world: np.ndarray, score: float, 
 
 def inside_hull(points: np.ndarray, other: np.ndarray) -> np.ndarray:
     """(N,) bool: which of points (N, 2) lie inside the convex hull of other (M, 2), pixels."""
-    hull = cv2.convexHull(other.astype(np.float32))
-    return np.array([cv2.pointPolygonTest(hull, (float(x), float(y)), False) >= 0 for x, y in points])
+    if (points.min(axis=0) > other.max(axis=0)).any() or (points.max(axis=0) < other.min(axis=0)).any():
+        return np.zeros(len(points), bool)
+    hull = cv2.convexHull(other.astype(np.float32), clockwise=False)[:, 0].astype(np.float64)
+    if len(hull) < 3:
+        return np.zeros(len(points), bool)
+    edge = np.concatenate([hull[1:], hull[:1]]) - hull
+    offset = points[:, None] - hull
+    return (edge[:, 0] * offset[..., 1] >= edge[:, 1] * offset[..., 0]).all(axis=1)
 
 
-def visibility(hand: HandDetection, other: HandDetection) -> np.ndarray:
+def visibility(landmarks: np.ndarray, length: float, other: np.ndarray, other_length: float) -> np.ndarray:
     """(21,) factor: 1 outside the other hand's hull; inside, down to 0.2 the more the other hand appears nearer.
 
-    Nearer is told by the hands' apparent sizes alone, which scatter: two hands that appear equal both get 0.6.
+    landmarks, other: (21, 2) pixels of the hand in question and of the other; length, other_length: their `hand_size`.
+    Nearer is told by these apparent sizes alone, which scatter: two hands that appear equal both get 0.6.
     """
-    nearer = np.log(hand_size(other) / hand_size(hand)) / _FRONT
+    nearer = np.log(other_length / length) / _FRONT
     hidden = 0.8 / (1.0 + np.exp(-np.clip(nearer, -50.0, 50.0)))
-    return np.where(inside_hull(hand.landmarks, other.landmarks), 1.0 - hidden, 1.0)
+    return np.where(inside_hull(landmarks, other), 1.0 - hidden, 1.0)
 
 
 def steadiness(landmarks: np.ndarray, predicted: np.ndarray, length: float, seconds: float) -> np.ndarray:

@@ -88,7 +88,7 @@ class HandIdentity:
             self.reset()
         self._image_size, self._stamp = tuple(image_size), stamp
         for hand in self._hands:
-            hand.seen = min(hand.seen, stamp)
+            hand.seen, hand.current = min(hand.seen, stamp), False
         self._hands = [hand for hand in self._hands if hand.age(stamp) <= self.settings.memory]
         usable = [_Candidate(d) for d in detections if np.isfinite(d.landmarks).all() and np.isfinite(d.world).all()]
 
@@ -110,7 +110,7 @@ class HandIdentity:
                 known.append(candidate)
 
         self._name_sides(stamp)
-        return self._result(stamp, confidences)
+        return self._result(confidences)
 
     def _costs(self, candidates: list[_Candidate], stamp: int) -> np.ndarray:
         """(candidates, hands): negative log-likelihood that each is a continuation of each; infinite out of reach."""
@@ -162,11 +162,11 @@ class HandIdentity:
         or can be had by exchange, and is better by `margin`; while it is seen it is not left without a side.
         """
         s = self.settings
-        hands = [h for h in self._hands if h.seen == stamp or (h.side is not None and h.age(stamp) <= s.reserve)]
+        hands = [h for h in self._hands if h.current or (h.side is not None and h.age(stamp) <= s.reserve)]
 
         def worth(hand: _Hand, side: int | None) -> float:
             if side is None:
-                return -2.0 * s.certainty if hand.side is not None and hand.seen == stamp else 0.0
+                return -2.0 * s.certainty if hand.side is not None and hand.current else 0.0
             support = hand.votes if side == RIGHT else -hand.votes
             if hand.side is None:
                 return support if support > 0.0 else -np.inf
@@ -181,10 +181,10 @@ class HandIdentity:
         for hand in self._hands:
             hand.side = LEFT if hand is left else RIGHT if hand is right else None
 
-    def _result(self, stamp: int, confidences: dict[_Hand, np.ndarray]) -> Pair:
+    def _result(self, confidences: dict[_Hand, np.ndarray]) -> Pair:
         found: list[_Hand | None] = [None, None]
         for hand in self._hands:
-            if hand.side is not None and hand.seen == stamp:
+            if hand.side is not None and hand.current:
                 found[hand.side] = hand
         result: list[HandDetection | None] = [None, None]
         for side, hand in enumerate(found):
@@ -194,7 +194,8 @@ class HandIdentity:
             confidence = detection.confidence * confidences.get(hand, 1.0)
             other = found[1 - side]
             if other is not None:
-                confidence = confidence * visibility(detection, other.detection)
+                confidence = confidence * visibility(
+                    detection.landmarks, hand.size, other.detection.landmarks, other.size)
             if detection.side != side:
                 # A detector that takes a hand for the other one has read its depth the other way round.
                 confidence = confidence * (1.0 - 0.5 * detection.score)
@@ -222,14 +223,17 @@ class _Candidate:
 
 
 class _Hand:
-    """A hand being followed. votes: sum of its labels, right positive. side: LEFT, RIGHT or None (a third hand)."""
+    """A hand being followed.
+
+    votes: sum of its labels, right positive. side: LEFT, RIGHT or None (a third hand). current: seen in this frame.
+    """
 
     _COASTING = 0.1  # seconds for which an unseen hand goes on moving, about
 
     def __init__(self, candidate: _Candidate, stamp: int):
         self.detection = candidate.detection
         self.size = candidate.size
-        self.seen = stamp
+        self.seen, self.current = stamp, True
         self.velocity = np.zeros(2)
         self.votes = candidate.vote
         self.side: int | None = None
@@ -251,7 +255,8 @@ class _Hand:
             self.velocity = 0.5 * self.velocity + 0.5 * step
         certainty = settings.certainty * np.exp(-age / settings.reserve)
         self.votes = float(np.clip(self.votes, -certainty, certainty)) + candidate.vote
-        self.detection, self.size, self.seen = candidate.detection, candidate.size, stamp
+        self.detection, self.size = candidate.detection, candidate.size
+        self.seen, self.current = stamp, True
 
 
 def _distance(landmarks: np.ndarray, others: np.ndarray, length: float) -> float:
