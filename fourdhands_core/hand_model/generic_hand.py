@@ -15,7 +15,8 @@ import numpy as np
 
 from . import hand_shape as shape
 from .mesh_reduction import check_disc, reduce_mesh, smooth_mesh
-from .skeleton import FINGERS, FINGERTIP_VERTICES, JOINT_NAMES, MANO_IN_21, MANO_JOINT_NAMES, MANO_PARENTS, TIP_JOINTS
+from .skeleton import (
+    DORSAL, FINGERS, FINGERTIP_VERTICES, JOINT_NAMES, MANO_IN_21, MANO_JOINT_NAMES, MANO_PARENTS, TIP_JOINTS)
 
 ASSET = Path(__file__).parent / "assets" / "generic_hand.npz"
 
@@ -187,7 +188,7 @@ def _pose_directions(vertices: np.ndarray, weights: np.ndarray) -> np.ndarray:
             continue
         bone = joints[joint + 1] - joints[joint]
         bone = bone / np.sqrt((bone * bone).sum())
-        back = shape.DORSAL[finger] - (shape.DORSAL[finger] * bone).sum() * bone
+        back = DORSAL[finger] - (DORSAL[finger] * bone).sum() * bone
         back = back / np.sqrt((back * back).sum())
         offset = vertices - joints[joint]
         height = (offset * back).sum(1) / 0.009

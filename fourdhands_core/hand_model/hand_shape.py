@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .skeleton import FINGERS, JOINT_NAMES
+from .skeleton import DORSAL, FINGERS, JOINT_NAMES
 
 WRIST_CUT = 0.020
 """The skin ends at the plane x = WRIST_CUT, behind the wrist."""
@@ -42,10 +42,6 @@ _RADII = {
     "thumb": (13.0, 11.3, 9.7, 7.3), "index": (10.2, 8.9, 7.6, 6.2), "middle": (10.4, 9.1, 7.8, 6.4),
     "ring": (9.9, 8.6, 7.4, 6.0), "little": (8.9, 7.5, 6.5, 5.3),
 }
-
-DORSAL = {finger: np.array([0.0, 1.0, 0.0]) for finger in FINGERS}
-"""Direction of the back (nail) side of each finger in the rest pose. MANO's thumb shows its nail toward (1, 1, 1)."""
-DORSAL["thumb"] = np.array([1.0, 1.0, 1.0])
 
 
 def _unit(vector) -> np.ndarray:

@@ -29,3 +29,7 @@ TO_21 = np.array([_MANO_WITH_TIPS.index(name) for name in JOINT_NAMES])
 """`concatenate([16 MANO joints, 5 tips in the order of FINGERS])[TO_21]` are the 21 joints."""
 MANO_IN_21 = np.array([JOINT_NAMES.index(name) for name in MANO_JOINT_NAMES])
 """`joints_21[MANO_IN_21]` are the 16 MANO joints in MANO's order."""
+
+DORSAL = {finger: np.array([0.0, 1.0, 0.0]) for finger in FINGERS}
+"""Direction of the back (nail) side of each finger of the flat right hand; MANO's thumb shows its nail obliquely."""
+DORSAL["thumb"] = np.array([1.0, 1.0, 1.0])

@@ -1,0 +1,112 @@
+"""Anatomical angles of the 15 finger joints, and their limits.
+
+Each joint has a frame fixed to the rest pose: x toward the thumb's side of the finger, y toward its back (nail) side,
+z along the bone that the joint moves. A joint's rotation R (in the hand's axes, as in MANO's pose) is, in that frame,
+Rx(flexion) Ry(abduction) Rz(twist), as anatomists give it (Grood & Suntay, J. Biomech. Eng. 105, 1983): flexion curls
+toward the palm, abduction moves toward the thumb's side, twist turns about the bone. All for right hands; mirror a left
+one first (`geometry.rotations.mirror_matrix`).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from .assets import HandAsset, load_generic_hand, mirror
+from .skeleton import DORSAL, FINGERTIP_VERTICES, MANO_JOINT_NAMES
+
+# joint: flexion from, to; abduction from, to; twist from, to; degrees from the rest pose. Fingers: active range of
+# motion with some passive reach (American Academy of Orthopaedic Surgeons, Joint Motion; Hume et al., J. Hand Surg. 15A,
+# 1990); the hinges keep a little play sideways. The thumb's zero is the model's spread thumb, near the end of its
+# extension: its metacarpal reaches across the palm by flexion, abduction (toward the palm's side) and twist.
+_FINGER = ((-30, 95, -25, 25, -8, 8), (-5, 110, -4, 4, -6, 6), (-10, 85, -4, 4, -5, 5))
+_THUMB = ((-25, 55, -30, 40, -25, 30), (-15, 65, -12, 12, -10, 10), (-20, 85, -5, 5, -6, 6))
+
+_DEGREES = np.array([(_THUMB if name.startswith("thumb") else _FINGER)[int(name[-1]) - 1]
+                     for name in MANO_JOINT_NAMES[1:]], dtype=np.float64).reshape(15, 3, 2)
+LOWER, UPPER = np.radians(_DEGREES[..., 0]), np.radians(_DEGREES[..., 1])
+"""(15, 3) each: least and greatest flexion, abduction, twist of MANO's 15 joints in MANO's order, radians."""
+
+
+def joint_frames(asset: HandAsset) -> np.ndarray:
+    """(15, 3, 3): for each finger joint the columns x (thumb's side), y (back), z (along the bone), right hand's axes."""
+    if not asset.is_right:
+        asset = mirror(asset)
+    joints = asset.J_regressor @ asset.v_template
+    frames = np.empty((15, 3, 3))
+    for i, name in enumerate(MANO_JOINT_NAMES[1:]):
+        finger, last = name[:-2], name.endswith("3")
+        end = asset.v_template[FINGERTIP_VERTICES[finger]] if last else joints[i + 2]
+        bone = end - joints[i + 1]
+        bone /= np.linalg.norm(bone)
+        back = DORSAL[finger] - (DORSAL[finger] @ bone) * bone
+        back /= np.linalg.norm(back)
+        frames[i] = np.stack([np.cross(back, bone), back, bone], axis=1)
+    return frames
+
+
+@lru_cache(maxsize=1)
+def _generic_frames() -> np.ndarray:
+    return joint_frames(load_generic_hand())
+
+
+def _backend(value, frames):
+    """The array module of `value`, and the frames as its kind of array."""
+    frames = _generic_frames() if frames is None else frames
+    if type(value).__module__.split(".")[0] == "torch":
+        import torch
+        return torch, torch.as_tensor(frames, dtype=value.dtype, device=value.device)
+    return np, frames
+
+
+def to_angles(hand_pose, frames=None):
+    """Rotations (..., 15, 3, 3) of a right hand's joints to angles (..., 15, 3): flexion, abduction, twist, radians.
+
+    Flexion and twist lie in (-pi, pi], abduction in [-pi/2, pi/2]. frames: `joint_frames` of the hand model, the generic
+    hand's when left out. Numpy or torch.
+    """
+    xp, frames = _backend(hand_pose, frames)
+    local = frames.swapaxes(-1, -2) @ hand_pose @ frames
+    return xp.stack([
+        xp.arctan2(-local[..., 1, 2], local[..., 2, 2]), xp.arcsin(xp.clip(local[..., 0, 2], -1.0, 1.0)),
+        xp.arctan2(-local[..., 0, 1], local[..., 0, 0])], -1)
+
+
+def from_angles(angles, frames=None):
+    """Angles (..., 15, 3), radians, to rotations (..., 15, 3, 3): the inverse of `to_angles`. Numpy or torch."""
+    xp, frames = _backend(angles, frames)
+    cosine, sine = xp.cos(angles), xp.sin(angles)
+    cf, ca, ct = cosine[..., 0], cosine[..., 1], cosine[..., 2]
+    sf, sa, st = sine[..., 0], sine[..., 1], sine[..., 2]
+    local = xp.stack([
+        ca * ct, -ca * st, sa,
+        cf * st + sf * sa * ct, cf * ct - sf * sa * st, -sf * ca,
+        sf * st - cf * sa * ct, sf * ct + cf * sa * st, cf * ca], -1)
+    return frames @ local.reshape(angles.shape[:-1] + (3, 3)) @ frames.swapaxes(-1, -2)
+
+
+def _fold(angle, lower, upper):
+    """Angles on the circle into [lower, upper], continuously: beyond an end, that end; opposite, from end to end."""
+    middle, half = 0.5 * (lower + upper), 0.5 * (upper - lower)
+    offset = angle - middle
+    offset = offset - 2.0 * np.pi * np.round(offset / (2.0 * np.pi))
+    # Within the last third before the opposite point the end is left again, so that both sides meet there.
+    room = (np.pi - half) / 3.0
+    back = np.minimum((np.pi - np.abs(offset)) / room, 1.0)
+    return middle + np.clip(offset, -half, half) * back
+
+
+def clamp(hand_pose: np.ndarray, frames: np.ndarray | None = None) -> np.ndarray:
+    """The rotations (..., 15, 3, 3) of a right hand's joints brought inside the limits, each angle by itself.
+
+    Rotations inside come back as they are; the result is inside, and changes continuously with any rotation given.
+    """
+    angles = to_angles(hand_pose, frames)
+    # Near an abduction of 90 degrees flexion and twist are one motion and neither is known: both fade to zero there.
+    known = np.minimum(np.cos(angles[..., 1]) * 3.0, 1.0)
+    clamped = _fold(angles, LOWER, UPPER)
+    clamped[..., 1] = np.clip(angles[..., 1], LOWER[:, 1], UPPER[:, 1])
+    clamped[..., 0] *= known
+    clamped[..., 2] *= known
+    return from_angles(clamped, frames)
