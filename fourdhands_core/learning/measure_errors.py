@@ -38,7 +38,7 @@ def clip_motions(motion: Motion, times: torch.Tensor) -> list[ClipMotion]:
     return clips
 
 
-def collect(clips: int, length: int = 45, seed: int = 7):
+def collect(clips: int, length: int = 30, seed: int = 7):
     """Render clips, detect, and match detections to the true hands by their landmarks.
 
     Returns shapes (N, 63), residuals (N, 105), clip numbers (N,), frame numbers (N,) and the rates of `LandmarkErrors`.
@@ -104,7 +104,7 @@ def _residual(detection, joints, camera, side):
     return shape.flatten().numpy(), torch.cat([flat.flatten(), (unit_shape(world) - shape).flatten()]).numpy()
 
 
-def measure(out: Path = MEASURED, clips: int = 160, seed: int = 7) -> LandmarkErrors:
+def measure(out: Path = MEASURED, clips: int = 150, seed: int = 7) -> LandmarkErrors:
     """Measure MediaPipe and write the error model to `out`; about five minutes on two cores."""
     shapes, residuals, numbers, frames, rates = collect(clips, seed=seed)
     errors = fit(shapes, residuals, numbers, frames, **rates)

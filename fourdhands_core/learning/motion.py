@@ -16,6 +16,8 @@ from ..network.landmark_tokens import mirror_points
 _KEYFRAMES = 6
 _FINGER_ROWS = torch.tensor([[0, 1, 2], [3, 4, 5], [9, 10, 11], [6, 7, 8]])  # index, middle, ring, little in MANO's order
 _THUMB_ROWS = torch.tensor([12, 13, 14])
+_MIDDLE = torch.tensor([-0.09, 0.0, 0.0])
+"""Middle of the hand from the wrist, in a right hand's own axes, metres."""
 
 
 @dataclass
@@ -138,7 +140,8 @@ class MotionSampler:
         turning = torch.gather(turn, 2, index[..., None].expand(-1, -1, -1, 3)) * u[..., None]
         global_orient = matrix_from_axis_angle(turning) @ orientation[(*pick, index)]
 
-        root = self._roots(times, batch, pick)
+        # what is placed is the hand's middle, so that hands rather than wrists are spread over the picture
+        root = self._roots(times, batch, pick) - (orientation[:, :, :1] @ _MIDDLE)
         present = torch.ones(batch, 2, dtype=torch.bool)
         alone = self.chance(self.single_share, batch)
         present[torch.arange(batch), self.chance(0.5, batch).long()] = ~alone
@@ -165,4 +168,4 @@ class MotionSampler:
         u[:, 0] = torch.where(together, u[:, 1], u[:, 0])
         u = u[..., None]
         root = keys[(*pick, index)] * (1 - u) + keys[(*pick, index + 1)] * u
-        return torch.cat([root[..., :2], root[..., 2:].clamp(min=0.15)], dim=-1)
+        return torch.cat([root[..., :2], root[..., 2:].clamp(min=0.2)], dim=-1)
