@@ -90,6 +90,8 @@ class Forearm:
         axis *= np.sign((centre - vertices.mean(axis=0)) @ axis)
         away = axis if direction is None else np.asarray(direction) / np.linalg.norm(direction)
         along = np.linspace(0.0, 1.0, self.RINGS + 1)[1:, None, None]
+        start = self.RINGS // 3
+        along[start] = along[start - 1] + 1e-3  # two rings at the sleeve's hem make it a sharp edge
         offset = loop - centre
         # The ring grows from the wrist's outline to a forearm, rounder and about half as wide again.
         radius = np.linalg.norm(offset, axis=1, keepdims=True)
@@ -101,7 +103,6 @@ class Forearm:
         skin = np.broadcast_to(colours[self.loop].mean(axis=0), (self.RINGS, len(self.loop), 3)).copy()
         tail = skin[-1, 0]
         if sleeve is not None:
-            start = self.RINGS // 3
             skin[start:] = sleeve
             folds = 1.0 + 0.06 * np.sin(np.arange(self.RINGS - start) * 2.1)[:, None]
             rings[start:] += 0.12 * (rings[start:] - rings[start:].mean(axis=1, keepdims=True)) * folds[..., None]
