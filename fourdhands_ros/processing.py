@@ -66,7 +66,7 @@ class FrameProcessor:
         self._compressed, self.reset_gap, self._clock, self._logger = compressed, reset_gap, clock, logger
         self._mailbox = Mailbox()
         self._last_stamp: int | None = None
-        self._said: str | None = None
+        self._said: set[str] = set()
         self._without_info = 0
         self.hand_states = ("absent", "absent")
         self.frame_id = ""
@@ -106,7 +106,7 @@ class FrameProcessor:
         if not self._follow(stamp):
             return
         camera = self._cameras.camera_for(image.shape[1], image.shape[0])
-        self._tell_calibration(camera)
+        self._tell_calibration()
         estimate = self._tracker.process(image, stamp, camera, with_vertices=self._outputs.wants_vertices)
         transport = (received_clock - stamp) / 1e9
         latency = {
@@ -148,15 +148,15 @@ class FrameProcessor:
         self._statistics.count_event(event)
         self._tracker.reset()
 
-    def _tell_calibration(self, camera) -> None:
+    def _tell_calibration(self) -> None:
         state = self._cameras.state
         self._without_info += state == UNKNOWN
-        if state == self._said or (state == UNKNOWN and self._without_info < _PATIENCE):
+        if state in self._said or (state == UNKNOWN and self._without_info < _PATIENCE):
             return
         if state != CALIBRATED:
             self._logger.warning(
                 f"{self._cameras.problem}: assuming a horizontal field of view of {self._cameras.default_fov:g} degrees; "
                 "positions are marked as not scaled")
-        elif self._said is not None:
+        elif self._said:
             self._logger.info("the camera is calibrated now")
-        self._said = state
+        self._said.add(state)

@@ -136,7 +136,7 @@ class Ros:
         while not condition():
             if time.monotonic() > deadline:
                 return False
-            self.executor.spin_once(timeout_sec=0.05)
+            self.executor.spin_once(timeout_sec=0.005)
         return True
 
     def spin_for(self, seconds: float) -> None:
