@@ -1,0 +1,161 @@
+"""Reads MANO's official pickles without running what is in them, and converts them once to npz.
+
+A pickle names functions that unpickling calls. This reader admits numpy's arrays, and stand-ins for
+scipy's sparse matrix and chumpy's arrays (chumpy itself no longer installs), and refuses every other name.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse
+
+from ..errors import AssetError
+from .assets import SHAPES, check_arrays
+
+_LARGEST = 64 * 2**20
+"""Bytes; MANO's pickles have 4 MB."""
+
+
+class _StandIn:
+    """Takes the place of a class named in the pickle: keeps the pickled state and runs nothing."""
+
+    state: dict = {}
+
+    def __init__(self, *args):
+        pass
+
+    def __setstate__(self, state):
+        self.state = state if isinstance(state, dict) else {}
+
+
+class _Chumpy(_StandIn):
+    """Any chumpy class."""
+
+    def array(self) -> np.ndarray:
+        """The numbers of a plain array (`x`) or of a selection from one (`a` and `idxs`)."""
+        if "x" in self.state:
+            return _dense(self.state["x"])
+        if "a" in self.state and "idxs" in self.state:
+            picked = _dense(self.state["a"]).reshape(-1)[_dense(self.state["idxs"])]
+            return picked.reshape(self.state.get("preferred_shape", picked.shape))
+        raise AssetError("a chumpy object in the file is an expression, not stored numbers; use the official MANO files")
+
+
+class _Columns(_StandIn):
+    """scipy's csc_matrix."""
+
+    def array(self) -> np.ndarray:
+        parts = self.state["data"], self.state["indices"], self.state["indptr"]
+        return scipy.sparse.csc_matrix(parts, shape=self.state["_shape"]).toarray()
+
+
+def _dense(value) -> np.ndarray:
+    return value.array() if isinstance(value, (_Chumpy, _Columns)) else np.asarray(value)
+
+
+def _reconstruct_object(kind, base, state):
+    """copyreg's way to make an object in pickles of protocol 0 and 1, for the stand-ins alone."""
+    if not (isinstance(kind, type) and issubclass(kind, _StandIn)):
+        raise AssetError(f"the file makes an object of {kind!r}, which a MANO model does not need")
+    return kind.__new__(kind)
+
+
+def _encode(text, encoding):
+    """What Python 3 writes for bytes in pickles of protocol 0 to 2."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise AssetError("the file encodes a text otherwise than a pickle of bytes does")
+    return text.encode("latin1")
+
+
+_ADMITTED = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype, ("_codecs", "encode"): _encode}
+for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+    _ADMITTED[_module, "_reconstruct"] = np.zeros(0).__reduce__()[0]
+    _ADMITTED[_module, "scalar"] = np.float64(0).__reduce__()[0]
+for _module in ("__builtin__", "builtins"):
+    _ADMITTED[_module, "object"] = object
+    _ADMITTED[_module, "set"] = set
+for _module in ("copy_reg", "copyreg"):
+    _ADMITTED[_module, "_reconstructor"] = _reconstruct_object
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file):
+        super().__init__(file, encoding="latin1")
+        # A pickle can set attributes of the classes it gets: they are made for this file alone.
+        self._chumpy, self._columns = type("Chumpy", (_Chumpy,), {}), type("Columns", (_Columns,), {})
+
+    def find_class(self, module, name):
+        if (module, name) in _ADMITTED:
+            return _ADMITTED[module, name]
+        if module.startswith("scipy.sparse") and name == "csc_matrix":
+            return self._columns
+        if module.split(".")[0] == "chumpy" and "." not in name:
+            return self._chumpy
+        raise AssetError(f"the file names {module}.{name}, which a MANO model does not need and which could run code; "
+                         "it was not loaded. Get MANO_RIGHT.pkl and MANO_LEFT.pkl from https://mano.is.tue.mpg.de")
+
+    def persistent_load(self, pid):
+        raise AssetError("the file refers to objects outside itself; it is not an official MANO file")
+
+
+def read_mano(path: str | Path) -> dict[str, np.ndarray]:
+    """Arrays of an official MANO pickle by MANO's names (`assets.SHAPES`), float64.
+
+    path: MANO_RIGHT.pkl or MANO_LEFT.pkl (Python 2 pickle, or the same written again by Python 3).
+    Raises AssetError where the file is missing, truncated, unsafe, lacks keys, or has other shapes or values not finite.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise AssetError(f"{path} does not exist; give MANO_RIGHT.pkl or MANO_LEFT.pkl from https://mano.is.tue.mpg.de")
+    if path.stat().st_size > _LARGEST:
+        raise AssetError(f"{path} has {path.stat().st_size} bytes, a MANO model has about 4 million; give MANO_RIGHT.pkl")
+    try:
+        data = _Unpickler(io.BytesIO(path.read_bytes())).load()
+        if not isinstance(data, dict):
+            raise AssetError(f"holds a {type(data).__name__}, not a model's dictionary; give MANO_RIGHT.pkl")
+        arrays = {key: _dense(data[key]) for key in SHAPES if key in data}
+    except AssetError as error:
+        raise AssetError(f"{path}: {error}") from error
+    except Exception as error:  # a damaged pickle can fail in any opcode, with any exception
+        raise AssetError(f"{path} is not a complete pickle ({type(error).__name__}: {error}); "
+                         "it may be truncated: download it again") from error
+    if "shapedirs" in arrays and arrays["shapedirs"].ndim == 3:
+        arrays["shapedirs"] = arrays["shapedirs"][:, :, :10]
+    if "kintree_table" in arrays and arrays["kintree_table"].dtype.kind in "iu":
+        # The root's parent is written as 2^32 - 1.
+        arrays["kintree_table"] = arrays["kintree_table"].astype(np.uint32).astype(np.int32)
+    return arrays
+
+
+def side_of(arrays: dict[str, np.ndarray]) -> bool:
+    """True for a right hand, False for a left one, told from the arrays whatever the file is called.
+
+    MANO's right hand points its fingers toward -x; the left one is its mirror image in x.
+    """
+    joints = arrays["J_regressor"] @ arrays["v_template"]
+    fingers = joints[4] - joints[0]
+    return bool(fingers[0] < 0)
+
+
+def convert_mano(path: str | Path, out: str | Path) -> Path:
+    """Convert an official MANO pickle to the npz that `assets.load_hand` reads; returns the npz's path.
+
+    out: the npz to write, or a folder (made if missing), in which it takes the pickle's name. The licence of the MANO
+    model forbids passing the result on, as it does the pickle. AssetError as in `read_mano`.
+    """
+    path, out = Path(path), Path(out)
+    arrays = read_mano(path)
+    check_arrays(arrays, str(path))
+    target = out if out.suffix == ".npz" else out / f"{path.stem}.npz"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(
+            target, is_right=np.array(side_of(arrays)), name=np.array(path.stem),
+            **{key: arrays[key].astype(np.int64 if key in ("f", "kintree_table") else np.float64) for key in SHAPES})
+    except OSError as error:
+        raise AssetError(f"{target} cannot be written ({error}); give another --out") from error
+    return target
