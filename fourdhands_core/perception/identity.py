@@ -32,9 +32,11 @@ class IdentitySettings:
     no other hand, and in which what its labels said fades (to 1/e). reach, speed: a detection further than
     `reach + speed * dt` from where a hand was predicted dt seconds after it was last seen is not that hand; a label
     that contradicts stops this growth at dt = 0.1. uncertainty, drift: mean error of the prediction is
-    `uncertainty + drift * dt`. label_weight: what a label that contradicts a hand's side costs, in units of that error.
+    `uncertainty + drift * dt`. label_weight: what a label that contradicts a hand's side costs, in units of that error,
+    at dt = 0; twice as much at dt = 0.1 and so on, for labels err in runs of frames and past ones say little of new ones.
     overlap: share of one hand's landmarks inside the other's hull from which the two may be one hand seen twice;
-    apart: two known hands that overlap so much are two all the same if their landmarks are this far apart.
+    apart: two known hands that overlap so much are two all the same if their landmarks are this far apart; hands whose
+    landmarks are less than half of it apart are one in any case.
     certainty: number of fully sure labels (at 30 Hz, a second's worth) beyond which a hand's side gets no surer; as many
     must contradict before a side can change. margin: by how many a changed side must be better.
     """
@@ -43,9 +45,9 @@ class IdentitySettings:
     reserve: float = 0.3
     reach: float = 0.6
     speed: float = 12.0
-    uncertainty: float = 0.1
-    drift: float = 3.0
-    label_weight: float = 1.0
+    uncertainty: float = 0.06
+    drift: float = 2.0
+    label_weight: float = 0.7
     overlap: float = 0.6
     apart: float = 0.35
     certainty: float = 30.0
@@ -126,7 +128,7 @@ class HandIdentity:
                 contradiction = max(-candidate.vote * np.clip(hand.votes, -1.0, 1.0), 0.0)
                 if distance <= s.reach + s.speed * (age if contradiction < 0.5 else min(age, 0.1)):
                     costs[row, column] = (distance / spread + 2.0 * np.log(spread / s.uncertainty)
-                                          + s.label_weight * contradiction)
+                                          + s.label_weight * (1.0 + age / 0.1) * contradiction)
         return costs
 
     def _without_duplicates(self, candidates, costs):
@@ -134,8 +136,7 @@ class HandIdentity:
         best = costs.min(axis=1, initial=np.inf)
         kept: list[int] = []
         for row in sorted(range(len(candidates)), key=lambda r: (best[r], -candidates[r].detection.score)):
-            if not any(candidates[row].overlap(candidates[k]) >= self.settings.overlap
-                       and candidates[row].distance(candidates[k]) < self.settings.apart for k in kept):
+            if not any(candidates[row].doubles(candidates[k], self.settings) for k in kept):
                 kept.append(row)
         return [candidates[row] for row in kept], costs[kept]
 
@@ -217,9 +218,11 @@ class _Candidate:
         a, b = self.detection.landmarks, other.detection.landmarks
         return max(inside_hull(a, b).mean(), inside_hull(b, a).mean())
 
-    def distance(self, other: _Candidate) -> float:
-        """Mean distance of corresponding landmarks in hand lengths."""
-        return _distance(self.detection.landmarks, other.detection.landmarks, max(self.size, other.size))
+    def doubles(self, other: _Candidate, settings: IdentitySettings) -> bool:
+        """Whether the two show one hand."""
+        distance = _distance(self.detection.landmarks, other.detection.landmarks, max(self.size, other.size))
+        return distance < 0.5 * settings.apart or (
+            distance < settings.apart and self.overlap(other) >= settings.overlap)
 
 
 class _Hand:
