@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fourdhands_core.geometry.camera import Camera
-from fourdhands_core.media.render import Light, render_meshes
-from fourdhands_core.media.skin import Forearm, boundary_loop, skin_colours
+from fourdhands_core.hand_model.assets import load_generic_hand
+from fourdhands_core.media.render import Light, render_meshes, vertex_normals
+from fourdhands_core.media.skin import Forearm, boundary_loop, skin_texture
 
 GREY = np.full((120, 160, 3), 90, np.uint8)
 CAMERA = Camera.from_fov(160, 120, 60.0)
@@ -162,12 +163,14 @@ def test_a_forearm_continues_the_wrist_and_closes_the_mesh():
     faces = faces[keep]
     used, faces = np.unique(faces, return_inverse=True)
     vertices, faces = vertices[used], faces.reshape(-1, 3)  # numpy 1 and 2 shape the inverse differently
-    colours = np.full((len(vertices), 3), 0.6)
+    texels = np.full((len(faces), 4, 4, 3), 0.6, np.float32)
     loop = boundary_loop(faces)
     forearm = Forearm(faces)
-    longer, painted = forearm.extend(vertices, colours, sleeve=(0.1, 0.1, 0.4), length=0.2)
+    longer, painted = forearm.extend(vertices, length=0.2), forearm.paint(texels, sleeve=(0.1, 0.1, 0.4))
     np.testing.assert_array_equal(longer[:len(vertices)], vertices)
-    assert len(longer) == len(painted) == forearm.faces.max() + 1
+    assert len(longer) == forearm.faces.max() + 1 and len(painted) == len(forearm.faces)
+    np.testing.assert_allclose(painted[len(faces)], 0.6, rtol=1e-6)
+    np.testing.assert_allclose(painted[-1], np.broadcast_to([0.1, 0.1, 0.4], (4, 4, 3)), rtol=1e-6)
     assert longer[:, 0].max() == pytest.approx(vertices[loop][:, 0].mean() + 0.21, abs=0.02)
     with pytest.raises(ValueError, match="closed"):
         boundary_loop(np.array([[0, 1, 2], [0, 2, 3], [0, 3, 1], [1, 3, 2]]))
@@ -177,10 +180,25 @@ def test_a_forearm_continues_the_wrist_and_closes_the_mesh():
     assert not [edge for edge in open_edges if set(edge) & set(loop.tolist())]
 
 
-def test_skin_colours_are_valid_and_repeatable():
-    vertices, faces, _ = sphere([0, 0, 0], 0.09, 12)
-    first = skin_colours(np.random.default_rng(4), vertices, faces)
-    assert first.shape == vertices.shape and first.min() > 0 and first.max() <= 1
-    np.testing.assert_array_equal(first, skin_colours(np.random.default_rng(4), vertices, faces))
-    light, dark = (skin_colours(np.random.default_rng(1), vertices, faces, tone).mean() for tone in (0.0, 1.0))
-    assert light > 2 * dark
+def test_texels_lie_where_their_weights_say():
+    vertices = np.array([[-0.3, -0.2, 1.0], [0.3, -0.2, 1.0], [-0.3, 0.25, 1.0]])
+    texels = np.zeros((1, 2, 2, 3))
+    texels[0, 0, 0], texels[0, 1, 0], texels[0, 0, 1] = [1, 0, 0], [0, 1, 0], [0, 0, 1]
+    image, depth = render_meshes(GREY, [(vertices, np.array([[0, 1, 2]]), texels)], CAMERA)
+    for weights, channel in (((0.8, 0.1, 0.1), 0), ((0.2, 0.7, 0.1), 1), ((0.2, 0.1, 0.7), 2)):
+        x, y = CAMERA.project(np.array(weights) @ vertices).round().astype(int)
+        assert image[y, x].argmax() == channel and image[y, x, channel] > 2 * np.sort(image[y, x])[1]
+
+
+def test_skin_is_valid_repeatable_and_tells_palm_from_back():
+    asset = load_generic_hand()
+    first = skin_texture(np.random.default_rng(4), asset, tone=0.6)
+    assert first.shape == (1538, 8, 8, 3) and first.min() > 0 and first.max() <= 1
+    np.testing.assert_array_equal(first, skin_texture(np.random.default_rng(4), asset, tone=0.6))
+    middle = asset.v_template[asset.faces].mean(axis=1)
+    normal = vertex_normals(asset.v_template, asset.faces)[asset.faces].mean(axis=1)
+    on_palm = (middle[:, 0] > -0.07) & (middle[:, 0] < -0.02) & (np.abs(middle[:, 2]) < 0.02)
+    palm, back = (first[on_palm & (side * normal[:, 1] > 0.5)].mean() for side in (-1, 1))
+    assert palm > 1.05 * back
+    light, dark = (skin_texture(np.random.default_rng(1), asset, tone, cells=2).mean() for tone in (0.0, 1.0))
+    assert light > 1.7 * dark

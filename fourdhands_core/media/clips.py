@@ -17,7 +17,7 @@ from ..hand_model.skeleton import LEFT, RIGHT
 from .choreography import ClipMotion, demo_motion, pose_hands
 from .render import Light, render_meshes
 from .scenery import Sensor, background
-from .skin import Forearm, skin_colours
+from .skin import Forearm, skin_texture
 from .video import VideoReader, VideoWriter
 
 def clip_truth(motion: ClipMotion, camera: Camera, joints: np.ndarray) -> dict[str, np.ndarray]:
@@ -47,8 +47,8 @@ def clip_truth(motion: ClipMotion, camera: Camera, joints: np.ndarray) -> dict[s
 class HandScene:
     """How rendered hands look: background, skin, sleeves, light and sensor, all drawn from a seed.
 
-    camera: its size is the pictures' size. kind: a background of scenery.BACKGROUNDS, drawn by default. tone: skin
-    tone 0-1 (see skin_colours), drawn by default. forearms: continue the wrists. sensor: False for clean pictures.
+    camera: its size is the pictures' size. kind: a background of scenery.BACKGROUNDS, drawn by default. tone: of the
+    skin, 0-1 (see skin_texture), drawn by default. forearms: continue the wrists. sensor: False for clean pictures.
     supersample: see render_meshes. asset: as in pose_hands.
     """
 
@@ -57,11 +57,15 @@ class HandScene:
         rng = np.random.default_rng(seed)
         self.asset, self.camera, self.supersample = asset or load_generic_hand(), camera, supersample
         self.background = background(rng, camera.width, camera.height, kind)
-        self.colours = skin_colours(rng, self.asset.v_template, self.asset.faces, tone)
+        self.texels, self.faces = skin_texture(rng, self.asset, tone), self.asset.faces
         self.light = Light(direction=(rng.uniform(-0.8, 0.8), rng.uniform(-1.0, -0.3), -1.0),
                            ambient=rng.uniform(0.15, 0.4), specular=rng.uniform(0.03, 0.15))
         self.forearm = Forearm(self.asset.faces) if forearms else None
-        self.sleeve = rng.uniform(0.05, 0.8) * (1.0 + 0.3 * rng.uniform(-1, 1, 3)) if rng.random() < 0.6 else None
+        self._sleeve = rng.random() < 0.6
+        cloth = np.clip(rng.uniform(0.05, 0.8) * (1.0 + 0.3 * rng.uniform(-1, 1, 3)), 0.0, 1.0)
+        if forearms:
+            self.faces = self.forearm.faces
+            self.texels = self.forearm.paint(self.texels, cloth if self._sleeve else None)
         self._sensor = None
         if sensor:
             gain = rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3)
@@ -69,13 +73,9 @@ class HandScene:
 
     def render(self, vertices) -> tuple[np.ndarray, np.ndarray]:
         """Picture (H, W, 3) uint8 RGB before the sensor and depth (H, W), metres, of hands (each (V, 3), camera frame)."""
-        meshes = []
-        for points in vertices:
-            if self.forearm is None:
-                meshes.append((points, self.asset.faces, self.colours))
-            else:
-                points, colours = self.forearm.extend(points, self.colours, self.sleeve)
-                meshes.append((points, self.forearm.faces, colours))
+        if self.forearm is not None:
+            vertices = [self.forearm.extend(points, self._sleeve) for points in vertices]
+        meshes = [(points, self.faces, self.texels) for points in vertices]
         return render_meshes(self.background, meshes, self.camera, self.light, self.supersample)
 
     def sense(self, picture: np.ndarray) -> np.ndarray:

@@ -34,9 +34,11 @@ def render_meshes(background: np.ndarray, meshes, camera: Camera, light: Light =
     """Draw shaded meshes over a picture.
 
     background: (H, W, 3) uint8 RGB, not changed. meshes: list of (vertices (V, 3) metres in the camera's optical
-    frame, faces (F, 3) int, colours (V, 3) RGB 0-1). Both sides of a face are drawn, whatever its winding. camera:
-    its image size must be the background's; lens distortion bends the vertices. supersample: samples along each side
-    of a pixel, against jagged edges (2 costs about 3 times as much as 1). alpha: opacity of the meshes, 0-1.
+    frame, faces (F, 3) int, colours RGB 0-1). colours: (V, 3), or (F, n, n, 3) texels: cell (i, j) of a face colours
+    its points with weights i/n to (i+1)/n of the face's second corner and j/n to (j+1)/n of its third. Both sides of a
+    face are drawn, whatever its winding. camera: its image size must be the background's; lens distortion bends the
+    vertices. supersample: samples along each side of a pixel, against jagged edges (2 costs about 3 times as much as
+    1). alpha: opacity of the meshes, 0-1.
 
     Returns (image (H, W, 3) uint8 RGB, depth (H, W) float32 metres along z at the pixel, inf where there is no mesh).
     With supersample > 1 the depth is the mean over the samples of a pixel that hit a mesh.
@@ -50,7 +52,7 @@ def render_meshes(background: np.ndarray, meshes, camera: Camera, light: Light =
     if scene is None:
         return image, depth
     # Only the rectangle that the meshes cover is rasterised.
-    triangles, attributes = scene
+    triangles, attributes, textures = scene
     low = np.floor(np.nanmin(triangles[..., :2], axis=(0, 1))).astype(int) - 1
     high = np.ceil(np.nanmax(triangles[..., :2], axis=(0, 1))).astype(int) + 2
     left, top = np.clip(low, 0, (width, height))
@@ -67,7 +69,10 @@ def render_meshes(background: np.ndarray, meshes, camera: Camera, light: Light =
     covered = np.flatnonzero(inverse_depth)
     if len(covered) == 0:
         return image, depth
-    colours = _shade(triangles, attributes, covered, owner[covered], size, camera, (left, top, s), light)
+    owner = owner[covered]
+    weights = _corner_weights(triangles, covered, owner, size[1])
+    normals, colours = _interpolate(attributes, textures, owner, weights)
+    colours = _light(normals, colours, _towards_camera(covered, size[1], camera, (left, top, s)), light)
 
     window = image[top:bottom, left:right]
     if s == 1:
@@ -103,12 +108,15 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _gather(meshes, camera):
-    """Triangles (T, 3, 3) as pixel x, pixel y, 1/z and their attributes (T, 3, 6) as normal and colour; None if none."""
-    triangles, attributes = [], []
+    """What can be seen of the meshes, or None where nothing can.
+
+    Triangles (T, 3, 3) as pixel x, pixel y, 1/z; their attributes (T, 3, 6) as normal and colour; and textures, a list
+    of (first triangle, last triangle + 1, texels (last - first, n, n, 3)) of the meshes that have texels.
+    """
+    triangles, attributes, textures, count = [], [], [], 0
     limit = _largest_ray(camera)
     for vertices, faces, colours in meshes:
-        vertices = np.asarray(vertices, np.float64)
-        faces = np.asarray(faces)
+        vertices, faces, colours = np.asarray(vertices, np.float64), np.asarray(faces), np.asarray(colours)
         with np.errstate(invalid="ignore", divide="ignore"):
             z = vertices[:, 2]
             points = np.column_stack([camera.project(vertices), 1.0 / z])
@@ -116,11 +124,16 @@ def _gather(meshes, camera):
             seen = (z > NEAR) & (np.linalg.norm(vertices[:, :2], axis=1) <= limit * z)
         keep = seen[faces].all(axis=1) & np.isfinite(points).all(axis=1)[faces].all(axis=1)
         faces_seen = faces[keep]
+        vertex = np.zeros((len(vertices), 6), np.float32)
+        vertex[:, :3] = vertex_normals(vertices, faces)
+        if colours.ndim == 2:
+            vertex[:, 3:] = colours
+        else:
+            textures.append((count, count + len(faces_seen), colours[keep]))
+        count += len(faces_seen)
         triangles.append(points[faces_seen])
-        vertex = np.concatenate([vertex_normals(vertices, faces), colours], axis=1).astype(np.float32)
         attributes.append(vertex[faces_seen])
-    triangles = np.concatenate(triangles) if triangles else np.zeros((0, 3, 3))
-    return (triangles, np.concatenate(attributes)) if len(triangles) else None
+    return (np.concatenate(triangles), np.concatenate(attributes), textures) if count else None
 
 
 def _largest_ray(camera):
@@ -196,9 +209,9 @@ def _gradient(triangles, values):
     return (v1 * e2[:, 1] - v2 * e1[:, 1]) / area, (v2 * e1[:, 0] - v1 * e2[:, 0]) / area
 
 
-def _shade(triangles, attributes, covered, owner, size, camera, window, light):
-    """Colours (P, 3) float32 0-255 of the covered pixels: attributes interpolated in perspective, then lit."""
-    y, x = np.divmod(covered, size[1])
+def _corner_weights(triangles, covered, owner, width):
+    """Weights of the three corners, a list of (P,) float32, at the covered pixels, in perspective."""
+    y, x = np.divmod(covered, width)
     # Offsets from the triangle's first corner are small, so float32 loses nothing and halves the time.
     from_x = (x - triangles[:, 0, 0][owner]).astype(np.float32)
     from_y = (y - triangles[:, 0, 1][owner]).astype(np.float32)
@@ -211,26 +224,48 @@ def _shade(triangles, attributes, covered, owner, size, camera, window, light):
     share.insert(0, np.maximum(1.0 - share[0] - share[1], 0.0))
     share = [value * inverse_depth[:, corner][owner] for corner, value in enumerate(share)]
     total = share[0] + share[1] + share[2]
-    mixed = sum((value / total)[:, None] * attributes[:, corner][owner] for corner, value in enumerate(share))
-    normals, colours = mixed[:, :3], mixed[:, 3:]
+    return [value / total for value in share]
 
+
+def _interpolate(attributes, textures, owner, weights):
+    """Normals (P, 3), not of unit length, and colours (P, 3), RGB 0-1, at the pixels."""
+    width = 3 if textures and sum(last - first for first, last, _ in textures) == len(attributes) else 6
+    mixed = sum(weight[:, None] * attributes[:, corner, :width][owner] for corner, weight in enumerate(weights))
+    colours = mixed[:, 3:] if width == 6 else np.empty_like(mixed)
+    for first, last, texels in textures:
+        mine = np.flatnonzero((owner >= first) & (owner < last))
+        cells = texels.shape[1]
+        column, row = (np.minimum((weight[mine] * cells).astype(np.int64), cells - 1) for weight in weights[1:])
+        colours[mine] = texels.reshape(-1, 3)[((owner[mine] - first) * cells + column) * cells + row]
+    return mixed[:, :3], colours
+
+
+def _towards_camera(covered, width, camera, window):
+    """Unit vectors (P, 3) from the surface to the camera; the lens's distortion does not matter for a highlight."""
+    y, x = np.divmod(covered, width)
     left, top, s = window
-    k = camera.matrix.astype(np.float32)
-    view = np.empty_like(normals)  # towards the camera; the lens's distortion does not matter for a highlight
+    k = camera.matrix
+    view = np.empty((len(covered), 3), np.float32)
     view[:, 0] = -((x + 0.5) / s - 0.5 + left - k[0, 2]) / k[0, 0]
     view[:, 1] = -((y + 0.5) / s - 0.5 + top - k[1, 2]) / k[1, 1]
     view[:, 2] = -1.0
-    view /= np.sqrt(np.einsum("pi,pi->p", view, view))[:, None]
-    normals /= np.sqrt(np.maximum(np.einsum("pi,pi->p", normals, normals), 1e-12))[:, None]
-    facing = np.einsum("pi,pi->p", normals, view)
+    return view / np.sqrt(_dot(view, view))[:, None]
+
+
+def _light(normals, colours, view, light):
+    """Lit colours (P, 3) float32, 0-255: half Lambert (soft, as skin is) with a highlight (Blinn-Phong)."""
     # Turned towards the viewer: both sides of a face are drawn, whatever the winding of its mesh.
-    normals *= np.where(facing < 0, -1.0, 1.0).astype(np.float32)[:, None]
+    sign = np.where(_dot(normals, view) < 0, -1.0, 1.0).astype(np.float32)
+    normals = normals * (sign / np.sqrt(np.maximum(_dot(normals, normals), 1e-12)))[:, None]
     direction = np.asarray(light.direction, np.float32)
     direction = direction / np.linalg.norm(direction)
     half_lambert = (0.5 + 0.5 * (normals @ direction)) ** 2
-    brightness = light.ambient + (1.0 - light.ambient) * half_lambert
     half = view + direction
-    half /= np.sqrt(np.maximum(np.einsum("pi,pi->p", half, half), 1e-12))[:, None]
-    highlight = light.specular * np.maximum(np.einsum("pi,pi->p", normals, half), 0.0) ** light.shininess
-    lit = (colours * brightness[:, None] + highlight[:, None]) * np.asarray(light.colour, np.float32)
-    return np.clip(255.0 * lit + 0.5, 0.0, 255.0)
+    cosine = _dot(normals, half) / np.sqrt(np.maximum(_dot(half, half), 1e-12))
+    highlight = light.specular * np.maximum(cosine, 0.0) ** light.shininess
+    lit = colours * (light.ambient + (1.0 - light.ambient) * half_lambert)[:, None] + highlight[:, None]
+    return np.clip(255.0 * lit * np.asarray(light.colour, np.float32) + 0.5, 0.0, 255.0)
+
+
+def _dot(a, b):
+    return np.einsum("pi,pi->p", a, b)

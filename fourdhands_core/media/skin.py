@@ -1,57 +1,147 @@
-"""The looks of a rendered hand: skin colours, nails and a forearm on the open wrist of a mesh."""
+"""The looks of a rendered hand: a skin with creases and nails, and a forearm on the open wrist of a mesh."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.interpolate import CubicSpline
 
-from ..hand_model.skeleton import FINGERTIP_VERTICES
+from ..hand_model.assets import HandAsset
+from ..hand_model.skeleton import DORSAL, FINGERS, FINGERTIP_VERTICES, MANO_JOINT_NAMES
 from .render import vertex_normals
 
 _TONES = np.array([
     [0.96, 0.80, 0.70], [0.91, 0.72, 0.59], [0.83, 0.62, 0.48], [0.71, 0.50, 0.36], [0.55, 0.37, 0.26],
     [0.38, 0.25, 0.18],
 ])
-"""Back-of-the-hand colours from light to dark, sRGB 0-1; `skin_colours` mixes neighbours."""
+"""Back-of-the-hand colours from light to dark, sRGB 0-1; a skin tone mixes neighbours."""
+
+# Creases of the palm as points (share of the way from a knuckle to the wrist, millimetres towards the thumb).
+_PALM_CREASES = (
+    (("little", 0.12, -9.0), ("ring", 0.17, 0.0), ("middle", 0.14, 0.0), ("middle", 0.02, 9.0)),  # heart
+    (("index", 0.30, 12.0), ("middle", 0.36, 0.0), ("ring", 0.46, 0.0), ("little", 0.52, -4.0)),  # head
+    (("index", 0.30, 12.0), ("index", 0.46, 0.0), ("middle", 0.64, 3.0), ("middle", 0.80, 4.0), ("middle", 0.95, 9.0)),
+)
 
 
-def skin_colours(rng: np.random.Generator, vertices: np.ndarray, faces: np.ndarray, tone: float | None = None,
-                 nails: bool = True) -> np.ndarray:
-    """Colours (V, 3), RGB 0-1, for a right hand's mesh in its rest pose (fingers toward -x, palm toward -y).
+def skin_texture(rng: np.random.Generator, asset: HandAsset, tone: float | None = None, cells: int = 8) -> np.ndarray:
+    """Texels (1538, cells, cells, 3) of a right hand's skin, RGB 0-1, as render_meshes takes them.
 
-    vertices: (V, 3) metres. tone: 0 lightest to 1 darkest; drawn from rng by default. The palm is paler than the back,
-    fingertips and knuckles redder, and a smooth pattern varies the whole by some per cent. A left hand, a right one
-    mirrored, takes the same colours.
+    tone: 0 lightest to 1 darkest; drawn from rng by default. Palm and nails tell the front from the back as on a real
+    hand: the palm is paler and has its creases, fingers have creases in front, wrinkles and nails behind. A left hand,
+    a right one mirrored, takes the same texels.
     """
     tone = rng.uniform(0.0, 0.85) if tone is None else float(np.clip(tone, 0.0, 1.0))
-    index = tone * (len(_TONES) - 1)
-    low = min(int(index), len(_TONES) - 2)
-    base = _TONES[low] + (index - low) * (_TONES[low + 1] - _TONES[low])
-    normals = vertex_normals(vertices, faces)
-    palm = np.clip(0.5 - 0.8 * normals[:, 1], 0.0, 1.0)[:, None]
-    pale = 0.5 * base + 0.5 * np.array([0.93, 0.68, 0.57])
-    colours = base + (0.35 + 0.4 * tone) * palm * (pale - base)
-    # Smooth blotches: a few waves of 3-10 cm with random directions.
-    waves = rng.normal(0.0, 60.0, (6, 3))
-    blotch = np.sin(vertices @ waves.T + rng.uniform(0, 2 * np.pi, 6)).mean(axis=1, keepdims=True)
-    colours = colours * (1.0 + 0.06 * blotch) + blotch * np.array([0.015, -0.005, -0.005])
-    if len(vertices) > max(FINGERTIP_VERTICES.values()):
-        tips = vertices[list(FINGERTIP_VERTICES.values())]
-        near = np.exp(-(np.linalg.norm(vertices[:, None] - tips, axis=-1).min(axis=1) / 0.014) ** 2)[:, None]
-        colours = colours + near * (1.0 - 0.6 * tone) * np.array([0.03, -0.045, -0.035])
-        if nails:
-            colours = _paint_nails(colours, vertices, normals, tips)
-    return np.clip(colours + rng.normal(0.0, 0.006, (len(vertices), 1)), 0.02, 1.0)
+    position = tone * (len(_TONES) - 1)
+    low = min(int(position), len(_TONES) - 2)
+    base = _TONES[low] + (position - low) * (_TONES[low + 1] - _TONES[low])
+
+    points, normals = _texel_points(asset, cells)
+    fingers = _finger_coordinates(asset, points, normals)
+    back = fingers["back"]
+    front = np.clip(0.5 - 1.5 * back, 0.0, 1.0)[:, None]
+    pale = 0.45 * base + 0.55 * np.array([0.94, 0.66, 0.57])
+    colours = base + (0.45 + 0.4 * tone) * front * (pale - base)
+    # Smooth blotches: a few waves of some centimetres in random directions; the palm has more.
+    waves = rng.normal(0.0, 110.0, (8, 3))
+    blotch = np.sin(points @ waves.T + rng.uniform(0, 2 * np.pi, 8)).mean(axis=1, keepdims=True)
+    colours = colours + (0.6 + front) * blotch * np.array([0.03, -0.02, -0.02])
+    # Fingertips and knuckles have more blood under them.
+    colours = colours + (1.0 - 0.6 * tone) * fingers["red"][:, None] * np.array([0.03, -0.05, -0.04])
+    colours = colours * (1.0 - fingers["crease"][:, None] * np.array([0.25, 0.38, 0.38]))
+    depth = _palm_crease(asset, points) * (fingers["on_palm"] & (back < -0.2))
+    colours = colours * (1.0 - depth[:, None] * np.array([0.22, 0.38, 0.38]))
+    nail = fingers["nail"][:, None]
+    colours = colours + np.clip(nail, 0, 1) * (0.3 * base + 0.7 * np.array([0.95, 0.74, 0.71]) - colours)
+    colours = colours + (nail > 1.5) * (np.array([0.95, 0.92, 0.87]) - colours) * 0.7
+    colours = colours * (1.0 - 0.35 * fingers["fold"][:, None])
+    colours = colours + rng.normal(0.0, 0.008, (len(colours), 1))
+    return np.clip(colours, 0.02, 1.0).astype(np.float32).reshape(len(asset.faces), cells, cells, 3)
 
 
-def _paint_nails(colours, vertices, normals, tips):
-    """Pale pink on the back of the last centimetre of each finger; the thumb shows its nail toward (1, 1, 1)."""
-    dorsal = np.tile([0.0, 1.0, 0.0], (len(tips), 1))
-    dorsal[0] = np.ones(3) / np.sqrt(3.0)
-    for tip, up in zip(tips, dorsal):
-        distance = np.linalg.norm(vertices - tip, axis=1)
-        nail = (distance < 0.012) & (normals @ up > 0.55)
-        colours[nail] = 0.35 * colours[nail] + 0.65 * np.array([0.93, 0.76, 0.72])
-    return colours
+def _texel_points(asset, cells):
+    """Rest positions and unit normals (F * cells * cells, 3) of the texels' middles."""
+    second, third = np.meshgrid((np.arange(cells) + 0.5) / cells, (np.arange(cells) + 0.5) / cells, indexing="ij")
+    weights = np.stack([np.maximum(1.0 - second - third, 0.0), second, third], axis=-1).reshape(-1, 3)
+    weights /= weights.sum(axis=1, keepdims=True)  # cells beyond the long edge are never seen but by rounding
+    corners = np.concatenate([asset.v_template, vertex_normals(asset.v_template, asset.faces)], axis=1)[asset.faces]
+    values = np.einsum("tc,fca->fta", weights, corners).reshape(-1, 6)
+    normals = values[:, 3:]
+    return values[:, :3], normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+
+
+def _smooth_step(value, start, end):
+    share = np.clip((value - start) / (end - start), 0.0, 1.0)
+    return share * share * (3.0 - 2.0 * share)
+
+
+def _finger_coordinates(asset, points, normals):
+    """Marks (P,) that belong to fingers: back (-1 front to 1 back), red, crease, nail (2 at its free end), fold, on_palm."""
+    joints = asset.J_regressor @ asset.v_template
+    count = len(points)
+    nearest, marks = np.full(count, np.inf), {name: np.zeros(count) for name in ("red", "crease", "nail", "fold")}
+    back, on_palm = normals[:, 1].copy(), np.ones(count, bool)
+    for finger in FINGERS:
+        first = MANO_JOINT_NAMES.index(f"{finger}_1")
+        chain = np.concatenate([joints[first:first + 3], asset.v_template[[FINGERTIP_VERTICES[finger]]]])
+        for i in range(3):
+            bone = chain[i + 1] - chain[i]
+            length = np.linalg.norm(bone)
+            bone = bone / length
+            up = DORSAL[finger] - (DORSAL[finger] @ bone) * bone
+            up = up / np.linalg.norm(up)
+            side = np.cross(bone, up)
+            offset = points - chain[i]
+            along, across = offset @ bone, offset @ side
+            inside = (along > (-0.006 if i == 0 else -0.2 * length)) & (along < 1.2 * length)
+            distance = np.where(inside, np.linalg.norm(offset - np.clip(along, 0, length)[:, None] * bone, axis=1), np.inf)
+            mine = distance < np.minimum(nearest, 0.016)
+            nearest = np.where(mine, distance, nearest)
+            facing = normals @ up
+            back = np.where(mine, facing, back)
+            if not (finger == "thumb" and i == 0):
+                on_palm &= ~(mine & (along > 0.25 * length))
+            front_share, back_share = _smooth_step(-facing, 0.0, 0.5), _smooth_step(facing, 0.2, 0.6)
+            crease, red = marks["crease"], marks["red"]
+            if i > 0 or finger != "thumb":
+                # In front one deep line where the joint bends; at the base, where the finger leaves the palm.
+                line = 0.42 * length if i == 0 else 0.0
+                depth = front_share * np.exp(-((along - line) / 0.0007) ** 2)
+                if i > 0:  # behind, three fine wrinkles over the joint
+                    depth = depth + sum(0.45 * back_share * np.exp(-((along - shift) / 0.0006) ** 2)
+                                        for shift in (-0.0025, 0.0, 0.0025)) * (np.abs(across) < 0.006)
+                crease[mine] = np.maximum(crease, depth)[mine]
+            red[mine] = np.maximum(red, 0.6 * back_share * np.exp(-(along / 0.007) ** 2))[mine]
+            if i == 2:
+                red[mine] = np.maximum(red, front_share * _smooth_step(along, 0.3 * length, 0.8 * length))[mine]
+                # The nail covers the outer half of the last phalanx, two thirds of its width.
+                half = 0.0058 if finger == "thumb" else 0.0047 if finger != "little" else 0.0039
+                begin, end = 0.48 * length, 0.95 * length
+                middle = 0.5 * (begin + end)
+                shape = np.maximum(np.abs(across) / half, np.abs(along - middle) / (0.5 * (end - begin)))
+                rounded = (np.abs(across) / half) ** 4 + (np.abs(along - middle) / (0.5 * (end - begin))) ** 4
+                nail = mine & (facing > 0.1) & (rounded < 1.0)
+                marks["nail"] = np.where(nail, np.where(along > end - 0.0014, 2.0, 1.0), marks["nail"])
+                rim = mine & (facing > 0.1) & (rounded >= 1.0) & (shape < 1.22) & (along < end)
+                marks["fold"] = np.where(rim, 1.0, marks["fold"])
+    marks.update(back=back, on_palm=on_palm)
+    return marks
+
+
+def _palm_crease(asset, points):
+    """Depth (P,) 0-1 of the palm's three great creases, seen along the palm's normal."""
+    joints = asset.J_regressor @ asset.v_template
+    knuckle = {finger: joints[MANO_JOINT_NAMES.index(f"{finger}_1")] for finger in FINGERS}
+    depth = np.zeros(len(points))
+    plane = points[:, [0, 2]]
+    for line in _PALM_CREASES:
+        stops = np.array([knuckle[f] + share * (joints[0] - knuckle[f]) + [0.0, 0.0, 1e-3 * shift]
+                          for f, share, shift in line])[:, [0, 2]]
+        curve = CubicSpline(np.arange(len(stops)), stops)(np.linspace(0, len(stops) - 1, 25))
+        for a, b in zip(curve[:-1], curve[1:]):
+            share = np.clip(((plane - a) @ (b - a)) / ((b - a) @ (b - a)), 0.0, 1.0)
+            distance = np.linalg.norm(plane - a - share[:, None] * (b - a), axis=1)
+            depth = np.maximum(depth, np.exp(-(distance / 0.0008) ** 2))
+    return depth
 
 
 class Forearm:
@@ -62,6 +152,7 @@ class Forearm:
     """
 
     RINGS = 9
+    _HEM = 3  # this many rings are bare skin below a sleeve
 
     def __init__(self, faces: np.ndarray):
         self.loop = boundary_loop(faces)
@@ -70,18 +161,18 @@ class Forearm:
         a, b = rings[:-1], rings[1:]
         a2, b2 = np.roll(a, -1, axis=1), np.roll(b, -1, axis=1)
         # The loop runs as the hand's own faces do along it, so the tube's faces run the other way.
-        quads = np.concatenate([np.stack([a2, a, b], axis=-1), np.stack([a2, b, b2], axis=-1)]).reshape(-1, 3)
+        quads = np.stack([np.stack([a2, a, b], axis=-1), np.stack([a2, b, b2], axis=-1)], axis=1)
         centre = first + self.RINGS * count
         cap = np.stack([np.roll(rings[-1], -1), rings[-1], np.full(count, centre)], axis=-1)
-        self.faces = np.concatenate([faces, quads, cap])
+        self._touching = [np.flatnonzero((faces == vertex).any(axis=1)) for vertex in self.loop]
+        self.faces = np.concatenate([faces, quads.reshape(-1, 3), cap])
 
-    def extend(self, vertices: np.ndarray, colours: np.ndarray, sleeve=None, length: float = 0.22,
-               direction: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Vertices and colours (V + forearm, 3) of the mesh with its forearm.
+    def extend(self, vertices: np.ndarray, sleeve: bool = False, length: float = 0.30,
+               direction: np.ndarray | None = None) -> np.ndarray:
+        """Vertices (V + forearm, 3) of the posed mesh (V, 3), metres, with its forearm.
 
-        vertices: (V, 3) posed, metres. colours: (V, 3) RGB 0-1. sleeve: RGB 0-1 of a sleeve over the outer two thirds,
-        None for a bare arm. length: metres. direction: (3,) from the wrist to the elbow, the wrist's own axis by
-        default.
+        sleeve: the outer two thirds are a little wider. length: metres. direction: (3,) from the wrist to the elbow,
+        the wrist's own axis by default.
         """
         loop = vertices[self.loop]
         centre = loop.mean(axis=0)
@@ -90,25 +181,33 @@ class Forearm:
         axis *= np.sign((centre - vertices.mean(axis=0)) @ axis)
         away = axis if direction is None else np.asarray(direction) / np.linalg.norm(direction)
         along = np.linspace(0.0, 1.0, self.RINGS + 1)[1:, None, None]
-        start = self.RINGS // 3
-        along[start] = along[start - 1] + 1e-3  # two rings at the sleeve's hem make it a sharp edge
+        along[self._HEM] = along[self._HEM - 1] + 1e-3  # two rings at the sleeve's hem make it a sharp edge
         offset = loop - centre
         # The ring grows from the wrist's outline to a forearm, rounder and about half as wide again.
         radius = np.linalg.norm(offset, axis=1, keepdims=True)
         rounder = offset * (1.0 + 0.6 * along * (radius.mean() / radius - 1.0))
-        rings = centre + rounder * (1.0 + 0.55 * along ** 1.3)
         blend = np.minimum(3.0 * along, 1.0)  # bends into the forearm's direction over its first third
-        rings = rings + length * along * ((1.0 - blend) * axis + blend * away)
+        rings = centre + length * along * ((1.0 - blend) * axis + blend * away)
+        wide = np.ones(self.RINGS)
+        if sleeve:
+            wide[self._HEM:] = 1.12 + 0.06 * np.sin(2.1 * np.arange(self.RINGS - self._HEM))
+        rings = rings + rounder * (1.0 + 0.55 * along ** 1.3) * wide[:, None, None]
         end = rings[-1].mean(axis=0) + 0.01 * away
-        skin = np.broadcast_to(colours[self.loop].mean(axis=0), (self.RINGS, len(self.loop), 3)).copy()
-        tail = skin[-1, 0]
+        return np.concatenate([vertices, rings.reshape(-1, 3), end[None]])
+
+    def paint(self, texels: np.ndarray, sleeve=None) -> np.ndarray:
+        """Texels of mesh and forearm from the mesh's (F, n, n, 3); sleeve: RGB 0-1 of a sleeve, None for a bare arm."""
+        count, cells = len(self.loop), texels.shape[1]
+        painted = np.empty((len(self.faces), cells, cells, 3), texels.dtype)
+        painted[:len(texels)] = texels
+        # The skin goes on along the arm as it is at the wrist, paler on the palm's side.
+        around = np.stack([texels[faces].mean(axis=(0, 1, 2)) for faces in self._touching])
+        around = 0.5 * (around + np.roll(around, -1, axis=0))
+        quads = np.broadcast_to(around[None, :, None], (self.RINGS, count, 2, 3)).reshape(-1, 3)
+        painted[len(texels):] = np.concatenate([quads, around])[:, None, None]
         if sleeve is not None:
-            skin[start:] = sleeve
-            folds = 1.0 + 0.06 * np.sin(np.arange(self.RINGS - start) * 2.1)[:, None]
-            rings[start:] += 0.12 * (rings[start:] - rings[start:].mean(axis=1, keepdims=True)) * folds[..., None]
-            tail = np.asarray(sleeve)
-        return (np.concatenate([vertices, rings.reshape(-1, 3), end[None]]),
-                np.concatenate([colours, skin.reshape(-1, 3), tail[None]]))
+            painted[len(texels) + 2 * count * self._HEM:] = sleeve
+        return painted
 
 
 def boundary_loop(faces: np.ndarray) -> np.ndarray:
