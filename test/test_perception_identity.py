@@ -241,9 +241,9 @@ def test_whatever_is_seen_no_detection_is_both_hands(frames):
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 3]))
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2]))
 def test_sides_are_right_under_label_noise(seed, every):
-    """One label in five is wrong, one hand in ten unseen; the hands pass within 0.75 hand lengths; 30 to 10 Hz."""
+    """One label in five is wrong, one hand in ten unseen; the hands pass within 0.75 hand lengths; 30 or 15 Hz."""
     noise = np.random.default_rng(seed)
     phase = noise.uniform(0.0, 2.0 * np.pi, 4)
     frames, truth = [], []
