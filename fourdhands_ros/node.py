@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
+from pathlib import Path
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from fourdhands_core.errors import FourDHandsError, InputError
+from fourdhands_core.network.checkpoint import SHIPPED
+from fourdhands_core.pipeline.tracker import HandPairTracker
 
 from .camera_info import CALIBRATED, CameraSource
 from .diagnostics import Statistics, diagnostic_array
@@ -26,8 +31,7 @@ from .processing import FrameProcessor
 
 def create_tracker(parameters: Parameters):
     """The tracker that the node runs unless it is given another."""
-    from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
-    return HandPairTracker(TrackerSettings(mirrored=parameters.mirrored))
+    return HandPairTracker(parameters.tracker_settings())
 
 
 class HandsNode(LifecycleNode):
@@ -64,8 +68,8 @@ class HandsNode(LifecycleNode):
         parameters = self.parameters
         self._statistics = Statistics()
         self._cameras = CameraSource(parameters.default_fov)
-        self._network, self._model = getattr(tracker, "network_name", ""), getattr(tracker, "model_name", "")
-        self._device = str(getattr(tracker, "device", "cpu"))
+        self._network = Path(parameters.weights or SHIPPED).stem
+        self._model = Path(parameters.hand_model).stem or "generic"
         self._outputs = Outputs(self, parameters, tracker.faces, self._network, self._model)
         compressed = parameters.image_transport == "compressed"
         self._processor = FrameProcessor(
@@ -82,7 +86,7 @@ class HandsNode(LifecycleNode):
             CameraInfo, "camera_info", self._on_camera_info, qos, raw=True, qos_overriding_options=options)
         self._timer = self.create_timer(parameters.diagnostics_period, self._publish_diagnostics)
         self._quiet_periods = 0
-        self.get_logger().info(f"tracking hands in {topic} on {self._device}")
+        self.get_logger().info(f"tracking hands in {topic}")
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -142,7 +146,7 @@ class HandsNode(LifecycleNode):
         values, level, message = self._statistics.report(self.parameters.diagnostics_period)
         values["calibration"] = f"{cameras.state}: {cameras.problem}" if cameras.problem else cameras.state
         values["left hand"], values["right hand"] = processor.hand_states
-        values["network"], values["hand model"], values["device"] = self._network, self._model, self._device
+        values["network"], values["hand model"], values["device"] = self._network, self._model, "cpu"
         if level == DiagnosticStatus.OK and cameras.state != CALIBRATED:
             level, message = DiagnosticStatus.WARN, "not calibrated: positions are not scaled"
         self._outputs.diagnostics.publish(diagnostic_array(
@@ -152,7 +156,15 @@ class HandsNode(LifecycleNode):
 
 def main(args: list[str] | None = None, tracker_factory=create_tracker) -> int:
     """Run the node until SIGINT or SIGTERM. Returns the exit status: 0, or 1 where it could not start."""
-    rclpy.init(args=args)
+    # rclpy's own handlers would invalidate the publishers at once, under the image in work.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    stopped = []
+
+    def stop(number, _):
+        stopped.append(number)
+        signal.signal(number, signal.SIG_DFL)  # a second Ctrl-C does not wait
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     node = None
     try:
         node = HandsNode(tracker_factory)
@@ -162,16 +174,17 @@ def main(args: list[str] | None = None, tracker_factory=create_tracker) -> int:
                     return 1
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        executor.spin()
+        while not stopped:  # Python runs signal handlers only between two waits
+            executor.spin_once(timeout_sec=0.2)
     except InputError as error:
         rclpy.logging.get_logger("hands").error(str(error))
         return 1
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
     finally:
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
     return 0
 
 

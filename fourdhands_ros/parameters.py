@@ -6,9 +6,13 @@ import math
 import re
 from dataclasses import dataclass, field, fields, replace
 
-from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.pipeline.tracker import TrackerSettings
+
+_TRACKER = TrackerSettings()
+"""The tracker's own defaults are the node's."""
 
 
 def _parameter(default, description: str, choices=(), limits=None, read_only=False):
@@ -28,10 +32,32 @@ class Parameters:
         "raw", "raw: sensor_msgs/Image on image_raw; compressed: sensor_msgs/CompressedImage on image_raw/compressed.",
         choices=("raw", "compressed"), read_only=True)
     mirrored: bool = _parameter(
-        False, "The camera delivers mirrored images, as in a selfie: left and right would be swapped.", read_only=True)
+        _TRACKER.mirrored, "The camera delivers mirrored images, as in a selfie: left and right would be swapped.",
+        read_only=True)
     default_fov: float = _parameter(
-        60.0, "Horizontal field of view in degrees that is assumed while the camera is not calibrated; positions are "
-        "then marked as not scaled.", limits=(10.0, 170.0))
+        _TRACKER.default_fov, "Horizontal field of view in degrees that is assumed while the camera is not calibrated; "
+        "positions are then marked as not scaled.", limits=(10.0, 170.0))
+    weights: str = _parameter(
+        _TRACKER.weights, "Weights of the network, a safetensors file; empty for the network that comes with the package.",
+        read_only=True)
+    hand_model: str = _parameter(
+        _TRACKER.hand_model, "Right hand model, the npz that `fourdhands convert-mano` writes; empty for the generic hand.",
+        read_only=True)
+    hand_model_left: str = _parameter(
+        _TRACKER.hand_model_left, "Left hand model, likewise; empty for the mirror image of the right one.",
+        read_only=True)
+    lookahead: int = _parameter(
+        _TRACKER.lookahead, "Images of the future to wait for: steadier, and that much later; 0 for a robot.",
+        limits=(0, 8), read_only=True)
+    temporal: bool = _parameter(
+        _TRACKER.temporal, "Use the images before; false estimates each image alone, unfiltered, for comparison.",
+        read_only=True)
+    smoothing: float = _parameter(
+        _TRACKER.smoothing, "Memory of the filter on pose and orientation; 0 filters nothing.", limits=(0.0, 0.9),
+        read_only=True)
+    hold: float = _parameter(
+        _TRACKER.hold, "Seconds for which a hand that is not seen any more is HELD, with its age, before it is ABSENT.",
+        limits=(0.0, 5.0), read_only=True)
     tf: str = _parameter(
         "wrist", "Frames to publish on /tf. none; wrist: <frame_prefix>left_wrist and <frame_prefix>right_wrist under "
         "the image's frame; joints: also <frame_prefix>left_thumb_1 and so on, each under its parent joint.",
@@ -70,6 +96,12 @@ class Parameters:
         return replace(self, **values)
 
 
+    def tracker_settings(self) -> TrackerSettings:
+        """The tracker's settings among these parameters: those of the same names."""
+        names = TrackerSettings.__dataclass_fields__.keys() & Parameters.__dataclass_fields__.keys()
+        return TrackerSettings(**{name: getattr(self, name) for name in names})
+
+
 def descriptor_of(spec) -> ParameterDescriptor:
     """What `ros2 param describe` tells about one of `dataclasses.fields(Parameters)`."""
     meta = spec.metadata
@@ -78,7 +110,10 @@ def descriptor_of(spec) -> ParameterDescriptor:
         descriptor.additional_constraints = "one of: " + ", ".join(meta["choices"])
     if meta["limits"]:
         low, high = meta["limits"]
-        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high, step=0.0)]
+        if isinstance(spec.default, float):
+            descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+        else:
+            descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
     return descriptor
 
 

@@ -108,7 +108,9 @@ class FrameProcessor:
         camera = self._cameras.camera_for(image.shape[1], image.shape[0])
         self._tell_calibration()
         estimate = self._tracker.process(image, stamp, camera, with_vertices=self._outputs.wants_vertices)
-        transport = (received_clock - stamp) / 1e9
+        if estimate is None:  # the first images with lookahead
+            return
+        transport = (received_clock - estimate.stamp) / 1e9
         latency = {
             "transport": transport if 0.0 <= transport <= _MAX_TRANSPORT else float("nan"),
             "wait": started - received, "decode": decoded - started, **estimate.timings}

@@ -59,7 +59,6 @@ class FakeTracker:
     uint8, C-contiguous, increasing stamps between resets. `delay`: seconds that an image takes.
     """
 
-    network_name, model_name, device = "fake", "fake_hand", "cpu"
     faces = (FACES, FACES[:, ::-1])
 
     def __init__(self, delay: float = 0.0):

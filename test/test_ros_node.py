@@ -121,7 +121,7 @@ def test_images_in_hands_out(bench):
         assert message.valid and message.scaled and stamp_of(message.header) == stamp
         np.testing.assert_array_equal([(p.x, p.y, p.z) for p in message.joints], hand.joints)
         np.testing.assert_array_equal(message.vertices, hand.vertices.ravel().astype(np.float32))
-    assert (pair.network, pair.left.model) == ("fake", "fake_hand")
+    assert (pair.network, pair.left.model) == ("landmark", "generic")
     assert list(pair.latency_stages) == ["transport", "wait", "decode", "detect", "network", "total"]
     assert np.isnan(pair.latency[0])  # the stamp is years old: another clock
     assert 0 < pair.latency[5] < 1
@@ -418,7 +418,7 @@ def test_diagnostics(bench):
     assert busy["detect p50 (ms)"] == "25.00" and float(busy["total p99 (ms)"]) > 0
     assert float(busy["input rate (Hz)"]) > 0 and float(busy["output rate (Hz)"]) > 0
     assert (busy["left hand"], busy["right hand"]) == ("tracked", "absent")
-    assert (busy["network"], busy["device"], busy["calibration"]) == ("fake", "cpu", "calibrated")
+    assert (busy["network"], busy["device"], busy["calibration"]) == ("landmark", "cpu", "calibrated")
     time.sleep(0.5)
     quiet = bench.diagnosis()
     assert quiet["message"] == "no images"

@@ -1,0 +1,111 @@
+"""Starting the node as a user does: as a process, with parameters good and bad, ended by signals."""
+
+import dataclasses
+import re
+import signal
+
+import numpy as np
+import pytest
+import yaml
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from ros_support import REPOSITORY, Ros, image_message
+from sensor_msgs.msg import Image
+
+from fourdhands_core.errors import InputError
+from fourdhands_core.pipeline.tracker import TrackerSettings
+from fourdhands_ros.message_types import HandPair, create_subscription
+from fourdhands_ros.node import main
+from fourdhands_ros.parameters import Parameters
+
+FAKE = ("import sys; sys.path.insert(0, 'test'); from ros_support import FakeTracker; "
+        "from fourdhands_ros.node import main; sys.exit(main(tracker_factory=lambda _: FakeTracker()))")
+RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+
+
+@pytest.fixture
+def ros():
+    made = Ros()
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True)
+def in_the_repository(monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_a_process_answers_and_ends(ros, end):
+    """Images of another process come back as hands; SIGINT and SIGTERM end the node in order, while images come."""
+    process = ros.process("-c", FAKE, "--ros-args", "-r", "image_raw:=/camera/image", "-r", "__ns:=/front")
+    node = ros.node()
+    images = node.create_publisher(Image, "/camera/image", RELIABLE)
+    pairs = []
+    create_subscription(node, HandPair, "/front/hands", pairs.append, RELIABLE)
+    count = 0
+
+    def answered():
+        nonlocal count
+        count += 1
+        images.publish(image_message(10**18 + count * 10**7))
+        return len(pairs) > 5
+
+    assert ros.spin_until(answered, 60.0), process.communicate(timeout=5)[0] if process.poll() is not None else "no hands"
+    process.send_signal(end)
+    assert ros.spin_until(lambda: answered() and process.poll() is not None, 15.0)
+    output = process.stdout.read()
+    assert process.returncode == 0 and "Traceback" not in output, output
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["-p", "tf:=everything"], "parameter tf: 'everything' is not one of none, wrist, joints"),
+    (["-p", "default_fov:=500.0"], "parameter default_fov"),
+    (["-p", "default_fov:=sixty"], "parameter default_fov"),
+    (["-p", "lookahead:=-1"], "parameter lookahead"),
+    (["-p", "frame_prefix:=/a"], "parameter frame_prefix: '/a'"),
+    (["-p", "weights:=/nowhere/weights.safetensors"], "/nowhere/weights.safetensors does not exist"),
+])
+def test_bad_parameters_are_refused(arguments, words, capfd):
+    """The node does not start, says which parameter is wrong, and its exit status tells."""
+    assert main(["--ros-args", *arguments]) == 1
+    output = "".join(capfd.readouterr())
+    assert words in output and "Traceback" not in output
+
+
+def test_misspelt_parameters_are_told(ros):
+    process = ros.process("-c", FAKE, "--ros-args", "-p", "framme_prefix:=a")
+    assert ros.spin_until(lambda: process.stdout.readline().find("no parameter is called framme_prefix") >= 0)
+
+
+def test_documented_parameters():
+    """config/hands.yaml explains every parameter in the code's words and gives its default."""
+    text = (REPOSITORY / "config" / "hands.yaml").read_text()
+    documented = yaml.safe_load(text)["/**"]["ros__parameters"]
+    assert documented == dataclasses.asdict(Parameters())
+    words = re.sub(r"\s*\n\s*# ", " ", text)
+    for spec in dataclasses.fields(Parameters):
+        assert spec.metadata["description"] in words, spec.name
+
+
+def test_tracker_parameters_are_the_trackers():
+    """A parameter with the name of a tracker setting is that setting, with its default."""
+    assert Parameters().tracker_settings() == TrackerSettings()
+    settings = Parameters(mirrored=True, hold=1.0, lookahead=3).tracker_settings()
+    assert (settings.mirrored, settings.hold, settings.lookahead) == (True, 1.0, 3)
+
+
+@pytest.mark.parametrize("values", [
+    dict(tf=""), dict(tf="Wrist"), dict(default_fov=9.0), dict(default_fov=np.nan), dict(default_fov=60),
+    dict(marker_lifetime=-0.1), dict(frame_prefix="a b"), dict(frame_prefix="/a"), dict(mirrored=1),
+    dict(image_transport="h264"), dict(reset_gap=0.0), dict(diagnostics_period=np.inf), dict(lookahead=9)])
+def test_every_bad_value_is_named(values):
+    with pytest.raises(InputError, match=f"parameter {next(iter(values))}: "):
+        Parameters(**values)
+
+
+@pytest.mark.parametrize("command", [["-m", "fourdhands_ros"], ["fourdhands_ros/hands_node"]])
+def test_both_ways_to_start(ros, command):
+    """`python -m fourdhands_ros`, and the executable that colcon installs."""
+    process = ros.process(*command, "--ros-args", "-p", "tf:=bad")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and "parameter tf" in output
