@@ -1,0 +1,123 @@
+"""A camera made of a file or a device: publishes `image_raw` and `camera_info` with the times of the frames as stamps.
+
+`python -m fourdhands_ros.camera SOURCE` plays a video in any format that OpenCV reads, or a live camera by its index. It
+says on stdout, as one line of JSON each, when it is ready and what it has published.
+"""
+
+from __future__ import annotations
+
+import argparse
+import array
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CameraInfo, Image
+
+from fourdhands_core.errors import FourDHandsError, InputError
+from fourdhands_core.geometry.camera import Camera
+from fourdhands_core.media.track_video import camera_for_video
+from fourdhands_core.media.video import VideoReader
+
+CAMERA_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+"""Reliable serves subscribers of both kinds: a node takes the newest image, a recorder takes every one."""
+
+
+def camera_info(width: int, height: int, camera: Camera | None, frame_id: str) -> CameraInfo:
+    """The CameraInfo of a camera; without one its K is zero, which is how ROS marks an uncalibrated camera."""
+    message = CameraInfo(width=width, height=height)
+    message.header.frame_id = frame_id
+    if camera is not None:
+        message.distortion_model = camera.distortion_model or "plumb_bob"
+        message.d = camera.distortion.tolist() or [0.0] * 5
+        message.k = camera.matrix.ravel()
+        message.r = np.eye(3).ravel()
+        message.p = np.hstack([camera.matrix, np.zeros((3, 1))]).ravel()
+    return message
+
+
+class CameraPublisher:
+    """Publishes the frames of a video or camera when they are due."""
+
+    def __init__(self, node, source: VideoReader, camera: Camera | None, frame_id: str):
+        self._node, self._source = node, source
+        self._images = node.create_publisher(Image, "image_raw", CAMERA_QOS)
+        self._infos = node.create_publisher(CameraInfo, "camera_info", CAMERA_QOS)
+        self._info = camera_info(source.width, source.height, camera, frame_id)
+        self._image = Image(width=source.width, height=source.height, encoding="rgb8", step=3 * source.width)
+        self._image.header.frame_id = frame_id
+        self.published, self.first_stamp, self.latest = 0, None, 0.0
+
+    def wait_for_subscribers(self, count: int, timeout: float = 60.0) -> None:
+        """Return when both topics have `count` subscribers; raises InputError where they do not come."""
+        deadline = time.monotonic() + timeout
+        while min(self._images.get_subscription_count(), self._infos.get_subscription_count()) < count:
+            if time.monotonic() > deadline:
+                raise InputError(
+                    f"{self._images.get_subscription_count()} of {count} subscribers of {self._images.topic_name} came "
+                    f"within {timeout:.0f} s; start the node, or ask for fewer with --subscribers")
+            time.sleep(0.02)
+
+    def play(self, seconds: float | None) -> None:
+        """Publish until the source or `seconds` end. A file's frame i gets the stamp of the start plus its own time."""
+        start = time.time_ns()
+        for stamp, image in self._source:
+            if not self._source.is_camera:
+                stamp += start
+                time.sleep(max(0.0, (stamp - time.time_ns()) * 1e-9))
+            if self.first_stamp is None:
+                self.first_stamp = stamp
+            if seconds is not None and stamp - self.first_stamp >= seconds * 1e9:
+                break
+            for message in (self._info, self._image):
+                message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
+            self._image.data = array.array("B", image.tobytes())  # anything else is checked element by element
+            self._infos.publish(self._info)
+            self._images.publish(self._image)
+            self.published += 1
+            self.latest = max(self.latest, (time.time_ns() - stamp) * 1e-9)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the camera; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m fourdhands_ros.camera", description=__doc__)
+    parser.add_argument("source", help="video file, or index of a camera")
+    parser.add_argument("--fov", type=float, help="horizontal field of view, degrees; without it uncalibrated")
+    parser.add_argument("--intrinsics", type=Path, help="camera_info YAML")
+    parser.add_argument("--frame-id", default="camera_optical_frame")
+    parser.add_argument("--seconds", type=float, help="stop after this time")
+    parser.add_argument("--subscribers", type=int, default=0, help="wait until both topics have this many")
+    parser.add_argument("--wait", action="store_true", help="wait for a line on stdin before the first frame")
+    args = parser.parse_args(argv)
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    publisher = None
+    try:
+        source = VideoReader(args.source)
+        camera = camera_for_video(source.width, source.height, args.fov, args.intrinsics)
+        node = rclpy.create_node("camera")
+        publisher = CameraPublisher(node, source, camera, args.frame_id)
+        publisher.wait_for_subscribers(args.subscribers)
+        print(json.dumps({"ready": True}), flush=True)
+        if not args.wait or sys.stdin.readline():
+            publisher.play(args.seconds)
+        source.close()
+    except KeyboardInterrupt:
+        pass
+    except FourDHandsError as error:
+        print(json.dumps({"error": str(error)}), flush=True)
+        return 2
+    finally:
+        rclpy.try_shutdown()
+    if publisher is not None:
+        print(json.dumps({"published": publisher.published, "first_stamp": publisher.first_stamp,
+                          "latest": publisher.latest}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
