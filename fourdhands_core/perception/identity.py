@@ -28,17 +28,20 @@ _MISREAD = np.array([0, *range(17, 21), *range(13, 17), *range(9, 13), *range(5,
 class IdentitySettings:
     """Distances are mean distances of landmarks in hand lengths (about 0.18 m), so they hold for any camera.
 
-    memory: seconds after which an unseen hand is forgotten. reserve: seconds for which an unseen hand's side is given to
-    no other hand, and in which what its labels said fades (to 1/e). reach, speed: a detection further than
-    `reach + speed * dt` from where a hand was predicted dt seconds after it was last seen is not that hand; a label
-    that contradicts stops this growth at dt = 0.1. uncertainty, drift: mean error of the prediction is
-    `uncertainty + drift * dt`. label_weight: what a label that contradicts a hand's side costs, in units of that error,
-    at dt = 0; twice as much at dt = 0.1 and so on, for labels err in runs of frames and past ones say little of new ones.
-    overlap: share of one hand's landmarks inside the other's hull from which the two may be one hand seen twice;
+    memory: seconds after which an unseen hand is forgotten.
+    reserve: seconds for which an unseen hand's side is given to no other hand, and in which what its labels said fades
+    (to 1/e).
+    reach, speed: a detection further than `reach + speed * dt` from where a hand was predicted dt seconds after it was
+    last seen is not that hand; a label that contradicts stops this growth at dt = 0.1.
+    uncertainty, drift: mean error of the prediction is `uncertainty + drift * dt`.
+    label_weight: what a label that contradicts a hand's side costs, in units of that error, at dt = 0; twice as much at
+    dt = 0.1 and so on, for labels err in runs of frames and past ones say little of new ones.
+    overlap: share of one hand's landmarks inside the other's hull from which the two may be one hand seen twice.
     apart: two known hands that overlap so much are two all the same if their landmarks are this far apart; hands whose
     landmarks are less than half of it apart are one in any case.
-    certainty: number of fully sure labels (at 30 Hz, a second's worth) beyond which a hand's side gets no surer; as many
-    must contradict before a side can change. margin: by how many a changed side must be better.
+    certainty: number of fully sure labels (at 30 Hz, a second's worth) beyond which a hand's side gets no surer; as
+    many must contradict before a side can change.
+    margin: by how many a changed side must be better.
     """
 
     memory: float = 1.0
@@ -159,8 +162,8 @@ class HandIdentity:
     def _name_sides(self, stamp: int) -> None:
         """Give each side to at most one hand, so that all labels so far are explained best, but change no side lightly.
 
-        A hand without a side gets one that its labels favour. A hand that has one keeps it unless the other side is free,
-        or can be had by exchange, and is better by `margin`; while it is seen it is not left without a side.
+        A hand without a side gets one that its labels favour. A hand that has one keeps it unless the other side is
+        free, or can be had by exchange, and is better by `margin`; while it is seen it is not left without a side.
         """
         s = self.settings
         hands = [h for h in self._hands if h.current or (h.side is not None and h.age(stamp) <= s.reserve)]

@@ -81,7 +81,7 @@ class MediaPipeDetector:
         points = np.array([(p.x, p.y, p.z) for p in landmarks.landmark])
         world = np.array([(p.x, p.y, p.z) for p in world.landmark])
         label = handedness.classification[0]
-        # MediaPipe's CPU image warp counts pixel centres at integers, so its normalised x times the width is already our x
+        # MediaPipe's CPU image warp counts pixel centres at integers, so its normalised x times the width is our x
         # (measured: the landmarks of an image halved are x / 2 - 0.25 of the whole one's, not x / 2).
         pixels = points[:, :2] * (width, height)
         return HandDetection(
