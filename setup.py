@@ -26,8 +26,14 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10,<3.13",  # MediaPipe 0.10.21, the last with its hand models inside, ends at 3.12
-    packages=find_packages(include=["fourdhands_core*", "fourdhands_ros*"]),
-    package_data={"fourdhands_core": ["**/*.npz", "**/*.safetensors", "**/*.yaml"]},
+    # fourdhands_ros.msg is the folder msg/: without a colcon workspace the node reads the definitions at run time.
+    packages=[*find_packages(include=["fourdhands_core*", "fourdhands_ros*"]), "fourdhands_ros.msg"],
+    package_dir={"fourdhands_ros.msg": "msg"},
+    package_data={
+        "fourdhands_core": ["**/*.npz", "**/*.safetensors", "**/*.yaml"],
+        "fourdhands_ros": ["*.xml"],
+        "fourdhands_ros.msg": ["*.msg"],
+    },
     install_requires=[
         "numpy>=1.26",
         "scipy>=1.10",

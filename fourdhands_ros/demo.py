@@ -96,6 +96,14 @@ def wait_for(condition, checks) -> None:
         time.sleep(0.05)
 
 
+def configure_dds(environment) -> None:
+    """Keep DDS on this machine and make room for images in its shared memory, unless the user has said otherwise."""
+    environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    names = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"  # of Fast DDS 2 and 3
+    if not any(name in environment for name in names):
+        environment.update(dict.fromkeys(names, str(Path(__file__).with_name("fastdds_large_images.xml"))))
+
+
 def check_alone(listener) -> None:
     """Raise InputError where somebody else's camera or node is in the same ROS domain: its messages would mix in."""
     time.sleep(1.0)  # discovery
@@ -237,8 +245,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.seconds is not None and not args.seconds > 0:
         parser.error(f"--seconds {args.seconds} is not positive")
-    # Only this machine takes part, unless the user says otherwise; two demos keep apart by ROS_DOMAIN_ID.
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    configure_dds(os.environ)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run(args)

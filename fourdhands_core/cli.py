@@ -1,0 +1,193 @@
+"""The command `fourdhands`: its subcommands' arguments; the work itself lies in the rooms and is imported when needed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from .errors import FourDHandsError, InputError
+
+EXIT_USER_ERROR, EXIT_INTERRUPTED = 2, 130
+
+
+def track(args: argparse.Namespace) -> int:
+    """Track the hands through a video."""
+    from .media.track_video import track_video
+    from .pipeline.tracker import HandPairTracker
+
+    tracker = HandPairTracker(_tracker_settings(args))
+    try:
+        summary = track_video(args.video, args.out, tracker, fov=args.fov, intrinsics=args.intrinsics, mesh=args.mesh,
+                              progress=not args.quiet)
+    finally:
+        tracker.close()
+    print(f"{summary}\nwritten to {args.out}: hands.npz, overlay.mp4, contact_sheet.png")
+    return EXIT_INTERRUPTED if summary.interrupted else 0
+
+
+def convert_mano(args: argparse.Namespace) -> int:
+    """Convert official MANO pickles once to npz."""
+    from .hand_model import mano_files
+
+    if args.out.suffix == ".npz" and len(args.pickles) > 1:
+        raise InputError(f"--out {args.out} is one file for {len(args.pickles)} pickles; give a folder")
+    for path in args.pickles:
+        print(mano_files.convert_mano(path, args.out))
+    return 0
+
+
+def train_landmark(args: argparse.Namespace) -> int:
+    """Train the landmark network."""
+    from .learning.train import TrainSettings
+    from .learning.train import train_landmark as train
+
+    figures = train(args.out, _replaced(TrainSettings(seed=args.seed), args.set))
+    print(f"{figures}\nwritten to {args.out}")
+    return 0
+
+
+def train_errors(args: argparse.Namespace) -> int:
+    """Measure the detector's errors, which the training imitates."""
+    from .learning.measure_errors import MEASURED, measure
+
+    out = args.out or MEASURED
+    measure(out, clips=args.clips, seed=args.seed)
+    print(f"written to {out}")
+    return 0
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """Measure the tracker beside its baseline."""
+    import json
+
+    from .learning import evaluate as evaluation
+
+    if args.real is not None and not args.real.is_dir():
+        raise InputError(f"--real {args.real} is not a folder; give one with video/, freihand/ and onehand10k/")
+    text = json.dumps(evaluation.evaluate(_tracker_settings(args), args.clips, args.real), indent=1)
+    print(text)
+    if args.out is not None:
+        args.out.write_text(text + "\n")
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command."""
+    parser = argparse.ArgumentParser(
+        prog="fourdhands", description="Both hands' pose, shape, mesh and position in metres from camera images.")
+    parser.add_argument("--version", action=_Version)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    command = _command(commands, "track", track, "track both hands through a video: hands.npz and overlay.mp4")
+    command.add_argument("video", metavar="VIDEO", help="video file, or index of a camera")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    lens = command.add_mutually_exclusive_group()
+    lens.add_argument("--fov", type=float, metavar="DEGREES", help="the camera's horizontal field of view")
+    lens.add_argument("--intrinsics", type=Path, metavar="FILE", help="the camera's calibration, a camera_info YAML")
+    command.add_argument("--mirrored", action="store_true", help="the video is mirrored, as in a selfie")
+    command.add_argument("--mesh", action="store_true", help="draw the meshes on the overlay too")
+    command.add_argument("--quiet", action="store_true", help="no progress bar")
+    _add_models(command)
+
+    command = _command(commands, "convert-mano", convert_mano, "convert official MANO pickles once to npz")
+    command.add_argument("pickles", type=Path, nargs="+", metavar="PKL", help="MANO_RIGHT.pkl, MANO_LEFT.pkl")
+    command.add_argument("--out", type=Path, default=Path(), metavar="PATH", help="folder (default: this one) or npz file")
+
+    command = commands.add_parser("train", help="train what the package ships")
+    trained = command.add_subparsers(dest="trained", required=True, metavar="WHAT")
+    command = _command(trained, "landmark", train_landmark, "the landmark network, from synthetic motion alone")
+    command.add_argument("--out", type=Path, required=True, metavar="FILE", help="weights to write (safetensors)")
+    command.add_argument("--seed", type=int, default=1, help="of every random number")
+    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                         help="another value for a setting of learning.train.TrainSettings; may be repeated")
+    command = _command(trained, "errors", train_errors, "the model of the detector's errors, measured on rendered clips")
+    command.add_argument("--out", type=Path, metavar="FILE", help="file to write (default: the package's own)")
+    command.add_argument("--clips", type=_positive, default=150, help="rendered clips to measure on")
+    command.add_argument("--seed", type=int, default=7, help="of the clips")
+
+    command = _command(commands, "evaluate", evaluate, "measure accuracy and steadiness beside a MediaPipe baseline")
+    command.add_argument("--clips", type=_positive, default=24, help="rendered clips of unseen motion")
+    command.add_argument("--real", type=Path, metavar="DIR", help="folder with video/, freihand/ and onehand10k/")
+    command.add_argument("--out", type=Path, metavar="FILE", help="also write the JSON to this file")
+    command.add_argument("--mirrored", action="store_true", help="the real videos are mirrored, as in a selfie")
+    _add_models(command)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit code: 0, 2 for an error that the user can mend, 130 when interrupted."""
+    args = build_parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except (FourDHandsError, OSError) as error:
+        print(f"fourdhands: error: {error}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print("fourdhands: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+class _Version(argparse.Action):
+    """--version, looked up only when asked for."""
+
+    def __init__(self, option_strings, dest, **kwargs):
+        super().__init__(option_strings, dest, nargs=0, help="print the version and exit")
+
+    def __call__(self, parser, *_):
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(version("fourdhands"))
+        except PackageNotFoundError:  # in a colcon workspace, where pip knows nothing of it
+            print("unknown: fourdhands is not installed by pip here")
+        parser.exit()
+
+
+def _command(commands, name, run, text):
+    command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_models(command):
+    command.add_argument("--weights", default="", metavar="FILE", help="network weights (default: the shipped ones)")
+    command.add_argument("--hand-model", default="", metavar="NPZ",
+                         help="right hand from convert-mano (default: the generic hand)")
+    command.add_argument("--hand-model-left", default="", metavar="NPZ",
+                         help="left hand from convert-mano (default: the right hand's mirror image)")
+
+
+def _tracker_settings(args):
+    from .pipeline.tracker import TrackerSettings
+
+    return TrackerSettings(weights=args.weights, hand_model=args.hand_model, hand_model_left=args.hand_model_left,
+                           mirrored=args.mirrored)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return value
+
+
+def _replaced(settings, assignments: list[str]):
+    """A dataclass with some fields replaced by NAME=VALUE texts, each of the type of the field's default."""
+    from dataclasses import fields, replace
+
+    kinds = {field.name: type(getattr(settings, field.name)) for field in fields(settings)}
+    values = {}
+    for assignment in assignments:
+        name, _, value = assignment.partition("=")
+        if name not in kinds:
+            raise InputError(f"--set {assignment}: there is no setting {name!r}; there are {', '.join(kinds)}")
+        try:
+            values[name] = kinds[name](value)
+        except ValueError as error:
+            raise InputError(f"--set {assignment}: {value!r} is not of type {kinds[name].__name__}") from error
+    return replace(settings, **values)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

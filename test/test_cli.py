@@ -1,0 +1,116 @@
+"""The command `fourdhands` as a user runs it: help, exit codes, messages without tracebacks."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fourdhands_core import cli
+from fourdhands_core.errors import InputError
+from fourdhands_core.media.video import VideoWriter
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def command(*arguments) -> list[str]:
+    return [sys.executable, "-m", "fourdhands_core.cli", *map(str, arguments)]
+
+
+def run(*arguments):
+    return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=REPOSITORY, timeout=120)
+
+
+@pytest.mark.parametrize("arguments", [
+    ["--help"], ["track", "--help"], ["convert-mano", "--help"], ["train", "--help"], ["train", "landmark", "--help"],
+    ["train", "errors", "--help"], ["evaluate", "--help"]])
+def test_help_explains_every_command(arguments):
+    result = run(*arguments)
+    assert result.returncode == 0 and result.stdout.startswith("usage: fourdhands") and not result.stderr
+
+
+def test_help_imports_no_heavy_package():
+    code = "import sys, fourdhands_core.cli as c; c.build_parser(); print({'torch', 'cv2', 'mediapipe'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
+    assert result.stdout.strip() == "set()", result.stderr
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ([], "COMMAND"),
+    (["fly"], "invalid choice"),
+    (["track", "no.mp4"], "--out"),
+    (["track", "no.mp4", "--out", "{tmp}/o"], "video no.mp4 does not exist"),
+    (["track", "no.mp4", "--out", "{tmp}/o", "--weights", "no.safetensors"], "no.safetensors does not exist"),
+    (["track", "no.mp4", "--out", "{tmp}/o", "--fov", "60", "--intrinsics", "c.yaml"], "not allowed with"),
+    (["track", "{tmp}/text.mp4", "--out", "{tmp}/o"], "cannot be read"),
+    (["track", "{tmp}/text.mp4", "--out", "{tmp}/o", "--hand-model", "no.npz"], "no.npz"),
+    (["convert-mano", "no.pkl"], "no.pkl does not exist"),
+    (["convert-mano", "{tmp}/text.mp4", "--out", "{tmp}"], "text.mp4"),
+    (["convert-mano", "a.pkl", "b.pkl", "--out", "{tmp}/one.npz"], "give a folder"),
+    (["train", "landmark", "--out", "{tmp}/w", "--set", "speed=1"], "no setting 'speed'"),
+    (["train", "landmark", "--out", "{tmp}/w", "--set", "single_steps=many"], "not of type int"),
+    (["evaluate", "--real", "{tmp}/none"], "is not a folder"),
+    (["evaluate", "--clips", "0"], "not positive"),
+])
+def test_a_users_error_is_one_message_and_exit_code_2(tmp_path, arguments, message):
+    (tmp_path / "text.mp4").write_text("this is no video")
+    result = run(*(argument.replace("{tmp}", str(tmp_path)) for argument in arguments))
+    assert result.returncode == 2
+    assert message in result.stderr and "Traceback" not in result.stderr, result.stderr
+
+
+def test_a_full_or_forbidden_folder_is_an_error_of_the_user(tmp_path):
+    (tmp_path / "file").write_text("")
+    with VideoWriter(tmp_path / "in.mp4", 30) as writer:
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+    result = run("track", tmp_path / "in.mp4", "--out", tmp_path / "file" / "out", "--quiet")
+    assert result.returncode == 2 and "Traceback" not in result.stderr, result.stderr
+
+
+def test_track_writes_hands_of_a_video(tmp_path):
+    with VideoWriter(tmp_path / "in.mp4", 30) as writer:
+        for _ in range(5):
+            writer.write(np.full((120, 160, 3), 90, np.uint8))
+    result = run("track", tmp_path / "in.mp4", "--out", tmp_path / "out", "--fov", 60)
+    assert result.returncode == 0, result.stderr
+    assert "5 frames" in result.stdout and "5/5" in result.stderr
+    hands = np.load(tmp_path / "out" / "hands.npz")
+    assert hands["stamp"].shape == (5,) and not hands["valid"].any() and np.isnan(hands["joints"]).all()
+    assert (tmp_path / "out" / "overlay.mp4").is_file()
+
+
+def test_an_interrupt_writes_what_was_tracked_and_exits_130(tmp_path):
+    with VideoWriter(tmp_path / "in.mp4", 30) as writer:
+        for i in range(3000):
+            writer.write(np.full((240, 320, 3), i % 255, np.uint8))
+    process = subprocess.Popen(command("track", tmp_path / "in.mp4", "--out", tmp_path / "out"), cwd=REPOSITORY,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out" / "overlay.mp4").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted" in stdout and "Traceback" not in stderr, stderr
+    assert 0 < len(np.load(tmp_path / "out" / "hands.npz")["stamp"]) < 3000
+
+
+def test_settings_are_replaced_by_their_own_types():
+    from fourdhands_core.learning.train import TrainSettings
+
+    settings = cli._replaced(TrainSettings(), ["single_steps=7", "joints=2.5"])
+    assert settings.single_steps == 7 and settings.joints == 2.5
+    with pytest.raises(InputError, match="not of type float"):
+        cli._replaced(TrainSettings(), ["joints=x"])
+
+
+def test_evaluate_prints_and_writes_the_same_json(tmp_path, monkeypatch, capsys):
+    from fourdhands_core.learning import evaluate as evaluation
+
+    monkeypatch.setattr(evaluation, "evaluate", lambda settings, clips, real: {"clips": clips, "real": str(real)})
+    assert cli.main(["evaluate", "--clips", "3", "--real", str(tmp_path), "--out", str(tmp_path / "e.json")]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((tmp_path / "e.json").read_text()) == {"clips": 3, "real": str(tmp_path)}

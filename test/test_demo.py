@@ -1,0 +1,172 @@
+"""The demo as a user runs it: processes over real DDS, a bag that others can read, honest numbers, errors."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="the demo needs ROS 2 (pip install 'fourdhands[ros]')")
+
+from rosbags.rosbag2 import Reader
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+from fourdhands_core.media.video import VideoReader, VideoWriter
+from fourdhands_ros.message_types import typestore
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def run(module: str, *arguments, **environment):
+    """Run a module on a ROS domain of this test process."""
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(1 + os.getpid() % 100), **environment}
+    return subprocess.run([sys.executable, "-m", module, *map(str, arguments)], capture_output=True, text=True,
+                          cwd=REPOSITORY, timeout=240, env=environment)
+
+
+def read(bag: Path) -> dict[str, list]:
+    """Messages by topic, read with nothing but ROS's own types and the definitions that the bag itself carries."""
+    store, result = get_typestore(Stores.ROS2_JAZZY), {}
+    with Reader(bag) as reader:
+        for connection in reader.connections:
+            types = get_types_from_msg(connection.msgdef.data, connection.msgtype)
+            store.register({name: value for name, value in types.items() if name not in store.types})
+            result[connection.topic] = []
+        for connection, _, data in reader.messages():
+            result[connection.topic].append(store.deserialize_cdr(data, connection.msgtype))
+    return result
+
+
+def stamp(header) -> int:
+    return header.stamp.sec * 10**9 + header.stamp.nanosec
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """A run of three seconds: its output folder, and what it printed."""
+    out = tmp_path_factory.mktemp("demo")
+    result = run("fourdhands_ros.demo", "--seconds", 3, "--out", out)
+    assert result.returncode == 0, result.stderr + (out / "node.log").read_text()
+    return out, result.stdout
+
+
+@pytest.fixture(scope="module")
+def bag(demo):
+    return read(demo[0] / "bag")
+
+
+def test_the_bag_holds_every_topic_with_the_images_stamps(bag):
+    images = [stamp(message.header) for message in bag["/image_raw"]]
+    assert len(images) == len(set(images)) > 60
+    assert set(images) >= {stamp(message.header) for message in bag["/hands"]}
+    assert set(images) >= {stamp(transform.header) for message in bag["/tf"] for transform in message.transforms}
+    markers = [marker for message in bag["/hands/markers"] for marker in message.markers]
+    shown = [marker for marker in markers if marker.action == 0]
+    assert set(images) >= {stamp(marker.header) for marker in shown}
+    assert shown and all(marker.type == 11 and len(marker.points) == 3 * 1538 for marker in shown)
+    assert len(bag["/hands/faces"]) == 1 and len(bag["/hands/faces"][0].left) == 3 * 1538
+    assert {"/camera_info", "/diagnostics"} <= set(bag)
+
+
+def test_the_bag_says_its_types_and_how_they_were_offered(demo):
+    with Reader(demo[0] / "bag") as reader:
+        connections = {connection.topic: connection for connection in reader.connections}
+    for topic, name in (("/hands", "fourdhands_ros/msg/HandPair"), ("/tf", "tf2_msgs/msg/TFMessage")):
+        assert connections[topic].msgtype == name
+        assert connections[topic].digest == typestore().hash_rihs01(name)
+    durabilities = {topic: connection.ext.offered_qos_profiles[0].durability.name
+                    for topic, connection in connections.items()}
+    assert durabilities["/hands/faces"] == "TRANSIENT_LOCAL" and durabilities["/hands"] == "VOLATILE"
+
+
+def test_valid_hands_are_whole_and_the_others_empty(bag):
+    for pair in bag["/hands"]:
+        for side, hand in ((0, pair.left), (1, pair.right)):
+            assert hand.side == side and stamp(hand.header) == stamp(pair.header)
+            assert len(hand.joints) == len(hand.joint_confidence) == (21 if hand.valid else 0)
+            assert math.isfinite(hand.wrist.position.z) == bool(hand.valid)
+
+
+def test_numbers_are_finite_add_up_and_are_those_of_hands(demo):
+    out, printed = demo
+    numbers = json.loads((out / "report.json").read_text())
+    rates, errors = numbers["rates"], numbers["errors_mm"]
+    assert rates["frames_in"] == 90
+    assert rates["frames_in"] == sum(rates[key] for key in ("frames_out", "dropped", "rejected", "not_received"))
+    assert 0 < rates["fps"] < 31
+    for stage in ("transport", "wait", "decode", "detect", "network", "total", "stamp to arrival"):
+        p50, p95, p99 = numbers["latency_ms"][stage]
+        assert 0 <= p50 <= p95 <= p99 < 10_000, stage
+    assert all(math.isfinite(value) for value in errors.values()), errors
+    # Three seconds hold twelve seconds' movements and a slow machine misses frames, so the bounds are wide.
+    assert errors["found"] > 0.5 and errors["mpjpe"] < 40 and errors["wrist"] < 150 and errors["mrrpe"] < 150, errors
+    for word in ("frames", "FPS", "p50", "p95", "p99", "MPJPE", "MRRPE", "wrist", "detect"):
+        assert word in printed
+
+
+def test_overlay_and_contact_sheet_show_every_recorded_image(demo, bag):
+    out, _ = demo
+    with VideoReader(out / "overlay.mp4") as video:
+        assert (video.width, video.height) == (640, 480)
+        assert sum(1 for _ in video) == len(bag["/image_raw"])
+    assert cv2.imread(str(out / "contact_sheet.png")).shape[1] > 1000
+
+
+def test_a_video_goes_the_same_way_without_truth(demo, tmp_path):
+    result = run("fourdhands_ros.demo", "--video", demo[0] / "clip" / "video.mp4", "--seconds", 1, "--out", tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "not calibrated" in result.stdout and "MPJPE" not in result.stdout
+    numbers = json.loads((tmp_path / "report.json").read_text())
+    assert numbers["errors_mm"] is None and numbers["rates"]["frames_out"] > 0
+    assert not any(hand.scaled for pair in read(tmp_path / "bag")["/hands"] for hand in (pair.left, pair.right))
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--video", "{tmp}/none.mp4"], "does not exist"),
+    (["--video", "{tmp}/text.mp4"], "cannot be read"),
+    (["--video", "a.mp4", "--camera", "0"], "not allowed with"),
+    (["--camera", "97"], "camera 97 cannot be opened"),
+    (["--seconds", "-1"], "not positive"),
+    (["--video", "{tmp}/video.mp4", "--intrinsics", "{tmp}/none.yaml"], "does not exist"),
+    (["--out", "{tmp}/mine"], "no recording"),
+    (["--out", "{tmp}/text.mp4"], "cannot be made"),
+])
+def test_a_users_error_is_one_message_and_exit_code_2(tmp_path, arguments, message):
+    (tmp_path / "text.mp4").write_text("this is no video")
+    (tmp_path / "mine" / "bag").mkdir(parents=True)
+    with VideoWriter(tmp_path / "video.mp4", 30) as writer:
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+    arguments = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
+    if "--out" not in arguments:
+        arguments += ["--out", str(tmp_path / "out")]
+    result = run("fourdhands_ros.demo", *arguments)
+    assert result.returncode == 2
+    assert message in result.stderr and "Traceback" not in result.stderr, result.stderr
+    assert (tmp_path / "mine" / "bag").is_dir()
+
+
+def test_without_ros_it_says_what_to_install(tmp_path):
+    (tmp_path / "rclpy.py").write_text("raise ModuleNotFoundError('No module named rclpy', name='rclpy')")
+    result = run("fourdhands_ros.demo", "--out", tmp_path / "out", PYTHONPATH=str(tmp_path))
+    # The interpreter puts the working directory first for -m, but nothing there is called rclpy.
+    assert result.returncode == 2 and "rclpy is not installed" in result.stderr and "fourdhands[ros]" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_another_camera_in_the_domain_is_refused(tmp_path):
+    with VideoWriter(tmp_path / "video.mp4", 30) as writer:
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(1 + os.getpid() % 100), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    other = subprocess.Popen([sys.executable, "-m", "fourdhands_ros.camera", str(tmp_path / "video.mp4"), "--wait"],
+                             cwd=REPOSITORY, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert json.loads(other.stdout.readline()) == {"ready": True}
+        result = run("fourdhands_ros.demo", "--video", tmp_path / "video.mp4", "--out", tmp_path / "out")
+    finally:
+        assert other.communicate("\n", timeout=20)[0].startswith('{"published": 1')
+    assert result.returncode == 2 and "/camera already publishes /image_raw" in result.stderr, result.stderr
