@@ -78,7 +78,7 @@ def unit_shape(points: torch.Tensor) -> torch.Tensor:
     return centred / centred.square().sum(-1).mean(-1).clamp(min=1e-12).sqrt()[..., None, None]
 
 
-def fit(shapes: np.ndarray, residuals: np.ndarray, clips: np.ndarray, frames: np.ndarray, ridge: float = 3.0,
+def fit(shapes: np.ndarray, residuals: np.ndarray, clips: np.ndarray, frames: np.ndarray, ridge: float = 10.0,
         **rates) -> LandmarkErrors:
     """Fit the model to N matched hands.
 
@@ -112,9 +112,13 @@ def _factor(covariance):
 
 
 class ErrorSampler:
-    """Draws detections of true hands; `strength` scales the random parts, 0 leaves the systematic one."""
+    """Draws detections of true hands.
 
-    def __init__(self, errors: LandmarkErrors, generator: torch.Generator, strength: float = 1.0):
+    strength: range of the factor, drawn for each clip, on the random errors. Rendered hands are harder for the detector
+    than most real ones, so training covers smaller errors too; (0, 0) leaves the systematic part.
+    """
+
+    def __init__(self, errors: LandmarkErrors, generator: torch.Generator, strength: tuple[float, float] = (0.4, 1.1)):
         self.errors = errors
         self.generator = generator
         self.strength = strength
@@ -140,7 +144,9 @@ class ErrorSampler:
             slow.append(memory * slow[-1] + (1.0 - memory ** 2).sqrt() * self._normal(batch, 2, 105))
         noise = torch.stack(slow, 2) @ self.slow.T + self._normal(batch, 2, length, 105) @ self.fast.T
         size = torch.exp(self.errors.size_spread * self._normal(batch, 2, 1, 1).clamp(-2.5, 2.5))
-        residual = systematic + self.strength * size * noise
+        low, high = self.strength
+        strength = low + (high - low) * torch.rand(batch, 1, 1, 1, generator=self.generator)
+        residual = systematic + strength * size * noise
         observed = points + radius * residual[..., :_POINTS].unflatten(-1, (21, 2))
         directions = torch.nn.functional.pad(observed, (0, 1), value=1.0) @ rotation
         rays = directions[..., :2] / directions[..., 2:].clamp(min=0.2)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
 from ..hand_model.assets import load_generic_hand
@@ -34,27 +35,29 @@ class TrainSettings:
     warm-up, then linear decay to zero). pose, betas, joints, vertices, projection, relation, close: weights of Eq. 6-10.
     likelihood: weight of the joints' Laplace likelihood, which teaches the expected errors. velocity: weight of the
     error of joint velocities between frames. world_missing: share of samples without the detector's 3-D landmarks.
+    vertex_samples: samples of a batch whose vertices are compared, in every `vertex_interval`th step.
     """
 
     seed: int = 1
-    single_steps: int = 3000
-    single_batch: int = 512
-    single_rate: float = 1.5e-3
-    window_steps: int = 1200
+    single_steps: int = 4000
+    single_batch: int = 384
+    single_rate: float = 3e-3
+    window_steps: int = 300
     window_batch: int = 48
     window_rate: float = 6e-4
     clip_frames: int = 14
-    pose: float = 0.05
-    betas: float = 0.005
+    pose: float = 0.3
+    betas: float = 0.02
     joints: float = 300.0
     vertices: float = 100.0
     projection: float = 1.0
     relation: float = 40.0
     close: float = 40.0
-    likelihood: float = 0.05
-    velocity: float = 20.0
+    likelihood: float = 0.3
+    velocity: float = 40.0
     world_missing: float = 0.1
     vertex_samples: int = 16
+    vertex_interval: int = 4
     weight_decay: float = 0.01
 
 
@@ -154,20 +157,24 @@ class Objective:
         projected = placed[..., :2] / placed[..., 2:].clamp(min=0.05)
         centred = sample.points - sample.points.mean(-2, keepdim=True)
         radius = centred.square().sum(-1).mean(-1).sqrt()[..., None, None]
+        # early on a hand may come to lie beside or behind the camera, where the projection says nothing useful
+        missed = ((projected - sample.points) / radius).clamp(-2.0, 2.0)
+        # hands a metre apart err by decimetres, which would drown everything else
+        nearness = 1.0 / (1.0 + (sample.other_root[:, 1] / 0.15).square().sum(-1))
         distance = (joints - sample.joints).norm(dim=-1)
         other_distance = (output.other_root - sample.other_root).norm(dim=-1)
         total = (
             mean(losses.mano_loss(output.rotations, sample.rotations, output.betas, sample.betas, s.pose, s.betas))
             + s.joints * mean(losses.joint_loss(joints, sample.joints))
-            + s.projection * mean(losses.projection_loss(projected / radius, sample.points / radius))
-            + s.relation / 441.0 * mean_of_pairs(losses.joint_relation_loss(
+            + s.projection * mean(losses.projection_loss(missed, torch.zeros_like(missed)))
+            + s.relation / 441.0 * mean_of_pairs(nearness * losses.joint_relation_loss(
                 *self._together(joints, output.other_root, sample),
                 *self._together(sample.joints, sample.other_root, sample)))
             + s.likelihood * mean((3.0 * output.joint_sigma.log() + distance / output.joint_sigma).mean(-1))
             + s.likelihood * mean_of_pairs(
                 (3.0 * output.other_root_sigma.log() + other_distance / output.other_root_sigma).mean(-1))
         )
-        return total + self._vertex_loss(output, sample, mask), joints
+        return total, joints
 
     @staticmethod
     def _together(points, other_root, sample):
@@ -177,7 +184,7 @@ class Objective:
         root = (other_root[:, 1] - from_left) / 2.0
         return points[:, 1], points[:, 0] @ turn.transpose(-1, -2) + root[:, None]
 
-    def _vertex_loss(self, output, sample, mask):
+    def of_vertices(self, output, sample, mask):
         """The vertices' part of Eq. 7, and Eq. 10 where both hands are there, on the first samples of the batch."""
         s, n = self.settings, self.settings.vertex_samples
         rotations = torch.cat([output.rotations[:n], sample.rotations[:n]]).flatten(0, 1)
@@ -210,6 +217,7 @@ class Trainer:
         self.data = Synthesis(settings.seed, errors, config, settings.world_missing)
         self.held_out = Synthesis(settings.seed + 1000, errors, config, 0.0)
         self.curve: list[dict] = []
+        self.step = 0
 
     def single_loss(self):
         """Loss of one batch of single frames; the window is one frame, which equals its repetition."""
@@ -221,7 +229,13 @@ class Trainer:
             hand = network.encode_frame(tokens)[:, :, None]
             output = network.reason(hand, torch.zeros(len(hand), 1), tokens.present[..., None])
         output = type(output)(**{name: value.float() for name, value in vars(output).items()})
-        return self.objective(output, sample, tokens.present)
+        loss, joints = self.objective(output, sample, tokens.present)
+        return loss + self._vertices(output, sample, tokens.present), joints
+
+    def _vertices(self, output, sample, mask):
+        """The vertices' losses in the steps that compute them, else 0."""
+        due = self.network.training and self.step % self.settings.vertex_interval == 0
+        return self.objective.of_vertices(output, sample, mask) if due else 0.0
 
     def window_loss(self):
         """Loss of one batch of clips: hand tokens once a frame, then every window that fits, with and without a future."""
@@ -252,12 +266,13 @@ class Trainer:
             name: torch.cat([getattr(o, name) for o in outputs]).float() for name in vars(outputs[0])})
         sample = Sample(**{name: torch.cat([getattr(x, name) for x in samples]) for name in vars(samples[0])})
         mask = torch.cat(masks)
-        # the vertex terms look at the first samples only: mix the clips' frames
+        # the vertices' losses look at the first samples only: mix the clips' frames
         order = torch.randperm(len(mask), generator=data.motion.generator)
-        loss, joints = self.objective(select(output, order), select(sample, order), mask[order])
-        joints = joints[torch.argsort(order)].unflatten(0, (count, batch))
-        true = sample.joints.unflatten(0, (count, batch))
-        steady = mask.unflatten(0, (count, batch))
+        output, sample, mask = select(output, order), select(sample, order), mask[order]
+        loss, joints = self.objective(output, sample, mask)
+        loss = loss + self._vertices(output, sample, mask)
+        back = torch.argsort(order)
+        joints, true, steady = (x[back].unflatten(0, (count, batch)) for x in (joints, sample.joints, mask))
         moving = (joints[1:] - joints[:-1]) - (true[1:] - true[:-1])
         both_seen = steady[1:] & steady[:-1]
         velocity = (moving.norm(dim=-1).mean(-1) * both_seen).sum() / both_seen.sum().clamp(min=1)
@@ -287,11 +302,13 @@ class Trainer:
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda k: min((k + 1) / warm, (steps - k) / max(1, steps - warm)))
         bar = tqdm(range(steps), desc="windows" if windows else "single frames", mininterval=5.0)
-        for step in bar:
+        for self.step in bar:
+            step = self.step
             self.network.train()
-            loss = loss_of()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            with sdpa_kernel(SDPBackend.MATH):  # the fused kernel's backward pass is slower on a CPU
+                loss = loss_of()
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             schedule.step()

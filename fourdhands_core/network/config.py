@@ -19,8 +19,8 @@ class NetworkConfig:
     """
 
     tokenizer: str = "landmark"
-    width: int = 128
-    relation_width: int = 32
+    width: int = 96
+    relation_width: int = 24
     heads: int = 4
     spatial_layers: int = 2
     decoder_layers: int = 2

@@ -78,8 +78,10 @@ class FourDHands(nn.Module):
         def blocks(count):
             return nn.ModuleList(Block(width, config.heads, config.mlp_ratio) for _ in range(count))
 
-        self.embed = nn.Linear(FEATURES, width)
-        self.landmark_code = nn.Parameter(0.02 * torch.randn(21, width))
+        # every landmark has an embedding of its own: with a common one, averaging over a hand's landmarks, which is what
+        # untrained attention does, would leave nothing of their centred coordinates to learn from
+        self.embed = nn.Parameter(torch.randn(21, FEATURES, width) / FEATURES ** 0.5)
+        self.landmark_code = nn.Parameter(0.5 * torch.randn(21, width))
         self.relation = nn.Sequential(
             nn.Linear(RELATION_CHANNELS, 64), nn.GELU(), nn.Linear(64, config.relation_width))
         self.join = nn.Linear(width + config.relation_width, width)
@@ -105,7 +107,7 @@ class FourDHands(nn.Module):
     def encode_frame(self, tokens: LandmarkTokens) -> torch.Tensor:
         """One frame's tokens to hand tokens (B, 2, C). A hand that is not present yields a token nobody may use."""
         batch = tokens.features.shape[0]
-        x = self.embed(tokens.features) + self.landmark_code
+        x = torch.einsum("bhlf,lfc->bhlc", tokens.features, self.embed) + self.landmark_code
         x = self.join(torch.cat([x, self.relation(tokens.relation)], dim=-1)) + self.side_code[:, None]
         sequence = x.reshape(batch, 42, -1)
         # attention needs something to attend to: with no hand at all, everything is attended to and nothing used

@@ -1,0 +1,161 @@
+"""Synthetic motion, the error model and the training loop."""
+
+import numpy as np
+import pytest
+import torch
+
+from fourdhands_core.errors import AssetError
+from fourdhands_core.geometry.rotations import axis_angle_from_matrix
+from fourdhands_core.hand_model.assets import load_generic_hand
+from fourdhands_core.hand_model.layer import HandLayer
+from fourdhands_core.hand_model.limits import LOWER, UPPER, to_angles
+from fourdhands_core.learning.kinematics import Kinematics
+from fourdhands_core.learning.landmark_errors import ErrorSampler, LandmarkErrors, fit, true_configuration, unit_shape
+from fourdhands_core.learning.measure_errors import clip_motions
+from fourdhands_core.learning.motion import MotionSampler
+from fourdhands_core.learning.train import Synthesis, TrainSettings, place, train_landmark, window_frames
+from fourdhands_core.media.clips import pose_hands
+from fourdhands_core.network.checkpoint import load_weights
+from fourdhands_core.network.config import NetworkConfig
+
+
+@pytest.fixture(scope="module")
+def motion():
+    times = torch.arange(20)[None].expand(64, 20) / 30.0
+    return MotionSampler(5).sample(times), times
+
+
+def test_poses_stay_inside_anatomical_limits(motion):
+    angles = to_angles(motion[0].rotations[..., 1:, :, :].double().numpy())
+    assert (angles >= LOWER - 1e-4).all() and (angles <= UPPER + 1e-4).all()
+    reach = np.ptp(angles[..., 0].reshape(-1, 15), axis=0)
+    assert (reach > 0.6 * (UPPER - LOWER)[:, 0]).all()  # and they use most of the room
+
+
+def test_motion_is_smooth_and_human(motion):
+    sample, times = motion
+    rotations = sample.rotations.double().numpy()
+    step = np.swapaxes(rotations[:, :, :-1], -1, -2) @ rotations[:, :, 1:]
+    speed = np.linalg.norm(axis_angle_from_matrix(step), axis=-1) * 30.0
+    assert np.percentile(speed, 99) < 25.0  # radians a second
+    velocity = np.diff(sample.root.numpy(), axis=2) * 30.0
+    assert np.percentile(np.linalg.norm(velocity, axis=-1), 99) < 3.0  # metres a second
+    change = np.linalg.norm(np.diff(velocity, axis=2), axis=-1)
+    assert np.percentile(change, 99) < 0.8  # no jumps between frames
+    assert (sample.root[..., 2] > 0.1).all()
+
+
+def test_hands_are_alone_apart_and_together(motion):
+    sample, _ = motion
+    both = sample.present.all(1)
+    assert 0.5 < both.float().mean() < 0.95 and sample.present.any(1).all()
+    left = sample.root[:, 0] * torch.tensor([-1.0, 1.0, 1.0])
+    gap = (left - sample.root[:, 1]).norm(dim=-1)[both]
+    assert (gap.min(-1).values < 0.15).any() and (gap.max(-1).values > 0.5).any()
+
+
+def test_a_seed_gives_the_same_motion_again():
+    times = torch.arange(3)[None] / 30.0
+    first, second, other = (MotionSampler(seed).sample(times) for seed in (1, 1, 2))
+    assert torch.equal(first.rotations, second.rotations) and torch.equal(first.root, second.root)
+    assert not torch.equal(first.root, other.root)
+
+
+def test_kinematics_agree_with_the_hand_layer():
+    asset = load_generic_hand()
+    sample = MotionSampler(2).sample(torch.zeros(8, 1))
+    rotations, betas = sample.rotations[:, 1, 0], sample.betas[:, 1]
+    _, joints = HandLayer(asset)(rotations[:, 0], rotations[:, 1:], betas)
+    ours = Kinematics(asset)(rotations, betas)
+    tips = [4, 8, 12, 16, 20]
+    others = [j for j in range(21) if j not in tips]
+    assert torch.allclose(ours[:, others], joints[:, others], atol=1e-5)
+    assert (ours - joints)[:, tips].norm(dim=-1).max() < 0.004
+
+
+def test_rendered_motion_is_the_motion_that_is_trained_on(motion):
+    sample, times = motion
+    clip = clip_motions(sample, times)[3]
+    _, joints = pose_hands(clip)
+    ours = Kinematics(load_generic_hand())(sample.rotations[3], sample.betas[3, :, None].expand(-1, 20, -1))
+    placed = (ours + sample.root[3, :, :, None]).double().numpy().transpose(1, 0, 2, 3)
+    placed[:, 0] *= [-1.0, 1.0, 1.0]
+    assert np.linalg.norm(placed - joints, axis=-1).max() < 0.004
+
+
+def test_the_error_model_is_found_again_from_what_it_draws():
+    generator = torch.Generator().manual_seed(0)
+    rng = np.random.default_rng(0)
+    truth = LandmarkErrors(
+        np.concatenate([0.1 * rng.normal(size=(105, 63)), 0.05 * rng.normal(size=(105, 1))], 1),
+        0.1 * np.eye(105), 0.05 * np.eye(105), 0.9, 0.0, 0.0, 1.0, 0.0)
+    times = torch.arange(40)[None].expand(60, 40) / 30.0
+    sample = MotionSampler(3).sample(times)
+    joints = Kinematics(load_generic_hand())(sample.rotations, sample.betas[:, :, None].expand(-1, -1, 40, -1))
+    placed = (joints + sample.root[..., None, :])[:, 1:]
+    placed = placed.expand(-1, 2, -1, -1, -1)
+    rays, world, seen = ErrorSampler(truth, generator, (1.0, 1.0)).observe(placed, times)
+    assert seen.all()
+    turn, points, radius, shape = true_configuration(placed)
+    direction = torch.nn.functional.pad(rays, (0, 1), value=1.0) @ turn.transpose(-1, -2)
+    flat = (direction[..., :2] / direction[..., 2:] - points) / radius
+    residual = torch.cat([flat.flatten(-2), (world - shape).flatten(-2)], -1)
+    clips, frames = torch.meshgrid(torch.arange(120), torch.arange(40), indexing="ij")
+    found = fit(shape.reshape(-1, 63).numpy(), residual.reshape(-1, 105).numpy(), clips.flatten().numpy(),
+                frames.flatten().numpy(), ridge=1e-3, lost=0.0, found=1.0, swapped=0.0)
+    assert found.slow_memory == pytest.approx(0.9, abs=0.03)
+    assert np.sqrt((found.slow ** 2).sum(1)).mean() == pytest.approx(0.1, rel=0.15)
+    assert np.sqrt((found.fast ** 2).sum(1)).mean() == pytest.approx(0.05, rel=0.15)
+    predicted = shape.reshape(-1, 63).numpy() @ (found.mean[:, :-1] - truth.mean[:, :-1]).T
+    assert np.abs(predicted + found.mean[:, -1] - truth.mean[:, -1]).mean() < 0.03
+
+
+def test_unit_shape_has_unit_size_and_no_offset():
+    shape = unit_shape(torch.randn(4, 21, 3) * 7 + 3)
+    assert torch.allclose(shape.mean(-2), torch.zeros(4, 3), atol=1e-5)
+    assert torch.allclose(shape.square().sum(-1).mean(-1), torch.ones(4), atol=1e-5)
+
+
+def test_measured_errors_load_and_a_missing_file_says_what_to_do(tmp_path):
+    errors = LandmarkErrors.load()
+    assert errors.mean.shape == (105, 64) and 0.0 < errors.slow_memory < 1.0
+    with pytest.raises(AssetError, match="measure"):
+        LandmarkErrors.load(tmp_path / "none.npz")
+
+
+def test_placing_in_training_is_exact_on_exact_points():
+    joints = torch.randn(5, 21, 3) * 0.05
+    root = torch.tensor([0.05, -0.02, 0.6])
+    placed = joints + root
+    assert torch.allclose(place(joints, placed[..., :2] / placed[..., 2:]), root.expand(5, 3), atol=1e-3)
+
+
+def test_window_keeps_its_spacing_in_time_and_repeats_at_its_ends():
+    config = NetworkConfig()
+    stamps = torch.arange(30)[None] / 60.0  # a camera at twice the window's rate
+    index = window_frames(stamps, torch.tensor([20 / 60.0]), config)
+    assert index.tolist() == [[12, 14, 16, 18, 20, 22, 24, 26, 28]]
+    newest = window_frames(stamps[:, :21], torch.tensor([20 / 60.0]), config)
+    assert newest.tolist() == [[12, 14, 16, 18, 20, 20, 20, 20, 20]]
+    assert window_frames(stamps[:, :1], torch.tensor([0.0]), config).tolist() == [[0] * 9]
+
+
+def test_truth_of_a_batch_is_consistent():
+    data = Synthesis(4, LandmarkErrors.load(), NetworkConfig(), 0.0)
+    (tokens, sample), = data.draw(32, 1)[0]
+    joints = data.kinematics(sample.rotations, sample.betas)
+    assert torch.allclose(joints, sample.joints, atol=1e-5)
+    both = tokens.present.all(1)
+    from_left = -(sample.left_to_right @ sample.other_root[:, 0, :, None])[..., 0]
+    assert torch.allclose(from_left[both], sample.other_root[both, 1], atol=1e-4)
+
+
+def test_training_learns_writes_weights_and_repeats_from_its_seed(tmp_path):
+    torch.set_num_threads(1)
+    settings = TrainSettings(single_steps=12, window_steps=2, single_batch=64, window_batch=4, vertex_samples=4)
+    config = NetworkConfig(width=32, relation_width=8, heads=2)
+    for name in ("a", "b"):
+        figures = train_landmark(tmp_path / f"{name}.safetensors", settings, config)
+        assert np.isfinite(figures["mpjpe_mm"])
+    first, second = (load_weights(tmp_path / f"{name}.safetensors").state_dict() for name in "ab")
+    assert all(torch.equal(first[key], second[key]) for key in first)
