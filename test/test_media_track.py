@@ -22,8 +22,9 @@ class ScriptedTracker:
 
     faces = (np.zeros((1, 3), int), np.zeros((1, 3), int))
 
-    def __init__(self, interrupt_at=None):
+    def __init__(self, interrupt_at=None, lookahead=0):
         self.calls, self.interrupt_at, self.cameras = 0, interrupt_at, []
+        self.lookahead, self.pending = lookahead, []
 
     def process(self, image, stamp_ns, camera, with_vertices=False):
         if self.calls == self.interrupt_at:
@@ -33,7 +34,11 @@ class ScriptedTracker:
         camera = camera or Camera.from_fov(image.shape[1], image.shape[0], 60)
         hands = tuple(self.hand(side, frame) for side in (0, 1))
         both = hands[0].valid and hands[1].valid
-        return HandPairEstimate(stamp_ns, *hands, camera, np.full(3, float(frame)) if both else None)
+        self.pending.append(HandPairEstimate(stamp_ns, *hands, camera, np.full(3, float(frame)) if both else None))
+        return self.flush() if len(self.pending) > self.lookahead else None
+
+    def flush(self, with_vertices=False):
+        return self.pending.pop(0) if self.pending else None
 
     def hand(self, side, frame):
         if frame % (2 + side):
@@ -71,6 +76,14 @@ def test_hands_npz_has_every_key_and_nan_exactly_where_invalid(video, tmp_path):
     assert (summary.frames, summary.left, summary.right, summary.both) == (7, 4, 3, 2)
     assert len(list(VideoReader(tmp_path / "out" / "overlay.mp4"))) == 7
     assert cv2.imread(str(tmp_path / "out" / "contact_sheet.png")) is not None
+
+
+def test_lookahead_loses_no_frame_and_no_order(video, tmp_path):
+    for lookahead, stop, frames in ((3, None, 7), (3, 5, 5), (20, None, 7)):
+        out = tmp_path / f"{lookahead}-{stop}"
+        track_video(video, out, ScriptedTracker(stop, lookahead), progress=False)
+        np.testing.assert_allclose(np.load(out / "hands.npz")["stamp"], np.arange(frames) * 40_000_000, atol=1)
+        assert len(list(VideoReader(out / "overlay.mp4"))) == frames
 
 
 def test_an_interrupt_still_writes_what_was_tracked(video, tmp_path):

@@ -28,21 +28,22 @@ class PairRecord:
     """Collects estimates frame by frame and lays them out as the arrays of hands.npz."""
 
     def __init__(self):
-        self._stamps, self._valid, self._relative = [], [], []
-        self._fields = {name: [] for name in _SHAPES}
+        self._pairs = []
 
     def __len__(self) -> int:
-        return len(self._stamps)
+        return len(self._pairs)
 
     def append(self, pair: HandPairEstimate) -> None:
         """Add the estimate of the next frame."""
-        self._stamps.append(pair.stamp)
-        self._valid.append([hand.valid for hand in pair.hands])
-        for name, shape in _SHAPES.items():
-            self._fields[name].append([getattr(hand, name) if hand.valid else np.full(shape, np.nan)
-                                       for hand in pair.hands])
-        both = all(hand.valid for hand in pair.hands) and pair.left_root_relative is not None
-        self._relative.append(pair.left_root_relative if both else np.full(3, np.nan))
+        values = {name: np.full((2, *shape), np.nan) for name, shape in _SHAPES.items()}
+        for side, hand in enumerate(pair.hands):
+            if hand.valid:
+                for name in _SHAPES:
+                    values[name][side] = getattr(hand, name)
+        values["stamp"], values["valid"] = pair.stamp, [hand.valid for hand in pair.hands]
+        both = all(values["valid"]) and pair.left_root_relative is not None
+        values["left_root_relative"] = pair.left_root_relative if both else np.full(3, np.nan)
+        self._pairs.append(values)  # one step: an interrupt cannot leave half a frame behind
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays of hands.npz over N frames; axis 1 is the side, 0 left and 1 right.
@@ -52,12 +53,11 @@ class PairRecord:
         (N, 2, 3, 3) wrist to camera; hand_pose (N, 2, 45) axis-angle, MANO's order, relative to the flat hand; betas
         (N, 2, 10); left_root_relative (N, 3) metres, left wrist minus right wrist. NaN where the hand is invalid.
         """
-        count = len(self)
-        arrays = {"stamp": np.array(self._stamps, np.int64), "valid": np.array(self._valid, bool).reshape(count, 2)}
-        for name, shape in _SHAPES.items():
-            arrays[name] = np.array(self._fields[name], np.float64).reshape(count, 2, *shape)
-        arrays["left_root_relative"] = np.array(self._relative, np.float64).reshape(count, 3)
-        return arrays
+        shapes = {"stamp": (), "valid": (2,), "left_root_relative": (3,)}
+        shapes.update((name, (2, *shape)) for name, shape in _SHAPES.items())
+        kinds = {"stamp": np.int64, "valid": bool}
+        return {name: np.array([pair[name] for pair in self._pairs], kinds.get(name, np.float64)).reshape(-1, *shape)
+                for name, shape in shapes.items()}
 
     def save(self, path: str | Path) -> None:
         """Write the npz; the file appears complete or not at all."""
@@ -107,14 +107,14 @@ def track_video(source: str | Path | int, out: str | Path, tracker, fov: float |
                 intrinsics: str | Path | None = None, mesh: bool = False, progress: bool = True) -> TrackSummary:
     """Run a tracker over every frame of a video or camera; write overlay.mp4, contact_sheet.png and hands.npz to out.
 
-    tracker: a pipeline.HandPairTracker (anything with its `process`, and `faces` where mesh is True); it is neither
-    reset nor closed here. fov, intrinsics: see camera_for_video. mesh: draw the meshes as well as the skeletons.
+    tracker: a pipeline.HandPairTracker, with lookahead or without (anything with its `process`, `flush`, and `faces`
+    where mesh is True); it is neither reset nor closed here. fov, intrinsics: see camera_for_video. mesh: draw the meshes as well as the skeletons.
     progress: show a progress bar on stderr. Ctrl-C, and any error on the way, still writes what was tracked so far.
 
     Raises InputError where the video or the camera's description is not usable.
     """
     out = Path(out)
-    record, sheet = PairRecord(), _Samples()
+    record, sheet, waiting = PairRecord(), _Samples(), {}
     interrupted, start = False, time.perf_counter()
     with VideoReader(source) as video:
         camera = camera_for_video(video.width, video.height, fov, intrinsics)
@@ -122,15 +122,25 @@ def track_video(source: str | Path | int, out: str | Path, tracker, fov: float |
         bar = tqdm(total=video.frame_count, unit="frame", disable=not progress)
         try:
             with VideoWriter(out / "overlay.mp4", video.fps) as writer, bar:
-                for stamp, image in video:
-                    pair = tracker.process(image, stamp, camera, with_vertices=mesh)
+                def take(pair):
+                    image = waiting.pop(pair.stamp)  # with lookahead the estimate is of an earlier frame
                     record.append(pair)
                     draw_hands(image, pair, tracker.faces if mesh else None)
                     writer.write(image)
                     sheet.add(image)
                     bar.update()
-        except KeyboardInterrupt:
-            interrupted = True
+
+                try:
+                    for stamp, image in video:
+                        waiting[stamp] = image
+                        pair = tracker.process(image, stamp, camera, with_vertices=mesh)
+                        if pair is not None:
+                            take(pair)
+                except KeyboardInterrupt:
+                    interrupted = True
+                while (pair := tracker.flush(with_vertices=mesh)) is not None:
+                    if pair.stamp in waiting:  # an interrupt may have taken the frame while it was being written
+                        take(pair)
         finally:
             seconds = time.perf_counter() - start
             record.save(out / "hands.npz")
