@@ -14,7 +14,7 @@ from ..geometry.camera import Camera
 from ..geometry.rotations import axis_angle_from_matrix, mirror_matrix
 from ..hand_model.assets import load_generic_hand, load_hand, mirror
 from ..hand_model.layer import HandArrays
-from ..hand_model.limits import clamp
+from ..hand_model.limits import clamp, joint_frames
 from ..hand_model.skeleton import LEFT, RIGHT
 from ..network.checkpoint import load_weights
 from ..network.landmark_tokens import BOX_SCALE, landmark_tokens
@@ -35,7 +35,8 @@ class TrackerSettings:
 
     weights: safetensors file; empty for the shipped landmark network. hand_model: npz of a right hand from `fourdhands
     convert-mano`; empty for the generic hand. hand_model_left: the left hand's; empty for the right hand's mirror image.
-    mirrored: images are mirrored (selfie). lookahead: frames of the future to wait for; 0
+    mirrored: images are mirrored (selfie): poses are in the optical frame of the camera as it would be unmirrored,
+    `joints_2d` in the image as given. lookahead: frames of the future to wait for; 0
     for a robot, 4 for recordings. temporal: False estimates every frame alone, unfiltered. default_fov: horizontal
     field of view, degrees, assumed where there are no intrinsics. hold: seconds for which an unseen hand is HELD.
     smoothing: memory of the pose filter, 0-0.9. acceleration: of the position filter, m^2/s^3. landmark_error: expected
@@ -94,8 +95,9 @@ class HandPairTracker:
         if left.is_right or not right.is_right:
             raise InputError(f"hand_model {right.name} must be a right hand and hand_model_left {left.name} a left one")
         self.hands = HandArrays((left, right))
+        self._joint_frames = joint_frames(right)
         self.network = load_weights(settings.weights or None)
-        self.detector = detector or MediaPipeDetector(mirrored=settings.mirrored)
+        self.detector = detector or MediaPipeDetector()
         self.identity = HandIdentity()
         smoothing = settings.smoothing if settings.temporal else 0.0
         self.tracks = tuple(
@@ -153,6 +155,8 @@ class HandPairTracker:
             timings[stage] = timings.get(stage, 0.0) + now - clock
             clock = now
 
+        if self.settings.mirrored:
+            image = np.ascontiguousarray(image[:, ::-1])
         found = self.detector.detect(image)
         lap("detect")
         frame = _Frame(stamp, camera, self.identity.update(found, stamp, (width, height)))
@@ -175,6 +179,12 @@ class HandPairTracker:
             self._assumed = Camera.from_fov(width, height, self.settings.default_fov)
         return self._assumed
 
+    def _unproject(self, camera, landmarks):
+        """Rays (21, 2) of landmarks in the picture that the detector saw."""
+        if not self.settings.mirrored:
+            return camera.unproject(landmarks)
+        return camera.unproject(landmarks * (-1.0, 1.0) + (camera.width - 1.0, 0.0)) * (-1.0, 1.0)
+
     @torch.inference_mode()
     def _encode(self, frame):
         """Rays and hand tokens of a frame."""
@@ -183,7 +193,7 @@ class HandPairTracker:
             return
         world = np.zeros((2, 21, 3))
         for side in np.flatnonzero(present):
-            frame.rays[side] = frame.camera.unproject(frame.detections[side].landmarks)
+            frame.rays[side] = self._unproject(frame.camera, frame.detections[side].landmarks)
             world[side] = frame.detections[side].world
         has_world = np.isfinite(world).all((1, 2)) & present
         world = np.where(has_world[:, None, None], world, 0.0) * _MIRROR[:, None]
@@ -239,7 +249,7 @@ class HandPairTracker:
         """Estimates by side of the hands in `seen`."""
         rotations = regressed["rotations"]
         rotations[:, 0] = np.swapaxes(frame.turn, -1, -2) @ rotations[:, 0]
-        rotations[:, 1:] = clamp(rotations[:, 1:])
+        rotations[:, 1:] = clamp(rotations[:, 1:], self._joint_frames)
         filtered = rotations.copy()
         betas = np.zeros((2, 10))
         intervals = {}
@@ -251,7 +261,7 @@ class HandPairTracker:
                 track.betas = self.shape.mean
             betas[side] = track.betas
             filtered[side] = track.rotations.update(rotations[side], intervals[side])
-        filtered[:, 1:] = clamp(filtered[:, 1:])
+        filtered[:, 1:] = clamp(filtered[:, 1:], self._joint_frames)
         # from here on each hand in its own side's convention, as MANO's left and right models take them
         both = np.stack([filtered, rotations])
         both[:, LEFT] = mirror_matrix(both[:, LEFT])
@@ -264,7 +274,7 @@ class HandPairTracker:
 
         vertices = self.hands.vertices(filtered[:, 0], filtered[:, 1:], betas) if with_vertices else None
         joints = joints + wrists[:, None]
-        pixels = frame.camera.project(joints)
+        pixels = frame.camera.project(joints * _MIRROR[LEFT] if self.settings.mirrored else joints)
         axis_angle = axis_angle_from_matrix(filtered)
         estimates = {}
         for k, side in enumerate(seen):
