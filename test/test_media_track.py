@@ -104,7 +104,8 @@ def test_an_interrupt_before_the_first_frame_leaves_empty_arrays(video, tmp_path
 def test_the_camera_comes_from_fov_or_scaled_intrinsics(video, tmp_path):
     calibration = tmp_path / "camera.yaml"
     calibration.write_text(
-        "image_width: 640\nimage_height: 480\ncamera_matrix: {rows: 3, cols: 3, data: [500, 0, 320, 0, 500, 240, 0, 0, 1]}\n"
+        "image_width: 640\nimage_height: 480\n"
+        "camera_matrix: {rows: 3, cols: 3, data: [500, 0, 320, 0, 500, 240, 0, 0, 1]}\n"
         "distortion_model: plumb_bob\ndistortion_coefficients: {rows: 1, cols: 5, data: [0.1, 0, 0, 0, 0]}\n")
     camera = camera_for_video(320, 240, intrinsics=calibration)
     assert camera.matrix[0, 0] == 250 and camera.distortion[0] == 0.1

@@ -46,9 +46,9 @@ _PINCH = (0.55, 0.5, 0.15, 0.1, 0.1, 0.3)
 _CLAW = (0.3, 0.5, 0.5, 0.5, 0.5, 0.5)
 
 # Key poses at seconds of a clip of 12 s. Every hand is described as a right hand: a left one is mirrored, so that both
-# keep to negative x on their own side. Positions: wrist x, y, z in metres. Angles in degrees: tilt of the fingers
-# in the picture towards the other hand, turn about the forearm (0 palm to the camera, 180 back), pitch of the fingertips
-# towards the camera.
+# keep to negative x on their own side. Positions: wrist x, y, z in metres. Angles in degrees: tilt of the fingers in the
+# picture towards the other hand, turn about the forearm (0 palm to the camera, 180 back), pitch of the fingertips towards
+# the camera.
 _RIGHT_PLACES = (
     (0.0, -0.14, 0.09, 0.52), (1.2, -0.15, 0.07, 0.50), (2.4, -0.13, 0.08, 0.46), (3.4, -0.16, 0.06, 0.44),
     (4.2, -0.14, 0.09, 0.45), (5.3, 0.11, 0.09, 0.42), (5.9, 0.12, 0.07, 0.42), (7.0, -0.13, 0.09, 0.48),
@@ -68,10 +68,10 @@ _LEFT_ANGLES = (
     (5.9, 0, -10, 0), (7.0, 0, 10, 0), (7.7, -25, 10, 0), (8.3, -25, 10, 0), (9.2, 0, 10, 0), (10.1, 32, 15, 0),
     (10.5, 32, 15, 0), (11.3, 5, 20, 5), (12.0, 0, 5, 0))
 _RIGHT_FINGERS = (
-    (0.0, _OPEN), (0.5, _OPEN), (0.9, _FIST), (1.2, _FIST), (1.6, _OPEN), (2.0, _VICTORY), (2.4, _VICTORY), (2.9, _RELAXED),
-    (3.4, _OPEN), (3.8, _POINT), (4.2, _POINT), (4.7, _OPEN), (5.9, _RELAXED), (6.4, _OPEN), (7.2, _OPEN), (7.6, _PINCH),
-    (7.9, _OPEN), (8.2, _PINCH), (8.6, _THREE), (8.9, _THREE), (9.4, _FLAT), (10.7, _FLAT), (11.2, _OPEN), (11.6, _CLAW),
-    (12.0, _OPEN))
+    (0.0, _OPEN), (0.5, _OPEN), (0.9, _FIST), (1.2, _FIST), (1.6, _OPEN), (2.0, _VICTORY), (2.4, _VICTORY),
+    (2.9, _RELAXED), (3.4, _OPEN), (3.8, _POINT), (4.2, _POINT), (4.7, _OPEN), (5.9, _RELAXED), (6.4, _OPEN),
+    (7.2, _OPEN), (7.6, _PINCH), (7.9, _OPEN), (8.2, _PINCH), (8.6, _THREE), (8.9, _THREE), (9.4, _FLAT), (10.7, _FLAT),
+    (11.2, _OPEN), (11.6, _CLAW), (12.0, _OPEN))
 _LEFT_FINGERS = (
     (0.0, _RELAXED), (0.4, _OPEN), (0.7, (0.0, 0.0, 0.0, 0.0, 0.9, 0.3)), (1.0, (0.0, 0.0, 0.1, 0.9, 0.9, 0.2)),
     (1.3, (0.0, 0.1, 0.9, 0.9, 0.9, 0.1)), (1.6, _FIST), (2.1, _OPEN), (2.6, _PINCH), (3.0, _OPEN), (3.4, _PINCH),
@@ -136,7 +136,7 @@ def demo_motion(seconds: float = 12.0, fps: float = 30.0, seed: int = 0) -> Clip
 
 
 def from_curls(curls: np.ndarray) -> np.ndarray:
-    """Rotations (..., 15, 3, 3) of a right hand's joints, inside the human limits, from six numbers (..., 6) from 0 to 1.
+    """Rotations (..., 15, 3, 3) of a right hand's joints, inside the human limits, from six numbers (..., 6), 0 to 1.
 
     curls: thumb, index, middle, ring, little finger (0 straight, 1 closed), then the fingers' spread.
     """

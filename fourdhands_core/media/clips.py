@@ -72,7 +72,7 @@ class HandScene:
             self._sensor = Sensor(rng, camera.width, camera.height, noise=rng.uniform(1.0, 4.0), jpeg=None, gain=gain)
 
     def render(self, vertices) -> tuple[np.ndarray, np.ndarray]:
-        """Picture (H, W, 3) uint8 RGB before the sensor and depth (H, W), metres, of hands (each (V, 3), camera frame)."""
+        """Picture (H, W, 3) uint8 RGB before the sensor, and depth (H, W) metres, of hands (each (V, 3) camera frame)."""
         if self.forearm is not None:
             vertices = [self.forearm.extend(points, self._sleeve) for points in vertices]
         meshes = [(points, self.faces, self.texels) for points in vertices]
@@ -146,7 +146,7 @@ class RenderedClip:
         truth = clip_truth(motion, scene.camera, joints)
         if keep_vertices:
             truth["vertices"] = np.where(truth["valid"][..., None, None], vertices, np.nan).astype(np.float32)
-        fps = 1e9 * (len(motion.stamp) - 1) / float(motion.stamp[-1] - motion.stamp[0]) if len(motion.stamp) > 1 else 30.0
+        fps = 1e9 / float(np.diff(motion.stamp).mean()) if len(motion.stamp) > 1 else 30.0
         with VideoWriter(folder / "video.mp4", fps) as writer:
             for image, _ in progress(render_frames(motion, scene, vertices, shutter)):
                 writer.write(image)

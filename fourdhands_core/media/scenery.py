@@ -61,7 +61,8 @@ def _clutter(rng, width, height):
             cv2.fillPoly(picture, [corners.astype(np.int32)], colour, cv2.LINE_AA)
         elif shape == 1:
             axes = (int(size * rng.uniform(0.2, 1)), int(size * rng.uniform(0.2, 1)))
-            cv2.ellipse(picture, centre.astype(int).tolist(), axes, rng.uniform(0, 360), 0, 360, colour, -1, cv2.LINE_AA)
+            turn = rng.uniform(0, 360)
+            cv2.ellipse(picture, centre.astype(int).tolist(), axes, turn, 0, 360, colour, -1, cv2.LINE_AA)
         else:
             end = centre + 2 * size * rng.uniform(-1, 1, 2)
             cv2.line(picture, centre.astype(int).tolist(), end.astype(int).tolist(), colour,
@@ -113,8 +114,8 @@ def _box(picture, corner, size, colour, rng, frame=True):
 class Sensor:
     """A camera's lens and sensor: blur, light-dependent noise, white balance and JPEG compression, from a seed.
 
-    noise: standard deviation in grey levels at mid grey. blur: Gaussian sigma in pixels at 640 wide. jpeg: quality 1-100,
-    None for no compression. gain: RGB factors (exposure and white balance).
+    noise: standard deviation in grey levels at mid grey. blur: Gaussian sigma in pixels at 640 wide. jpeg: quality
+    1-100, None for no compression. gain: RGB factors (exposure and white balance).
     """
 
     def __init__(self, rng: np.random.Generator, width: int, height: int, noise: float = 2.5, blur: float = 0.6,

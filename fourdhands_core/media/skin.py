@@ -48,8 +48,8 @@ def skin_texture(rng: np.random.Generator, asset: HandAsset, tone: float | None 
     # Fingertips and knuckles have more blood under them.
     colours = colours + (1.0 - 0.6 * tone) * fingers["red"][:, None] * np.array([0.03, -0.05, -0.04])
     colours = colours * (1.0 - fingers["crease"][:, None] * np.array([0.25, 0.38, 0.38]))
-    depth = _palm_crease(asset, points) * (fingers["on_palm"] & (back < -0.2))
-    colours = colours * (1.0 - depth[:, None] * np.array([0.22, 0.38, 0.38]))
+    palm = fingers["on_palm"] & (back < -0.2)
+    colours[palm] *= 1.0 - _palm_crease(asset, points[palm])[:, None] * np.array([0.22, 0.38, 0.38])
     nail = fingers["nail"][:, None]
     colours = colours + np.clip(nail, 0, 1) * (0.3 * base + 0.7 * np.array([0.95, 0.74, 0.71]) - colours)
     colours = colours + (nail > 1.5) * (np.array([0.95, 0.92, 0.87]) - colours) * 0.7
@@ -75,56 +75,62 @@ def _smooth_step(value, start, end):
 
 
 def _finger_coordinates(asset, points, normals):
-    """Marks (P,) that belong to fingers: back (-1 front to 1 back), red, crease, nail (2 at its free end), fold, on_palm."""
+    """Marks (P,) of the fingers: back (-1 front to 1 back), red, crease, nail (2 at its free end), fold, on_palm."""
     joints = asset.J_regressor @ asset.v_template
-    count = len(points)
-    nearest, marks = np.full(count, np.inf), {name: np.zeros(count) for name in ("red", "crease", "nail", "fold")}
-    back, on_palm = normals[:, 1].copy(), np.ones(count, bool)
+    nearest = np.full(len(points), np.inf)
+    marks = {name: np.zeros(len(points)) for name in ("red", "crease", "nail", "fold")}
+    marks.update(back=normals[:, 1].copy(), on_palm=np.ones(len(points), bool))
     for finger in FINGERS:
         first = MANO_JOINT_NAMES.index(f"{finger}_1")
         chain = np.concatenate([joints[first:first + 3], asset.v_template[[FINGERTIP_VERTICES[finger]]]])
         for i in range(3):
-            bone = chain[i + 1] - chain[i]
-            length = np.linalg.norm(bone)
-            bone = bone / length
+            length = np.linalg.norm(chain[i + 1] - chain[i])
+            bone = (chain[i + 1] - chain[i]) / length
             up = DORSAL[finger] - (DORSAL[finger] @ bone) * bone
             up = up / np.linalg.norm(up)
-            side = np.cross(bone, up)
             offset = points - chain[i]
-            along, across = offset @ bone, offset @ side
-            inside = (along > (-0.006 if i == 0 else -0.2 * length)) & (along < 1.2 * length)
-            distance = np.where(inside, np.linalg.norm(offset - np.clip(along, 0, length)[:, None] * bone, axis=1), np.inf)
-            mine = distance < np.minimum(nearest, 0.016)
-            nearest = np.where(mine, distance, nearest)
-            facing = normals @ up
-            back = np.where(mine, facing, back)
-            if not (finger == "thumb" and i == 0):
-                on_palm &= ~(mine & (along > 0.25 * length))
-            front_share, back_share = _smooth_step(-facing, 0.0, 0.5), _smooth_step(facing, 0.2, 0.6)
-            crease, red = marks["crease"], marks["red"]
-            if i > 0 or finger != "thumb":
-                # In front one deep line where the joint bends; at the base, where the finger leaves the palm.
-                line = 0.42 * length if i == 0 else 0.0
-                depth = front_share * np.exp(-((along - line) / 0.0007) ** 2)
-                if i > 0:  # behind, three fine wrinkles over the joint
-                    depth = depth + sum(0.45 * back_share * np.exp(-((along - shift) / 0.0006) ** 2)
-                                        for shift in (-0.0025, 0.0, 0.0025)) * (np.abs(across) < 0.006)
-                crease[mine] = np.maximum(crease, depth)[mine]
-            red[mine] = np.maximum(red, 0.6 * back_share * np.exp(-(along / 0.007) ** 2))[mine]
+            along = offset @ bone
+            distance = np.linalg.norm(offset - np.clip(along, 0, length)[:, None] * bone, axis=1)
+            mine = np.flatnonzero((along > (-0.006 if i == 0 else -0.2 * length)) & (along < 1.2 * length)
+                                  & (distance < np.minimum(nearest, 0.016)))
+            nearest[mine] = distance[mine]
+            along, across, facing = along[mine], offset[mine] @ np.cross(bone, up), normals[mine] @ up
+            marks["back"][mine] = facing
+            metacarpal = finger == "thumb" and i == 0
+            if not metacarpal:
+                marks["on_palm"][mine[along > 0.25 * length]] = False
+                depth = _finger_crease(i, length, along, across, facing)
+                marks["crease"][mine] = np.maximum(marks["crease"][mine], depth)
+            red = 0.6 * _smooth_step(facing, 0.2, 0.6) * np.exp(-(along / 0.007) ** 2)
             if i == 2:
-                red[mine] = np.maximum(red, front_share * _smooth_step(along, 0.3 * length, 0.8 * length))[mine]
-                # The nail covers the outer half of the last phalanx, two thirds of its width.
-                half = 0.0058 if finger == "thumb" else 0.0047 if finger != "little" else 0.0039
-                begin, end = 0.48 * length, 0.95 * length
-                middle = 0.5 * (begin + end)
-                shape = np.maximum(np.abs(across) / half, np.abs(along - middle) / (0.5 * (end - begin)))
-                rounded = (np.abs(across) / half) ** 4 + (np.abs(along - middle) / (0.5 * (end - begin))) ** 4
-                nail = mine & (facing > 0.1) & (rounded < 1.0)
-                marks["nail"] = np.where(nail, np.where(along > end - 0.0014, 2.0, 1.0), marks["nail"])
-                rim = mine & (facing > 0.1) & (rounded >= 1.0) & (shape < 1.22) & (along < end)
-                marks["fold"] = np.where(rim, 1.0, marks["fold"])
-    marks.update(back=back, on_palm=on_palm)
+                red = np.maximum(red, _smooth_step(-facing, 0.0, 0.5) * _smooth_step(along, 0.3 * length, 0.8 * length))
+                marks["nail"][mine], marks["fold"][mine] = _nail(finger, length, along, across, facing)
+            marks["red"][mine] = np.maximum(marks["red"][mine], red)
     return marks
+
+
+def _finger_crease(phalanx, length, along, across, facing):
+    """Depth 0-1 of the lines at a phalanx's inner end; phalanx: 0 next to the palm to 2 the last."""
+    # In front one deep line where the joint bends; at the base, where the finger leaves the palm.
+    line = 0.42 * length if phalanx == 0 else 0.0
+    depth = _smooth_step(-facing, 0.0, 0.5) * np.exp(-((along - line) / 0.0007) ** 2)
+    if phalanx > 0:  # behind, three fine wrinkles over the joint
+        for shift in (-0.0025, 0.0, 0.0025):
+            wrinkle = np.exp(-((along - shift) / 0.0006) ** 2) * (np.abs(across) < 0.006)
+            depth = depth + 0.45 * _smooth_step(facing, 0.2, 0.6) * wrinkle
+    return depth
+
+
+def _nail(finger, length, along, across, facing):
+    """Nail (1, at its free end 2) and the fold of skin around it (1) on a last phalanx, each 0 elsewhere."""
+    # The nail covers the outer half of the phalanx and two thirds of its width.
+    half = {"thumb": 0.0058, "little": 0.0039}.get(finger, 0.0047)
+    begin, end = 0.48 * length, 0.95 * length
+    sideways, lengthways = np.abs(across) / half, np.abs(along - 0.5 * (begin + end)) / (0.5 * (end - begin))
+    inside = sideways ** 4 + lengthways ** 4 < 1.0
+    nail = (facing > 0.1) & inside
+    fold = (facing > 0.1) & ~inside & (np.maximum(sideways, lengthways) < 1.22) & (along < end)
+    return np.where(nail, np.where(along > end - 0.0014, 2.0, 1.0), 0.0), fold.astype(float)
 
 
 def _palm_crease(asset, points):
@@ -161,7 +167,7 @@ class Forearm:
         a, b = rings[:-1], rings[1:]
         a2, b2 = np.roll(a, -1, axis=1), np.roll(b, -1, axis=1)
         # The loop runs as the hand's own faces do along it, so the tube's faces run the other way.
-        quads = np.stack([np.stack([a2, a, b], axis=-1), np.stack([a2, b, b2], axis=-1)], axis=1)
+        quads = np.stack([np.stack([a2, a, b], axis=-1), np.stack([a2, b, b2], axis=-1)], axis=2)
         centre = first + self.RINGS * count
         cap = np.stack([np.roll(rings[-1], -1), rings[-1], np.full(count, centre)], axis=-1)
         self._touching = [np.flatnonzero((faces == vertex).any(axis=1)) for vertex in self.loop]

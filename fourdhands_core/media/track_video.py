@@ -108,8 +108,9 @@ def track_video(source: str | Path | int, out: str | Path, tracker, fov: float |
     """Run a tracker over every frame of a video or camera; write overlay.mp4, contact_sheet.png and hands.npz to out.
 
     tracker: a pipeline.HandPairTracker, with lookahead or without (anything with its `process`, `flush`, and `faces`
-    where mesh is True); it is neither reset nor closed here. fov, intrinsics: see camera_for_video. mesh: draw the meshes as well as the skeletons.
-    progress: show a progress bar on stderr. Ctrl-C, and any error on the way, still writes what was tracked so far.
+    where mesh is True); it is neither reset nor closed here. fov, intrinsics: see camera_for_video. mesh: draw the
+    meshes as well as the skeletons. progress: show a progress bar on stderr. Ctrl-C, and any error on the way, still
+    writes what was tracked so far.
 
     Raises InputError where the video or the camera's description is not usable.
     """
@@ -162,7 +163,7 @@ class _Samples:
         if self._count % self._stride == 0:
             factor = 320 / image.shape[1]
             size = (320, max(1, round(image.shape[0] * factor)))
-            self.images.append(cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR))
+            self.images.append(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
             if len(self.images) > 64:
                 self.images, self._stride = self.images[::2], self._stride * 2
         self._count += 1
