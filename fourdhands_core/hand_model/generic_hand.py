@@ -68,9 +68,9 @@ def _density(points: np.ndarray) -> np.ndarray:
     density = np.ones(len(points))
     for first in TIP_JOINTS - 3:
         _, distance = _segment(points, joints[first + (first == 1)], joints[first + 3])
-        density = np.maximum(density, np.where(distance < 0.013, 5.0, 1.0))
+        density = np.maximum(density, np.where(distance < 0.013, 10.0, 1.0))
         tip = np.sqrt(((points - joints[first + 3]) ** 2).sum(1))
-        density = np.maximum(density, np.where(tip < 0.009, 40.0, 1.0))
+        density = np.maximum(density, np.where(tip < 0.009, 400.0, 1.0))
     return density
 
 
