@@ -11,7 +11,7 @@ from ..geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle,
 from ..hand_model.assets import HandAsset, load_generic_hand, mirror
 from ..hand_model.layer import HandArrays
 from ..hand_model.limits import LOWER, UPPER, from_angles
-from ..hand_model.skeleton import FINGERS, LEFT, MANO_JOINT_NAMES, RIGHT
+from ..hand_model.skeleton import FINGERS, FINGERTIP_VERTICES, LEFT, MANO_JOINT_NAMES, RIGHT
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ _UPRIGHT = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 # Finger poses: curl of thumb, index, middle, ring and little finger (0 straight, 1 fist), then spread.
 _OPEN = (0.0, 0.0, 0.0, 0.0, 0.0, 0.6)
 _RELAXED = (0.25, 0.15, 0.2, 0.25, 0.25, 0.2)
-_FLAT = (0.2, 0.03, 0.0, 0.03, 0.05, 0.0)
+_FLAT = (0.4, 0.03, 0.0, 0.03, 0.05, 0.0)
 _FIST = (0.9, 0.95, 0.95, 0.95, 0.95, 0.0)
 _POINT = (0.8, 0.02, 0.9, 0.92, 0.92, 0.0)
 _VICTORY = (0.85, 0.03, 0.03, 0.9, 0.92, 0.9)
@@ -62,11 +62,11 @@ _LEFT_PLACES = (
 _RIGHT_ANGLES = (
     (0.0, 0, 5, 0), (1.0, 8, -10, 5), (2.0, -5, 10, -5), (2.5, 0, 20, 0), (3.3, 5, 165, 8), (4.3, 5, 175, 5),
     (5.3, 12, 170, 0), (5.9, -5, 185, 5), (7.0, 0, 170, 0), (7.8, 5, 20, -8), (8.6, -15, 0, 10), (9.2, 10, 20, 0),
-    (10.1, 32, 15, 0), (10.5, 32, 15, 0), (11.3, 0, 0, 0), (12.0, -5, 10, 5))
+    (10.1, 42, 10, 0), (10.5, 42, 10, 0), (11.3, 0, 0, 0), (12.0, -5, 10, 5))
 _LEFT_ANGLES = (
     (0.0, 0, 0, 0), (1.0, -6, 10, -5), (2.0, 8, -5, 5), (3.0, 0, 10, 8), (4.2, 5, 0, 0), (5.3, 8, 10, 5),
-    (5.9, 0, -10, 0), (7.0, 0, 10, 0), (7.7, -25, 10, 0), (8.3, -25, 10, 0), (9.2, 0, 10, 0), (10.1, 32, 15, 0),
-    (10.5, 32, 15, 0), (11.3, 5, 20, 5), (12.0, 0, 5, 0))
+    (5.9, 0, -10, 0), (7.0, 0, 10, 0), (7.7, -25, 10, 0), (8.3, -25, 10, 0), (9.2, 0, 10, 0), (10.1, 42, 10, 0),
+    (10.5, 42, 10, 0), (11.3, 5, 20, 5), (12.0, 0, 5, 0))
 _RIGHT_FINGERS = (
     (0.0, _OPEN), (0.5, _OPEN), (0.9, _FIST), (1.2, _FIST), (1.6, _OPEN), (2.0, _VICTORY), (2.4, _VICTORY),
     (2.9, _RELAXED), (3.4, _OPEN), (3.8, _POINT), (4.2, _POINT), (4.7, _OPEN), (5.9, _RELAXED), (6.4, _OPEN),
@@ -124,13 +124,14 @@ def demo_motion(seconds: float = 12.0, fps: float = 30.0, seed: int = 0) -> Clip
     wrist[:, LEFT, 0] *= -1.0
     present = np.ones((len(times), 2), bool)
     motion = ClipMotion(stamp, orient, pose.reshape(-1, 2, 45), betas, wrist, present)
-    # While they touch, each hand's foremost point lies on the plane x = 0 between them, at one height and depth.
+    # While they touch, each hand's foremost point, which is the index fingertip, lies on the plane x = 0 between them,
+    # both fingertips at one height and depth.
     vertices, _ = pose_hands(motion)
     share = PchipInterpolator([0.0, *_TOUCH, 12.0], [0.0, 0.0, 1.0, 1.0, 0.0, 0.0])(times)[:, None]
     relative = vertices - wrist[:, :, None]
     for side, inwards in ((LEFT, -1.0), (RIGHT, 1.0)):
-        foremost = (inwards * relative[:, side, :, 0]).argmax(axis=1)
-        point = np.take_along_axis(relative[:, side], foremost[:, None, None], axis=1)[:, 0]
+        point = relative[:, side, FINGERTIP_VERTICES["index"]].copy()
+        point[:, 0] = inwards * (inwards * relative[:, side, :, 0]).max(axis=1)
         wrist[:, side] += share * (np.array([0.0, -0.03, 0.5]) - point - wrist[:, side])
     return motion
 
