@@ -41,6 +41,7 @@ setup(
         "safetensors>=0.4",
         "smplx==0.1.28",
         "PyYAML>=6",
+        "threadpoolctl>=3",
         "tqdm>=4.60",
         # What MediaPipe's hands import; MediaPipe itself is installed apart, see requirements-mediapipe.txt.
         "absl-py",

@@ -6,6 +6,7 @@ The baseline is made of the same detections in the same run: MediaPipe's world l
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -114,7 +115,7 @@ def video_steadiness(tracker: HandPairTracker, path: Path) -> dict:
     return result
 
 
-def photo_errors(folder: Path) -> dict:
+def photo_errors(folder: Path, settings: TrackerSettings = TrackerSettings()) -> dict:
     """2-D error on annotated photos (COCO style, 21 joints), ours beside the detector's, in hand-box sizes per cent."""
     annotations = next(iter(sorted(folder.glob("*.json"))), None)
     if annotations is None:
@@ -122,7 +123,8 @@ def photo_errors(folder: Path) -> dict:
     data = json.loads(annotations.read_text())
     names = {image["id"]: image["file_name"] for image in data["images"]}
     ours, theirs, missed = [], [], 0
-    tracker = HandPairTracker(TrackerSettings(temporal=False))
+    single = replace(settings, temporal=False)
+    tracker = HandPairTracker(single)
     try:
         for k, annotation in enumerate(data["annotations"]):
             path = folder / Path(names[annotation["image_id"]]).name
@@ -132,7 +134,7 @@ def photo_errors(folder: Path) -> dict:
             points = np.array(annotation["keypoints"], dtype=np.float64).reshape(21, 3)
             known = points[:, 2] > 0
             tracker.close()
-            tracker = HandPairTracker(TrackerSettings(temporal=False))
+            tracker = HandPairTracker(single)
             estimate = tracker.process(np.ascontiguousarray(image[..., ::-1]), k + 1)
             size = np.ptp(points[known, :2], axis=0).max()
             errors = [
@@ -167,7 +169,7 @@ def evaluate(settings: TrackerSettings = TrackerSettings(), clips: int = 24, rea
             result["video"] = {
                 path.stem: video_steadiness(tracker, path) for path in sorted((real / "video").glob("*.mp4"))}
             result["photos"] = {
-                name: photo_errors(real / name) for name in ("freihand", "onehand10k") if (real / name).is_dir()}
+                name: photo_errors(real / name, settings) for name in ("freihand", "onehand10k") if (real / name).is_dir()}
     finally:
         tracker.close()
     return result

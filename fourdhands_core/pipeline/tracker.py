@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from ..errors import InputError
 from ..geometry.camera import Camera
@@ -40,7 +41,8 @@ class TrackerSettings:
     for a robot, 4 for recordings. temporal: False estimates every frame alone, unfiltered. default_fov: horizontal
     field of view, degrees, assumed where there are no intrinsics. hold: seconds for which an unseen hand is HELD.
     smoothing: memory of the pose filter, 0-0.9. acceleration: of the position filter, m^2/s^3. landmark_error: expected
-    error of the detector's landmarks in units of their RMS radius.
+    error of the detector's landmarks in units of their RMS radius. threads: of the network and the hand model, for the
+    whole process; at a frame's sizes more threads only wait for one another and for the detector's.
     """
 
     weights: str = ""
@@ -54,10 +56,11 @@ class TrackerSettings:
     smoothing: float = 0.45
     acceleration: float = 10.0
     landmark_error: float = 0.15
+    threads: int = 1
 
     def __post_init__(self):
         ranges = {"lookahead": (0, 8), "default_fov": (10.0, 170.0), "hold": (0.0, 5.0), "smoothing": (0.0, 0.9),
-                  "acceleration": (0.01, 1e4), "landmark_error": (1e-3, 1.0)}
+                  "acceleration": (0.01, 1e4), "landmark_error": (1e-3, 1.0), "threads": (1, 64)}
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
@@ -90,6 +93,8 @@ class HandPairTracker:
 
     def __init__(self, settings: TrackerSettings = TrackerSettings(), detector: Detector | None = None):
         self.settings = settings
+        torch.set_num_threads(settings.threads)
+        threadpool_limits(settings.threads, user_api="blas")
         right = load_hand(settings.hand_model) if settings.hand_model else load_generic_hand()
         left = load_hand(settings.hand_model_left) if settings.hand_model_left else mirror(right)
         if left.is_right or not right.is_right:
