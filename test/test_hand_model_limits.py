@@ -94,7 +94,8 @@ def test_torch_agrees_and_batches(pose):
     angles = limits.to_angles(pose)
     tensor = torch.from_numpy(np.stack([pose, pose]))
     np.testing.assert_allclose(limits.to_angles(tensor)[1].numpy(), angles, atol=1e-9)
-    np.testing.assert_allclose(limits.from_angles(torch.from_numpy(angles)).numpy(), limits.from_angles(angles), atol=1e-12)
+    rotations = limits.from_angles(torch.from_numpy(angles))
+    np.testing.assert_allclose(rotations.numpy(), limits.from_angles(angles), atol=1e-12)
 
 
 def test_left_hand_has_the_frames_of_its_mirrored_right():

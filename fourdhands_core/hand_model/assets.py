@@ -74,7 +74,7 @@ def asset_from_arrays(arrays: dict[str, np.ndarray], is_right: bool, name: str) 
 
 
 def load_hand(path: str | Path) -> HandAsset:
-    """Read a hand model from an npz written by `fourdhands convert-mano` (or by generic_hand); AssetError if it is none."""
+    """Read a hand model from an npz of `fourdhands convert-mano` (or of generic_hand); AssetError if it is none."""
     path = Path(path)
     if not path.is_file():
         raise AssetError(f"hand model {path} does not exist; make it with `fourdhands convert-mano MANO_RIGHT.pkl`")

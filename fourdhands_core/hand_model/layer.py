@@ -118,7 +118,10 @@ class HandArrays:
         return (hand_pose - np.eye(3)).reshape(hand_pose.shape[:-3] + (135, 1))
 
     def joints(self, global_orient: np.ndarray, hand_pose: np.ndarray, betas: np.ndarray) -> np.ndarray:
-        """global_orient (..., H, 3, 3), hand_pose (..., H, 15, 3, 3), betas (..., H, 10) -> 21 joints (..., H, 21, 3)."""
+        """The 21 joints (..., H, 21, 3), metres, wrist at the origin.
+
+        global_orient: (..., H, 3, 3). hand_pose: (..., H, 15, 3, 3) in MANO's order. betas: (..., H, 10).
+        """
         rest, rotations, positions = self._bones(global_orient, hand_pose, betas)
         moved = self._tip_shape @ betas[..., None] + self._tip_pose @ self._pose_feature(hand_pose)
         tips = self._tip_template + moved.reshape(rest.shape[:-2] + (5, 3))

@@ -17,9 +17,9 @@ from .assets import HandAsset, load_generic_hand, mirror
 from .skeleton import DORSAL, FINGERTIP_VERTICES, MANO_JOINT_NAMES
 
 # joint: flexion from, to; abduction from, to; twist from, to; degrees from the rest pose. Fingers: active range of
-# motion with some passive reach (American Academy of Orthopaedic Surgeons, Joint Motion; Hume et al., J. Hand Surg. 15A,
-# 1990); the hinges keep a little play sideways. The thumb's zero is the model's spread thumb, near the end of its
-# extension: its metacarpal reaches across the palm by flexion, abduction (toward the palm's side) and twist.
+# motion with some passive reach (American Academy of Orthopaedic Surgeons, Joint Motion, 1965; Hume et al., J. Hand
+# Surg. 15A, 1990); the hinges keep a little play sideways. The thumb's zero is the model's spread thumb, near the end
+# of its extension: its metacarpal reaches across the palm by flexion, abduction (toward the palm's side) and twist.
 _FINGER = ((-30, 95, -25, 25, -8, 8), (-5, 110, -4, 4, -6, 6), (-10, 85, -4, 4, -5, 5))
 _THUMB = ((-25, 55, -30, 40, -25, 30), (-15, 65, -12, 12, -10, 10), (-20, 85, -5, 5, -6, 6))
 
@@ -30,7 +30,7 @@ LOWER, UPPER = np.radians(_DEGREES[..., 0]), np.radians(_DEGREES[..., 1])
 
 
 def joint_frames(asset: HandAsset) -> np.ndarray:
-    """(15, 3, 3): for each finger joint the columns x (thumb's side), y (back), z (along the bone), right hand's axes."""
+    """(15, 3, 3): for each finger joint the columns x (thumb's side), y (back), z (along the bone), right hand."""
     if not asset.is_right:
         asset = mirror(asset)
     joints = asset.J_regressor @ asset.v_template
@@ -63,8 +63,8 @@ def _backend(value, frames):
 def to_angles(hand_pose, frames=None):
     """Rotations (..., 15, 3, 3) of a right hand's joints to angles (..., 15, 3): flexion, abduction, twist, radians.
 
-    Flexion and twist lie in (-pi, pi], abduction in [-pi/2, pi/2]. frames: `joint_frames` of the hand model, the generic
-    hand's when left out. Numpy or torch.
+    Flexion and twist lie in (-pi, pi], abduction in [-pi/2, pi/2]. frames: `joint_frames` of the hand model, the
+    generic hand's when left out. Numpy or torch.
     """
     xp, frames = _backend(hand_pose, frames)
     local = frames.swapaxes(-1, -2) @ hand_pose @ frames

@@ -42,7 +42,7 @@ class _Chumpy(_StandIn):
         if "a" in self.state and "idxs" in self.state:
             picked = _dense(self.state["a"]).reshape(-1)[_dense(self.state["idxs"])]
             return picked.reshape(self.state.get("preferred_shape", picked.shape))
-        raise AssetError("a chumpy object in the file is an expression, not stored numbers; use the official MANO files")
+        raise AssetError("a chumpy object in the file is an expression, not stored numbers; use the official files")
 
 
 class _Columns(_StandIn):
@@ -106,13 +106,13 @@ def read_mano(path: str | Path) -> dict[str, np.ndarray]:
     """Arrays of an official MANO pickle by MANO's names (`assets.SHAPES`), float64.
 
     path: MANO_RIGHT.pkl or MANO_LEFT.pkl (Python 2 pickle, or the same written again by Python 3).
-    Raises AssetError where the file is missing, truncated, unsafe, lacks keys, or has other shapes or values not finite.
+    Raises AssetError where the file is missing, truncated or unsafe. `convert_mano` checks keys, shapes and numbers.
     """
     path = Path(path)
     if not path.is_file():
         raise AssetError(f"{path} does not exist; give MANO_RIGHT.pkl or MANO_LEFT.pkl from https://mano.is.tue.mpg.de")
     if path.stat().st_size > _LARGEST:
-        raise AssetError(f"{path} has {path.stat().st_size} bytes, a MANO model has about 4 million; give MANO_RIGHT.pkl")
+        raise AssetError(f"{path} has {path.stat().st_size} bytes, a MANO model about 4 million; give MANO_RIGHT.pkl")
     try:
         data = _Unpickler(io.BytesIO(path.read_bytes())).load()
         if not isinstance(data, dict):
@@ -145,7 +145,8 @@ def convert_mano(path: str | Path, out: str | Path) -> Path:
     """Convert an official MANO pickle to the npz that `assets.load_hand` reads; returns the npz's path.
 
     out: the npz to write, or a folder (made if missing), in which it takes the pickle's name. The licence of the MANO
-    model forbids passing the result on, as it does the pickle. AssetError as in `read_mano`.
+    model forbids passing the result on, as it does the pickle. Raises AssetError as `read_mano` does, and
+    where keys are missing, shapes are not MANO's or numbers are not finite.
     """
     path, out = Path(path), Path(out)
     arrays = read_mano(path)

@@ -58,7 +58,7 @@ class _Mesh:
         return max(1e-12, *(sum((p[k] - q[k]) ** 2 for k in range(3)) for p, q in ((a, b), (b, c), (c, a))))
 
     def keeps_shape(self, vertex: int, other: int, point) -> bool:
-        """Whether moving `vertex` to `point` leaves its faces (but those shared with `other`) unfolded and no thinner than is fit."""
+        """Whether moving `vertex` to `point` leaves its faces (but those shared with `other`) unfolded and not thin."""
         for face in self.around[vertex]:
             corners = self.faces[face]
             if other in corners:
@@ -70,7 +70,8 @@ class _Mesh:
             dot = old[0] * new[0] + old[1] * new[1] + old[2] * new[2]
             old2 = old[0] ** 2 + old[1] ** 2 + old[2] ** 2
             new2 = new[0] ** 2 + new[1] ** 2 + new[2] ** 2
-            thin, old_thin = new2 / self.longest2(point, b, c) ** 2, old2 / self.longest2(self.points[vertex], b, c) ** 2
+            thin = new2 / self.longest2(point, b, c) ** 2
+            old_thin = old2 / self.longest2(self.points[vertex], b, c) ** 2
             if thin < 0.05 and thin < old_thin:
                 return False
             # The normal of a sliver, as marching cubes leaves them, says nothing.
@@ -134,7 +135,9 @@ def reduce_mesh(vertices: np.ndarray, faces: np.ndarray, count: int, boundary_co
 
     vertices (V, 3), faces (F, 3): manifold. density (V,): how finely the surroundings of a vertex are kept (the cost
     of an edge's length is multiplied by it). pinned: indices of vertices that keep their places. evenness: weight of
-    edge length against the quadric error (Garland & Heckbert, 1997). Returns (count, 3) vertices and (2 count - 2 - boundary_count, 3) faces for a disc.
+    edge length against the quadric error (Garland & Heckbert, 1997).
+
+    Returns (count, 3) vertices and, for a disc, (2 count - 2 - boundary_count, 3) faces.
     Raises ValueError where the mesh cannot be reduced that far.
     """
     mesh = _Mesh(vertices, faces)
