@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rclpy.logging import get_logger
 from rclpy.serialization import deserialize_message
+from rclpy.utilities import get_rmw_implementation_identifier
 
 from fourdhands_core.errors import DependencyError
 
@@ -244,7 +245,14 @@ def _refuse_conversion():
 
 @functools.lru_cache(maxsize=None)
 def _runtime_type(name: str) -> type:
-    """A message type made from its definition in `typestore()`, such as "fourdhands_ros/msg/HandPair"."""
+    """A message type made from its definition in `typestore()`, such as "fourdhands_ros/msg/HandPair".
+
+    Raises DependencyError where the middleware is not Fast DDS: others look into the C struct, which is not there.
+    """
+    middleware = get_rmw_implementation_identifier()
+    if middleware != "rmw_fastrtps_cpp":
+        raise DependencyError(f"{name} is not compiled, which {middleware} needs; build this package with colcon and "
+                              "source the workspace, or set RMW_IMPLEMENTATION=rmw_fastrtps_cpp")
     store = typestore()
     constants, fields = store.fielddefs[name]
     package, folder, message = name.split("/")

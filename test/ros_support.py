@@ -144,7 +144,8 @@ class Ros:
 
     def process(self, *command: str) -> subprocess.Popen:
         """A Python process on the same domain, ended with the context."""
-        environment = {**os.environ, "ROS_DOMAIN_ID": str(self.domain), "PYTHONPATH": str(REPOSITORY)}
+        path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
+        environment = {**os.environ, "ROS_DOMAIN_ID": str(self.domain), "PYTHONPATH": path}
         process = subprocess.Popen(
             [sys.executable, *command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self._processes.append(process)
