@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..geometry.rotations import axis_angle_from_matrix, mirror_matrix
-from ..hand_model.assets import load_generic_hand, load_hand, mirror
+from ..hand_model.assets import load_generic_hand, load_hand, pair_of
 from ..hand_model.layer import HandArrays
 from ..hand_model.limits import clamp, joint_frames
 from ..hand_model.skeleton import LEFT, RIGHT
@@ -96,9 +96,7 @@ class HandPairTracker:
         torch.set_num_threads(settings.threads)
         threadpool_limits(settings.threads, user_api="blas")
         right = load_hand(settings.hand_model) if settings.hand_model else load_generic_hand()
-        left = load_hand(settings.hand_model_left) if settings.hand_model_left else mirror(right)
-        if left.is_right or not right.is_right:
-            raise InputError(f"hand_model {right.name} must be a right hand and hand_model_left {left.name} a left one")
+        left, right = pair_of(right, load_hand(settings.hand_model_left) if settings.hand_model_left else None)
         self.hands = HandArrays((left, right))
         self._joint_frames = joint_frames(right)
         self.network = load_weights(settings.weights or None)
