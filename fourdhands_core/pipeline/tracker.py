@@ -23,6 +23,7 @@ from ..perception.detector import Detector, HandDetection, check_image
 from ..perception.identity import HandIdentity
 from ..perception.mediapipe_detector import MediaPipeDetector
 from .hand_track import HandTrack, ShapeMemory
+from .refinement import PoseRefinement
 from .translation import solve_translations
 from .types import SOURCE_JOINT, SOURCE_NETWORK, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
 
@@ -99,6 +100,8 @@ class HandPairTracker:
         left, right = pair_of(right, load_hand(settings.hand_model_left) if settings.hand_model_left else None)
         self.hands = HandArrays((left, right))
         self._joint_frames = joint_frames(right)
+        flip = _MIRROR[LEFT][:, None]
+        self._refine = PoseRefinement(self.hands, np.stack([flip * self._joint_frames, self._joint_frames]))
         self.network = load_weights(settings.weights or None)
         self.detector = detector or MediaPipeDetector()
         self.identity = HandIdentity()
@@ -252,8 +255,6 @@ class HandPairTracker:
         """Estimates by side of the hands in `seen`."""
         rotations = regressed["rotations"]
         rotations[:, 0] = np.swapaxes(frame.turn, -1, -2) @ rotations[:, 0]
-        rotations[:, 1:] = clamp(rotations[:, 1:], self._joint_frames)
-        filtered = rotations.copy()
         betas = np.zeros((2, 10))
         intervals = {}
         for side in seen:
@@ -263,7 +264,15 @@ class HandPairTracker:
             if track.betas is None:
                 track.betas = self.shape.mean
             betas[side] = track.betas
-            filtered[side] = track.rotations.update(rotations[side], intervals[side])
+        rotations[LEFT] = mirror_matrix(rotations[LEFT])
+        sigma = self.settings.landmark_error * (
+            np.ones((2, 21)) if frame.radius is None else np.tile(frame.radius[:, None], (1, 21)))
+        rotations = self._refine(rotations, betas, frame.rays, sigma, seen)
+        rotations[LEFT] = mirror_matrix(rotations[LEFT])
+        rotations[:, 1:] = clamp(rotations[:, 1:], self._joint_frames)
+        filtered = rotations.copy()
+        for side in seen:
+            filtered[side] = self.tracks[side].rotations.update(rotations[side], intervals[side])
         filtered[:, 1:] = clamp(filtered[:, 1:], self._joint_frames)
         # from here on each hand in its own side's convention, as MANO's left and right models take them
         both = np.stack([filtered, rotations])

@@ -1,0 +1,97 @@
+"""The network's pose as a prior, the detector's landmarks as a measurement: the most likely pose given both."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..geometry.rotations import matrix_from_axis_angle
+from ..hand_model.layer import HandArrays
+from ..hand_model.skeleton import JOINT_PARENTS, MANO_IN_21
+from .translation import NEAREST, solve_translations
+
+
+def _moved_by() -> np.ndarray:
+    """(16, 21) 1 where a MANO joint's rotation moves one of the 21 joints."""
+    moved = np.zeros((21, 21))
+    for joint in range(21):
+        parent = JOINT_PARENTS[joint]
+        while parent >= 0:
+            moved[parent, joint] = 1.0
+            parent = JOINT_PARENTS[parent]
+    return moved[MANO_IN_21]
+
+
+_MOVED = _moved_by()
+
+
+class PoseRefinement:
+    """Gauss-Newton on all joint rotations and the wrist's position against the landmarks, with the network as prior.
+
+    hands: (left, right) models. frames: (2, 15, 3, 3) each joint's flexion, abduction and twist axes as columns, in its
+    side's axes. sigmas: expected error of the network's flexion, abduction and twist, and of its global orientation,
+    radians. iterations: Gauss-Newton steps.
+    """
+
+    def __init__(self, hands: HandArrays, frames: np.ndarray, sigmas=(0.5, 0.15, 0.05, 0.2), iterations: int = 3):
+        self.hands = hands
+        self.axes = np.concatenate([np.tile(np.eye(3), (2, 1, 1, 1)), frames], axis=1)
+        self.iterations = iterations
+        flexion, abduction, twist, orientation = sigmas
+        prior = np.tile([flexion, abduction, twist], (16, 1))
+        prior[0] = orientation
+        self.precision = np.concatenate([1.0 / prior.ravel() ** 2, np.zeros(3)])
+
+    def __call__(self, rotations: np.ndarray, betas: np.ndarray, rays: np.ndarray, sigma: np.ndarray,
+                 seen: np.ndarray) -> np.ndarray:
+        """Refined rotations (2, 16, 3, 3), each hand in its side's convention, camera axes.
+
+        rotations: the network's. betas: (2, 10). rays: (2, 21, 2) undistorted normalised image coordinates. sigma:
+        (2, 21) expected error of the rays. seen: sides to refine; the others come back as they are.
+        """
+        total = np.zeros((2, 51))
+        points = self.hands.joints(rotations[:, 0], rotations[:, 1:], betas)
+        wrists = np.zeros((2, 3))
+        wrists[:, 2] = 1.0
+        wrists[seen], _ = solve_translations(points[seen], rays[seen], sigma[seen], iterations=2)
+        for step in range(self.iterations):
+            if step:
+                points = self.hands.joints(rotations[:, 0], rotations[:, 1:], betas)
+            axes = self._chained(rotations) @ self.axes  # (2, 16, 3, 3), columns in camera axes
+            arms = (points[:, None] - points[:, MANO_IN_21, None]) * _MOVED[..., None]  # (2, 16, 21, 3)
+            turning = np.cross(axes.swapaxes(-1, -2)[:, :, :, None], arms[:, :, None])  # (2, 16, 3, 21, 3)
+            placed = points + wrists[:, None]
+            z = np.maximum(placed[..., 2], NEAREST)
+            seen_at = placed[..., :2] / z[..., None]
+            residual = (seen_at - rays) / sigma[..., None]
+            weight = 1.0 / np.maximum(1.0, np.sqrt((residual ** 2).sum(-1)) / 2.0)
+            scale = np.sqrt(weight) / (sigma * z)
+            turning = turning.reshape(2, 48, 21, 3)
+            jacobian = np.empty((2, 51, 21, 2))
+            jacobian[:, :48] = turning[..., :2] - seen_at[:, None] * turning[..., 2:]
+            jacobian[:, 48:] = 0.0
+            jacobian[:, 48, :, 0] = jacobian[:, 49, :, 1] = 1.0
+            jacobian[:, 50] = -seen_at
+            jacobian = (jacobian * scale[:, None, :, None]).reshape(2, 51, 42)
+            error = (residual * np.sqrt(weight)[..., None]).reshape(2, 42, 1)
+            hessian = jacobian @ jacobian.swapaxes(-1, -2) + np.diag(self.precision + 1e-9)
+            gradient = (jacobian @ error)[..., 0] + self.precision * total
+            change = -np.linalg.solve(hessian, gradient[..., None])[..., 0]
+            change[:, :48] = np.clip(change[:, :48], -0.7, 0.7)
+            total += change
+            wrists = wrists + change[:, 48:]
+            vectors = (self.axes @ change[:, :48].reshape(2, 16, 3, 1))[..., 0]
+            turned = rotations @ matrix_from_axis_angle(vectors)
+            rotations = rotations.copy()
+            rotations[seen] = turned[seen]
+        return rotations
+
+    @staticmethod
+    def _chained(rotations):
+        """Each joint's rotation to camera axes (2, 16, 3, 3)."""
+        chained = rotations.copy()
+        fingers = chained[:, 1:].reshape(2, 5, 3, 3, 3)
+        fingers[:, :, 0] = rotations[:, None, 0] @ fingers[:, :, 0]
+        fingers[:, :, 1] = fingers[:, :, 0] @ fingers[:, :, 1]
+        fingers[:, :, 2] = fingers[:, :, 1] @ fingers[:, :, 2]
+        chained[:, 1:] = fingers.reshape(2, 15, 3, 3)
+        return chained

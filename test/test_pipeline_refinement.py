@@ -1,0 +1,61 @@
+"""The most likely pose given the network's and the landmarks."""
+
+import numpy as np
+import pytest
+
+from fourdhands_core.geometry.rotations import matrix_from_axis_angle, mirror_matrix
+from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
+from fourdhands_core.hand_model.layer import HandArrays
+from fourdhands_core.hand_model.limits import from_angles, joint_frames
+from fourdhands_core.pipeline.refinement import PoseRefinement
+
+HANDS = HandArrays(pair_of(load_generic_hand()))
+FRAMES = joint_frames(load_generic_hand())
+REFINE = PoseRefinement(HANDS, np.stack([np.array([[-1.0], [1.0], [1.0]]) * FRAMES, FRAMES]), iterations=8)
+BETAS = np.zeros((2, 10))
+WRISTS = np.array([[-0.1, 0.0, 0.5], [0.12, 0.02, 0.6]])
+
+
+def truth(seed):
+    rng = np.random.default_rng(seed)
+    angles = np.zeros((2, 15, 3))
+    angles[..., 0] = rng.uniform(0.1, 0.8, (2, 15))
+    rotations = np.concatenate([
+        matrix_from_axis_angle(rng.normal(0.0, 0.8, (2, 1, 3))), from_angles(angles)], axis=1)
+    rotations[0] = mirror_matrix(rotations[0])
+    joints = HANDS.joints(rotations[:, 0], rotations[:, 1:], BETAS)
+    placed = joints + WRISTS[:, None]
+    return rotations, joints, placed[..., :2] / placed[..., 2:], rng
+
+
+def error(rotations, joints):
+    return np.linalg.norm(HANDS.joints(rotations[:, 0], rotations[:, 1:], BETAS) - joints, axis=-1).mean()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_true_landmarks_pull_a_wrong_pose_to_the_truth(seed):
+    rotations, joints, rays, rng = truth(seed)
+    wrong = rotations.copy()
+    bend = np.zeros((2, 15, 3))
+    bend[..., 0] = rng.normal(0.0, 0.25, (2, 15))
+    bend = from_angles(bend)
+    bend[0] = mirror_matrix(bend[0])
+    wrong[:, 1:] = wrong[:, 1:] @ bend
+    refined = REFINE(wrong, BETAS, rays, np.full((2, 21), 0.002), np.array([0, 1]))
+    assert error(refined, joints) < 0.35 * error(wrong, joints)
+    product = refined @ refined.swapaxes(-1, -2)
+    assert product == pytest.approx(np.broadcast_to(np.eye(3), product.shape), abs=1e-9)
+
+
+def test_the_truth_stays_and_vague_landmarks_change_nothing():
+    rotations, joints, rays, _ = truth(9)
+    both = np.array([0, 1])
+    assert error(REFINE(rotations, BETAS, rays, np.full((2, 21), 0.01), both), joints) < 1e-6
+    vague = REFINE(rotations, BETAS, rays + 0.02, np.full((2, 21), 1e4), both)
+    assert vague == pytest.approx(rotations, abs=1e-4)
+
+
+def test_a_hand_that_is_not_seen_stays_as_it_is():
+    rotations, _, rays, _ = truth(3)
+    refined = REFINE(rotations, BETAS, rays + 0.01, np.full((2, 21), 0.01), np.array([1]))
+    assert (refined[0] == rotations[0]).all() and not (refined[1] == rotations[1]).all()
