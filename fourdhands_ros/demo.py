@@ -105,14 +105,13 @@ def configure_dds(environment) -> None:
 
 
 def check_alone(listener) -> None:
-    """Raise InputError where somebody else's camera or node is in the same ROS domain: its messages would mix in."""
-    time.sleep(1.0)  # discovery
+    """Raise InputError where another camera or node than the demo's is in the ROS domain: its messages would mix in."""
     for topic in ("image_raw", "camera_info", "hands"):
-        others = [f"{info.node_namespace.rstrip('/')}/{info.node_name}"
-                  for info in listener.get_publishers_info_by_topic(topic)]
-        if others:
-            raise InputError(f"{', '.join(others)} already publishes {listener.resolve_topic_name(topic)} in this ROS "
-                             "domain; end it, or choose another domain: ROS_DOMAIN_ID=42 make demo")
+        names = [f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+                 for info in listener.get_publishers_info_by_topic(topic)]
+        if len(names) > 1:
+            raise InputError(f"{len(names)} nodes publish {listener.resolve_topic_name(topic)} in this ROS domain "
+                             f"({', '.join(names)}); end the other one, or choose another domain: ROS_DOMAIN_ID=42 make demo")
 
 
 def record(source: str, out: Path, camera_arguments: list[str], frames: int | None) -> dict:
@@ -130,7 +129,6 @@ def record(source: str, out: Path, camera_arguments: list[str], frames: int | No
         cleanup.callback(rclpy.try_shutdown)
         listener = rclpy.create_node("recorder")
         cleanup.callback(listener.destroy_node)
-        check_alone(listener)
         recorder = Recorder(listener, out / "bag")
         cleanup.callback(recorder.close)
         camera = CameraProcess(source, "--wait", "--subscribers", "2", *camera_arguments, log=out / "camera.log")
@@ -143,6 +141,7 @@ def record(source: str, out: Path, camera_arguments: list[str], frames: int | No
         wait_for(lambda: "ready" in camera.said and all(
             recorder.publishers(topic) for topic in (*TOPICS_OF_NODE, "image_raw", "camera_info")), checks)
         time.sleep(1.0)  # the node's side of the discovery cannot be seen from here
+        check_alone(listener)
         camera.start()
         try:
             with tqdm(total=frames, unit="frame", desc="tracking") as bar:
