@@ -8,7 +8,7 @@ from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
 
 UNKNOWN, CALIBRATED, UNCALIBRATED, INVALID, MISMATCH = "unknown", "calibrated", "uncalibrated", "invalid", "mismatch"
-"""States of the calibration: no CameraInfo yet; in use; zero or NaN focal length; refused; not of this image's shape."""
+"""States of calibration: no CameraInfo yet; in use; zero or NaN focal length; refused; not of this image's shape."""
 
 _ASPECT_TOLERANCE = 0.01
 """Relative difference of the aspect ratios up to which an image is a resized version of the calibrated one: rounding

@@ -62,7 +62,7 @@ def joint_poses(hands: Sequence[HandEstimate]) -> np.ndarray:
     return np.concatenate([positions[..., 0, :], quaternions], axis=-1).reshape(count, 20, 7)
 
 
-_CROSS = np.array([[0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]], np.float64)
+_CROSS = np.array([[0., 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]])
 """`(v @ _CROSS).reshape(3, 3)` is the matrix of the cross product with v."""
 
 

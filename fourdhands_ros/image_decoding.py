@@ -10,7 +10,7 @@ import numpy as np
 from fourdhands_core.errors import InputError
 
 MIN_SIDE, MAX_SIDE, MAX_PIXELS = 16, 16384, 1 << 27
-"""Images outside these are refused: below, no hand can be seen; above, a header is corrupt rather than a camera huge."""
+"""Images outside these are refused: below, no hand can be seen; above, a header is corrupt, not a camera huge."""
 
 
 class MalformedImage(InputError):
@@ -125,7 +125,7 @@ def _check_length(message) -> None:
 
 
 def _decode_by_cv_bridge(message) -> np.ndarray:
-    """What `_CHANNELS` does not know: cv_bridge knows more encodings, and breaks under some numpy (vision_opencv 535)."""
+    """cv_bridge knows more encodings than `_CHANNELS`, and breaks under some versions of numpy (vision_opencv 535)."""
     problem = MalformedImage(
         "encoding", f"image encoding {message.encoding!r} is not supported; use one of {', '.join(_CHANNELS)}")
     if not re.fullmatch(r"[a-z0-9_]{1,32}|(8|16|32|64)[USF]C[0-9]{1,3}", message.encoding):

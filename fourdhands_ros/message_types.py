@@ -59,7 +59,7 @@ def is_compiled(message_type: type) -> bool:
 
 
 def deserialize(data: bytes, message_type: type) -> object:
-    """A serialised message as an object with the message's fields; arrays of numbers are numpy arrays or array.array."""
+    """A serialised message as an object with the message's fields; numbers in arrays are numpy's or array.array."""
     if is_compiled(message_type):
         return deserialize_message(data, message_type)
     return typestore().deserialize_cdr(data, message_type._runtime_name)
@@ -260,11 +260,12 @@ def _runtime_type(name: str) -> type:
     general = _TypeSupport.from_buffer_copy(_type_support(_compiled_type(_DONOR)))
     members = _members(name, fields, lambda nested: _type_support(message_type(nested)))
     specific = {}
-    for identifier, data in ((b"rosidl_typesupport_introspection_c", members), (b"rosidl_typesupport_fastrtps_c", None)):
+    for identifier in (b"rosidl_typesupport_introspection_c", b"rosidl_typesupport_fastrtps_c"):
         donor = _specific(general, identifier)
-        if donor is None:  # a ROS without that middleware
-            continue
-        if data is None:
+        if donor is None:
+            raise DependencyError(f"this ROS has no {identifier.decode()}; build this package with colcon instead")
+        data = members
+        if identifier == b"rosidl_typesupport_fastrtps_c":
             data = _Callbacks.from_buffer_copy(_Callbacks.from_address(donor.data))
             data.namespace, data.name = f"{package}::{folder}".encode(), message.encode()
         specific[identifier] = _TypeSupport.from_buffer_copy(donor)

@@ -76,7 +76,7 @@ class HandsNode(LifecycleNode):
             tracker, self._outputs, self._cameras, self._statistics, compressed=compressed,
             reset_gap=parameters.reset_gap, clock=self.get_clock(), logger=self.get_logger())
         topic = self.resolve_topic_name("image_raw") + ("/compressed" if compressed else "")
-        # Serialised (raw), so that an image that is dropped was never unpacked, and one that does not unpack is counted.
+        # Serialised (raw): an image that is dropped was never unpacked, and one that does not unpack is counted.
         qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         options = QoSOverridingOptions.with_default_policies()
         self._image_subscription = self.create_subscription(

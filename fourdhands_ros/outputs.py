@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -20,7 +18,7 @@ from .parameters import Parameters
 class Outputs:
     """Publishes estimates on `hands`, `/tf`, `hands/markers`, and once on `hands/faces`.
 
-    node: the rclpy node. faces: for left and right, (F, 3) vertex numbers. network, model: names that the messages give.
+    node: the rclpy node. faces: for left and right, (F, 3) vertex numbers. network, model: names for the messages.
     Meshes are laid out only while somebody subscribes to the markers. `apply` and `publish` may be called from
     different threads.
     """

@@ -38,10 +38,10 @@ class Parameters:
         _TRACKER.default_fov, "Horizontal field of view in degrees that is assumed while the camera is not calibrated; "
         "positions are then marked as not scaled.", limits=(10.0, 170.0))
     weights: str = _parameter(
-        _TRACKER.weights, "Weights of the network, a safetensors file; empty for the network that comes with the package.",
+        _TRACKER.weights, "Weights of the network, a safetensors file; empty for those that come with the package.",
         read_only=True)
     hand_model: str = _parameter(
-        _TRACKER.hand_model, "Right hand model, the npz that `fourdhands convert-mano` writes; empty for the generic hand.",
+        _TRACKER.hand_model, "Right hand model, an npz that `fourdhands convert-mano` wrote; empty for the generic one.",
         read_only=True)
     hand_model_left: str = _parameter(
         _TRACKER.hand_model_left, "Left hand model, likewise; empty for the mirror image of the right one.",
@@ -88,8 +88,8 @@ class Parameters:
                 raise InputError(f"parameter {spec.name}: {value} is not between {meta['limits'][0]} and "
                                  f"{meta['limits'][1]}")
         if not re.fullmatch(r"[A-Za-z0-9_/.-]*", self.frame_prefix) or self.frame_prefix.startswith("/"):
-            raise InputError(f"parameter frame_prefix: {self.frame_prefix!r} is not part of a frame's name; use letters, "
-                             "digits, _ . - and /, not / first (tf2 refuses it)")
+            raise InputError(f"parameter frame_prefix: {self.frame_prefix!r} is not part of a frame's name; use "
+                             "letters, digits, _ . - and /, not / first (tf2 refuses it)")
 
     def changed(self, values: dict) -> Parameters:
         """These parameters with other values for some. Raises InputError."""

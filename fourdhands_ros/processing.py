@@ -157,8 +157,8 @@ class FrameProcessor:
             return
         if state != CALIBRATED:
             self._logger.warning(
-                f"{self._cameras.problem}: assuming a horizontal field of view of {self._cameras.default_fov:g} degrees; "
-                "positions are marked as not scaled")
+                f"{self._cameras.problem}: assuming a horizontal field of view of {self._cameras.default_fov:g} "
+                "degrees; positions are marked as not scaled")
         elif self._said:
             self._logger.info("the camera is calibrated now")
         self._said.add(state)

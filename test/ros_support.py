@@ -11,18 +11,31 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
-from sensor_msgs.msg import CameraInfo, Image
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from visualization_msgs.msg import MarkerArray
 
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle
-from fourdhands_core.hand_model.skeleton import JOINT_PARENTS, LEFT, RIGHT
+from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.pipeline.types import (
-    ABSENT, HELD, SOURCE_JOINT, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate)
+    ABSENT, SOURCE_JOINT, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate)
+from fourdhands_ros.message_types import HandFaces, HandPair, TFMessage, create_subscription
+from fourdhands_ros.node import HandsNode
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 WIDTH, HEIGHT = 64, 48
+SECOND = 10**9
+T0 = 1_700_000_000 * SECOND
+PERIOD = SECOND // 30
+RELIABLE = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 FACES = np.random.default_rng(0).integers(0, 778, (1538, 3))
 
 
@@ -161,3 +174,86 @@ class Ros:
             node.destroy_node()
         self.executor.shutdown()
         rclpy.try_shutdown(context=self.context)
+
+
+class Bench:
+    """The node with a FakeTracker in this process, a camera and a user of every output, on one domain."""
+
+    def __init__(self, parameters=None, tracker=None, compressed=False, markers=True, activate=True):
+        self.ros = Ros()
+        self.tracker = tracker or FakeTracker()
+        overrides = {"diagnostics_period": 0.2, **(parameters or {})}
+        self.node = self.ros.add(HandsNode(
+            lambda _: self.tracker, context=self.ros.context, enable_rosout=False,
+            parameter_overrides=[Parameter(name, value=value) for name, value in overrides.items()]))
+        user = self.user = self.ros.node()
+        # Reliable with a deep queue, so that every message of a test arrives; the node takes the newest all the same.
+        self.images = user.create_publisher(
+            CompressedImage if compressed else Image, "image_raw" + ("/compressed" if compressed else ""), RELIABLE)
+        self.infos = user.create_publisher(CameraInfo, "camera_info", RELIABLE)
+        self.pairs, self.transforms, self.markers, self.faces, self.diagnostics = [], [], [], [], []
+        create_subscription(user, HandPair, "hands", self.pairs.append, RELIABLE)
+        create_subscription(user, TFMessage, "/tf", self.transforms.append, RELIABLE)
+        create_subscription(user, HandFaces, "hands/faces", self.faces.append, LATCHED)
+        user.create_subscription(DiagnosticArray, "/diagnostics", self.diagnostics.append, 10)
+        if markers:
+            user.create_subscription(MarkerArray, "hands/markers", self.markers.append, RELIABLE)
+        if activate:
+            self.activate()
+
+    def activate(self):
+        assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        self.connect()
+
+    def connect(self):
+        outputs = self.node._outputs
+        assert self.ros.spin_until(lambda: self.images.get_subscription_count() and self.infos.get_subscription_count()
+                                   and outputs._hands.get_subscription_count()
+                                   and outputs._tf.get_subscription_count())
+        self.ros.spin_for(0.2)
+
+    def send(self, message) -> None:
+        """Publish an image and wait until the node has dealt with it."""
+        statistics = self.node._statistics
+        before = statistics.received
+        self.images.publish(message)
+        assert self.ros.spin_until(lambda: statistics.received > before), "the image did not arrive"
+        assert self.ros.spin_until(
+            lambda: statistics.published + statistics.dropped + statistics.rejected == statistics.received)
+
+    def good(self, stamp, pixel=(255, 255, 0), **kwargs):
+        """Send a good image and return the HandPair that comes of it."""
+        before = len(self.pairs)
+        self.send(image_message(stamp, pixel, **kwargs))
+        assert self.ros.spin_until(lambda: len(self.pairs) > before), "no HandPair came"
+        return self.pairs[-1]
+
+    def diagnosis(self) -> dict:
+        """The values of the next diagnostics, with its level and message."""
+        self.diagnostics.clear()
+        assert self.ros.spin_until(lambda: len(self.diagnostics) > 1)
+        status = self.diagnostics[-1].status[0]
+        return {**{v.key: v.value for v in status.values}, "level": status.level, "message": status.message}
+
+    def close(self):
+        self.ros.close()
+
+
+def stamp_of(header) -> int:
+    """The stamp of a header, nanoseconds."""
+    return header.stamp.sec * SECOND + header.stamp.nanosec
+
+
+@pytest.fixture
+def bench():
+    """Makes Benches and closes them after the test; import it into a test module to use it."""
+    made = []
+
+    def make(*args, **kwargs):
+        made.append(Bench(*args, **kwargs))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

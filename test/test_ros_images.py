@@ -11,7 +11,8 @@ from ros_support import info_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from fourdhands_core.errors import InputError
-from fourdhands_ros.camera_info import CALIBRATED, INVALID, MISMATCH, UNCALIBRATED, UNKNOWN, CameraSource, camera_from_info
+from fourdhands_ros.camera_info import (
+    CALIBRATED, INVALID, MISMATCH, UNCALIBRATED, UNKNOWN, CameraSource, camera_from_info)
 from fourdhands_ros.image_decoding import MalformedImage, decode_compressed, decode_image, stamp_of
 
 
@@ -217,10 +218,10 @@ def test_region_of_interest_and_binning():
     np.testing.assert_allclose(camera.project(point), (full - (100, 40) + 0.5) / 2 - 0.5)
 
 
-@pytest.mark.parametrize("change", [dict(k=[0.0] * 9), dict(k=[float("nan")] * 9), dict(k=[0.0, 0, 5, 0, 9, 5, 0, 0, 1])])
-def test_zero_or_nan_focal_length_means_uncalibrated(change):
+@pytest.mark.parametrize("matrix", [[0.0] * 9, [float("nan")] * 9, [0.0, 0, 5, 0, 9, 5, 0, 0, 1]])
+def test_zero_or_nan_focal_length_means_uncalibrated(matrix):
     message = info_message()
-    message.k = change["k"]
+    message.k = matrix
     assert camera_from_info(message) is None
     source = CameraSource(60.0)
     source.update(message)

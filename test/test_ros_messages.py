@@ -99,7 +99,8 @@ def test_templates_do_not_pile_up():
 
 
 @settings(max_examples=40, deadline=None)
-@given(frame_id=FRAMES, prefix=FRAMES, states=st.sampled_from(STATES_OF_BOTH), level=st.sampled_from(["wrist", "joints"]))
+@given(frame_id=FRAMES, prefix=FRAMES, states=st.sampled_from(STATES_OF_BOTH),
+       level=st.sampled_from(["wrist", "joints"]))
 def test_transforms_read_back(frame_id, prefix, states, level):
     """Only valid hands have frames: a held pose with the image's stamp would be a stale pose without its age."""
     pair = make_pair(states=states)
@@ -154,9 +155,10 @@ def test_markers_read_back_through_rclpy(frame_id):
         assert (marker.lifetime.sec, marker.lifetime.nanosec) == (1, 250_000_000)
         assert (marker.pose.orientation.w, marker.scale.x, marker.color.a) == (1, 1, 1)
 
-    gone = deserialize_message(encoder.encode(make_pair(states=(ABSENT, TRACKED), vertices=True), frame_id), MarkerArray)
+    one = make_pair(states=(ABSENT, TRACKED), vertices=True)
+    gone = deserialize_message(encoder.encode(one, frame_id), MarkerArray)
     assert sorted((m.id, m.action) for m in gone.markers) == [(0, 2), (1, 0)]
-    away = deserialize_message(encoder.encode(make_pair(states=(ABSENT, TRACKED), vertices=True), frame_id), MarkerArray)
+    away = deserialize_message(encoder.encode(one, frame_id), MarkerArray)
     assert [(m.id, m.action) for m in away.markers] == [(1, 0)]
     assert [(m.id, m.action) for m in deserialize_message(encoder.clear(), MarkerArray).markers] == [(1, 2)]
     assert encoder.clear() is None and encoder.encode(make_pair(states=(ABSENT, ABSENT)), frame_id) is None

@@ -50,7 +50,7 @@ def test_a_process_answers_and_ends(ros, end):
         images.publish(image_message(10**18 + count * 10**7))
         return len(pairs) > 5
 
-    assert ros.spin_until(answered, 60.0), process.communicate(timeout=5)[0] if process.poll() is not None else "no hands"
+    assert ros.spin_until(answered, 60.0), process.stdout.read() if process.poll() is not None else "no hands"
     process.send_signal(end)
     assert ros.spin_until(lambda: answered() and process.poll() is not None, 15.0)
     output = process.stdout.read()

@@ -1,0 +1,179 @@
+"""Nothing that a camera sends stops the node: malformed images and intrinsics, jumps of time, pauses, bugs."""
+
+import array
+import contextlib
+import itertools
+
+import numpy as np
+import pytest
+from ros_support import (  # noqa: F401 (bench is a fixture)
+    PERIOD, SECOND, T0, bench, image_message, info_message, stamp_of, stamp_to)
+from sensor_msgs.msg import Image
+
+from fourdhands_core.geometry.camera import Camera
+from fourdhands_core.media.video import VideoReader
+from fourdhands_core.pipeline.tracker import HandPairTracker
+
+
+def malformed(i: int, good_stamp: int):
+    """The i-th of many malformed inputs: (image or bytes, reason it is counted under)."""
+    kind, stamp = i % 10, good_stamp + 1000 + i
+    if kind == 8:
+        return bytes([0, 1, 0, 0]) + np.random.default_rng(i).bytes(i % 300), "message"
+    if kind == 9:
+        return image_message(good_stamp), "repeated stamp"
+    message = image_message(stamp)
+    if kind == 0:
+        message.step = (0, 17, 191, 193, 2**32 - 1)[i // 10 % 5]
+        return message, "step" if message.step < 192 else "data"
+    if kind == 1:
+        message.encoding = ("", "rgb9", "32FC1", "\U0001f44b", "h264")[i // 10 % 5]
+        return message, "encoding"
+    if kind == 2:
+        message.width = 0
+    elif kind == 3:
+        message.height = 0
+    elif kind == 4:
+        message.width, message.height, message.step = 2**31, 2**31, 2**31
+    elif kind in (5, 6):
+        message.data = message.data[:(0, 1, 9215)[i // 10 % 3]] if kind == 5 else message.data + message.data
+        return message, "data"
+    else:
+        message.header.stamp.sec = -1 - i
+        return message, "stamp"
+    return message, "size"
+
+
+def test_a_thousand_malformed_images(bench):
+    """All refused under their names, none changes a result, and the next good image is answered in full."""
+    bench = bench()
+    first = bench.good(T0)
+    expected = {}
+    for i in range(1000):
+        message, reason = malformed(i, T0)
+        bench.send(message)
+        expected[reason] = expected.get(reason, 0) + 1
+    statistics = bench.node._statistics
+    assert dict(statistics.refused) == expected and statistics.rejected == 1000
+    assert len(bench.pairs) == 1 and bench.tracker.resets == 0
+    diagnosis = bench.diagnosis()
+    assert diagnosis["refused"] == "1000" and diagnosis["refused: encoding"] == "100"
+    last = bench.good(T0 + PERIOD, (255, 255, 0))
+    assert last.frames_rejected == 1000 and last.frames_published == 2
+    for field in ("hand_pose", "betas", "joints_2d"):
+        np.testing.assert_array_equal(getattr(last.left, field), getattr(first.left, field))
+
+
+def test_a_real_video_between_malformed_images(bench, real_data):
+    """What comes out for a real hand is what the tracker gives without ROS, whatever comes between the images."""
+    with contextlib.closing(VideoReader(real_data / "video" / "right_hand.mp4")) as video:
+        frames = [image for _, image in itertools.islice(video, 40)]
+    height, width = frames[0].shape[:2]
+    with contextlib.closing(HandPairTracker()) as tracker:
+        camera = Camera.from_fov(width, height, 60.0, calibrated=True)
+        expected = [tracker.process(image, T0 + i * PERIOD, camera) for i, image in enumerate(frames)]
+    assert sum(pair.right.valid for pair in expected) > 35
+
+    bench = bench(tracker=HandPairTracker())
+    bench.infos.publish(info_message(width, height, camera.matrix[0, 0]))
+    assert bench.ros.spin_until(lambda: bench.node._cameras.camera_for(width, height).calibrated)
+    for i, (image, wanted) in enumerate(zip(frames, expected)):
+        for k in range(5):
+            bench.send(malformed(5 * i + k, T0 + (i - 1) * PERIOD)[0])
+        message = Image(width=width, height=height, encoding="rgb8", step=3 * width)
+        message.data = array.array("B", image.tobytes())
+        stamp_to(message, T0 + i * PERIOD)
+        message.header.frame_id = "camera"
+        bench.send(message)
+        assert bench.ros.spin_until(lambda: len(bench.pairs) == i + 1)
+        pair = bench.pairs[-1]
+        assert not pair.left.valid and pair.right.valid == wanted.right.valid
+        if wanted.right.valid:
+            assert pair.right.scaled
+            np.testing.assert_allclose([(p.x, p.y, p.z) for p in pair.right.joints], wanted.right.joints, atol=1e-4)
+            np.testing.assert_allclose(pair.right.hand_pose, wanted.right.hand_pose, atol=1e-3)
+    assert bench.node._statistics.rejected == 200
+
+
+def test_malformed_camera_info_in_between(bench):
+    """Zero, NaN and negative intrinsics, other sizes, garbage: positions unscaled, then scaled again."""
+    bench = bench()
+    nan = float("nan")
+    stamp = T0
+    bad = []
+    for matrix in ([0.0] * 9, [nan] * 9, [-60.0, 0, 31, 0, -60, 23, 0, 0, 1], [60.0, 0, nan, 0, 60, 23, 0, 0, 1]):
+        bad.append(info_message())
+        bad[-1].k = matrix
+    bad += [info_message(0, 0), info_message(640, 360), bytes([0, 1, 0, 0]), b"garbage"]
+    cameras, events = bench.node._cameras, bench.node._statistics.events
+
+    def takes(message, taken):
+        bench.infos.publish(message)
+        assert bench.ros.spin_until(taken)
+
+    for i in range(80):
+        takes(info_message(), lambda: cameras.camera_for(64, 48).calibrated)
+        message, unpacked = bad[i % len(bad)], events.total()
+        takes(message, lambda: events.total() > unpacked or not cameras.camera_for(64, 48).calibrated)
+        stamp += PERIOD
+        assert bench.good(stamp).left.valid
+        assert (cameras.state == "calibrated") == isinstance(message, bytes)
+    takes(info_message(), lambda: cameras.camera_for(64, 48).calibrated)
+    bench.good(stamp + PERIOD)
+    assert cameras.state == "calibrated" and events["CameraInfo messages that do not unpack"] == 20
+
+
+def test_time_that_goes_backwards(bench):
+    """A bag played again: tracking starts anew and goes on; an image sent twice is left out."""
+    bench = bench()
+    for loop in range(3):
+        for i in range(5):
+            assert stamp_of(bench.good(T0 + i * PERIOD).header) == T0 + i * PERIOD
+        bench.send(image_message(T0 + 4 * PERIOD))
+    assert bench.tracker.resets == 2
+    assert bench.node._statistics.refused == {"repeated stamp": 3}
+    assert bench.diagnosis()["stamps that went backwards"] == "2"
+
+
+def test_a_camera_that_pauses(bench):
+    """After ten seconds tracking starts anew; after a short hiccup it does not."""
+    bench = bench()
+    bench.good(T0)
+    bench.good(T0 + SECOND)
+    assert bench.tracker.resets == 0
+    assert bench.good(T0 + 11 * SECOND).left.valid
+    assert bench.tracker.resets == 1
+    assert bench.diagnosis()["pauses of the camera"] == "1"
+
+
+def test_a_bug_in_the_tracker_ends_one_image_only(bench):
+    bench = bench()
+    bench.good(T0)
+    bench.send(image_message(T0 + PERIOD, (255, 255, 251)))
+    assert bench.node._statistics.refused == {"internal error": 1}
+    assert bench.good(T0 + 2 * PERIOD).left.valid
+    assert bench.tracker.resets == 1
+
+
+def test_uncalibrated_says_so(bench):
+    """Without CameraInfo an assumed field of view; with zeros at once; both in diagnostics."""
+    bench = bench({"default_fov": 90.0})
+    bench.good(T0)
+    assert bench.node._cameras.camera_for(64, 48).matrix[0, 0] == pytest.approx(32.0)
+    diagnosis = bench.diagnosis()
+    assert diagnosis["calibration"] == "unknown: no CameraInfo has been received"
+    message = info_message()
+    message.k = [0.0] * 9
+    bench.infos.publish(message)
+    assert bench.ros.spin_until(lambda: bench.node._cameras._newest[1] == "uncalibrated")
+    bench.good(T0 + PERIOD)
+    assert bench.diagnosis()["calibration"].startswith("uncalibrated: the focal length")
+
+
+def test_an_image_without_a_frame_has_no_transforms(bench):
+    """tf2 refuses a frame without a name; the message goes out all the same."""
+    bench = bench()
+    assert bench.good(T0, frame_id="").left.valid
+    bench.good(T0 + PERIOD)
+    assert bench.ros.spin_until(lambda: bench.transforms)
+    assert bench.transforms[0].transforms[0].header.frame_id == "camera"
