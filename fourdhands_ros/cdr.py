@@ -17,14 +17,16 @@ class Template:
     """
 
     def __init__(self):
-        self._layout = bytearray(b"\x00\x01\x00\x00")
+        self._layout = bytearray(8)  # the payload starts at a multiple of 8, so that numpy's views of it are aligned
+        self._layout[4:8] = b"\x00\x01\x00\x00"
         self._ranges: dict[str, list[tuple[int, int]]] = {}
         self._dtypes: dict[str, np.dtype] = {}
-        self._bytes: np.ndarray | None = None
+        self._message: np.ndarray | None = None
+        self._numbers: dict[str, np.ndarray] = {}
         self._places: dict[str, slice | np.ndarray] = {}
 
     def _align(self, size: int) -> None:
-        self._layout.extend(bytes(-(len(self._layout) - 4) % size))
+        self._layout.extend(bytes(-len(self._layout) % size))
 
     def constant(self, dtype: str, value) -> None:
         """A number, or several of one type, that every filling shares."""
@@ -43,9 +45,9 @@ class Template:
         dtype = np.dtype(dtype).newbyteorder("<")
         if count:  # an empty sequence is its length alone: nothing follows that could need alignment
             self._align(dtype.itemsize)
-        start = len(self._layout)
+        start = len(self._layout) // dtype.itemsize
         self._layout.extend(bytes(count * dtype.itemsize))
-        self._ranges.setdefault(name, []).append((start, len(self._layout)))
+        self._ranges.setdefault(name, []).append((start, start + count))
         self._dtypes[name] = dtype
 
     def sequence(self, name: str, dtype: str, length: int, width: int = 1) -> None:
@@ -53,14 +55,24 @@ class Template:
         self.constant("u4", length)
         self.slot(name, dtype, length * width)
 
+    def finish(self) -> Template:
+        """Call it after the last field, before the first `fill`."""
+        storage = np.frombuffer(self._layout, dtype=np.uint8)
+        self._message = storage[4:]
+        for name, ranges in self._ranges.items():
+            dtype = self._dtypes[name]
+            # A number lies at a multiple of its size, so the buffer seen as an array of that type has it as an element.
+            self._numbers[name] = storage[:len(storage) // dtype.itemsize * dtype.itemsize].view(dtype)
+            self._places[name] = (slice(*ranges[0]) if len(ranges) == 1
+                                  else np.concatenate([np.arange(*r) for r in ranges]))
+        return self
+
+    def view(self, name: str) -> np.ndarray:
+        """The numbers of a slot that is in one piece, to write into."""
+        return self._numbers[name][self._places[name]]
+
     def fill(self, **values) -> bytes:
         """The serialised message with slots set; a slot that is left out keeps its last values (zeros at first)."""
-        if self._bytes is None:
-            self._bytes = np.frombuffer(self._layout, dtype=np.uint8)
-            for name, ranges in self._ranges.items():
-                single = len(ranges) == 1
-                self._places[name] = slice(*ranges[0]) if single else np.concatenate([np.arange(*r) for r in ranges])
         for name, value in values.items():
-            data = np.ascontiguousarray(value, dtype=self._dtypes[name]).reshape(-1).view(np.uint8)
-            self._bytes[self._places[name]] = data
-        return bytes(self._layout)
+            self._numbers[name][self._places[name]] = np.reshape(value, -1)
+        return self._message.tobytes()

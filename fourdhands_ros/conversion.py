@@ -5,6 +5,7 @@ Building these messages from Python objects takes up to 30 ms a frame, patching 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
@@ -23,8 +24,6 @@ HAND_COLOURS = ((0.35, 0.62, 0.95, 1.0), (0.98, 0.65, 0.35, 1.0))
 """RGBA of the left and the right hand's marker, 0 to 1."""
 
 _TRIANGLE_LIST, _ADD, _DELETE = 11, 0, 2
-_NAN3 = np.full(3, np.nan)
-_NAN_POSE = np.full(7, np.nan)
 _TEMPLATES = 64
 """Shapes kept for each message: both hands there or not, with mesh or without, of a few cameras."""
 
@@ -34,32 +33,36 @@ def split_stamp(stamp: int) -> tuple[int, int]:
     return divmod(stamp, 1_000_000_000)
 
 
-def wrist_poses(hands: Sequence[HandEstimate]) -> np.ndarray:
-    """(N, 7) position x, y, z in metres and quaternion x, y, z, w of each wrist in the camera's optical frame."""
-    positions = np.stack([hand.joints[0] for hand in hands])
-    return np.concatenate([positions, _quaternions(np.stack([hand.global_orient for hand in hands]))], axis=-1)
+def wrist_pose(hand: HandEstimate) -> tuple[float, ...]:
+    """Position x, y, z in metres and quaternion x, y, z, w of the wrist in the camera's optical frame."""
+    x, y, z = hand.global_orient.tolist()  # for so few numbers Python is faster than numpy
+    angle = math.hypot(x, y, z)
+    scale = math.sin(0.5 * angle) / angle if angle > 1e-8 else 0.5
+    return *hand.joints[0].tolist(), scale * x, scale * y, scale * z, math.cos(0.5 * angle)
 
 
 def joint_poses(hands: Sequence[HandEstimate]) -> np.ndarray:
-    """(N, 20, 7) positions and quaternions of each hand's joints 1 to 20, each in its parent joint's frame.
+    """(N, 21, 7) positions and quaternions of each hand's joints: wrist in the camera's frame, others in their parent's.
 
     A joint's frame is MANO's: at the flat hand all have the wrist's orientation. A fingertip has its last joint's.
     """
     count = len(hands)
-    pose = np.zeros((count, 21, 3))  # in the skeleton's order; a fingertip does not turn
-    pose[:, MANO_IN_21[1:]] = np.reshape([hand.hand_pose for hand in hands], (count, 15, 3))
-    pose = pose[:, 1:].reshape(count, 5, 4, 3)
-    quaternions = _quaternions(pose)
-    cross = (quaternions[..., :3] @ _CROSS).reshape(count, 5, 4, 3, 3)
+    joints, pose = np.empty((count, 21, 3)), np.zeros((count, 21, 3))  # a fingertip does not turn
+    for i, hand in enumerate(hands):
+        joints[i], pose[i, 0], pose[i, MANO_IN_21[1:]] = hand.joints, hand.global_orient, hand.hand_pose.reshape(15, 3)
+    poses = np.empty((count, 21, 7))
+    poses[..., 3:] = quaternions = _quaternions(pose)
+    cross = (quaternions[..., :3] @ _CROSS).reshape(count, 21, 3, 3)
     local = np.eye(3) + 2.0 * (quaternions[..., 3:, None] * cross + cross @ cross)
-    parents = np.empty((count, 5, 4, 3, 3))  # orientation of each joint's parent in the camera's frame
-    parents[:, :, 0] = np.stack([hand.wrist_rotation for hand in hands])[:, None]
+    fingers = local[:, 1:].reshape(count, 5, 4, 3, 3)
+    parents = np.empty_like(fingers)  # orientation of each joint's parent in the camera's frame
+    parents[:, :, 0] = local[:, :1]
     for i in range(3):
-        parents[:, :, i + 1] = parents[:, :, i] @ local[:, :, i]
-    joints = np.stack([hand.joints for hand in hands])
-    steps = (joints[:, 1:] - joints[:, JOINT_PARENTS[1:]]).reshape(count, 5, 4, 1, 3)
-    positions = steps @ parents  # row vectors: into the parent's axes
-    return np.concatenate([positions[..., 0, :], quaternions], axis=-1).reshape(count, 20, 7)
+        parents[:, :, i + 1] = parents[:, :, i] @ fingers[:, :, i]
+    steps = (joints[:, 1:] - joints[:, JOINT_PARENTS[1:]]).reshape(count, 20, 1, 3)
+    poses[:, 0, :3] = joints[:, 0]
+    poses[:, 1:, :3] = (steps @ parents.reshape(count, 20, 3, 3))[:, :, 0]  # row vectors: into the parent's axes
+    return poses
 
 
 _CROSS = np.array([[0., 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]])
@@ -83,7 +86,7 @@ class _Encoder:
         if template is None:
             if len(self._templates) >= _TEMPLATES:
                 self._templates.clear()
-            template = self._templates[key] = build()
+            template = self._templates[key] = build().finish()
         return template
 
 
@@ -111,28 +114,25 @@ class HandPairEncoder(_Encoder):
         sec, nanosec = split_stamp(estimate.stamp)
         relative = estimate.left_root_relative
         values = {
-            "sec": (sec,) * 3, "nanosec": (nanosec,) * 3,
-            "relative": _NAN3 if relative is None else relative, "source": SOURCES[estimate.left_root_source],
+            "sec": sec, "nanosec": nanosec,
+            "relative": np.nan if relative is None else relative, "source": SOURCES[estimate.left_root_source],
             "counts": counts, "latency": tuple(latency.values())}
         for hand, count in zip(estimate.hands, vertices):
-            values.update(self._hand_values(hand, count))
+            side = SIDES[hand.side]
+            values[f"{side}_state"] = hand.valid, STATES[hand.state]
+            values[f"{side}_age"] = hand.age, hand.confidence if hand.valid else 0.0
+            values[f"{side}_scaled"] = hand.scaled
+            if hand.joints is None:
+                values[f"{side}_wrist"] = np.nan
+                continue
+            # All numbers of one type at once: each array by itself would take most of the time.
+            values[f"{side}_points"] = np.concatenate([np.ravel(hand.joints), np.ravel(hand.joints_raw)])
+            values[f"{side}_wrist"] = wrist_pose(hand)
+            values[f"{side}_numbers"] = np.concatenate([
+                hand.joint_confidence, np.ravel(hand.joints_2d), hand.global_orient, hand.hand_pose, hand.betas])
+            if count:
+                values[f"{side}_vertices"] = hand.vertices
         return template.fill(**values)
-
-    @staticmethod
-    def _hand_values(hand: HandEstimate, vertices: int) -> dict:
-        side = SIDES[hand.side]
-        values = {
-            f"{side}_state": (hand.valid, STATES[hand.state]),
-            f"{side}_age": (hand.age, hand.confidence if hand.valid else 0.0),
-            f"{side}_wrist": _NAN_POSE if hand.joints is None else wrist_poses([hand]),
-            f"{side}_scaled": hand.scaled}
-        if hand.joints is not None:
-            for field in ("joints", "joints_raw", "joint_confidence", "joints_2d", "global_orient", "hand_pose",
-                          "betas"):
-                values[f"{side}_{field}"] = getattr(hand, field)
-        if vertices:
-            values[f"{side}_vertices"] = hand.vertices
-        return values
 
     def _build(self, frame_id: str, filled: tuple[bool, bool], vertices: tuple[int, int], stages: tuple[str, ...]):
         template = Template()
@@ -155,17 +155,17 @@ class HandPairEncoder(_Encoder):
         template.constant("u1", side)
         template.slot(f"{name}_state", "u1", 2)  # valid, state
         template.slot(f"{name}_age", "f4", 2)  # age, confidence
-        template.sequence(f"{name}_joints", "f8", joints, 3)
-        template.sequence(f"{name}_joints_raw", "f8", joints, 3)
-        template.sequence(f"{name}_joint_confidence", "f4", joints)
-        template.sequence(f"{name}_joints_2d", "f4", 2 * joints)
+        template.sequence(f"{name}_points", "f8", joints, 3)  # joints
+        template.sequence(f"{name}_points", "f8", joints, 3)  # joints_raw
+        template.sequence(f"{name}_numbers", "f4", joints)  # joint_confidence
+        template.sequence(f"{name}_numbers", "f4", 2 * joints)  # joints_2d
         template.slot(f"{name}_wrist", "f8", 7)
         template.slot(f"{name}_scaled", "u1")
         template.string(self._model)
         template.constant("u1", True)  # flat_hand_mean: what HandEstimate.hand_pose states
-        template.sequence(f"{name}_global_orient", "f4", 3 if filled else 0)
-        template.sequence(f"{name}_hand_pose", "f4", 45 if filled else 0)
-        template.sequence(f"{name}_betas", "f4", 10 if filled else 0)
+        template.sequence(f"{name}_numbers", "f4", 3 if filled else 0)  # global_orient
+        template.sequence(f"{name}_numbers", "f4", 45 if filled else 0)  # hand_pose
+        template.sequence(f"{name}_numbers", "f4", 10 if filled else 0)  # betas
         template.sequence(f"{name}_vertices", "f4", 3 * vertices)
 
 
@@ -186,12 +186,9 @@ class TransformEncoder(_Encoder):
             return None
         key = frame_id, tuple(hand.side for hand in hands)
         template = self._template(key, lambda: self._build(*key))
-        poses = wrist_poses(hands)[:, None]
-        if self._joints:
-            poses = np.concatenate([poses, joint_poses(hands)], axis=1)
-        count = len(hands) * poses.shape[1]
         sec, nanosec = split_stamp(estimate.stamp)
-        return template.fill(sec=np.full(count, sec), nanosec=np.full(count, nanosec), poses=poses)
+        poses = joint_poses(hands) if self._joints else [wrist_pose(hand) for hand in hands]
+        return template.fill(sec=sec, nanosec=nanosec, poses=poses)
 
     def _build(self, frame_id: str, sides: tuple[int, ...]) -> Template:
         joints = range(21) if self._joints else range(1)
@@ -227,16 +224,18 @@ class MarkerEncoder(_Encoder):
             return None
         key = frame_id, tuple(shown), lost
         template = self._template(key, lambda: self._build(*key))
+        for side, vertices in shown.items():
+            # Into the message without a copy between, which `mode` is for.
+            np.take(np.asarray(vertices, np.float64), self._corners[side], axis=0, mode="clip",
+                    out=template.view(f"points_{side}").reshape(-1, 3))
         sec, nanosec = split_stamp(estimate.stamp)
-        values = {f"points_{side}": np.take(vertices, self._corners[side], axis=0) for side, vertices in shown.items()}
-        count = len(shown) + len(lost)
-        return template.fill(sec=(sec,) * count, nanosec=(nanosec,) * count, **values)
+        return template.fill(sec=sec, nanosec=nanosec)
 
     def clear(self) -> bytes | None:
         """The message that removes what is shown, or None where nothing is."""
         lost = tuple(sorted(self._shown.items()))
         self._shown = {}
-        return self._build("", (), lost).fill() if lost else None
+        return self._build("", (), lost).finish().fill() if lost else None
 
     def _build(self, frame_id: str, sides: tuple[int, ...], lost: tuple[tuple[int, str], ...]) -> Template:
         template = Template()
@@ -278,7 +277,7 @@ def encode_faces(faces, model: str = "") -> bytes:
     template.string(model)
     for side, triangles in zip(SIDES, faces):
         template.sequence(side, "u4", np.size(triangles))
-    return template.fill(**{side: triangles for side, triangles in zip(SIDES, faces)})
+    return template.finish().fill(**{side: triangles for side, triangles in zip(SIDES, faces)})
 
 
 def _header(template: Template, frame_id: str) -> None:

@@ -124,12 +124,12 @@ def test_transforms_read_back(frame_id, prefix, states, level):
 def test_chained_transforms_are_the_joints():
     """Following the frames from the camera to each joint ends at that joint, turned as MANO's chain of poses says."""
     hand = make_hand(1, seed=3)
-    matrices = [np.eye(4)]
-    matrices[0][:3, :3], matrices[0][:3, 3] = hand.wrist_rotation, hand.joints[0]
-    for joint, pose in enumerate(joint_poses([hand])[0], start=1):
+    matrices = []
+    for joint, pose in enumerate(joint_poses([make_hand(0), hand])[1]):
         step = np.eye(4)
         step[:3, :3], step[:3, 3] = matrix_from_quaternion(pose[3:]), pose[:3]
-        matrices.append(matrices[JOINT_PARENTS[joint]] @ step)
+        matrices.append(matrices[JOINT_PARENTS[joint]] @ step if joint else step)
+    np.testing.assert_allclose(matrices[0][:3, :3], hand.wrist_rotation, atol=1e-12)
     np.testing.assert_allclose([m[:3, 3] for m in matrices], hand.joints, atol=1e-12)
     local = dict(zip(MANO_IN_21[1:], matrix_from_axis_angle(hand.hand_pose.reshape(15, 3))))
     for joint in range(1, 21):
