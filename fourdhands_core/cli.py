@@ -1,4 +1,4 @@
-"""The command `fourdhands`: its subcommands' arguments; the work itself lies in the rooms and is imported when needed."""
+"""The command `fourdhands`: its subcommands' arguments; their work lies in the rooms and is imported when needed."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     command = _command(commands, "convert-mano", convert_mano, "convert official MANO pickles once to npz")
     command.add_argument("pickles", type=Path, nargs="+", metavar="PKL", help="MANO_RIGHT.pkl, MANO_LEFT.pkl")
-    command.add_argument("--out", type=Path, default=Path(), metavar="PATH", help="folder (default: this one) or npz file")
+    command.add_argument("--out", type=Path, default=Path(), metavar="PATH",
+                         help="folder (default: this one) or npz file")
 
     command = commands.add_parser("train", help="train what the package ships")
     trained = command.add_subparsers(dest="trained", required=True, metavar="WHAT")
@@ -101,7 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=1, help="of every random number")
     command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
                          help="another value for a setting of learning.train.TrainSettings; may be repeated")
-    command = _command(trained, "errors", train_errors, "the model of the detector's errors, measured on rendered clips")
+    command = _command(trained, "errors", train_errors, "the detector's errors, measured on rendered clips")
     command.add_argument("--out", type=Path, metavar="FILE", help="file to write (default: the package's own)")
     command.add_argument("--clips", type=_positive, default=150, help="rendered clips to measure on")
     command.add_argument("--seed", type=int, default=7, help="of the clips")

@@ -1,7 +1,7 @@
 """A camera made of a file or a device: publishes `image_raw` and `camera_info` with the times of the frames as stamps.
 
-`python -m fourdhands_ros.camera SOURCE` plays a video in any format that OpenCV reads, or a live camera by its index. It
-says on stdout, as one line of JSON each, when it is ready and what it has published.
+`python -m fourdhands_ros.camera SOURCE` plays a video in any format that OpenCV reads, or a live camera by its index.
+It says on stdout, as one line of JSON each, when it is ready and what it has published.
 """
 
 from __future__ import annotations

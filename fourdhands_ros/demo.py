@@ -29,7 +29,7 @@ START_TIMEOUT = 90.0
 
 
 class Process:
-    """A Python module in a process group of its own, so that Ctrl-C reaches this program only, which ends it in order."""
+    """A Python module in a process group of its own: Ctrl-C reaches this program only, which ends it in order."""
 
     def __init__(self, module: str, *arguments: str, log: Path, **options):
         self.name, self.log = module, log
@@ -111,7 +111,7 @@ def check_alone(listener) -> None:
                  for info in listener.get_publishers_info_by_topic(topic)]
         if len(names) > 1:
             raise InputError(f"{len(names)} nodes publish {listener.resolve_topic_name(topic)} in this ROS domain "
-                             f"({', '.join(names)}); end the other one, or choose another domain: ROS_DOMAIN_ID=42 make demo")
+                             f"({', '.join(names)}); end the other one, or use another domain: ROS_DOMAIN_ID=42")
 
 
 def record(source: str, out: Path, camera_arguments: list[str], frames: int | None) -> dict:
@@ -186,8 +186,8 @@ def run(args: argparse.Namespace) -> None:
         import rclpy  # noqa: F401
         import rosbags  # noqa: F401
     except ImportError as error:
-        raise DependencyError(f"the demo needs ROS 2 and rosbags, and {error.name} is not installed: `make install`, or "
-                              "pip install 'fourdhands[ros]'") from error
+        raise DependencyError(f"the demo needs ROS 2 and rosbags, and {error.name} is not installed: "
+                              "`make install`, or pip install 'fourdhands[ros]'") from error
     from fourdhands_core.media.clips import demo_clip
     from fourdhands_core.media.video import VideoReader
 

@@ -91,8 +91,8 @@ def rates(recording: Recording, published: int) -> dict[str, float]:
     span = (recording.stamp[-1] - recording.stamp[0]) / 1e9 if count > 1 else 0.0
     return {
         "frames_in": published, "frames_out": count, "dropped": dropped, "rejected": rejected,
-        "not_received": published - count - dropped - rejected, "images_recorded": recording.counts.get("/image_raw", 0),
-        "fps": (count - 1) / span if span else 0.0}
+        "not_received": published - count - dropped - rejected,
+        "images_recorded": recording.counts.get("/image_raw", 0), "fps": (count - 1) / span if span else 0.0}
 
 
 def errors(recording: Recording, truth: dict[str, np.ndarray], first_stamp: int, fps: float) -> dict[str, float]:
@@ -117,7 +117,8 @@ def errors(recording: Recording, truth: dict[str, np.ndarray], first_stamp: int,
     result["found"] = _mean(hit[valid])
     result["mpjpe"] = _mean(mpjpe(joints[hit], true[hit]))
     result["wrist"] = _mean(1e3 * np.linalg.norm(joints[hit][:, 0] - true[hit][:, 0], axis=-1))
-    result["mrrpe"] = _mean(mrrpe(joints[both, LEFT, 0] - joints[both, RIGHT, 0], true[both, LEFT, 0] - true[both, RIGHT, 0]))
+    relative, true_relative = (points[both, LEFT, 0] - points[both, RIGHT, 0] for points in (joints, true))
+    result["mrrpe"] = _mean(mrrpe(relative, true_relative))
     result["frames_with_both"] = int(both.sum())
     return result
 
@@ -163,26 +164,28 @@ def text(numbers: dict) -> str:
 
 
 def write_pictures(bag: Path, recording: Recording, out: Path, fps: float, progress=lambda images: images) -> None:
-    """Write overlay.mp4 (every image, with what the node saw in it) and contact_sheet.png (16 of them) to a folder.
+    """Write overlay.mp4 (every image, with what the node saw in it) and contact_sheet.png (16 that it processed).
 
     progress: wraps the iterator of images, for a progress bar.
     """
     by_stamp = dict(zip(recording.stamp.tolist(), recording.pairs))
     faces = next((tuple(np.reshape(side, (-1, 3)).astype(int) for side in (message.left, message.right))
                   for _, message in messages(bag, "/hands/faces")), None)
-    count = recording.counts.get("/image_raw", 0)
-    picked, cells = set(np.linspace(0, count - 1, min(count, 16)).round().astype(int).tolist()), []
+    count = len(recording.stamp)
+    picked = set(recording.stamp[np.linspace(0, count - 1, min(count, 16)).round().astype(int)].tolist())
+    cells = []
     with VideoWriter(out / "overlay.mp4", fps) as writer:
-        for i, (_, message) in enumerate(progress(messages(bag, "/image_raw"))):
+        for _, message in progress(messages(bag, "/image_raw")):
             image = np.array(message.data).reshape(message.height, message.width, 3)
-            pair = by_stamp.get(stamp_of(message.header))
+            stamp = stamp_of(message.header)
+            pair = by_stamp.get(stamp)
             if pair is None:
                 draw_text(image, "dropped by the node", (0, 0))
             else:
                 estimate = _estimate(pair, recording.camera or Camera.from_fov(message.width, message.height, 60.0))
                 draw_hands(image, estimate, faces if recording.camera else None)
             writer.write(image)
-            if i in picked:
+            if stamp in picked:
                 cells.append(cv2.resize(image, (480, round(480 * image.shape[0] / image.shape[1]))))
     if cells:
         sheet = contact_sheet(cells, 4, 480)

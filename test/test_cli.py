@@ -34,7 +34,8 @@ def test_help_explains_every_command(arguments):
 
 
 def test_help_imports_no_heavy_package():
-    code = "import sys, fourdhands_core.cli as c; c.build_parser(); print({'torch', 'cv2', 'mediapipe'} & set(sys.modules))"
+    code = ("import sys, fourdhands_core.cli as cli; cli.build_parser(); "
+            "print({'torch', 'cv2', 'mediapipe'} & set(sys.modules))")
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
     assert result.stdout.strip() == "set()", result.stderr
 

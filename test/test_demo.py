@@ -3,6 +3,8 @@
 import json
 import math
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -128,6 +130,25 @@ def test_a_video_goes_the_same_way_without_truth(demo, tmp_path):
     assert not any(hand.scaled for pair in read(tmp_path / "bag")["/hands"] for hand in (pair.left, pair.right))
 
 
+def test_ctrl_c_ends_the_recording_and_still_reports(tmp_path):
+    with VideoWriter(tmp_path / "long.mp4", 30) as writer:
+        for i in range(1200):
+            writer.write(np.full((48, 64, 3), i % 255, np.uint8))
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(1 + os.getpid() % 100)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fourdhands_ros.demo", "--video", tmp_path / "long.mp4", "--out", tmp_path / "out"],
+        cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    said = ""
+    while not re.search(r"tracking: .* [1-9]\d*/1200", said) and process.poll() is None:
+        said += process.stderr.read(20)
+    process.send_signal(signal.SIGINT)
+    stdout, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and "frames" in stdout, said
+    numbers = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert 0 < numbers["rates"]["frames_out"] <= numbers["rates"]["frames_in"] < 1200
+    assert numbers["hands"] == {"left": 0, "right": 0}
+
+
 @pytest.mark.parametrize("arguments, message", [
     (["--video", "{tmp}/none.mp4"], "does not exist"),
     (["--video", "{tmp}/text.mp4"], "cannot be read"),
@@ -163,7 +184,8 @@ def test_without_ros_it_says_what_to_install(tmp_path):
 def test_another_camera_in_the_domain_is_refused(tmp_path):
     with VideoWriter(tmp_path / "video.mp4", 30) as writer:
         writer.write(np.zeros((48, 64, 3), np.uint8))
-    environment = {**os.environ, "ROS_DOMAIN_ID": str(1 + os.getpid() % 100), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
+                   "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     other = subprocess.Popen([sys.executable, "-m", "fourdhands_ros.camera", str(tmp_path / "video.mp4"), "--wait"],
                              cwd=REPOSITORY, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:

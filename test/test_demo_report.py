@@ -29,7 +29,8 @@ START, PERIOD = 1_700_000_000 * 10**9, 10**9 // 30
 
 def recording(frames, joints) -> Recording:
     """A recording whose images have these numbers of frames; 3 dropped, 1 rejected."""
-    pair = SimpleNamespace(latency_stages=["detect", "solve"], latency=[0.02, np.nan], frames_dropped=3, frames_rejected=1)
+    pair = SimpleNamespace(
+        latency_stages=["detect", "solve"], latency=[0.02, np.nan], frames_dropped=3, frames_rejected=1)
     stamp = START + np.array(frames, np.int64) * PERIOD
     return Recording([pair] * len(frames), stamp, np.full(len(frames), 0.05), joints, {"/image_raw": 10}, None)
 
@@ -61,7 +62,8 @@ def test_every_frame_is_accounted_for_and_stages_that_did_not_run_are_nan():
     numbers = summary(recording([0, 2, 3, 6, 9], np.full((5, 2, 21, 3), np.nan)), 10)
     assert numbers["rates"] == {"frames_in": 10, "frames_out": 5, "dropped": 3, "rejected": 1, "not_received": 1,
                                 "images_recorded": 10, "fps": pytest.approx(4 / (9 * PERIOD / 1e9))}
-    assert numbers["latency_ms"]["detect"] == pytest.approx([20, 20, 20]) and np.isnan(numbers["latency_ms"]["solve"]).all()
+    assert numbers["latency_ms"]["detect"] == pytest.approx([20, 20, 20])
+    assert np.isnan(numbers["latency_ms"]["solve"]).all()
     assert numbers["latency_ms"]["stamp to arrival"] == pytest.approx([50, 50, 50])
     printed = text(numbers)
     assert "10 in, 5 out" in printed and "not calibrated" in printed and "MPJPE" not in printed
@@ -96,7 +98,8 @@ def test_the_recorder_keeps_every_message_of_every_topic(ros, tmp_path):
     import rclpy
 
     talker = rclpy.create_node("talker", context=ros.context)
-    latched = talker.create_publisher(String, "latched", QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL))
+    kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    latched = talker.create_publisher(String, "latched", kept)
     latched.publish(String(data="before"))
     recorder = Recorder(rclpy.create_node("recorder", context=ros.context), tmp_path / "bag", ("/secret",), memory=100)
     loose = talker.create_publisher(String, "loose", QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT))
