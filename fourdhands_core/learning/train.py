@@ -39,10 +39,10 @@ class TrainSettings:
     """
 
     seed: int = 1
-    single_steps: int = 4000
+    single_steps: int = 2600
     single_batch: int = 384
     single_rate: float = 3e-3
-    window_steps: int = 300
+    window_steps: int = 200
     window_batch: int = 48
     window_rate: float = 6e-4
     clip_frames: int = 14

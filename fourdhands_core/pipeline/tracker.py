@@ -54,9 +54,9 @@ class TrackerSettings:
     temporal: bool = True
     default_fov: float = 65.0
     hold: float = 0.3
-    smoothing: float = 0.45
+    smoothing: float = 0.47
     acceleration: float = 10.0
-    landmark_error: float = 0.15
+    landmark_error: float = 0.13
     threads: int = 1
 
     def __post_init__(self):
