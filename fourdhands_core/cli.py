@@ -87,6 +87,8 @@ def build_parser() -> argparse.ArgumentParser:
     lens.add_argument("--intrinsics", type=Path, metavar="FILE", help="the camera's calibration, a camera_info YAML")
     command.add_argument("--mirrored", action="store_true", help="the video is mirrored, as in a selfie")
     command.add_argument("--mesh", action="store_true", help="draw the meshes on the overlay too")
+    command.add_argument("--lookahead", type=int, default=0, metavar="FRAMES",
+                         help="frames of the future each estimate may use, 0 (as on a robot) to 8; 4 is the whole window")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
     _add_models(command)
 
@@ -163,7 +165,7 @@ def _tracker_settings(args):
     from .pipeline.tracker import TrackerSettings
 
     return TrackerSettings(weights=args.weights, hand_model=args.hand_model, hand_model_left=args.hand_model_left,
-                           mirrored=args.mirrored)
+                           mirrored=args.mirrored, lookahead=getattr(args, "lookahead", 0))
 
 
 def _positive(text: str) -> int:
