@@ -15,7 +15,7 @@ from fourdhands_core.media.clips import clip_truth, pose_hands
 from fourdhands_core.media.video import VideoReader
 from fourdhands_core.perception.detector import HandDetection
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings, within
-from fourdhands_core.pipeline.types import ABSENT, HELD, SOURCE_JOINT, SOURCE_NONE, TRACKED
+from fourdhands_core.pipeline.types import ABSENT, HELD, SOURCE_JOINT, SOURCE_NETWORK, SOURCE_NONE, TRACKED
 
 SIZE = (640, 480)
 IMAGE = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
@@ -175,6 +175,8 @@ def test_without_intrinsics_positions_are_marked_unscaled(clip, estimates):
     assert all(h.scaled for e in estimates for h in e.hands if h.valid)
     unscaled = run(clip, camera=None)
     assert not any(h.scaled for e in unscaled for h in e.hands)
+    pairs = [e for e in unscaled if e.left_root_relative is not None]
+    assert pairs and all(e.left_root_source == SOURCE_NETWORK and np.isfinite(e.left_root_relative).all() for e in pairs)
 
 
 def test_lookahead_gives_every_frame_once_in_order(clip, estimates):

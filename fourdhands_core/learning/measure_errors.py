@@ -105,7 +105,7 @@ def _residual(detection, joints, camera, side):
 
 
 def measure(out: Path = MEASURED, clips: int = 150, seed: int = 7) -> LandmarkErrors:
-    """Measure MediaPipe and write the error model to `out`; about five minutes on two cores."""
+    """Measure MediaPipe and write the error model to `out`; about seven minutes on two cores."""
     shapes, residuals, numbers, frames, rates = collect(clips, seed=seed)
     errors = fit(shapes, residuals, numbers, frames, **rates)
     out.parent.mkdir(parents=True, exist_ok=True)

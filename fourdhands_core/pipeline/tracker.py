@@ -228,8 +228,10 @@ class HandPairTracker:
             hands.append(estimates[side] if side in estimates else track.unseen(frame.stamp))
         relative, source = None, SOURCE_NONE
         if len(seen) == 2:
-            relative = hands[LEFT].joints[0] - hands[RIGHT].joints[0]
-            source = SOURCE_JOINT if frame.camera.calibrated else SOURCE_NETWORK
+            if frame.camera.calibrated:
+                relative, source = hands[LEFT].joints[0] - hands[RIGHT].joints[0], SOURCE_JOINT
+            else:  # an assumed focal length scales the wrists' distance, but not what the network says of it
+                relative, source = self._relative(frame, regressed)[0], SOURCE_NETWORK
         while len(self._frames) - self._pending > self._half and len(self._frames) > self.network.config.window:
             self._frames.popleft()
         lap("hand_model")
@@ -265,8 +267,7 @@ class HandPairTracker:
                 track.betas = self.shape.mean
             betas[side] = track.betas
         rotations[LEFT] = mirror_matrix(rotations[LEFT])
-        sigma = self.settings.landmark_error * (
-            np.ones((2, 21)) if frame.radius is None else np.tile(frame.radius[:, None], (1, 21)))
+        sigma = np.tile(self.settings.landmark_error * frame.radius[:, None], (1, 21))
         rotations = self._refine(rotations, betas, frame.rays, sigma, seen)
         rotations[LEFT] = mirror_matrix(rotations[LEFT])
         rotations[:, 1:] = clamp(rotations[:, 1:], self._joint_frames)
@@ -313,7 +314,7 @@ class HandPairTracker:
             (self.settings.landmark_error * radius[:, None]) ** 2 / np.maximum(confidence, 0.05)
             + (regressed["joint_sigma"][seen] / depth[:, None]) ** 2)
         relative = self._relative(frame, regressed) if len(seen) == 2 else None
-        raw, covariance = solve_translations(joints_raw, rays, sigma, relative=relative)
+        raw, _ = solve_translations(joints_raw, rays, sigma, relative=relative)
         if not self.settings.temporal:
             return raw, raw
         priors = [self.tracks[side].position.predict(intervals[side]) for side in seen]
