@@ -1,15 +1,19 @@
-"""From image messages to published estimates: a one-slot mailbox and the thread that empties it."""
+"""From image messages to published estimates: a one-slot mailbox and the two threads behind it."""
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import threading
 import time
 import traceback
+from dataclasses import dataclass
 
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.pipeline.regression import Frame
 
 from .camera_info import CALIBRATED, UNKNOWN, CameraSource
 from .diagnostics import Statistics
@@ -52,8 +56,27 @@ class Mailbox:
             self._condition.notify_all()
 
 
+@dataclass
+class _Item:
+    """An image between the two threads.
+
+    received: when, time.perf_counter; received_clock: the same by the node's clock, nanoseconds. latency: seconds by
+    stage so far. restart: the tracker forgets the past first.
+    """
+
+    frame: Frame
+    frame_id: str
+    received: float
+    received_clock: int
+    latency: dict[str, float]
+    restart: bool
+
+
 class FrameProcessor:
-    """Decodes, tracks and publishes the newest image in a thread of its own.
+    """Decodes, tracks and publishes the newest image in two threads of its own.
+
+    One thread decodes an image and looks for hands in it (`HandPairTracker.observe`); the other estimates and publishes
+    (`HandPairTracker.estimate`). So while the hands in one image are estimated, the next image is looked at.
 
     tracker: HandPairTracker or what behaves like it; closed by `stop`. cameras: gives the camera of each image.
     compressed: the messages are CompressedImage, else Image. reset_gap: see Parameters. clock: the node's, for the time
@@ -65,13 +88,17 @@ class FrameProcessor:
         self._tracker, self._outputs, self._cameras, self._statistics = tracker, outputs, cameras, statistics
         self._compressed, self.reset_gap, self._clock, self._logger = compressed, reset_gap, clock, logger
         self._mailbox = Mailbox()
+        self._observed: queue.Queue[_Item | None] = queue.Queue(maxsize=1)
         self._last_stamp: int | None = None
+        self._restart = False
         self._said: set[str] = set()
         self._without_info = 0
         self.hand_states = ("absent", "absent")
         self.frame_id = ""
-        self._thread = threading.Thread(target=self._run, name="hands", daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=work, name=name, daemon=True)
+                         for name, work in (("observe", self._observe), ("estimate", self._estimate))]
+        for thread in self._threads:
+            thread.start()
 
     def put(self, data: bytes) -> None:
         """Hand over a serialised image message; returns at once."""
@@ -80,46 +107,70 @@ class FrameProcessor:
             self._statistics.count_dropped()
 
     def stop(self) -> None:
-        """Finish the image in work, end the thread and close the tracker."""
+        """Finish the images in work, end the threads and close the tracker."""
         self._mailbox.close()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
         self._tracker.close()
 
-    def _run(self) -> None:
+    def _observe(self) -> None:
+        """First thread: from messages to observed frames."""
         while (item := self._mailbox.take()) is not None:
-            try:
-                self._process(*item)
-            except MalformedImage as error:
-                self._refuse(error.reason, str(error))
-            except InputError as error:
-                self._refuse("input", str(error))
-            except Exception as error:  # one bad image must not end the node; the next one starts from nothing
-                if self._statistics.count_refused("internal error", repr(error)):
-                    self._logger.error(f"an image could not be processed:\n{traceback.format_exc()}")
-                self._reset("internal error")
+            with self._survived(self._restart_next):
+                observed = self._observe_one(*item)
+                if observed is not None:
+                    self._observed.put(observed)
+        self._observed.put(None)
 
-    def _process(self, data: bytes, received: float, received_clock: int) -> None:
+    def _observe_one(self, data: bytes, received: float, received_clock: int) -> _Item | None:
         started = time.perf_counter()
         header, image = self._decode(data)
         stamp = stamp_of(header)
         decoded = time.perf_counter()
         if not self._follow(stamp):
-            return
+            return None
         camera = self._cameras.camera_for(image.shape[1], image.shape[0])
         self._tell_calibration()
-        estimate = self._tracker.process(image, stamp, camera, with_vertices=self._outputs.wants_vertices)
-        if estimate is None:  # the first images with lookahead
-            return
-        transport = (received_clock - estimate.stamp) / 1e9
-        latency = {
-            "transport": transport if 0.0 <= transport <= _MAX_TRANSPORT else float("nan"),
-            "wait": started - received, "decode": decoded - started, **estimate.timings}
+        frame = self._tracker.observe(image, stamp, camera)
+        restart, self._restart = self._restart, False
+        latency = {"wait": started - received, "decode": decoded - started}
+        return _Item(frame, header.frame_id, received, received_clock, latency, restart)
+
+    def _estimate(self) -> None:
+        """Second thread: from observed frames to messages."""
+        while (item := self._observed.get()) is not None:
+            with self._survived(self._tracker.reset):
+                if item.restart:
+                    self._tracker.reset()
+                estimate = self._tracker.estimate(item.frame, with_vertices=self._outputs.wants_vertices)
+                if estimate is not None:  # None: the first images with lookahead
+                    self._publish(estimate, item)
+
+    def _publish(self, estimate, item: _Item) -> None:
         statistics = self._statistics
+        transport = (item.received_clock - estimate.stamp) / 1e9
+        latency = {"transport": transport if 0.0 <= transport <= _MAX_TRANSPORT else float("nan"),
+                   **item.latency, **estimate.timings}
         counts = statistics.published + 1, statistics.dropped, statistics.rejected
-        self._outputs.publish(estimate, header.frame_id, latency, received, counts)
+        self._outputs.publish(estimate, item.frame_id, latency, item.received, counts)
         statistics.count_published(latency)
         self.hand_states = tuple(hand.state for hand in estimate.hands)
-        self.frame_id = header.frame_id
+        self.frame_id = item.frame_id
+
+    @contextlib.contextmanager
+    def _survived(self, forget):
+        """What goes wrong with one image is counted and told; the next one is processed, by a tracker that `forget`s."""
+        try:
+            yield
+        except MalformedImage as error:
+            self._refuse(error.reason, str(error))
+        except InputError as error:
+            self._refuse("input", str(error))
+        except Exception as error:  # one bad image must not end the node; the next one starts from nothing
+            if self._statistics.count_refused("internal error", repr(error)):
+                self._logger.error(f"an image could not be processed:\n{traceback.format_exc()}")
+            self._statistics.count_event("internal error")
+            forget()
 
     def _decode(self, data: bytes):
         message_type = CompressedImage if self._compressed else Image
@@ -136,9 +187,9 @@ class FrameProcessor:
             self._refuse("repeated stamp", f"two images in a row have the stamp {stamp} ns")
             return False
         if last is not None and stamp < last:
-            self._reset("stamps that went backwards")
+            self._jump("stamps that went backwards")
         elif last is not None and stamp - last > self.reset_gap * 1e9:
-            self._reset("pauses of the camera")
+            self._jump("pauses of the camera")
         self._last_stamp = stamp
         return True
 
@@ -146,9 +197,13 @@ class FrameProcessor:
         if self._statistics.count_refused(reason, problem):
             self._logger.warning(f"image refused ({reason}): {problem}; further ones are counted on /diagnostics")
 
-    def _reset(self, event: str) -> None:
+    def _jump(self, event: str) -> None:
+        """Time has jumped: this image is tracked as the first one."""
         self._statistics.count_event(event)
-        self._tracker.reset()
+        self._restart_next()
+
+    def _restart_next(self) -> None:
+        self._restart = True
 
     def _tell_calibration(self) -> None:
         state = self._cameras.state

@@ -24,6 +24,7 @@ from visualization_msgs.msg import MarkerArray
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
+from fourdhands_core.pipeline.regression import Frame
 from fourdhands_core.pipeline.types import (
     ABSENT, SOURCE_JOINT, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate)
 from fourdhands_ros.message_types import HandFaces, HandPair, TFMessage, create_subscription
@@ -77,17 +78,20 @@ class FakeTracker:
     def __init__(self, delay: float = 0.0):
         self.delay, self.resets, self.closed, self.last = delay, 0, False, None
 
-    def process(self, image, stamp, camera, with_vertices=False) -> HandPairEstimate:
+    def observe(self, image, stamp, camera) -> Frame:
         assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.flags.c_contiguous
-        assert self.last is None or stamp > self.last
         assert image.shape[:2] == (camera.height, camera.width)
-        self.last = stamp
         time.sleep(self.delay)
-        red, green, blue = (int(value) for value in image[0, 0])
+        return Frame(stamp, camera, found=[int(value) for value in image[0, 0]])
+
+    def estimate(self, frame, with_vertices=False) -> HandPairEstimate:
+        assert self.last is None or frame.stamp > self.last
+        self.last = frame.stamp
+        red, green, blue = frame.found
         states = [TRACKED if value > 127 else ABSENT for value in (red, green)]
         if blue == 251:
             raise RuntimeError("a bug in the tracker")
-        return make_pair(stamp, states, with_vertices, blue, camera)
+        return make_pair(frame.stamp, states, with_vertices, blue, frame.camera)
 
     def reset(self) -> None:
         self.resets += 1

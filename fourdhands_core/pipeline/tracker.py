@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,17 +18,14 @@ from ..hand_model.layer import HandArrays
 from ..hand_model.limits import clamp, joint_frames
 from ..hand_model.skeleton import LEFT, RIGHT
 from ..network.checkpoint import load_weights
-from ..network.landmark_tokens import BOX_SCALE, landmark_tokens
 from ..perception.detector import Detector, HandDetection, check_image
 from ..perception.identity import HandIdentity
 from ..perception.mediapipe_detector import MediaPipeDetector
 from .hand_track import HandTrack, ShapeMemory
 from .refinement import PoseRefinement
+from .regression import MIRROR, Frame, LandmarkRegressor, Regression, forget_old
 from .translation import solve_translations
 from .types import SOURCE_JOINT, SOURCE_NETWORK, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
-
-_MIRROR = np.array([[-1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
-"""Factors on the coordinates of (left, right) between the camera's frame and each hand's own."""
 
 
 @dataclass(frozen=True)
@@ -68,23 +65,6 @@ class TrackerSettings:
                 raise InputError(f"{name} = {value!r} is out of range; give a number from {low} to {high}")
 
 
-@dataclass
-class _Frame:
-    """What is kept of a frame until its estimate is made and it has left the window."""
-
-    stamp: int
-    camera: Camera
-    detections: tuple[HandDetection | None, HandDetection | None]
-    rays: np.ndarray = field(default_factory=lambda: np.zeros((2, 21, 2)))
-    hands: torch.Tensor | None = None
-    turn: np.ndarray | None = None
-    radius: np.ndarray | None = None
-
-    @property
-    def present(self) -> np.ndarray:
-        return np.array([d is not None for d in self.detections])
-
-
 class HandPairTracker:
     """Tracks both hands of one person in one camera's images.
 
@@ -100,15 +80,14 @@ class HandPairTracker:
         left, right = pair_of(right, load_hand(settings.hand_model_left) if settings.hand_model_left else None)
         self.hands = HandArrays((left, right))
         self._joint_frames = joint_frames(right)
-        flip = _MIRROR[LEFT][:, None]
+        flip = MIRROR[LEFT][:, None]
         self._refine = PoseRefinement(self.hands, np.stack([flip * self._joint_frames, self._joint_frames]))
-        self.network = load_weights(settings.weights or None)
+        self.regressor = LandmarkRegressor(load_weights(settings.weights or None))
         self.detector = detector or MediaPipeDetector()
         self.identity = HandIdentity()
         smoothing = settings.smoothing if settings.temporal else 0.0
         self.tracks = tuple(
             HandTrack(side, settings.hold, smoothing, settings.acceleration) for side in (LEFT, RIGHT))
-        self._half = self.network.config.window // 2
         self._assumed: Camera | None = None
         self.reset()
 
@@ -128,7 +107,7 @@ class HandPairTracker:
         self.shape = ShapeMemory()
         for track in self.tracks:
             track.end()
-        self._frames: deque[_Frame] = deque()
+        self._frames: deque[Frame] = deque()
         self._pending = 0
 
     def close(self) -> None:
@@ -137,48 +116,50 @@ class HandPairTracker:
 
     def process(self, image: np.ndarray, stamp: int, camera: Camera | None = None,
                 with_vertices: bool = False) -> HandPairEstimate | None:
-        """Estimate both hands.
+        """Estimate both hands: `observe`, then `estimate`.
 
         image: (H, W, 3) uint8 RGB. stamp: nanoseconds, increasing. camera: intrinsics for this image's size; None where
         there are none. Returns the estimate of the frame `lookahead` frames before this one; None in the first ones.
         Raises InputError for a malformed image, a camera of another size, a stamp that does not increase.
         """
+        return self.estimate(self.observe(image, stamp, camera), with_vertices)
+
+    def observe(self, image: np.ndarray, stamp: int, camera: Camera | None = None) -> Frame:
+        """Look for hands in an image. One thread may observe the next image while another one estimates the last."""
         check_image(image)
         height, width = image.shape[:2]
         camera = camera or self._assumed_camera(width, height)
         if (camera.width, camera.height) != (width, height):
             raise InputError(f"the image is {width}x{height} but its camera is {camera.width}x{camera.height}; "
                              "give the intrinsics of this image size")
-        if self._frames and stamp <= self._frames[-1].stamp:
-            raise InputError(f"stamp {stamp} does not come after {self._frames[-1].stamp}; "
-                             "drop the frame, or call reset() when time has jumped back")
-        timings = {}
-        clock = time.perf_counter()
-
-        def lap(stage):
-            nonlocal clock
-            now = time.perf_counter()
-            timings[stage] = timings.get(stage, 0.0) + now - clock
-            clock = now
-
+        began = time.perf_counter()
         if self.settings.mirrored:
             image = np.ascontiguousarray(image[:, ::-1])
         found = self.detector.detect(image)
-        lap("detect")
-        frame = _Frame(stamp, camera, self.identity.update(found, stamp, (width, height)))
-        lap("identity")
-        self._encode(frame)
+        return Frame(stamp, camera, found, time.perf_counter() - began)
+
+    def estimate(self, frame: Frame, with_vertices: bool = False) -> HandPairEstimate | None:
+        """Take in a frame from `observe`, in the order of their stamps; see `process`."""
+        if self._frames and frame.stamp <= self._frames[-1].stamp:
+            raise InputError(f"stamp {frame.stamp} does not come after {self._frames[-1].stamp}; "
+                             "drop the frame, or call reset() when time has jumped back")
+        laps = _Laps(detect=frame.detect_seconds)
+        frame.detections = self.identity.update(frame.found, frame.stamp, (frame.camera.width, frame.camera.height))
+        laps("identity")
+        for side in np.flatnonzero(frame.present):
+            frame.rays[side] = self._unproject(frame.camera, frame.detections[side].landmarks)
+        self.regressor.encode(frame)
         self._frames.append(frame)
         self._pending += 1
         if self._pending <= self.settings.lookahead:
             return None
-        return self._estimate(timings, lap, with_vertices)
+        return self._estimate(laps, with_vertices)
 
     def flush(self, with_vertices: bool = False) -> HandPairEstimate | None:
         """With lookahead, the next of the last frames' estimates after the video has ended; None when all are out."""
         if self._pending == 0:
             return None
-        return self._estimate({}, lambda stage: None, with_vertices)
+        return self._estimate(_Laps(), with_vertices)
 
     def _assumed_camera(self, width, height):
         if self._assumed is None or (self._assumed.width, self._assumed.height) != (width, height):
@@ -191,108 +172,60 @@ class HandPairTracker:
             return camera.unproject(landmarks)
         return camera.unproject(landmarks * (-1.0, 1.0) + (camera.width - 1.0, 0.0)) * (-1.0, 1.0)
 
-    @torch.inference_mode()
-    def _encode(self, frame):
-        """Rays and hand tokens of a frame."""
-        present = frame.present
-        if not present.any():
-            return
-        world = np.zeros((2, 21, 3))
-        for side in np.flatnonzero(present):
-            frame.rays[side] = self._unproject(frame.camera, frame.detections[side].landmarks)
-            world[side] = frame.detections[side].world
-        has_world = np.isfinite(world).all((1, 2)) & present
-        world = np.where(has_world[:, None, None], world, 0.0) * _MIRROR[:, None]
-        tokens = landmark_tokens(
-            torch.from_numpy(frame.rays * _MIRROR[:, None, :2]).float()[None], torch.from_numpy(world).float()[None],
-            torch.from_numpy(has_world)[None], torch.from_numpy(present)[None], self.network.config.tau)
-        frame.hands = self.network.encode_frame(tokens)[0]
-        frame.turn = tokens.rotation[0].double().numpy()
-        frame.radius = tokens.size[0].double().numpy() / BOX_SCALE
-
-    def _estimate(self, timings, lap, with_vertices):
+    def _estimate(self, laps, with_vertices):
         """The estimate of the oldest frame that has none yet."""
-        target = len(self._frames) - self._pending
-        frame = self._frames[target]
+        frame = self._frames[-self._pending]
         self._pending -= 1
-        present = frame.present
-        seen = np.flatnonzero(present)
+        seen = np.flatnonzero(frame.present)
+        estimates, regressed = {}, None
         if len(seen):
-            regressed = self._reason(target)
-            lap("network")
-            estimates = self._pose(frame, seen, regressed, lap, with_vertices)
-        else:
-            estimates = {}
-        hands = []
-        for side, track in enumerate(self.tracks):
-            hands.append(estimates[side] if side in estimates else track.unseen(frame.stamp))
+            regressed = self.regressor.regress(self._frames if self.settings.temporal else [frame], frame)
+            laps("network")
+            estimates = self._pose(frame, seen, regressed, laps, with_vertices)
+        left, right = (estimates[side] if side in estimates else track.unseen(frame.stamp)
+                       for side, track in enumerate(self.tracks))
         relative, source = None, SOURCE_NONE
         if len(seen) == 2:
             if frame.camera.calibrated:
-                relative, source = hands[LEFT].joints[0] - hands[RIGHT].joints[0], SOURCE_JOINT
+                relative, source = left.joints[0] - right.joints[0], SOURCE_JOINT
             else:  # an assumed focal length scales the wrists' distance, but not what the network says of it
-                relative, source = self._relative(frame, regressed)[0], SOURCE_NETWORK
-        while len(self._frames) - self._pending > self._half and len(self._frames) > self.network.config.window:
-            self._frames.popleft()
-        lap("hand_model")
-        return HandPairEstimate(frame.stamp, hands[LEFT], hands[RIGHT], frame.camera, relative, source, timings)
+                relative, source = regressed.relative, SOURCE_NETWORK
+        forget_old(self._frames, frame, self.regressor.half_window)
+        laps("hand_model")
+        return HandPairEstimate(frame.stamp, left, right, frame.camera, relative, source, laps.seconds)
 
-    @torch.inference_mode()
-    def _reason(self, target):
-        """The network's parameters for frame `target` from the window around it, as numpy arrays of the two hands."""
-        frames = list(self._frames) if self.settings.temporal else [self._frames[target]]
-        at = self._frames[target].stamp
-        gap = self.network.config.frame_gap
-        ages = np.array([(f.stamp - at) * 1e-9 for f in frames])
-        wanted = gap * np.arange(-self._half, self._half + 1)
-        picked = np.abs(ages - wanted[:, None]).argmin(axis=1)
-        none = torch.zeros(2, self.network.config.width)
-        hands = torch.stack([frames[k].hands if frames[k].hands is not None else none for k in picked], dim=1)
-        valid = torch.from_numpy(np.stack([frames[k].present for k in picked], axis=1))
-        offsets = torch.from_numpy(ages[picked] / gap).float()
-        output = self.network.reason(hands[None], offsets[None], valid[None])
-        return {name: value[0].double().numpy() for name, value in vars(output).items()}
-
-    def _pose(self, frame, seen, regressed, lap, with_vertices):
+    def _pose(self, frame, seen, regressed: Regression, laps, with_vertices):
         """Estimates by side of the hands in `seen`."""
-        rotations = regressed["rotations"]
-        rotations[:, 0] = np.swapaxes(frame.turn, -1, -2) @ rotations[:, 0]
         betas = np.zeros((2, 10))
         intervals = {}
         for side in seen:
             track = self.tracks[side]
             intervals[side] = track.begin_frame(frame.stamp)
-            self.shape.add(regressed["betas"][side])
+            self.shape.add(regressed.betas[side])
             if track.betas is None:
                 track.betas = self.shape.mean
             betas[side] = track.betas
-        rotations[LEFT] = mirror_matrix(rotations[LEFT])
         sigma = np.tile(self.settings.landmark_error * frame.radius[:, None], (1, 21))
-        rotations = self._refine(rotations, betas, frame.rays, sigma, seen)
-        rotations[LEFT] = mirror_matrix(rotations[LEFT])
-        rotations[:, 1:] = clamp(rotations[:, 1:], self._joint_frames)
-        filtered = rotations.copy()
+        raw = self._within_limits(self._refine(regressed.rotations, betas, frame.rays, sigma, seen))
+        filtered = raw.copy()
         for side in seen:
-            filtered[side] = self.tracks[side].rotations.update(rotations[side], intervals[side])
-        filtered[:, 1:] = clamp(filtered[:, 1:], self._joint_frames)
-        # from here on each hand in its own side's convention, as MANO's left and right models take them
-        both = np.stack([filtered, rotations])
-        both[:, LEFT] = mirror_matrix(both[:, LEFT])
+            filtered[side] = self.tracks[side].rotations.update(raw[side], intervals[side])
+        filtered = self._within_limits(filtered)
+        both = np.stack([filtered, raw])
         joints, joints_raw = self.hands.joints(both[:, :, 0], both[:, :, 1:], np.stack([betas, betas]))[:, seen]
-        filtered = both[0]
-        lap("hand_model")
+        laps("hand_model")
 
         wrists, wrists_raw = self._place(frame, seen, regressed, joints, joints_raw, intervals)
-        lap("solve")
+        laps("solve")
 
         vertices = self.hands.vertices(filtered[:, 0], filtered[:, 1:], betas) if with_vertices else None
         joints = joints + wrists[:, None]
-        pixels = frame.camera.project(joints * _MIRROR[LEFT] if self.settings.mirrored else joints)
+        pixels = frame.camera.project(joints * MIRROR[LEFT] if self.settings.mirrored else joints)
         axis_angle = axis_angle_from_matrix(filtered)
         estimates = {}
         for k, side in enumerate(seen):
             detection = frame.detections[side]
-            near = within(0.02, regressed["joint_sigma"][side])
+            near = within(0.02, regressed.joint_sigma[side])
             estimate = HandEstimate(
                 side=int(side), valid=True, state=TRACKED, age=0.0,
                 confidence=float(detection.score * near.mean()), joints=joints[k],
@@ -304,6 +237,14 @@ class HandPairTracker:
             estimates[int(side)] = estimate
         return estimates
 
+    def _within_limits(self, rotations):
+        """Rotations (2, 16, 3, 3), each in its side's convention, with every joint angle inside the human limits."""
+        own = rotations.copy()
+        own[LEFT] = mirror_matrix(rotations[LEFT])
+        own[:, 1:] = clamp(own[:, 1:], self._joint_frames)
+        own[LEFT] = mirror_matrix(own[LEFT])
+        return own
+
     def _place(self, frame, seen, regressed, joints, joints_raw, intervals):
         """Wrists (N, 3) of the filtered and of the raw hands, metres, camera optical frame."""
         rays = frame.rays[seen]
@@ -312,8 +253,8 @@ class HandPairTracker:
         depth = np.linalg.norm(joints - joints.mean(1, keepdims=True), axis=-1).mean(1) / radius
         sigma = np.sqrt(
             (self.settings.landmark_error * radius[:, None]) ** 2 / np.maximum(confidence, 0.05)
-            + (regressed["joint_sigma"][seen] / depth[:, None]) ** 2)
-        relative = self._relative(frame, regressed) if len(seen) == 2 else None
+            + (regressed.joint_sigma[seen] / depth[:, None]) ** 2)
+        relative = (regressed.relative, regressed.relative_sigma) if len(seen) == 2 else None
         raw, _ = solve_translations(joints_raw, rays, sigma, relative=relative)
         if not self.settings.temporal:
             return raw, raw
@@ -326,15 +267,18 @@ class HandPairTracker:
             self.tracks[side].position.update(wrists[k], covariance[k])
         return wrists, raw
 
-    @staticmethod
-    def _relative(frame, regressed):
-        """The left wrist relative to the right one, camera frame, from both sides' regressions, and its sigma, metres."""
-        root, sigma = regressed["other_root"], regressed["other_root_sigma"]
-        from_right = frame.turn[RIGHT].T @ root[RIGHT]
-        from_left = -(frame.turn[LEFT].T @ root[LEFT]) * _MIRROR[LEFT]
-        weights = 1.0 / sigma ** 2
-        mean = (weights[LEFT] * from_left + weights[RIGHT] * from_right) / weights.sum()
-        return mean, float(np.sqrt(0.5 * (sigma ** 2).mean()))
+
+class _Laps:
+    """Seconds by stage of one frame: `laps(stage)` counts the time since the last call to `stage`."""
+
+    def __init__(self, **seconds: float):
+        self.seconds = seconds
+        self._since = time.perf_counter()
+
+    def __call__(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
+        self._since = now
 
 
 def within(distance: float, sigma: np.ndarray) -> np.ndarray:

@@ -1,0 +1,127 @@
+"""What the network makes of a window of frames, in the camera's frame."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from ..geometry.camera import Camera
+from ..geometry.rotations import mirror_matrix
+from ..hand_model.skeleton import LEFT, RIGHT
+from ..network.landmark_tokens import BOX_SCALE, landmark_tokens
+from ..network.model import FourDHands
+from ..perception.detector import HandDetection
+
+MIRROR = np.array([[-1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
+"""Factors on the coordinates of (left, right) between the camera's frame and each hand's own: left hands are mirrored."""
+
+
+@dataclass(eq=False)
+class Frame:
+    """One image on its way through the tracker, kept while it is in the window.
+
+    stamp: nanoseconds. camera: of the image. found: what the detector saw, of any number and side. detect_seconds: what
+    that took. Then, set by the tracker: detections of the (left, right) hand, and rays (2, 21, 2), their landmarks as
+    undistorted x/z, y/z. Then, by the regressor: radius (2,), the hand's RMS radius as seen from the camera, in units of
+    the focal length, and what it keeps for itself: hands (2, C) tokens, turn (2, 3, 3) camera frame to virtual camera.
+    """
+
+    stamp: int
+    camera: Camera
+    found: list[HandDetection]
+    detect_seconds: float = 0.0
+    detections: tuple[HandDetection | None, HandDetection | None] = (None, None)
+    rays: np.ndarray = field(default_factory=lambda: np.zeros((2, 21, 2)))
+    radius: np.ndarray | None = None
+    hands: torch.Tensor | None = None
+    turn: np.ndarray | None = None
+
+    @property
+    def present(self) -> np.ndarray:
+        """(2,) bool: the (left, right) hand was seen."""
+        return np.array([detection is not None for detection in self.detections])
+
+
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """The network's answer for one frame; hands (left, right), each in its own side's convention, camera axes.
+
+    rotations: (2, 16, 3, 3), wrist to camera, then MANO's 15 joints relative to the flat hand. betas: (2, 10).
+    joint_sigma: (2, 21), expected error of the wrist-relative joints, metres a coordinate. relative: (3,), left minus
+    right wrist, metres; relative_sigma: its expected error a coordinate. What concerns absent hands means nothing.
+    """
+
+    rotations: np.ndarray
+    betas: np.ndarray
+    joint_sigma: np.ndarray
+    relative: np.ndarray
+    relative_sigma: float
+
+
+class LandmarkRegressor:
+    """Runs the landmark network: `encode` once a frame, `regress` on the window around the frame in question."""
+
+    def __init__(self, network: FourDHands):
+        self.network = network
+        self._no_hands = torch.zeros(2, network.config.width)
+
+    @property
+    def half_window(self) -> float:
+        """Seconds between the estimated frame and either end of its window."""
+        return self.network.config.window // 2 * self.network.config.frame_gap
+
+    @torch.inference_mode()
+    def encode(self, frame: Frame) -> None:
+        """Hand tokens of a frame whose `detections` and `rays` are known."""
+        present = frame.present
+        if not present.any():
+            return
+        world = np.zeros((2, 21, 3))
+        for side in np.flatnonzero(present):
+            world[side] = frame.detections[side].world
+        has_world = np.isfinite(world).all((1, 2)) & present
+        world = np.where(has_world[:, None, None], world, 0.0) * MIRROR[:, None]
+        tokens = landmark_tokens(
+            torch.from_numpy(frame.rays * MIRROR[:, None, :2]).float()[None], torch.from_numpy(world).float()[None],
+            torch.from_numpy(has_world)[None], torch.from_numpy(present)[None], self.network.config.tau)
+        frame.hands = self.network.encode_frame(tokens)[0]
+        frame.turn = tokens.rotation[0].double().numpy()
+        frame.radius = tokens.size[0].double().numpy() / BOX_SCALE
+
+    @torch.inference_mode()
+    def regress(self, frames: Sequence[Frame], target: Frame) -> Regression:
+        """The hands in `target`, one of `frames` (in order of time), from the window around it."""
+        gap, half = self.network.config.frame_gap, self.network.config.window // 2
+        ages = np.array([(frame.stamp - target.stamp) * 1e-9 for frame in frames])
+        picked = np.abs(ages - gap * np.arange(-half, half + 1)[:, None]).argmin(axis=1)
+        hands = torch.stack([
+            self._no_hands if frames[k].hands is None else frames[k].hands for k in picked], dim=1)
+        valid = torch.from_numpy(np.stack([frames[k].present for k in picked], axis=1))
+        offsets = torch.from_numpy(ages[picked] / gap).float()
+        output = {name: value[0].double().numpy() for name, value in vars(
+            self.network.reason(hands[None], offsets[None], valid[None])).items()}
+        rotations = output["rotations"]
+        rotations[:, 0] = np.swapaxes(target.turn, -1, -2) @ rotations[:, 0]
+        rotations[LEFT] = mirror_matrix(rotations[LEFT])
+        return Regression(rotations, output["betas"], output["joint_sigma"], *_relative(
+            target.turn, output["other_root"], output["other_root_sigma"]))
+
+
+def _relative(turn, root, sigma):
+    """The left wrist relative to the right one from both sides' regressions, and its sigma, metres."""
+    from_right = turn[RIGHT].T @ root[RIGHT]
+    from_left = -(turn[LEFT].T @ root[LEFT]) * MIRROR[LEFT]
+    weights = 1.0 / sigma ** 2
+    mean = (weights[LEFT] * from_left + weights[RIGHT] * from_right) / weights.sum()
+    return mean, float(np.sqrt(0.5 * (sigma ** 2).mean()))
+
+
+def forget_old(frames: deque[Frame], target: Frame, half_window: float) -> None:
+    """Drop frames at the front that no window around `target`, one of them, or around a later one picks."""
+    start = target.stamp - int(half_window * 1e9)
+    while frames[0] is not target and frames[1].stamp <= start:
+        frames.popleft()
