@@ -29,6 +29,11 @@ from .parameters import Parameters, declare
 from .processing import FrameProcessor
 
 
+_SWITCH_INTERVAL = 5e-4
+"""Seconds that a thread may keep others from running Python; with Python's own 5 ms, looking for hands in the next image
+waits for the arithmetic on the last one, which is over by then."""
+
+
 def create_tracker(parameters: Parameters):
     """The tracker that the node runs unless it is given another."""
     return HandPairTracker(parameters.tracker_settings())
@@ -156,6 +161,7 @@ class HandsNode(LifecycleNode):
 
 def main(args: list[str] | None = None, tracker_factory=create_tracker) -> int:
     """Run the node until SIGINT or SIGTERM. Returns the exit status: 0, or 1 where it could not start."""
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     # rclpy's own handlers would invalidate the publishers at once, under the image in work.
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     stopped = []

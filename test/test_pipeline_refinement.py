@@ -41,7 +41,7 @@ def test_true_landmarks_pull_a_wrong_pose_to_the_truth(seed):
     bend = from_angles(bend)
     bend[0] = mirror_matrix(bend[0])
     wrong[:, 1:] = wrong[:, 1:] @ bend
-    refined = REFINE(wrong, BETAS, rays, np.full((2, 21), 0.002), np.array([0, 1]))
+    refined, _ = REFINE(wrong, BETAS, rays, np.full((2, 21), 0.002), np.array([0, 1]))
     assert error(refined, joints) < 0.35 * error(wrong, joints)
     product = refined @ refined.swapaxes(-1, -2)
     assert product == pytest.approx(np.broadcast_to(np.eye(3), product.shape), abs=1e-9)
@@ -50,12 +50,12 @@ def test_true_landmarks_pull_a_wrong_pose_to_the_truth(seed):
 def test_the_truth_stays_and_vague_landmarks_change_nothing():
     rotations, joints, rays, _ = truth(9)
     both = np.array([0, 1])
-    assert error(REFINE(rotations, BETAS, rays, np.full((2, 21), 0.01), both), joints) < 1e-6
-    vague = REFINE(rotations, BETAS, rays + 0.02, np.full((2, 21), 1e4), both)
+    assert error(REFINE(rotations, BETAS, rays, np.full((2, 21), 0.01), both)[0], joints) < 1e-6
+    vague, _ = REFINE(rotations, BETAS, rays + 0.02, np.full((2, 21), 1e4), both)
     assert vague == pytest.approx(rotations, abs=1e-4)
 
 
 def test_a_hand_that_is_not_seen_stays_as_it_is():
     rotations, _, rays, _ = truth(3)
-    refined = REFINE(rotations, BETAS, rays + 0.01, np.full((2, 21), 0.01), np.array([1]))
+    refined, _ = REFINE(rotations, BETAS, rays + 0.01, np.full((2, 21), 0.01), np.array([1]))
     assert (refined[0] == rotations[0]).all() and not (refined[1] == rotations[1]).all()

@@ -70,10 +70,11 @@ class HandArrays:
         self.faces = [asset.faces for asset in assets]
         self._joints = stack(lambda a: a.J_regressor @ a.v_template)
         self._joint_shape = stack(lambda a: np.einsum("jv,vcs->jcs", a.J_regressor, a.shapedirs).reshape(48, 10))
-        self._template = stack(lambda a: a.v_template)
-        self._shape = stack(lambda a: a.shapedirs.reshape(-1, 10))
-        self._pose = stack(lambda a: a.posedirs.reshape(-1, 135))
-        self._weights = stack(lambda a: a.weights)
+        # the mesh in float32: it is large enough for memory to be what takes the time
+        self._template = stack(lambda a: a.v_template).astype(np.float32)
+        self._shape = stack(lambda a: a.shapedirs.reshape(-1, 10)).astype(np.float32)
+        self._pose = stack(lambda a: a.posedirs.reshape(-1, 135)).astype(np.float32)
+        self._weights = stack(lambda a: a.weights).astype(np.float32)
         self._tip_template = stack(lambda a: a.v_template[_TIPS])
         self._tip_shape = stack(lambda a: a.shapedirs[_TIPS].reshape(15, 10))
         self._tip_pose = stack(lambda a: a.posedirs[_TIPS].reshape(15, 135))
@@ -115,7 +116,7 @@ class HandArrays:
 
     @staticmethod
     def _pose_feature(hand_pose):
-        return (hand_pose - np.eye(3)).reshape(hand_pose.shape[:-3] + (135, 1))
+        return (hand_pose - np.eye(3, dtype=hand_pose.dtype)).reshape(hand_pose.shape[:-3] + (135, 1))
 
     def joints(self, global_orient: np.ndarray, hand_pose: np.ndarray, betas: np.ndarray) -> np.ndarray:
         """The 21 joints (..., H, 21, 3), metres, wrist at the origin.
@@ -129,8 +130,9 @@ class HandArrays:
         return np.concatenate([positions, tips], axis=-2)[..., TO_21, :]
 
     def vertices(self, global_orient: np.ndarray, hand_pose: np.ndarray, betas: np.ndarray) -> np.ndarray:
-        """The same inputs -> vertices (..., H, 778, 3), metres, wrist at the origin."""
-        rest, rotations, positions = self._bones(global_orient, hand_pose, betas)
+        """The same inputs -> vertices (..., H, 778, 3) float32, metres, wrist at the origin."""
+        global_orient, hand_pose, betas = (x.astype(np.float32) for x in (global_orient, hand_pose, betas))
+        rest, rotations, positions = (x.astype(np.float32) for x in self._bones(global_orient, hand_pose, betas))
         moved = self._shape @ betas[..., None] + self._pose @ self._pose_feature(hand_pose)
         points = self._template + moved.reshape(rest.shape[:-2] + (778, 3))
         return self._skin(points, self._weights, rest, rotations, positions)

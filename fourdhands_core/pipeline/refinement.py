@@ -40,10 +40,11 @@ class PoseRefinement:
         prior = np.tile([flexion, abduction, twist], (16, 1))
         prior[0] = orientation
         self.precision = np.concatenate([1.0 / prior.ravel() ** 2, np.zeros(3)])
+        self._prior = np.diag(self.precision + 1e-9)
 
     def __call__(self, rotations: np.ndarray, betas: np.ndarray, rays: np.ndarray, sigma: np.ndarray,
-                 seen: np.ndarray) -> np.ndarray:
-        """Refined rotations (2, 16, 3, 3), each hand in its side's convention, camera axes.
+                 seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Refined rotations (2, 16, 3, 3), each hand in its side's convention, camera axes, and wrists (2, 3), metres.
 
         rotations: the network's. betas: (2, 10). rays: (2, 21, 2) undistorted normalised image coordinates. sigma:
         (2, 21) expected error of the rays. seen: sides to refine; the others come back as they are.
@@ -58,22 +59,23 @@ class PoseRefinement:
                 points = self.hands.joints(rotations[:, 0], rotations[:, 1:], betas)
             axes = self._chained(rotations) @ self.axes  # (2, 16, 3, 3), columns in camera axes
             arms = (points[:, None] - points[:, MANO_IN_21, None]) * _MOVED[..., None]  # (2, 16, 21, 3)
-            turning = np.cross(axes.swapaxes(-1, -2)[:, :, :, None], arms[:, :, None])  # (2, 16, 3, 21, 3)
             placed = points + wrists[:, None]
             z = np.maximum(placed[..., 2], NEAREST)
             seen_at = placed[..., :2] / z[..., None]
             residual = (seen_at - rays) / sigma[..., None]
-            weight = 1.0 / np.maximum(1.0, np.sqrt((residual ** 2).sum(-1)) / 2.0)
-            scale = np.sqrt(weight) / (sigma * z)
-            turning = turning.reshape(2, 48, 21, 3)
+            weight = np.sqrt(1.0 / np.maximum(1.0, np.sqrt((residual ** 2).sum(-1)) / 2.0))
+            scale = weight / (sigma * z)
+            # a turn about `axis` moves the image point (u, v) by (axis x arm) . (1, 0, -u) = axis . (arm x (1, 0, -u)), so v
+            crossed = arms.swapaxes(1, 2) @ self._crossing(seen_at, scale)  # (2, 21, 16, 6)
+            crossed = crossed.reshape(2, 21, 16, 2, 3).transpose(0, 2, 4, 1, 3).reshape(2, 16, 3, 42)
             jacobian = np.empty((2, 51, 21, 2))
-            jacobian[:, :48] = turning[..., :2] - seen_at[:, None] * turning[..., 2:]
-            jacobian[:, 48:] = 0.0
-            jacobian[:, 48, :, 0] = jacobian[:, 49, :, 1] = 1.0
-            jacobian[:, 50] = -seen_at
-            jacobian = (jacobian * scale[:, None, :, None]).reshape(2, 51, 42)
-            error = (residual * np.sqrt(weight)[..., None]).reshape(2, 42, 1)
-            hessian = jacobian @ jacobian.swapaxes(-1, -2) + np.diag(self.precision + 1e-9)
+            jacobian[:, :48] = (axes.swapaxes(-1, -2) @ crossed).reshape(2, 48, 21, 2)
+            jacobian[:, 48:50] = 0.0
+            jacobian[:, 48, :, 0] = jacobian[:, 49, :, 1] = scale
+            jacobian[:, 50] = -seen_at * scale[..., None]
+            jacobian = jacobian.reshape(2, 51, 42)
+            error = (residual * weight[..., None]).reshape(2, 42, 1)
+            hessian = jacobian @ jacobian.swapaxes(-1, -2) + self._prior
             gradient = (jacobian @ error)[..., 0] + self.precision * total
             change = -np.linalg.solve(hessian, gradient[..., None])[..., 0]
             change[:, :48] = np.clip(change[:, :48], -0.7, 0.7)
@@ -83,7 +85,16 @@ class PoseRefinement:
             turned = rotations @ matrix_from_axis_angle(vectors)
             rotations = rotations.copy()
             rotations[seen] = turned[seen]
-        return rotations
+        return rotations, wrists
+
+    @staticmethod
+    def _crossing(points, scale):
+        """(2, 21, 3, 6) C with arm @ C = (arm x (1, 0, -u), arm x (0, 1, -v)) times scale (2, 21), points (2, 21, 2)."""
+        c = np.zeros((2, 21, 3, 6))
+        u, v = np.moveaxis(points * scale[..., None], -1, 0)
+        c[..., 1, 0], c[..., 0, 1], c[..., 2, 1], c[..., 1, 2] = -u, u, scale, -scale
+        c[..., 1, 3], c[..., 2, 3], c[..., 0, 4], c[..., 0, 5] = -v, -scale, v, scale
+        return c
 
     @staticmethod
     def _chained(rotations):

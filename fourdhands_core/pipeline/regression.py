@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -66,13 +67,17 @@ class LandmarkRegressor:
     """Runs the landmark network: `encode` once a frame, `regress` on the window around the frame in question."""
 
     def __init__(self, network: FourDHands):
-        self.network = network
-        self._no_hands = torch.zeros(2, network.config.width)
+        self.config = config = network.config
+        self._no_hands = torch.zeros(2, config.width)
+        both = torch.ones(1, 2, dtype=torch.bool)
+        self._encode = _traced(_Encode(network), torch.zeros(1, 2, 21, 2), torch.zeros(1, 2, 21, 3), both, both)
+        self._reason = _traced(_Reason(network), torch.zeros(1, 2, config.window, config.width),
+                               torch.zeros(1, config.window), both[..., None].expand(-1, -1, config.window))
 
     @property
     def half_window(self) -> float:
         """Seconds between the estimated frame and either end of its window."""
-        return self.network.config.window // 2 * self.network.config.frame_gap
+        return self.config.window // 2 * self.config.frame_gap
 
     @torch.inference_mode()
     def encode(self, frame: Frame) -> None:
@@ -85,30 +90,59 @@ class LandmarkRegressor:
             world[side] = frame.detections[side].world
         has_world = np.isfinite(world).all((1, 2)) & present
         world = np.where(has_world[:, None, None], world, 0.0) * MIRROR[:, None]
-        tokens = landmark_tokens(
+        hands, turn, size = self._encode(
             torch.from_numpy(frame.rays * MIRROR[:, None, :2]).float()[None], torch.from_numpy(world).float()[None],
-            torch.from_numpy(has_world)[None], torch.from_numpy(present)[None], self.network.config.tau)
-        frame.hands = self.network.encode_frame(tokens)[0]
-        frame.turn = tokens.rotation[0].double().numpy()
-        frame.radius = tokens.size[0].double().numpy() / BOX_SCALE
+            torch.from_numpy(has_world)[None], torch.from_numpy(present)[None])
+        frame.hands = hands[0]
+        frame.turn = turn[0].double().numpy()
+        frame.radius = size[0].double().numpy() / BOX_SCALE
 
     @torch.inference_mode()
     def regress(self, frames: Sequence[Frame], target: Frame) -> Regression:
         """The hands in `target`, one of `frames` (in order of time), from the window around it."""
-        gap, half = self.network.config.frame_gap, self.network.config.window // 2
+        gap, half = self.config.frame_gap, self.config.window // 2
         ages = np.array([(frame.stamp - target.stamp) * 1e-9 for frame in frames])
         picked = np.abs(ages - gap * np.arange(-half, half + 1)[:, None]).argmin(axis=1)
         hands = torch.stack([
             self._no_hands if frames[k].hands is None else frames[k].hands for k in picked], dim=1)
         valid = torch.from_numpy(np.stack([frames[k].present for k in picked], axis=1))
         offsets = torch.from_numpy(ages[picked] / gap).float()
-        output = {name: value[0].double().numpy() for name, value in vars(
-            self.network.reason(hands[None], offsets[None], valid[None])).items()}
-        rotations = output["rotations"]
+        rotations, betas, other_root, other_sigma, joint_sigma = (
+            value[0].double().numpy() for value in self._reason(hands[None], offsets[None], valid[None]))
         rotations[:, 0] = np.swapaxes(target.turn, -1, -2) @ rotations[:, 0]
         rotations[LEFT] = mirror_matrix(rotations[LEFT])
-        return Regression(rotations, output["betas"], output["joint_sigma"], *_relative(
-            target.turn, output["other_root"], output["other_root_sigma"]))
+        return Regression(rotations, betas, joint_sigma, *_relative(target.turn, other_root, other_sigma))
+
+
+class _Encode(torch.nn.Module):
+    """Detections of one frame to hand tokens, the virtual cameras' rotations and the boxes' sizes."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, rays, world, has_world, present):
+        tokens = landmark_tokens(rays, world, has_world, present, self.network.config.tau)
+        return self.network.encode_frame(tokens), tokens.rotation, tokens.size
+
+
+class _Reason(torch.nn.Module):
+    """`FourDHands.reason` with a tuple for its result."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, hands, offsets, valid):
+        output = self.network.reason(hands, offsets, valid)
+        return (output.rotations, output.betas, output.other_root, output.other_root_sigma, output.joint_sigma)
+
+
+def _traced(module: torch.nn.Module, *examples: torch.Tensor):
+    """The module as one call that leaves Python, and Python's lock, alone: it has many operations, all of them small."""
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # of its deprecation (its successors need a compiler on the robot), of fixed shapes
+        return torch.jit.freeze(torch.jit.trace(module.eval(), examples))
 
 
 def _relative(turn, root, sigma):

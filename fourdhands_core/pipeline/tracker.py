@@ -206,7 +206,8 @@ class HandPairTracker:
                 track.betas = self.shape.mean
             betas[side] = track.betas
         sigma = np.tile(self.settings.landmark_error * frame.radius[:, None], (1, 21))
-        raw = self._within_limits(self._refine(regressed.rotations, betas, frame.rays, sigma, seen))
+        raw, wrists = self._refine(regressed.rotations, betas, frame.rays, sigma, seen)
+        raw = self._within_limits(raw)
         filtered = raw.copy()
         for side in seen:
             filtered[side] = self.tracks[side].rotations.update(raw[side], intervals[side])
@@ -215,7 +216,7 @@ class HandPairTracker:
         joints, joints_raw = self.hands.joints(both[:, :, 0], both[:, :, 1:], np.stack([betas, betas]))[:, seen]
         laps("hand_model")
 
-        wrists, wrists_raw = self._place(frame, seen, regressed, joints, joints_raw, intervals)
+        wrists, wrists_raw = self._place(frame, seen, regressed, joints, joints_raw, wrists[seen], intervals)
         laps("solve")
 
         vertices = self.hands.vertices(filtered[:, 0], filtered[:, 1:], betas) if with_vertices else None
@@ -245,7 +246,7 @@ class HandPairTracker:
         own[LEFT] = mirror_matrix(own[LEFT])
         return own
 
-    def _place(self, frame, seen, regressed, joints, joints_raw, intervals):
+    def _place(self, frame, seen, regressed, joints, joints_raw, start, intervals):
         """Wrists (N, 3) of the filtered and of the raw hands, metres, camera optical frame."""
         rays = frame.rays[seen]
         confidence = np.stack([frame.detections[side].confidence for side in seen])
@@ -255,7 +256,7 @@ class HandPairTracker:
             (self.settings.landmark_error * radius[:, None]) ** 2 / np.maximum(confidence, 0.05)
             + (regressed.joint_sigma[seen] / depth[:, None]) ** 2)
         relative = (regressed.relative, regressed.relative_sigma) if len(seen) == 2 else None
-        raw, _ = solve_translations(joints_raw, rays, sigma, relative=relative)
+        raw, _ = solve_translations(joints_raw, rays, sigma, start, relative=relative)
         if not self.settings.temporal:
             return raw, raw
         priors = [self.tracks[side].position.predict(intervals[side]) for side in seen]
