@@ -6,6 +6,8 @@ import re
 
 import cv2
 import numpy as np
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CompressedImage, Image
 
 from fourdhands_core.errors import InputError
 
@@ -48,6 +50,16 @@ _CHANNELS = {
     "yuyv": ("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
 }
 _EVEN_WIDTH = {"yuv422", "uyvy", "yuv422_yuy2", "yuyv"}
+
+
+def unpack_image(data: bytes, compressed: bool):
+    """A serialised Image, or CompressedImage, to its header and (H, W, 3) uint8 RGB. Raises MalformedImage."""
+    message_type = CompressedImage if compressed else Image
+    try:
+        message = deserialize_message(data, message_type)
+    except Exception as error:  # rclpy's RMWError has no public name
+        raise MalformedImage("message", f"a message that is not a {message_type.__name__}: {error}") from error
+    return message.header, decode_compressed(message) if compressed else decode_image(message)
 
 
 def decode_image(message) -> np.ndarray:

@@ -9,15 +9,12 @@ import time
 import traceback
 from dataclasses import dataclass
 
-from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import CompressedImage, Image
-
 from fourdhands_core.errors import InputError
 from fourdhands_core.pipeline.regression import Frame
 
 from .camera_info import CALIBRATED, UNKNOWN, CameraSource
 from .diagnostics import Statistics
-from .image_decoding import MalformedImage, decode_compressed, decode_image, stamp_of
+from .image_decoding import MalformedImage, stamp_of, unpack_image
 from .outputs import Outputs
 
 _PATIENCE = 30
@@ -124,7 +121,7 @@ class FrameProcessor:
 
     def _observe_one(self, data: bytes, received: float, received_clock: int) -> _Item | None:
         started = time.perf_counter()
-        header, image = self._decode(data)
+        header, image = unpack_image(data, self._compressed)
         stamp = stamp_of(header)
         decoded = time.perf_counter()
         if not self._follow(stamp):
@@ -171,14 +168,6 @@ class FrameProcessor:
                 self._logger.error(f"an image could not be processed:\n{traceback.format_exc()}")
             self._statistics.count_event("internal error")
             forget()
-
-    def _decode(self, data: bytes):
-        message_type = CompressedImage if self._compressed else Image
-        try:
-            message = deserialize_message(data, message_type)
-        except Exception as error:  # rclpy's RMWError has no public name
-            raise MalformedImage("message", f"a message that is not a {message_type.__name__}: {error}") from error
-        return message.header, decode_compressed(message) if self._compressed else decode_image(message)
 
     def _follow(self, stamp: int) -> bool:
         """Compare with the last image's stamp: False to leave this image out; resets the tracker where time jumps."""
