@@ -6,6 +6,9 @@ import numpy as np
 
 NEAREST = 0.05
 """No wrist is placed nearer to the camera than this, metres."""
+_DAMPING = 1e-9 * np.eye(3)
+_DIFFERENCE = np.einsum("nm,ab->namb", np.array([[1.0, -1.0], [-1.0, 1.0]]), np.eye(3))
+"""(2, 3, 2, 3) second derivative of half the squared distance between the difference of two wrists and a given one."""
 
 
 def initial_translation(joints: np.ndarray, rays: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -42,44 +45,37 @@ def solve_translations(
     n = len(joints)
     information = 1.0 / np.square(sigma)
     t = initial_translation(joints, rays, information) if start is None else np.array(start, dtype=np.float64)
-    size = 3 * n
+    hessian = np.zeros((n, 3, n, 3))
+    each = np.arange(n)
+    # rows (1, 0, -u, residual) and (0, 1, -v, residual) of every landmark, weighted: their products hold it all
+    rows = np.zeros((n, 21, 2, 4))
     for _ in range(iterations):
         points = joints + t[:, None]
         z = np.maximum(points[..., 2], NEAREST)
         projected = points[..., :2] / z[..., None]
         residual = projected - rays
         scaled = np.sqrt(information * (residual * residual).sum(-1))
-        w = information / np.maximum(1.0, scaled / 2.0) / (z * z)
-        # rows of the Jacobian are (1, 0, -u) / z and (0, 1, -v) / z; 1/z squared is in w, one z remains for the residual
-        u, v = projected[..., 0], projected[..., 1]
-        hessian = np.zeros((size, size))
-        gradient = np.zeros(size)
-        wu, wv = w * u, w * v
-        rx, ry = residual[..., 0] * z, residual[..., 1] * z
-        s, su, sv, suv = w.sum(1), wu.sum(1), wv.sum(1), (wu * u + wv * v).sum(1)
-        gx, gy = (w * rx).sum(1), (w * ry).sum(1)
-        gz = -(wu * rx + wv * ry).sum(1)
-        for k in range(n):
-            i = 3 * k
-            hessian[i:i + 3, i:i + 3] = [[s[k], 0, -su[k]], [0, s[k], -sv[k]], [-su[k], -sv[k], suv[k]]]
-            gradient[i:i + 3] = gx[k], gy[k], gz[k]
-            if prior is not None:
-                hessian[i:i + 3, i:i + 3] += prior[1][k]
-                gradient[i:i + 3] += prior[1][k] @ (t[k] - prior[0][k])
+        root = np.sqrt(information / np.maximum(1.0, scaled / 2.0)) / z
+        rows[..., 0, 0] = rows[..., 1, 1] = root
+        rows[..., 2] = -projected * root[..., None]
+        rows[..., 3] = residual * (root * z)[..., None]
+        flat = rows.reshape(n, 42, 4)
+        products = flat.swapaxes(-1, -2) @ flat
+        hessian[:] = 0.0
+        hessian[each, :, each] = products[:, :3, :3] + _DAMPING
+        gradient = products[:, :3, 3]
+        if prior is not None:
+            hessian[each, :, each] += prior[1]
+            gradient = gradient + (prior[1] @ (t - prior[0])[..., None])[..., 0]
         if relative is not None and n == 2:
             weight = 1.0 / relative[1] ** 2
+            hessian += weight * _DIFFERENCE
             difference = weight * (t[0] - t[1] - relative[0])
-            eye = weight * np.eye(3)
-            hessian[:3, :3] += eye
-            hessian[3:, 3:] += eye
-            hessian[:3, 3:] -= eye
-            hessian[3:, :3] -= eye
-            gradient[:3] += difference
-            gradient[3:] -= difference
-        step = np.linalg.solve(hessian + 1e-9 * np.eye(size), gradient).reshape(n, 3)
+            gradient = gradient + np.stack([difference, -difference])
+        matrix = hessian.reshape(3 * n, 3 * n)
+        step = np.linalg.solve(matrix, gradient.reshape(-1)).reshape(n, 3)
         t = t - step
         t[:, 2] = np.maximum(t[:, 2], NEAREST)
-        if np.abs(step).max() < 1e-6:
+        if np.abs(step).max() < 1e-5:
             break
-    covariance = np.linalg.inv(hessian + 1e-9 * np.eye(size))
-    return t, np.stack([covariance[3 * k:3 * k + 3, 3 * k:3 * k + 3] for k in range(n)])
+    return t, np.linalg.inv(matrix).reshape(n, 3, n, 3)[each, :, each]
