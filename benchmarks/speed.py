@@ -8,6 +8,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,7 +21,9 @@ import numpy as np
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.media.video import VideoReader, VideoWriter
 from fourdhands_core.perception.mediapipe_detector import MediaPipeDetector
+from fourdhands_core.pipeline.regression import Frame
 from fourdhands_core.pipeline.tracker import HandPairTracker
+from fourdhands_core.pipeline.types import ABSENT, HandEstimate, HandPairEstimate
 
 
 def percentiles(seconds) -> dict:
@@ -27,7 +32,7 @@ def percentiles(seconds) -> dict:
 
 
 def tracker_beside_mediapipe(frames, camera) -> dict:
-    """Every frame through both, in turn, each with a detector of its own."""
+    """Every frame through both, in turn, each with a detector of its own; one after the other, as offline."""
     alone, tracker = MediaPipeDetector(), HandPairTracker()
     times, stages = {"mediapipe": [], "tracker": []}, {}
     for k, image in enumerate(frames):
@@ -49,45 +54,100 @@ def tracker_beside_mediapipe(frames, camera) -> dict:
             "rate_ratio": round(sum(times["mediapipe"]) / sum(times["tracker"]), 3)}
 
 
-def node_rate(frames, seconds: float) -> dict:
-    """HandPair messages a second from the node, whose camera delivers 100 images a second, beside MediaPipe alone."""
+class MediaPipeAlone:
+    """In the tracker's place in the node: runs MediaPipe on every image, and estimates nothing."""
+
+    faces = (np.zeros((0, 3), np.uint32),) * 2
+
+    def __init__(self, parameters=None):
+        self.detector = MediaPipeDetector()
+
+    def observe(self, image, stamp, camera):
+        start = time.perf_counter()
+        return Frame(stamp, camera, self.detector.detect(image), time.perf_counter() - start)
+
+    def estimate(self, frame, with_vertices=False):
+        absent = [HandEstimate(side, valid=False, state=ABSENT, age=float("nan")) for side in (0, 1)]
+        return HandPairEstimate(frame.stamp, *absent, frame.camera, timings={"detect": frame.detect_seconds})
+
+    def reset(self):
+        pass
+
+    def close(self):
+        self.detector.close()
+
+
+def node_rates(frames, seconds: float) -> dict:
+    """HandPair messages a second from the node, and from the same node with MediaPipe alone in the tracker's place.
+
+    Both get their images from the same camera, in a process of its own, which delivers a tenth more of them than
+    MediaPipe takes in an empty process; that rate is given too.
+    """
     import rclpy
-    from fourdhands_ros.demo import CameraProcess, Process, configure_dds, wait_for
-    from fourdhands_ros.message_types import create_subscription, message_type
+    from fourdhands_ros.demo import configure_dds
 
     configure_dds(os.environ)
+    bare = mediapipe_rate(frames, seconds / 2)
+    camera_rate = round(1.1 * bare)
     folder = Path(tempfile.mkdtemp())
-    with VideoWriter(folder / "fast.mp4", 100.0) as writer:
-        for k in range(int(100 * (seconds + 3.0))):
+    with VideoWriter(folder / "fast.mp4", camera_rate) as writer:
+        for k in range(int(camera_rate * (seconds + 3.0))):
             writer.write(frames[k % len(frames)])
     rclpy.init(args=[])
+    command = "-c", "import speed; from fourdhands_ros.node import main; main(tracker_factory=speed.MediaPipeAlone)"
+    alone = [arriving(folder, command, seconds)]
+    rate = arriving(folder, ("-m", "fourdhands_ros"), seconds)
+    alone.append(arriving(folder, command, seconds))
+    rclpy.shutdown()
+    return {"camera_fps": camera_rate, "node_fps": round(rate, 2), "mediapipe_in_node_fps": [round(x, 2) for x in alone],
+            "mediapipe_in_empty_process_fps": round(bare, 2), "ratio": round(2.0 * rate / sum(alone), 3),
+            "ratio_to_empty_process": round(rate / bare, 3)}
+
+
+def arriving(folder: Path, command: tuple[str, ...], seconds: float) -> float:
+    """HandPair messages a second from a process `python *command` that is fed with folder/fast.mp4."""
+    import rclpy
+    from fourdhands_ros.demo import CameraProcess, wait_for
+    from fourdhands_ros.message_types import create_subscription, message_type
+
     node = rclpy.create_node("benchmark")
     arrivals = []
     subscription = create_subscription(
         node, message_type("fourdhands_ros/msg/HandPair"), "hands", lambda data: arrivals.append(time.perf_counter()), 10)
-    hands = Process("fourdhands_ros", log=folder / "node.log")
+    with open(folder / "node.log", "a") as log:
+        hands = subprocess.Popen([sys.executable, *command], stdout=log, stderr=log, cwd=Path(__file__).parent)
     camera = CameraProcess(str(folder / "fast.mp4"), "--fov", "60", "--subscribers", "1", "--wait", log=folder / "camera.log")
-    wait_for(lambda: "ready" in camera.said, (hands.check, camera.check))
+
+    def check():
+        if hands.poll() is not None:
+            raise RuntimeError((folder / "node.log").read_text())
+
+    wait_for(lambda: "ready" in camera.said, (check, camera.check))
     camera.start()
-    wait_for(lambda: rclpy.spin_once(node, timeout_sec=0.05) or len(arrivals) > 30, (hands.check, camera.check))
-    begin = len(arrivals)
-    start = time.perf_counter()
+    wait_for(lambda: rclpy.spin_once(node, timeout_sec=0.05) or len(arrivals) > 30, (check, camera.check))
+    begin, start = len(arrivals), time.perf_counter()
     while time.perf_counter() - start < seconds and not camera.ended.is_set():
         rclpy.spin_once(node, timeout_sec=0.1)
     rate = (len(arrivals) - begin) / (time.perf_counter() - start)
-    hands.stop()
+    hands.send_signal(signal.SIGINT)
+    hands.wait(30.0)
     camera.stop()
     node.destroy_subscription(subscription)
-    rclpy.shutdown()
+    node.destroy_node()
+    return rate
+
+
+def mediapipe_rate(frames, seconds: float) -> float:
+    """Images a second that MediaPipe alone takes, one after the other."""
     alone = MediaPipeDetector()
-    start = time.perf_counter()
-    count = 0
-    while time.perf_counter() - start < seconds / 2:
+    alone.detect(frames[0])
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
         alone.detect(frames[count % len(frames)])
         count += 1
-    mediapipe = count / (time.perf_counter() - start)
+    rate = count / (time.perf_counter() - start)
     alone.close()
-    return {"node_fps": round(rate, 2), "mediapipe_fps": round(mediapipe, 2), "ratio": round(rate / mediapipe, 3)}
+    return rate
 
 
 def main() -> None:
@@ -103,7 +163,7 @@ def main() -> None:
         frames = [cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) for _, image in reader]
     result = {"video": args.video.name, "size": args.size, "cores": os.cpu_count(),
               "tracker": tracker_beside_mediapipe(frames, Camera.from_fov(width, height, 60.0)),
-              "node": node_rate(frames, args.seconds)}
+              "node": node_rates(frames, args.seconds)}
     print(json.dumps(result, indent=1))
     if args.out:
         args.out.write_text(json.dumps(result, indent=1) + "\n")
