@@ -16,6 +16,8 @@ ROS_FROM_PYPI = [
     "ros-jazzy-std-srvs",
     "ros-jazzy-diagnostic-msgs",
     "rosbags>=0.11",
+    "backports.zstd>=1",
+    "mcap>=1.2",
 ]
 
 setup(

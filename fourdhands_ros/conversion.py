@@ -206,20 +206,21 @@ class TransformEncoder(_Encoder):
 class MarkerEncoder(_Encoder):
     """MarkerArray of the hands' meshes: ns "hands", id 0 left, 1 right; one ADD a frame, one DELETE on loss.
 
-    faces: for left and right, (F, 3) vertex numbers. lifetime: seconds after which a viewer drops an old marker.
+    faces: for left and right, (F, 3) vertex numbers. lifetime: seconds after which a viewer drops an old marker. shown:
+    the frame in which each side is shown at present.
     """
 
     def __init__(self, faces, lifetime: float = 0.2):
         super().__init__()
         self._corners = tuple(np.ravel(f) for f in faces)
         self._lifetime = lifetime
-        self._shown: dict[int, str] = {}
+        self.shown: dict[int, str] = {}
 
     def encode(self, estimate: HandPairEstimate, frame_id: str) -> bytes | None:
         """The serialised message, or None where there is nothing to show and nothing to remove."""
         shown = {hand.side: hand.vertices for hand in estimate.hands if hand.valid and hand.vertices is not None}
-        lost = tuple(sorted((side, frame) for side, frame in self._shown.items() if side not in shown))
-        self._shown = {side: frame_id for side in shown}
+        lost = tuple(sorted((side, frame) for side, frame in self.shown.items() if side not in shown))
+        self.shown = {side: frame_id for side in shown}
         if not shown and not lost:
             return None
         key = frame_id, tuple(shown), lost
@@ -233,8 +234,8 @@ class MarkerEncoder(_Encoder):
 
     def clear(self) -> bytes | None:
         """The message that removes what is shown, or None where nothing is."""
-        lost = tuple(sorted(self._shown.items()))
-        self._shown = {}
+        lost = tuple(sorted(self.shown.items()))
+        self.shown = {}
         return self._build("", (), lost).finish().fill() if lost else None
 
     def _build(self, frame_id: str, sides: tuple[int, ...], lost: tuple[tuple[int, str], ...]) -> Template:

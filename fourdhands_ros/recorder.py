@@ -98,7 +98,7 @@ class Recorder:
     def _record(self, topic, type_name, offered):
         kind = message_type(type_name)
         connection = self._writer.add_connection(
-            topic, type_name, typestore=typestore(), offered_qos_profiles=[_bag_qos(offered)])
+            topic, type_name, typestore=typestore(), offered_qos_profiles=[bag_qos(offered)])
         self.counts[topic] = 0
 
         def write(data, info):
@@ -112,7 +112,7 @@ class Recorder:
         self._subscriptions[topic] = self._node.create_subscription(kind, topic, write, qos, raw=True)
 
 
-def _bag_qos(offered) -> Qos:
+def bag_qos(offered) -> Qos:
     """A publisher's QoS as the bag keeps it; what discovery does not tell is what rosbag2 itself would write."""
     reliable = offered.reliability == ReliabilityPolicy.RELIABLE
     latched = offered.durability == DurabilityPolicy.TRANSIENT_LOCAL

@@ -1,0 +1,206 @@
+"""From a bag of images to a bag of hands, in intervals: a run that was killed loses the last one and goes on.
+
+While it is written, the bag OUT is a folder OUT.partial: of each finished interval a bag, and what the trackers remembered
+at its end. Every interval begins from that file with new trackers, in a run that was never killed too, so that both come
+to the same. At last the intervals become one bag, which appears under its own name when it is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import json
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
+
+from fourdhands_core.errors import InputError
+from fourdhands_core.pipeline.tracker_state import load_memory, save_memory
+
+from .bag_camera import RECENT, BagCamera, CameraTopics, Options, find_cameras, written_topics
+from .bag_reading import Bag, Entry
+from .message_types import typestore
+from .recorder import bag_qos
+
+_STATE, _LOCK = "state.pt", "lock"
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a conversion came to. images, published, refused (by reason): by the camera's namespace. warnings: see Bag."""
+
+    images: dict[str, int]
+    published: dict[str, int]
+    refused: dict[str, dict[str, int]]
+    warnings: list[str]
+
+
+def convert(source: Path, out: Path, options: Options, progress: Callable[[int, int], None] = lambda done, of: None,
+            ) -> Conversion:
+    """Track the hands in a bag's images and write HandPair, TF, meshes and their triangles to a new bag, an mcap.
+
+    Messages have the images' stamps, and the times at which the images were recorded, so that both bags can be played
+    together. progress: called with the images done and their number. A call like an earlier one that was killed
+    continues it. Raises InputError for a bag that cannot be read, an `out` that is there, and settings that are not
+    those of the call that is continued.
+    """
+    if out.exists():
+        raise InputError(f"{out} is there already; remove it or choose another name")
+    with Bag(source) as bag, _Work(out) as work:
+        cameras = find_cameras(bag.topics, options)
+        work.begin(_description(bag, options), lambda: _first_state(bag, cameras, options))
+        total = sum(bag.topics[camera.image].count for camera in cameras)
+        entries = bag.messages({name for camera in cameras for name in (camera.image, camera.info) if name})
+        recent = {camera.image: deque(maxlen=RECENT) for camera in cameras}
+        for topic, _, data in itertools.islice(entries, work.state["consumed"]):
+            if topic in recent:
+                recent[topic].append(data)
+        while not work.state["finished"]:
+            progress(sum(state["images"] for state in work.state["cameras"]), total)
+            _convert_interval(work, entries, cameras, options, recent, lambda done: progress(done, total))
+        work.join(written_topics(cameras, options))
+        states = {camera.namespace: state for camera, state in zip(cameras, work.state["cameras"])}
+        return Conversion({name: state["images"] for name, state in states.items()},
+                          {name: state["published"] for name, state in states.items()},
+                          {name: state["refused"] for name, state in states.items()}, bag.warnings)
+
+
+def _convert_interval(work: _Work, entries: Iterator[Entry], topics: list[CameraTopics], options: Options,
+                      recent: dict[str, deque[bytes]], progress: Callable[[int], None]) -> None:
+    """Track through the next options.interval images, or to the end of the entries."""
+    state = work.state
+    cameras = {}
+    with contextlib.ExitStack() as cleanup:
+        for one, before in zip(topics, state["cameras"]):
+            cameras[one.image] = camera = BagCamera(one, options)
+            cleanup.callback(camera.close)
+            camera.restore(before, recent[one.image])
+        by_info = {}
+        for camera in cameras.values():
+            by_info.setdefault(camera.topics.info, []).append(camera)
+        begun, consumed = sum(camera.images for camera in cameras.values()), 0
+        done = begun
+        write = cleanup.enter_context(_writer(work.part(), written_topics(topics, options)))
+        for topic, time, data in entries:
+            consumed += 1
+            for camera in by_info.get(topic, ()):
+                camera.info(data)
+            if topic in cameras:
+                if not done:
+                    for camera in cameras.values():
+                        write((f"{camera.topics.namespace}/hands/faces", time, camera.faces))
+                for message in cameras[topic].image(data, time):
+                    write(message)
+                recent[topic].append(data)
+                done += 1
+                progress(done)
+                if done - begun == options.interval:
+                    break
+        else:
+            state["finished"] = True
+            for camera in cameras.values():
+                for message in camera.finish():
+                    write(message)
+    state["consumed"] += consumed
+    state["cameras"] = [camera.state() for camera in cameras.values()]
+    work.finish_part()
+
+
+def _first_state(bag: Bag, cameras: list[CameraTopics], options: Options) -> list[dict]:
+    """Of each camera the state before its first image. A bag's first CameraInfo holds for images before it too."""
+    states = []
+    for topics in cameras:
+        camera = BagCamera(topics, options)
+        for _, _, data in itertools.islice(bag.messages([topics.info]), 1):
+            camera.info(data)
+        states.append(camera.state())
+        camera.close()
+    return states
+
+
+def _description(bag: Bag, options: Options) -> dict:
+    """What a conversion is of and how it is made, in plain values, to tell whether another call continues it."""
+    files = [[file.name, file.stat().st_size] for file in bag.files]
+    return json.loads(json.dumps({"files": files, **asdict(options)}, default=str))
+
+
+class _Work:
+    """The folder of a conversion under way. state: finished, parts, consumed (messages read), cameras, description."""
+
+    def __init__(self, out: Path):
+        self._out, self._folder = out, out.with_name(out.name + ".partial")
+
+    def __enter__(self) -> _Work:
+        folder, found = self._folder, []
+        if folder.exists():
+            found = [file.name for file in folder.iterdir()]
+            if found and _LOCK not in found:
+                raise InputError(f"{folder} is there and no unfinished conversion; choose another name for the bag")
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = (folder / _LOCK).open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(f"another process writes {self._out}; wait for it or choose another name") from error
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._lock.close()
+
+    def begin(self, description: dict, cameras: Callable[[], list[dict]]) -> None:
+        """Go on from what is there; else from the cameras' states. Raises InputError where it is of another call."""
+        if (self._folder / _STATE).is_file():
+            self.state = load_memory(self._folder / _STATE)
+            before = self.state["description"]
+            if before != description:
+                changed = [name for name in description if before.get(name) != description[name]]
+                raise InputError(f"{self._folder} was begun otherwise ({', '.join(changed)}); give the same bag and options "
+                                 "to continue it, or remove it to begin anew")
+        else:
+            self.state = {"description": description, "finished": False, "parts": 0, "consumed": 0, "cameras": cameras()}
+            self._keep()
+
+    def part(self) -> Path:
+        """The next interval's bag; what a killed run left of it is removed."""
+        return _removed(self._folder / f"part_{self.state['parts']:06}")
+
+    def finish_part(self) -> None:
+        """The interval's bag is complete and `state` is that of its end."""
+        self.state["parts"] += 1
+        self._keep()
+
+    def _keep(self) -> None:
+        save_memory(self._folder / _STATE, self.state)
+        self.state = load_memory(self._folder / _STATE)  # what a run that continues would begin with
+
+    def join(self, topics) -> None:
+        """Make one bag of the intervals, under its own name."""
+        whole = _removed(self._folder / "whole") / self._out.name
+        with _writer(whole, topics) as write:
+            for number in range(self.state["parts"]):
+                with Reader(self._folder / f"part_{number:06}") as reader:
+                    for connection, time, data in reader.messages():
+                        write((connection.topic, time, data))
+        whole.rename(self._out)
+        shutil.rmtree(self._folder)
+
+
+@contextlib.contextmanager
+def _writer(path: Path, topics) -> Iterator[Callable[[Entry], None]]:
+    """A new bag to write to; topics: see written_topics. It has an end only where no exception came."""
+    writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
+    writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+    with writer:
+        connections = {name: writer.add_connection(name, kind, typestore=typestore(), offered_qos_profiles=[bag_qos(qos)])
+                       for name, (kind, qos) in topics.items()}
+        yield lambda entry: writer.write(connections[entry[0]], *entry[1:])
+
+
+def _removed(path: Path) -> Path:
+    shutil.rmtree(path, ignore_errors=True)
+    return path

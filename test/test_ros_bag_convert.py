@@ -1,0 +1,239 @@
+"""Converting bags as a user does: the tracker's own joints in messages with the images' stamps, killed and continued."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ros]')")
+
+from bag_support import TYPES, camera_entries, contents, image_entry, read_bag, rendered, write_bag  # noqa: F401
+from fourdhands_core import cli
+from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
+from fourdhands_ros.message_types import typestore
+from ros_support import T0
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+HAND_PAIR, TRANSFORMS, MARKERS = "fourdhands_ros/msg/HandPair", "tf2_msgs/msg/TFMessage", "visualization_msgs/msg/MarkerArray"
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "fourdhands_core.cli", "bag", *map(str, arguments)]
+
+
+def run(*arguments):
+    return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=REPOSITORY, timeout=240)
+
+
+def messages(bag: Path, topic: str, kind: str) -> list:
+    return [(time, typestore().deserialize_cdr(data, kind)) for name, time, data in read_bag(bag) if name == topic]
+
+
+def stamp_of(header) -> int:
+    return header.stamp.sec * 10**9 + header.stamp.nanosec
+
+
+def joints_of(hand) -> np.ndarray:
+    return np.array([(p.x, p.y, p.z) for p in hand.joints]).reshape(-1, 3)
+
+
+@pytest.fixture(scope="module")
+def recorded(rendered, tmp_path_factory):  # noqa: F811
+    """A bag of one camera, raw."""
+    return write_bag(tmp_path_factory.mktemp("recorded") / "drive", *camera_entries(rendered, "/cam"))
+
+
+@pytest.fixture(scope="module")
+def converted(recorded):
+    """The same with hands, the input's files before it, and what the command said."""
+    out, before = recorded.with_name("hands"), contents(recorded)
+    result = run(recorded, out)
+    assert result.returncode == 0, result.stderr
+    return out, before, result
+
+
+@pytest.fixture(scope="module")
+def tracked(rendered):  # noqa: F811
+    """What the tracker itself says of the same images, by stamp."""
+    tracker, estimates = HandPairTracker(TrackerSettings(lookahead=4)), {}
+    for stamp, image in [*rendered.images, *[(None, None)] * 4]:
+        estimate = tracker.flush() if image is None else tracker.process(image, T0 + stamp, rendered.camera)
+        if estimate is not None:
+            estimates[estimate.stamp] = estimate
+    tracker.close()
+    return estimates
+
+
+def test_hands_are_the_trackers_own_with_the_images_stamps(converted, tracked):
+    pairs = messages(converted[0], "/cam/hands", HAND_PAIR)
+    assert [stamp_of(pair.header) for _, pair in pairs] == sorted(tracked) and len(pairs) == 45
+    assert [time for time, _ in pairs] == [stamp + 2_000_000 for stamp in sorted(tracked)]  # when the image was recorded
+    seen = 0
+    for _, pair in pairs:
+        estimate = tracked[stamp_of(pair.header)]
+        assert pair.header.frame_id == pair.left.header.frame_id == "cam_optical" and not len(pair.latency)
+        for hand, expected in zip((pair.left, pair.right), estimate.hands):
+            assert hand.valid == expected.valid
+            if hand.valid:
+                seen += 1
+                np.testing.assert_array_equal(joints_of(hand), expected.joints)
+                np.testing.assert_array_equal(hand.hand_pose, expected.hand_pose.astype(np.float32))
+                assert hand.scaled
+    assert seen > 60 and [pair.frames_published for _, pair in pairs] == [*range(1, 46)]
+
+
+def test_frames_meshes_and_faces_come_with_them(converted, tracked):
+    out = converted[0]
+    wrists = {(stamp_of(transform.header), transform.child_frame_id): transform.transform.translation
+              for _, message in messages(out, "/tf", TRANSFORMS) for transform in message.transforms}
+    assert wrists.keys() == {(stamp, name) for stamp, estimate in tracked.items()
+                             for name, hand in zip(("left_wrist", "right_wrist"), estimate.hands) if hand.valid}
+    for (stamp, name), place in wrists.items():
+        np.testing.assert_array_equal((place.x, place.y, place.z), tracked[stamp].hands[name == "right_wrist"].joints[0])
+    shown = {(stamp_of(marker.header), marker.id) for _, message in messages(out, "/cam/hands/markers", MARKERS)
+             for marker in message.markers if marker.action == 0 and len(marker.points) == 3 * 1538}
+    assert shown == {(stamp, name == "right_wrist") for stamp, name in wrists}
+    (faces,) = messages(out, "/cam/hands/faces", "fourdhands_ros/msg/HandFaces")
+    assert len(faces[1].left) == 3 * 1538
+
+
+def test_the_input_is_not_touched_and_the_bar_shows_every_image(recorded, converted):
+    _, before, result = converted
+    assert contents(recorded) == before
+    assert "45 images, 45 HandPairs" in result.stdout and "45/45" in result.stderr and "warning" not in result.stderr
+    assert sorted(path.name for path in recorded.parent.iterdir()) == ["drive", "hands"]
+    again = run(recorded, recorded.with_name("hands"))
+    assert again.returncode == 2 and "is there already" in again.stderr
+
+
+def test_a_killed_run_continues_and_equals_an_uninterrupted_one(recorded, tmp_path):
+    assert run(recorded, tmp_path / "whole", "--interval", 12, "--quiet").returncode == 0
+    process = subprocess.Popen(command(recorded, tmp_path / "killed", "--interval", 12), cwd=REPOSITORY,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    partial = tmp_path / "killed.partial"
+    deadline = time.monotonic() + 120
+    while not (partial / "part_000002").exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed").exists()
+    assert len(read_bag(partial / "part_000000")) > 12  # what was done is there to see
+
+    refused = run(recorded, tmp_path / "killed", "--interval", 12, "--tf", "joints")
+    assert refused.returncode == 2 and "was begun otherwise (parameters)" in refused.stderr
+    result = run(recorded, tmp_path / "killed", "--interval", 12)
+    assert result.returncode == 0, result.stderr
+    shown = [int(count) for count in re.findall(r"(\d+)/45", result.stderr)]
+    assert 24 <= shown[0] < 45 and shown[-1] == 45, "it did not begin where it had stopped"
+    assert read_bag(tmp_path / "killed") == read_bag(tmp_path / "whole")
+    assert not partial.exists()
+
+
+def test_intervals_change_nothing_but_what_the_detector_sees_anew(recorded, converted, tmp_path):
+    """A detector that begins in the middle sees the last images again; the tracker's memory goes on as it was."""
+    assert cli.main(["bag", str(recorded), str(tmp_path / "out"), "--interval", "20", "--quiet", "--no-markers"]) == 0
+    differences = []
+    for (_, one), (_, other) in zip(messages(converted[0], "/cam/hands", HAND_PAIR),
+                                    messages(tmp_path / "out", "/cam/hands", HAND_PAIR), strict=True):
+        for a, b in ((one.left, other.left), (one.right, other.right)):
+            assert np.array_equal(a.betas, b.betas), "the hand's shape changed within a track"
+            if a.valid and b.valid:
+                differences.append(np.linalg.norm(joints_of(a) - joints_of(b), axis=1).mean())
+    assert len(differences) > 55 and np.median(differences) < 1e-3 and max(differences) < 0.02
+    assert "/cam/hands/markers" not in {topic for topic, _, _ in read_bag(tmp_path / "out")}
+
+
+def test_two_cameras_compressed_in_sqlite_each_have_their_own(rendered, tmp_path):  # noqa: F811
+    left, right = camera_entries(rendered, "/left", True), camera_entries(rendered, "/right", True, flipped=True, delay=5000)
+    entries = sorted(left[0] + right[0], key=lambda entry: entry[1])
+    bag = write_bag(tmp_path / "two", entries, {**left[1], **right[1]}, "sqlite3")
+    assert cli.main(["bag", str(bag), str(tmp_path / "out"), "--quiet", "--tf", "joints", "--no-markers"]) == 0
+    for name in ("left", "right"):
+        alone = camera_entries(rendered, f"/{name}", True, name == "right", 5000 * (name == "right"))
+        assert cli.main(["bag", str(write_bag(tmp_path / name, *alone)), str(tmp_path / f"{name}_out"), "--quiet",
+                         "--no-markers"]) == 0
+        topic = f"/{name}/hands"
+        both, one = ([row for row in read_bag(path) if row[0] == topic] for path in (tmp_path / "out", tmp_path / f"{name}_out"))
+        assert both == one and len(both) == 45, "one camera's hands depend on the other camera"
+    frames = {transform.child_frame_id for _, message in messages(tmp_path / "out", "/tf", TRANSFORMS)
+              for transform in message.transforms}
+    assert {"left/left_wrist", "right/left_wrist", "right/right_thumb_1"} <= frames and "left_wrist" not in frames
+
+
+def test_bad_images_and_jumps_of_time_are_survived_and_counted(rendered, tmp_path, capsys):  # noqa: F811
+    entries, types = camera_entries(rendered, "/cam")
+    images = [entry for entry in entries if entry[0] == "/cam/image_raw"][:30]
+    topic, when, data = images[10]
+    broken = [(topic, images[3][1] + 1, b"\x00\x01\x00\x00rubbish"), (topic, when + 1, data), (topic, when + 2, data[:-7])]
+    loop = [image_entry(topic, stamp + T0 - 60 * 10**9, image, "cam_optical") for stamp, image in rendered.images[:8]]
+    late = [(topic, images[-1][1] + 10**9 + i, data) for i, (_, _, data) in enumerate(loop)]  # an older recording follows
+    bag = write_bag(tmp_path / "bad", sorted(images + broken + late, key=lambda entry: entry[1]), {topic: types[topic]})
+    assert cli.main(["bag", str(bag), str(tmp_path / "out"), "--quiet", "--fov", "64"]) == 0
+    said = capsys.readouterr().out
+    assert "41 images, 38 HandPairs" in said and "1 refused (stamp order)" in said and "2 refused (" in said.replace("1 refused (data), 1 refused (message)", "2 refused ("), said
+    pairs = [pair for _, pair in messages(tmp_path / "out", "/cam/hands", HAND_PAIR)]
+    assert len(pairs) == 38 and pairs[-1].frames_rejected == 3
+    assert any(hand.valid and hand.scaled for pair in pairs for hand in (pair.left, pair.right))
+
+
+def test_a_bag_that_was_cut_off_is_converted_as_far_as_it_goes(rendered, recorded, converted, tmp_path, capsys):  # noqa: F811
+    entries, types = camera_entries(rendered, "/cam")
+    whole = write_bag(tmp_path / "whole", entries, types, chunk=4) / "whole.mcap"
+    cut = tmp_path / "cut.mcap"
+    cut.write_bytes(whole.read_bytes()[:whole.stat().st_size * 2 // 3])
+    assert cli.main(["bag", str(cut), str(tmp_path / "out"), "--quiet"]) == 0
+    said = capsys.readouterr()
+    assert "cut.mcap was cut off" in said.err and "messages can be read, the last of them" in said.err
+    got, expected = (messages(path, "/cam/hands", HAND_PAIR) for path in (tmp_path / "out", converted[0]))
+    assert 24 <= len(got) <= 31
+    for (_, one), (_, other) in zip(got[:-4], expected):  # the last four have less future
+        np.testing.assert_array_equal(joints_of(one.left), joints_of(other.left))
+
+
+def test_many_bags_at_once_and_again(rendered, recorded, tmp_path):  # noqa: F811
+    second = write_bag(tmp_path / "second", *camera_entries(rendered, "/cam", True, flipped=True))
+    (tmp_path / "broken.mcap").write_bytes(b"nothing")
+    result = run(recorded, second, tmp_path / "broken.mcap", tmp_path / "all", "--jobs", 2)
+    assert result.returncode == 2 and "1 of 3 bags were not converted" in result.stderr, result.stderr
+    assert "broken.mcap holds no message" in result.stderr and "Traceback" not in result.stderr
+    assert "90/90" in result.stderr
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["drive", "second"]
+    assert len(messages(tmp_path / "all" / "drive", "/cam/hands", HAND_PAIR)) == 45
+    again = run(recorded, second, tmp_path / "all")
+    assert again.returncode == 0 and again.stdout.count("is there already") == 2
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["{bag}"], "one path was given"),
+    (["{tmp}/none", "{tmp}/out"], "cannot be opened"),
+    (["{bag}", "{tmp}/out", "--topic", "/cam/camera_info"], "holds no images in this bag; image topics are: /cam/image_raw"),
+    (["{bag}", "{tmp}/out", "--camera-info", "/cam/image_raw"], "is no CameraInfo topic"),
+    (["{bag}", "{tmp}/out", "--weights", "none.safetensors"], "none.safetensors does not exist"),
+    (["{bag}", "{tmp}/out", "--lookahead", "9"], "parameter lookahead: 9 is not between 0 and 8"),
+    (["{bag}", "{tmp}/out", "--fov", "60", "--intrinsics", "c.yaml"], "not allowed with"),
+    (["{bag}", "{tmp}/taken"], "taken.partial is there and no unfinished conversion"),
+    (["info", "{bag}"], "holds no hands, but /cam/camera_info, /cam/image_raw"),
+])
+def test_a_users_error_is_one_message_and_exit_code_2(recorded, tmp_path, capsys, arguments, words):
+    (tmp_path / "taken.partial").mkdir()
+    (tmp_path / "taken.partial" / "mine.txt").touch()
+    arguments = [argument.replace("{bag}", str(recorded)).replace("{tmp}", str(tmp_path)) for argument in arguments]
+    try:
+        code = cli.main(["bag", *arguments, "--quiet"])
+    except SystemExit as error:  # argparse's own
+        code = error.code
+    assert code == 2 and words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists() and (tmp_path / "taken.partial" / "mine.txt").exists()
+
+
+def test_without_ros_it_says_what_to_install(recorded, tmp_path):
+    (tmp_path / "rclpy.py").write_text("raise ModuleNotFoundError('No module named rclpy', name='rclpy')")
+    result = subprocess.run(command(recorded, tmp_path / "out"), capture_output=True, text=True, cwd=REPOSITORY,
+                            env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert result.returncode == 2 and "rclpy is not installed" in result.stderr and "Traceback" not in result.stderr
