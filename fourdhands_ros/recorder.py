@@ -1,41 +1,61 @@
-"""Records every topic of the ROS graph into a rosbag2 mcap, with rosbags: ROS 2 from PyPI has no rosbag2."""
+"""Records topics of the ROS graph into a rosbag2 mcap, with rosbags: ROS 2 from PyPI has no rosbag2.
+
+`python -m fourdhands_ros.recorder` (in a workspace `hands_recorder`) records what belongs to the hands until SIGINT or
+SIGTERM. After `kill -9` or a loss of power all but the last second is in the bag, without an index: `fourdhands bag` and
+the player read it as it is, rosbag2 after `ros2 bag reindex`.
+"""
 
 from __future__ import annotations
 
+import argparse
+import re
+import signal
+import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
+import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
 from fourdhands_core.errors import FourDHandsError, InputError
 
+from .bag_writing import BagWriter
 from .message_types import message_type, typestore
 
 _FOREVER = QosTime(9223372036, 854775807)
 _DEPTH = 200
 """Messages a subscription holds while the recorder is busy: seconds of any topic."""
 
+HANDS = (r"(.*/)?hands", r"(.*/)?hands/faces", r"/tf", r"/tf_static", r"(.*/)?camera_info", r"/diagnostics")
+"""Topics that belong to the hands, regular expressions of whole names."""
+MARKERS = r"(.*/)?hands/markers"
+IMAGES = {"none": (), "raw": (r"(.*/)?image_\w+",), "compressed": (r"(.*/)?image_\w+/compressed",)}
+
 
 class Recorder:
-    """Subscribes to every topic that somebody publishes, as it appears, and writes each message as it arrived.
+    """Subscribes to topics as somebody publishes them, and writes each message as it arrived.
 
+    only: regular expressions, one of which must match the whole name of a topic; empty for every topic. exclude: names.
     Messages are never deserialised. Each is stored with the time at which DDS received it. A topic is recorded with
-    the reliability and durability that its publisher offers; one whose type is not known is named in `skipped`.
+    the reliability and durability that its publishers offer; one whose type is not known is named in `skipped`.
     Up to `memory` bytes are packed and written at the end only: for raw images that takes a tenth of a core and more,
-    which would be missing from the node that is recorded.
+    which would be missing from the node that is recorded. With 0 nothing older than a second is lost, whatever happens.
     """
 
-    def __init__(self, node, path: str | Path, exclude: tuple[str, ...] = (), memory: int = 2**30):
-        self._node, self._exclude = node, exclude
+    def __init__(self, node, path: str | Path, exclude: tuple[str, ...] = (), memory: int = 2**30,
+                 only: Sequence[str] = ()):
+        self._node, self._exclude, self._only = node, exclude, re.compile("|".join(f"(?:{name})" for name in only))
+        self._any = not only
         self._pending, self._pending_bytes, self._memory = deque(), 0, memory
-        self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
-        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)  # mcap's own, a fifth of the size
-        self._writer.open()
+        self._writer = BagWriter(path)
         self._subscriptions = {}
         self.counts: dict[str, int] = {}
         self.skipped: dict[str, str] = {}
@@ -44,7 +64,7 @@ class Recorder:
         self._closing = False
         self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(node)
-        self._timer = node.create_timer(0.1, self._discover)
+        self._timers = [node.create_timer(0.1, self._discover), node.create_timer(1.0, self._writer.keep)]
         self._thread = threading.Thread(target=self._spin, name="recorder", daemon=True)
         self._thread.start()
 
@@ -59,16 +79,24 @@ class Recorder:
         return subscription.get_publisher_count() if subscription else 0
 
     def close(self) -> None:
-        """Stop and complete the bag."""
+        """Stop and complete the bag. Raises as `check` does, the bag being complete with what came before."""
         self._closing = True
         self._thread.join()
         self._executor.remove_node(self._node)
         for subscription in self._subscriptions.values():
             self._node.destroy_subscription(subscription)
-        self._node.destroy_timer(self._timer)
+        for timer in self._timers:
+            self._node.destroy_timer(timer)
+        try:
+            if self._error is None:
+                self._write_down_to(0)
+        except OSError as error:
+            self._error = error
+        try:
+            self._writer.close()
+        except OSError as error:
+            self._error = self._error or error
         self.check()
-        self._write_down_to(0)
-        self._writer.close()
 
     def _spin(self):
         try:
@@ -85,20 +113,21 @@ class Recorder:
 
     def _discover(self):
         for topic, types in self._node.get_topic_names_and_types():
-            if topic in self._subscriptions or topic in self.skipped or topic in self._exclude:
+            if topic in self._subscriptions or topic in self.skipped or topic in self._exclude or not (
+                    self._any or self._only.fullmatch(topic)):
                 continue
             offers = self._node.get_publishers_info_by_topic(topic)
             if not offers:
                 continue
             try:
-                self._record(topic, types[0], offers[0].qos_profile)
+                self._record(topic, types[0], [offer.qos_profile for offer in offers])
             except (KeyError, ImportError, AttributeError, FourDHandsError) as error:
                 self.skipped[topic] = f"type {types[0]} is not known ({type(error).__name__})"
 
-    def _record(self, topic, type_name, offered):
+    def _record(self, topic, type_name, offers):
         kind = message_type(type_name)
         connection = self._writer.add_connection(
-            topic, type_name, typestore=typestore(), offered_qos_profiles=[bag_qos(offered)])
+            topic, type_name, typestore=typestore(), offered_qos_profiles=[bag_qos(offer) for offer in offers])
         self.counts[topic] = 0
 
         def write(data, info):
@@ -108,7 +137,12 @@ class Recorder:
             self.counts[topic] += 1
             self.last_arrival = time.monotonic()
 
-        qos = QoSProfile(depth=_DEPTH, reliability=offered.reliability, durability=offered.durability)
+        # What every publisher fulfils: a reliable subscription hears no best-effort publisher, and so on.
+        reliable = all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers)
+        latched = all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers)
+        qos = QoSProfile(
+            depth=_DEPTH, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE)
         self._subscriptions[topic] = self._node.create_subscription(kind, topic, write, qos, raw=True)
 
 
@@ -122,3 +156,53 @@ def bag_qos(offered) -> Qos:
         QosReliability.RELIABLE if reliable else QosReliability.BEST_EFFORT,
         QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
         _FOREVER, _FOREVER, QosLiveliness.AUTOMATIC, _FOREVER, False)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Record until SIGINT or SIGTERM. Returns the exit status: 0, or 2 where the bag cannot be made or the disk is full."""
+    parser = argparse.ArgumentParser(prog="python -m fourdhands_ros.recorder", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bag", type=Path, nargs="?", help="folder to write (default: hands_ and the time)")
+    parser.add_argument("--images", choices=IMAGES, default="none", help="also record images (default: none)")
+    parser.add_argument("--no-markers", action="store_true",
+                        help="leave the meshes out, which the node then need not compute")
+    parser.add_argument("--topic", action="append", default=[], metavar="REGEX", help="also record this; may be repeated")
+    args = sys.argv if args is None else [sys.argv[0], *args]
+    given = parser.parse_args(remove_ros_args(args)[1:])
+    bag = given.bag or Path(f"hands_{datetime.now():%Y_%m_%d-%H_%M_%S}")
+    only = [*HANDS, *IMAGES[given.images], *given.topic, *([] if given.no_markers else [MARKERS])]
+    try:
+        re.compile("|".join(only))
+    except re.error as error:
+        parser.error(f"--topic is no regular expression: {error}")
+
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node("hands_recorder", enable_rosout=False)
+    logger = node.get_logger()
+    try:
+        bag.parent.mkdir(parents=True, exist_ok=True)
+        recorder = Recorder(node, bag, memory=0, only=only)
+        logger.info(f"recording to {bag}")
+        try:
+            while not stopped.wait(0.2):
+                recorder.check()
+        finally:
+            recorder.close()
+    except (InputError, OSError) as error:
+        logger.error(str(error))
+        return 2
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    for topic, reason in recorder.skipped.items():
+        logger.warning(f"{topic} was not recorded: {reason}")
+    logger.info(f"recorded to {bag}: " + (", ".join(f"{topic} {count}" for topic, count in sorted(recorder.counts.items()))
+                                          or "no topic came up"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

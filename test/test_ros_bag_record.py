@@ -1,0 +1,185 @@
+"""The recorder as a process: what it records, killed, on a full disk, and what its bags hold afterwards."""
+
+import array
+import os
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="recording needs ROS 2 (pip install 'fourdhands[ros]')")
+
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import String
+
+from bag_support import contents, read_bag
+from fourdhands_ros.bag_reading import Bag
+from fourdhands_ros.conversion import HandPairEncoder, TransformEncoder, encode_faces
+from fourdhands_ros.message_types import HandFaces, HandPair, TFMessage
+from ros_support import FACES, RELIABLE, T0, Ros, info_message, make_pair, stamp_to
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+@pytest.fixture
+def ros():
+    made = Ros()
+    yield made
+    made.close()
+
+
+class Talker:
+    """Publishes hands, their frames, a camera's info and images, and one topic that is nobody's business."""
+
+    def __init__(self, ros):
+        self.ros, self.node = ros, ros.node("talker", enable_rosout=False)
+        self.hands = self.node.create_publisher(HandPair, "/cam/hands", RELIABLE)
+        self.faces = self.node.create_publisher(HandFaces, "/cam/hands/faces", LATCHED)
+        self.faces.publish(encode_faces((FACES, FACES)))
+        self.tf = self.node.create_publisher(TFMessage, "/tf", RELIABLE)
+        self.infos = self.node.create_publisher(CameraInfo, "/cam/camera_info", RELIABLE)
+        self.images = self.node.create_publisher(Image, "/cam/image_raw", RELIABLE)
+        self.other = self.node.create_publisher(String, "/other", RELIABLE)
+        self.pairs, self.frames = HandPairEncoder(), TransformEncoder()
+        self.noise = np.random.default_rng(0)
+        self.sent = []
+
+    def wait_for(self, *publishers):
+        assert self.ros.spin_until(lambda: all(one.get_subscription_count() for one in publishers), 30.0)
+
+    def talk(self):
+        """One round of messages, every 10 ms."""
+        stamp = T0 + len(self.sent) * 10**7
+        pair = make_pair(stamp)
+        self.hands.publish(self.pairs.encode(pair, "camera", {}))
+        self.tf.publish(self.frames.encode(pair, "camera"))
+        info = info_message()
+        stamp_to(info, stamp)
+        self.infos.publish(info)
+        self.other.publish(String(data="secret"))
+        self.sent.append(time.monotonic())
+        self.ros.spin_for(0.01)
+
+    def image(self):
+        message = Image(width=160, height=120, encoding="rgb8", step=480)
+        message.data = array.array("B", self.noise.bytes(160 * 120 * 3))  # noise: cannot be packed
+        self.images.publish(message)
+
+
+def record(ros, bag, *arguments):
+    return ros.process("-m", "fourdhands_ros.recorder", str(bag), *arguments)
+
+
+def counts(path) -> dict[str, int]:
+    with Bag(path) as bag:
+        return {name: topic.count for name, topic in bag.topics.items()}
+
+
+def test_it_records_the_hands_and_ends_in_order(ros, tmp_path):
+    talker = Talker(ros)
+    process = record(ros, tmp_path / "new" / "bag")
+    talker.wait_for(talker.hands, talker.tf, talker.infos, talker.faces)
+    for _ in range(50):
+        talker.talk()
+    ros.spin_for(0.3)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0 and "/cam/hands 50" in output, output
+    got = counts(tmp_path / "new" / "bag")
+    assert got.pop("/diagnostics", 0) == 0
+    assert got == {"/cam/hands": 50, "/tf": 50, "/cam/camera_info": 50, "/cam/hands/faces": 1}
+    with Bag(tmp_path / "new" / "bag") as bag:
+        assert not bag.warnings
+    again = record(ros, tmp_path / "new" / "bag")
+    output, _ = again.communicate(timeout=30)
+    assert again.returncode == 2 and "is there already" in output and "Traceback" not in output
+
+
+def test_after_kill_9_all_but_the_last_second_is_there(ros, tmp_path):
+    talker = Talker(ros)
+    process = record(ros, tmp_path / "bag", "--topic", "/other")
+    talker.wait_for(talker.hands, talker.tf, talker.infos, talker.faces, talker.other)
+    began = time.monotonic()
+    while time.monotonic() < began + 3.5:
+        talker.talk()
+    process.kill()
+    killed = time.monotonic()
+    process.wait()
+    before = contents(tmp_path / "bag")
+    assert not (tmp_path / "bag" / "metadata.yaml").exists()
+    with Bag(tmp_path / "bag") as bag:
+        assert "was cut off" in bag.warnings[0]
+        messages = list(bag.messages(bag.topics))
+    kept = sum(sent < killed - 1.5 for sent in talker.sent)
+    assert kept > 100
+    for topic in ("/cam/hands", "/tf", "/cam/camera_info", "/other"):
+        assert sum(name == topic for name, _, _ in messages) >= kept, topic
+    assert [data for name, _, data in messages if name == "/cam/hands"][:kept] == [
+        talker.pairs.encode(make_pair(T0 + i * 10**7), "camera", {}) for i in range(kept)]
+    assert contents(tmp_path / "bag") == before
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 44 MB, of which the recorder leaves 32 free."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=44m", "tmpfs", disk], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no file system can be mounted here")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_on_a_full_disk_it_says_so_and_the_bag_is_whole(ros, small_disk):
+    talker = Talker(ros)
+    process = record(ros, small_disk / "bag", "--images", "raw")
+    talker.wait_for(talker.hands, talker.images)
+    for sent in range(2000):
+        talker.talk()
+        talker.image()
+        if process.poll() is not None:
+            break
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 2 and "the recording stopped" in output and "left free" in output, output
+    assert "Traceback" not in output
+    messages = read_bag(small_disk / "bag")  # by rosbags, which needs index and metadata.yaml
+    images = sum(topic == "/cam/image_raw" for topic, _, _ in messages)
+    assert 10e6 < 57600 * images < 16e6 and (small_disk / "bag" / "metadata.yaml").exists()
+    assert sum(topic == "/cam/hands" for topic, _, _ in messages) >= images - 2
+    free = os.statvfs(small_disk)
+    assert free.f_bavail * free.f_frsize > 28 << 20
+
+
+def test_where_not_even_the_end_can_be_written_the_rest_is_there(ros, tmp_path):
+    """A limit on the file's size, which nobody announces: the bag ends after a whole record."""
+    talker = Talker(ros)
+    code = ("import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000)); "
+            "from fourdhands_ros.recorder import main; sys.exit(main(sys.argv[1:]))")
+    process = ros.process("-c", code, str(tmp_path / "bag"), "--images", "raw")
+    talker.wait_for(talker.hands, talker.images)
+    for _ in range(400):
+        talker.talk()
+        talker.image()
+        if process.poll() is not None:
+            break
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 2 and "File too large" in output and "Traceback" not in output, output
+    with Bag(tmp_path / "bag") as bag:
+        messages = list(bag.messages(bag.topics))
+        assert "was cut off" in bag.warnings[0]
+    assert 1e6 < sum(len(data) for _, _, data in messages) < 3e6
+
+
+def test_a_place_that_cannot_be_written_is_named(ros, tmp_path):
+    (tmp_path / "file").touch()
+    process = record(ros, tmp_path / "file" / "bag")
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 2 and str(tmp_path / "file") in output and "Traceback" not in output
+    bad = record(ros, tmp_path / "bag", "--topic", "(")
+    output, _ = bad.communicate(timeout=30)
+    assert bad.returncode == 2 and "no regular expression" in output
