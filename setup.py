@@ -56,6 +56,7 @@ setup(
     extras_require={
         "mediapipe": ["mediapipe==0.10.21"],  # with everything that it declares, jax included
         "ros": ROS_FROM_PYPI,
+        "onnx": ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"],  # to run an exported network the last is enough
         "test": ["pytest<9", "hypothesis>=6", "scikit-image>=0.22"],  # pytest 9 and launch_testing: ros2/launch 979
     },
     entry_points={"console_scripts": ["fourdhands = fourdhands_core.cli:main"]},

@@ -72,6 +72,16 @@ def evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
+def export(args: argparse.Namespace) -> int:
+    """Write a network as ONNX."""
+    from .network.checkpoint import load_weights
+    from .network.parts import export_onnx
+
+    for path in export_onnx(load_weights(args.weights or None), args.out):
+        print(path)
+    return 0
+
+
 def bag(args: argparse.Namespace) -> int:
     """Find the hands in the images of rosbag2 recordings, or summarise the hands in them."""
     try:
@@ -145,6 +155,10 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, default=Path(), metavar="PATH",
                          help="folder (default: this one) or npz file")
 
+    command = _command(commands, "export", export, "write the network as ONNX, for device onnx: machines without torch")
+    command.add_argument("--weights", default="", metavar="FILE", help="network weights (default: the shipped ones)")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for encode.onnx and reason.onnx")
+
     command = commands.add_parser("train", help="train what the package ships")
     trained = command.add_subparsers(dest="trained", required=True, metavar="WHAT")
     command = _command(trained, "landmark", train_landmark, "the landmark network, from synthetic motion alone")
@@ -203,6 +217,8 @@ def _command(commands, name, run, text):
 
 def _add_models(command):
     command.add_argument("--weights", default="", metavar="FILE", help="network weights (default: the shipped ones)")
+    command.add_argument("--device", default="cpu", metavar="DEVICE",
+                         help="cpu; or onnx, with --weights DIR from `fourdhands export`")
     command.add_argument("--hand-model", default="", metavar="NPZ",
                          help="right hand from convert-mano (default: the generic hand)")
     command.add_argument("--hand-model-left", default="", metavar="NPZ",
@@ -212,7 +228,7 @@ def _add_models(command):
 def _tracker_settings(args):
     from .pipeline.tracker import TrackerSettings
 
-    return TrackerSettings(weights=args.weights, hand_model=args.hand_model, hand_model_left=args.hand_model_left,
+    return TrackerSettings(weights=args.weights, device=args.device, hand_model=args.hand_model, hand_model_left=args.hand_model_left,
                            mirrored=args.mirrored, lookahead=getattr(args, "lookahead", 0))
 
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from smplx.lbs import lbs
 
 from fourdhands_core.geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle
+from fourdhands_core.hand_model.arrays import HandArrays
 from fourdhands_core.hand_model.assets import load_generic_hand, mirror
-from fourdhands_core.hand_model.layer import (
-    HandArrays, HandLayer, mirror_points, mirror_pose, mirror_pose_axis_angle)
+from fourdhands_core.hand_model.layer import HandLayer, mirror_points, mirror_pose, mirror_pose_axis_angle
 from fourdhands_core.hand_model.skeleton import (
     FINGERS, FINGERTIP_VERTICES, JOINT_NAMES, JOINT_PARENTS, MANO_IN_21, TIP_JOINTS)
 

@@ -5,7 +5,7 @@ import pytest
 
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle, mirror_matrix
 from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
-from fourdhands_core.hand_model.layer import HandArrays
+from fourdhands_core.hand_model.arrays import HandArrays
 from fourdhands_core.hand_model.limits import from_angles, joint_frames
 from fourdhands_core.pipeline.refinement import PoseRefinement
 

@@ -23,6 +23,7 @@ MANO_PARENTS = np.array([-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14])
 
 FINGERTIP_VERTICES = {"thumb": 744, "index": 320, "middle": 443, "ring": 554, "little": 671}
 """Vertex ids of the fingertips, as in smplx's table for MANO."""
+TIP_VERTICES = np.array([FINGERTIP_VERTICES[finger] for finger in FINGERS])
 
 _MANO_WITH_TIPS = MANO_JOINT_NAMES + tuple(f"{finger}_4" for finger in FINGERS)
 TO_21 = np.array([_MANO_WITH_TIPS.index(name) for name in JOINT_NAMES])

@@ -9,7 +9,7 @@ from scipy.interpolate import PchipInterpolator
 
 from ..geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle, mirror_axis_angle
 from ..hand_model.assets import HandAsset, load_generic_hand, mirror
-from ..hand_model.layer import HandArrays
+from ..hand_model.arrays import HandArrays
 from ..hand_model.limits import LOWER, UPPER, from_angles
 from ..hand_model.skeleton import FINGERS, FINGERTIP_VERTICES, LEFT, MANO_JOINT_NAMES, RIGHT
 

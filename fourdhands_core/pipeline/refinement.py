@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..geometry.rotations import matrix_from_axis_angle
-from ..hand_model.layer import HandArrays
+from ..hand_model.arrays import HandArrays
 from ..hand_model.skeleton import JOINT_PARENTS, MANO_IN_21
 from .translation import NEAREST, solve_translations
 

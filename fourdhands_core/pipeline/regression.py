@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from ..geometry.camera import Camera
 from ..geometry.rotations import mirror_matrix
 from ..hand_model.skeleton import LEFT, RIGHT
-from ..network.landmark_tokens import BOX_SCALE, landmark_tokens
-from ..network.model import FourDHands
+from ..network.execution import Execution
 from ..perception.detector import HandDetection
 
 MIRROR = np.array([[-1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
@@ -38,7 +35,7 @@ class Frame:
     detections: tuple[HandDetection | None, HandDetection | None] = (None, None)
     rays: np.ndarray = field(default_factory=lambda: np.zeros((2, 21, 2)))
     radius: np.ndarray | None = None
-    hands: torch.Tensor | None = None
+    hands: np.ndarray | None = None
     turn: np.ndarray | None = None
 
     @property
@@ -66,20 +63,16 @@ class Regression:
 class LandmarkRegressor:
     """Runs the landmark network: `encode` once a frame, `regress` on the window around the frame in question."""
 
-    def __init__(self, network: FourDHands):
-        self.config = config = network.config
-        self._no_hands = torch.zeros(2, config.width)
-        both = torch.ones(1, 2, dtype=torch.bool)
-        self._encode = _traced(_Encode(network), torch.zeros(1, 2, 21, 2), torch.zeros(1, 2, 21, 3), both, both)
-        self._reason = _traced(_Reason(network), torch.zeros(1, 2, config.window, config.width),
-                               torch.zeros(1, config.window), both[..., None].expand(-1, -1, config.window))
+    def __init__(self, network: Execution):
+        self.config = network.config
+        self._network = network
+        self._no_hands = np.zeros((2, network.config.width), np.float32)
 
     @property
     def half_window(self) -> float:
         """Seconds between the estimated frame and either end of its window."""
         return self.config.window // 2 * self.config.frame_gap
 
-    @torch.inference_mode()
     def encode(self, frame: Frame) -> None:
         """Hand tokens of a frame whose `detections` and `rays` are known."""
         present = frame.present
@@ -90,59 +83,22 @@ class LandmarkRegressor:
             world[side] = frame.detections[side].world
         has_world = np.isfinite(world).all((1, 2)) & present
         world = np.where(has_world[:, None, None], world, 0.0) * MIRROR[:, None]
-        hands, turn, size = self._encode(
-            torch.from_numpy(frame.rays * MIRROR[:, None, :2]).float()[None], torch.from_numpy(world).float()[None],
-            torch.from_numpy(has_world)[None], torch.from_numpy(present)[None])
-        frame.hands = hands[0]
-        frame.turn = turn[0].double().numpy()
-        frame.radius = size[0].double().numpy() / BOX_SCALE
+        frame.hands, turn, radius = self._network.encode(
+            (frame.rays * MIRROR[:, None, :2]).astype(np.float32), world.astype(np.float32), has_world, present)
+        frame.turn, frame.radius = turn.astype(float), radius.astype(float)
 
-    @torch.inference_mode()
     def regress(self, frames: Sequence[Frame], target: Frame) -> Regression:
         """The hands in `target`, one of `frames` (in order of time), from the window around it."""
         gap, half = self.config.frame_gap, self.config.window // 2
         ages = np.array([(frame.stamp - target.stamp) * 1e-9 for frame in frames])
         picked = np.abs(ages - gap * np.arange(-half, half + 1)[:, None]).argmin(axis=1)
-        hands = torch.stack([
-            self._no_hands if frames[k].hands is None else frames[k].hands for k in picked], dim=1)
-        valid = torch.from_numpy(np.stack([frames[k].present for k in picked], axis=1))
-        offsets = torch.from_numpy(ages[picked] / gap).float()
+        hands = np.stack([self._no_hands if frames[k].hands is None else frames[k].hands for k in picked], axis=1)
+        valid = np.stack([frames[k].present for k in picked], axis=1)
         rotations, betas, other_root, other_sigma, joint_sigma = (
-            value[0].double().numpy() for value in self._reason(hands[None], offsets[None], valid[None]))
+            value.astype(float) for value in self._network.reason(hands, (ages[picked] / gap).astype(np.float32), valid))
         rotations[:, 0] = np.swapaxes(target.turn, -1, -2) @ rotations[:, 0]
         rotations[LEFT] = mirror_matrix(rotations[LEFT])
         return Regression(rotations, betas, joint_sigma, *_relative(target.turn, other_root, other_sigma))
-
-
-class _Encode(torch.nn.Module):
-    """Detections of one frame to hand tokens, the virtual cameras' rotations and the boxes' sizes."""
-
-    def __init__(self, network):
-        super().__init__()
-        self.network = network
-
-    def forward(self, rays, world, has_world, present):
-        tokens = landmark_tokens(rays, world, has_world, present, self.network.config.tau)
-        return self.network.encode_frame(tokens), tokens.rotation, tokens.size
-
-
-class _Reason(torch.nn.Module):
-    """`FourDHands.reason` with a tuple for its result."""
-
-    def __init__(self, network):
-        super().__init__()
-        self.network = network
-
-    def forward(self, hands, offsets, valid):
-        output = self.network.reason(hands, offsets, valid)
-        return (output.rotations, output.betas, output.other_root, output.other_root_sigma, output.joint_sigma)
-
-
-def _traced(module: torch.nn.Module, *examples: torch.Tensor):
-    """The module as one call that leaves Python, and Python's lock, alone: it has many operations, all of them small."""
-    with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")  # of its deprecation (its successors need a compiler on the robot), of fixed shapes
-        return torch.jit.freeze(torch.jit.trace(module.eval(), examples))
 
 
 def _relative(turn, root, sigma):

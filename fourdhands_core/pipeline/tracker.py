@@ -7,17 +7,16 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from threadpoolctl import threadpool_limits
 
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..geometry.rotations import axis_angle_from_matrix, mirror_matrix
+from ..hand_model.arrays import HandArrays
 from ..hand_model.assets import load_generic_hand, load_hand, pair_of
-from ..hand_model.layer import HandArrays
 from ..hand_model.limits import clamp, joint_frames
 from ..hand_model.skeleton import LEFT, RIGHT
-from ..network.checkpoint import load_weights
+from ..network.execution import OnnxExecution, TorchExecution
 from ..perception.detector import Detector, HandDetection, check_image
 from ..perception.identity import HandIdentity
 from ..perception.mediapipe_detector import MediaPipeDetector
@@ -26,6 +25,9 @@ from .refinement import PoseRefinement
 from .regression import MIRROR, Frame, LandmarkRegressor, Regression, forget_old
 from .translation import solve_translations
 from .types import SOURCE_JOINT, SOURCE_NETWORK, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
+
+
+DEVICES = ("cpu", "onnx")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class TrackerSettings:
     field of view, degrees, assumed where there are no intrinsics. hold: seconds for which an unseen hand is HELD.
     smoothing: memory of the pose filter, 0-0.9. acceleration: of the position filter, m^2/s^3. landmark_error: expected
     error of the detector's landmarks in units of their RMS radius. threads: of the network and the hand model, for the
-    whole process; at a frame's sizes more threads only wait for one another and for the detector's.
+    whole process; at a frame's sizes more threads only wait for one another and for the detector's. device: "cpu", or
+    "onnx", where `weights` is the folder that `fourdhands export` wrote: onnxruntime, without torch.
     """
 
     weights: str = ""
@@ -55,8 +58,11 @@ class TrackerSettings:
     acceleration: float = 10.0
     landmark_error: float = 0.13
     threads: int = 1
+    device: str = "cpu"
 
     def __post_init__(self):
+        if self.device not in DEVICES:
+            raise InputError(f"device = {self.device!r} is not known; give one of {', '.join(DEVICES)}")
         ranges = {"lookahead": (0, 8), "default_fov": (10.0, 170.0), "hold": (0.0, 5.0), "smoothing": (0.0, 0.9),
                   "acceleration": (0.01, 1e4), "landmark_error": (1e-3, 1.0), "threads": (1, 64)}
         for name, (low, high) in ranges.items():
@@ -74,15 +80,15 @@ class HandPairTracker:
 
     def __init__(self, settings: TrackerSettings = TrackerSettings(), detector: Detector | None = None):
         self.settings = settings
-        torch.set_num_threads(settings.threads)
         threadpool_limits(settings.threads, user_api="blas")
         right = load_hand(settings.hand_model) if settings.hand_model else load_generic_hand()
         left, right = pair_of(right, load_hand(settings.hand_model_left) if settings.hand_model_left else None)
         self.hands = HandArrays((left, right))
         self._joint_frames = joint_frames(right)
+        execution = OnnxExecution if settings.device == "onnx" else TorchExecution
         flip = MIRROR[LEFT][:, None]
         self._refine = PoseRefinement(self.hands, np.stack([flip * self._joint_frames, self._joint_frames]))
-        self.regressor = LandmarkRegressor(load_weights(settings.weights or None))
+        self.regressor = LandmarkRegressor(execution(settings.weights or None, settings.threads))
         self.detector = detector or MediaPipeDetector()
         self.identity = HandIdentity()
         smoothing = settings.smoothing if settings.temporal else 0.0

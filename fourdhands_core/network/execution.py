@@ -1,0 +1,106 @@
+"""Running the landmark network's two parts, numpy arrays in and out: in torch, or in onnxruntime, which needs no torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ..errors import CheckpointError, DependencyError
+from .config import NetworkConfig
+
+ENCODE, REASON = "encode.onnx", "reason.onnx"
+"""The files of an exported network: what is computed once a frame, and on each window of frames."""
+
+
+class Execution(Protocol):
+    """A landmark network ready to run; hands in the order (left, right), in own coordinates (the left one mirrored in x)."""
+
+    config: NetworkConfig
+
+    def encode(self, rays, world, has_world, present) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """A frame's hand tokens (2, C), rotations to the virtual cameras (2, 3, 3), RMS radii (2,) in focal lengths.
+
+        rays: (2, 21, 2) float32 x/z, y/z of the landmarks. world: (2, 21, 3) float32 the detector's own 3-D landmarks.
+        has_world, present: (2,) bool.
+        """
+
+    def reason(self, hands, offsets, valid) -> tuple[np.ndarray, ...]:
+        """The fields of `model.HandParameters` for one sample, from a window of T frames.
+
+        hands: (2, T, C) float32. offsets: (T,) float32, times relative to the estimated frame in frame gaps. valid:
+        (2, T) bool.
+        """
+
+
+class TorchExecution:
+    """The network of a weights file (default: the shipped one) in torch, on the CPU.
+
+    threads: of torch, for the whole process. Raises CheckpointError for a file that cannot be used.
+    """
+
+    def __init__(self, weights: str | Path | None = None, threads: int = 1):
+        import torch
+
+        from .checkpoint import load_weights
+        from .parts import EncodePart, ReasonPart, traced
+
+        torch.set_num_threads(threads)
+        network = load_weights(weights)
+        self.config = network.config
+        self._parts = {"encode": traced(EncodePart(network)), "reason": traced(ReasonPart(network))}
+        self._tensor, self._inference = torch.from_numpy, torch.inference_mode
+
+    def _run(self, part, *arrays):
+        with self._inference():
+            return tuple(value.numpy()[0] for value in self._parts[part](*(self._tensor(array)[None] for array in arrays)))
+
+    def encode(self, rays, world, has_world, present):
+        return self._run("encode", rays, world, has_world, present)
+
+    def reason(self, hands, offsets, valid):
+        return self._run("reason", hands, offsets, valid)
+
+
+class OnnxExecution:
+    """The network that `fourdhands export` wrote to a folder, in onnxruntime, on the CPU; torch is not imported.
+
+    Raises DependencyError without onnxruntime, CheckpointError for a folder that cannot be used.
+    """
+
+    def __init__(self, folder: str | Path | None, threads: int = 1):
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise DependencyError("device onnx needs onnxruntime: pip install 'fourdhands[onnx]'") from error
+
+        folder = Path(folder or "")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level = 3
+        self._sessions = {}
+        for name in (ENCODE, REASON):
+            if not (folder / name).is_file():
+                raise CheckpointError(f"weights: {str(folder)!r} is no folder with {ENCODE} and {REASON}, which device onnx "
+                                      "needs; make one with: fourdhands export --out DIR")
+            try:
+                self._sessions[name] = onnxruntime.InferenceSession(
+                    str(folder / name), options, providers=["CPUExecutionProvider"])
+                about = self._sessions[name].get_modelmeta().custom_metadata_map
+                self.config = NetworkConfig.from_dict(json.loads(about["fourdhands"]))
+            except Exception as error:  # onnxruntime has a class for each way of failing, without a common base
+                raise CheckpointError(f"{folder / name} is not what fourdhands export writes "
+                                      f"({type(error).__name__}: {error}); export the network again") from error
+        self._inputs = {name: [i.name for i in session.get_inputs()] for name, session in self._sessions.items()}
+
+    def _run(self, name, *arrays):
+        feed = {key: array[None] for key, array in zip(self._inputs[name], arrays)}
+        return tuple(value[0] for value in self._sessions[name].run(None, feed))
+
+    def encode(self, rays, world, has_world, present):
+        return self._run(ENCODE, rays, world, has_world, present)
+
+    def reason(self, hands, offsets, valid):
+        return self._run(REASON, hands, offsets, valid)
