@@ -37,6 +37,24 @@ def convert_mano(args: argparse.Namespace) -> int:
     return 0
 
 
+def import_weights(args: argparse.Namespace) -> int:
+    """Convert a published checkpoint to weights of the image network."""
+    from .network.checkpoint import save_weights
+    from .network.image_config import ImageConfig
+    from .network.import_weights import import_backbone, import_released
+
+    if args.backbone:
+        imported = import_backbone(args.checkpoint, ImageConfig.of_size(args.backbone))
+    else:
+        imported = import_released(args.checkpoint)
+    if imported.superfluous:
+        print(f"of no use here: {', '.join(imported.superfluous)}")
+    out = args.out or args.checkpoint.with_suffix(".safetensors")
+    save_weights(imported.network, out, source=args.checkpoint.name)
+    print(f"written to {out}")
+    return 0
+
+
 def train_landmark(args: argparse.Namespace) -> int:
     """Train the landmark network."""
     from .learning.train import TrainSettings
@@ -154,6 +172,13 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("pickles", type=Path, nargs="+", metavar="PKL", help="MANO_RIGHT.pkl, MANO_LEFT.pkl")
     command.add_argument("--out", type=Path, default=Path(), metavar="PATH",
                          help="folder (default: this one) or npz file")
+
+    command = _command(commands, "import-weights", import_weights,
+                       "convert the authors' released checkpoint to weights for model image")
+    command.add_argument("checkpoint", type=Path, metavar="PTH", help="Demo_Video.pth, Eval_Video.pth or Demo_Image.pth")
+    command.add_argument("--out", type=Path, metavar="FILE", help="safetensors to write (default: beside the checkpoint)")
+    command.add_argument("--backbone", choices=("S", "B", "L", "H"), metavar="SIZE",
+                         help="take only the ViT of this size (S, B, L, H) from a HaMeR or ViTPose checkpoint, to train from")
 
     command = _command(commands, "export", export, "write the network as ONNX, for device onnx: machines without torch")
     command.add_argument("--weights", default="", metavar="FILE", help="network weights (default: the shipped ones)")

@@ -11,21 +11,31 @@ from safetensors.torch import save_file
 
 from ..errors import CheckpointError
 from .config import NetworkConfig
+from .image_config import ImageConfig
+from .image_model import ImageNetwork
 from .model import FourDHands
 
 SHIPPED = Path(__file__).parent / "weights" / "landmark.safetensors"
 """The landmark network that comes with the package, trained by `fourdhands train landmark`."""
 _KEY = "fourdhands"
+_KINDS = {"landmark": (NetworkConfig, FourDHands), "image": (ImageConfig, ImageNetwork)}
+"""Configuration and network by the configuration's `tokenizer`."""
 
 
-def save_weights(network: FourDHands, path: str | Path, **about) -> None:
+def empty_network(config: NetworkConfig | ImageConfig) -> FourDHands | ImageNetwork:
+    """A network without memory for its weights, which `load_state_dict(assign=True)` brings."""
+    with torch.device("meta"):
+        return _KINDS[config.tokenizer][1](config)
+
+
+def save_weights(network: FourDHands | ImageNetwork, path: str | Path, **about) -> None:
     """Write `network` to `path`; `about` (plain JSON values) says how it was made."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     header = {_KEY: json.dumps({"config": network.config.to_dict(), "about": about}, sort_keys=True)}
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, str(path), metadata=header)
 
 
-def read_header(path: str | Path) -> tuple[NetworkConfig, dict]:
+def read_header(path: str | Path) -> tuple[NetworkConfig | ImageConfig, dict]:
     """The configuration and the `about` of a weights file."""
     path = Path(path)
     if not path.is_file():
@@ -33,16 +43,17 @@ def read_header(path: str | Path) -> tuple[NetworkConfig, dict]:
     try:
         with safe_open(str(path), framework="pt") as file:
             header = json.loads((file.metadata() or {})[_KEY])
-        return NetworkConfig.from_dict(header["config"]), header.get("about", {})
+        kind, _ = _KINDS[header["config"]["tokenizer"]]
+        return kind.from_dict(header["config"]), header.get("about", {})
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is not a readable safetensors file ({error}); it may be truncated or of another "
-                              "kind: give weights written by `fourdhands train`") from error
+                              "kind: give weights written by `fourdhands train` or `fourdhands import-weights`") from error
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} holds no FourDHands configuration ({type(error).__name__}: {error}); give weights "
-                              "written by `fourdhands train`") from error
+                              "written by `fourdhands train` or `fourdhands import-weights`") from error
 
 
-def load_weights(path: str | Path | None = None) -> FourDHands:
+def load_weights(path: str | Path | None = None) -> FourDHands | ImageNetwork:
     """The network of a weights file (default: the shipped one), in evaluation mode, on the CPU.
 
     Raises CheckpointError that names every missing, superfluous or misshapen tensor, or those with values that are not
@@ -50,7 +61,7 @@ def load_weights(path: str | Path | None = None) -> FourDHands:
     """
     path = Path(path) if path else SHIPPED
     config, _ = read_header(path)
-    network = FourDHands(config)
+    network = empty_network(config)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     try:
         with safe_open(str(path), framework="pt") as file:
@@ -67,5 +78,5 @@ def load_weights(path: str | Path | None = None) -> FourDHands:
     if faults:
         shown = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")
         raise CheckpointError(f"{path} does not fit its own configuration: {shown}")
-    network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)
     return network.eval()

@@ -1,0 +1,84 @@
+"""What an image network is made of: one frozen dataclass, stored inside every weights file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+from ..errors import CheckpointError
+
+CROP_HEIGHT, CROP_WIDTH = 256, 192
+"""Pixels of a hand's crop: the middle of a square of 256, as published ViT hand backbones take it."""
+PATCH = 16
+ROWS, COLUMNS = CROP_HEIGHT // PATCH, CROP_WIDTH // PATCH
+
+BACKBONES = {"S": (384, 12, 6), "B": (768, 12, 12), "L": (1024, 24, 16), "H": (1280, 32, 16)}
+"""Width, blocks and heads of the ViT sizes; the paper's is H (section 4.1)."""
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """Sizes of a 4DHands network on image crops (paper sections 3.2 and 3.3).
+
+    width, depth, heads: of the ViT. relation: "concatenate" (Eq. 1-4) or "add", the 11 channels of the released weights.
+    relation_hidden: hidden width of the relation maps' MLP. spatial_layers: self-attention over both hands' tokens.
+    hand_width: channels of a hand token. decoder_layers, decoder_heads: query to one hand token, heads of 64 channels.
+    temporal_layers, temporal_heads: query over the window. window: frames in it; 1 for a network of single frames.
+    frame_gap: seconds between them (paper: 5 frames of 1/30 s). tau: Eq. 2. root: the joint of the 21 that
+    `left_root_relative` is between. mean_pose: the pose is relative to the hand model's mean pose, not to the flat hand.
+    """
+
+    tokenizer: str = "image"
+    width: int = 1280
+    depth: int = 32
+    heads: int = 16
+    relation: str = "concatenate"
+    relation_hidden: int = 128
+    spatial_layers: int = 4
+    hand_width: int = 1024
+    decoder_layers: int = 6
+    decoder_heads: int = 8
+    temporal_layers: int = 6
+    temporal_heads: int = 16
+    window: int = 9
+    frame_gap: float = 5.0 / 30.0
+    tau: float = 1.0
+    root: int = 0
+    mean_pose: bool = False
+
+    def __post_init__(self):
+        if self.tokenizer != "image" or self.relation not in ("concatenate", "add"):
+            raise CheckpointError(f"network settings tokenizer = {self.tokenizer!r}, relation = {self.relation!r} are not "
+                                  "known; there are 'image', and 'concatenate' and 'add'")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in ("tokenizer", "relation", "mean_pose"):
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or (
+                    value == 0 and field.name != "root"):
+                raise CheckpointError(f"network setting {field.name} must be a positive number, not {value!r}")
+        if self.width % self.heads or self.hand_width % self.temporal_heads or self.hand_width % 2:
+            raise CheckpointError(f"widths {self.width} and {self.hand_width} must be multiples of their heads, "
+                                  f"{self.heads} and {self.temporal_heads}")
+        if self.window % 2 == 0:
+            raise CheckpointError(f"window {self.window} must be odd: as many frames before as after the estimated one")
+
+    @classmethod
+    def of_size(cls, size: str, **settings) -> ImageConfig:
+        """The configuration with a ViT of size S, B, L or H."""
+        if size not in BACKBONES:
+            raise CheckpointError(f"there is no backbone of size {size!r}; there are {', '.join(BACKBONES)}")
+        width, depth, heads = BACKBONES[size]
+        return cls(**{"width": width, "depth": depth, "heads": heads, **settings})
+
+    def to_dict(self) -> dict:
+        """Plain dictionary for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict) -> ImageConfig:
+        """The inverse of `to_dict`; a name it does not know raises CheckpointError."""
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(data) - known)
+        if unknown:
+            raise CheckpointError(f"network settings {unknown} are not known; known are {sorted(known)}")
+        return cls(**data)

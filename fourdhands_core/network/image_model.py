@@ -1,0 +1,213 @@
+"""The 4DHands network of the paper on image crops: ViT tokens with relation maps (RAT), spatio-temporal reasoning (SIR)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from ..geometry.rotations import matrix_from_6d
+from .image_config import COLUMNS, PATCH, ROWS, ImageConfig
+from .image_relation import (
+    PAPER_CHANNELS, RELEASED_CHANNELS, paper_relation, released_relation, with_absent_far_away)
+
+HEAD_WIDTH = 64
+"""Channels of a head of the spatial decoder."""
+
+
+@dataclass
+class ImageHands:
+    """What the network regresses for B samples, hands in the order (left, right), each as a right hand (left mirrored).
+
+    pose: (B, 2, 16, 6), the first two columns (one after the other) of the rotations, wrist first, then MANO's 15
+    joints. rotations: (B, 2, 16, 3, 3) the same as matrices. betas: (B, 2, 10). camera: (B, 2, 3), s, tx, ty of the
+    weak-perspective camera of the crop. left_root_relative: (B, 3), left root minus right root, metres, camera axes.
+    """
+
+    pose: torch.Tensor
+    rotations: torch.Tensor
+    betas: torch.Tensor
+    camera: torch.Tensor
+    left_root_relative: torch.Tensor
+
+
+def attend(q, k, v, heads, mask=None):
+    """Multi-head attention of q (N, L, C) to k, v (N, S, C); mask (N, 1, 1, S) bool, True where it may attend."""
+    q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+    return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
+
+
+def mlp(width, hidden):
+    return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+
+
+class Block(nn.Module):
+    """Pre-norm self-attention and MLP."""
+
+    def __init__(self, width, heads, hidden, bias, eps):
+        super().__init__()
+        self.heads = heads
+        self.norm_attention = nn.LayerNorm(width, eps=eps)
+        self.qkv = nn.Linear(width, 3 * width, bias=bias)
+        self.output = nn.Linear(width, width)
+        self.norm_mlp = nn.LayerNorm(width, eps=eps)
+        self.mlp = mlp(width, hidden)
+
+    def forward(self, x, mask=None):
+        x = x + self.output(attend(*self.qkv(self.norm_attention(x)).chunk(3, -1), self.heads, mask))
+        return x + self.mlp(self.norm_mlp(x))
+
+
+class Backbone(nn.Module):
+    """ViT without a class token: crops (N, 3, 256, 192) to tokens (N, 192, C), row by row."""
+
+    def __init__(self, config: ImageConfig):
+        super().__init__()
+        self.patches = nn.Conv2d(3, config.width, PATCH, PATCH, padding=2)
+        self.position = nn.Parameter(0.02 * torch.randn(1, 1 + ROWS * COLUMNS, config.width))
+        self.blocks = nn.ModuleList(
+            Block(config.width, config.heads, 4 * config.width, True, 1e-6) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.width, eps=1e-6)
+
+    def forward(self, crops):
+        x = self.patches(crops).flatten(2).transpose(1, 2) + self.position[:, 1:] + self.position[:, :1]
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+
+class DecoderLayer(nn.Module):
+    """Pre-norm decoder layer of a single query: its self-attention is the projection of its value."""
+
+    def __init__(self, width, context, inner, heads):
+        super().__init__()
+        self.heads = heads
+        self.norm_self = nn.LayerNorm(width)
+        self.value = nn.Linear(width, inner, bias=False)
+        self.output_self = nn.Linear(inner, width)
+        self.norm_cross = nn.LayerNorm(width)
+        self.query = nn.Linear(width, inner, bias=False)
+        self.key_value = nn.Linear(context, 2 * inner, bias=False)
+        self.output_cross = nn.Linear(inner, width)
+        self.norm_mlp = nn.LayerNorm(width)
+        self.mlp = mlp(width, width)
+
+    def forward(self, x, context, mask):
+        x = x + self.output_self(self.value(self.norm_self(x)))
+        k, v = self.key_value(context).chunk(2, -1)
+        x = x + self.output_cross(attend(self.query(self.norm_cross(x)), k, v, self.heads, mask))
+        return x + self.mlp(self.norm_mlp(x))
+
+
+class Decoder(nn.Module):
+    """One learned query through decoder layers: a context (N, S, D) to one vector (N, C)."""
+
+    def __init__(self, layers, width, context, inner, heads):
+        super().__init__()
+        self.query = nn.Parameter(0.02 * torch.randn(width))
+        self.layers = nn.ModuleList(DecoderLayer(width, context, inner, heads) for _ in range(layers))
+
+    def forward(self, context, mask=None):
+        x = self.query.expand(len(context), 1, -1)
+        for layer in self.layers:
+            x = layer(x, context, mask)
+        return x[:, 0]
+
+
+def time_code(window: int, width: int, device=None) -> torch.Tensor:
+    """(T, C) sine code of the frames of a window, sine and cosine interleaved, positions (n / T) 2 pi, n = 1 to T."""
+    position = torch.arange(1, window + 1, device=device) / (window + 1e-6) * 2.0 * math.pi
+    angles = position[:, None] / 10000.0 ** (torch.arange(0, width, 2, device=device) / width)
+    return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)
+
+
+class ImageNetwork(nn.Module):
+    """The network in two halves, so that a stream computes each frame's hand tokens once.
+
+    `encode` gives a hand token per hand and frame; `reason` fuses a window of them and regresses the hands in its middle.
+    """
+
+    def __init__(self, config: ImageConfig):
+        super().__init__()
+        self.config = config
+        width, hand = config.width, config.hand_width
+        self.backbone = Backbone(config)
+        self.added = config.relation == "add"
+        channels = RELEASED_CHANNELS if self.added else PAPER_CHANNELS
+        self.relation = nn.Sequential(
+            nn.Linear(channels, config.relation_hidden), nn.LayerNorm(config.relation_hidden), nn.GELU(),
+            nn.Linear(config.relation_hidden, width))
+        self.join = None if self.added else nn.Linear(2 * width, width)
+        self.spatial = nn.ModuleList(
+            Block(width, config.heads, width, False, 1e-5) for _ in range(config.spatial_layers))
+        self.decoder = Decoder(
+            config.decoder_layers, hand, width, config.decoder_heads * HEAD_WIDTH, config.decoder_heads)
+        self.temporal = Decoder(config.temporal_layers, hand, hand, hand, config.temporal_heads)
+        self.base = nn.Sequential(
+            nn.Linear(hand, hand), nn.LeakyReLU(0.01), nn.Linear(hand, hand // 2), nn.LeakyReLU(0.01))
+        self.pose = nn.Linear(hand // 2, 16 * 6)
+        self.betas = nn.Linear(hand, 10)
+        self.camera = nn.Linear(hand // 2, 3)
+        self.mean_camera = nn.Parameter(torch.tensor([4.0, 0.0, 0.0]))
+        self.relative = nn.Linear(hand, 3)
+        with torch.no_grad():  # a network from nothing begins at the flat hand
+            for head in (self.pose, self.betas, self.camera, self.relative):
+                head.weight.mul_(0.1)
+                head.bias.zero_()
+            self.pose.bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]).repeat(16))
+
+    def relation_maps(self, squares: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        """(B, 2, 192, channels) for squares (B, 2, 4) x, y, w, h in pixels and present (B, 2) bool."""
+        squares = with_absent_far_away(squares, present)
+        maps = released_relation(squares) if self.added else paper_relation(squares, self.config.tau)
+        return maps.flatten(2, 3)
+
+    def encode(self, crops: torch.Tensor, squares: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        """Hand tokens (B, 2, C) of B frames, of one or several cameras; the token of an absent hand means nothing.
+
+        crops: (N, 3, 256, 192) normalised, of the N hands that are present, in the order of `present` row by row; the
+        left hand's crop mirrored. squares: (B, 2, 4) x, y, w, h of the (left, right) hand's square in pixels of the
+        image. present: (B, 2) bool.
+        """
+        features = self.backbone(crops)
+        maps = self.relation(self.relation_maps(squares, present).to(features.dtype))
+        everywhere = len(crops) == present.numel()
+        if everywhere:
+            features = features.unflatten(0, (-1, 2))
+        else:  # the absent hands' tokens are there to be masked
+            features = features.new_zeros(maps.shape).index_put((present,), features)
+        x = maps + features if self.added else self.join(torch.cat([features, maps], -1))
+        batch, _, tokens, width = x.shape
+        x = x.reshape(batch, 2 * tokens, width)
+        mask = None
+        if not everywhere:
+            mask = present | ~present.any(1, keepdim=True)
+            mask = mask[..., None].expand(-1, -1, tokens).reshape(batch, 1, 1, 2 * tokens)
+        for block in self.spatial:
+            x = block(x, mask)
+        return self.decoder(x.reshape(batch * 2, tokens, width)).unflatten(0, (batch, 2))
+
+    def fuse(self, tokens: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
+        """Temporal tokens (B, 2, C) of windows of hand tokens (B, 2, T, C).
+
+        valid: (B, 2, T) bool, the hand was there in that frame; None where all were.
+        """
+        code, mask = time_code(tokens.shape[2], tokens.shape[3], tokens.device).to(tokens.dtype), None
+        if valid is not None:
+            mask = (valid | ~valid.any(-1, keepdim=True)).flatten(0, 1)[:, None, None]
+        return self.temporal((tokens + code).flatten(0, 1), mask).unflatten(0, tokens.shape[:2])
+
+    def regress(self, fused: torch.Tensor) -> ImageHands:
+        """The hands of temporal tokens (B, 2, C)."""
+        base = self.base(fused)
+        pose = self.pose(base).unflatten(-1, (16, 6))
+        relative = self.relative(torch.cat([base[:, 1], base[:, 0]], -1))
+        return ImageHands(pose, matrix_from_6d(pose.float()), self.betas(fused),
+                          self.camera(base) + self.mean_camera, relative)
+
+    def reason(self, tokens: torch.Tensor, valid: torch.Tensor | None = None) -> ImageHands:
+        """`fuse`, then `regress`."""
+        return self.regress(self.fuse(tokens, valid))

@@ -1,0 +1,199 @@
+"""Weights made elsewhere: the authors' released checkpoints, and ViT backbones of HaMeR or ViTPose to start training from.
+
+The released files are a flat mapping of names to tensors; their names and shapes, and what they compute, were worked out
+from the files. They and MANO are under licences of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from ..errors import CheckpointError
+from .checkpoint import empty_network
+from .image_config import COLUMNS, PATCH, ROWS, ImageConfig
+from .image_model import ImageNetwork
+
+RELEASED = ImageConfig(relation="add", frame_gap=10.0 / 30.0, root=9, mean_pose=True)
+"""The configuration of Demo_Video.pth: its windows are 9 frames, 10 apart; its root is the middle finger's knuckle."""
+
+_BACKBONE = (
+    (r"patch_embed\.proj\.", "patches."), (r"pos_embed$", "position"), (r"last_norm\.", "norm."),
+    (r"blocks\.(\d+)\.norm1\.", r"blocks.\1.norm_attention."), (r"blocks\.(\d+)\.norm2\.", r"blocks.\1.norm_mlp."),
+    (r"blocks\.(\d+)\.attn\.qkv\.", r"blocks.\1.qkv."), (r"blocks\.(\d+)\.attn\.proj\.", r"blocks.\1.output."),
+    (r"blocks\.(\d+)\.mlp\.fc1\.", r"blocks.\1.mlp.0."), (r"blocks\.(\d+)\.mlp\.fc2\.", r"blocks.\1.mlp.2."),
+)
+_DECODER = (
+    (r"pos_embedding$", "query"),
+    (r"transformer\.layers\.(\d+)\.0\.norm\.", r"layers.\1.norm_self."),
+    (r"transformer\.layers\.(\d+)\.0\.fn\.to_qkv\.", r"layers.\1.value."),
+    (r"transformer\.layers\.(\d+)\.0\.fn\.to_out\.0\.", r"layers.\1.output_self."),
+    (r"transformer\.layers\.(\d+)\.1\.norm\.", r"layers.\1.norm_cross."),
+    (r"transformer\.layers\.(\d+)\.1\.fn\.to_q\.", r"layers.\1.query."),
+    (r"transformer\.layers\.(\d+)\.1\.fn\.to_kv\.", r"layers.\1.key_value."),
+    (r"transformer\.layers\.(\d+)\.1\.fn\.to_out\.0\.", r"layers.\1.output_cross."),
+    (r"transformer\.layers\.(\d+)\.2\.norm\.", r"layers.\1.norm_mlp."),
+    (r"transformer\.layers\.(\d+)\.2\.fn\.net\.0\.", r"layers.\1.mlp.0."),
+    (r"transformer\.layers\.(\d+)\.2\.fn\.net\.3\.", r"layers.\1.mlp.2."),
+)
+_NAMES = (
+    *((r"backbone\." + old, "backbone." + new) for old, new in _BACKBONE),
+    (r"map_head\.", "relation."),
+    (r"mano_head\.inter_attn\.layers\.(\d+)\.0\.norm\.", r"spatial.\1.norm_attention."),
+    (r"mano_head\.inter_attn\.layers\.(\d+)\.0\.fn\.to_qkv\.", r"spatial.\1.qkv."),
+    (r"mano_head\.inter_attn\.layers\.(\d+)\.0\.fn\.to_out\.0\.", r"spatial.\1.output."),
+    (r"mano_head\.inter_attn\.layers\.(\d+)\.1\.norm\.", r"spatial.\1.norm_mlp."),
+    (r"mano_head\.inter_attn\.layers\.(\d+)\.1\.fn\.net\.0\.", r"spatial.\1.mlp.0."),
+    (r"mano_head\.inter_attn\.layers\.(\d+)\.1\.fn\.net\.3\.", r"spatial.\1.mlp.2."),
+    *((r"mano_head\.transformer\." + old, "decoder." + new) for old, new in _DECODER),
+    *((r"time_head\.temp_decoder\." + old, "temporal." + new) for old, new in _DECODER),
+    (r"time_head\.mano_branch\.mano_base_layer\.", "base."), (r"time_head\.mano_branch\.pose_reg\.", "pose."),
+    (r"time_head\.mano_branch\.shape_reg\.", "betas."), (r"time_head\.mano_branch\.cam_reg\.", "camera."),
+    (r"time_head\.mano_branch\.rel_reg\.", "relative."), (r"time_head\.init_cam$", "mean_camera"),
+)
+_QUERIES = {"mano_head.transformer": "decoder", "time_head.temp_decoder": "temporal"}
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A network with the weights of a checkpoint, and the names of the checkpoint that it has no use for."""
+
+    network: ImageNetwork
+    superfluous: list[str]
+
+
+def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
+    """The tensors by name of a torch checkpoint: a flat mapping, or one under `state_dict` or `model`.
+
+    Only tensors and plain containers are taken from the file, never code. Raises CheckpointError.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint {path} does not exist")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+    except Exception as error:  # torch and pickle fail in many ways on a file that is none of theirs
+        raise CheckpointError(f"{path} cannot be read as plain weights ({type(error).__name__}: {str(error)[:200]}); it is "
+                              "truncated, no torch checkpoint, or holds objects besides tensors, which are not loaded "
+                              "because they could run code") from error
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds a {type(content).__name__}, not tensors by name")
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    if not tensors:
+        raise CheckpointError(f"{path} holds no tensors")
+    return tensors
+
+
+def import_released(path: str | Path) -> Imported:
+    """The network of the authors' Demo_Video.pth, Eval_Video.pth (window of 9 frames) or Demo_Image.pth (1 frame).
+
+    The depth of the backbone is the file's. Raises CheckpointError naming what is missing, misshapen or not finite.
+    """
+    tensors = read_checkpoint(path)
+    depth = _count(tensors, r"backbone\.blocks\.(\d+)\.")
+    if not depth:
+        raise CheckpointError(f"{path} holds no backbone.blocks.0; give the authors' Demo_Video.pth, Eval_Video.pth or "
+                              f"Demo_Image.pth (it holds {_some(sorted(tensors))})")
+    window = 1 if "image" in Path(path).stem.lower() else RELEASED.window
+    network = empty_network(replace(RELEASED, depth=depth, window=window))
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found, faults, superfluous = {}, [], []
+    for name, tensor in tensors.items():
+        ours = _renamed(name, _NAMES)
+        if ours in expected:
+            found[ours] = (name, tensor)
+        elif not name.endswith("to_token_embedding.weight") and not name.endswith("to_token_embedding.bias"):
+            superfluous.append(name)
+    for published, ours in _QUERIES.items():  # a learned query is a zero through a linear layer, plus its position
+        bias = tensors.get(f"{published}.to_token_embedding.bias")
+        name, position = found.get(f"{ours}.query", (None, None))
+        if bias is None or position is None or position.numel() != bias.numel():
+            faults.append(f"missing or misshapen {published}.to_token_embedding.bias, {published}.pos_embedding")
+        else:
+            found[f"{ours}.query"] = (name, position.reshape(-1) + bias)
+    state = {}
+    for ours, shape in expected.items():
+        name, tensor = found.get(ours, (None, None))
+        if tensor is None:
+            faults.append(f"missing {_published(ours)}")
+            continue
+        if ours == "mean_camera":
+            tensor = tensor.reshape(-1)
+        elif ours.endswith(".value.weight") and tensor.shape[0] == 3 * shape[0]:
+            tensor = tensor[2 * shape[0]:]  # a single query attends to itself alone: its value is all that counts
+        if tuple(tensor.shape) != shape:
+            faults.append(f"{name} is {tuple(tensor.shape)}, which gives no {shape}")
+        elif not torch.isfinite(tensor).all():
+            faults.append(f"{name} holds values that are not finite")
+        else:
+            state[ours] = tensor.float()
+    if faults:
+        raise CheckpointError(f"{path} is not the released network: {_some(faults)}")
+    network.load_state_dict(state, assign=True)
+    return Imported(network.eval(), sorted(superfluous))
+
+
+def import_backbone(path: str | Path, config: ImageConfig) -> Imported:
+    """A network of `config`, untrained but for its backbone, which is that of a HaMeR or ViTPose checkpoint.
+
+    ViTPose's inputs are those of this network, 256 x 192 with patches of 16. Raises CheckpointError.
+    """
+    tensors = read_checkpoint(path)
+    network = ImageNetwork(config)
+    expected = {name: tuple(tensor.shape) for name, tensor in network.backbone.state_dict().items()}
+    state, superfluous, faults = {}, [], []
+    for name, tensor in tensors.items():
+        ours = _renamed(re.sub(r"^(model\.)?backbone\.", "", name), _BACKBONE)
+        (state.__setitem__(ours, tensor) if ours in expected else superfluous.append(name))
+    for name, shape in expected.items():
+        if name not in state:
+            faults.append(f"missing backbone {name}")
+        elif tuple(state[name].shape) != shape:
+            faults.append(f"backbone {name} is {tuple(state[name].shape)}, not {shape}")
+        elif not torch.isfinite(state[name]).all():
+            faults.append(f"backbone {name} holds values that are not finite")
+    if faults:
+        raise CheckpointError(f"{path} holds no ViT of width {config.width} and depth {config.depth} for crops of "
+                              f"{ROWS * PATCH} x {COLUMNS * PATCH}: {_some(faults)}")
+    network.backbone.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    return Imported(network.eval(), sorted(superfluous))
+
+
+def _is_zip(path):
+    with path.open("rb") as file:
+        return file.read(2) == b"PK"
+
+
+def _count(names: Iterable[str], pattern):
+    numbers = [int(match[1]) for name in names if (match := re.match(pattern, name))]
+    return max(numbers, default=-1) + 1
+
+
+def _renamed(name, table):
+    for old, new in table:
+        renamed, count = re.subn("^" + old, new, name)
+        if count:
+            return renamed
+    return None
+
+
+def _published(ours):
+    """What the released file calls one of our tensors, for messages."""
+    for old, new in _NAMES:
+        pattern = "^" + re.escape(new).replace(r"\\1", r"(\d+)").replace(r"\\\1", r"(\d+)")
+        match = re.match(pattern, ours)
+        if match:
+            plain = old.replace("\\.", ".").rstrip("$")
+            return plain.replace(r"(\d+)", match[1] if match.groups() else "") + ours[match.end():]
+    return ours
+
+
+def _some(things):
+    return "; ".join(things[:6]) + (f"; and {len(things) - 6} more" if len(things) > 6 else "")

@@ -1,0 +1,204 @@
+"""The image network with the authors' released weights: the same numbers at every stage, and clear errors."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from fourdhands_core.cli import main
+from fourdhands_core.errors import CheckpointError
+from fourdhands_core.network.checkpoint import load_weights, read_header
+from fourdhands_core.network.image_config import ImageConfig
+from fourdhands_core.network.image_model import ImageNetwork
+from fourdhands_core.network.import_weights import import_backbone, import_released
+from released_support import SHAPES, checkpoint, inputs
+
+TOLERANCE = 1e-3
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("released") / "Demo_Video.pth"
+    torch.save(checkpoint(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def network(file):
+    imported = import_released(file)
+    assert imported.superfluous == ["mano.shapedirs"]
+    return imported.network
+
+
+@pytest.fixture(scope="module")
+def stages(network):
+    crops, squares, truth = inputs()
+    present = torch.ones(18, 2, dtype=torch.bool)
+    with torch.inference_mode():
+        features = network.backbone(crops)
+        tokens = network.encode(crops, squares, present)
+        fused = network.fuse(tokens.unflatten(0, (2, 9)).transpose(1, 2))
+        return dict(maps=network.relation_maps(squares, present), features=features, tokens=tokens, fused=fused,
+                    hands=network.regress(fused)), truth
+
+
+def right_first(value):
+    """(N, 2 left right, ...) as the reference has it, (N x 2 right left, ...)."""
+    return value.flip(1).flatten(0, 1).detach().numpy()
+
+
+def test_every_stage_agrees(stages, network):
+    ours, truth = stages
+    hands = ours["hands"]
+    features = ours["features"].unflatten(0, (2, 9, 2)).transpose(1, 2).flip(1).flatten(0, 2)[::5, :, ::64]
+    pairs = {
+        "relation_left": ours["maps"][:, 0].unflatten(1, (16, 12)).numpy(),
+        "relation_right": ours["maps"][:, 1].unflatten(1, (16, 12)).numpy(),
+        "features_sample": features.transpose(1, 2).unflatten(2, (16, 12)).numpy(),
+        "hand_tokens": right_first(ours["tokens"]), "temporal_tokens": right_first(ours["fused"]),
+        "pose6d": right_first(hands.pose.flatten(2)), "rotmats": right_first(hands.rotations),
+        "betas": right_first(hands.betas), "cam_offset": right_first(hands.camera - network.mean_camera),
+        "left_root_relative": hands.left_root_relative.numpy()}
+    for name, value in pairs.items():
+        assert value.shape == truth[name].shape, name
+        np.testing.assert_allclose(value, truth[name], atol=TOLERANCE, err_msg=name)
+
+
+def test_import_and_load(file, network, tmp_path, capsys):
+    out = tmp_path / "released.safetensors"
+    assert main(["import-weights", str(file), "--out", str(out)]) == 0
+    assert "mano.shapedirs" in capsys.readouterr().out
+    config, about = read_header(out)
+    assert config == network.config and config.depth == 2 and config.mean_pose and about["source"] == file.name
+    loaded = load_weights(out)
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], tensor)
+
+
+def test_the_image_checkpoint_has_a_window_of_one(file, tmp_path):
+    (tmp_path / "Demo_Image.pth").symlink_to(file)
+    network = import_released(tmp_path / "Demo_Image.pth").network
+    assert network.config.window == 1
+    token = torch.randn(1, 2, 1, 1024)
+    assert network.reason(token).rotations.shape == (1, 2, 16, 3, 3)
+
+
+def hollow():
+    """A checkpoint of the right names and shapes in a small file: all of a tensor is one number."""
+    return {name: torch.zeros(()).expand(shape) for name, shape in SHAPES.items()}
+
+
+class Malicious:
+    def __reduce__(self):
+        return print, ("executed",)
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda c: c.pop("time_head.mano_branch.pose_reg.weight"), "missing time_head.mano_branch.pose_reg.weight"),
+    (lambda c: c.pop("backbone.blocks.1.attn.qkv.bias"), "missing backbone.blocks.1.attn.qkv.bias"),
+    (lambda c: c.update({"map_head.0.weight": torch.zeros(128, 5)}), r"map_head.0.weight is \(128, 5\)"),
+    (lambda c: c.update({"backbone.pos_embed": torch.full((1, 193, 1280), torch.nan)}), "backbone.pos_embed holds values that are not finite"),
+    (lambda c: [c.pop(name) for name in list(c) if name.startswith("backbone")], "holds no backbone.blocks.0"),
+    (lambda c: c.update(extra=Malicious()), "cannot be read as plain weights"),
+    (lambda c: c.clear(), "holds no tensors")])
+def test_wrong_checkpoints(change, message, tmp_path, capsys):
+    content = hollow()
+    change(content)
+    path = tmp_path / "Demo_Video.pth"
+    torch.save(content, path)
+    assert main(["import-weights", str(path)]) == 2
+    output = capsys.readouterr()
+    assert str(path) in output.err and "executed" not in output.out
+    with pytest.raises(CheckpointError, match=message):
+        import_released(path)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04 cut off", pickle.dumps(Malicious()), b"text"])
+def test_files_that_are_no_checkpoints(data, tmp_path, capsys):
+    path = tmp_path / "Demo_Video.pth"
+    path.write_bytes(data)
+    with pytest.raises(CheckpointError, match="cannot be read as plain weights"):
+        import_released(path)
+    assert "executed" not in capsys.readouterr().out
+    with pytest.raises(CheckpointError, match="does not exist"):
+        import_released(tmp_path / "other.pth")
+
+
+def test_a_truncated_checkpoint(file, tmp_path):
+    path = tmp_path / "Demo_Video.pth"
+    with file.open("rb") as whole:
+        path.write_bytes(whole.read(10_000_000))
+    with pytest.raises(CheckpointError, match="truncated"):
+        import_released(path)
+
+
+SMALL = ImageConfig(width=64, depth=2, heads=2, hand_width=128, temporal_heads=2, decoder_heads=2, decoder_layers=2,
+                    temporal_layers=2, spatial_layers=1)
+
+
+@pytest.mark.parametrize("relation", ["add", "concatenate"])
+def test_one_hand_computes_one_crop_and_equals_the_pair_with_the_other_masked(relation):
+    torch.manual_seed(0)
+    network = ImageNetwork(ImageConfig(**{**SMALL.to_dict(), "relation": relation})).eval()
+    crops, squares = torch.randn(4, 3, 256, 192), torch.rand(3, 2, 4) * 100 + 50
+    present = torch.tensor([[True, True], [False, True], [True, False]])
+    with torch.inference_mode():
+        batch = network.encode(crops, squares, present)
+        pair = network.encode(crops[:2], squares[:1], present[:1])
+        right = network.encode(crops[2:3], squares[1:2], present[1:2])
+        moved = network.encode(crops[2:3], squares[1:2] * torch.tensor([[[9.0], [1.0]]]), present[1:2])
+        left = network.encode(crops[3:], squares[2:], present[2:])
+    torch.testing.assert_close(batch[0], pair[0], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(batch[1, 1], right[0, 1], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(batch[2, 0], left[0, 0], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(moved[0, 1], right[0, 1])
+
+
+def test_relation_maps_follow_the_equations():
+    """Eq. 1-3, patch by patch, as they are written."""
+    network = ImageNetwork(SMALL)
+    squares = torch.tensor([[[10.0, 20.0, 80.0, 80.0], [60.0, 30.0, 120.0, 120.0]]])
+    maps = network.relation_maps(squares, torch.ones(1, 2, dtype=torch.bool))[0].unflatten(1, (16, 12)).numpy()
+    boxes = [(x + w / 2, y + h / 2, 0.75 * w, h) for x, y, w, h in squares[0].tolist()]
+
+    def c(box, i, k):
+        return np.array([box[0] + (2 * i - 12) * box[2] / 24, box[1] + (2 * k - 16) * box[3] / 32])
+
+    for side, (own, other) in enumerate((boxes, boxes[::-1])):
+        for i, k in ((0, 0), (5, 3), (11, 15), (8, 8)):
+            d = c(own, i, k) - c(other, i, k)
+            inside = (abs(c(own, i, k) - other[:2]) < np.array(other[2:]) / 2).all()
+            expected = [*(1 / (1 + np.exp(-d / own[2:]))), *(1 / (1 + np.exp(d / other[2:]))), 1 if inside else -1]
+            np.testing.assert_allclose(maps[side, k, i], expected, atol=1e-6)
+
+
+def test_a_backbone_from_another_checkpoint(tmp_path):
+    source = ImageNetwork(SMALL).backbone
+    names = {"patches.": "patch_embed.proj.", "norm_attention": "norm1", "norm_mlp": "norm2", "qkv": "attn.qkv",
+             "output": "attn.proj", "mlp.0": "mlp.fc1", "mlp.2": "mlp.fc2"}
+    state = {}
+    for name, tensor in source.state_dict().items():
+        name = {"position": "pos_embed", "norm.weight": "last_norm.weight", "norm.bias": "last_norm.bias"}.get(name, name)
+        for ours, theirs in names.items():
+            name = name.replace(ours, theirs)
+        state[f"backbone.{name}"] = tensor
+    path = tmp_path / "vitpose.pth"
+    torch.save({"state_dict": {**state, "keypoint_head.weight": torch.zeros(2)}}, path)
+    imported = import_backbone(path, SMALL)
+    assert imported.superfluous == ["keypoint_head.weight"]
+    for name, tensor in source.state_dict().items():
+        torch.testing.assert_close(imported.network.backbone.state_dict()[name], tensor)
+    with pytest.raises(CheckpointError, match="no ViT of width 96"):
+        import_backbone(path, ImageConfig(**{**SMALL.to_dict(), "width": 96}))
+
+
+@pytest.mark.parametrize("settings, message", [
+    (dict(relation="multiply"), "relation"), (dict(width=-1), "width"), (dict(width=101), "multiples"),
+    (dict(window=4), "odd"), (dict(colour=1), "colour")])
+def test_settings_that_make_no_network(settings, message):
+    with pytest.raises(CheckpointError, match=message):
+        ImageConfig.from_dict({**SMALL.to_dict(), **settings})
+    with pytest.raises(CheckpointError, match="size"):
+        ImageConfig.of_size("XL")
