@@ -49,6 +49,9 @@ class TorchExecution:
 
         torch.set_num_threads(threads)
         network = load_weights(weights)
+        if network.config.tokenizer != "landmark":
+            raise CheckpointError(f"{weights} holds an {network.config.tokenizer} network; use model "
+                                  f"{network.config.tokenizer} for it")
         self.config = network.config
         self._parts = {"encode": traced(EncodePart(network)), "reason": traced(ReasonPart(network))}
         self._tensor, self._inference = torch.from_numpy, torch.inference_mode

@@ -20,9 +20,9 @@ def with_absent_far_away(squares: torch.Tensor, present: torch.Tensor) -> torch.
     shift = torch.zeros_like(squares)
     shift[:, 0, 0] = -FAR * other[:, 0, 2]
     shift[:, 1, 0] = FAR * other[:, 1, 2]
-    unit = torch.tensor([0.0, 0.0, 1.0, 1.0], device=squares.device).expand_as(squares)  # where there is no hand at all
-    squares = torch.where(present[..., None], squares, torch.where(present.flip(1)[..., None], other + shift, unit))
-    return squares
+    # with no hand at all, any square will do
+    beside = torch.where(present.flip(1)[..., None], other + shift, torch.ones_like(squares))
+    return torch.where(present[..., None], squares, beside)
 
 
 def paper_relation(squares: torch.Tensor, tau: float) -> torch.Tensor:
@@ -31,7 +31,7 @@ def paper_relation(squares: torch.Tensor, tau: float) -> torch.Tensor:
     The box B of Eq. 1 is the crop's part of the square, 3/4 as wide as high.
     """
     centre, size = _centre_and_size(squares)
-    size = size * torch.tensor([CROP_WIDTH / CROP_HEIGHT, 1.0], device=squares.device)
+    size = torch.stack([size[..., 0] * CROP_WIDTH / CROP_HEIGHT, size[..., 1]], -1)
     i = (2.0 * torch.arange(COLUMNS, device=squares.device) - COLUMNS) / (2.0 * COLUMNS)
     k = (2.0 * torch.arange(ROWS, device=squares.device) - ROWS) / (2.0 * ROWS)
     grid = torch.stack(torch.meshgrid(i, k, indexing="xy"), -1)  # (16, 12, 2)
@@ -65,8 +65,8 @@ def _released(left, right, side):
     distance = torch.sigmoid(torch.cat([
         (position_right - position_left) / width_right, (position_left - position_right) / width_left,
         (position_right - centre_left) / width_right, (position_left - centre_right) / width_left], -1))
-    constant = distance.new_tensor([0.01, 0.01, side]).expand(*distance.shape[:-1], 3)
-    return torch.cat([distance, constant], -1)
+    constant = torch.full_like(distance[..., :1], 0.01)
+    return torch.cat([distance, constant, constant, torch.full_like(constant, side)], -1)
 
 
 def _released_positions(square):

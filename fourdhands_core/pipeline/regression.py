@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from ..geometry.rotations import mirror_matrix
 from ..hand_model.skeleton import LEFT, RIGHT
 from ..network.execution import Execution
 from ..perception.detector import HandDetection
+
+if TYPE_CHECKING:
+    import torch
 
 MIRROR = np.array([[-1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
 """Factors on the coordinates of (left, right) between the camera's frame and each hand's own: left hands are mirrored."""
@@ -23,19 +27,23 @@ class Frame:
     """One image on its way through the tracker, kept while it is in the window.
 
     stamp: nanoseconds. camera: of the image. found: what the detector saw, of any number and side. detect_seconds: what
-    that took. Then, set by the tracker: detections of the (left, right) hand, and rays (2, 21, 2), their landmarks as
-    undistorted x/z, y/z. Then, by the regressor: radius (2,), the hand's RMS radius as seen from the camera, in units of
-    the focal length, and what it keeps for itself: hands (2, C) tokens, turn (2, 3, 3) camera frame to virtual camera.
+    that took. followed: `found` is not the detector's, but where the hands were before. Then, set by the tracker: detections of the (left, right) hand, and rays (2, 21, 2), their landmarks as
+    undistorted x/z, y/z; radius (2,), the hand's RMS radius as seen from the camera, in units of the focal length. The
+    regressors keep for themselves: image (H, W, 3) until it is cropped, squares (2, 4) the crops' x, y, w, h, hands
+    (2, C) tokens, turn (2, 3, 3) camera frame to virtual camera.
     """
 
     stamp: int
     camera: Camera
     found: list[HandDetection]
     detect_seconds: float = 0.0
+    followed: bool = False
     detections: tuple[HandDetection | None, HandDetection | None] = (None, None)
     rays: np.ndarray = field(default_factory=lambda: np.zeros((2, 21, 2)))
     radius: np.ndarray | None = None
-    hands: np.ndarray | None = None
+    image: np.ndarray | None = None
+    squares: np.ndarray | None = None
+    hands: np.ndarray | torch.Tensor | None = None
     turn: np.ndarray | None = None
 
     @property
@@ -50,7 +58,9 @@ class Regression:
 
     rotations: (2, 16, 3, 3), wrist to camera, then MANO's 15 joints relative to the flat hand. betas: (2, 10).
     joint_sigma: (2, 21), expected error of the wrist-relative joints, metres a coordinate. relative: (3,), left minus
-    right wrist, metres; relative_sigma: its expected error a coordinate. What concerns absent hands means nothing.
+    right wrist, metres; relative_sigma: its expected error a coordinate. landmarks: (2, 21, 2) pixels where the network
+    itself sees the joints in the picture it was given, NaN where it does not; None from a network that is told them. What
+    concerns absent hands means nothing.
     """
 
     rotations: np.ndarray
@@ -58,10 +68,14 @@ class Regression:
     joint_sigma: np.ndarray
     relative: np.ndarray
     relative_sigma: float
+    landmarks: np.ndarray | None = None
 
 
 class LandmarkRegressor:
     """Runs the landmark network: `encode` once a frame, `regress` on the window around the frame in question."""
+
+    sees = False
+    """Whether the network is given the image."""
 
     def __init__(self, network: Execution):
         self.config = network.config
@@ -89,16 +103,26 @@ class LandmarkRegressor:
 
     def regress(self, frames: Sequence[Frame], target: Frame) -> Regression:
         """The hands in `target`, one of `frames` (in order of time), from the window around it."""
-        gap, half = self.config.frame_gap, self.config.window // 2
-        ages = np.array([(frame.stamp - target.stamp) * 1e-9 for frame in frames])
-        picked = np.abs(ages - gap * np.arange(-half, half + 1)[:, None]).argmin(axis=1)
+        picked, offsets = pick_window(frames, target, self.config)
         hands = np.stack([self._no_hands if frames[k].hands is None else frames[k].hands for k in picked], axis=1)
         valid = np.stack([frames[k].present for k in picked], axis=1)
         rotations, betas, other_root, other_sigma, joint_sigma = (
-            value.astype(float) for value in self._network.reason(hands, (ages[picked] / gap).astype(np.float32), valid))
+            value.astype(float) for value in self._network.reason(hands, offsets.astype(np.float32), valid))
         rotations[:, 0] = np.swapaxes(target.turn, -1, -2) @ rotations[:, 0]
         rotations[LEFT] = mirror_matrix(rotations[LEFT])
         return Regression(rotations, betas, joint_sigma, *_relative(target.turn, other_root, other_sigma))
+
+
+def pick_window(frames: Sequence[Frame], target: Frame, config) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (T,) of the frames nearest in time to the window around `target`, and their (T,) times from it in gaps.
+
+    By stamps, so that dropped frames and slower cameras keep the spacing. What lies beyond either end is filled with
+    the first or the newest frame, as at the ends of a video.
+    """
+    half = config.window // 2
+    ages = np.array([(frame.stamp - target.stamp) * 1e-9 for frame in frames]) / config.frame_gap
+    picked = np.abs(ages - np.arange(-half, half + 1)[:, None]).argmin(axis=1)
+    return picked, ages[picked]
 
 
 def _relative(turn, root, sigma):

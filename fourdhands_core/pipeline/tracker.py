@@ -16,18 +16,21 @@ from ..hand_model.arrays import HandArrays
 from ..hand_model.assets import load_generic_hand, load_hand, pair_of
 from ..hand_model.limits import clamp, joint_frames
 from ..hand_model.skeleton import LEFT, RIGHT
-from ..network.execution import OnnxExecution, TorchExecution
 from ..perception.detector import Detector, HandDetection, check_image
 from ..perception.identity import HandIdentity
 from ..perception.mediapipe_detector import MediaPipeDetector
+from .following import Following, doubted
 from .hand_track import HandTrack, ShapeMemory
 from .refinement import PoseRefinement
-from .regression import MIRROR, Frame, LandmarkRegressor, Regression, forget_old
+from .regression import MIRROR, Frame, Regression, forget_old
+from .regressors import make_regressor
 from .translation import solve_translations
 from .types import SOURCE_JOINT, SOURCE_NETWORK, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
 
 
-DEVICES = ("cpu", "onnx")
+CHOICES = {"model": ("landmark", "image"), "device": ("cpu", "cuda", "onnx"),
+           "precision": ("float32", "float16", "bfloat16")}
+"""Values of the settings of these names."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,15 @@ class TrackerSettings:
     convert-mano`; empty for the generic hand. hand_model_left: the left hand's; empty for the right hand's mirror image.
     mirrored: images are mirrored (selfie): poses are in the optical frame of the camera as it would be unmirrored,
     `joints_2d` in the image as given. lookahead: frames of the future to wait for; 0
-    for a robot, 4 for recordings. temporal: False estimates every frame alone, unfiltered. default_fov: horizontal
+    for a robot; for recordings the window's half, 4 with the landmark model. temporal: False estimates every frame alone, unfiltered. default_fov: horizontal
     field of view, degrees, assumed where there are no intrinsics. hold: seconds for which an unseen hand is HELD.
     smoothing: memory of the pose filter, 0-0.9. acceleration: of the position filter, m^2/s^3. landmark_error: expected
     error of the detector's landmarks in units of their RMS radius. threads: of the network and the hand model, for the
-    whole process; at a frame's sizes more threads only wait for one another and for the detector's. device: "cpu", or
-    "onnx", where `weights` is the folder that `fourdhands export` wrote: onnxruntime, without torch.
+    whole process; at a frame's sizes more threads only wait for one another and for the detector's. model: "landmark", or
+    "image": the paper's, with weights from `fourdhands import-weights`. device: "cpu"; "cuda", for the image model;
+    "onnx", where `weights` is the folder that `fourdhands export` wrote: onnxruntime, without torch. precision: of the
+    image model, "float32", "float16" or "bfloat16". detect_every: with the image model and no lookahead, the detector
+    looks at every so many images at least, at others only on loss or doubt.
     """
 
     weights: str = ""
@@ -58,12 +64,16 @@ class TrackerSettings:
     acceleration: float = 10.0
     landmark_error: float = 0.13
     threads: int = 1
+    model: str = "landmark"
     device: str = "cpu"
+    precision: str = "float32"
+    detect_every: int = 5
 
     def __post_init__(self):
-        if self.device not in DEVICES:
-            raise InputError(f"device = {self.device!r} is not known; give one of {', '.join(DEVICES)}")
-        ranges = {"lookahead": (0, 8), "default_fov": (10.0, 170.0), "hold": (0.0, 5.0), "smoothing": (0.0, 0.9),
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name} = {getattr(self, name)!r} is not known; give one of {', '.join(choices)}")
+        ranges = {"lookahead": (0, 60), "detect_every": (1, 1000), "default_fov": (10.0, 170.0), "hold": (0.0, 5.0), "smoothing": (0.0, 0.9),
                   "acceleration": (0.01, 1e4), "landmark_error": (1e-3, 1.0), "threads": (1, 64)}
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
@@ -85,10 +95,10 @@ class HandPairTracker:
         left, right = pair_of(right, load_hand(settings.hand_model_left) if settings.hand_model_left else None)
         self.hands = HandArrays((left, right))
         self._joint_frames = joint_frames(right)
-        execution = OnnxExecution if settings.device == "onnx" else TorchExecution
         flip = MIRROR[LEFT][:, None]
         self._refine = PoseRefinement(self.hands, np.stack([flip * self._joint_frames, self._joint_frames]))
-        self.regressor = LandmarkRegressor(execution(settings.weights or None, settings.threads))
+        self.regressor = make_regressor(settings, self.hands, right.hands_mean)
+        self._following = Following(1 if settings.lookahead else settings.detect_every)
         self.detector = detector or MediaPipeDetector()
         self.identity = HandIdentity()
         smoothing = settings.smoothing if settings.temporal else 0.0
@@ -110,6 +120,7 @@ class HandPairTracker:
     def reset(self) -> None:
         """Forget the past: identities, tracks, the window and the person's shape."""
         self.identity.reset()
+        self._following.reset()
         self.shape = ShapeMemory()
         for track in self.tracks:
             track.end()
@@ -141,8 +152,12 @@ class HandPairTracker:
         began = time.perf_counter()
         if self.settings.mirrored:
             image = np.ascontiguousarray(image[:, ::-1])
-        found = self.detector.detect(image)
-        return Frame(stamp, camera, found, time.perf_counter() - began)
+        expected = self._following.expected() if self.regressor.sees else None
+        found = self.detector.detect(image) if expected is None else expected
+        frame = Frame(stamp, camera, found, time.perf_counter() - began, followed=expected is not None)
+        if self.regressor.sees:
+            frame.image = image
+        return frame
 
     def estimate(self, frame: Frame, with_vertices: bool = False) -> HandPairEstimate | None:
         """Take in a frame from `observe`, in the order of their stamps; see `process`."""
@@ -155,6 +170,7 @@ class HandPairTracker:
         for side in np.flatnonzero(frame.present):
             frame.rays[side] = self._unproject(frame.camera, frame.detections[side].landmarks)
         self.regressor.encode(frame)
+        laps("network")
         self._frames.append(frame)
         self._pending += 1
         if self._pending <= self.settings.lookahead:
@@ -182,11 +198,14 @@ class HandPairTracker:
         """The estimate of the oldest frame that has none yet."""
         frame = self._frames[-self._pending]
         self._pending -= 1
-        seen = np.flatnonzero(frame.present)
-        estimates, regressed = {}, None
-        if len(seen):
+        estimates, regressed, doubt = {}, None, np.zeros(2, bool)
+        if frame.present.any():
             regressed = self.regressor.regress(self._frames if self.settings.temporal else [frame], frame)
             laps("network")
+            if regressed.landmarks is not None:
+                doubt = self._look_again(frame, regressed)
+        seen = np.flatnonzero(frame.present)
+        if len(seen):
             estimates = self._pose(frame, seen, regressed, laps, with_vertices)
         left, right = (estimates[side] if side in estimates else track.unseen(frame.stamp)
                        for side, track in enumerate(self.tracks))
@@ -197,8 +216,23 @@ class HandPairTracker:
             else:  # an assumed focal length scales the wrists' distance, but not what the network says of it
                 relative, source = regressed.relative, SOURCE_NETWORK
         forget_old(self._frames, frame, self.regressor.half_window)
+        pair = HandPairEstimate(frame.stamp, left, right, frame.camera, relative, source, laps.seconds)
+        if self.regressor.sees:
+            self._following.seen(pair, frame, doubt.any())
         laps("hand_model")
-        return HandPairEstimate(frame.stamp, left, right, frame.camera, relative, source, laps.seconds)
+        return pair
+
+    def _look_again(self, frame, regressed):
+        """Takes the landmarks for what the network sees; where that is doubted, what the detector saw in this very image
+        stays, and a hand that was only followed is not seen. Returns the (2,) doubts."""
+        doubt = doubted(regressed, frame)
+        for side in np.flatnonzero(frame.present):
+            if not doubt[side]:
+                frame.rays[side] = self._unproject(frame.camera, regressed.landmarks[side])
+        if frame.followed:
+            frame.detections = tuple(None if doubt[side] else frame.detections[side] for side in (LEFT, RIGHT))
+        frame.radius = np.sqrt(np.square(frame.rays - frame.rays.mean(1, keepdims=True)).sum(-1).mean(1))
+        return doubt
 
     def _pose(self, frame, seen, regressed: Regression, laps, with_vertices):
         """Estimates by side of the hands in `seen`."""
@@ -211,8 +245,11 @@ class HandPairTracker:
             if track.betas is None:
                 track.betas = self.shape.mean
             betas[side] = track.betas
-        sigma = np.tile(self.settings.landmark_error * frame.radius[:, None], (1, 21))
-        raw, wrists = self._refine(regressed.rotations, betas, frame.rays, sigma, seen)
+        raw, start = regressed.rotations, None
+        if regressed.landmarks is None:  # the network is told the landmarks, but not held to them
+            sigma = np.tile(self.settings.landmark_error * frame.radius[:, None], (1, 21))
+            raw, wrists = self._refine(raw, betas, frame.rays, sigma, seen)
+            start = wrists[seen]
         raw = self._within_limits(raw)
         filtered = raw.copy()
         for side in seen:
@@ -222,7 +259,7 @@ class HandPairTracker:
         joints, joints_raw = self.hands.joints(both[:, :, 0], both[:, :, 1:], np.stack([betas, betas]))[:, seen]
         laps("hand_model")
 
-        wrists, wrists_raw = self._place(frame, seen, regressed, joints, joints_raw, wrists[seen], intervals)
+        wrists, wrists_raw = self._place(frame, seen, regressed, joints, joints_raw, start, intervals)
         laps("solve")
 
         vertices = self.hands.vertices(filtered[:, 0], filtered[:, 1:], betas) if with_vertices else None

@@ -1,0 +1,46 @@
+"""The regressor that a tracker's settings ask for; torch is imported only where it runs the network."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from ..errors import CheckpointError, InputError
+from ..hand_model.arrays import HandArrays
+from ..network.execution import OnnxExecution, TorchExecution
+from .regression import LandmarkRegressor
+
+
+def make_regressor(settings, hands: HandArrays, mean_pose: np.ndarray):
+    """A LandmarkRegressor or ImageRegressor.
+
+    settings: TrackerSettings. hands: the (left, right) hand models. mean_pose: (45,) of the right one. Raises
+    CheckpointError for weights of the other model, InputError for settings that do not go together.
+    """
+    if settings.model == "landmark":
+        if settings.device == "cuda":
+            raise InputError("device = 'cuda' is for model image; the landmark network is faster on a CPU than a frame's "
+                             "way to a GPU and back")
+        kind = OnnxExecution if settings.device == "onnx" else TorchExecution
+        return LandmarkRegressor(kind(settings.weights or None, settings.threads))
+    if settings.device == "onnx":
+        raise InputError("device = 'onnx' is for model landmark")
+    if not settings.weights:
+        raise InputError("model = 'image' needs weights: make them from the authors' checkpoint with `fourdhands "
+                         "import-weights Demo_Video.pth`, or leave model at 'landmark'")
+    import torch
+
+    from ..network.checkpoint import load_weights
+    from .image_regression import ImageRegressor
+
+    torch.set_num_threads(settings.threads)
+    network = load_weights(settings.weights)
+    if network.config.tokenizer != "image":
+        raise CheckpointError(f"{settings.weights} holds a {network.config.tokenizer} network; use model "
+                              f"{network.config.tokenizer} for it")
+    if network.config.mean_pose and not np.any(mean_pose):
+        logging.getLogger("fourdhands").warning(
+            "%s gives poses relative to MANO's mean pose, which the hand model in use does not have: fingers will be less bent "
+            "than they are. Name MANO's files, converted with `fourdhands convert-mano`, as hand_model", settings.weights)
+    return ImageRegressor(network, hands, mean_pose, settings.device, settings.precision)
