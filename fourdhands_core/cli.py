@@ -115,7 +115,8 @@ def bag(args: argparse.Namespace) -> int:
         return 0
     if not sources:
         raise InputError(f"one path was given, {out}; give the bag to read and the bag to write, or `bag info {out}`")
-    parameters = Parameters(lookahead=args.lookahead, mirrored=args.mirrored, weights=args.weights, tf=args.tf,
+    parameters = Parameters(lookahead=args.lookahead, mirrored=args.mirrored, model=args.model, weights=args.weights,
+                            device=args.device, precision=args.precision, tf=args.tf,
                             hand_model=args.hand_model, hand_model_left=args.hand_model_left)
     options = Options(parameters, tuple(args.topic), args.camera_info, args.fov, args.intrinsics, not args.no_markers,
                       args.interval)
@@ -139,7 +140,7 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--mirrored", action="store_true", help="the video is mirrored, as in a selfie")
     command.add_argument("--mesh", action="store_true", help="draw the meshes on the overlay too")
     command.add_argument("--lookahead", type=int, default=0, metavar="FRAMES",
-                         help="frames of the future each estimate may use, 0 (as on a robot) to 8; 4 is the whole window")
+                         help="frames of the future each estimate may use, 0 (as on a robot) to 60; 4 is the landmark model's window")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
     _add_models(command)
 
@@ -157,7 +158,7 @@ def build_parser() -> argparse.ArgumentParser:
     lens.add_argument("--intrinsics", type=Path, metavar="FILE", help="calibration for them, a camera_info YAML")
     command.add_argument("--mirrored", action="store_true", help="the images are mirrored, as in a selfie")
     command.add_argument("--lookahead", type=int, default=4, metavar="IMAGES",
-                         help="images of the future each estimate may use, 0 to 8 (default: 4, the whole window)")
+                         help="images of the future each estimate may use, 0 to 60 (default: 4, the landmark model's window)")
     command.add_argument("--tf", choices=("none", "wrist", "joints"), default="wrist", help="frames to write to /tf")
     command.add_argument("--no-markers", action="store_true", help="leave the meshes out, nine tenths of the bag")
     command.add_argument("--interval", type=_positive, default=1000, metavar="IMAGES",
@@ -242,8 +243,12 @@ def _command(commands, name, run, text):
 
 def _add_models(command):
     command.add_argument("--weights", default="", metavar="FILE", help="network weights (default: the shipped ones)")
-    command.add_argument("--device", default="cpu", metavar="DEVICE",
-                         help="cpu; or onnx, with --weights DIR from `fourdhands export`")
+    command.add_argument("--model", default="landmark", choices=("landmark", "image"),
+                         help="landmark (default), or image with --weights from `fourdhands import-weights`")
+    command.add_argument("--device", default="cpu", choices=("cpu", "cuda", "onnx"),
+                         help="cpu (default); cuda for model image; onnx with --weights DIR from `fourdhands export`")
+    command.add_argument("--precision", default="float32", choices=("float32", "float16", "bfloat16"),
+                         help="of model image")
     command.add_argument("--hand-model", default="", metavar="NPZ",
                          help="right hand from convert-mano (default: the generic hand)")
     command.add_argument("--hand-model-left", default="", metavar="NPZ",
@@ -253,7 +258,8 @@ def _add_models(command):
 def _tracker_settings(args):
     from .pipeline.tracker import TrackerSettings
 
-    return TrackerSettings(weights=args.weights, device=args.device, hand_model=args.hand_model, hand_model_left=args.hand_model_left,
+    return TrackerSettings(model=args.model, weights=args.weights, device=args.device, precision=args.precision,
+                           hand_model=args.hand_model, hand_model_left=args.hand_model_left,
                            mirrored=args.mirrored, lookahead=getattr(args, "lookahead", 0))
 
 

@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.media.track_video import camera_for_video
-from fourdhands_core.network.checkpoint import SHIPPED
+from fourdhands_core.network.config import SHIPPED
 from fourdhands_core.pipeline.tracker import HandPairTracker
 from fourdhands_core.pipeline.tracker_state import give_memory, tracker_memory
 from fourdhands_core.pipeline.types import HandPairEstimate

@@ -19,7 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from fourdhands_core.errors import FourDHandsError, InputError
-from fourdhands_core.network.checkpoint import SHIPPED
+from fourdhands_core.network.config import SHIPPED
 from fourdhands_core.pipeline.tracker import HandPairTracker
 
 from .camera_info import CALIBRATED, CameraSource
@@ -73,7 +73,7 @@ class HandsNode(LifecycleNode):
         parameters = self.parameters
         self._statistics = Statistics()
         self._cameras = CameraSource(parameters.default_fov)
-        self._network = Path(parameters.weights or SHIPPED).stem
+        self._network, self._device = Path(parameters.weights or SHIPPED).stem, parameters.device
         self._model = Path(parameters.hand_model).stem or "generic"
         self._outputs = Outputs(self, parameters, tracker.faces, self._network, self._model)
         compressed = parameters.image_transport == "compressed"
@@ -151,7 +151,8 @@ class HandsNode(LifecycleNode):
         values, level, message = self._statistics.report(self.parameters.diagnostics_period)
         values["calibration"] = f"{cameras.state}: {cameras.problem}" if cameras.problem else cameras.state
         values["left hand"], values["right hand"] = processor.hand_states
-        values["network"], values["hand model"], values["device"] = self._network, self._model, "cpu"
+        values["network"], values["hand model"], values["device"] = (
+            self._network, self._model, self._device)
         if level == DiagnosticStatus.OK and cameras.state != CALIBRATED:
             level, message = DiagnosticStatus.WARN, "not calibrated: positions are not scaled"
         self._outputs.diagnostics.publish(diagnostic_array(

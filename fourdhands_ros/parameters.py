@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
 from fourdhands_core.errors import InputError
-from fourdhands_core.pipeline.tracker import TrackerSettings
+from fourdhands_core.pipeline.tracker import CHOICES, TrackerSettings
 
 _TRACKER = TrackerSettings()
 """The tracker's own defaults are the node's."""
@@ -37,9 +37,21 @@ class Parameters:
     default_fov: float = _parameter(
         _TRACKER.default_fov, "Horizontal field of view in degrees that is assumed while the camera is not calibrated; "
         "positions are then marked as not scaled.", limits=(10.0, 170.0))
+    model: str = _parameter(
+        _TRACKER.model, "landmark: the network that comes with the package; image: the paper's, which needs weights from "
+        "`fourdhands import-weights`.", choices=CHOICES["model"], read_only=True)
     weights: str = _parameter(
         _TRACKER.weights, "Weights of the network, a safetensors file; empty for those that come with the package.",
         read_only=True)
+    device: str = _parameter(
+        _TRACKER.device, "Where the network runs. cpu; cuda, for model image; onnx, for machines without torch, where "
+        "weights is the folder that `fourdhands export` wrote.", choices=CHOICES["device"], read_only=True)
+    precision: str = _parameter(
+        _TRACKER.precision, "Numbers that model image computes with; half of them are for a GPU.",
+        choices=CHOICES["precision"], read_only=True)
+    detect_every: int = _parameter(
+        _TRACKER.detect_every, "With model image the detector looks at every so many images at least, at the others only "
+        "when a hand was lost or is in doubt.", limits=(1, 1000), read_only=True)
     hand_model: str = _parameter(
         _TRACKER.hand_model, "Right hand model, an npz that `fourdhands convert-mano` wrote; empty for the generic one.",
         read_only=True)
@@ -48,7 +60,7 @@ class Parameters:
         read_only=True)
     lookahead: int = _parameter(
         _TRACKER.lookahead, "Images of the future to wait for: steadier, and that much later; 0 for a robot.",
-        limits=(0, 8), read_only=True)
+        limits=(0, 60), read_only=True)
     temporal: bool = _parameter(
         _TRACKER.temporal, "Use the images before; false estimates each image alone, unfiltered, for comparison.",
         read_only=True)

@@ -215,7 +215,7 @@ def test_many_bags_at_once_and_again(rendered, recorded, tmp_path):  # noqa: F81
     (["{bag}", "{tmp}/out", "--topic", "/cam/camera_info"], "holds no images in this bag; image topics are: /cam/image_raw"),
     (["{bag}", "{tmp}/out", "--camera-info", "/cam/image_raw"], "is no CameraInfo topic"),
     (["{bag}", "{tmp}/out", "--weights", "none.safetensors"], "none.safetensors does not exist"),
-    (["{bag}", "{tmp}/out", "--lookahead", "9"], "parameter lookahead: 9 is not between 0 and 8"),
+    (["{bag}", "{tmp}/out", "--lookahead", "61"], "parameter lookahead: 61 is not between 0 and 60"),
     (["{bag}", "{tmp}/out", "--fov", "60", "--intrinsics", "c.yaml"], "not allowed with"),
     (["{bag}", "{tmp}/taken"], "taken.partial is there and no unfinished conversion"),
     (["info", "{bag}"], "holds no hands, but /cam/camera_info, /cam/image_raw"),

@@ -97,7 +97,7 @@ def test_tracker_parameters_are_the_trackers():
 @pytest.mark.parametrize("values", [
     dict(tf=""), dict(tf="Wrist"), dict(default_fov=9.0), dict(default_fov=np.nan), dict(default_fov=60),
     dict(marker_lifetime=-0.1), dict(frame_prefix="a b"), dict(frame_prefix="/a"), dict(mirrored=1),
-    dict(image_transport="h264"), dict(reset_gap=0.0), dict(diagnostics_period=np.inf), dict(lookahead=9)])
+    dict(image_transport="h264"), dict(reset_gap=0.0), dict(diagnostics_period=np.inf), dict(lookahead=61)])
 def test_every_bad_value_is_named(values):
     with pytest.raises(InputError, match=f"parameter {next(iter(values))}: "):
         Parameters(**values)

@@ -10,13 +10,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ..errors import CheckpointError
-from .config import NetworkConfig
+from .config import SHIPPED, NetworkConfig
 from .image_config import ImageConfig
 from .image_model import ImageNetwork
 from .model import FourDHands
 
-SHIPPED = Path(__file__).parent / "weights" / "landmark.safetensors"
-"""The landmark network that comes with the package, trained by `fourdhands train landmark`."""
 _KEY = "fourdhands"
 _KINDS = {"landmark": (NetworkConfig, FourDHands), "image": (ImageConfig, ImageNetwork)}
 """Configuration and network by the configuration's `tokenizer`."""

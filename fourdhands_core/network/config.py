@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 from ..errors import CheckpointError
+
+SHIPPED = Path(__file__).parent / "weights" / "landmark.safetensors"
+"""The landmark network that comes with the package, trained by `fourdhands train landmark`."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ _MEMORY = ("identity", "shape", "tracks", "_frames", "_pending")
 """What HandPairTracker.reset forgets. The detector's own memory is not among them: let it see the last images again."""
 _ROOMS = ("fourdhands_core.geometry.", "fourdhands_core.network.", "fourdhands_core.perception.",
           "fourdhands_core.pipeline.")
-_ARRAYS = (np.ndarray, np.dtype, type(np.dtype(np.float64)), type(np.dtype(np.int64)), type(np.dtype(bool)),
+_ARRAYS = (np.ndarray, np.dtype, *(type(np.dtype(kind)) for kind in ("float32", "float64", "int64", "bool")),
            np.zeros(0).__reduce__()[0], np.float64(0).__reduce__()[0], bytes)
 """What numpy's arrays and numbers are pickled with."""
 
