@@ -100,6 +100,34 @@ def export(args: argparse.Namespace) -> int:
     return 0
 
 
+def benchmark(args: argparse.Namespace) -> int:
+    """Measure speed."""
+    import json
+
+    from . import benchmark as speed
+
+    if args.backbone is None:
+        if args.video is None:
+            raise InputError("give a VIDEO to run the tracker on, or --backbone SIZE for the image network alone")
+        result = speed.benchmark(_tracker_settings(args), args.video, args.frames)
+    else:
+        import torch
+
+        from .hand_model.arrays import HandArrays
+        from .hand_model.assets import load_generic_hand, pair_of
+        from .network.image_config import ImageConfig
+        from .network.image_model import ImageNetwork
+
+        torch.set_num_threads(args.threads)
+        result = speed.benchmark_network(ImageNetwork(ImageConfig.of_size(args.backbone)), HandArrays(pair_of(
+            load_generic_hand())), args.device, args.precision, args.frames)
+    text = json.dumps(result, indent=1)
+    print(text)
+    if args.out is not None:
+        args.out.write_text(text + "\n")
+    return 0
+
+
 def bag(args: argparse.Namespace) -> int:
     """Find the hands in the images of rosbag2 recordings, or summarise the hands in them."""
     try:
@@ -142,6 +170,16 @@ def build_parser() -> argparse.ArgumentParser:
     command.add_argument("--lookahead", type=int, default=0, metavar="FRAMES",
                          help="frames of the future each estimate may use, 0 (as on a robot) to 60; 4 is the landmark model's window")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
+    _add_models(command)
+
+    command = _command(commands, "benchmark", benchmark, "measure latency by stage, throughput and memory on this machine")
+    command.add_argument("video", type=Path, nargs="?", metavar="VIDEO", help="run the whole tracker on this video")
+    command.add_argument("--backbone", choices=("S", "B", "L", "H"), metavar="SIZE",
+                         help="the image network alone, untrained, with a ViT of this size (S, B, L, H; the paper's is H), "
+                         "beside the window recomputed")
+    command.add_argument("--frames", type=_positive, default=200, metavar="N", help="frames to measure (default: 200)")
+    command.add_argument("--threads", type=_positive, default=1, metavar="N", help="threads of the network (default: 1)")
+    command.add_argument("--out", type=Path, metavar="FILE", help="also write the JSON to this file")
     _add_models(command)
 
     command = _command(commands, "bag", bag, "find both hands in the images of rosbag2 recordings; or summarise them")
@@ -260,7 +298,8 @@ def _tracker_settings(args):
 
     return TrackerSettings(model=args.model, weights=args.weights, device=args.device, precision=args.precision,
                            hand_model=args.hand_model, hand_model_left=args.hand_model_left,
-                           mirrored=args.mirrored, lookahead=getattr(args, "lookahead", 0))
+                           mirrored=getattr(args, "mirrored", False), lookahead=getattr(args, "lookahead", 0),
+                           threads=getattr(args, "threads", 1))
 
 
 def _positive(text: str) -> int:

@@ -43,7 +43,7 @@ class ImageRegressor:
         self.config = network.config
         self.device = torch.device(device)
         self._type = PRECISIONS[precision]
-        self._network = network.to(self.device, self._type).eval()
+        self._network = network.to(self.device, self._type).eval().requires_grad_(False)
         self._hands = hands
         self._mean = mean_pose.reshape(15, 3) if network.config.mean_pose else np.zeros((15, 3))
         self._no_hand = torch.zeros(network.config.hand_width, device=self.device, dtype=self._type)

@@ -1,0 +1,50 @@
+"""`fourdhands benchmark` measures what it says; how fast that is, is not asserted."""
+
+import json
+
+import cv2
+import numpy as np
+import torch
+
+from fourdhands_core.benchmark import benchmark_network
+from fourdhands_core.cli import main
+from fourdhands_core.hand_model.arrays import HandArrays
+from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
+from fourdhands_core.media.video import VideoWriter
+from fourdhands_core.network.image_config import ImageConfig
+from fourdhands_core.network.image_model import ImageNetwork
+
+
+def test_the_network_beside_its_window_recomputed():
+    config = ImageConfig(width=96, depth=2, heads=3, hand_width=128, temporal_heads=2, decoder_heads=2, decoder_layers=2,
+                         temporal_layers=2, spatial_layers=1)
+    passes = []
+    network = ImageNetwork(config)
+    network.backbone.register_forward_hook(lambda module, inputs, output: passes.append(len(inputs[0])))
+    torch.set_num_threads(1)
+    result = benchmark_network(network, HandArrays(pair_of(load_generic_hand())), "cpu", "float32", 3)
+    assert set(passes) == {2}, "both hands in one pass"
+    assert set(result["milliseconds"]) == {"crop", "backbone", "spatial", "temporal", "streaming", "window recomputed"}
+    for figures in result["milliseconds"].values():
+        assert 0 <= figures["p50"] <= figures["p95"] <= figures["p99"]
+    assert result["recomputed_over_streaming"] > 1
+    # two matrix products of every weight of the patches and blocks for each of 2 x 192 tokens, at the least
+    weights = sum(p.numel() for block in network.backbone.blocks for p in block.parameters() if p.ndim == 2)
+    assert result["gflop_per_frame"] * 1e9 > 2 * 2 * 192 * weights
+    assert 0 < result["share_of_matrix_limit"] < 1 and result["peak_memory"]["process_mb"] > 0
+
+
+def test_the_tracker_on_a_video(tmp_path, capsys):
+    with VideoWriter(tmp_path / "v.mp4", 30.0) as writer:
+        for k in range(12):
+            writer.write(cv2.circle(np.zeros((120, 160, 3), np.uint8), (40 + k, 60), 20, (200, 150, 120), -1))
+    assert main(["benchmark", str(tmp_path / "v.mp4"), "--frames", "5", "--out", str(tmp_path / "b.json")]) == 0
+    result = json.loads((tmp_path / "b.json").read_text())
+    assert result == json.loads(capsys.readouterr().out)
+    assert result["frames"] == 5 and {"decode", "detect", "total"} <= set(result["milliseconds"])
+
+
+def test_nothing_to_measure(tmp_path, capsys):
+    assert main(["benchmark"]) == 2
+    assert "--backbone" in capsys.readouterr().err
+    assert main(["benchmark", str(tmp_path / "none.mp4")]) == 2
