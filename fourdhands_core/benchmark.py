@@ -78,11 +78,13 @@ def benchmark_network(network, hands, device: str, precision: str, steps: int, s
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    from .perception.crops import crop_hands
+    from .perception.crops import crop_hands, crop_hands_on_device
+    from .pipeline.image_execution import TorchImage
     from .pipeline.image_regression import ImageRegressor, square_of
 
-    regressor = ImageRegressor(network, hands, np.zeros(45), device, precision)
-    config, number = network.config, regressor._type
+    execution = TorchImage(network, device, precision)
+    regressor = ImageRegressor(execution, hands, np.zeros(45))
+    config, number = network.config, execution.type
     rng = np.random.default_rng(0)
     image = rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
     made = [_frame(rng, image, k, size) for k in range(config.window + WARM_UP + steps)]
@@ -107,14 +109,15 @@ def benchmark_network(network, hands, device: str, precision: str, steps: int, s
         regressor.regress(window, window[-1])
         recomputed.append(time.perf_counter() - began)
 
-    pixels = torch.from_numpy(image).to(device)
     squares = np.stack([square_of(detection.landmarks) for detection in made[0].detections])
     boxes, both = torch.from_numpy(squares).float().to(device)[None], torch.ones(1, 2, dtype=torch.bool, device=device)
+    cut = (lambda: torch.from_numpy(crop_hands(image, squares, [True, False]))) if device == "cpu" else (
+        lambda: crop_hands_on_device(torch.from_numpy(image).to(device), squares, [True, False]))
     with torch.inference_mode():
-        crops = crop_hands(pixels, squares, [True, False]).to(number)
+        crops = cut().to(number)
         tokens = torch.zeros(1, 2, config.window, config.hand_width, dtype=number, device=device)
         parts: dict[str, Callable] = {
-            "crop": lambda: crop_hands(pixels, squares, [True, False]).to(number),
+            "crop": cut,
             "backbone": lambda: network.backbone(crops),
             "spatial": lambda: network.encode(crops, boxes, both),
             "temporal": lambda: network.reason(tokens)}

@@ -46,7 +46,7 @@ def import_weights(args: argparse.Namespace) -> int:
     if args.backbone:
         imported = import_backbone(args.checkpoint, ImageConfig.of_size(args.backbone))
     else:
-        imported = import_released(args.checkpoint)
+        imported = import_released(args.checkpoint, args.window)
     if imported.superfluous:
         print(f"of no use here: {', '.join(imported.superfluous)}")
     out = args.out or args.checkpoint.with_suffix(".safetensors")
@@ -216,6 +216,8 @@ def build_parser() -> argparse.ArgumentParser:
                        "convert the authors' released checkpoint to weights for model image")
     command.add_argument("checkpoint", type=Path, metavar="PTH", help="Demo_Video.pth, Eval_Video.pth or Demo_Image.pth")
     command.add_argument("--out", type=Path, metavar="FILE", help="safetensors to write (default: beside the checkpoint)")
+    command.add_argument("--window", type=_positive, metavar="FRAMES",
+                         help="frames that the network was trained with: 9, or 1 (default: 1 for a name with `image` in it)")
     command.add_argument("--backbone", choices=("S", "B", "L", "H"), metavar="SIZE",
                          help="take only the ViT of this size (S, B, L, H) from a HaMeR or ViTPose checkpoint, to train from")
 
@@ -284,7 +286,7 @@ def _add_models(command):
     command.add_argument("--model", default="landmark", choices=("landmark", "image"),
                          help="landmark (default), or image with --weights from `fourdhands import-weights`")
     command.add_argument("--device", default="cpu", choices=("cpu", "cuda", "onnx"),
-                         help="cpu (default); cuda for model image; onnx with --weights DIR from `fourdhands export`")
+                         help="cpu (default); cuda, for model image; onnx, with --weights DIR from `fourdhands export`")
     command.add_argument("--precision", default="float32", choices=("float32", "float16", "bfloat16"),
                          help="of model image")
     command.add_argument("--hand-model", default="", metavar="NPZ",

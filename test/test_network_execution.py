@@ -9,9 +9,12 @@ import torch
 
 from fourdhands_core.cli import main
 from fourdhands_core.errors import CheckpointError
-from fourdhands_core.network.checkpoint import load_weights
+from fourdhands_core.network.checkpoint import load_weights, save_weights
 from fourdhands_core.network.execution import ENCODE, OnnxExecution, TorchExecution
+from fourdhands_core.network.image_config import ImageConfig
+from fourdhands_core.network.image_model import ImageNetwork
 from fourdhands_core.network.parts import EncodePart, ReasonPart
+from fourdhands_core.pipeline.image_execution import OnnxImage, TorchImage
 
 pytest.importorskip("onnxruntime")
 
@@ -49,14 +52,46 @@ def test_onnxruntime_and_traced_torch_agree_with_the_network(exported):
                     np.testing.assert_allclose(value, truth[0], atol=1e-3)
 
 
-def test_the_tracker_needs_no_torch_with_onnx(exported):
+@pytest.fixture(scope="module")
+def image_network(tmp_path_factory):
+    """A small image network, its weights, and the folder that it was exported to."""
+    pytest.importorskip("onnxscript")
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("image")
+    network = ImageNetwork(ImageConfig(width=96, depth=2, heads=3, hand_width=128, temporal_heads=2, decoder_heads=2,
+                                       decoder_layers=2, temporal_layers=2, spatial_layers=1)).eval()
+    save_weights(network, folder / "image.safetensors")
+    assert main(["export", "--weights", str(folder / "image.safetensors"), "--out", str(folder)]) == 0
+    return network, folder
+
+
+def test_the_image_network_agrees(image_network):
+    """For both hands and for each alone, and for windows in which they come and go."""
+    network, folder = image_network
+    executions = TorchImage(network), OnnxImage(folder)
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (240, 320, 3), dtype=np.uint8)
+    for present in ([True, True], [True, False], [False, True]):
+        squares = np.array([[20.0, 30.0, 120.0, 120.0], [150.0, 20.0, 100.0, 100.0]]) * np.array(present)[:, None]
+        torch_tokens, onnx_tokens = (np.asarray(e.encode(image, squares, np.array(present))) for e in executions)
+        np.testing.assert_allclose(onnx_tokens[present], torch_tokens[present], atol=1e-3)
+        tokens = rng.normal(0, 1, (9, 2, 128)).astype(np.float32)
+        valid = rng.integers(0, 2, (2, 9)).astype(bool)
+        expected = executions[0].reason([torch.from_numpy(token) for token in tokens], valid)
+        for value, truth in zip(executions[1].reason([*tokens], valid), expected):
+            np.testing.assert_allclose(value, truth, atol=1e-3)
+
+
+@pytest.mark.parametrize("model", ["landmark", "image"])
+def test_the_tracker_needs_no_torch_with_onnx(exported, image_network, model):
     """As on a machine where torch is too heavy: importing it is an error there."""
+    folder = exported if model == "landmark" else image_network[1]
     program = f"""
 import sys
 sys.modules["torch"] = None
 import numpy as np
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
-tracker = HandPairTracker(TrackerSettings(device="onnx", weights={str(exported)!r}))
+tracker = HandPairTracker(TrackerSettings(model={model!r}, device="onnx", weights={str(folder)!r}))
 estimate = tracker.process(np.zeros((48, 64, 3), np.uint8), 1)
 tracker.close()
 print(estimate.left.state, estimate.right.state)

@@ -14,6 +14,7 @@ from fourdhands_core.network.image_config import ImageConfig
 from fourdhands_core.network.image_model import ImageNetwork
 from fourdhands_core.perception.crops import crop_hands
 from fourdhands_core.perception.detector import HandDetection
+from fourdhands_core.pipeline.image_execution import TorchImage
 from fourdhands_core.pipeline.image_regression import ImageRegressor, square_of
 from fourdhands_core.pipeline.regression import Frame, Regression
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
@@ -53,7 +54,7 @@ def stream(stamps, seed=0):
 def test_streaming_equals_the_window_from_scratch(relation, root, mean, stamps):
     """Whatever the rate of the camera and the frames that were dropped: nine frames 5/30 s apart, ended by the newest."""
     made = network(relation=relation, root=root, mean_pose=mean)
-    regressor = ImageRegressor(made, HANDS, np.linspace(-0.2, 0.2, 45))
+    regressor = ImageRegressor(TorchImage(made), HANDS, np.linspace(-0.2, 0.2, 45))
     frames, images = [], []
     for frame in stream(stamps):
         images.append(frame.image)
@@ -69,9 +70,9 @@ def test_streaming_equals_the_window_from_scratch(relation, root, mean, stamps):
             for side, seen in enumerate(frames[k].detections):
                 if seen is not None:
                     squares[row, side], present[row, side] = square_of(seen.landmarks), True
-                    crops.append(crop_hands(torch.from_numpy(images[k]), square_of(seen.landmarks)[None], [side == LEFT]))
+                    crops.append(crop_hands(images[k], square_of(seen.landmarks)[None], [side == LEFT]))
         with torch.inference_mode():
-            tokens = made.encode(torch.cat(crops), torch.from_numpy(squares), torch.from_numpy(present))
+            tokens = made.encode(torch.from_numpy(np.concatenate(crops)), torch.from_numpy(squares), torch.from_numpy(present))
             hands = made.reason(tokens.transpose(0, 1)[None], torch.from_numpy(present.T)[None])
         side = RIGHT
         np.testing.assert_allclose(got.rotations[side, 0], hands.rotations[0, side, 0].numpy(), atol=1e-4)
@@ -86,7 +87,7 @@ def test_streaming_equals_the_window_from_scratch(relation, root, mean, stamps):
 def test_the_weak_perspective_camera_puts_the_root_where_it_says():
     made = network(root=9)
     frame = next(stream([0.0]))
-    regressor = ImageRegressor(made, HANDS, np.zeros(45))
+    regressor = ImageRegressor(TorchImage(made), HANDS, np.zeros(45))
     regressor.encode(frame)
     regression = regressor.regress([frame], frame)
     with torch.inference_mode():
@@ -103,7 +104,7 @@ def test_the_weak_perspective_camera_puts_the_root_where_it_says():
 def test_half_precision_stays_within_a_millimetre(precision):
     results = []
     for kind in ("float32", precision):
-        regressor = ImageRegressor(network(), HANDS, np.zeros(45), precision=kind)
+        regressor = ImageRegressor(TorchImage(network(), precision=kind), HANDS, np.zeros(45))
         frames = list(stream(np.arange(12) / 30))
         for frame in frames:
             regressor.encode(frame)
@@ -197,7 +198,7 @@ def test_settings_that_do_not_go_together(tmp_path):
     save_weights(network(), image)
     for settings, error, message in (
             (dict(model="image"), InputError, "import-weights"), (dict(weights=image), CheckpointError, "use model image"),
-            (dict(device="cuda"), InputError, "model image"), (dict(model="image", device="onnx"), InputError, "landmark"),
+            (dict(device="cuda"), InputError, "model image"), (dict(model="image", device="onnx", weights="none"), CheckpointError, "fourdhands export"),
             (dict(model="paper"), InputError, "landmark, image"), (dict(precision="int8"), InputError, "float32"),
             (dict(detect_every=0), InputError, "detect_every")):
         with pytest.raises(error, match=message):

@@ -12,7 +12,9 @@ from ..errors import CheckpointError, DependencyError
 from .config import NetworkConfig
 
 ENCODE, REASON = "encode.onnx", "reason.onnx"
-"""The files of an exported network: what is computed once a frame, and on each window of frames."""
+"""The files of an exported landmark network: what is computed once a frame, and on each window of frames."""
+BACKBONE, SPATIAL, TEMPORAL = "backbone.onnx", "spatial.onnx", "temporal.onnx"
+"""The files of an exported image network: the ViT, what follows it once a frame, and on each window of frames."""
 
 
 class Execution(Protocol):
@@ -67,13 +69,14 @@ class TorchExecution:
         return self._run("reason", hands, offsets, valid)
 
 
-class OnnxExecution:
-    """The network that `fourdhands export` wrote to a folder, in onnxruntime, on the CPU; torch is not imported.
+class OnnxParts:
+    """Files of an exported network in onnxruntime, on the CPU; torch is not imported.
 
-    Raises DependencyError without onnxruntime, CheckpointError for a folder that cannot be used.
+    kind: the configuration's class, NetworkConfig or ImageConfig. Raises DependencyError without onnxruntime,
+    CheckpointError for a folder that cannot be used.
     """
 
-    def __init__(self, folder: str | Path | None, threads: int = 1):
+    def __init__(self, folder: str | Path | None, names: tuple[str, ...], kind, threads: int = 1):
         try:
             import onnxruntime
         except ImportError as error:
@@ -84,23 +87,34 @@ class OnnxExecution:
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3
         self._sessions = {}
-        for name in (ENCODE, REASON):
+        for name in names:
             if not (folder / name).is_file():
-                raise CheckpointError(f"weights: {str(folder)!r} is no folder with {ENCODE} and {REASON}, which device onnx "
-                                      "needs; make one with: fourdhands export --out DIR")
+                raise CheckpointError(f"weights: {str(folder)!r} is no folder with {' and '.join(names)}, which device "
+                                      "onnx needs; make one with: fourdhands export --out DIR")
             try:
                 self._sessions[name] = onnxruntime.InferenceSession(
                     str(folder / name), options, providers=["CPUExecutionProvider"])
                 about = self._sessions[name].get_modelmeta().custom_metadata_map
-                self.config = NetworkConfig.from_dict(json.loads(about["fourdhands"]))
+                self.config = kind.from_dict(json.loads(about["fourdhands"]))
             except Exception as error:  # onnxruntime has a class for each way of failing, without a common base
                 raise CheckpointError(f"{folder / name} is not what fourdhands export writes "
                                       f"({type(error).__name__}: {error}); export the network again") from error
         self._inputs = {name: [i.name for i in session.get_inputs()] for name, session in self._sessions.items()}
 
+    def __call__(self, name: str, *arrays: np.ndarray) -> list[np.ndarray]:
+        """One part's outputs."""
+        return self._sessions[name].run(None, dict(zip(self._inputs[name], arrays)))
+
+
+class OnnxExecution:
+    """The landmark network that `fourdhands export` wrote to a folder, in onnxruntime."""
+
+    def __init__(self, folder: str | Path | None, threads: int = 1):
+        self._parts = OnnxParts(folder, (ENCODE, REASON), NetworkConfig, threads)
+        self.config = self._parts.config
+
     def _run(self, name, *arrays):
-        feed = {key: array[None] for key, array in zip(self._inputs[name], arrays)}
-        return tuple(value[0] for value in self._sessions[name].run(None, feed))
+        return tuple(value[0] for value in self._parts(name, *(array[None] for array in arrays)))
 
     def encode(self, rays, world, has_world, present):
         return self._run(ENCODE, rays, world, has_world, present)

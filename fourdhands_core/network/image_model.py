@@ -173,17 +173,20 @@ class ImageNetwork(nn.Module):
         image. present: (B, 2) bool.
         """
         features = self.backbone(crops)
-        maps = self.relation(self.relation_maps(squares, present).to(features.dtype))
-        everywhere = len(crops) == present.numel()
-        if everywhere:
-            features = features.unflatten(0, (-1, 2))
-        else:  # the absent hands' tokens are there to be masked
-            features = features.new_zeros(maps.shape).index_put((present,), features)
+        if len(crops) == present.numel():
+            return self.interact(features.unflatten(0, (-1, 2)), squares)
+        placed = features.new_zeros(*present.shape, *features.shape[1:])  # the absent hands' tokens are there to be masked
+        return self.interact(placed.index_put((present,), features), squares, present)
+
+    def interact(self, features: torch.Tensor, squares: torch.Tensor, present: torch.Tensor | None = None) -> torch.Tensor:
+        """Hand tokens (B, 2, C) from the backbone's tokens (B, 2, 192, C); see `encode`. present: None where all hands are."""
+        everybody = torch.ones(squares.shape[:2], dtype=torch.bool, device=squares.device) if present is None else present
+        maps = self.relation(self.relation_maps(squares, everybody).to(features.dtype))
         x = maps + features if self.added else self.join(torch.cat([features, maps], -1))
         batch, _, tokens, width = x.shape
         x = x.reshape(batch, 2 * tokens, width)
         mask = None
-        if not everywhere:
+        if present is not None:
             mask = present | ~present.any(1, keepdim=True)
             mask = mask[..., None].expand(-1, -1, tokens).reshape(batch, 1, 1, 2 * tokens)
         for block in self.spatial:

@@ -91,17 +91,19 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def import_released(path: str | Path) -> Imported:
+def import_released(path: str | Path, window: int | None = None) -> Imported:
     """The network of the authors' Demo_Video.pth, Eval_Video.pth (window of 9 frames) or Demo_Image.pth (1 frame).
 
-    The depth of the backbone is the file's. Raises CheckpointError naming what is missing, misshapen or not finite.
+    The depth of the backbone is the file's; the window, which leaves no trace in the weights, is told by the file's name
+    where it is not given. Raises CheckpointError naming what is missing, misshapen or not finite.
     """
     tensors = read_checkpoint(path)
     depth = _count(tensors, r"backbone\.blocks\.(\d+)\.")
     if not depth:
         raise CheckpointError(f"{path} holds no backbone.blocks.0; give the authors' Demo_Video.pth, Eval_Video.pth or "
                               f"Demo_Image.pth (it holds {_some(sorted(tensors))})")
-    window = 1 if "image" in Path(path).stem.lower() else RELEASED.window
+    if window is None:
+        window = 1 if "image" in Path(path).stem.lower() else RELEASED.window
     network = empty_network(replace(RELEASED, depth=depth, window=window))
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found, faults, superfluous = {}, [], []

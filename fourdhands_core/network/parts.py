@@ -1,4 +1,4 @@
-"""The landmark network's two parts with plain tensors in and out, as tracing and exporting want them."""
+"""The networks' parts with plain tensors in and out, as tracing and exporting want them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 
 from ..errors import DependencyError
-from .execution import ENCODE, REASON
+from .execution import BACKBONE, ENCODE, REASON, SPATIAL, TEMPORAL
+from .image_config import COLUMNS, CROP_HEIGHT, CROP_WIDTH, ROWS
+from .image_model import ImageNetwork
 from .landmark_tokens import BOX_SCALE, landmark_tokens
 from .model import FourDHands
 
@@ -56,10 +58,59 @@ def traced(part):
         return torch.jit.freeze(torch.jit.trace(part.eval(), part.examples()))
 
 
-def export_onnx(network: FourDHands, folder: str | Path) -> tuple[Path, Path]:
-    """Write both parts as ONNX, with the network's configuration in their metadata; returns the two files.
+class SpatialPart(torch.nn.Module):
+    """`ImageNetwork.interact` for one frame, whichever hands are present."""
 
-    Raises DependencyError without the exporter's packages.
+    def __init__(self, network: ImageNetwork):
+        super().__init__()
+        self.network = network
+
+    def forward(self, features, squares, present):
+        return self.network.interact(features, squares, present)
+
+    def examples(self) -> tuple[torch.Tensor, ...]:
+        """Inputs of the right shapes."""
+        return (torch.rand(1, 2, ROWS * COLUMNS, self.network.config.width), torch.rand(1, 2, 4) + 1.0,
+                torch.ones(1, 2, dtype=torch.bool))
+
+
+class TemporalPart(torch.nn.Module):
+    """`ImageNetwork.reason` for one window, whichever hands are there in whichever frames."""
+
+    def __init__(self, network: ImageNetwork):
+        super().__init__()
+        self.network = network
+
+    def forward(self, tokens, valid):
+        hands = self.network.reason(tokens, valid)
+        return hands.rotations, hands.betas, hands.camera, hands.left_root_relative
+
+    def examples(self) -> tuple[torch.Tensor, ...]:
+        """Inputs of the right shapes."""
+        config = self.network.config
+        return (torch.rand(1, 2, config.window, config.hand_width), torch.ones(1, 2, config.window, dtype=torch.bool))
+
+
+class BackbonePart(torch.nn.Module):
+    """The ViT for the crops of one or two hands, or of several cameras' hands."""
+
+    def __init__(self, network: ImageNetwork):
+        super().__init__()
+        self.network = network
+
+    def forward(self, crops):
+        return self.network.backbone(crops)
+
+    def examples(self) -> tuple[torch.Tensor, ...]:
+        """Inputs of the right shapes."""
+        return (torch.rand(2, 3, CROP_HEIGHT, CROP_WIDTH),)
+
+
+def export_onnx(network: FourDHands | ImageNetwork, folder: str | Path) -> list[Path]:
+    """Write the parts as ONNX, with the network's configuration in their metadata; returns the files.
+
+    Of a landmark network what is computed once a frame, and on each window; of an image network the ViT, what follows
+    it once a frame, and on each window. Raises DependencyError without the exporter's packages.
     """
     try:
         import onnx
@@ -67,14 +118,19 @@ def export_onnx(network: FourDHands, folder: str | Path) -> tuple[Path, Path]:
     except ImportError as error:
         raise DependencyError(f"the export needs {error.name}: pip install 'fourdhands[onnx]'") from error
 
+    if network.config.tokenizer == "landmark":
+        parts = {ENCODE: EncodePart(network), REASON: ReasonPart(network)}
+    else:
+        parts = {BACKBONE: BackbonePart(network), SPATIAL: SpatialPart(network), TEMPORAL: TemporalPart(network)}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for part, name in ((EncodePart(network), ENCODE), (ReasonPart(network), REASON)):
+    for name, part in parts.items():
+        batch = ({0: torch.export.Dim("hands", min=1, max=64)},) if name == BACKBONE else None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = torch.onnx.export(part.eval(), part.examples(), dynamo=True, verbose=False).model_proto
+            model = torch.onnx.export(
+                part.eval(), part.examples(), dynamo=True, verbose=False, dynamic_shapes=batch).model_proto
         onnx.helper.set_model_props(model, {"fourdhands": json.dumps(network.config.to_dict())})
-        onnx.save(model, str(folder / name))
-        written.append(folder / name)
-    return tuple(written)
+        large = model.ByteSize() > 2**30  # a protobuf holds no more than 2 GB
+        onnx.save(model, str(folder / name), save_as_external_data=large, location=f"{name}.data" if large else None)
+    return [folder / name for name in parts]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+
 import logging
 
 import numpy as np
@@ -9,7 +12,9 @@ import numpy as np
 from ..errors import CheckpointError, InputError
 from ..hand_model.arrays import HandArrays
 from ..network.execution import OnnxExecution, TorchExecution
-from .regression import LandmarkRegressor
+from .image_execution import OnnxImage, TorchImage
+from .image_regression import ImageRegressor
+from .regression import Frame, LandmarkRegressor, Regression
 
 
 def make_regressor(settings, hands: HandArrays, mean_pose: np.ndarray):
@@ -24,23 +29,46 @@ def make_regressor(settings, hands: HandArrays, mean_pose: np.ndarray):
                              "way to a GPU and back")
         kind = OnnxExecution if settings.device == "onnx" else TorchExecution
         return LandmarkRegressor(kind(settings.weights or None, settings.threads))
-    if settings.device == "onnx":
-        raise InputError("device = 'onnx' is for model landmark")
     if not settings.weights:
         raise InputError("model = 'image' needs weights: make them from the authors' checkpoint with `fourdhands "
                          "import-weights Demo_Video.pth`, or leave model at 'landmark'")
+    if settings.device == "onnx":
+        network = OnnxImage(settings.weights, settings.threads)
+    else:
+        network = _in_torch(settings)
+    if network.config.mean_pose and not np.any(mean_pose):
+        logging.getLogger("fourdhands").warning(
+            "%s gives poses relative to MANO's mean pose, which the hand model in use does not have: fingers will be less bent "
+            "than they are. Name MANO's files, converted with `fourdhands convert-mano`, as hand_model", settings.weights)
+    return ImageRegressor(network, hands, mean_pose)
+
+
+class SharedRegressor:
+    """One regressor for the trackers of several cameras, each in a thread of its own: it works for one at a time."""
+
+    def __init__(self, regressor):
+        self._regressor, self._lock = regressor, threading.Lock()
+        self.sees, self.config, self.half_window = regressor.sees, regressor.config, regressor.half_window
+
+    def encode(self, frame: Frame) -> None:
+        """As the regressor's."""
+        with self._lock:
+            self._regressor.encode(frame)
+
+    def regress(self, frames: Sequence[Frame], target: Frame) -> Regression:
+        """As the regressor's."""
+        with self._lock:
+            return self._regressor.regress(frames, target)
+
+
+def _in_torch(settings):
     import torch
 
     from ..network.checkpoint import load_weights
-    from .image_regression import ImageRegressor
 
     torch.set_num_threads(settings.threads)
     network = load_weights(settings.weights)
     if network.config.tokenizer != "image":
         raise CheckpointError(f"{settings.weights} holds a {network.config.tokenizer} network; use model "
                               f"{network.config.tokenizer} for it")
-    if network.config.mean_pose and not np.any(mean_pose):
-        logging.getLogger("fourdhands").warning(
-            "%s gives poses relative to MANO's mean pose, which the hand model in use does not have: fingers will be less bent "
-            "than they are. Name MANO's files, converted with `fourdhands convert-mano`, as hand_model", settings.weights)
-    return ImageRegressor(network, hands, mean_pose, settings.device, settings.precision)
+    return TorchImage(network, settings.device, settings.precision)

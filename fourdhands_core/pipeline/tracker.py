@@ -23,7 +23,7 @@ from .following import Following, doubted
 from .hand_track import HandTrack, ShapeMemory
 from .refinement import PoseRefinement
 from .regression import MIRROR, Frame, Regression, forget_old
-from .regressors import make_regressor
+from .regressors import SharedRegressor, make_regressor
 from .translation import solve_translations
 from .types import SOURCE_JOINT, SOURCE_NETWORK, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
 
@@ -85,10 +85,12 @@ class HandPairTracker:
     """Tracks both hands of one person in one camera's images.
 
     `process` takes frames in order of their stamps; `reset` forgets the past (another video, a jump back in time).
-    Raises AssetError or CheckpointError for unusable files when made, InputError for malformed frames.
+    betas: the shape (10,) that both hands are known to have, which may be set at any time; None to estimate it.
+    regressor: to share another tracker's, see `for_another_camera`. Raises AssetError or CheckpointError for unusable files
+    when made, InputError for malformed frames.
     """
 
-    def __init__(self, settings: TrackerSettings = TrackerSettings(), detector: Detector | None = None):
+    def __init__(self, settings: TrackerSettings = TrackerSettings(), detector: Detector | None = None, regressor=None):
         self.settings = settings
         threadpool_limits(settings.threads, user_api="blas")
         right = load_hand(settings.hand_model) if settings.hand_model else load_generic_hand()
@@ -97,15 +99,27 @@ class HandPairTracker:
         self._joint_frames = joint_frames(right)
         flip = MIRROR[LEFT][:, None]
         self._refine = PoseRefinement(self.hands, np.stack([flip * self._joint_frames, self._joint_frames]))
-        self.regressor = make_regressor(settings, self.hands, right.hands_mean)
+        self.regressor = regressor or make_regressor(settings, self.hands, right.hands_mean)
         self._following = Following(1 if settings.lookahead else settings.detect_every)
         self.detector = detector or MediaPipeDetector()
         self.identity = HandIdentity()
         smoothing = settings.smoothing if settings.temporal else 0.0
         self.tracks = tuple(
             HandTrack(side, settings.hold, smoothing, settings.acceleration) for side in (LEFT, RIGHT))
+        self.betas: np.ndarray | None = None
         self._assumed: Camera | None = None
         self.reset()
+
+    def for_another_camera(self) -> HandPairTracker:
+        """A tracker for another camera of the same person: this one's network and known shape, its own detector and past.
+
+        Each may run in threads of its own.
+        """
+        if not isinstance(self.regressor, SharedRegressor):
+            self.regressor = SharedRegressor(self.regressor)
+        other = HandPairTracker(self.settings, regressor=self.regressor)
+        other.betas = self.betas
+        return other
 
     @property
     def faces(self) -> tuple[np.ndarray, np.ndarray]:
@@ -117,8 +131,12 @@ class HandPairTracker:
         """What the detector saw of the (left, right) hand in the newest frame."""
         return self._frames[-1].detections if self._frames else (None, None)
 
+    def rays(self, stamp: int) -> np.ndarray | None:
+        """Landmarks (2, 21, 2) as undistorted x/z, y/z that the estimate of that stamp, one of the last, was made of."""
+        return next((frame.rays for frame in reversed(self._frames) if frame.stamp == stamp), None)
+
     def reset(self) -> None:
-        """Forget the past: identities, tracks, the window and the person's shape."""
+        """Forget the past: identities, tracks, the window and the person's shape as far as it was estimated."""
         self.identity.reset()
         self._following.reset()
         self.shape = ShapeMemory()
@@ -242,7 +260,9 @@ class HandPairTracker:
             track = self.tracks[side]
             intervals[side] = track.begin_frame(frame.stamp)
             self.shape.add(regressed.betas[side])
-            if track.betas is None:
+            if self.betas is not None:
+                track.betas = self.betas
+            elif track.betas is None:
                 track.betas = self.shape.mean
             betas[side] = track.betas
         raw, start = regressed.rotations, None
