@@ -1,0 +1,137 @@
+"""A person's hand shape, fixed from a few seconds of an open hand, and the file that keeps it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from ..errors import AssetError, InputError
+from ..geometry.rotations import matrix_from_axis_angle
+from ..hand_model.arrays import HandArrays
+from ..hand_model.skeleton import JOINT_NAMES, RIGHT
+from .types import HandPairEstimate
+
+_MIDDLE_TIP = JOINT_NAMES.index("middle_4")
+
+LEAST_SEEN = 15
+"""Sightings of an open hand that a calibration needs: fewer follow single views."""
+_OPEN = 0.9
+"""Least distance from a finger's root to its tip, as a part of the finger's length, of an open hand."""
+_LANDMARK_ERROR, _INDEPENDENT = 0.05, 4.0
+"""Error of landmarks in units of the hand's RMS radius as seen, and how many sightings' worth of information all
+together give: a detector errs the same way again and again, so a thousand images do not make it exact."""
+_LENGTH_ERROR = 0.002
+"""Metres, of a length that was measured with a ruler."""
+_LARGEST = 10.0
+"""No person's shape has a coefficient beyond this; a file that says so is damaged."""
+
+
+class ShapeCalibration:
+    """The shape whose bones agree best with the landmarks of an open hand, seen in many images.
+
+    hands: the tracker's. length: from the wrist to the tip of the stretched middle finger, metres; 0 where not known. One camera sees a large hand far away as it sees a small one near: without the length, the size stays the usual one
+    and only the proportions are fixed. A bent finger hides its length, so only open hands are taken in.
+    """
+
+    def __init__(self, hands: HandArrays, length: float = 0.0):
+        self._hands, self._length = hands, length
+        self._normal, self._right = np.zeros((10, 10)), np.zeros(10)
+        self.count = 0
+
+    def add(self, estimate: HandPairEstimate, rays: np.ndarray) -> None:
+        """Take in a frame's estimate and what it was made of: rays (2, 21, 2), landmarks as undistorted x/z, y/z."""
+        if not any(_is_open(hand) for hand in estimate.hands):
+            return
+        rotations = np.zeros((2, 16, 3, 3))
+        for side, hand in enumerate(estimate.hands):
+            rotations[side] = matrix_from_axis_angle(
+                np.vstack([hand.global_orient, hand.hand_pose.reshape(15, 3)]) if hand.valid else np.zeros((16, 3)))
+        # With the pose known, joints are an affine function of the shape: its value at 0 and at each unit vector.
+        shapes = np.tile(np.vstack([np.zeros(10), np.eye(10)])[:, None], (1, 2, 1))
+        rotations = np.tile(rotations, (11, 1, 1, 1, 1))
+        joints = self._hands.joints(rotations[:, :, 0], rotations[:, :, 1:], shapes)
+        for side, hand in enumerate(estimate.hands):
+            if _is_open(hand):
+                self._add(joints[:, side], rays[side], hand.joints[:, 2].mean())
+                self.count += 1
+
+    def _add(self, joints, rays, depth):
+        """joints: (11, 21, 3) relative to the wrist, for shape 0 and each unit vector; depth: of the hand, metres."""
+        radius = np.sqrt(np.square(rays - rays.mean(0)).sum(-1).mean())
+        # (x + t_x) - u (z + t_z) = 0 of every landmark, in units of its error; the same of y.
+        rows = (joints[..., :2] - rays * joints[..., 2:]) / (depth * _LANDMARK_ERROR * radius)
+        free = np.zeros((21, 2, 3))
+        free[:, 0, 0] = free[:, 1, 1] = 1.0
+        free[..., 2] = -rays
+        free = np.linalg.qr(free.reshape(42, 3))[0]
+        rows = rows.reshape(11, 42)
+        rows = rows - (rows @ free) @ free.T  # what the wrist's position cannot explain
+        shape = rows[1:] - rows[0]
+        self._normal += shape @ shape.T
+        self._right -= shape @ rows[0]
+
+    def result(self) -> np.ndarray:
+        """The most likely shape (10,). Raises InputError where too few open hands were seen."""
+        if self.count < LEAST_SEEN:
+            raise InputError(f"an open hand was seen {self.count} times and {LEAST_SEEN} are needed; hold one or both "
+                             "hands into the image, fingers stretched, palm or back towards the camera")
+        weight = _INDEPENDENT / self.count
+        lengths = np.array([hand_length(self._hands, betas) for betas in np.vstack([np.zeros(10), np.eye(10)])])
+        gradient = (lengths[1:] - lengths[0]) / _LENGTH_ERROR
+        # Without any length the smallest hand would fit best, as its errors in metres are the smallest.
+        missing = (self._length - lengths[0] if self._length else 0.0) / _LENGTH_ERROR
+        return np.linalg.solve(weight * self._normal + np.eye(10) + np.outer(gradient, gradient),
+                               weight * self._right + gradient * missing)
+
+
+def hand_length(hands: HandArrays, betas: np.ndarray) -> float:
+    """From the wrist to the tip of the stretched middle finger, metres, of a shape (10,)."""
+    flat = np.tile(np.eye(3), (2, 16, 1, 1))
+    joints = hands.joints(flat[:, 0], flat[:, 1:], np.tile(betas, (2, 1)))[RIGHT]
+    return float(np.linalg.norm(joints[_MIDDLE_TIP] - joints[0]))
+
+
+def straightness(joints: np.ndarray) -> float:
+    """How far the most bent of the four fingers reaches, of its length; joints (21, 3) in any unit. 1 is straight."""
+    fingers = joints[5:].reshape(4, 4, 3)
+    lengths = np.linalg.norm(np.diff(fingers, axis=1), axis=-1).sum(1)
+    return float((np.linalg.norm(fingers[:, 3] - fingers[:, 0], axis=-1) / lengths).min())
+
+
+def _is_open(hand):
+    return hand.valid and straightness(hand.joints) > _OPEN
+
+
+def save_shape(path: str | Path, betas: np.ndarray, model: str) -> None:
+    """Write a shape (10,) and the name of the hand model that it belongs to; the file appears complete or not at all.
+
+    Raises InputError where it cannot be written.
+    """
+    path = Path(path).expanduser()
+    partial = path.with_name(path.name + ".new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text("# Hand shape of a person: MANO's betas, as ~/calibrate_hand found them.\n"
+                           + yaml.safe_dump({"hand_model": model, "betas": [round(float(b), 5) for b in betas]}))
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"the hand shape cannot be kept in {path}: {error.strerror}; name another file") from error
+
+
+def load_shape(path: str | Path, model: str) -> np.ndarray:
+    """The shape (10,) in a file of `save_shape`. Raises AssetError where it is damaged or of another hand model."""
+    path = Path(path).expanduser()
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        betas, kept = np.array(content["betas"], dtype=float), content["hand_model"]
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError, RecursionError) as error:
+        raise AssetError(f"{path} is not a hand shape ({type(error).__name__}: {error}); calibrate again or remove it"
+                         ) from error
+    if betas.shape != (10,) or not (np.abs(betas) <= _LARGEST).all():
+        raise AssetError(f"{path}: betas are not 10 numbers between {-_LARGEST:g} and {_LARGEST:g}; calibrate again")
+    if kept != model:
+        raise AssetError(f"{path} was calibrated with hand model {kept!r} and this one is {model!r}; calibrate again")
+    return betas

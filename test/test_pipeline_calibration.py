@@ -1,0 +1,132 @@
+"""A person's hand shape fixed from images of an open hand, and the file that keeps it."""
+
+import numpy as np
+import pytest
+from test_pipeline_tracker import CAMERA, IMAGE, TruthDetector
+
+from fourdhands_core.errors import AssetError, InputError
+from fourdhands_core.geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle
+from fourdhands_core.hand_model.skeleton import BONES, RIGHT
+from fourdhands_core.media.choreography import ClipMotion, from_curls
+from fourdhands_core.media.clips import clip_truth, pose_hands
+from fourdhands_core.pipeline.shape_calibration import (
+    LEAST_SEEN, ShapeCalibration, hand_length, load_shape, save_shape, straightness)
+from fourdhands_core.pipeline.tracker import HandPairTracker
+
+UPRIGHT = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+"""A right hand with its fingers up and its palm towards the camera."""
+
+
+def shown(betas, curl=0.0, count=60):
+    """Motion and truth of a right hand that is shown to the camera and turns a little; curl 0 is open, 1 a fist."""
+    times = np.arange(count) / 30.0
+    orient = np.zeros((count, 2, 3))
+    sway = 0.3 * np.stack([np.sin(2 * times), np.cos(3 * times), np.sin(4 * times)], axis=1)
+    orient[:, RIGHT] = axis_angle_from_matrix(matrix_from_axis_angle(sway) @ UPRIGHT)
+    fingers = from_curls(np.array([*[curl] * 5, 0.5]))
+    present = np.zeros((count, 2), bool)
+    present[:, RIGHT] = True
+    motion = ClipMotion(
+        1 + np.round(times * 1e9).astype(np.int64), orient,
+        np.tile(axis_angle_from_matrix(fingers).ravel(), (count, 2, 1)),
+        np.tile(betas, (2, 1)), np.tile([0.02, 0.08, 0.5], (count, 2, 1)), present)
+    return motion, clip_truth(motion, CAMERA, pose_hands(motion)[1])
+
+
+def lengths(joints):
+    """The bones' lengths, metres."""
+    return np.array([np.linalg.norm(joints[b] - joints[a]) for a, b in BONES])
+
+
+def track(tracker, motion):
+    """The right hand's estimates."""
+    return [tracker.process(IMAGE, int(stamp), CAMERA).right for stamp in motion.stamp]
+
+def calibrate(tracker, motion, length):
+    """The shape that a calibration over the motion finds, and the sightings it used."""
+    calibration = ShapeCalibration(tracker.hands, length)
+    for stamp in motion.stamp:
+        estimate = tracker.process(IMAGE, int(stamp), CAMERA)
+        calibration.add(estimate, tracker.rays(estimate.stamp))
+    return calibration.result(), calibration.count
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_measured_hand_has_its_own_bones_and_place(seed):
+    """With the hand's length known, bones are true to 1.5 mm, and the wrist is nearer to where it is than before."""
+    betas = np.random.default_rng(seed).normal(0.0, 1.2, 10).clip(-2.5, 2.5)
+    motion, truth = shown(betas)
+    tracker = HandPairTracker(detector=TruthDetector(truth, noise=1.0))
+    before = track(tracker, motion)
+    length = hand_length(tracker.hands, betas)
+    tracker.reset()
+    tracker.detector = TruthDetector(truth, noise=1.0)
+    found, count = calibrate(tracker, motion, length)
+    assert count == len(motion.stamp) and abs(hand_length(tracker.hands, found) - length) < 0.002
+
+    tracker.betas = found
+    tracker.reset()
+    tracker.detector = TruthDetector(truth, noise=1.0)
+    after = track(tracker, motion)
+    true = truth["joints"][:, RIGHT]
+    wrong_bones = [np.abs(lengths(hands[-1].joints) - lengths(true[0])).mean() for hands in (before, after)]
+    wrong_place = [np.median([np.linalg.norm(hand.joints[0] - wrist) for hand, wrist in zip(hands, true[:, 0])])
+                   for hands in (before, after)]
+    assert wrong_bones[1] < 0.0015 and wrong_bones[1] < 0.7 * wrong_bones[0]
+    assert wrong_place[1] < 0.7 * wrong_place[0]
+    np.testing.assert_array_equal(after[0].betas, found)
+    np.testing.assert_array_equal(after[-1].betas, found)
+
+
+def test_without_a_length_the_size_stays():
+    motion, truth = shown(np.random.default_rng(1).normal(0.0, 1.2, 10))
+    tracker = HandPairTracker(detector=TruthDetector(truth, noise=1.0))
+    found, _ = calibrate(tracker, motion, 0.0)
+    assert hand_length(tracker.hands, found) == pytest.approx(hand_length(tracker.hands, np.zeros(10)), abs=0.002)
+    assert np.abs(found).max() > 0.3
+
+
+def test_a_closed_hand_tells_nothing():
+    """Bent fingers are left out, and the message says how to hold the hand."""
+    motion, truth = shown(np.zeros(10), curl=0.7, count=LEAST_SEEN + 5)
+    with pytest.raises(InputError, match="seen 0 times and 15 are needed"):
+        calibrate(HandPairTracker(detector=TruthDetector(truth)), motion, 0.0)
+    assert straightness(truth["joints"][0, RIGHT]) < 0.8
+
+
+def test_two_cameras_share_a_network_and_nothing_else():
+    """Trackers of two cameras in turn give what each gives alone."""
+    motion, truth = shown(np.zeros(10), count=20)
+    expected = track(HandPairTracker(detector=TruthDetector(truth)), motion)
+    first = HandPairTracker(detector=TruthDetector(truth))
+    second = first.for_another_camera()
+    second.detector.close()
+    second.detector = TruthDetector(truth)
+    for stamp, wanted in zip(motion.stamp, expected):
+        for tracker in (first, second):
+            hand = tracker.process(IMAGE, int(stamp), CAMERA).right
+            np.testing.assert_array_equal(hand.joints, wanted.joints)
+    assert second.regressor is first.regressor
+
+
+def test_a_shape_is_kept_in_a_file(tmp_path):
+    path = tmp_path / "people" / "anna.yaml"
+    betas = np.linspace(-2.0, 2.0, 10)
+    save_shape(path, betas, "generic")
+    np.testing.assert_allclose(load_shape(path, "generic"), betas, atol=1e-5)
+    with pytest.raises(AssetError, match="with hand model 'generic' and this one is 'MANO_RIGHT'"):
+        load_shape(path, "MANO_RIGHT")
+    with pytest.raises(InputError, match="cannot be kept"):
+        save_shape(path / "below.yaml", betas, "generic")
+
+
+@pytest.mark.parametrize("text", [
+    "", "[]", "hand_model: generic", "hand_model: generic\nbetas: [1, 2]",
+    "hand_model: generic\nbetas: " + str([1e9] * 10),
+    "hand_model: generic\nbetas: [.nan" + ", 0" * 9 + "]", "betas: !!python/object/apply:os.system ['false']",
+    "hand_model: generic\nbetas: [a" + ", 0" * 9 + "]", "[" * 5000, "\x00"])
+def test_a_damaged_file_is_told(tmp_path, text):
+    path = tmp_path / "shape.yaml"
+    path.write_text(text)
+    with pytest.raises(AssetError, match="shape.yaml"):
+        load_shape(path, "generic")
