@@ -13,7 +13,9 @@ from fourdhands_core.learning.kinematics import Kinematics
 from fourdhands_core.learning.landmark_errors import ErrorSampler, LandmarkErrors, fit, true_configuration, unit_shape
 from fourdhands_core.learning.measure_errors import clip_motions
 from fourdhands_core.learning.motion import MotionSampler
-from fourdhands_core.learning.train import Synthesis, TrainSettings, place, train_landmark, window_frames
+from fourdhands_core.learning.measured_clips import Mixed, collect, exchanged, turned
+from fourdhands_core.learning.samples import Synthesis
+from fourdhands_core.learning.train import TrainSettings, place, train_landmark, window_frames
 from fourdhands_core.media.clips import pose_hands
 from fourdhands_core.network.checkpoint import load_weights
 from fourdhands_core.network.config import NetworkConfig
@@ -152,10 +154,53 @@ def test_truth_of_a_batch_is_consistent():
 
 def test_training_learns_writes_weights_and_repeats_from_its_seed(tmp_path):
     torch.set_num_threads(1)
-    settings = TrainSettings(single_steps=12, window_steps=2, single_batch=64, window_batch=4, vertex_samples=4)
+    settings = TrainSettings(single_steps=12, window_steps=2, single_batch=64, window_batch=4, vertex_samples=4,
+                             measured_clips=2, measured_steps=2)
     config = NetworkConfig(width=32, relation_width=8, heads=2)
     for name in ("a", "b"):
         figures = train_landmark(tmp_path / f"{name}.safetensors", settings, config)
         assert np.isfinite(figures["mpjpe_mm"])
     first, second = (load_weights(tmp_path / f"{name}.safetensors").state_dict() for name in "ab")
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return collect(6, 8, seed=5)
+
+
+def test_measured_clips_are_what_the_detector_saw_of_the_true_hands(measured):
+    assert measured.seen.float().mean() > 0.2 and not measured.seen[~measured.present].any()
+    joints = Kinematics(load_generic_hand())(measured.rotations, measured.betas[:, :, None].expand(-1, -1, 8, -1))
+    placed = joints + measured.root[..., None, :]
+    off = (placed[..., :2] / placed[..., 2:] - measured.rays).norm(dim=-1).mean(-1)[measured.seen]
+    assert 0 < off.mean() < 0.03  # a few pixels of 640
+
+
+def test_turned_and_exchanged_clips_fit_their_truth_as_well(measured):
+    """The camera turned about its axis, and the scene in a mirror: landmarks stay as near to the hands as they were."""
+    kinematics = Kinematics(load_generic_hand())
+
+    def off(clips):
+        joints = kinematics(clips.rotations, clips.betas[:, :, None].expand(-1, -1, 8, -1))
+        placed = joints + clips.root[..., None, :]
+        away = (placed[..., :2] / placed[..., 2:] - clips.rays).norm(dim=-1).mean(-1)
+        return away[clips.seen].sort().values
+
+    def apart(clips):  # of both hands, in the camera's frame
+        left = clips.root[:, 0] * torch.tensor([-1.0, 1.0, 1.0])
+        return (left - clips.root[:, 1]).norm(dim=-1)
+
+    for changed in (turned(measured, torch.linspace(-3.0, 3.0, 6)), exchanged(measured, torch.ones(6, dtype=torch.bool))):
+        torch.testing.assert_close(off(changed), off(measured), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(apart(changed), apart(measured), atol=1e-5, rtol=1e-4)
+
+
+def test_batches_are_drawn_from_measured_clips(measured):
+    data = Mixed(Synthesis(4, LandmarkErrors.load(), NetworkConfig(), 0.0, hurried=0.5), measured, share=0.5)
+    shapes = set()
+    for _ in range(6):
+        frames, times = data.draw(4, 6)
+        assert len(frames) == 6 and times.shape == (4, 6) and torch.isfinite(frames[0][0].features).all()
+        shapes.add(tuple(frames[0][1].betas.flatten()[:3].tolist()))
+    assert len(shapes) > 1

@@ -244,13 +244,11 @@ def test_probability_within_a_distance():
 
 
 def test_right_hand_video_is_steadier_than_mediapipe_without_lagging(real_data):
-    """Jitter and lag beside MediaPipe's world landmarks; the README has the figures for the whole videos."""
+    """Jitter and lag beside MediaPipe's world landmarks."""
     tracker = HandPairTracker(TrackerSettings())
     ours, theirs = [], []
     with VideoReader(real_data / "video" / "right_hand.mp4") as reader:
-        for index, (stamp, image) in enumerate(reader):
-            if index == 180:
-                break
+        for stamp, image in reader:
             estimate = tracker.process(image, stamp)
             assert estimate.right.valid and not estimate.left.valid
             ours.append(estimate.right.joints)

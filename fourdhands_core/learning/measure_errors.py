@@ -15,6 +15,7 @@ from ..hand_model.skeleton import LEFT
 from ..media.choreography import ClipMotion
 from ..media.clips import HandScene, clip_truth, pose_hands, render_frames
 from ..network.landmark_tokens import mirror_points
+from ..perception.detector import HandDetection
 from ..perception.mediapipe_detector import MediaPipeDetector
 from .landmark_errors import MEASURED, LandmarkErrors, fit, true_configuration, unit_shape
 from .motion import Motion, MotionSampler
@@ -60,18 +61,10 @@ def collect(clips: int, length: int = 30, seed: int = 7):
             found = detector.detect(image)
             seen = np.zeros(2, dtype=bool)
             sides = [side for side in range(2) if truth["joint_in_image"][t, side].all()]
-            distance = np.array([[
-                np.linalg.norm(d.landmarks - truth["joints_2d"][t, side], axis=-1).mean()
-                / np.linalg.norm(truth["joints_2d"][t, side] - truth["joints_2d"][t, side].mean(0), axis=-1).mean()
-                for side in sides] for d in found]).reshape(len(found), len(sides))
-            matched = []
-            for i, k in zip(*linear_sum_assignment(distance)):
-                if distance[i, k] > 0.6:
-                    continue
-                side = sides[k]
+            pairs = matched(found, truth["joints_2d"][t], sides)
+            for detection, side in pairs:
                 seen[side] = True
-                matched.append((found[i].side, side))
-                shape, residual = _residual(found[i], joints[t, side], camera, side)
+                shape, residual = _residual(detection, joints[t, side], camera, side)
                 shapes.append(shape)
                 residuals.append(residual)
                 numbers.append(2 * number + side)
@@ -79,9 +72,9 @@ def collect(clips: int, length: int = 30, seed: int = 7):
             for side in sides:
                 events["kept" if before[side] and seen[side] else "lost" if before[side] else
                        "found" if seen[side] else "missing"] += 1
-            if len(matched) == 2:
+            if len(pairs) == 2:
                 events["both"] += 1
-                events["swapped"] += all(label != side for label, side in matched)
+                events["swapped"] += all(detection.side != side for detection, side in pairs)
             before = seen
         detector.close()
     rates = {
@@ -90,6 +83,17 @@ def collect(clips: int, length: int = 30, seed: int = 7):
         "swapped": events["swapped"] / max(1, events["both"]),
     }
     return np.array(shapes), np.array(residuals), np.array(numbers), np.array(frames), rates
+
+
+def matched(found: list[HandDetection], points: np.ndarray, sides: list[int]) -> list[tuple[HandDetection, int]]:
+    """Detections with the true hand each is nearest to, whatever side it names; none further off than 0.6 radii.
+
+    points: (2, 21, 2) the true landmarks, pixels. sides: those that can be seen.
+    """
+    radius = np.linalg.norm(points - points.mean(1, keepdims=True), axis=-1).mean(-1)
+    distance = np.array([[np.linalg.norm(detection.landmarks - points[side], axis=-1).mean() / radius[side]
+                          for side in sides] for detection in found]).reshape(len(found), len(sides))
+    return [(found[i], sides[k]) for i, k in zip(*linear_sum_assignment(distance)) if distance[i, k] <= 0.6]
 
 
 def _residual(detection, joints, camera, side):

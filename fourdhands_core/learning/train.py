@@ -1,4 +1,4 @@
-"""Training of the landmark network from synthetic motion alone: single frames first, then windows of them.
+"""Training of the landmark network from synthetic motion alone: single frames, windows of them, then rendered clips.
 
 Reproducible from a seed on one machine: every random number comes from generators seeded by it.
 """
@@ -18,12 +18,12 @@ from ..hand_model.assets import load_generic_hand
 from ..hand_model.layer import HandLayer
 from ..network.checkpoint import save_weights
 from ..network.config import NetworkConfig
-from ..network.landmark_tokens import landmark_tokens, mirror_points
 from ..network.model import FourDHands
 from . import losses
 from .kinematics import Kinematics
-from .landmark_errors import ErrorSampler, LandmarkErrors
-from .motion import MotionSampler
+from .landmark_errors import LandmarkErrors
+from .measured_clips import MeasuredClips, Mixed, collect
+from .samples import Sample, Synthesis
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,26 @@ class TrainSettings:
 
     single_steps, window_steps: optimiser steps on single frames and on windows. single_batch: samples a step;
     window_batch: clips a step, of `clip_frames` frames. single_rate, window_rate: peak learning rates of AdamW (one
-    warm-up, then linear decay to zero). pose, betas, joints, vertices, projection, relation, close: weights of Eq. 6-10.
+    warm-up, then linear decay to zero). measured_clips: rendered clips on which the detector is run; in the third phase,
+    of measured_steps at measured_rate, they are `measured_share` of the batches, and half of the synthetic ones are
+    hurried. pose, betas, joints, vertices, projection, relation, close: weights of Eq. 6-10.
     likelihood: weight of the joints' Laplace likelihood, which teaches the expected errors. velocity: weight of the
     error of joint velocities between frames. world_missing: share of samples without the detector's 3-D landmarks.
     vertex_samples: samples of a batch whose vertices are compared, in every `vertex_interval`th step.
     """
 
     seed: int = 1
-    single_steps: int = 2600
+    single_steps: int = 5200
     single_batch: int = 384
     single_rate: float = 3e-3
-    window_steps: int = 200
+    window_steps: int = 320
     window_batch: int = 48
     window_rate: float = 6e-4
     clip_frames: int = 14
+    measured_clips: int = 2700
+    measured_steps: int = 2500
+    measured_rate: float = 1e-3
+    measured_share: float = 0.6
     pose: float = 0.3
     betas: float = 0.02
     joints: float = 300.0
@@ -54,68 +60,11 @@ class TrainSettings:
     relation: float = 40.0
     close: float = 40.0
     likelihood: float = 0.3
-    velocity: float = 40.0
+    velocity: float = 60.0
     world_missing: float = 0.1
     vertex_samples: int = 16
     vertex_interval: int = 4
     weight_decay: float = 0.01
-
-
-@dataclass
-class Sample:
-    """Truth of N samples, hands (left, right), each in its virtual camera.
-
-    rotations: (N, 2, 16, 3, 3). betas: (N, 2, 10). joints: (N, 2, 21, 3) metres relative to the wrist. points:
-    (N, 2, 21, 2) on the virtual camera's image plane. other_root: (N, 2, 3) the other wrist relative to this one,
-    metres. left_to_right: (N, 3, 3) directions in the left hand's virtual camera to the right hand's (with the mirror).
-    """
-
-    rotations: torch.Tensor
-    betas: torch.Tensor
-    joints: torch.Tensor
-    points: torch.Tensor
-    other_root: torch.Tensor
-    left_to_right: torch.Tensor
-
-
-class Synthesis:
-    """Draws batches: motion, what the detector makes of it, the network's inputs and the truth."""
-
-    def __init__(self, seed: int, errors: LandmarkErrors, config: NetworkConfig, world_missing: float, **motion):
-        self.motion = MotionSampler(seed, **motion)
-        self.errors = ErrorSampler(errors, self.motion.generator)
-        self.kinematics = Kinematics(load_generic_hand())
-        self.config = config
-        self.world_missing = world_missing
-
-    @torch.no_grad()
-    def draw(self, batch: int, length: int):
-        """Returns a list of `length` (LandmarkTokens, Sample) for consecutive frames, and times (batch, length), s.
-
-        The frames' interval is 1/30 s in most clips and between 1/60 and 1/10 s in the others.
-        """
-        interval = 1.0 / 30.0 * torch.where(
-            self.motion.chance(0.6, batch), 1.0, 3.0 ** self.motion.uniform(batch, low=-0.6))
-        times = torch.arange(length) * interval[:, None]
-        motion = self.motion.sample(times)
-        joints = self.kinematics(motion.rotations, motion.betas[:, :, None].expand(-1, -1, length, -1))
-        placed = joints + motion.root[..., None, :]
-        rays, world, seen = self.errors.observe(placed, times)
-        world_present = ~self.motion.chance(self.world_missing, batch, 1).expand(-1, 2)
-        frames = []
-        for t in range(length):
-            present = motion.present & seen[..., t]
-            tokens = landmark_tokens(rays[:, :, t], world[:, :, t], world_present, present, self.config.tau)
-            turn = tokens.rotation
-            virtual = placed[:, :, t] @ turn.transpose(-1, -2)
-            rotations = torch.cat([turn[:, :, None] @ motion.rotations[:, :, t, :1], motion.rotations[:, :, t, 1:]], 2)
-            other = mirror_points(motion.root[:, :, t].flip(1)) - motion.root[:, :, t]
-            frames.append((tokens, Sample(
-                rotations, motion.betas, joints[:, :, t] @ turn.transpose(-1, -2),
-                virtual[..., :2] / virtual[..., 2:].clamp(min=0.02),
-                (turn @ other[..., None])[..., 0],
-                mirror_points(turn[:, 1]) @ turn[:, 0].transpose(-1, -2))))
-        return frames, times
 
 
 def place(joints: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
@@ -219,6 +168,11 @@ class Trainer:
         self.curve: list[dict] = []
         self.step = 0
 
+    def learn_from(self, clips: MeasuredClips) -> None:
+        """From now on draw `measured_share` of the batches from these clips, and hurry half of the others."""
+        self.data.hurried = 0.5
+        self.data = Mixed(self.data, clips, self.settings.measured_share)
+
     def single_loss(self):
         """Loss of one batch of single frames; the window is one frame, which equals its repetition."""
         (tokens, sample), = self.data.draw(self.settings.single_batch, 1)[0]
@@ -294,14 +248,14 @@ class Trainer:
             count += mask.sum().item()
         return {"mpjpe_mm": 1000.0 * total / count}
 
-    def run(self, steps: int, rate: float, loss_of, windows: bool) -> None:
+    def run(self, name: str, steps: int, rate: float, loss_of, windows: bool) -> None:
         """One phase: AdamW, linear warm-up over 5 % of the steps, linear decay, gradients clipped to norm 1."""
         parameters = list(self.network.parameters())
         optimizer = torch.optim.AdamW(parameters, rate, weight_decay=self.settings.weight_decay, betas=(0.9, 0.98))
         warm = max(1, steps // 20)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda k: min((k + 1) / warm, (steps - k) / max(1, steps - warm)))
-        bar = tqdm(range(steps), desc="windows" if windows else "single frames", mininterval=5.0)
+        bar = tqdm(range(steps), desc=name, mininterval=5.0)
         for self.step in bar:
             step = self.step
             self.network.train()
@@ -334,8 +288,11 @@ def train_landmark(out: Path, settings: TrainSettings = TrainSettings(), config:
     """Train and write weights to `out` (safetensors) with the settings and the curve inside; returns the last figures."""
     started = time.time()
     trainer = Trainer(settings, config, errors or LandmarkErrors.load())
-    trainer.run(settings.single_steps, settings.single_rate, trainer.single_loss, windows=False)
-    trainer.run(settings.window_steps, settings.window_rate, trainer.window_loss, windows=True)
+    trainer.run("single frames", settings.single_steps, settings.single_rate, trainer.single_loss, windows=False)
+    trainer.run("windows", settings.window_steps, settings.window_rate, trainer.window_loss, windows=True)
+    if settings.measured_steps:
+        trainer.learn_from(collect(settings.measured_clips, settings.clip_frames, settings.seed + 60000))
+        trainer.run("rendered clips", settings.measured_steps, settings.measured_rate, trainer.window_loss, windows=True)
     about = {"settings": asdict(settings), "curve": trainer.curve, "minutes": round((time.time() - started) / 60, 1),
              "torch": torch.__version__, "threads": torch.get_num_threads()}
     save_weights(trainer.average, out, **about)

@@ -23,7 +23,7 @@ class NetworkConfig:
     """
 
     tokenizer: str = "landmark"
-    width: int = 96
+    width: int = 128
     relation_width: int = 24
     heads: int = 4
     spatial_layers: int = 2
