@@ -1,13 +1,17 @@
-"""What the node tells about itself on /diagnostics: rates, latencies by stage, drops, refusals, state."""
+"""What the node tells about each camera on /diagnostics: rates, ages, latencies by stage, drops, refusals, state."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+INTERNAL = "internal error"
+"""The reason under which images are refused that made this package fail."""
 
 
 class Statistics:
@@ -20,7 +24,9 @@ class Statistics:
         self.events: Counter[str] = Counter()
         self.last_problem = ""
         self._latency: dict[str, list[float]] = defaultdict(list)
-        self._reported = (0, 0, 0, 0)
+        self._reported = (0, 0, 0, 0, 0)
+        self._reported_at = time.monotonic()
+        self._last_received = self._last_published = float("nan")
 
     @property
     def rejected(self) -> int:
@@ -31,6 +37,7 @@ class Statistics:
         """An image message arrived."""
         with self._lock:
             self.received += 1
+            self._last_received = time.monotonic()
 
     def count_dropped(self) -> None:
         """An image was replaced by a newer one before it was processed."""
@@ -53,20 +60,25 @@ class Statistics:
         """An image's results are out; latency in seconds by stage."""
         with self._lock:
             self.published += 1
+            self._last_published = time.monotonic()
             for stage, seconds in latency.items():
                 self._latency[stage].append(seconds)
 
-    def report(self, period: float) -> tuple[dict[str, str], int, str]:
-        """Values by name, diagnostics level and message, for the `period` seconds since the last report."""
+    def report(self) -> tuple[dict[str, str], int, str]:
+        """Values by name, diagnostics level and message, for the time since the last report."""
         with self._lock:
-            now = self.received, self.published, self.dropped, self.rejected
-            received, published, dropped, rejected = (a - b for a, b in zip(now, self._reported))
+            at = time.monotonic()
+            period, self._reported_at = max(at - self._reported_at, 1e-3), at
+            now = self.received, self.published, self.dropped, self.rejected, self.refused[INTERNAL]
+            received, published, dropped, rejected, failed = (a - b for a, b in zip(now, self._reported))
             self._reported = now
             latency, self._latency = self._latency, defaultdict(list)
             values = {
                 "input rate (Hz)": f"{received / period:.1f}", "output rate (Hz)": f"{published / period:.1f}",
+                "last image (s ago)": f"{at - self._last_received:.2f}",
+                "last hands (s ago)": f"{at - self._last_published:.2f}",
                 "received": str(self.received), "published": str(self.published), "dropped": str(self.dropped),
-                "refused": str(self.rejected)}
+                "dropped now": str(dropped), "refused": str(self.rejected)}
             values.update({f"refused: {reason}": str(count) for reason, count in sorted(self.refused.items())})
             values.update({event: str(count) for event, count in sorted(self.events.items())})
             if self.last_problem:
@@ -76,18 +88,19 @@ class Statistics:
             if len(seconds):
                 p50, p99 = np.percentile(seconds, [50, 99]) * 1e3
                 values[f"{stage} p50 (ms)"], values[f"{stage} p99 (ms)"] = f"{p50:.2f}", f"{p99:.2f}"
+        if failed:
+            return values, DiagnosticStatus.ERROR, f"{failed} images could not be processed: {self.last_problem}"
         if rejected:
             return values, DiagnosticStatus.WARN, f"{rejected} images refused: {self.last_problem}"
         if not received:
             return values, DiagnosticStatus.STALE, "no images"
+        if not published:
+            return values, DiagnosticStatus.WARN, "images came, but no hands were published of them"
         return values, DiagnosticStatus.OK, "tracking"
 
 
-def diagnostic_array(stamp, name: str, hardware_id: str, level, message: str, values: Mapping[str, str]):
-    """diagnostic_msgs/DiagnosticArray with one status."""
-    status = DiagnosticStatus(
+def diagnostic_status(name: str, hardware_id: str, level, message: str, values: Mapping[str, str]) -> DiagnosticStatus:
+    """diagnostic_msgs/DiagnosticStatus with values by name."""
+    return DiagnosticStatus(
         level=level, name=name, message=message, hardware_id=hardware_id,
         values=[KeyValue(key=key, value=value) for key, value in values.items()])
-    array = DiagnosticArray(status=[status])
-    array.header.stamp = stamp
-    return array

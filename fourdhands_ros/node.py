@@ -1,4 +1,4 @@
-"""The ROS 2 node: camera images in, both hands out."""
+"""The ROS 2 node: images of one camera or several in, both hands out."""
 
 from __future__ import annotations
 
@@ -8,26 +8,21 @@ import traceback
 from pathlib import Path
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from fourdhands_core.errors import FourDHandsError, InputError
 from fourdhands_core.network.config import SHIPPED
+from fourdhands_core.pipeline.shape_calibration import load_shape
 from fourdhands_core.pipeline.tracker import HandPairTracker
 
-from .camera_info import CALIBRATED, CameraSource
-from .diagnostics import Statistics, diagnostic_array
-from .outputs import Outputs
+from .channel import Channel
 from .parameters import Parameters, declare
-from .processing import FrameProcessor
-
+from .services import Services
 
 _SWITCH_INTERVAL = 5e-4
 """Seconds that a thread may keep others from running Python; with Python's own 5 ms, looking for hands in the next image
@@ -40,14 +35,15 @@ def create_tracker(parameters: Parameters):
 
 
 class HandsNode(LifecycleNode):
-    """Tracks both hands in a camera's images.
+    """Tracks both hands in the images of one camera or several.
 
-    Takes `image_raw` (or `image_raw/compressed`) and `camera_info`; publishes `hands` (HandPair), `/tf`,
-    `hands/markers` (MarkerArray), `hands/faces` (HandFaces, latched) and `/diagnostics`. Model, topics and thread exist
-    while the node is active. The callbacks only pass messages on; decoding, tracking and publishing have a thread of
-    their own, which always takes the newest image.
+    Takes each camera's `image_raw` (or `image_raw/compressed`) and `camera_info`; publishes its `hands` (HandPair),
+    `hands/markers` (MarkerArray), `hands/faces` (HandFaces, latched), `hands/debug_image`, and `/tf` and `/diagnostics`.
+    Models, topics and threads exist while the node is active. The callbacks only pass messages on; decoding, tracking
+    and publishing have threads of their own for each camera, which always take the newest image.
 
-    tracker_factory: called with Parameters at activation, returns a HandPairTracker. Other arguments are rclpy's.
+    tracker_factory: called with Parameters at activation, returns a HandPairTracker, whose `for_another_camera` makes the
+    other cameras'. Other arguments are rclpy's. `channels`: one for each camera; empty while the node is not active.
     Raises InputError where a parameter's given value is refused.
     """
 
@@ -56,14 +52,16 @@ class HandsNode(LifecycleNode):
         self._tracker_factory = tracker_factory
         self.parameters = declare(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        self._processor: FrameProcessor | None = None
+        self.channels: list[Channel] = []
+        self._timer = None
+        Services(self)
 
     # Lifecycle: what on_activate creates, on_deactivate destroys in the opposite order.
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and open the topics. FAILURE, with the reason logged, where the model does not load."""
         try:
-            tracker = self._tracker_factory(self.parameters)
+            trackers = self._make_trackers()
         except FourDHandsError as error:
             self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
@@ -71,28 +69,27 @@ class HandsNode(LifecycleNode):
             self.get_logger().error(f"the tracker could not be created:\n{traceback.format_exc()}")
             return TransitionCallbackReturn.FAILURE
         parameters = self.parameters
-        self._statistics = Statistics()
-        self._cameras = CameraSource(parameters.default_fov)
-        self._network, self._device = Path(parameters.weights or SHIPPED).stem, parameters.device
-        self._model = Path(parameters.hand_model).stem or "generic"
-        self._outputs = Outputs(self, parameters, tracker.faces, self._network, self._model)
-        compressed = parameters.image_transport == "compressed"
-        self._processor = FrameProcessor(
-            tracker, self._outputs, self._cameras, self._statistics, compressed=compressed,
-            reset_gap=parameters.reset_gap, clock=self.get_clock(), logger=self.get_logger())
-        topic = self.resolve_topic_name("image_raw") + ("/compressed" if compressed else "")
-        # Serialised (raw): an image that is dropped was never unpacked, and one that does not unpack is counted.
-        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-        options = QoSOverridingOptions.with_default_policies()
-        self._image_subscription = self.create_subscription(
-            CompressedImage if compressed else Image, topic, self._processor.put, qos, raw=True,
-            qos_overriding_options=options)
-        self._info_subscription = self.create_subscription(
-            CameraInfo, "camera_info", self._on_camera_info, qos, raw=True, qos_overriding_options=options)
+        network = Path(parameters.weights or SHIPPED).stem
+        self._diagnostics = self.create_publisher(
+            DiagnosticArray, "/diagnostics", 10, qos_overriding_options=QoSOverridingOptions.with_default_policies())
         self._timer = self.create_timer(parameters.diagnostics_period, self._publish_diagnostics)
-        self._quiet_periods = 0
-        self.get_logger().info(f"tracking hands in {topic}")
+        self.channels = []
+        for camera, tracker in zip(parameters.cameras, trackers):
+            self.channels.append(Channel(self, parameters, camera, tracker, network, _model_name(parameters)))
+        self.get_logger().info(f"tracking hands in {', '.join(channel.topic for channel in self.channels)}")
         return super().on_activate(state)
+
+    def _make_trackers(self) -> list:
+        """A tracker for each camera, which know the person's hand shape where it was calibrated."""
+        parameters = self.parameters
+        path = Path(parameters.hand_shape).expanduser()
+        kept = load_shape(path, _model_name(parameters)) if parameters.hand_shape and path.exists() else None
+        trackers = [self._tracker_factory(parameters)]
+        if kept is not None:
+            trackers[0].betas = kept
+            self.get_logger().info(f"the hands have the shape kept in {path}")
+        trackers += [trackers[0].for_another_camera() for _ in parameters.cameras[1:]]
+        return trackers
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Close the topics and release the model."""
@@ -110,14 +107,14 @@ class HandsNode(LifecycleNode):
         return super().on_error(state)
 
     def _release(self) -> None:
-        if self._processor is None:
+        if self._timer is None:
             return
+        channels, self.channels = self.channels, []
+        for channel in reversed(channels):
+            channel.close()
         self.destroy_timer(self._timer)
-        self.destroy_subscription(self._info_subscription)
-        self.destroy_subscription(self._image_subscription)
-        self._processor.stop()
-        self._processor = None
-        self._outputs.destroy()
+        self._timer = None
+        self.destroy_publisher(self._diagnostics)
 
     def destroy_node(self) -> None:
         """Release everything and destroy the node."""
@@ -133,31 +130,18 @@ class HandsNode(LifecycleNode):
         except InputError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self.parameters = parameters
-        if self._processor is not None:
-            self._outputs.apply(parameters)
-            self._processor.reset_gap = parameters.reset_gap
-            self._cameras.default_fov = parameters.default_fov
+        for channel in self.channels:
+            channel.apply(parameters)
         return SetParametersResult(successful=True)
 
-    def _on_camera_info(self, data: bytes) -> None:
-        try:
-            self._cameras.update(deserialize_message(data, CameraInfo))
-        except Exception as error:  # rclpy's RMWError has no public name
-            self._statistics.count_event("CameraInfo messages that do not unpack")
-            self.get_logger().warning(f"a message that is not a CameraInfo: {error}", throttle_duration_sec=60.0)
-
     def _publish_diagnostics(self) -> None:
-        cameras, processor = self._cameras, self._processor
-        values, level, message = self._statistics.report(self.parameters.diagnostics_period)
-        values["calibration"] = f"{cameras.state}: {cameras.problem}" if cameras.problem else cameras.state
-        values["left hand"], values["right hand"] = processor.hand_states
-        values["network"], values["hand model"], values["device"] = (
-            self._network, self._model, self._device)
-        if level == DiagnosticStatus.OK and cameras.state != CALIBRATED:
-            level, message = DiagnosticStatus.WARN, "not calibrated: positions are not scaled"
-        self._outputs.diagnostics.publish(diagnostic_array(
-            self.get_clock().now().to_msg(), f"{self.get_fully_qualified_name().lstrip('/')}: hands",
-            processor.frame_id, level, message, values))
+        array = DiagnosticArray(status=[channel.status() for channel in self.channels])
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(array)
+
+
+def _model_name(parameters: Parameters) -> str:
+    return Path(parameters.hand_model).stem or "generic"
 
 
 def main(args: list[str] | None = None, tracker_factory=create_tracker) -> int:

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import time
-from diagnostic_msgs.msg import DiagnosticArray
+
+import numpy as np
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import Image
 from visualization_msgs.msg import MarkerArray
 
 from fourdhands_core.pipeline.types import HandPairEstimate
 
 from .conversion import HandPairEncoder, MarkerEncoder, TransformEncoder, encode_faces
+from .debug_image import DebugImage
 from .message_types import HandFaces, HandPair, TFMessage
 from .parameters import Parameters
 
 
 class Outputs:
-    """Publishes estimates on `hands`, `/tf`, `hands/markers`, and once on `hands/faces`.
+    """Publishes a camera's estimates on `hands`, `/tf`, `hands/markers`, `hands/debug_image`, once on `hands/faces`.
 
     node: the rclpy node. faces: for left and right, (F, 3) vertex numbers. network, model: names for the messages.
-    Meshes are laid out only while somebody subscribes to the markers. `apply` and `publish` may be called from
-    different threads.
+    camera: put before the names of topics and frames, "" or such as "left/". Meshes are laid out, and images drawn, only
+    while somebody subscribes to them. The methods may be called from different threads.
     """
 
-    def __init__(self, node, parameters: Parameters, faces, network: str = "", model: str = ""):
-        self._node, self._faces = node, faces
+    def __init__(self, node, parameters: Parameters, faces, network: str = "", model: str = "", camera: str = ""):
+        self._node, self._faces, self._camera = node, faces, camera
         self._pairs = HandPairEncoder(network, model)
         options = QoSOverridingOptions.with_default_policies()
 
@@ -32,17 +35,19 @@ class Outputs:
             return node.create_publisher(
                 message_type, topic, QoSProfile(depth=depth, durability=durability), qos_overriding_options=options)
 
-        self._hands = publisher(HandPair, "hands", 5)
+        self._hands = publisher(HandPair, camera + "hands", 5)
         self._tf = publisher(TFMessage, "/tf", 100)
-        self._markers = publisher(MarkerArray, "hands/markers", 5)
-        self._faces_topic = publisher(HandFaces, "hands/faces", 1, DurabilityPolicy.TRANSIENT_LOCAL)
-        self.diagnostics = publisher(DiagnosticArray, "/diagnostics", 10)
+        self._markers = publisher(MarkerArray, camera + "hands/markers", 5)
+        self._faces_topic = publisher(HandFaces, camera + "hands/faces", 1, DurabilityPolicy.TRANSIENT_LOCAL)
+        self._debug = DebugImage(
+            publisher(Image, camera + "hands/debug_image", 1), node.get_logger(), parameters.lookahead)
         self._faces_topic.publish(encode_faces(faces, model))
         self.apply(parameters)
 
     def apply(self, parameters: Parameters) -> None:
         """Use other values of the parameters from the next estimate on."""
-        transforms = None if parameters.tf == "none" else TransformEncoder(parameters.tf, parameters.frame_prefix)
+        prefix = parameters.frame_prefix + self._camera.lstrip("/")
+        transforms = None if parameters.tf == "none" else TransformEncoder(parameters.tf, prefix)
         markers = MarkerEncoder(self._faces, parameters.marker_lifetime)
         # One assignment, as `publish` may run in another thread.
         self._encoders = transforms, markers, parameters.publish_vertices
@@ -51,6 +56,11 @@ class Outputs:
     def wants_vertices(self) -> bool:
         """True while somebody takes meshes: `HandPairTracker.process` computes them only then."""
         return self._encoders[2] or self._markers.get_subscription_count() > 0
+
+    def keep_image(self, stamp: int, image: np.ndarray) -> None:
+        """Hand over an image (H, W, 3) uint8 RGB before its estimate, for `hands/debug_image`."""
+        if self._debug.wanted:
+            self._debug.keep(stamp, image)
 
     def publish(self, estimate: HandPairEstimate, frame_id: str, latency: dict[str, float], received: float,
                 counts: tuple[int, int, int]) -> None:
@@ -68,12 +78,15 @@ class Outputs:
         _publish(self._hands, self._pairs.encode(estimate, frame_id, latency, counts, with_vertices))
         if self._markers.get_subscription_count() > 0:
             _publish(self._markers, markers.encode(estimate, frame_id))
+        if self._debug.wanted:
+            self._debug.show(estimate, frame_id)
         latency["publish"] = time.perf_counter() - began
 
     def destroy(self) -> None:
         """Remove what is shown from viewers, and the publishers."""
+        self._debug.stop()
         _publish(self._markers, self._encoders[1].clear())
-        for publisher in (self.diagnostics, self._faces_topic, self._markers, self._tf, self._hands):
+        for publisher in (self._debug.publisher, self._faces_topic, self._markers, self._tf, self._hands):
             self._node.destroy_publisher(publisher)
 
 

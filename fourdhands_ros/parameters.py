@@ -13,6 +13,7 @@ from fourdhands_core.pipeline.tracker import CHOICES, TrackerSettings
 
 _TRACKER = TrackerSettings()
 """The tracker's own defaults are the node's."""
+_NAME = "[A-Za-z_][A-Za-z0-9_]*"
 
 
 def _parameter(default, description: str, choices=(), limits=None, read_only=False):
@@ -28,6 +29,10 @@ class Parameters:
     autostart: bool = _parameter(
         True, "Configure and activate the node when it starts; false leaves that to a lifecycle manager.",
         read_only=True)
+    cameras: tuple[str, ...] = _parameter(
+        ("",), "Namespaces of the cameras, such as [left, right]: each has topics left/image_raw, left/hands and so on, "
+        "frames left/left_wrist and so on, a tracker of its own, and the network in common. One empty name is one camera "
+        "with the plain names.", read_only=True)
     image_transport: str = _parameter(
         "raw", "raw: sensor_msgs/Image on image_raw; compressed: sensor_msgs/CompressedImage on image_raw/compressed.",
         choices=("raw", "compressed"), read_only=True)
@@ -58,6 +63,12 @@ class Parameters:
     hand_model_left: str = _parameter(
         _TRACKER.hand_model_left, "Left hand model, likewise; empty for the mirror image of the right one.",
         read_only=True)
+    hand_shape: str = _parameter(
+        "", "File that ~/calibrate_hand keeps a person's hand shape in; one that is there is used from the start. Empty: "
+        "the shape is estimated, and a calibration holds until the node is deactivated.", read_only=True)
+    hand_length: float = _parameter(
+        0.0, "Metres from the crease of the wrist to the tip of the stretched middle finger, of the person whose hand "
+        "~/calibrate_hand sees. With 0 the size of the hand, and so its distance, remains a guess.", limits=(0.0, 0.3))
     lookahead: int = _parameter(
         _TRACKER.lookahead, "Images of the future to wait for: steadier, and that much later; 0 for a robot.",
         limits=(0, 60), read_only=True)
@@ -99,6 +110,11 @@ class Parameters:
             if meta["limits"] and not (math.isfinite(value) and meta["limits"][0] <= value <= meta["limits"][1]):
                 raise InputError(f"parameter {spec.name}: {value} is not between {meta['limits'][0]} and "
                                  f"{meta['limits'][1]}")
+        for camera in self.cameras:
+            if not re.fullmatch(rf"/?{_NAME}(/{_NAME})*", camera) and self.cameras != ("",):
+                raise InputError(f"parameter cameras: {camera!r} is not a namespace; use names such as left, robot/wrist")
+        if len({camera.lstrip("/") for camera in self.cameras}) < len(self.cameras):
+            raise InputError(f"parameter cameras: {', '.join(self.cameras)} names a camera twice; frames would collide")
         if not re.fullmatch(r"[A-Za-z0-9_/.-]*", self.frame_prefix) or self.frame_prefix.startswith("/"):
             raise InputError(f"parameter frame_prefix: {self.frame_prefix!r} is not part of a frame's name; use "
                              "letters, digits, _ . - and /, not / first (tf2 refuses it)")
@@ -106,7 +122,6 @@ class Parameters:
     def changed(self, values: dict) -> Parameters:
         """These parameters with other values for some. Raises InputError."""
         return replace(self, **values)
-
 
     def tracker_settings(self) -> TrackerSettings:
         """The tracker's settings among these parameters: those of the same names."""
@@ -143,8 +158,11 @@ def declare(node) -> Parameters:
             f"no parameter is called {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     values = {}
     for spec in fields(Parameters):
+        # ROS takes an empty list for one of bytes.
+        empty = isinstance(spec.default, tuple) and spec.name in given and not given[spec.name].value
         try:
-            values[spec.name] = node.declare_parameter(spec.name, spec.default, descriptor_of(spec)).value
+            value = node.declare_parameter(spec.name, spec.default, descriptor_of(spec), ignore_override=empty).value
         except Exception as error:  # rclpy has a class for each way of being refused, without a common base
             raise InputError(f"parameter {spec.name}: {error}") from error
+        values[spec.name] = tuple(value) if isinstance(value, list) else value
     return Parameters(**values)

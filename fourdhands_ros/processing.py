@@ -1,4 +1,4 @@
-"""From image messages to published estimates: a one-slot mailbox and the two threads behind it."""
+"""From one camera's image messages to published estimates, in two threads."""
 
 from __future__ import annotations
 
@@ -7,50 +7,25 @@ import queue
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.pipeline.regression import Frame
+from fourdhands_core.pipeline.types import HELD, HandPairEstimate
 
 from .camera_info import CALIBRATED, UNKNOWN, CameraSource
-from .diagnostics import Statistics
+from .diagnostics import INTERNAL, Statistics
 from .image_decoding import MalformedImage, stamp_of, unpack_image
+from .mailbox import Mailbox
 from .outputs import Outputs
 
 _PATIENCE = 30
 """Images without any CameraInfo before that is said: the two topics need not start together."""
 _MAX_TRANSPORT = 10.0
 """Seconds; above, the stamps come from another clock (a bag, a camera's own) and the time of transport is unknown."""
-
-
-class Mailbox:
-    """Holds the newest item only."""
-
-    def __init__(self):
-        self._condition = threading.Condition()
-        self._item = None
-        self._closed = False
-
-    def put(self, item) -> bool:
-        """Put an item in; True where it replaced one that nobody had taken."""
-        with self._condition:
-            replaced = self._item is not None
-            self._item = item
-            self._condition.notify()
-        return replaced
-
-    def take(self):
-        """Wait for an item and take it out; None once the mailbox is closed."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._item is not None or self._closed)
-            item, self._item = self._item, None
-            return None if self._closed else item
-
-    def close(self) -> None:
-        """Wake whoever waits, for good."""
-        with self._condition:
-            self._closed = True
-            self._condition.notify_all()
+_AHEAD = 0.1
+"""Seconds by which no stamp is ahead of the node's clock where both belong to one time."""
 
 
 @dataclass
@@ -77,7 +52,8 @@ class FrameProcessor:
 
     tracker: HandPairTracker or what behaves like it; closed by `stop`. cameras: gives the camera of each image.
     compressed: the messages are CompressedImage, else Image. reset_gap: see Parameters. clock: the node's, for the time
-    of transport. logger: the node's.
+    of transport. logger: the node's. `watcher`, where it is set, is called in the second thread with the tracker and each
+    estimate after that is published.
     """
 
     def __init__(self, tracker, outputs: Outputs, cameras: CameraSource, statistics: Statistics, *, compressed: bool,
@@ -87,10 +63,12 @@ class FrameProcessor:
         self._mailbox = Mailbox()
         self._observed: queue.Queue[_Item | None] = queue.Queue(maxsize=1)
         self._last_stamp: int | None = None
+        self._late_stamp: int | None = None
         self._restart = False
         self._said: set[str] = set()
         self._without_info = 0
         self.hand_states = ("absent", "absent")
+        self.watcher: Callable[[object, HandPairEstimate], None] | None = None
         self.frame_id = ""
         self._threads = [threading.Thread(target=work, name=name, daemon=True)
                          for name, work in (("observe", self._observe), ("estimate", self._estimate))]
@@ -102,6 +80,11 @@ class FrameProcessor:
         self._statistics.count_received()
         if self._mailbox.put((data, time.perf_counter(), self._clock.now().nanoseconds)):
             self._statistics.count_dropped()
+
+    def reset(self) -> None:
+        """Have the next image tracked as the first one."""
+        self._statistics.count_event("resets asked for")
+        self._restart_next()
 
     def stop(self) -> None:
         """Finish the images in work, end the threads and close the tracker."""
@@ -126,10 +109,14 @@ class FrameProcessor:
         decoded = time.perf_counter()
         if not self._follow(stamp):
             return None
+        self._outputs.keep_image(stamp, image)
         camera = self._cameras.camera_for(image.shape[1], image.shape[0])
         self._tell_calibration()
         frame = self._tracker.observe(image, stamp, camera)
-        restart, self._restart = self._restart, False
+        if restart := self._restart:  # which another thread may set; it is never set back unseen
+            self._restart = False
+        if stamp - received_clock > _AHEAD * 1e9:
+            self._statistics.count_event("stamps ahead of the clock")
         latency = {"wait": started - received, "decode": decoded - started}
         return _Item(frame, header.frame_id, received, received_clock, latency, restart)
 
@@ -142,6 +129,8 @@ class FrameProcessor:
                 estimate = self._tracker.estimate(item.frame, with_vertices=self._outputs.wants_vertices)
                 if estimate is not None:  # None: the first images with lookahead
                     self._publish(estimate, item)
+                    if (watcher := self.watcher) is not None:
+                        watcher(self._tracker, estimate)
 
     def _publish(self, estimate, item: _Item) -> None:
         statistics = self._statistics
@@ -150,8 +139,10 @@ class FrameProcessor:
                    **item.latency, **estimate.timings}
         counts = statistics.published + 1, statistics.dropped, statistics.rejected
         self._outputs.publish(estimate, item.frame_id, latency, item.received, counts)
-        statistics.count_published(latency)
-        self.hand_states = tuple(hand.state for hand in estimate.hands)
+        statistics.count_published({**latency, "age": latency["transport"] + latency["total"]})
+        self.hand_states = tuple(
+            f"{hand.state}, seen {hand.age:.2f} s before" if hand.state == HELD else hand.state
+            for hand in estimate.hands)
         self.frame_id = item.frame_id
 
     @contextlib.contextmanager
@@ -164,9 +155,8 @@ class FrameProcessor:
         except InputError as error:
             self._refuse("input", str(error))
         except Exception as error:  # one bad image must not end the node; the next one starts from nothing
-            if self._statistics.count_refused("internal error", repr(error)):
+            if self._statistics.count_refused(INTERNAL, repr(error)):
                 self._logger.error(f"an image could not be processed:\n{traceback.format_exc()}")
-            self._statistics.count_event("internal error")
             forget()
 
     def _follow(self, stamp: int) -> bool:
@@ -175,7 +165,13 @@ class FrameProcessor:
         if last == stamp:
             self._refuse("repeated stamp", f"two images in a row have the stamp {stamp} ns")
             return False
+        late, self._late_stamp = self._late_stamp, None
         if last is not None and stamp < last:
+            if last - stamp <= self.reset_gap * 1e9 and (late is None or stamp <= late):
+                # Overtaken by others on its way; where another one follows that is newer than it, time went back.
+                self._late_stamp = stamp
+                self._refuse("late", f"an image is {(last - stamp) / 1e9:.3f} s older than the one before it")
+                return False
             self._jump("stamps that went backwards")
         elif last is not None and stamp - last > self.reset_gap * 1e9:
             self._jump("pauses of the camera")

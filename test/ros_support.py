@@ -76,7 +76,11 @@ class FakeTracker:
     faces = (FACES, FACES[:, ::-1])
 
     def __init__(self, delay: float = 0.0):
-        self.delay, self.resets, self.closed, self.last = delay, 0, False, None
+        self.delay, self.resets, self.closed, self.last, self.others = delay, 0, False, None, []
+
+    def for_another_camera(self) -> FakeTracker:
+        self.others.append(FakeTracker())
+        return self.others[-1]
 
     def observe(self, image, stamp, camera) -> Frame:
         assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.flags.c_contiguous
@@ -205,13 +209,18 @@ class Bench:
         if activate:
             self.activate()
 
+    @property
+    def channel(self):
+        """The camera's channel."""
+        return self.node.channels[0]
+
     def activate(self):
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
         self.connect()
 
     def connect(self):
-        outputs = self.node._outputs
+        outputs = self.channel.outputs
         assert self.ros.spin_until(lambda: self.images.get_subscription_count() and self.infos.get_subscription_count()
                                    and outputs._hands.get_subscription_count()
                                    and outputs._tf.get_subscription_count())
@@ -219,7 +228,7 @@ class Bench:
 
     def send(self, message) -> None:
         """Publish an image and wait until the node has dealt with it."""
-        statistics = self.node._statistics
+        statistics = self.channel.statistics
         before = statistics.received
         self.images.publish(message)
         assert self.ros.spin_until(lambda: statistics.received > before), "the image did not arrive"

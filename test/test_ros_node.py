@@ -71,13 +71,13 @@ def test_hands_come_and_go(bench):
 
 def test_meshes_only_while_somebody_subscribes(bench):
     bench = bench(markers=False)
-    assert not bench.node._outputs.wants_vertices and len(bench.good(T0).left.vertices) == 0
+    assert not bench.channel.outputs.wants_vertices and len(bench.good(T0).left.vertices) == 0
     subscription = bench.user.create_subscription(MarkerArray, "hands/markers", bench.markers.append, 1)
-    assert bench.ros.spin_until(lambda: bench.node._outputs.wants_vertices)
+    assert bench.ros.spin_until(lambda: bench.channel.outputs.wants_vertices)
     bench.good(T0 + PERIOD)
     assert bench.ros.spin_until(lambda: bench.markers)
     bench.user.destroy_subscription(subscription)
-    assert bench.ros.spin_until(lambda: not bench.node._outputs.wants_vertices)
+    assert bench.ros.spin_until(lambda: not bench.channel.outputs.wants_vertices)
 
 
 def test_compressed_images(bench):
@@ -90,7 +90,7 @@ def test_compressed_images(bench):
     assert stamp_of(bench.pairs[0].header) == T0 and bench.pairs[0].left.valid and bench.pairs[0].right.valid
     message.data = array.array("B", b"not a jpeg")
     bench.send(message)
-    assert bench.node._statistics.refused == {"compressed": 1}
+    assert bench.channel.statistics.refused == {"compressed": 1}
 
 
 def test_the_newest_image_wins(bench):
@@ -102,7 +102,7 @@ def test_the_newest_image_wins(bench):
         bench.ros.spin_for(0.005)
     last = T0 + 40 * PERIOD
     assert bench.ros.spin_until(lambda: stamp_of(bench.pairs[-1].header) == last)
-    statistics = bench.node._statistics
+    statistics = bench.channel.statistics
     stamps = [stamp_of(pair.header) for pair in bench.pairs]
     assert stamps == sorted(stamps) and 3 <= len(stamps) < 40
     assert statistics.dropped > 0
@@ -131,8 +131,9 @@ def test_parameters_change_while_running(bench):
     assert set_parameter("tf", "none").successful
     for name, value, words in [
             ("tf", "all", "parameter tf: 'all' is not one of none, wrist, joints"),
-            ("default_fov", 400.0, "default_fov"), ("default_fov", float("nan"), "default_fov"), ("frame_prefix", "a b", "parameter frame_prefix: 'a b'"),
-            ("marker_lifetime", -1.0, "marker_lifetime"), ("mirrored", True, "mirrored"), ("tf", 3, "expected 'Type.STRING'")]:
+            ("default_fov", 400.0, "default_fov"), ("default_fov", float("nan"), "default_fov"),
+            ("frame_prefix", "a b", "parameter frame_prefix: 'a b'"), ("marker_lifetime", -1.0, "marker_lifetime"),
+            ("mirrored", True, "mirrored"), ("cameras", ["a"], "cameras"), ("tf", 3, "expected 'Type.STRING'")]:
         result = set_parameter(name, value)
         assert not result.successful and words in result.reason
     assert bench.node.parameters.tf == "none" and bench.node.parameters.frame_prefix == "a/"
@@ -188,7 +189,7 @@ def test_diagnostics(bench):
     """Rates, latencies by stage, states of the hands and what runs."""
     bench = bench()
     bench.infos.publish(info_message())
-    assert bench.ros.spin_until(lambda: bench.node._cameras._newest[1] == "calibrated")
+    assert bench.ros.spin_until(lambda: bench.channel.cameras._newest[1] == "calibrated")
     seen = []
     for i in range(30):
         bench.good(T0 + i * PERIOD, (255, 0, 0))

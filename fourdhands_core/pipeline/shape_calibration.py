@@ -32,8 +32,9 @@ _LARGEST = 10.0
 class ShapeCalibration:
     """The shape whose bones agree best with the landmarks of an open hand, seen in many images.
 
-    hands: the tracker's. length: from the wrist to the tip of the stretched middle finger, metres; 0 where not known. One camera sees a large hand far away as it sees a small one near: without the length, the size stays the usual one
-    and only the proportions are fixed. A bent finger hides its length, so only open hands are taken in.
+    hands: the tracker's. length: from the wrist to the tip of the stretched middle finger, metres; 0 where not known. One
+    camera sees a large hand far away as it sees a small one near: without the length, the size stays the usual one and
+    only the proportions are fixed. A bent finger hides its length, so only open hands are taken in.
     """
 
     def __init__(self, hands: HandArrays, length: float = 0.0):

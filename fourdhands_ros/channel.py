@@ -1,0 +1,81 @@
+"""One camera's life while the node is active: its topics, its tracker, what it publishes and tells of itself."""
+
+from __future__ import annotations
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from .camera_info import CALIBRATED, CameraSource
+from .diagnostics import Statistics, diagnostic_status
+from .outputs import Outputs
+from .parameters import Parameters
+from .processing import FrameProcessor
+
+
+class Channel:
+    """Takes one camera's `image_raw` (or `image_raw/compressed`) and `camera_info`, and publishes its Outputs.
+
+    node: the rclpy node, whose executor's callbacks only pass messages on. camera: the namespace of the topics, "" for
+    the node's own names. tracker: HandPairTracker or what behaves like it, closed with the channel. network, model: their
+    names. Nothing is shared with other channels but what trackers share, so a camera that is slow or silent, or sends
+    what makes its tracker fail, leaves the others alone.
+    """
+
+    def __init__(self, node, parameters: Parameters, camera: str, tracker, network: str, model: str):
+        self._node, self.camera = node, camera
+        prefix = camera + "/" if camera else ""
+        self._about = {"network": network, "hand model": model, "device": parameters.device}
+        self.tracker, self.model = tracker, model
+        self.statistics = Statistics()
+        self.cameras = CameraSource(parameters.default_fov)
+        self.outputs = Outputs(node, parameters, tracker.faces, network, model, prefix)
+        self.name = f"{node.get_fully_qualified_name().lstrip('/')}: {prefix.lstrip('/')}hands"
+        compressed = parameters.image_transport == "compressed"
+        self.processor = FrameProcessor(
+            tracker, self.outputs, self.cameras, self.statistics, compressed=compressed,
+            reset_gap=parameters.reset_gap, clock=node.get_clock(), logger=node.get_logger())
+        # Resolved first: a remapping is of image_raw, and its compressed topic lies below what it is mapped to.
+        self.topic = node.resolve_topic_name(prefix + "image_raw") + ("/compressed" if compressed else "")
+        # Serialised (raw): an image that is dropped was never unpacked, and one that does not unpack is counted.
+        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+        options = QoSOverridingOptions.with_default_policies()
+        self._subscriptions = [
+            node.create_subscription(CompressedImage if compressed else Image, self.topic, self.processor.put, qos,
+                                     raw=True, qos_overriding_options=options),
+            node.create_subscription(CameraInfo, prefix + "camera_info", self._on_camera_info, qos, raw=True,
+                                     qos_overriding_options=options)]
+
+    def apply(self, parameters: Parameters) -> None:
+        """Use other values of the parameters that may change while the node runs."""
+        self.outputs.apply(parameters)
+        self.processor.reset_gap = parameters.reset_gap
+        self.cameras.default_fov = parameters.default_fov
+
+    def close(self) -> None:
+        """Close the topics, finish the images in work and release the tracker."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self.processor.stop()
+        self.outputs.destroy()
+
+    def status(self) -> DiagnosticStatus:
+        """What happened since the last call."""
+        cameras, processor = self.cameras, self.processor
+        values, level, message = self.statistics.report()
+        values["calibration"] = f"{cameras.state}: {cameras.problem}" if cameras.problem else cameras.state
+        values["left hand"], values["right hand"] = processor.hand_states
+        values.update(self._about)
+        if level == DiagnosticStatus.OK and cameras.state != CALIBRATED:
+            level, message = DiagnosticStatus.WARN, "not calibrated: positions are not scaled"
+        return diagnostic_status(self.name, processor.frame_id, level, message, values)
+
+    def _on_camera_info(self, data: bytes) -> None:
+        try:
+            self.cameras.update(deserialize_message(data, CameraInfo))
+        except Exception as error:  # rclpy's RMWError has no public name
+            self.statistics.count_event("CameraInfo messages that do not unpack")
+            self._node.get_logger().warning(
+                f"{self.name}: a message that is not a CameraInfo: {error}", throttle_duration_sec=60.0)

@@ -1,0 +1,97 @@
+"""The node's services: `~/reset` and `~/calibrate_hand`, std_srvs/Trigger both."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from rclpy.callback_groups import ReentrantCallbackGroup
+from std_srvs.srv import Trigger
+
+from fourdhands_core.errors import FourDHandsError, InputError
+from fourdhands_core.pipeline.shape_calibration import ShapeCalibration, hand_length, save_shape
+
+CALIBRATION_SECONDS = 4.0
+"""How long a calibration looks at the hands."""
+
+
+class Services:
+    """Answers in every state of the node; where it is not active, that nothing was done.
+
+    node: HandsNode, with which the services end. Its executor goes on while a calibration looks at hands.
+    """
+
+    def __init__(self, node):
+        self._node = node
+        self._calibrating = False
+        # A group of their own: a calibration that waits would keep all else in its group from running.
+        group = ReentrantCallbackGroup()
+        node.create_service(Trigger, "~/reset", self._reset, callback_group=group)
+        node.create_service(Trigger, "~/calibrate_hand", self._calibrate_hand, callback_group=group)
+
+    def _reset(self, request, response):
+        """Forget the tracks of all cameras."""
+        channels = self._node.channels
+        for channel in channels:
+            channel.processor.reset()
+        response.success = bool(channels)
+        response.message = "tracking starts anew with the next image" if channels else "the node is not active"
+        return response
+
+    async def _calibrate_hand(self, request, response):
+        """Look at the hands in all cameras for a while, then fix their shape and keep it."""
+        channels = self._node.channels
+        if not channels or self._calibrating:
+            response.message = "a calibration is under way" if channels else "the node is not active"
+            return response
+        self._calibrating = True
+        try:
+            response.message = await self._calibrate(channels)
+            response.success = True
+        except FourDHandsError as error:
+            response.message = str(error)
+        finally:
+            self._calibrating = False
+        self._node.get_logger().info(f"calibrate_hand: {response.message}")
+        return response
+
+    async def _calibrate(self, channels) -> str:
+        node = self._node
+        parameters = node.parameters
+        calibration = ShapeCalibration(channels[0].tracker.hands, parameters.hand_length)
+        lock = threading.Lock()  # one thread for each camera
+
+        def watch(tracker, estimate):
+            with lock:
+                calibration.add(estimate, tracker.rays(estimate.stamp))
+
+        for channel in channels:
+            channel.processor.watcher = watch
+        try:
+            end = time.monotonic() + CALIBRATION_SECONDS
+            while time.monotonic() < end and node.channels is channels:
+                await _OthersFirst()
+        finally:
+            for channel in channels:
+                channel.processor.watcher = None
+        if node.channels is not channels:
+            raise InputError("the node was deactivated meanwhile; nothing was calibrated")
+        with lock:
+            betas = calibration.result()
+        for channel in channels:
+            channel.tracker.betas = betas
+            channel.processor.reset()
+        length = hand_length(channels[0].tracker.hands, betas)
+        message = (f"{calibration.count} open hands seen; from the wrist to the tip of the middle finger "
+                   f"{1e3 * length:.0f} mm" + ("" if parameters.hand_length else ", a guess without hand_length"))
+        if not parameters.hand_shape:
+            return message + "; not kept, as hand_shape names no file"
+        save_shape(parameters.hand_shape, betas, channels[0].model)
+        return f"{message}; kept in {parameters.hand_shape}"
+
+
+class _OthersFirst:
+    """Lets the executor wait for other work and do it; it comes back after that, or after its time-out."""
+
+    def __await__(self):
+        yield

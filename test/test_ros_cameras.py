@@ -1,0 +1,186 @@
+"""Several cameras in one node: each has its topics, its tracking and its results, whatever the others do."""
+
+import array
+
+import cv2
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from ros_support import (
+    PERIOD, RELIABLE, REPOSITORY, SECOND, T0, Bench, FakeTracker, Ros, image_message, info_message, make_pair, stamp_of,
+    stamp_to)
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from test_ros_start import FAKE
+from visualization_msgs.msg import MarkerArray
+
+from fourdhands_core.errors import InputError
+from fourdhands_ros.message_types import HandPair, create_subscription
+from fourdhands_ros.parameters import Parameters
+
+
+class Cameras(Bench):
+    """A Bench of several cameras. images, pairs, markers, infos: by camera."""
+
+    def __init__(self, names, parameters=None, tracker=None, image_type=Image, suffix=""):
+        self.names, self.image_type, self.suffix = names, image_type, suffix
+        super().__init__({"cameras": names, **(parameters or {})}, tracker, activate=False)
+        user = self.user
+        self.images, self.infos, self.pairs, self.markers = {}, {}, {}, {}
+        for name in names:
+            self.images[name] = user.create_publisher(image_type, f"{name}/image_raw{suffix}", RELIABLE)
+            self.infos[name] = user.create_publisher(CameraInfo, f"{name}/camera_info", RELIABLE)
+            self.pairs[name], self.markers[name] = [], []
+            create_subscription(user, HandPair, f"{name}/hands", self.pairs[name].append, RELIABLE)
+            user.create_subscription(MarkerArray, f"{name}/hands/markers", self.markers[name].append, RELIABLE)
+        self.activate()
+
+    def connect(self):
+        channels = self.node.channels
+        assert self.ros.spin_until(lambda: all(
+            publisher.get_subscription_count() for publisher in [*self.images.values(), *self.infos.values()]) and all(
+            channel.outputs._hands.get_subscription_count() and channel.outputs._markers.get_subscription_count()
+            for channel in channels))
+        self.ros.spin_for(0.2)
+
+    def of(self, name):
+        """The channel of a camera."""
+        return self.node.channels[self.names.index(name)]
+
+    def status(self) -> dict:
+        """The newest diagnostics by camera: level and values."""
+        self.diagnostics.clear()
+        assert self.ros.spin_until(lambda: len(self.diagnostics) > 1)
+        return {status.name: (status.level, {v.key: v.value for v in status.values})
+                for status in self.diagnostics[-1].status}
+
+
+@pytest.fixture
+def cameras():
+    made = []
+
+    def make(*args, **kwargs):
+        made.append(Cameras(*args, **kwargs))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_two_cameras(cameras):
+    """Each camera's image comes back on its own topics, with its own calibration, stamp and frames."""
+    bench = cameras(["left", "robot/right"], {"frame_prefix": "a/", "tf": "wrist"})
+    bench.infos["left"].publish(info_message())
+    assert bench.ros.spin_until(lambda: bench.of("left").cameras._newest[1] == "calibrated")
+    bench.images["left"].publish(image_message(T0, (255, 0, 3), frame_id="camera_l"))
+    bench.images["robot/right"].publish(image_message(T0 - SECOND, (255, 255, 4), frame_id="camera_r"))
+    assert bench.ros.spin_until(lambda: all(bench.pairs.values()) and len(bench.transforms) == 2)
+    (left,), (right,) = bench.pairs["left"], bench.pairs["robot/right"]
+    assert (stamp_of(left.header), left.header.frame_id) == (T0, "camera_l")
+    assert (stamp_of(right.header), right.header.frame_id) == (T0 - SECOND, "camera_r")
+    assert left.left.valid and not left.right.valid and right.left.valid and right.right.valid
+    np.testing.assert_array_equal(right.right.hand_pose, np.float32(make_pair(seed=4).right.hand_pose))
+    frames = {t.child_frame_id: t.header.frame_id for message in bench.transforms for t in message.transforms}
+    assert frames == {"a/left/left_wrist": "camera_l", "a/robot/right/left_wrist": "camera_r",
+                      "a/robot/right/right_wrist": "camera_r"}
+    assert bench.ros.spin_until(lambda: all(bench.markers.values()))
+    assert [len(bench.markers[name][0].markers) for name in bench.names] == [1, 2]
+    status = bench.status()
+    assert list(status) == ["hands: left/hands", "hands: robot/right/hands"]
+    assert [values["calibration"].split(":")[0] for _, values in status.values()] == ["calibrated", "unknown"]
+    assert [values["published"] for _, values in status.values()] == ["1", "1"]
+
+
+def test_a_slow_a_dead_and_a_broken_camera(cameras):
+    """While one camera's images take a second each, one is silent and one sends nonsense, the fourth has every result."""
+    bench = cameras(["good", "slow", "dead", "broken"])
+    bench.of("slow").tracker.delay = 1.0
+    ages = []
+    for i in range(40):
+        bench.images["slow"].publish(image_message(T0 + i * PERIOD))
+        bad = image_message(T0 + i * PERIOD, (255, 255, 251))  # its tracker raises
+        bench.images["broken"].publish(bad if i % 2 else b"\x00\x01\x00\x00nonsense")
+        bench.images["good"].publish(image_message(T0 + i * PERIOD))
+        assert bench.ros.spin_until(lambda: len(bench.pairs["good"]) == i + 1, 5.0)
+        ages.append(bench.of("slow").statistics.published)
+    assert [stamp_of(pair.header) for pair in bench.pairs["good"]] == [T0 + i * PERIOD for i in range(40)]
+    assert ages[-1] < 40 and bench.of("good").statistics.dropped == 0
+    assert not bench.pairs["dead"] and not bench.pairs["broken"] and bench.of("broken").statistics.rejected > 0
+    bench.images["broken"].publish(image_message(T0 + 41 * PERIOD))
+    assert bench.ros.spin_until(lambda: bench.pairs["broken"] and bench.pairs["slow"])
+    assert bench.pairs["broken"][0].left.valid
+    status = bench.status()
+    assert status["hands: dead/hands"][0] == DiagnosticStatus.STALE
+    assert int(status["hands: broken/hands"][1]["refused: internal error"]) > 0
+    assert int(status["hands: broken/hands"][1]["refused: message"]) > 0
+    assert status["hands: good/hands"][1]["refused"] == "0"
+
+
+def test_broken_cameras_are_errors_in_diagnostics(cameras):
+    bench = cameras(["good", "broken"])
+    levels = set()
+
+    def told():
+        levels.update((status.name, status.level) for array_ in bench.diagnostics for status in array_.status)
+        return {("hands: broken/hands", DiagnosticStatus.ERROR), ("hands: good/hands", DiagnosticStatus.STALE)} <= levels
+
+    stamp = T0
+
+    def send():
+        nonlocal stamp
+        stamp += PERIOD
+        bench.images["broken"].publish(image_message(stamp, (255, 255, 251)))
+        return told()
+
+    assert bench.ros.spin_until(send)
+
+
+def test_compressed_images_of_two_cameras(cameras):
+    bench = cameras(["a", "/b"], {"image_transport": "compressed"}, image_type=CompressedImage, suffix="/compressed")
+    picture = np.full((48, 64, 3), (0, 255, 255), np.uint8)  # BGR: red and green
+    message = CompressedImage(format="jpeg", data=array.array("B", cv2.imencode(".jpg", picture)[1].tobytes()))
+    for name in bench.names:
+        stamp_to(message, T0)
+        bench.images[name].publish(message)
+    assert bench.ros.spin_until(lambda: all(bench.pairs.values()))
+    assert all(pair.left.valid and pair.right.valid for (pair,) in bench.pairs.values())
+
+
+def test_all_cameras_end_with_the_node(cameras):
+    """Deactivation closes every camera's tracker and topics; activation opens them again."""
+    bench = cameras(["a", "b", "c"])
+    trackers = [channel.tracker for channel in bench.node.channels]
+    assert len({id(tracker) for tracker in trackers}) == 3
+    bench.node.trigger_deactivate()
+    assert all(tracker.closed for tracker in trackers) and not bench.node.channels
+    assert bench.ros.spin_until(lambda: not any(p.get_subscription_count() for p in bench.images.values()))
+    bench.tracker = FakeTracker()
+    bench.node.trigger_activate()
+    bench.connect()
+    for name in bench.names:
+        bench.images[name].publish(image_message(T0))
+    assert bench.ros.spin_until(lambda: all(bench.pairs.values()))
+
+
+@pytest.mark.parametrize("given, topics", [
+    ("[]", "/image_raw"), ("['']", "/image_raw"), ("[left, /robot/right]", "/left/image_raw, /robot/right/image_raw")])
+def test_cameras_from_the_command_line(given, topics, tmp_path, monkeypatch):
+    """An empty list is one camera with the plain names, as the default is."""
+    monkeypatch.chdir(REPOSITORY)
+    ros = Ros()
+    try:
+        file = tmp_path / "parameters.yaml"
+        file.write_text(f"/**:\n  ros__parameters:\n    cameras: {given}\n")
+        for arguments in (["-p", f"cameras:={given}"], ["--params-file", str(file)]):
+            process = ros.process("-c", FAKE, "--ros-args", *arguments)
+            assert ros.spin_until(lambda: f"tracking hands in {topics}\n" in process.stdout.readline())
+    finally:
+        ros.close()
+
+
+@pytest.mark.parametrize("names, words", [
+    (("a", "a"), "twice"), (("a", "/a"), "twice"), (("", "a"), "''"), (("a b",), "'a b'"), (("a/",), "'a/'"),
+    (("1a",), "'1a'"), (("a//b",), "'a//b'"), (("~/a",), "'~/a'")])
+def test_bad_camera_names(names, words):
+    with pytest.raises(InputError, match="parameter cameras: .*" + words):
+        Parameters(cameras=names)

@@ -1,0 +1,195 @@
+"""What people ask of the node: forget, learn a hand's shape, show what it sees."""
+
+import array
+import re
+import time
+
+import numpy as np
+import pytest
+from rclpy.lifecycle import TransitionCallbackReturn
+from ros_support import (  # noqa: F401 (bench is a fixture)
+    HEIGHT, PERIOD, T0, WIDTH, bench, info_message, make_pair, stamp_of, stamp_to)
+from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
+from test_pipeline_calibration import shown
+from test_pipeline_tracker import CAMERA, IMAGE, TruthDetector
+
+from fourdhands_core.geometry.camera import Camera
+from fourdhands_core.media.draw import draw_hands
+from fourdhands_core.pipeline.shape_calibration import hand_length, load_shape
+from fourdhands_core.pipeline.tracker import HandPairTracker
+from fourdhands_ros import services
+
+
+def call(bench, name, meanwhile=lambda: None, timeout=20.0):
+    """The answer of a Trigger service of the node; `meanwhile` is called while it is awaited."""
+    client = bench.user.create_client(Trigger, f"{bench.node.get_name()}/{name}")
+    assert bench.ros.spin_until(client.service_is_ready)
+    future = client.call_async(Trigger.Request())
+
+    def answered():
+        meanwhile()
+        return future.done()
+
+    assert bench.ros.spin_until(answered, timeout), f"{name} did not answer"
+    bench.user.destroy_client(client)
+    return future.result()
+
+
+def test_reset_forgets_the_tracks(bench):
+    bench = bench()
+    bench.good(T0)
+    assert call(bench, "reset").success
+    assert bench.good(T0 + PERIOD).left.valid and bench.tracker.resets == 1
+    bench.good(T0 + 2 * PERIOD)
+    assert bench.tracker.resets == 1 and bench.diagnosis()["resets asked for"] == "1"
+
+
+def test_services_of_a_node_that_is_not_active(bench):
+    """They answer, in words, that nothing was done."""
+    bench = bench(activate=False)
+    for name in ("reset", "calibrate_hand"):
+        answer = call(bench, name)
+        assert not answer.success and answer.message == "the node is not active"
+
+
+def test_a_real_tracker_forgets(bench):
+    """A hand that is held for a while is absent at once after a reset."""
+    motion, truth = shown(np.zeros(10), count=20)
+    detector = TruthDetector(truth)
+    detector.blind = {(frame, 1) for frame in range(10, 20)}
+    bench = bench({"hold": 5.0}, tracker=HandPairTracker(detector=detector))
+    for i in range(12):
+        pair = bench.good(int(motion.stamp[i]) + T0)
+    assert not pair.right.valid and pair.right.state == pair.right.HELD
+    call(bench, "reset")
+    assert bench.good(int(motion.stamp[12]) + T0).right.state == pair.right.ABSENT
+
+
+def large_image(stamp):
+    message = Image(width=CAMERA.width, height=CAMERA.height, encoding="rgb8", step=3 * CAMERA.width)
+    message.data = array.array("B", IMAGE.tobytes())
+    stamp_to(message, stamp)
+    return message
+
+
+def camera_with_a_hand(bench, motion):
+    """A function that publishes the next image of a hand each time that some time has passed."""
+    sent, due = 0, 0.0
+
+    def publish():
+        nonlocal sent, due
+        if sent < len(motion.stamp) and time.monotonic() >= due:
+            bench.images.publish(large_image(T0 + int(motion.stamp[sent])))
+            sent, due = sent + 1, time.monotonic() + 0.02
+
+    return publish
+
+
+class Repeating(TruthDetector):
+    """Sees the clip's frames over and over, whichever images the node drops."""
+
+    def detect(self, image):
+        if self.frame + 1 == len(self.truth["valid"]):
+            self.frame = -1
+        return super().detect(image)
+
+
+def test_calibrate_hand(bench, tmp_path, monkeypatch):
+    """An open hand of known length: its shape is fixed, published, kept in the file and used at the next start."""
+    monkeypatch.setattr(services, "CALIBRATION_SECONDS", 1.5)
+    betas = np.random.default_rng(1).normal(0.0, 1.2, 10).clip(-2.5, 2.5)
+    motion, truth = shown(betas, count=300)
+    tracker = HandPairTracker(detector=Repeating(truth, noise=1.0))
+    length = hand_length(tracker.hands, betas)
+    path = tmp_path / "person.yaml"
+    parameters = {"hand_shape": str(path), "hand_length": length}
+    first = bench(parameters, tracker=tracker)
+    first.infos.publish(info_message(CAMERA.width, CAMERA.height, CAMERA.matrix[0, 0]))
+    answer = call(first, "calibrate_hand", camera_with_a_hand(first, motion))
+    assert answer.success and str(path) in answer.message, answer.message
+    assert int(re.search(r"(\d+) mm", answer.message)[1]) == pytest.approx(1e3 * length, abs=2.0)
+    kept = load_shape(path, "generic")
+    assert hand_length(tracker.hands, kept) == pytest.approx(length, abs=0.002)
+    assert len(first.pairs) > 15  # it went on publishing meanwhile
+    assert first.good(T0 + 10**12).right.valid
+    np.testing.assert_allclose(first.pairs[-1].right.betas, kept, atol=1e-4)
+
+    second = bench(parameters, tracker=HandPairTracker(detector=Repeating(truth)))
+    np.testing.assert_allclose(second.good(T0).right.betas, kept, atol=1e-4)
+
+
+def test_calibrate_hand_without_a_hand(bench, tmp_path, monkeypatch):
+    """Where no open hand is seen, it is asked twice, or the node is deactivated: it says so, and nothing is kept."""
+    monkeypatch.setattr(services, "CALIBRATION_SECONDS", 0.3)
+    path = tmp_path / "person.yaml"
+    motion, truth = shown(np.zeros(10), count=10)
+    bench = bench({"hand_shape": str(path)}, tracker=HandPairTracker(detector=TruthDetector(truth)))
+    answer = call(bench, "calibrate_hand")
+    assert not answer.success and "seen 0 times" in answer.message
+
+    monkeypatch.setattr(services, "CALIBRATION_SECONDS", 5.0)
+    asked = bench.user.create_client(Trigger, f"{bench.node.get_name()}/calibrate_hand")
+    assert bench.ros.spin_until(asked.service_is_ready)
+    future = asked.call_async(Trigger.Request())
+    bench.ros.spin_for(0.3)
+    assert call(bench, "calibrate_hand").message == "a calibration is under way"
+    bench.node.trigger_deactivate()
+    assert bench.ros.spin_until(future.done)
+    assert "deactivated" in future.result().message and not path.exists()
+
+
+def test_a_damaged_shape_is_refused_at_activation(bench, tmp_path):
+    path = tmp_path / "person.yaml"
+    path.write_text("betas: [1, 2]\nhand_model: generic\n")
+    bench = bench({"hand_shape": str(path)}, activate=False)
+    logged = []
+    bench.node.get_logger().error = logged.append
+    bench.node.trigger_configure()
+    assert bench.node.trigger_activate() == TransitionCallbackReturn.FAILURE
+    assert "person.yaml" in logged[0] and "calibrate again" in logged[0]
+    path.unlink()
+    assert bench.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    bench.connect()
+    assert bench.good(T0).left.valid
+
+
+def test_the_debug_image(bench):
+    """While somebody subscribes, the image with the hands drawn on it, under the image's header; otherwise nothing."""
+    bench = bench()
+    bench.good(T0)
+    debug = bench.channel.outputs._debug
+    assert not debug._images
+    images = []
+    subscription = bench.user.create_subscription(Image, "hands/debug_image", images.append, 1)
+    assert bench.ros.spin_until(lambda: debug.wanted)
+    bench.good(T0 + PERIOD, (255, 255, 7))
+    assert bench.ros.spin_until(lambda: images)
+    (image,) = images
+    assert stamp_of(image.header) == T0 + PERIOD and image.header.frame_id == "camera"
+    assert (image.encoding, image.width, image.height, image.step) == ("rgb8", WIDTH, HEIGHT, 3 * WIDTH)
+    expected = np.full((HEIGHT, WIDTH, 3), (255, 255, 7), np.uint8)
+    draw_hands(expected, make_pair(T0 + PERIOD, seed=7, camera=Camera.from_fov(WIDTH, HEIGHT, 65.0)))
+    np.testing.assert_array_equal(np.array(image.data, np.uint8).reshape(expected.shape), expected)
+    assert (expected != (255, 255, 7)).any()
+    bench.user.destroy_subscription(subscription)
+    assert bench.ros.spin_until(lambda: not debug.wanted)
+    bench.good(T0 + 2 * PERIOD)
+    bench.ros.spin_for(0.1)
+    assert len(images) == 1
+
+
+def test_a_debug_image_that_fails_ends_nothing(bench, monkeypatch):
+    """A picture for people that cannot be drawn is logged; the hands go on."""
+    bench = bench()
+    images, logged = [], []
+    bench.user.create_subscription(Image, "hands/debug_image", images.append, 1)
+    debug = bench.channel.outputs._debug
+    debug._logger.error = lambda text, **_: logged.append(text)
+    assert bench.ros.spin_until(lambda: debug.wanted)
+    monkeypatch.setattr("fourdhands_ros.debug_image.draw_hands", lambda *_: 1 / 0)
+    assert bench.good(T0).left.valid
+    assert bench.ros.spin_until(lambda: logged)
+    monkeypatch.undo()
+    bench.good(T0 + PERIOD)
+    assert bench.ros.spin_until(lambda: images) and "ZeroDivisionError" in logged[0]
