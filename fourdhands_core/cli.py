@@ -106,10 +106,19 @@ def benchmark(args: argparse.Namespace) -> int:
 
     from . import benchmark as speed
 
-    if args.backbone is None:
-        if args.video is None:
-            raise InputError("give a VIDEO to run the tracker on, or --backbone SIZE for the image network alone")
-        result = speed.benchmark(_tracker_settings(args), args.video, args.frames)
+    *of_ros, video = args.video or [None]
+    if of_ros not in ([], ["ros"]) or video == "ros" or (video is None) == (args.backbone is None):
+        raise InputError("give a VIDEO to run the tracker on, `ros VIDEO` for the ROS side, or --backbone SIZE for the "
+                         "image network alone")
+    if of_ros:
+        try:
+            from fourdhands_ros.benchmark import run
+        except ImportError as error:
+            raise DependencyError(f"benchmark ros needs ROS 2, and {error.name} is not installed: pip install "
+                                  "'fourdhands[ros]', or source a ROS 2 workspace") from error
+        result = run(Path(video), seconds=args.frames / 30.0)
+    elif video is not None:
+        result = speed.benchmark(_tracker_settings(args), Path(video), args.frames)
     else:
         import torch
 
@@ -173,7 +182,10 @@ def build_parser() -> argparse.ArgumentParser:
     _add_models(command)
 
     command = _command(commands, "benchmark", benchmark, "measure latency by stage, throughput and memory on this machine")
-    command.add_argument("video", type=Path, nargs="?", metavar="VIDEO", help="run the whole tracker on this video")
+    command.usage = "fourdhands benchmark [options] (VIDEO | ros VIDEO | --backbone SIZE)"
+    command.add_argument("video", nargs="*", metavar="VIDEO",
+                         help="run the whole tracker on this video; after the word `ros`: publishing beside message objects, "
+                         "and the age of HandPair in another process with 1, 2 and 4 cameras that play it")
     command.add_argument("--backbone", choices=("S", "B", "L", "H"), metavar="SIZE",
                          help="the image network alone, untrained, with a ViT of this size (S, B, L, H; the paper's is H), "
                          "beside the window recomputed")

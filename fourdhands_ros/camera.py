@@ -41,6 +41,23 @@ def camera_info(width: int, height: int, camera: Camera | None, frame_id: str) -
     return message
 
 
+def forth_and_back(source: VideoReader, most: int = 300):
+    """The first images of a video forwards, backwards and so on without end, at the video's rate."""
+    kept, interval = [], 0
+    for stamp, image in source:
+        if kept:
+            interval = stamp // len(kept)
+        kept.append(image)
+        yield stamp, image
+        if len(kept) == most:
+            break
+    count, number = len(kept), len(kept)
+    while count > 1:
+        place = number % (2 * count - 2)
+        yield number * interval, kept[min(place, 2 * count - 2 - place)]
+        number += 1
+
+
 class CameraPublisher:
     """Publishes the frames of a video or camera when they are due."""
 
@@ -63,10 +80,13 @@ class CameraPublisher:
                     f"within {timeout:.0f} s; start the node, or ask for fewer with --subscribers")
             time.sleep(0.02)
 
-    def play(self, seconds: float | None) -> None:
-        """Publish until the source or `seconds` end. A file's frame i gets the stamp of the start plus its own time."""
+    def play(self, seconds: float | None, images=None) -> None:
+        """Publish until the source or `seconds` end. A file's frame i gets the stamp of the start plus its own time.
+
+        images: (stamp, image) pairs in place of the source's own.
+        """
         start = time.time_ns()
-        for stamp, image in self._source:
+        for stamp, image in images or self._source:
             if not self._source.is_camera:
                 stamp += start
                 time.sleep(max(0.0, (stamp - time.time_ns()) * 1e-9))
@@ -90,6 +110,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--fov", type=float, help="horizontal field of view, degrees; without it uncalibrated")
     parser.add_argument("--intrinsics", type=Path, help="camera_info YAML")
     parser.add_argument("--frame-id", default="camera_optical_frame")
+    parser.add_argument("--namespace", default="", help="of its topics")
+    parser.add_argument("--loop", action="store_true", help="play a file forth and back without end")
     parser.add_argument("--seconds", type=float, help="stop after this time")
     parser.add_argument("--subscribers", type=int, default=0, help="wait until both topics have this many")
     parser.add_argument("--wait", action="store_true", help="wait for a line on stdin before the first frame")
@@ -99,12 +121,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         source = VideoReader(args.source)
         camera = camera_for_video(source.width, source.height, args.fov, args.intrinsics)
-        node = rclpy.create_node("camera")
+        node = rclpy.create_node("camera", namespace=args.namespace)
         publisher = CameraPublisher(node, source, camera, args.frame_id)
         publisher.wait_for_subscribers(args.subscribers)
         print(json.dumps({"ready": True}), flush=True)
         if not args.wait or sys.stdin.readline():
-            publisher.play(args.seconds)
+            publisher.play(args.seconds, forth_and_back(source) if args.loop else None)
         source.close()
     except KeyboardInterrupt:
         pass

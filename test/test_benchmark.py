@@ -48,3 +48,4 @@ def test_nothing_to_measure(tmp_path, capsys):
     assert main(["benchmark"]) == 2
     assert "--backbone" in capsys.readouterr().err
     assert main(["benchmark", str(tmp_path / "none.mp4")]) == 2
+    assert main(["benchmark", "ros"]) == 2 and main(["benchmark", "a.mp4", "--backbone", "S"]) == 2
