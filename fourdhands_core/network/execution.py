@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Protocol
@@ -9,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import CheckpointError, DependencyError
-from .config import NetworkConfig
+from .config import SHIPPED, NetworkConfig
 
 ENCODE, REASON = "encode.onnx", "reason.onnx"
 """The files of an exported landmark network: what is computed once a frame, and on each window of frames."""
@@ -46,16 +47,9 @@ class TorchExecution:
     def __init__(self, weights: str | Path | None = None, threads: int = 1):
         import torch
 
-        from .checkpoint import load_weights
-        from .parts import EncodePart, ReasonPart, traced
-
         torch.set_num_threads(threads)
-        network = load_weights(weights)
-        if network.config.tokenizer != "landmark":
-            raise CheckpointError(f"{weights} holds an {network.config.tokenizer} network; use model "
-                                  f"{network.config.tokenizer} for it")
-        self.config = network.config
-        self._parts = {"encode": traced(EncodePart(network)), "reason": traced(ReasonPart(network))}
+        path = Path(weights or SHIPPED)
+        self.config, self._parts = _traced_parts(path, path.stat().st_mtime_ns if path.is_file() else 0)
         self._tensor, self._inference = torch.from_numpy, torch.inference_mode
 
     def _run(self, part, *arrays):
@@ -104,6 +98,22 @@ class OnnxParts:
     def __call__(self, name: str, *arrays: np.ndarray) -> list[np.ndarray]:
         """One part's outputs."""
         return self._sessions[name].run(None, dict(zip(self._inputs[name], arrays)))
+
+
+@functools.lru_cache(maxsize=2)
+def _traced_parts(weights: Path, written: int):
+    """The configuration and the traced parts of a weights file that was written at that time.
+
+    Kept, as torch frees nothing that it has traced: a node that is activated again and again would grow by 20 MB each time.
+    """
+    from .checkpoint import load_weights
+    from .parts import EncodePart, ReasonPart, traced
+
+    network = load_weights(weights)
+    if network.config.tokenizer != "landmark":
+        raise CheckpointError(f"{weights} holds an {network.config.tokenizer} network; use model "
+                              f"{network.config.tokenizer} for it")
+    return network.config, {"encode": traced(EncodePart(network)), "reason": traced(ReasonPart(network))}
 
 
 class OnnxExecution:
