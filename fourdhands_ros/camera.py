@@ -17,6 +17,7 @@ import numpy as np
 import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CameraInfo, Image
 
 from fourdhands_core.errors import FourDHandsError, InputError
@@ -115,8 +116,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, help="stop after this time")
     parser.add_argument("--subscribers", type=int, default=0, help="wait until both topics have this many")
     parser.add_argument("--wait", action="store_true", help="wait for a line on stdin before the first frame")
-    args = parser.parse_args(argv)
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    argv = sys.argv[1:] if argv is None else argv
+    args = parser.parse_args(remove_ros_args(["camera", *argv])[1:])
+    rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
     publisher = None
     try:
         source = VideoReader(args.source)

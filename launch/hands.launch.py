@@ -1,17 +1,19 @@
-"""Launches the node that tracks both hands in a camera's images."""
+"""Launches the node that tracks both hands in the images of one camera or several, or of a video; RViz; a recording."""
 
 from pathlib import Path
 
 import yaml
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
-PARAMETERS = ("image_transport", "tf", "frame_prefix", "mirrored")
+PARAMETERS = ("cameras", "image_transport", "model", "weights", "device", "precision", "hand_model", "hand_model_left",
+              "tf", "frame_prefix", "mirrored")
 """Arguments that are parameters of the node; left empty, the value of params_file holds."""
+TEXTS = ("weights", "hand_model", "hand_model_left", "frame_prefix")
+"""Those that are texts, whatever they look like."""
 
 ARGUMENTS = [
     DeclareLaunchArgument(
@@ -23,6 +25,24 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "namespace", default_value="", description="Namespace of the node and of its topics, one for each camera."),
     DeclareLaunchArgument("name", default_value="hands", description="Name of the node."),
+    DeclareLaunchArgument(
+        "cameras", default_value="",
+        description="Namespaces of several cameras for one node, such as [left, right]: left/image_raw, left/hands, ..."),
+    DeclareLaunchArgument(
+        "model", default_value="", choices=["", "landmark", "image"],
+        description="landmark: the network that comes with the package; image: the paper's, which needs weights."),
+    DeclareLaunchArgument(
+        "weights", default_value="", description="Weights of the network: safetensors, or for onnx a folder."),
+    DeclareLaunchArgument(
+        "device", default_value="", choices=["", "cpu", "cuda", "onnx"], description="Where the network runs."),
+    DeclareLaunchArgument(
+        "precision", default_value="", choices=["", "float32", "float16", "bfloat16"],
+        description="Numbers that the image model computes with."),
+    DeclareLaunchArgument(
+        "hand_model", default_value="",
+        description="MANO's right hand, an npz from `fourdhands convert-mano`; the generic hand without."),
+    DeclareLaunchArgument(
+        "hand_model_left", default_value="", description="MANO's left hand, likewise; the right one's mirror image without."),
     DeclareLaunchArgument(
         "params_file", default_value=str(CONFIG / "hands.yaml"),
         description="YAML file of parameters; config/hands.yaml explains each."),
@@ -37,6 +57,15 @@ ARGUMENTS = [
         "mirrored", default_value="", choices=["", "false", "true"],
         description="Whether the camera delivers mirrored images, as in a selfie."),
     DeclareLaunchArgument(
+        "video", default_value="", description="A video file, or the number of a webcam, to play as the camera."),
+    DeclareLaunchArgument(
+        "fov", default_value="", description="Horizontal field of view of the video, degrees: makes positions metric."),
+    DeclareLaunchArgument(
+        "record", default_value="false", choices=["false", "true"],
+        description="Also record the hands; record.launch.py has more choices."),
+    DeclareLaunchArgument(
+        "bag", default_value="", description="Folder for the recording; empty for hands_ and the time."),
+    DeclareLaunchArgument(
         "log_level", default_value="info", choices=["debug", "info", "warn", "error"], description="Least to log."),
     DeclareLaunchArgument(
         "rviz", default_value="false", choices=["false", "true"],
@@ -48,24 +77,32 @@ ARGUMENTS = [
 
 
 def start_nodes(context) -> list[Node]:
-    """The node, and RViz where asked for."""
-    given = {name: LaunchConfiguration(name).perform(context) for name in PARAMETERS}
-    # As YAML would read it: "false" is a boolean. A prefix is a string whatever it looks like.
-    parameters = {name: value if name == "frame_prefix" else yaml.safe_load(value)
-                  for name, value in given.items() if value}
-    image, info = LaunchConfiguration("image"), LaunchConfiguration("camera_info")
-    namespace = LaunchConfiguration("namespace")
-    hands = Node(
-        package="fourdhands_ros", executable="hands_node", name=LaunchConfiguration("name"), namespace=namespace,
-        output="screen", parameters=[LaunchConfiguration("params_file"), parameters],
-        remappings=[("image_raw", image), ("camera_info", info)],
-        arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")])
-    rviz = Node(
-        package="rviz2", executable="rviz2", name="rviz", namespace=namespace,
-        arguments=["-d", str(CONFIG / "hands.rviz"), "-f", LaunchConfiguration("fixed_frame")],
-        remappings=[("/hands/markers", "hands/markers"), ("/image_raw", image)],
-        condition=IfCondition(LaunchConfiguration("rviz")))
-    return [hands, rviz]
+    """The node, and what else was asked for."""
+    def value(name):
+        return LaunchConfiguration(name).perform(context)
+
+    # As YAML would read it: "false" is a boolean.
+    parameters = {name: value(name) if name in TEXTS else yaml.safe_load(value(name)) for name in PARAMETERS if value(name)}
+    namespace, image, info = value("namespace"), value("image"), value("camera_info")
+    topics = [("image_raw", image), ("camera_info", info)]
+    nodes = [Node(
+        package="fourdhands_ros", executable="hands_node", name=value("name"), namespace=namespace, output="screen",
+        parameters=[value("params_file"), parameters], remappings=topics,
+        arguments=["--ros-args", "--log-level", value("log_level")])]
+    if value("video"):
+        lens = ["--fov", value("fov")] if value("fov") else []
+        nodes.append(Node(
+            package="fourdhands_ros", executable="hands_camera", namespace=namespace, output="screen", remappings=topics,
+            arguments=[value("video"), "--loop", "--subscribers", "1", *lens]))
+    if value("record") == "true":
+        bag = [value("bag")] if value("bag") else []
+        nodes.append(Node(package="fourdhands_ros", executable="hands_recorder", output="screen", arguments=bag))
+    if value("rviz") == "true":
+        nodes.append(Node(
+            package="rviz2", executable="rviz2", name="rviz", namespace=namespace,
+            arguments=["-d", str(CONFIG / "hands.rviz"), "-f", value("fixed_frame")],
+            remappings=[("/hands/markers", "hands/markers"), ("/image_raw", image)]))
+    return nodes
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -1,0 +1,123 @@
+"""Plays a bag, whole or cut off: its images as a camera, or its hands for RViz. ROS 2 from PyPI has no rosbag2.
+
+`python -m fourdhands_ros.player BAG` (in a workspace `hands_player`) publishes the recorded messages, serialised as they
+are, under their own names and as they were offered, in the order and at the pace in which they came.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import rclpy
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.serialization import serialize_message
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
+from rosgraph_msgs.msg import Clock
+
+from fourdhands_core.errors import FourDHandsError, InputError
+
+from .bag_camera import CAMERA_INFO, IMAGES
+from .bag_info import HAND_PAIR
+from .bag_reading import Bag
+from .conversion import split_stamp
+from .message_types import message_type
+
+_HANDS = (HAND_PAIR, "fourdhands_ros/msg/HandFaces", "visualization_msgs/msg/MarkerArray", "tf2_msgs/msg/TFMessage")
+KINDS = {"images": (*IMAGES, CAMERA_INFO), "hands": _HANDS, "all": (*IMAGES, CAMERA_INFO, *_HANDS)}
+"""Types of the messages that are played."""
+_LATCHED = ("/tf_static", "/faces")
+_CLOCK_PERIOD = 10_000_000
+
+
+class Player:
+    """Publishes a bag's messages of some types. node: for the publishers. clock: also publish /clock, the bag's time."""
+
+    def __init__(self, node, bag: Bag, kinds: Iterable[str], clock: bool = False):
+        self._bag, self._publishers = bag, {}
+        for name, topic in sorted(bag.topics.items()):
+            if topic.type in kinds:
+                # Latched like what the node and tf2 latch; the others reliable, which serves every subscriber.
+                latched = DurabilityPolicy.TRANSIENT_LOCAL if name.endswith(_LATCHED) else DurabilityPolicy.VOLATILE
+                self._publishers[name] = node.create_publisher(
+                    message_type(topic.type), name, QoSProfile(depth=100, durability=latched))
+        if not self._publishers:
+            raise InputError(f"{bag.path} holds nothing of that kind, but {', '.join(sorted(bag.topics))}; choose with --what")
+        self._clock = node.create_publisher(Clock, "/clock", 10) if clock else None
+        self.topics = sorted(self._publishers)
+
+    def play(self, rate: float, stopped: threading.Event) -> int:
+        """Publish everything once, `rate` times as fast as it came, or until stopped. Returns the number of messages."""
+        first, began, ticked, count = None, time.monotonic(), None, 0
+        for topic, at, data in self._bag.messages(self._publishers.keys()):
+            if first is None:
+                first = ticked = at
+            while True:
+                left = (at - first) / rate / 1e9 - (time.monotonic() - began)
+                now = at - max(0, round(left * rate * 1e9))
+                if self._clock is not None and now - ticked >= _CLOCK_PERIOD:
+                    sec, nanosec = split_stamp(now)
+                    tick = Clock()
+                    tick.clock.sec, tick.clock.nanosec = sec, nanosec
+                    self._clock.publish(serialize_message(tick))
+                    ticked = now
+                if left <= 0 or stopped.wait(min(left, _CLOCK_PERIOD / rate / 1e9) if self._clock is not None else left):
+                    break
+            if stopped.is_set():
+                break
+            self._publishers[topic].publish(data)
+            count += 1
+        return count
+
+
+def main(args: list[str] | None = None) -> int:
+    """Play until the end, SIGINT or SIGTERM. Returns the exit status: 0, or 2 where the bag cannot be played."""
+    parser = argparse.ArgumentParser(prog="python -m fourdhands_ros.player", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bag", type=Path, help="folder or file of a rosbag2, mcap or sqlite3")
+    parser.add_argument("--what", choices=KINDS, default="all", help="images as a camera, the hands, or all of them")
+    parser.add_argument("--rate", type=float, default=1.0, help="how many times as fast as recorded")
+    parser.add_argument("--delay", type=float, default=1.0, help="seconds before the first message, for others to connect")
+    parser.add_argument("--loop", action="store_true", help="begin again at the end")
+    parser.add_argument("--clock", action="store_true", help="publish /clock, for nodes with use_sim_time")
+    args = sys.argv if args is None else [sys.argv[0], *args]
+    given = parser.parse_args(remove_ros_args(args)[1:])
+    if not given.rate > 0 or not given.delay >= 0:
+        parser.error("--rate must be above 0, --delay at least 0")
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node("hands_player", enable_rosout=False)
+    logger = node.get_logger()
+    try:
+        with Bag(given.bag) as bag:
+            for warning in bag.warnings:
+                logger.warning(warning)
+            player = Player(node, bag, KINDS[given.what], given.clock)
+            stopped.wait(given.delay)
+            logger.info(f"playing {', '.join(player.topics)}")
+            count = 0
+            while not stopped.is_set():
+                count += player.play(given.rate, stopped)
+                if not given.loop:
+                    stopped.wait(0.2)  # for the last messages to leave
+                    break
+            logger.info(f"{count} messages were played")
+    except FourDHandsError as error:
+        logger.error(str(error))
+        return 2
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

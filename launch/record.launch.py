@@ -1,0 +1,38 @@
+"""Launches the recorder: the hands, their frames and meshes, CameraInfo and, where asked for, the images, into an mcap."""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+ARGUMENTS = [
+    DeclareLaunchArgument(
+        "bag", default_value="",
+        description="Folder to write, which must not be there; empty for hands_ and the time, in the working directory."),
+    DeclareLaunchArgument(
+        "images", default_value="none", choices=["none", "raw", "compressed"],
+        description="Also record the images: sensor_msgs/Image, or CompressedImage of the topics .../compressed."),
+    DeclareLaunchArgument(
+        "markers", default_value="true", choices=["true", "false"],
+        description="Record the meshes, hands/markers. The node computes them only while somebody takes them."),
+    DeclareLaunchArgument(
+        "topics", default_value="",
+        description="Further topics to record: regular expressions of their whole names, apart by spaces."),
+]
+
+
+def start_recorder(context) -> list[Node]:
+    """The recorder with the arguments' values."""
+    bag, images, markers, topics = (LaunchConfiguration(name).perform(context)
+                                    for name in ("bag", "images", "markers", "topics"))
+    arguments = [*([bag] if bag else []), "--images", images]
+    if markers == "false":
+        arguments.append("--no-markers")
+    for topic in topics.split():
+        arguments += ["--topic", topic]
+    return [Node(package="fourdhands_ros", executable="hands_recorder", output="screen", arguments=arguments)]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The arguments and what they start."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=start_recorder)])

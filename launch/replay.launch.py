@@ -1,0 +1,51 @@
+"""Launches the player of a bag: its images as a camera, or its hands, with RViz where asked for."""
+
+from pathlib import Path
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+CONFIG = Path(__file__).resolve().parents[1] / "config"
+
+ARGUMENTS = [
+    DeclareLaunchArgument("bag", description="Bag to play, a folder or file, mcap or sqlite3; one cut off plays as far as it goes."),
+    DeclareLaunchArgument(
+        "what", default_value="all", choices=["images", "hands", "all"],
+        description="images: images and CameraInfo, as from a camera; hands: HandPair, frames, meshes; all: both."),
+    DeclareLaunchArgument("rate", default_value="1.0", description="How many times as fast as recorded."),
+    DeclareLaunchArgument("loop", default_value="false", choices=["false", "true"], description="Begin again at the end."),
+    DeclareLaunchArgument(
+        "clock", default_value="true", choices=["true", "false"],
+        description="Publish /clock, the time of the recording; RViz then follows it."),
+    DeclareLaunchArgument(
+        "namespace", default_value="", description="Namespace of the camera that RViz shows, such as front."),
+    DeclareLaunchArgument(
+        "rviz", default_value="false", choices=["false", "true"], description="Also start RViz."),
+    DeclareLaunchArgument(
+        "fixed_frame", default_value="camera_optical_frame",
+        description="RViz's fixed frame: the frame_id of the images, or one that it hangs on."),
+]
+
+
+def start_player(context) -> list[Node]:
+    """The player, and RViz where asked for."""
+    value = {name: LaunchConfiguration(name).perform(context)
+             for name in ("bag", "what", "rate", "loop", "clock", "namespace", "fixed_frame")}
+    arguments = [value["bag"], "--what", value["what"], "--rate", value["rate"]]
+    arguments += [f"--{name}" for name in ("loop", "clock") if value[name] == "true"]
+    player = Node(package="fourdhands_ros", executable="hands_player", output="screen", arguments=arguments)
+    rviz = Node(
+        package="rviz2", executable="rviz2", name="rviz", namespace=value["namespace"],
+        arguments=["-d", str(CONFIG / "hands.rviz"), "-f", value["fixed_frame"]],
+        parameters=[{"use_sim_time": value["clock"] == "true"}],
+        remappings=[("/hands/markers", "hands/markers"), ("/image_raw", "image_raw")],
+        condition=IfCondition(LaunchConfiguration("rviz")))
+    return [player, rviz]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """The arguments and what they start."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=start_player)])

@@ -1,0 +1,116 @@
+"""The launch files start programs that exist, with arguments those take. ROS 2 from PyPI has no launch: here it is played."""
+
+import dataclasses
+import importlib.util
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="the programs need ROS 2 (pip install 'fourdhands[ros]')")
+
+from fourdhands_ros import camera, player, recorder
+from fourdhands_ros.parameters import Parameters
+from ros_support import REPOSITORY
+
+
+@dataclasses.dataclass
+class Argument:
+    name: str
+    default_value: str = None
+    description: str = ""
+    choices: list = None
+
+
+class Described(list):
+    """LaunchDescription: what it was given."""
+
+
+class Node:
+    def __init__(self, **given):
+        self.__dict__.update({"arguments": [], "remappings": [], "parameters": [], "condition": None, **given})
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """Launches a file with arguments: the nodes it would start."""
+    modules = {name: types.ModuleType(name) for name in (
+        "launch", "launch.actions", "launch.conditions", "launch.substitutions", "launch_ros", "launch_ros.actions")}
+    modules["launch"].LaunchDescription = Described
+    modules["launch.actions"].DeclareLaunchArgument = Argument
+    modules["launch.actions"].OpaqueFunction = lambda function: function
+    modules["launch.conditions"].IfCondition = lambda configuration: configuration
+    modules["launch.substitutions"].LaunchConfiguration = lambda name: types.SimpleNamespace(
+        name=name, perform=lambda context: context[name])
+    modules["launch_ros.actions"].Node = Node
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+
+    def launch(file, **given):
+        spec = importlib.util.spec_from_file_location(file.replace(".", "_"), REPOSITORY / "launch" / file)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        *arguments, start = module.generate_launch_description()
+        context = {}
+        for argument in arguments:
+            assert argument.description.endswith((".", "...")), argument.name
+            context[argument.name] = given.pop(argument.name, argument.default_value)
+            assert context[argument.name] is not None, f"{argument.name} must be given"
+            assert argument.choices is None or context[argument.name] in argument.choices
+        assert not given, f"no argument is called {given}"
+        nodes = [node for node in start(context) if not node.condition or context[node.condition.name] == "true"]
+        for node in nodes:
+            if node.package == "fourdhands_ros":
+                assert (REPOSITORY / "fourdhands_ros" / node.executable).stat().st_mode & 0o100, "it must be executable"
+                assert node.executable in (REPOSITORY / "CMakeLists.txt").read_text()
+        return {node.executable: node for node in nodes}
+
+    return launch
+
+
+def test_hands_alone(launched):
+    nodes = launched("hands.launch.py")
+    assert set(nodes) == {"hands_node"}
+    file, parameters = nodes["hands_node"].parameters
+    assert Path(file).is_file() and parameters == {}
+    assert dict(nodes["hands_node"].remappings) == {"image_raw": "image_raw", "camera_info": "camera_info"}
+
+
+def test_every_argument_of_hands_arrives_as_the_parameter_it_is(launched):
+    given = dict(cameras="[left, right]", image_transport="compressed", model="image", weights="7", device="cuda",
+                 precision="float16", hand_model="r.npz", hand_model_left="l.npz", tf="joints", frame_prefix="1",
+                 mirrored="true")
+    _, parameters = launched("hands.launch.py", **given)["hands_node"].parameters
+    assert parameters == {**given, "cameras": ["left", "right"], "mirrored": True}
+    Parameters(**{**parameters, "cameras": ("left", "right")})
+
+
+def test_a_video_a_recording_and_rviz_beside_the_node(launched, monkeypatch, tmp_path):
+    nodes = launched("hands.launch.py", video="clip.mp4", fov="60", record="true", bag=str(tmp_path / "b"), rviz="true",
+                     namespace="front", image="camera/image", fixed_frame="camera")
+    assert set(nodes) == {"hands_node", "hands_camera", "hands_recorder", "rviz2"}
+    assert nodes["hands_camera"].namespace == nodes["hands_node"].namespace == "front"
+    assert nodes["hands_camera"].remappings == nodes["hands_node"].remappings
+    assert (REPOSITORY / "config" / "hands.rviz").is_file()
+    assert nodes["hands_recorder"].arguments == [str(tmp_path / "b")]
+    assert camera.main(nodes["hands_camera"].arguments) == 2  # every argument is taken; the video is not there
+
+
+def test_recording(launched, monkeypatch, tmp_path):
+    arguments = launched("record.launch.py", bag=str(tmp_path / "b"), images="compressed", markers="false",
+                         topics="/joint_states /(left|right)_arm/.*")["hands_recorder"].arguments
+    assert arguments == [str(tmp_path / "b"), "--images", "compressed", "--no-markers", "--topic", "/joint_states",
+                         "--topic", "/(left|right)_arm/.*"]
+    assert launched("record.launch.py")["hands_recorder"].arguments == ["--images", "none"]
+    with pytest.raises(SystemExit):  # the arguments are read; the expression is what is wrong
+        recorder.main([*arguments, "--topic", "("])
+
+
+def test_replaying(launched, tmp_path):
+    nodes = launched("replay.launch.py", bag=str(tmp_path / "none"), what="images", rate="2.0", loop="true")
+    assert set(nodes) == {"hands_player"}
+    assert nodes["hands_player"].arguments == [
+        str(tmp_path / "none"), "--what", "images", "--rate", "2.0", "--loop", "--clock"]
+    assert player.main(nodes["hands_player"].arguments) == 2  # there is no such bag
+    assert set(launched("replay.launch.py", bag="b", rviz="true")) == {"hands_player", "rviz2"}
