@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import signal
 import sys
 import traceback
@@ -115,6 +117,8 @@ class HandsNode(LifecycleNode):
         self.destroy_timer(self._timer)
         self._timer = None
         self.destroy_publisher(self._diagnostics)
+        with contextlib.suppress(AttributeError):  # of a C library other than glibc,
+            ctypes.CDLL(None).malloc_trim(0)  # which keeps what threads have freed: 0.6 MB more with each activation
 
     def destroy_node(self) -> None:
         """Release everything and destroy the node."""
