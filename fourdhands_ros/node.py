@@ -90,7 +90,13 @@ class HandsNode(LifecycleNode):
         if kept is not None:
             trackers[0].betas = kept
             self.get_logger().info(f"the hands have the shape kept in {path}")
-        trackers += [trackers[0].for_another_camera() for _ in parameters.cameras[1:]]
+        try:
+            for _ in parameters.cameras[1:]:
+                trackers.append(trackers[0].for_another_camera())
+        except Exception:
+            for tracker in trackers:
+                tracker.close()
+            raise
         return trackers
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -1,11 +1,14 @@
 """Several cameras in one node: each has its topics, its tracking and its results, whatever the others do."""
 
 import array
+import contextlib
+import itertools
 
 import cv2
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.lifecycle import TransitionCallbackReturn
 from ros_support import (
     PERIOD, RELIABLE, REPOSITORY, SECOND, T0, Bench, FakeTracker, Ros, image_message, info_message, make_pair, stamp_of,
     stamp_to)
@@ -14,6 +17,9 @@ from test_ros_start import FAKE
 from visualization_msgs.msg import MarkerArray
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.geometry.camera import Camera
+from fourdhands_core.media.video import VideoReader
+from fourdhands_core.pipeline.tracker import HandPairTracker
 from fourdhands_ros.message_types import HandPair, create_subscription
 from fourdhands_ros.parameters import Parameters
 
@@ -116,6 +122,38 @@ def test_a_slow_a_dead_and_a_broken_camera(cameras):
     assert status["hands: good/hands"][1]["refused"] == "0"
 
 
+def test_two_cameras_with_real_videos(cameras, real_data):
+    """At the same time, each gives what its video gives to a tracker alone."""
+    frames, expected, size = {}, {}, {}
+    names = {"a": "right_hand.mp4", "b": "two_hands.mp4"}
+    for name, file in names.items():
+        with contextlib.closing(VideoReader(real_data / "video" / file)) as video:
+            frames[name] = [image for _, image in itertools.islice(video, 25)]
+        height, width = size[name] = frames[name][0].shape[:2]
+        with contextlib.closing(HandPairTracker()) as tracker:
+            camera = Camera.from_fov(width, height, 65.0)
+            expected[name] = [tracker.process(image, T0 + i * PERIOD, camera) for i, image in enumerate(frames[name])]
+    bench = cameras(list(names), tracker=HandPairTracker())
+    for i in range(25):
+        for name in names:
+            height, width = size[name]
+            message = Image(width=width, height=height, encoding="rgb8", step=3 * width)
+            message.data = array.array("B", frames[name][i].tobytes())
+            stamp_to(message, T0 + i * PERIOD)
+            bench.images[name].publish(message)
+        assert bench.ros.spin_until(lambda: all(len(pairs) == i + 1 for pairs in bench.pairs.values()))
+    seen = {name: [0, 0] for name in names}
+    for name in names:
+        for pair, wanted in zip(bench.pairs[name], expected[name]):
+            for side, (hand, wanted_hand) in enumerate(zip((pair.left, pair.right), wanted.hands)):
+                assert hand.valid == wanted_hand.valid
+                seen[name][side] += hand.valid
+                if hand.valid:
+                    found = [(p.x, p.y, p.z) for p in hand.joints]
+                    np.testing.assert_allclose(found, wanted_hand.joints, atol=1e-4)
+    assert seen["a"][1] > 20 and seen["a"][0] == 0 and min(seen["b"]) > 15
+
+
 def test_broken_cameras_are_errors_in_diagnostics(cameras):
     bench = cameras(["good", "broken"])
     levels = set()
@@ -160,6 +198,18 @@ def test_all_cameras_end_with_the_node(cameras):
     for name in bench.names:
         bench.images[name].publish(image_message(T0))
     assert bench.ros.spin_until(lambda: all(bench.pairs.values()))
+
+
+def test_a_second_tracker_that_cannot_be_made():
+    """Activation fails, and the first one is closed."""
+    bench = Bench({"cameras": ["a", "b"]}, activate=False)
+    try:
+        bench.tracker.for_another_camera = lambda: 1 / 0
+        bench.node.trigger_configure()
+        assert bench.node.trigger_activate() == TransitionCallbackReturn.FAILURE
+        assert bench.tracker.closed and not bench.node.channels
+    finally:
+        bench.close()
 
 
 @pytest.mark.parametrize("given, topics", [
