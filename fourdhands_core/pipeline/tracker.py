@@ -19,6 +19,7 @@ from ..hand_model.skeleton import LEFT, RIGHT
 from ..perception.detector import Detector, HandDetection, check_image
 from ..perception.identity import HandIdentity
 from ..perception.mediapipe_detector import MediaPipeDetector
+from .depth import DepthImage, SizeMemory, measure
 from .following import Following, doubted
 from .hand_track import HandTrack, ShapeMemory
 from .refinement import PoseRefinement
@@ -97,6 +98,7 @@ class HandPairTracker:
         left, right = pair_of(right, load_hand(settings.hand_model_left) if settings.hand_model_left else None)
         self.hands = HandArrays((left, right))
         self._joint_frames = joint_frames(right)
+        self._palm = right.weights[:, 0] > 0.5
         flip = MIRROR[LEFT][:, None]
         self._refine = PoseRefinement(self.hands, np.stack([flip * self._joint_frames, self._joint_frames]))
         self.regressor = regressor or make_regressor(settings, self.hands, right.hands_mean)
@@ -140,6 +142,7 @@ class HandPairTracker:
         self.identity.reset()
         self._following.reset()
         self.shape = ShapeMemory()
+        self.size = SizeMemory(), SizeMemory()
         for track in self.tracks:
             track.end()
         self._frames: deque[Frame] = deque()
@@ -149,17 +152,19 @@ class HandPairTracker:
         """Free the detector."""
         self.detector.close()
 
-    def process(self, image: np.ndarray, stamp: int, camera: Camera | None = None,
-                with_vertices: bool = False) -> HandPairEstimate | None:
+    def process(self, image: np.ndarray, stamp: int, camera: Camera | None = None, with_vertices: bool = False,
+                depth: np.ndarray | None = None) -> HandPairEstimate | None:
         """Estimate both hands: `observe`, then `estimate`.
 
         image: (H, W, 3) uint8 RGB. stamp: nanoseconds, increasing. camera: intrinsics for this image's size; None where
-        there are none. Returns the estimate of the frame `lookahead` frames before this one; None in the first ones.
+        there are none. depth: (H, W) uint16 millimetres or float32 metres, in the image's view at any resolution. Returns
+        the estimate of the frame `lookahead` frames before this one; None in the first ones.
         Raises InputError for a malformed image, a camera of another size, a stamp that does not increase.
         """
-        return self.estimate(self.observe(image, stamp, camera), with_vertices)
+        return self.estimate(self.observe(image, stamp, camera, depth), with_vertices)
 
-    def observe(self, image: np.ndarray, stamp: int, camera: Camera | None = None) -> Frame:
+    def observe(self, image: np.ndarray, stamp: int, camera: Camera | None = None,
+                depth: np.ndarray | None = None) -> Frame:
         """Look for hands in an image. One thread may observe the next image while another one estimates the last."""
         check_image(image)
         height, width = image.shape[:2]
@@ -175,7 +180,14 @@ class HandPairTracker:
         frame = Frame(stamp, camera, found, time.perf_counter() - began, followed=expected is not None)
         if self.regressor.sees:
             frame.image = image
+        if depth is not None:
+            self.add_depth(frame, depth)
         return frame
+
+    def add_depth(self, frame: Frame, depth: np.ndarray) -> None:
+        """Give a frame its depth image, see `process`, before `estimate`: it may come later than its image."""
+        if frame.camera.calibrated:
+            frame.depth = DepthImage.of(depth[:, ::-1] if self.settings.mirrored else depth)
 
     def estimate(self, frame: Frame, with_vertices: bool = False) -> HandPairEstimate | None:
         """Take in a frame from `observe`, in the order of their stamps; see `process`."""
@@ -279,12 +291,16 @@ class HandPairTracker:
         joints, joints_raw = self.hands.joints(both[:, :, 0], both[:, :, 1:], np.stack([betas, betas]))[:, seen]
         laps("hand_model")
 
-        wrists, wrists_raw = self._place(frame, seen, regressed, joints, joints_raw, start, intervals)
+        vertices = None
+        if with_vertices or frame.depth is not None:
+            vertices = self.hands.vertices(filtered[:, 0], filtered[:, 1:], betas)
+            laps("hand_model")
+        wrists, wrists_raw = self._place(frame, seen, regressed, joints, joints_raw, start, intervals, vertices)
         laps("solve")
 
-        vertices = self.hands.vertices(filtered[:, 0], filtered[:, 1:], betas) if with_vertices else None
+        apparent = self._scales(seen) * joints + wrists[:, None]
         joints = joints + wrists[:, None]
-        pixels = frame.camera.project(joints * MIRROR[LEFT] if self.settings.mirrored else joints)
+        pixels = frame.camera.project(apparent * MIRROR[LEFT] if self.settings.mirrored else apparent)
         axis_angle = axis_angle_from_matrix(filtered)
         estimates = {}
         for k, side in enumerate(seen):
@@ -296,7 +312,7 @@ class HandPairTracker:
                 joints_raw=joints_raw[k] + wrists_raw[k], joints_2d=pixels[k],
                 joint_confidence=near * detection.confidence, wrist_rotation=filtered[side, 0],
                 global_orient=axis_angle[side, 0], hand_pose=axis_angle[side, 1:].reshape(45), betas=betas[side],
-                vertices=None if vertices is None else vertices[side] + wrists[k], scaled=frame.camera.calibrated)
+                vertices=vertices[side] + wrists[k] if with_vertices else None, scaled=frame.camera.calibrated)
             self.tracks[side].seen(estimate, frame.stamp)
             estimates[int(side)] = estimate
         return estimates
@@ -309,27 +325,56 @@ class HandPairTracker:
         own[LEFT] = mirror_matrix(own[LEFT])
         return own
 
-    def _place(self, frame, seen, regressed, joints, joints_raw, start, intervals):
+    def _place(self, frame, seen, regressed, joints, joints_raw, start, intervals, vertices):
         """Wrists (N, 3) of the filtered and of the raw hands, metres, camera optical frame."""
         rays = frame.rays[seen]
         confidence = np.stack([frame.detections[side].confidence for side in seen])
         radius = frame.radius[seen]
-        depth = np.linalg.norm(joints - joints.mean(1, keepdims=True), axis=-1).mean(1) / radius
+        scales = self._scales(seen)
+        joints, joints_raw = scales * joints, scales * joints_raw
+        distance = np.linalg.norm(joints - joints.mean(1, keepdims=True), axis=-1).mean(1) / radius
         sigma = np.sqrt(
             (self.settings.landmark_error * radius[:, None]) ** 2 / np.maximum(confidence, 0.05)
-            + (regressed.joint_sigma[seen] / depth[:, None]) ** 2)
-        relative = (regressed.relative, regressed.relative_sigma) if len(seen) == 2 else None
+            + (regressed.joint_sigma[seen] / distance[:, None]) ** 2)
+        scale = scales.mean()
+        relative = (scale * regressed.relative, scale * regressed.relative_sigma) if len(seen) == 2 else None
         raw, _ = solve_translations(joints_raw, rays, sigma, start, relative=relative)
-        if not self.settings.temporal:
+        mean, information = raw.copy(), np.zeros((len(seen), 3, 3))
+        if self.settings.temporal:
+            for k, side in enumerate(seen):
+                prior = self.tracks[side].position.predict(intervals[side])
+                if prior:
+                    mean[k], information[k] = prior
+        if frame.depth is not None:
+            meshes = [scales[k] * vertices[side] + raw[k] for k, side in enumerate(seen)]
+            for k, measured in enumerate(measure(frame.depth, frame.camera, meshes, self._palm)):
+                if measured is not None:
+                    self._take_depth(measured, self.size[seen[k]], raw[k], mean[k], information[k])
+        elif not self.settings.temporal:
             return raw, raw
-        priors = [self.tracks[side].position.predict(intervals[side]) for side in seen]
-        mean = np.stack([prior[0] if prior else raw[k] for k, prior in enumerate(priors)])
-        information = np.stack([prior[1] if prior else np.zeros((3, 3)) for prior in priors])
         wrists, covariance = solve_translations(
             joints, rays, sigma, start=raw, prior=(mean, information), relative=relative)
-        for k, side in enumerate(seen):
-            self.tracks[side].position.update(wrists[k], covariance[k])
+        if self.settings.temporal:
+            for k, side in enumerate(seen):
+                self.tracks[side].position.update(wrists[k], covariance[k])
         return wrists, raw
+
+    def _take_depth(self, measured, size, raw, mean, information):
+        """Join what depth says of one wrist along its viewing ray to its prior, mean (3,) and information (3, 3)."""
+        ratio = 1.0 + measured.offset / raw[2]
+        ray = raw / np.linalg.norm(raw)
+        known = float(ray @ information @ ray)
+        surprise = abs(ray @ (ratio * raw - mean)) - 3.0 / np.sqrt(known) if known > 0.0 else 0.0
+        if not size.accepts(ratio, surprise):
+            return
+        precise = np.outer(ray, ray) / (measured.sigma * np.linalg.norm(raw) / raw[2]) ** 2
+        both = information + precise
+        mean[:] = np.linalg.solve(both + 1e-6 * np.eye(3), information @ mean + precise @ (ratio * raw) + 1e-6 * raw)
+        information[:] = both
+
+    def _scales(self, seen):
+        """(N, 1, 1): how large the hands in `seen` are beside their models, as far as depth has told."""
+        return np.array([self.size[side].scale for side in seen])[:, None, None]
 
 
 class _Laps:

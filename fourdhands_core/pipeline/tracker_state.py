@@ -13,7 +13,7 @@ import torch
 from ..errors import CheckpointError
 from .tracker import HandPairTracker
 
-_MEMORY = ("identity", "shape", "tracks", "_frames", "_pending")
+_MEMORY = ("identity", "shape", "size", "tracks", "_frames", "_pending")
 """What HandPairTracker.reset forgets. The detector's own memory is not among them: let it see the last images again."""
 _ROOMS = ("fourdhands_core.geometry.", "fourdhands_core.network.", "fourdhands_core.perception.",
           "fourdhands_core.pipeline.")

@@ -1,0 +1,124 @@
+"""Depth beside colour: the wrist is where the skin was measured, and what is no skin of this hand does no harm."""
+
+import numpy as np
+import pytest
+
+from fourdhands_core.errors import InputError
+from fourdhands_core.geometry.camera import Camera
+from fourdhands_core.hand_model.assets import load_generic_hand
+from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
+from fourdhands_core.media.choreography import demo_motion
+from fourdhands_core.media.clips import clip_truth, pose_hands
+from fourdhands_core.media.render import render_meshes
+from fourdhands_core.pipeline.depth import DepthImage
+from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
+from test_pipeline_tracker import TruthDetector
+
+CAMERA = Camera.from_fov(320, 240, 64.0, calibrated=True)
+IMAGE = np.zeros((240, 320, 3), np.uint8)
+FRAMES, BEHIND, LARGER = 40, 2.0, 1.1
+
+
+@pytest.fixture(scope="module")
+def clip():
+    """Two hands a tenth larger than the model, as the colour image cannot know: everything in it is a tenth further away."""
+    motion = demo_motion(2.0, 30.0, 0)
+    vertices, joints = pose_hands(motion)
+    truth = clip_truth(motion, CAMERA, joints)
+    faces, colours = load_generic_hand().faces, np.ones((778, 3))
+    depths = []
+    for k in range(FRAMES):
+        meshes = [(vertices[k, side] * LARGER, faces, colours) for side in (LEFT, RIGHT) if truth["valid"][k, side]]
+        depths.append(np.where(np.isfinite(z := render_meshes(IMAGE, meshes, CAMERA)[1]), z, BEHIND))
+    return motion, truth, joints * LARGER, depths
+
+
+def errors(clip, change=lambda k, depth: depth, **settings):
+    """Distances (T, 2) of the wrists from the truth, metres, NaN where a hand is not valid; and the estimates."""
+    motion, truth, joints, depths = clip
+    tracker = HandPairTracker(TrackerSettings(**settings), TruthDetector(truth))
+    result, pairs = np.full((FRAMES, 2), np.nan), []
+    for k in range(FRAMES):
+        depth = change(k, depths[k].copy())
+        pairs.append(tracker.process(IMAGE, int(motion.stamp[k]), CAMERA, depth=depth))
+        for side, hand in enumerate(pairs[-1].hands):
+            if hand.valid:
+                result[k, side] = np.linalg.norm(hand.joints[0] - joints[k, side, 0])
+    return result, pairs
+
+
+@pytest.fixture(scope="module")
+def colour_alone(clip):
+    return errors(clip, lambda k, depth: None)[0]
+
+
+def noisy(k, depth):
+    """Noise that grows with the square of the distance, and holes, as of structured light (Nguyen et al., 3DIMPVT 2012)."""
+    rng = np.random.default_rng(k)
+    depth = depth + rng.normal(size=depth.shape) * (0.0012 + 0.0019 * (depth - 0.4) ** 2)
+    edges = np.hypot(*np.gradient(depth)) > 0.03
+    depth[(rng.random(depth.shape) < 0.05) | (edges & (rng.random(depth.shape) < 0.6))] = 0.0
+    return np.round(1000.0 * depth).astype(np.uint16)
+
+
+@pytest.mark.parametrize("change", [
+    lambda k, depth: depth.astype(np.float32), noisy, lambda k, depth: noisy(k, depth)[::2, ::2]],
+    ids=["metres", "noisy millimetres", "half the resolution"])
+def test_depth_says_how_far_away_the_wrists_are(clip, colour_alone, change):
+    found, _ = errors(clip, change)
+    assert np.array_equal(np.isnan(found), np.isnan(colour_alone))
+    later = slice(5, None)
+    assert np.nanmean(found[later]) < 0.35 * np.nanmean(colour_alone[later])
+    assert np.nanmean(found[later]) < 0.015
+
+
+def test_single_images_gain_from_depth_too(clip, colour_alone):
+    found, _ = errors(clip, noisy, temporal=False)
+    assert np.nanmean(found) < 0.5 * np.nanmean(colour_alone)
+
+
+def jumps(pairs):
+    """Largest second difference of a wrist's position between frames, metres."""
+    return max(np.linalg.norm(np.diff(np.array([pair.hands[side].joints[0] for pair in pairs]), 2, axis=0), axis=-1).max()
+               for side in (LEFT, RIGHT))
+
+
+@pytest.mark.parametrize("change", [
+    lambda k, depth: None if 15 <= k < 25 else noisy(k, depth),
+    lambda k, depth: np.zeros((240, 320), np.uint16) if 15 <= k < 25 else noisy(k, depth),
+    lambda k, depth: np.where(np.arange(320) < 320 * (15 <= k < 25), 0.25, depth).astype(np.float32),
+    lambda k, depth: noisy(k, np.minimum(depth, 0.35)) if 15 <= k < 25 else noisy(k, depth)],
+    ids=["no image", "a hole", "an object close in front", "a sheet in front of everything"])
+def test_where_depth_fails_for_a_while_nothing_jumps(clip, colour_alone, change):
+    found, pairs = errors(clip, change)
+    assert np.nanmean(found[5:]) < 0.5 * np.nanmean(colour_alone[5:])
+    assert jumps(pairs[5:]) < jumps(errors(clip, noisy)[1][5:]) + 0.02
+
+
+def test_depth_of_another_moment_is_no_worse_than_none(clip, colour_alone):
+    depths = clip[3]
+    found, _ = errors(clip, lambda k, depth: depths[max(0, k - 15)].astype(np.float32))
+    assert np.nanmean(found) < 1.1 * np.nanmean(colour_alone)
+
+
+def test_without_depth_or_intrinsics_nothing_changes(clip):
+    motion, truth, _, depths = clip
+    results = []
+    for given in (None, depths[0].astype(np.float32)):
+        tracker = HandPairTracker(TrackerSettings(), TruthDetector(truth))
+        results.append([tracker.process(IMAGE, int(motion.stamp[k]), None, depth=given).right.joints for k in range(5)])
+    np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.parametrize("values, message", [
+    (np.zeros((4, 4, 3), np.uint16), r"\(4, 4, 3\)"), (np.zeros((4, 4), np.uint8), "uint8"), ([1.0], "list"),
+    (np.zeros((0, 4), np.uint16), "(0, 4)")])
+def test_what_is_no_depth_image(values, message):
+    with pytest.raises(InputError, match=message):
+        DepthImage.of(values)
+
+
+def test_holes_are_holes():
+    values = np.array([[0.0, np.nan, np.inf, -1.0, 0.05, 20.0, 0.7]], np.float32)
+    np.testing.assert_array_equal(DepthImage.of(values).metres, [[np.nan] * 6 + [np.float32(0.7)]])
+    assert DepthImage.of(np.array([[700]], np.uint16)).metres[0, 0] == pytest.approx(0.7)
