@@ -48,8 +48,8 @@ class TrainSettings:
     window_batch: int = 48
     window_rate: float = 6e-4
     clip_frames: int = 14
-    measured_clips: int = 2700
-    measured_steps: int = 2500
+    measured_clips: int = 4700
+    measured_steps: int = 3700
     measured_rate: float = 1e-3
     measured_share: float = 0.6
     pose: float = 0.3

@@ -32,7 +32,7 @@ class PoseRefinement:
     radians. iterations: Gauss-Newton steps.
     """
 
-    def __init__(self, hands: HandArrays, frames: np.ndarray, sigmas=(0.25, 0.085, 0.05, 0.12), iterations: int = 2):
+    def __init__(self, hands: HandArrays, frames: np.ndarray, sigmas=(0.3, 0.1, 0.05, 0.12), iterations: int = 2):
         self.hands = hands
         self.axes = np.concatenate([np.tile(np.eye(3), (2, 1, 1, 1)), frames], axis=1)
         self.iterations = iterations

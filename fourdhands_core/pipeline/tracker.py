@@ -61,7 +61,7 @@ class TrackerSettings:
     temporal: bool = True
     default_fov: float = 65.0
     hold: float = 0.3
-    smoothing: float = 0.42
+    smoothing: float = 0.37
     acceleration: float = 10.0
     landmark_error: float = 0.13
     threads: int = 1
