@@ -9,6 +9,7 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from .camera_info import CALIBRATED, CameraSource
+from .depth import DepthBuffer
 from .diagnostics import Statistics, diagnostic_status
 from .outputs import Outputs
 from .parameters import Parameters
@@ -16,7 +17,8 @@ from .processing import FrameProcessor
 
 
 class Channel:
-    """Takes one camera's `image_raw` (or `image_raw/compressed`) and `camera_info`, and publishes its Outputs.
+    """Takes one camera's `image_raw` (or `image_raw/compressed`), `camera_info` and where asked `depth/image_raw`, and
+    publishes its Outputs.
 
     node: the rclpy node, whose executor's callbacks only pass messages on. camera: the namespace of the topics, "" for
     the node's own names. tracker: HandPairTracker or what behaves like it, closed with the channel. network, model: their
@@ -33,9 +35,11 @@ class Channel:
         self.cameras = CameraSource(parameters.default_fov)
         self.outputs = Outputs(node, parameters, tracker.faces, network, model, prefix)
         self.name = f"{node.get_fully_qualified_name().lstrip('/')}: {prefix.lstrip('/')}hands"
+        self._depth = (DepthBuffer(parameters.depth_tolerance, self.statistics, node.get_logger())
+                       if parameters.depth else None)
         compressed = parameters.image_transport == "compressed"
         self.processor = FrameProcessor(
-            tracker, self.outputs, self.cameras, self.statistics, compressed=compressed,
+            tracker, self.outputs, self.cameras, self.statistics, depth=self._depth, compressed=compressed,
             reset_gap=parameters.reset_gap, clock=node.get_clock(), logger=node.get_logger())
         # Resolved first: a remapping is of image_raw, and its compressed topic lies below what it is mapped to.
         self.topic = node.resolve_topic_name(prefix + "image_raw") + ("/compressed" if compressed else "")
@@ -47,12 +51,17 @@ class Channel:
                                      raw=True, qos_overriding_options=options),
             node.create_subscription(CameraInfo, prefix + "camera_info", self._on_camera_info, qos, raw=True,
                                      qos_overriding_options=options)]
+        if self._depth is not None:
+            self._subscriptions.append(node.create_subscription(
+                Image, prefix + "depth/image_raw", self._depth.put, qos, raw=True, qos_overriding_options=options))
 
     def apply(self, parameters: Parameters) -> None:
         """Use other values of the parameters that may change while the node runs."""
         self.outputs.apply(parameters)
         self.processor.reset_gap = parameters.reset_gap
         self.cameras.default_fov = parameters.default_fov
+        if self._depth is not None:
+            self._depth.tolerance = parameters.depth_tolerance
 
     def close(self) -> None:
         """Close the topics, finish the images in work and release the tracker."""

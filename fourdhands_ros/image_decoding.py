@@ -89,6 +89,22 @@ def decode_image(message) -> np.ndarray:
     return image if conversion is None else cv2.cvtColor(image, conversion)
 
 
+def decode_depth(message) -> np.ndarray:
+    """sensor_msgs/Image of depth to (H, W): uint16 millimetres (16UC1, mono16) or float32 metres (32FC1; REP 118).
+
+    Honours step and endianness. Raises MalformedImage, saying what is wrong.
+    """
+    kind = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}.get(message.encoding)
+    if kind is None:
+        raise MalformedImage("encoding", f"depth encoding {message.encoding!r} is not supported; use 16UC1 or 32FC1")
+    _check_size(message.width, message.height)
+    item = np.dtype(kind).newbyteorder(">" if message.is_bigendian else "<")
+    row = message.width * item.itemsize
+    _check_data(message, row)
+    data = np.frombuffer(message.data, dtype=np.uint8).reshape(message.height, message.step)[:, :row]
+    return np.ascontiguousarray(data).view(item).astype(kind, copy=False)
+
+
 def decode_compressed(message) -> np.ndarray:
     """sensor_msgs/CompressedImage (jpeg, png, ...) to (H, W, 3) uint8 RGB. Raises MalformedImage."""
     data = np.frombuffer(message.data, dtype=np.uint8)

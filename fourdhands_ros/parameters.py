@@ -36,6 +36,12 @@ class Parameters:
     image_transport: str = _parameter(
         "raw", "raw: sensor_msgs/Image on image_raw; compressed: sensor_msgs/CompressedImage on image_raw/compressed.",
         choices=("raw", "compressed"), read_only=True)
+    depth: bool = _parameter(
+        False, "Take depth/image_raw, sensor_msgs/Image of 16UC1 millimetres or 32FC1 metres in the colour image's view (as "
+        "drivers call it: aligned or registered), for true distances.", read_only=True)
+    depth_tolerance: float = _parameter(
+        0.02, "Seconds between the stamps of an image and a depth image, up to which they are of one moment; images without "
+        "one are placed without depth.", limits=(0.0, 0.5))
     mirrored: bool = _parameter(
         _TRACKER.mirrored, "The camera delivers mirrored images, as in a selfie: left and right would be swapped.",
         read_only=True)

@@ -15,6 +15,7 @@ from fourdhands_core.pipeline.regression import Frame
 from fourdhands_core.pipeline.types import HELD, HandPairEstimate
 
 from .camera_info import CALIBRATED, UNKNOWN, CameraSource
+from .depth import DepthBuffer
 from .diagnostics import INTERNAL, Statistics
 from .image_decoding import MalformedImage, stamp_of, unpack_image
 from .mailbox import Mailbox
@@ -50,15 +51,17 @@ class FrameProcessor:
     One thread decodes an image and looks for hands in it (`HandPairTracker.observe`); the other estimates and publishes
     (`HandPairTracker.estimate`). So while the hands in one image are estimated, the next image is looked at.
 
-    tracker: HandPairTracker or what behaves like it; closed by `stop`. cameras: gives the camera of each image.
+    tracker: HandPairTracker or what behaves like it; closed by `stop`. cameras: gives the camera of each image; depth: the
+    depth image of each, if there are any.
     compressed: the messages are CompressedImage, else Image. reset_gap: see Parameters. clock: the node's, for the time
     of transport. logger: the node's. `watcher`, where it is set, is called in the second thread with the tracker and each
     estimate after that is published.
     """
 
-    def __init__(self, tracker, outputs: Outputs, cameras: CameraSource, statistics: Statistics, *, compressed: bool,
-                 reset_gap: float, clock, logger):
+    def __init__(self, tracker, outputs: Outputs, cameras: CameraSource, statistics: Statistics, *,
+                 depth: DepthBuffer | None = None, compressed: bool, reset_gap: float, clock, logger):
         self._tracker, self._outputs, self._cameras, self._statistics = tracker, outputs, cameras, statistics
+        self._depth = depth
         self._compressed, self.reset_gap, self._clock, self._logger = compressed, reset_gap, clock, logger
         self._mailbox = Mailbox()
         self._observed: queue.Queue[_Item | None] = queue.Queue(maxsize=1)
@@ -126,11 +129,21 @@ class FrameProcessor:
             with self._survived(self._tracker.reset):
                 if item.restart:
                     self._tracker.reset()
+                if self._depth is not None:
+                    self._add_depth(item)
                 estimate = self._tracker.estimate(item.frame, with_vertices=self._outputs.wants_vertices)
                 if estimate is not None:  # None: the first images with lookahead
                     self._publish(estimate, item)
                     if (watcher := self.watcher) is not None:
                         watcher(self._tracker, estimate)
+
+    def _add_depth(self, item: _Item) -> None:
+        """Only now: a depth image often comes later than its image, and detection has taken a while."""
+        began = time.perf_counter()
+        depth = self._depth.find(item.frame.stamp)
+        if depth is not None:
+            self._tracker.add_depth(item.frame, depth)
+        item.latency["depth"] = time.perf_counter() - began
 
     def _publish(self, estimate, item: _Item) -> None:
         statistics = self._statistics

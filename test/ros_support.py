@@ -77,6 +77,7 @@ class FakeTracker:
 
     def __init__(self, delay: float = 0.0):
         self.delay, self.resets, self.closed, self.last, self.others = delay, 0, False, None, []
+        self.depths: dict[int, np.ndarray] = {}
 
     def for_another_camera(self) -> FakeTracker:
         self.others.append(FakeTracker())
@@ -87,6 +88,10 @@ class FakeTracker:
         assert image.shape[:2] == (camera.height, camera.width)
         time.sleep(self.delay)
         return Frame(stamp, camera, found=[int(value) for value in image[0, 0]])
+
+    def add_depth(self, frame, depth) -> None:
+        assert depth.dtype in (np.uint16, np.float32) and depth.ndim == 2
+        self.depths[frame.stamp] = depth
 
     def estimate(self, frame, with_vertices=False) -> HandPairEstimate:
         assert self.last is None or frame.stamp > self.last

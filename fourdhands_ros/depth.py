@@ -1,0 +1,60 @@
+"""Depth images beside a camera's images: the newest few are kept, and each image gets the one of its moment."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections import deque
+
+import numpy as np
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import Image
+
+from .diagnostics import Statistics
+from .image_decoding import MalformedImage, decode_depth
+
+_KEPT = 8
+"""Messages: a quarter of a second at 30 Hz, which is longer than an image takes to be processed."""
+
+
+class DepthBuffer:
+    """Takes in serialised depth images and finds the one that belongs to an image's stamp.
+
+    tolerance: seconds between the two stamps at most; may be changed. Only a depth image that is used is unpacked.
+    Malformed ones, and images without one, are counted and told; those are placed without depth. `put` and `find` may be
+    called from different threads.
+    """
+
+    def __init__(self, tolerance: float, statistics: Statistics, logger):
+        self.tolerance, self._statistics, self._logger = tolerance, statistics, logger
+        self._lock = threading.Lock()
+        self._messages: deque[tuple[int, bytes]] = deque(maxlen=_KEPT)
+
+    def put(self, data: bytes) -> None:
+        """Hand over a serialised sensor_msgs/Image; returns at once."""
+        if len(data) < 12:
+            self._refuse("a message that is not an Image")
+            return
+        # CDR: a byte that is odd where numbers are little-endian, then the header, which begins with its stamp.
+        sec, nanosec = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
+        with self._lock:
+            self._messages.append((sec * 1_000_000_000 + nanosec, data))
+
+    def find(self, stamp: int) -> np.ndarray | None:
+        """The depth image (H, W), uint16 millimetres or float32 metres, of the moment `stamp`, nanoseconds; or None."""
+        with self._lock:
+            found = min(self._messages, key=lambda item: abs(item[0] - stamp), default=None)
+        if found is None or abs(found[0] - stamp) > self.tolerance * 1e9:
+            self._statistics.count_event("images without a depth image of their moment")
+            return None
+        try:
+            return decode_depth(deserialize_message(found[1], Image))
+        except MalformedImage as error:
+            self._refuse(str(error))
+        except Exception as error:  # rclpy's RMWError has no public name
+            self._refuse(f"a message that is not an Image: {error}")
+        return None
+
+    def _refuse(self, problem: str) -> None:
+        self._statistics.count_event("malformed depth images")
+        self._logger.warning(f"depth image refused: {problem}", throttle_duration_sec=60.0)

@@ -1,0 +1,146 @@
+"""Depth images over DDS: each image gets the one of its moment, and none that is stale or malformed."""
+
+import array
+
+import numpy as np
+import pytest
+from ros_support import (  # noqa: F401 (bench is a fixture)
+    PERIOD, RELIABLE, T0, FakeTracker, bench, image_message, info_message, stamp_to)
+from sensor_msgs.msg import Image
+from test_pipeline_calibration import shown
+from test_pipeline_tracker import CAMERA, IMAGE, TruthDetector
+from test_ros_services import large_image
+
+from fourdhands_core.hand_model.skeleton import RIGHT
+from fourdhands_core.media.clips import pose_hands
+from fourdhands_core.media.render import render_meshes
+from fourdhands_core.pipeline.tracker import HandPairTracker
+from fourdhands_ros.image_decoding import MalformedImage, decode_depth
+
+
+def depth_message(stamp, values, encoding, padding=0, big_endian=False):
+    """An Image of depth values (H, W), with bytes of padding after each row."""
+    height, width = values.shape
+    kind = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}[encoding]
+    rows = values.astype((">" if big_endian else "<") + kind).view(np.uint8).reshape(height, -1)
+    rows = np.pad(rows, ((0, 0), (0, padding)), constant_values=255)
+    message = Image(width=width, height=height, encoding=encoding, step=rows.shape[1], is_bigendian=int(big_endian))
+    message.data = array.array("B", rows.tobytes())
+    stamp_to(message, stamp)
+    return message
+
+
+def values(encoding, seed=0, shape=(24, 32)):
+    """Depths of half a metre to two, with holes, in the encoding's unit."""
+    metres = np.random.default_rng(seed).uniform(0.5, 2.0, shape)
+    metres[:3, :5] = np.nan if encoding == "32FC1" else 0.0
+    return metres.astype(np.float32) if encoding == "32FC1" else np.round(1000.0 * metres).astype(np.uint16)
+
+
+@pytest.mark.parametrize("encoding", ["16UC1", "mono16", "32FC1"])
+@pytest.mark.parametrize("padding, big_endian", [(0, False), (6, False), (4, True)])
+def test_encodings(encoding, padding, big_endian):
+    depth = values(encoding)
+    found = decode_depth(depth_message(T0, depth, encoding, padding, big_endian))
+    assert found.dtype == depth.dtype and found.dtype.isnative
+    np.testing.assert_array_equal(found, depth)
+
+
+@pytest.mark.parametrize("change, reason", [
+    (dict(encoding="rgb8"), "encoding"), (dict(encoding="64FC1"), "encoding"), (dict(step=10), "step"),
+    (dict(width=0), "size"), (dict(height=2**31), "size"), (dict(data=array.array("B", b"short")), "data")])
+def test_malformed_depth_images(change, reason):
+    message = depth_message(T0, values("16UC1"), "16UC1")
+    for name, value in change.items():
+        setattr(message, name, value)
+    with pytest.raises(MalformedImage) as raised:
+        decode_depth(message)
+    assert raised.value.reason == reason
+
+
+def depth_bench(bench, **kwargs):
+    made = bench({"depth": True, **kwargs.pop("parameters", {})}, **kwargs)
+    publisher = made.user.create_publisher(Image, "depth/image_raw", RELIABLE)
+    assert made.ros.spin_until(publisher.get_subscription_count)
+    made.ros.spin_for(0.2)
+    return made, publisher
+
+
+def give(bench, publisher, messages):
+    """Publish one message after the other, as they arrive: the node's subscription holds one."""
+    taken, events = bench.channel._depth._messages, bench.channel.statistics.events
+
+    def newest():
+        return taken[-1][1] if taken else None, events["malformed depth images"]
+
+    for message in messages:
+        before = newest()
+        publisher.publish(message)
+        assert bench.ros.spin_until(lambda: newest() != before)
+
+
+def test_each_image_gets_the_depth_of_its_moment(bench):
+    """Neither the one before nor the one after, in whatever order they come; without one the image is tracked as ever."""
+    bench, publisher = depth_bench(bench)
+    give(bench, publisher, [
+        depth_message(T0 + i * PERIOD + 1_000_000, values("16UC1", i), "16UC1") for i in (0, 2, 1)])
+    for i in range(4):
+        assert bench.good(T0 + i * PERIOD).left.valid
+    assert sorted(bench.tracker.depths) == [T0, T0 + PERIOD, T0 + 2 * PERIOD]
+    for i in range(3):
+        np.testing.assert_array_equal(bench.tracker.depths[T0 + i * PERIOD], values("16UC1", i))
+    assert bench.diagnosis()["images without a depth image of their moment"] == "1"
+    assert "depth" in bench.pairs[-1].latency_stages
+
+
+def test_a_depth_image_that_comes_later_than_its_image(bench):
+    """It is waited for as long as the detector looks at the image anyway."""
+    bench, publisher = depth_bench(bench, tracker=FakeTracker(delay=0.5))
+    bench.images.publish(image_message(T0))
+    assert bench.ros.spin_until(lambda: bench.channel.statistics.received == 1)
+    publisher.publish(depth_message(T0, values("32FC1"), "32FC1"))
+    assert bench.ros.spin_until(lambda: bench.pairs)
+    np.testing.assert_array_equal(bench.tracker.depths[T0], values("32FC1"))
+
+
+def test_malformed_and_stale_depth_do_not_harm(bench):
+    """Such images are tracked without depth, and diagnostics tell how many there were."""
+    bench, publisher = depth_bench(bench, parameters={"depth_tolerance": 0.005})
+    bad = depth_message(T0, values("16UC1"), "16UC1")
+    bad.data = bad.data[:7]
+    stale = depth_message(T0 + PERIOD - 6_000_000, values("16UC1"), "16UC1")
+    give(bench, publisher, [bad, b"\x00\x01\x00\x00", b"\x00\x01\x00\x00" + bytes(4) + b"garbage", stale])
+    assert bench.good(T0).left.valid and bench.good(T0 + PERIOD).left.valid and not bench.tracker.depths
+    diagnosis = bench.diagnosis()
+    assert diagnosis["malformed depth images"] == "2" and diagnosis["refused"] == "0"
+    assert diagnosis["images without a depth image of their moment"] == "1"
+
+
+def test_without_the_parameter_nobody_subscribes(bench):
+    bench = bench()
+    publisher = bench.user.create_publisher(Image, "depth/image_raw", RELIABLE)
+    assert not bench.ros.spin_until(publisher.get_subscription_count, 0.5)
+
+
+def test_a_real_tracker_is_corrected_by_depth(bench):
+    """A hand larger than the model by 15 %, so that by its colour alone it seems nearer than it is by as much.
+
+    From its first depth image on, with a wall behind it, the wrist is more than twice as near to where it is.
+    """
+    size = 1.15
+    motion, truth = shown(np.zeros(10), count=25)
+    vertices, _ = pose_hands(motion)
+    made, publisher = depth_bench(bench, tracker=HandPairTracker(detector=TruthDetector(truth)))
+    made.infos.publish(info_message(CAMERA.width, CAMERA.height, CAMERA.matrix[0, 0]))
+    assert made.ros.spin_until(lambda: made.channel.cameras._newest[1] == "calibrated")
+    faces = made.tracker.faces[RIGHT]
+    for i, stamp in enumerate(motion.stamp):
+        if i >= 10:
+            _, depth = render_meshes(IMAGE, [(size * vertices[i, RIGHT], faces, np.ones((778, 3)))], CAMERA)
+            millimetres = np.round(1000.0 * np.minimum(depth, 1.5)).astype(np.uint16)
+            give(made, publisher, [depth_message(T0 + int(stamp), millimetres, "16UC1")])
+        made.send(large_image(T0 + int(stamp)))
+    assert made.ros.spin_until(lambda: len(made.pairs) == len(motion.stamp))
+    found = [(p.right.wrist.position.x, p.right.wrist.position.y, p.right.wrist.position.z) for p in made.pairs]
+    errors = np.linalg.norm(np.array(found) - size * truth["joints"][:, RIGHT, 0], axis=1)
+    assert np.median(errors[:10]) > 0.08 and errors[10:].max() < 0.45 * np.median(errors[:10])
