@@ -83,7 +83,11 @@ def evaluate(args: argparse.Namespace) -> int:
 
     if args.real is not None and not args.real.is_dir():
         raise InputError(f"--real {args.real} is not a folder; give one with video/, freihand/ and onehand10k/")
-    text = json.dumps(evaluation.evaluate(_tracker_settings(args), args.clips, args.real), indent=1)
+    if args.depth:
+        from .learning.evaluate_depth import evaluate_depth
+        text = json.dumps(evaluate_depth(_tracker_settings(args), args.clips), indent=1)
+    else:
+        text = json.dumps(evaluation.evaluate(_tracker_settings(args), args.clips, args.real), indent=1)
     print(text)
     if args.out is not None:
         args.out.write_text(text + "\n")
@@ -251,6 +255,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     command = _command(commands, "evaluate", evaluate, "measure accuracy and steadiness beside a MediaPipe baseline")
     command.add_argument("--clips", type=_positive, default=24, help="rendered clips of unseen motion")
+    command.add_argument("--depth", action="store_true",
+                         help="instead, wrists with a depth image beside the colour image, at 0.5 and 1 m (12 clips do)")
     command.add_argument("--real", type=Path, metavar="DIR", help="folder with video/, freihand/ and onehand10k/")
     command.add_argument("--out", type=Path, metavar="FILE", help="also write the JSON to this file")
     command.add_argument("--mirrored", action="store_true", help="the real videos are mirrored, as in a selfie")

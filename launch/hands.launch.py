@@ -10,7 +10,7 @@ from launch_ros.actions import Node
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 PARAMETERS = ("cameras", "image_transport", "model", "weights", "device", "precision", "hand_model", "hand_model_left",
-              "tf", "frame_prefix", "mirrored")
+              "depth", "tf", "frame_prefix", "mirrored")
 """Arguments that are parameters of the node; left empty, the value of params_file holds."""
 TEXTS = ("weights", "hand_model", "hand_model_left", "frame_prefix")
 """Those that are texts, whatever they look like."""
@@ -50,6 +50,11 @@ ARGUMENTS = [
         "image_transport", default_value="", choices=["", "raw", "compressed"],
         description="compressed: subscribe to <image>/compressed, sensor_msgs/CompressedImage."),
     DeclareLaunchArgument(
+        "depth", default_value="", choices=["", "false", "true"],
+        description="Use a depth image in the colour image's view, for true distances."),
+    DeclareLaunchArgument(
+        "depth_image", default_value="depth/image_raw", description="Its topic, sensor_msgs/Image, 16UC1 or 32FC1."),
+    DeclareLaunchArgument(
         "tf", default_value="", choices=["", "none", "wrist", "joints"],
         description="Frames on /tf: none, both wrists, or every joint."),
     DeclareLaunchArgument("frame_prefix", default_value="", description="Put before the names of the hands' frames."),
@@ -84,7 +89,7 @@ def start_nodes(context) -> list[Node]:
     # As YAML would read it: "false" is a boolean.
     parameters = {name: value(name) if name in TEXTS else yaml.safe_load(value(name)) for name in PARAMETERS if value(name)}
     namespace, image, info = value("namespace"), value("image"), value("camera_info")
-    topics = [("image_raw", image), ("camera_info", info)]
+    topics = [("image_raw", image), ("camera_info", info), ("depth/image_raw", value("depth_image"))]
     nodes = [Node(
         package="fourdhands_ros", executable="hands_node", name=value("name"), namespace=namespace, output="screen",
         parameters=[value("params_file"), parameters], remappings=topics,

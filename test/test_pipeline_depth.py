@@ -122,3 +122,17 @@ def test_holes_are_holes():
     values = np.array([[0.0, np.nan, np.inf, -1.0, 0.05, 20.0, 0.7]], np.float32)
     np.testing.assert_array_equal(DepthImage.of(values).metres, [[np.nan] * 6 + [np.float32(0.7)]])
     assert DepthImage.of(np.array([[700]], np.uint16)).metres[0, 0] == pytest.approx(0.7)
+
+
+def test_the_noise_of_the_evaluation_is_what_it_says():
+    from fourdhands_core.learning.evaluate_depth import depth_image
+
+    true = np.full((200, 200), np.inf, np.float32)
+    true[:, :100] = 0.8
+    seen = depth_image(np.random.default_rng(0), true, 1.6)
+    near, wall = seen[:, 10:90], seen[:, 110:190]
+    for part, metres in ((near, 0.8), (wall, 1.6)):
+        known = part[part > 0] / 1000.0
+        assert 0.01 < (part == 0).mean() < 0.03 and known.mean() == pytest.approx(metres, abs=0.001)
+        assert known.std() == pytest.approx(0.0012 + 0.0019 * (metres - 0.4) ** 2, rel=0.1)
+    assert (seen[:, 98:102] == 0).mean() > 0.2  # holes along the edge
