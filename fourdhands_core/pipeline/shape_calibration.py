@@ -23,7 +23,7 @@ _OPEN = 0.9
 _LANDMARK_ERROR, _INDEPENDENT = 0.05, 4.0
 """Error of landmarks in units of the hand's RMS radius as seen, and how many sightings' worth of information all
 together give: a detector errs the same way again and again, so a thousand images do not make it exact."""
-_LENGTH_ERROR = 0.002
+_LENGTH_ERROR = 0.001
 """Metres, of a length that was measured with a ruler."""
 _LARGEST = 10.0
 """No person's shape has a coefficient beyond this; a file that says so is damaged."""
