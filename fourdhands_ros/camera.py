@@ -99,8 +99,8 @@ class CameraPublisher:
                 message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
             self._image.data = array.array("B", image.tobytes())  # anything else is checked element by element
             self._infos.publish(self._info)
+            self.published += 1  # before: an interrupt between the two must not leave an image uncounted
             self._images.publish(self._image)
-            self.published += 1
             self.latest = max(self.latest, (time.time_ns() - stamp) * 1e-9)
 
 

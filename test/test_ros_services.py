@@ -108,9 +108,9 @@ def test_calibrate_hand(bench, tmp_path, monkeypatch):
     first.infos.publish(info_message(CAMERA.width, CAMERA.height, CAMERA.matrix[0, 0]))
     answer = call(first, "calibrate_hand", camera_with_a_hand(first, motion))
     assert answer.success and str(path) in answer.message, answer.message
-    assert int(re.search(r"(\d+) mm", answer.message)[1]) == pytest.approx(1e3 * length, abs=2.0)
+    assert int(re.search(r"(\d+) mm", answer.message)[1]) == pytest.approx(1e3 * length, abs=4.0)
     kept = load_shape(path, "generic")
-    assert hand_length(tracker.hands, kept) == pytest.approx(length, abs=0.002)
+    assert hand_length(tracker.hands, kept) == pytest.approx(length, abs=0.004)
     assert len(first.pairs) > 15  # it went on publishing meanwhile
     assert first.good(T0 + 10**12).right.valid
     np.testing.assert_allclose(first.pairs[-1].right.betas, kept, atol=1e-4)
