@@ -347,4 +347,6 @@ def _replaced(settings, assignments: list[str]):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_code = main()
+    exec("")  # forgets an interrupt handled above: CPython ends `-m` by SIGINT if one passed through exec of a string
+    sys.exit(exit_code)

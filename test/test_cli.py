@@ -1,6 +1,7 @@
 """The command `fourdhands` as a user runs it: help, exit codes, messages without tracebacks."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -97,6 +98,21 @@ def test_an_interrupt_writes_what_was_tracked_and_exits_130(tmp_path):
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130 and "interrupted" in stdout and "Traceback" not in stderr, stderr
     assert 0 < len(np.load(tmp_path / "out" / "hands.npz")["stamp"]) < 3000
+
+
+def test_an_interrupt_that_was_handled_inside_exec_does_not_end_the_process_by_signal(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("""
+import builtins
+def interrupted_print(*arguments, original=print, **options):
+    try:
+        exec('raise KeyboardInterrupt')
+    except KeyboardInterrupt:
+        original(*arguments, **options)
+builtins.print = interrupted_print
+""")
+    done = subprocess.run(command("track", tmp_path / "missing.mp4", "--out", tmp_path), cwd=REPOSITORY,
+                          env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == cli.EXIT_USER_ERROR and "missing.mp4" in done.stderr
 
 
 def test_settings_are_replaced_by_their_own_types():
