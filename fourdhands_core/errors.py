@@ -19,3 +19,7 @@ class CheckpointError(FourDHandsError):
 
 class DependencyError(FourDHandsError):
     """A package that the chosen function needs is not installed."""
+
+
+class DatasetError(FourDHandsError):
+    """A dataset's folder is not laid out as published, or one of its files is missing or unreadable."""

@@ -1,0 +1,125 @@
+"""What every dataset gives: frames of one or two hands, with those truths that exist, in one convention."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import cv2
+import numpy as np
+
+from ...errors import DatasetError
+from ...geometry.camera import Camera
+from ...hand_model.assets import HandAsset
+
+
+@dataclass(frozen=True, eq=False)
+class HandTruth:
+    """What a dataset says of one hand in one frame; None (or NaN in a row) where it says nothing.
+
+    box: (4,) x1, y1, x2, y2 around the hand, pixels. points: (21, 2) pixels, pixel centres at integers, NaN where not
+    annotated. joints: (21, 3) metres, camera optical frame, NaN where not annotated. metric: False where the joints are
+    known up to the wrist's position only (they are then relative to the wrist). vertices: (778, 3) metres, as the
+    joints. rotations: (16, 3, 3), wrist to camera optical frame, then MANO's 15 joints in MANO's order relative to the
+    flat hand, in this side's own convention, as HandEstimate. betas: (10,). The 21 joints are in the order of
+    hand_model.skeleton.JOINT_NAMES.
+    """
+
+    box: np.ndarray
+    points: np.ndarray | None = None
+    joints: np.ndarray | None = None
+    metric: bool = True
+    vertices: np.ndarray | None = None
+    rotations: np.ndarray | None = None
+    betas: np.ndarray | None = None
+
+    @property
+    def truths(self) -> tuple[str, ...]:
+        """Names of the fields that are known."""
+        return tuple(name for name in ("points", "joints", "vertices", "rotations", "betas") if getattr(self, name) is not None)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One image and its hands.
+
+    key: names the image within the dataset. hands: (left, right), None for a hand that is absent or not annotated.
+    complete: a hand that is None is known to be absent (False: the dataset annotates one hand of several). camera: None
+    where the intrinsics are unknown. load: reads the image, (H, W, 3) uint8 RGB.
+    """
+
+    key: str
+    hands: tuple[HandTruth | None, HandTruth | None]
+    camera: Camera | None
+    load: Callable[[], np.ndarray]
+    complete: bool = True
+
+
+class HandDataset(ABC):
+    """A dataset on disk. A subclass reads its annotations when made, and images only when a frame is loaded.
+
+    root: the folder as published. split: one of `splits`. hands: (left, right) models, where given, to make vertices
+    and joints of MANO parameters; without them those truths are absent. Raises DatasetError naming what is missing.
+    """
+
+    name: ClassVar[str]
+    splits: ClassVar[tuple[str, ...]]
+    frame_rate: ClassVar[float | None] = None
+    """Frames a second of its sequences; None for a dataset of single images."""
+
+    def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
+        if split not in self.splits:
+            raise DatasetError(f"{self.name} has no split {split!r}; it has {', '.join(self.splits)}")
+        if not Path(root).is_dir():
+            raise DatasetError(f"{root} is not a folder; give the folder that holds {self.name} as published")
+        self.root, self.split, self.hands = Path(root), split, hands
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of frames."""
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Frame:
+        """The frame of that number."""
+
+    @property
+    def sequences(self) -> Mapping[str, Sequence[int]]:
+        """Frame numbers in order of time by the name of the sequence; empty for a dataset of single images."""
+        return {}
+
+    def need(self, relative: str, what: str) -> Path:
+        """A path below the root, DatasetError where nothing is there; what: its contents in the dataset's own words."""
+        path = self.root / relative
+        if not path.exists():
+            raise DatasetError(f"{self.name}: {path} is missing ({what}); the folder must be laid out as published")
+        return path
+
+
+def window(sequence: Sequence[int], position: int, length: int = 9, gap: int = 5) -> list[int]:
+    """Frame numbers of the window of `length` frames, `gap` apart, around sequence[position] (paper section 4.1).
+
+    Beyond either end the first or the last frame is repeated.
+    """
+    half = length // 2
+    last = len(sequence) - 1
+    return [sequence[min(max(position + gap * k, 0), last)] for k in range(-half, half + 1)]
+
+
+def read_image(path: Path) -> np.ndarray:
+    """An image file as (H, W, 3) uint8 RGB; DatasetError where it is missing or none."""
+    if not path.is_file():
+        raise DatasetError(f"image {path} is missing; the dataset's images must be unpacked beside its annotations")
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise DatasetError(f"{path} is not a readable image; unpack it anew")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def box_around(points: np.ndarray, margin: float = 0.1) -> np.ndarray:
+    """The box (4,) x1, y1, x2, y2 of points (N, 2), NaN rows left out, wider by `margin` of its longer side all around."""
+    low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
+    wider = margin * (high - low).max()
+    return np.concatenate([low - wider, high + wider])
