@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fourdhands_core import cli
+from fourdhands_core import cli, commands
 from fourdhands_core.errors import InputError
 from fourdhands_core.media.video import VideoWriter
 
@@ -118,10 +118,10 @@ builtins.print = interrupted_print
 def test_settings_are_replaced_by_their_own_types():
     from fourdhands_core.learning.train import TrainSettings
 
-    settings = cli._replaced(TrainSettings(), ["single_steps=7", "joints=2.5"])
+    settings = commands.replaced(TrainSettings(), ["single_steps=7", "joints=2.5"])
     assert settings.single_steps == 7 and settings.joints == 2.5
     with pytest.raises(InputError, match="not of type float"):
-        cli._replaced(TrainSettings(), ["joints=x"])
+        commands.replaced(TrainSettings(), ["joints=x"])
 
 
 def test_evaluate_prints_and_writes_the_same_json(tmp_path, monkeypatch, capsys):

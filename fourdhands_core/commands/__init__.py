@@ -1,0 +1,69 @@
+"""The subcommands of `fourdhands`, a module a topic: `add` declares the arguments, a function does the work; here what they share.
+
+What a subcommand needs is imported when it runs, so that help and errors come at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from ..errors import InputError
+
+EXIT_USER_ERROR, EXIT_INTERRUPTED = 2, 130
+
+
+def add_command(commands, name: str, run, text: str) -> argparse.ArgumentParser:
+    """A subcommand that calls `run` with the parsed arguments; `text` is its help."""
+    command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    command.set_defaults(run=run)
+    return command
+
+
+def add_models(command) -> None:
+    """The arguments that choose the network and the hand model."""
+    command.add_argument("--weights", default="", metavar="FILE", help="network weights (default: the shipped ones)")
+    command.add_argument("--model", default="landmark", choices=("landmark", "image"),
+                         help="landmark (default), or image with --weights from `fourdhands import-weights`")
+    command.add_argument("--device", default="cpu", choices=("cpu", "cuda", "onnx"),
+                         help="cpu (default); cuda, for model image; onnx, with --weights DIR from `fourdhands export`")
+    command.add_argument("--precision", default="float32", choices=("float32", "float16", "bfloat16"),
+                         help="of model image")
+    command.add_argument("--hand-model", default="", metavar="NPZ",
+                         help="right hand from convert-mano (default: the generic hand)")
+    command.add_argument("--hand-model-left", default="", metavar="NPZ",
+                         help="left hand from convert-mano (default: the right hand's mirror image)")
+
+
+def tracker_settings(args):
+    """TrackerSettings of parsed arguments, those of `add_models` and what else the command has."""
+    from ..pipeline.tracker import TrackerSettings
+
+    return TrackerSettings(model=args.model, weights=args.weights, device=args.device, precision=args.precision,
+                           hand_model=args.hand_model, hand_model_left=args.hand_model_left,
+                           mirrored=getattr(args, "mirrored", False), lookahead=getattr(args, "lookahead", 0),
+                           threads=getattr(args, "threads", 1))
+
+
+def positive(text: str) -> int:
+    """The type of arguments that count something."""
+    value = int(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return value
+
+
+def replaced(settings, assignments: list[str]):
+    """A dataclass with some fields replaced by NAME=VALUE texts, each of the type of the field's default."""
+    from dataclasses import fields, replace
+
+    kinds = {field.name: type(getattr(settings, field.name)) for field in fields(settings)}
+    values = {}
+    for assignment in assignments:
+        name, _, value = assignment.partition("=")
+        if name not in kinds:
+            raise InputError(f"--set {assignment}: there is no setting {name!r}; there are {', '.join(kinds)}")
+        try:
+            values[name] = kinds[name](value)
+        except ValueError as error:
+            raise InputError(f"--set {assignment}: {value!r} is not of type {kinds[name].__name__}") from error
+    return replace(settings, **values)

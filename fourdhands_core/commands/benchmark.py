@@ -1,0 +1,62 @@
+"""`fourdhands benchmark`: speed and memory on this machine."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..errors import DependencyError, InputError
+from . import add_command, add_models, positive, tracker_settings
+
+
+def add(commands) -> None:
+    """Its arguments."""
+    command = add_command(commands, "benchmark", benchmark, "measure latency by stage, throughput and memory on this machine")
+    command.usage = "fourdhands benchmark [options] (VIDEO | ros VIDEO | --backbone SIZE)"
+    command.add_argument("video", nargs="*", metavar="VIDEO",
+                         help="run the whole tracker on this video; after the word `ros`: publishing beside message objects, "
+                         "and the age of HandPair in another process with 1, 2 and 4 cameras that play it")
+    command.add_argument("--backbone", choices=("S", "B", "L", "H"), metavar="SIZE",
+                         help="the image network alone, untrained, with a ViT of this size (S, B, L, H; the paper's is H), "
+                         "beside the window recomputed")
+    command.add_argument("--frames", type=positive, default=200, metavar="N", help="frames to measure (default: 200)")
+    command.add_argument("--threads", type=positive, default=1, metavar="N", help="threads of the network (default: 1)")
+    command.add_argument("--out", type=Path, metavar="FILE", help="also write the JSON to this file")
+    add_models(command)
+
+
+def benchmark(args: argparse.Namespace) -> int:
+    """Measure speed."""
+    import json
+
+    from .. import benchmark as speed
+
+    *of_ros, video = args.video or [None]
+    if of_ros not in ([], ["ros"]) or video == "ros" or (video is None) == (args.backbone is None):
+        raise InputError("give a VIDEO to run the tracker on, `ros VIDEO` for the ROS side, or --backbone SIZE for the "
+                         "image network alone")
+    if of_ros:
+        try:
+            from fourdhands_ros.benchmark import run
+        except ImportError as error:
+            raise DependencyError(f"benchmark ros needs ROS 2, and {error.name} is not installed: pip install "
+                                  "'fourdhands[ros]', or source a ROS 2 workspace") from error
+        result = run(Path(video), seconds=args.frames / 30.0)
+    elif video is not None:
+        result = speed.benchmark(tracker_settings(args), Path(video), args.frames)
+    else:
+        import torch
+
+        from ..hand_model.arrays import HandArrays
+        from ..hand_model.assets import load_generic_hand, pair_of
+        from ..network.image_config import ImageConfig
+        from ..network.image_model import ImageNetwork
+
+        torch.set_num_threads(args.threads)
+        result = speed.benchmark_network(ImageNetwork(ImageConfig.of_size(args.backbone)), HandArrays(pair_of(
+            load_generic_hand())), args.device, args.precision, args.frames)
+    text = json.dumps(result, indent=1)
+    print(text)
+    if args.out is not None:
+        args.out.write_text(text + "\n")
+    return 0

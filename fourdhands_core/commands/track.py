@@ -1,0 +1,39 @@
+"""`fourdhands track`: both hands through a video."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from . import EXIT_INTERRUPTED, add_command, add_models, tracker_settings
+
+
+def add(commands) -> None:
+    """Its arguments."""
+    command = add_command(commands, "track", track, "track both hands through a video: hands.npz and overlay.mp4")
+    command.add_argument("video", metavar="VIDEO", help="video file, or index of a camera")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    lens = command.add_mutually_exclusive_group()
+    lens.add_argument("--fov", type=float, metavar="DEGREES", help="the camera's horizontal field of view")
+    lens.add_argument("--intrinsics", type=Path, metavar="FILE", help="the camera's calibration, a camera_info YAML")
+    command.add_argument("--mirrored", action="store_true", help="the video is mirrored, as in a selfie")
+    command.add_argument("--mesh", action="store_true", help="draw the meshes on the overlay too")
+    command.add_argument("--lookahead", type=int, default=0, metavar="FRAMES",
+                         help="frames of the future each estimate may use, 0 (as on a robot) to 60; 4 is the landmark model's window")
+    command.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_models(command)
+
+
+def track(args: argparse.Namespace) -> int:
+    """Track the hands through a video."""
+    from ..media.track_video import track_video
+    from ..pipeline.tracker import HandPairTracker
+
+    tracker = HandPairTracker(tracker_settings(args))
+    try:
+        summary = track_video(args.video, args.out, tracker, fov=args.fov, intrinsics=args.intrinsics, mesh=args.mesh,
+                              progress=not args.quiet)
+    finally:
+        tracker.close()
+    print(f"{summary}\nwritten to {args.out}: hands.npz, overlay.mp4, contact_sheet.png")
+    return EXIT_INTERRUPTED if summary.interrupted else 0
