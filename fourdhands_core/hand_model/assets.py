@@ -17,6 +17,8 @@ GENERIC_HAND = Path(__file__).parent / "assets" / "generic_hand.npz"
 SHAPES = {"v_template": (778, 3), "shapedirs": (778, 3, 10), "posedirs": (778, 3, 135), "J_regressor": (16, 778),
           "weights": (778, 16), "f": (1538, 3), "kintree_table": (2, 16), "hands_mean": (45,)}
 """Arrays of a hand model and their shapes, by MANO's names."""
+OPTIONAL_SHAPES = {"hands_components": (45, 45)}
+"""Arrays that only some uses of a hand model need."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +28,8 @@ class HandAsset:
     v_template: (778, 3) mean hand, flat. shapedirs: (778, 3, 10) metres per unit of each beta. posedirs: (778, 3, 135)
     metres per unit of R - I of the 15 finger joints, row by row. J_regressor: (16, 778). weights: (778, 16).
     faces: (1538, 3) int64, counter-clockwise from outside. parents: (16,), -1 for the wrist. hands_mean: (45,)
-    axis-angle of MANO's mean pose relative to the flat hand. name: "generic", or the file's.
+    axis-angle of MANO's mean pose relative to the flat hand. name: "generic", or the file's. hands_components: (45, 45)
+    principal components of the pose, one a row, in which some datasets state it; None where the file has none.
     """
 
     v_template: np.ndarray
@@ -39,6 +42,7 @@ class HandAsset:
     hands_mean: np.ndarray
     is_right: bool
     name: str
+    hands_components: np.ndarray | None = None
 
 
 def check_arrays(arrays: dict[str, np.ndarray], source: str) -> None:
@@ -47,7 +51,9 @@ def check_arrays(arrays: dict[str, np.ndarray], source: str) -> None:
     if missing:
         raise AssetError(f"{source} lacks {', '.join(missing)}; it is not a MANO hand model "
                          "(give MANO_RIGHT.pkl or MANO_LEFT.pkl to `fourdhands convert-mano`)")
-    for name, shape in SHAPES.items():
+    for name, shape in {**SHAPES, **OPTIONAL_SHAPES}.items():
+        if name not in arrays:
+            continue
         array = np.asarray(arrays[name])
         if array.dtype.kind not in "fiu":
             raise AssetError(f"{source}: {name} holds {array.dtype}, not numbers; get the file anew")
@@ -67,10 +73,12 @@ def check_arrays(arrays: dict[str, np.ndarray], source: str) -> None:
 def asset_from_arrays(arrays: dict[str, np.ndarray], is_right: bool, name: str) -> HandAsset:
     """A HandAsset from arrays by MANO's names; AssetError where they are not a hand model's."""
     check_arrays(arrays, name)
-    number = {key: np.ascontiguousarray(arrays[key], dtype=np.float64) for key in SHAPES}
+    number = {key: np.ascontiguousarray(arrays[key], dtype=np.float64) for key in (*SHAPES, *OPTIONAL_SHAPES)
+              if key in arrays}
     return HandAsset(
         number["v_template"], number["shapedirs"], number["posedirs"], number["J_regressor"], number["weights"],
-        np.ascontiguousarray(arrays["f"], dtype=np.int64), MANO_PARENTS.copy(), number["hands_mean"], is_right, name)
+        np.ascontiguousarray(arrays["f"], dtype=np.int64), MANO_PARENTS.copy(), number["hands_mean"], is_right, name,
+        number.get("hands_components"))
 
 
 def load_hand(path: str | Path) -> HandAsset:
@@ -106,10 +114,12 @@ def mirror(asset: HandAsset) -> HandAsset:
     flip = np.array([-1.0, 1.0, 1.0])
     # R' - I = M (R - I) M for the mirrored pose: its entries with one x index change sign.
     feature = np.tile(np.outer(flip, flip).reshape(-1), 15)
+    pose = np.tile([1.0, -1.0, -1.0], 15)
     return replace(
         asset, v_template=asset.v_template * flip, shapedirs=asset.shapedirs * flip[:, None],
         posedirs=asset.posedirs * flip[:, None] * feature, faces=np.ascontiguousarray(asset.faces[:, ::-1]),
-        hands_mean=(asset.hands_mean.reshape(15, 3) * [1.0, -1.0, -1.0]).reshape(-1), is_right=not asset.is_right)
+        hands_mean=asset.hands_mean * pose, is_right=not asset.is_right,
+        hands_components=None if asset.hands_components is None else asset.hands_components * pose)
 
 
 def needs_shape_flip(left: HandAsset, right: HandAsset) -> bool:

@@ -1,7 +1,8 @@
 """Reads MANO's official pickles without running what is in them, and converts them once to npz.
 
-A pickle names functions that unpickling calls. This reader admits numpy's arrays, and stand-ins for
-scipy's sparse matrix and chumpy's arrays (chumpy itself no longer installs), and refuses every other name.
+A pickle names functions that unpickling calls. `ArrayUnpickler` (which the datasets' pickles are read with too) admits
+numpy's arrays, and stand-ins for scipy's sparse matrix and chumpy's arrays (chumpy itself no longer installs), and
+refuses every other name.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 import scipy.sparse
 
 from ..errors import AssetError
-from .assets import SHAPES, check_arrays
+from .assets import OPTIONAL_SHAPES, SHAPES, check_arrays
 
 _LARGEST = 64 * 2**20
 """Bytes; MANO's pickles have 4 MB."""
@@ -38,9 +39,9 @@ class _Chumpy(_StandIn):
     def array(self) -> np.ndarray:
         """The numbers of a plain array (`x`) or of a selection from one (`a` and `idxs`)."""
         if "x" in self.state:
-            return _dense(self.state["x"])
+            return dense(self.state["x"])
         if "a" in self.state and "idxs" in self.state:
-            picked = _dense(self.state["a"]).reshape(-1)[_dense(self.state["idxs"])]
+            picked = dense(self.state["a"]).reshape(-1)[dense(self.state["idxs"])]
             return picked.reshape(self.state.get("preferred_shape", picked.shape))
         raise AssetError("a chumpy object in the file is an expression, not stored numbers; use the official files")
 
@@ -53,7 +54,8 @@ class _Columns(_StandIn):
         return scipy.sparse.csc_matrix(parts, shape=self.state["_shape"]).toarray()
 
 
-def _dense(value) -> np.ndarray:
+def dense(value) -> np.ndarray:
+    """The numbers of an array, a stand-in of ArrayUnpickler or anything that numpy makes an array of."""
     return value.array() if isinstance(value, (_Chumpy, _Columns)) else np.asarray(value)
 
 
@@ -75,6 +77,8 @@ _ADMITTED = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype, ("_
 for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
     _ADMITTED[_module, "_reconstruct"] = np.zeros(0).__reduce__()[0]
     _ADMITTED[_module, "scalar"] = np.float64(0).__reduce__()[0]
+for _module in ("numpy.core.numeric", "numpy._core.numeric"):
+    _ADMITTED[_module, "_frombuffer"] = np.zeros(1).__reduce_ex__(5)[0]
 for _module in ("__builtin__", "builtins"):
     _ADMITTED[_module, "object"] = object
     _ADMITTED[_module, "set"] = set
@@ -82,9 +86,16 @@ for _module in ("copy_reg", "copyreg"):
     _ADMITTED[_module, "_reconstructor"] = _reconstruct_object
 
 
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file):
+class ArrayUnpickler(pickle.Unpickler):
+    """Unpickles containers of numbers, texts and numpy's arrays; `load` raises AssetError where more is named.
+
+    file: open for reading bytes. what: names the kind of file in messages. Sparse matrices and chumpy's arrays become
+    stand-ins, whose numbers `dense` gives.
+    """
+
+    def __init__(self, file, what: str = "a MANO model"):
         super().__init__(file, encoding="latin1")
+        self._what = what
         # A pickle can set attributes of the classes it gets: they are made for this file alone.
         self._chumpy, self._columns = type("Chumpy", (_Chumpy,), {}), type("Columns", (_Columns,), {})
 
@@ -95,15 +106,15 @@ class _Unpickler(pickle.Unpickler):
             return self._columns
         if module.split(".")[0] == "chumpy" and "." not in name:
             return self._chumpy
-        raise AssetError(f"the file names {module}.{name}, which a MANO model does not need and which could run code; "
-                         "it was not loaded. Get MANO_RIGHT.pkl and MANO_LEFT.pkl from https://mano.is.tue.mpg.de")
+        raise AssetError(f"the file names {module}.{name}, which {self._what} does not need and which could run code; "
+                         "it was not loaded. Get the file anew from its publisher (MANO: https://mano.is.tue.mpg.de)")
 
     def persistent_load(self, pid):
-        raise AssetError("the file refers to objects outside itself; it is not an official MANO file")
+        raise AssetError(f"the file refers to objects outside itself; it is not the published file of {self._what}")
 
 
 def read_mano(path: str | Path) -> dict[str, np.ndarray]:
-    """Arrays of an official MANO pickle by MANO's names (`assets.SHAPES`), float64.
+    """Arrays of an official MANO pickle by MANO's names (`assets.SHAPES`, `OPTIONAL_SHAPES`), float64.
 
     path: MANO_RIGHT.pkl or MANO_LEFT.pkl (Python 2 pickle, or the same written again by Python 3).
     Raises AssetError where the file is missing, truncated or unsafe. `convert_mano` checks keys, shapes and numbers.
@@ -114,10 +125,10 @@ def read_mano(path: str | Path) -> dict[str, np.ndarray]:
     if path.stat().st_size > _LARGEST:
         raise AssetError(f"{path} has {path.stat().st_size} bytes, a MANO model about 4 million; give MANO_RIGHT.pkl")
     try:
-        data = _Unpickler(io.BytesIO(path.read_bytes())).load()
+        data = ArrayUnpickler(io.BytesIO(path.read_bytes())).load()
         if not isinstance(data, dict):
             raise AssetError(f"holds a {type(data).__name__}, not a model's dictionary; give MANO_RIGHT.pkl")
-        arrays = {key: _dense(data[key]) for key in SHAPES if key in data}
+        arrays = {key: dense(data[key]) for key in (*SHAPES, *OPTIONAL_SHAPES) if key in data}
     except AssetError as error:
         raise AssetError(f"{path}: {error}") from error
     except Exception as error:  # a damaged pickle can fail in any opcode, with any exception
@@ -156,7 +167,7 @@ def convert_mano(path: str | Path, out: str | Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(
             target, is_right=np.array(side_of(arrays)), name=np.array(path.stem),
-            **{key: arrays[key].astype(np.int64 if key in ("f", "kintree_table") else np.float64) for key in SHAPES})
+            **{key: arrays[key].astype(np.int64 if key in ("f", "kintree_table") else np.float64) for key in (*SHAPES, *OPTIONAL_SHAPES) if key in arrays})
     except OSError as error:
         raise AssetError(f"{target} cannot be written ({error}); give another --out") from error
     return target

@@ -34,11 +34,33 @@ def draw_hands(image: np.ndarray, pair: HandPairEstimate, faces=None) -> None:
         draw_meshes(image, pair, faces)
     for hand in pair.hands:
         if hand.valid:
-            _draw_skeleton(image, hand)
+            sure = None if hand.joint_confidence is None else np.asarray(hand.joint_confidence) >= 0.5
+            draw_skeleton(image, hand.joints_2d, hand.side, sure, hand.state == HELD)
     taken = None
     for hand in pair.hands:
         if hand.valid:
             taken = _draw_label(image, hand, taken)
+
+
+def draw_skeleton(image: np.ndarray, points: np.ndarray, side: int, sure: np.ndarray | None = None,
+                  thin: bool = False) -> None:
+    """Draw one hand's bones and joints in place; points: (21, 2) pixels, NaN where unknown; sure: (21,), hollow where False."""
+    height, width = image.shape[:2]
+    thick = max(1, round(max(height, width) / 400))
+    points = np.asarray(points, np.float64)
+    # NaN is behind the camera; far outside, cv2's fixed-point coordinates would overflow.
+    drawable = (np.abs(np.nan_to_num(points, nan=np.inf)) < 20 * max(height, width)).all(axis=1)
+    fixed = np.round(np.where(drawable[:, None], points, 0.0) * 2 ** _SUBPIXEL).astype(int).tolist()
+    sure = np.ones(21, bool) if sure is None else sure
+    colours = FINGER_COLOURS[side]
+    for parent, child in BONES:
+        if drawable[parent] and drawable[child]:
+            cv2.line(image, fixed[parent], fixed[child], colours[(child - 1) // 4], 1 if thin else thick, cv2.LINE_AA,
+                     _SUBPIXEL)
+    radius = (thick + 1) * 2 ** _SUBPIXEL
+    for joint in np.flatnonzero(drawable):
+        colour = SIDE_COLOURS[side] if joint == 0 else colours[(joint - 1) // 4]
+        cv2.circle(image, fixed[joint], radius, colour, -1 if sure[joint] and not thin else 1, cv2.LINE_AA, _SUBPIXEL)
 
 
 def draw_meshes(image: np.ndarray, pair: HandPairEstimate, faces, alpha: float = 0.55) -> None:
@@ -98,26 +120,6 @@ def contact_sheet(frames, columns: int = 4, cell_width: int = 320) -> np.ndarray
         x = gap + (i % columns) * (cell_width + gap) + (cell_width - size[0]) // 2
         sheet[y:y + size[1], x:x + size[0]] = small
     return sheet
-
-
-def _draw_skeleton(image, hand):
-    height, width = image.shape[:2]
-    thick = max(1, round(max(height, width) / 400))
-    thin = hand.state == HELD
-    points = np.asarray(hand.joints_2d, np.float64)
-    # NaN is behind the camera; far outside, cv2's fixed-point coordinates would overflow.
-    drawable = (np.abs(np.nan_to_num(points, nan=np.inf)) < 20 * max(height, width)).all(axis=1)
-    fixed = np.round(np.where(drawable[:, None], points, 0.0) * 2 ** _SUBPIXEL).astype(int).tolist()
-    sure = np.ones(21, bool) if hand.joint_confidence is None else np.asarray(hand.joint_confidence) >= 0.5
-    colours = FINGER_COLOURS[hand.side]
-    for parent, child in BONES:
-        if drawable[parent] and drawable[child]:
-            cv2.line(image, fixed[parent], fixed[child], colours[(child - 1) // 4], 1 if thin else thick, cv2.LINE_AA,
-                     _SUBPIXEL)
-    radius = (thick + 1) * 2 ** _SUBPIXEL
-    for joint in np.flatnonzero(drawable):
-        colour = SIDE_COLOURS[hand.side] if joint == 0 else colours[(joint - 1) // 4]
-        cv2.circle(image, fixed[joint], radius, colour, -1 if sure[joint] and not thin else 1, cv2.LINE_AA, _SUBPIXEL)
 
 
 def _draw_label(image, hand, taken):

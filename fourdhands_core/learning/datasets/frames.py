@@ -90,6 +90,10 @@ class HandDataset(ABC):
         """Frame numbers in order of time by the name of the sequence; empty for a dataset of single images."""
         return {}
 
+    def usable(self, image: np.ndarray) -> bool:
+        """False for an image that the dataset's users leave out (a black one); to be asked once it is loaded."""
+        return True
+
     def need(self, relative: str, what: str) -> Path:
         """A path below the root, DatasetError where nothing is there; what: its contents in the dataset's own words."""
         path = self.root / relative

@@ -1,0 +1,46 @@
+"""`fourdhands data`: datasets on disk."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from . import add_command, positive
+
+
+def add(commands) -> None:
+    """Its arguments, by what is done."""
+    command = commands.add_parser("data", help="look into datasets on disk")
+    done = command.add_subparsers(dest="done", required=True, metavar="WHAT")
+    command = add_command(done, "check", check, "say what is found in a dataset and draw annotated samples")
+    command.add_argument("name", metavar="NAME", help="InterHand2.6M, FreiHAND, ...; an unknown name lists them all")
+    command.add_argument("path", type=Path, metavar="PATH", help="its folder, as published")
+    command.add_argument("--split", help="train, val or test, by the dataset's own names (default: its first)")
+    command.add_argument("--out", type=Path, metavar="PNG", help="draw annotated samples to this file")
+    command.add_argument("--samples", type=positive, default=12, metavar="N", help="frames to draw (default: 12)")
+    command.add_argument("--frames", type=positive, default=1000, metavar="N",
+                         help="frames to look at, evenly spaced (default: 1000)")
+    command.add_argument("--hand-model", metavar="NPZ",
+                         help="right MANO hand from convert-mano: makes meshes and joints of MANO parameters")
+    command.add_argument("--hand-model-left", metavar="NPZ",
+                         help="left hand from convert-mano (default: the right hand's mirror image)")
+
+
+def check(args: argparse.Namespace) -> int:
+    """Say what is found in a dataset and draw annotated samples."""
+    from ..errors import InputError
+    from ..hand_model.assets import load_hand, pair_of
+    from ..learning.datasets.check import check, draw_samples
+    from ..learning.datasets.registry import open_dataset
+
+    if args.hand_model_left and not args.hand_model:
+        raise InputError("--hand-model-left was given without --hand-model; give the right hand too")
+    hands = None
+    if args.hand_model:
+        hands = pair_of(load_hand(args.hand_model), load_hand(args.hand_model_left) if args.hand_model_left else None)
+    dataset = open_dataset(args.name, args.path, args.split, hands)
+    print(check(dataset, args.frames))
+    if args.out is not None:
+        draw_samples(dataset, args.out, args.samples)
+        print(f"written to {args.out}")
+    return 0

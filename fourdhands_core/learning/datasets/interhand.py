@@ -1,0 +1,140 @@
+"""InterHand2.6M (Moon et al., ECCV 2020), v1.0, 5 and 30 frames a second, human and machine (H+M) annotations.
+
+Sources: https://mks0601.github.io/InterHand2.6M (files, joints), facebookresearch/InterHand2.6M (tool/MANO_world_to_camera:
+the pose counts from MANO's mean pose, world frame, left shape directions put right; data/InterHand2.6M/dataset.py) and
+Dw1010/IntagHand (dataset/interhand.py: which frames are valid).
+
+    ROOT/annotations/{train,val,test}/InterHand2.6M_{split}_{data,camera,joint_3d,MANO_NeuralAnnot}.json
+    ROOT/images/{train,val,test}/Capture*/SEQUENCE/cam*/image*.jpg
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from ...errors import DatasetError
+from ...geometry.camera import Camera
+from ...hand_model.assets import HandAsset
+from ...hand_model.skeleton import LEFT, RIGHT, SIDES
+from .files import read_json
+from .frames import Frame, HandDataset, HandTruth, box_around, read_image
+from .joint_orders import TIPS_FIRST
+from .mano import ManoTruth
+
+_ROWS = {RIGHT: slice(0, 21), LEFT: slice(21, 42)}
+_DARKEST = 10.0
+"""Mean grey level below which IntagHand leaves an image out."""
+_MILLIMETRES = 1e-3
+_FRAME = np.dtype([("capture", "i4"), ("camera", "i4"), ("frame", "i4"), ("width", "i2"), ("height", "i2"),
+                   ("hands_known", "?")])
+
+
+class InterHand(HandDataset):
+    """Frames at 5 a second with two interacting hands, the invalid ones left out as IntagHand does.
+
+    Left out are frames that are not of interacting hands, whose hand type is not valid, or in which a hand has no MANO
+    parameters; black images are told when loaded (`usable`). The joints are the measured ones (joint_3d.json); MANO was
+    fitted to them to about 5 mm, so vertices, rotations and betas differ from them by that much.
+    """
+
+    name = "InterHand2.6M"
+    splits = ("train", "val", "test")
+    frame_rate = 5.0
+    interacting: ClassVar[bool] = True
+    """Whether frames are left out as said above; otherwise all annotated frames of one and two hands are there."""
+
+    def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
+        super().__init__(root, split, hands)
+        folder = f"annotations/{split}/InterHand2.6M_{split}_"
+        paths = {what: self.need(f"{folder}{what}.json", text) for what, text in (
+            ("data", "images and hand types"), ("camera", "the cameras"), ("joint_3d", "the joints"),
+            ("MANO_NeuralAnnot", "the MANO parameters"))}
+        self._images = self.need(f"images/{split}", "the images")
+        self._mano = ManoTruth(hands, flat=False)
+        try:
+            self._cameras = read_json(paths["camera"])
+            self._joints = {(int(capture), int(frame)): (np.array(a["world_coord"], np.float32).reshape(42, 3),
+                                                         np.array(a["joint_valid"]).reshape(42) > 0)
+                            for capture, frames in read_json(paths["joint_3d"]).items() for frame, a in frames.items()}
+            self._fits = {(int(capture), int(frame), side): tuple(np.array(fit[k], np.float32) for k in ("pose", "shape", "trans"))
+                          for capture, frames in read_json(paths["MANO_NeuralAnnot"]).items()
+                          for frame, fits in frames.items() for side in (LEFT, RIGHT) if (fit := fits.get(SIDES[side]))}
+            self._take_frames(read_json(paths["data"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DatasetError(f"{paths['data'].parent}: an annotation file is not InterHand2.6M's, v1.0 "
+                               f"({type(error).__name__}: {error}); get it anew") from error
+
+    def _take_frames(self, data):
+        images = {image["id"]: image for image in data["images"]}
+        rows, self._names, self._sequences = [], [], {}
+        for annotation in data["annotations"]:
+            image = images[annotation["image_id"]]
+            capture, frame, known = int(image["capture"]), int(image["frame_idx"]), bool(annotation["hand_type_valid"])
+            if (capture, frame) not in self._joints:
+                continue
+            if self.interacting and not (known and annotation["hand_type"] == "interacting" and all(
+                    (capture, frame, side) in self._fits for side in (LEFT, RIGHT))):
+                continue
+            self._sequences.setdefault(f"Capture{capture}/{image['seq_name']}/cam{image['camera']}", []).append(len(rows))
+            rows.append((capture, int(image["camera"]), frame, image["width"], image["height"], known))
+            self._names.append(image["file_name"])
+        self._rows = np.array(rows, _FRAME)
+        for sequence in self._sequences.values():
+            sequence.sort(key=lambda index: self._rows["frame"][index])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def sequences(self) -> dict[str, list[int]]:
+        return self._sequences
+
+    def usable(self, image: np.ndarray) -> bool:
+        return float(image.mean()) >= _DARKEST
+
+    def __getitem__(self, index: int) -> Frame:
+        row, name = self._rows[index], self._names[index]
+        lens = {key: np.array(self._cameras[str(row["capture"])][key][str(row["camera"])], np.float64)
+                for key in ("campos", "camrot", "focal", "princpt")}
+        matrix = np.array([[lens["focal"][0], 0, lens["princpt"][0]], [0, lens["focal"][1], lens["princpt"][1]], [0, 0, 1]])
+        camera = Camera(int(row["width"]), int(row["height"]), matrix)
+        rotation = lens["camrot"].reshape(3, 3)
+        extrinsics = rotation, -rotation @ lens["campos"].reshape(3) * _MILLIMETRES
+        hands = tuple(self._hand(row, side, camera, extrinsics) for side in (LEFT, RIGHT))
+        return Frame(name, hands, camera, lambda: read_image(self._images / name), complete=bool(row["hands_known"]))
+
+    def _hand(self, row, side, camera, extrinsics):
+        place = int(row["capture"]), int(row["frame"])
+        world, valid = (array[_ROWS[side]][TIPS_FIRST] for array in self._joints[place])
+        fields = {}
+        if (*place, side) in self._fits:
+            fields = self._mano.fields(side, *self._fits[*place, side], world_to_camera=extrinsics)
+        if valid.any():
+            rotation, offset = extrinsics
+            fields["joints"] = np.where(valid[:, None], world * _MILLIMETRES @ rotation.T + offset, np.nan)
+        if fields.get("joints") is None:
+            return None
+        points = camera.project(fields["joints"])
+        return HandTruth(box_around(points), points, **fields) if np.isfinite(points).any() else None
+
+
+class InterHandAll(InterHand):
+    """All annotated frames at 5 a second, of one and of two hands."""
+
+    interacting = False
+
+
+class InterHand30(InterHand):
+    """The 30 frames a second release: the same files with more frames."""
+
+    name = "InterHand2.6M-30fps"
+    frame_rate = 30.0
+
+
+class InterHand30All(InterHand30):
+    """All annotated frames at 30 a second, of one and of two hands."""
+
+    interacting = False

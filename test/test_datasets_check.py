@@ -1,0 +1,133 @@
+"""`fourdhands data check`, the registry, and what all datasets share: pickles, MANO parameters, joint orders."""
+
+import os
+import pickle
+import subprocess
+import sys
+
+import cv2
+import dataset_fixtures_interhand as fixture
+import numpy as np
+import pytest
+from dataset_support import assert_hand, camera_pose, hand_models, make_truth, released_left
+from fourdhands_core.errors import AssetError, DatasetError
+from fourdhands_core.hand_model.assets import load_generic_hand
+from fourdhands_core.hand_model.skeleton import JOINT_NAMES, LEFT, RIGHT
+from fourdhands_core.learning.datasets import joint_orders
+from fourdhands_core.learning.datasets.check import check
+from fourdhands_core.learning.datasets.files import read_npy, read_pickle
+from fourdhands_core.learning.datasets.frames import HandTruth
+from fourdhands_core.learning.datasets.mano import ManoTruth, full_pose
+from fourdhands_core.learning.datasets.registry import NAMES, open_dataset
+
+
+@pytest.fixture(scope="module")
+def interhand(tmp_path_factory):
+    root, hands = tmp_path_factory.mktemp("interhand"), hand_models()
+    fixture.write(root, hands)
+    return root, hands
+
+
+def save_hand(path, hand):
+    np.savez(path, v_template=hand.v_template, shapedirs=hand.shapedirs, posedirs=hand.posedirs, J_regressor=hand.J_regressor,
+             weights=hand.weights, f=hand.faces, kintree_table=np.stack([hand.parents, np.arange(16)]),
+             hands_mean=hand.hands_mean, hands_components=hand.hands_components, is_right=True, name="right")
+
+
+def test_the_command_says_what_it_found_and_draws_it(interhand, tmp_path):
+    root, hands = interhand
+    save_hand(tmp_path / "right.npz", hands[RIGHT])
+    result = subprocess.run(
+        [sys.executable, "-m", "fourdhands_core.cli", "data", "check", "interhand2.6m-all", str(root), "--split", "train",
+         "--out", str(tmp_path / "samples.png"), "--hand-model", str(tmp_path / "right.npz")],
+        capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    text = " ".join(result.stdout.split())
+    for expected in ("5 frames, 5 a second; all looked at", "sequences 1, of 5 to 5 frames", "left 0, right 1, both 4, none 0",
+                     "joints 9", "vertices 8", "in 5 of 5 frames, focal length 1250.0 to 1260.0 px, distortion none",
+                     "334x512 (5 read); 1 of them to be left out", "in 1 frames other hands may be there", "thumb_1"):
+        assert expected in text, (expected, result.stdout)
+    sheet = cv2.imread(str(tmp_path / "samples.png"))
+    colours = len(np.unique(sheet.reshape(-1, 3), axis=0))
+    assert colours > 100, "no hand is drawn on the plain images"
+
+
+def test_the_report_measures_a_wrong_hand_model_and_wrong_cameras(interhand):
+    root, hands = interhand
+    right = check(open_dataset("InterHand2.6M", root, "train", hands))
+    assert max(right.reprojection) < 1e-6 and np.median(right.mesh_distance) < 0.006
+    # the generic hand has another mean pose: the meshes no longer fit the measured joints
+    wrong = check(open_dataset("InterHand2.6M", root, "train", (released_left(hands[LEFT]), load_generic_hand())))
+    assert np.median(wrong.mesh_distance) > 2 * np.median(right.mesh_distance)
+
+
+def test_unknown_names_splits_and_folders(tmp_path):
+    with pytest.raises(DatasetError, match="InterHand2.6M-30fps"):
+        open_dataset("nohands", tmp_path)
+    with pytest.raises(DatasetError, match="train, val, test"):
+        open_dataset("InterHand2.6M", tmp_path, "minival")
+    with pytest.raises(DatasetError, match="is not a folder"):
+        open_dataset("InterHand2.6M", tmp_path / "none")
+    assert len(set(NAMES)) == len(NAMES)
+
+
+@pytest.mark.parametrize("flat, components", [(True, None), (False, None), (False, 44), (True, 12)])
+@pytest.mark.parametrize("side", [LEFT, RIGHT])
+def test_mano_parameters_are_what_smplx_makes_of_them(flat, components, side):
+    hands, rng = hand_models(), np.random.default_rng(side + 10)
+    truth, pose = make_truth(hands[side], (0.3, -0.2, 0.1), rng, flat, components), camera_pose(rng)
+    mano = ManoTruth(hands, flat, components is not None)
+    fields = mano.fields(side, truth.pose, truth.betas, truth.translation, pose)
+    assert_hand(HandTruth(np.array([-1e9, -1e9, 1e9, 1e9]), **fields), truth, *pose)
+    fields = mano.fields(side, truth.pose, truth.betas, truth.translation)
+    assert_hand(HandTruth(np.zeros(4), **fields), truth)
+
+
+def test_left_hands_fitted_with_the_model_as_released():
+    hands, rng = hand_models(), np.random.default_rng(5)
+    truth, pose = make_truth(released_left(hands[LEFT]), (0.3, -0.2, 0.1), rng), camera_pose(rng)
+    fields = ManoTruth(hands, flat=False, left_as_released=True).fields(LEFT, truth.pose, truth.betas, truth.translation, pose)
+    assert_hand(HandTruth(np.zeros(4), **fields), truth, *pose, betas=False)
+    assert fields["betas"] is None
+
+
+def test_a_pose_that_needs_a_model_needs_the_right_one():
+    assert full_pose(np.zeros(48), None, flat=False) is None and full_pose(np.zeros(9), None, True, components=True) is None
+    assert full_pose(np.zeros(48), None, flat=True).shape == (16, 3)
+    with pytest.raises(DatasetError, match="hands_components"):
+        full_pose(np.zeros(9), load_generic_hand(), True, components=True)
+
+
+def test_joint_orders_are_permutations_with_the_wrist_first():
+    for table in (joint_orders.OPENPOSE, joint_orders.TIPS_FIRST, joint_orders.WRIST_THEN_TIPS_FIRST,
+                  joint_orders.MANO_WITH_TIPS):
+        assert sorted(table) == list(range(21))
+    theirs = np.array(["thumb_4", "thumb_3", "thumb_2", "thumb_1", "index_4"] + ["?"] * 15 + ["wrist"])
+    assert theirs[joint_orders.TIPS_FIRST][:5].tolist() == list(JOINT_NAMES[:5])
+
+
+class Runs:
+    def __reduce__(self):
+        return os.mkdir, ("made",)
+
+
+def test_pickles_are_read_without_running_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    content = {"pose": np.arange(6.0).reshape(2, 3), "nested": [{"name": "a", "valid": True}], "number": np.float32(2.5)}
+    for protocol in range(6):
+        (tmp_path / "a.pkl").write_bytes(pickle.dumps(content, protocol))
+        found = read_pickle(tmp_path / "a.pkl")
+        np.testing.assert_array_equal(found["pose"], content["pose"])
+        assert found["nested"] == content["nested"] and found["number"] == 2.5
+    np.save(tmp_path / "object.npy", content)
+    np.testing.assert_array_equal(read_npy(tmp_path / "object.npy")["pose"], content["pose"])
+    np.save(tmp_path / "array.npy", content["pose"])
+    np.testing.assert_array_equal(read_npy(tmp_path / "array.npy"), content["pose"])
+    (tmp_path / "b.pkl").write_bytes(pickle.dumps({"a": Runs()}))
+    np.save(tmp_path / "b.npy", {"a": Runs()})
+    (tmp_path / "c.pkl").write_bytes(b"\x80\x04 nothing")
+    for path, reader in (("b.pkl", read_pickle), ("b.npy", read_npy), ("c.pkl", read_pickle), ("d.pkl", read_pickle),
+                         ("d.npy", read_npy)):
+        with pytest.raises(DatasetError, match=path):
+            reader(tmp_path / path)
+    assert not (tmp_path / "made").exists() and not issubclass(DatasetError, AssetError)
