@@ -27,15 +27,14 @@ from .samples import Sample, Synthesis
 
 
 @dataclass(frozen=True)
-class TrainSettings:
-    """Settings of a run; the defaults made the shipped weights.
+class TrainSettings(losses.LossWeights):
+    """Settings of a run, the weights of the losses included; the defaults made the shipped weights.
 
     single_steps, window_steps: optimiser steps on single frames and on windows. single_batch: samples a step;
     window_batch: clips a step, of `clip_frames` frames. single_rate, window_rate: peak learning rates of AdamW (one
     warm-up, then linear decay to zero). measured_clips: rendered clips on which the detector is run; in the third phase,
     of measured_steps at measured_rate, they are `measured_share` of the batches, and half of the synthetic ones are
-    hurried. pose, betas, joints, vertices, projection, relation, close: weights of Eq. 6-10.
-    likelihood: weight of the joints' Laplace likelihood, which teaches the expected errors. velocity: weight of the
+    hurried. likelihood: weight of the joints' Laplace likelihood, which teaches the expected errors. velocity: weight of the
     error of joint velocities between frames. world_missing: share of samples without the detector's 3-D landmarks.
     vertex_samples: samples of a batch whose vertices are compared, in every `vertex_interval`th step.
     """
@@ -52,13 +51,6 @@ class TrainSettings:
     measured_steps: int = 3700
     measured_rate: float = 1e-3
     measured_share: float = 0.6
-    pose: float = 0.3
-    betas: float = 0.02
-    joints: float = 300.0
-    vertices: float = 100.0
-    projection: float = 1.0
-    relation: float = 40.0
-    close: float = 40.0
     likelihood: float = 0.3
     velocity: float = 60.0
     world_missing: float = 0.1
@@ -112,13 +104,14 @@ class Objective:
         nearness = 1.0 / (1.0 + (sample.other_root[:, 1] / 0.15).square().sum(-1))
         distance = (joints - sample.joints).norm(dim=-1)
         other_distance = (output.other_root - sample.other_root).norm(dim=-1)
+        terms = losses.objective(
+            losses.Hands(output.rotations, output.betas, joints, points=missed,
+                         pair_joints=self._together(joints, output.other_root, sample)),
+            losses.Truth(sample.rotations, sample.betas, sample.joints, points=torch.zeros_like(missed),
+                         pair_joints=self._together(sample.joints, sample.other_root, sample),
+                         present=mask, relation_weight=nearness), s)
         total = (
-            mean(losses.mano_loss(output.rotations, sample.rotations, output.betas, sample.betas, s.pose, s.betas))
-            + s.joints * mean(losses.joint_loss(joints, sample.joints))
-            + s.projection * mean(losses.projection_loss(missed, torch.zeros_like(missed)))
-            + s.relation / 441.0 * mean_of_pairs(nearness * losses.joint_relation_loss(
-                *self._together(joints, output.other_root, sample),
-                *self._together(sample.joints, sample.other_root, sample)))
+            sum(terms.values())
             + s.likelihood * mean((3.0 * output.joint_sigma.log() + distance / output.joint_sigma).mean(-1))
             + s.likelihood * mean_of_pairs(
                 (3.0 * output.other_root_sigma.log() + other_distance / output.other_root_sigma).mean(-1))
@@ -127,25 +120,24 @@ class Objective:
 
     @staticmethod
     def _together(points, other_root, sample):
-        """Both hands' points (N, 2, P, 3) around the right wrist in the right hand's virtual camera: right, left."""
+        """Both hands' points (N, 2, P, 3) around the right wrist in the right hand's virtual camera."""
         turn = sample.left_to_right[:len(points)]
         from_left = (turn @ other_root[:, 0, :, None])[..., 0]
         root = (other_root[:, 1] - from_left) / 2.0
-        return points[:, 1], points[:, 0] @ turn.transpose(-1, -2) + root[:, None]
+        return torch.stack([points[:, 0] @ turn.transpose(-1, -2) + root[:, None], points[:, 1]], 1)
 
     def of_vertices(self, output, sample, mask):
         """The vertices' part of Eq. 7, and Eq. 10 where both hands are there, on the first samples of the batch."""
-        s, n = self.settings, self.settings.vertex_samples
+        n = self.settings.vertex_samples
         rotations = torch.cat([output.rotations[:n], sample.rotations[:n]]).flatten(0, 1)
         betas = torch.cat([output.betas[:n], sample.betas[:n]]).flatten(0, 1)
         vertices, _ = self.layer(rotations[:, 0], rotations[:, 1:], betas)
         predicted, true = vertices.unflatten(0, (2, -1, 2))
-        few, both = mask[:n], mask[:n].all(1)
-        loss = s.vertices * (losses.max_mse(predicted, true) * few).sum() / few.sum().clamp(min=1)
-        close = losses.close_vertices_loss(
-            *self._together(predicted, output.other_root[:n], sample),
-            *self._together(true, sample.other_root[:n], sample))
-        return loss + s.close / 778.0 ** 2 * (close * both).sum() / both.sum().clamp(min=1)
+        terms = losses.objective(
+            losses.Hands(vertices=predicted, pair_vertices=self._together(predicted, output.other_root[:n], sample)),
+            losses.Truth(vertices=true, pair_vertices=self._together(true, sample.other_root[:n], sample), present=mask[:n]),
+            self.settings)
+        return sum(terms.values())
 
 
 def select(output, keep):
