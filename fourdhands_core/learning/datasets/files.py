@@ -1,4 +1,4 @@
-"""Reads the datasets' annotation files: JSON, and pickles (also those inside .npy) without running what is in them."""
+"""Reads the datasets' annotation files: JSON, PLY, and pickles (also those inside .npy) without running what is in them."""
 
 from __future__ import annotations
 
@@ -45,6 +45,35 @@ def read_npy(path: Path) -> Any:
                 return array.item() if shape == () else array
         return np.load(path, allow_pickle=False)
     except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+_PLY_TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4",
+              "double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4",
+              "float32": "f4", "float64": "f8"}
+
+
+def read_ply_vertices(path: Path) -> np.ndarray:
+    """The vertices (N, 3) float64 of a PLY, ASCII or binary, as it stores them; DatasetError where missing or damaged."""
+    try:
+        header, _, body = path.read_bytes().partition(b"end_header")
+        lines = [line.split() for line in header.decode("ascii").splitlines() if line.strip()]
+        elements = [line for line in lines if line[0] == "element"]
+        if lines[0] != ["ply"] or elements[0][1] != "vertex":
+            raise ValueError("it is no PLY whose vertices come first")
+        count, encoding = int(elements[0][2]), next(line[1] for line in lines if line[0] == "format")
+        end = lines.index(elements[1]) if len(elements) > 1 else len(lines)
+        fields = [(name, _PLY_TYPES[kind]) for word, kind, name in lines[lines.index(elements[0]) + 1:end] if word == "property"]
+        body = body[body.index(b"\n") + 1:]
+        if encoding == "ascii":
+            rows = np.array(body.split(None, count * len(fields))[:count * len(fields)], np.float64).reshape(count, len(fields))
+            columns = [rows[:, [name for name, _ in fields].index(axis)] for axis in "xyz"]
+        else:
+            order = {"binary_little_endian": "<", "binary_big_endian": ">"}[encoding]
+            rows = np.frombuffer(body, np.dtype([(name, order + kind) for name, kind in fields]), count)
+            columns = [rows[axis] for axis in "xyz"]
+        return np.stack(columns, axis=1).astype(np.float64)
+    except (OSError, ValueError, KeyError, IndexError, StopIteration) as error:
         raise _unreadable(path, error) from error
 
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -102,6 +102,14 @@ class HandDataset(ABC):
         return path
 
 
+    def need_hands(self) -> tuple[HandAsset, HandAsset]:
+        """The hand models of a dataset that states hands by MANO's parameters alone; DatasetError where none were given."""
+        if self.hands is None:
+            raise DatasetError(f"{self.name} states its hands by MANO's parameters alone, so that even their places in the "
+                               "image need the hand model; give it (--hand-model, an npz from `fourdhands convert-mano`)")
+        return self.hands
+
+
 def window(sequence: Sequence[int], position: int, length: int = 9, gap: int = 5) -> list[int]:
     """Frame numbers of the window of `length` frames, `gap` apart, around sequence[position] (paper section 4.1).
 
@@ -127,3 +135,21 @@ def box_around(points: np.ndarray, margin: float = 0.1) -> np.ndarray:
     low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
     wider = margin * (high - low).max()
     return np.concatenate([low - wider, high + wider])
+
+
+def in_view(points: np.ndarray, camera: Camera, least: int = 3) -> bool:
+    """Whether at least `least` of the points (N, 2) lie in the camera's image; a hand with fewer cannot be told."""
+    with np.errstate(invalid="ignore"):
+        inside = ((points >= -0.5) & (points < (camera.width - 0.5, camera.height - 0.5))).all(axis=1)
+    return int(inside.sum()) >= least
+
+
+def hand_in_view(camera: Camera, fields: dict[str, Any]) -> HandTruth | None:
+    """The hand of metric `joints` (or, without them, `vertices`) and other fields of HandTruth; None out of view.
+
+    Its points are the joints through the camera, its box is around what is known of it.
+    """
+    joints, vertices = fields.get("joints"), fields.get("vertices")
+    points = None if joints is None else camera.project(joints)
+    known = points if points is not None else camera.project(vertices)
+    return HandTruth(box_around(known), points, **fields) if in_view(known, camera) else None

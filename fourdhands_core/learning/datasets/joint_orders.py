@@ -13,7 +13,7 @@ from ...hand_model.skeleton import FINGERS, JOINT_NAMES, TO_21
 
 
 def from_names(names: Sequence[str]) -> np.ndarray:
-    """The table of a dataset that lists its joints in the order of `names`, all 21 of JOINT_NAMES."""
+    """The table of a dataset that lists its joints in the order of `names`; more than the 21 of JOINT_NAMES may be there."""
     return np.array([list(names).index(name) for name in JOINT_NAMES])
 
 

@@ -16,7 +16,7 @@ from ...errors import DatasetError
 from ...geometry.rotations import matrix_from_axis_angle
 from ...hand_model.arrays import HandArrays
 from ...hand_model.assets import HandAsset
-from ...hand_model.skeleton import LEFT
+from ...hand_model.skeleton import LEFT, TIP_VERTICES, TO_21
 
 
 def full_pose(pose: np.ndarray, hand: HandAsset | None, flat: bool, components: bool = False) -> np.ndarray | None:
@@ -86,3 +86,8 @@ class ManoTruth:
             fields["joints"] = arrays.joints(*inputs)[0] + wrist
             fields["vertices"] = arrays.vertices(*inputs)[0].astype(np.float64) + wrist
         return fields
+
+
+def regress_joints(vertices: np.ndarray, hand: HandAsset) -> np.ndarray:
+    """The 21 joints (21, 3) of a mesh (778, 3) by MANO's regressor and tips, for meshes without MANO parameters."""
+    return np.concatenate([hand.J_regressor @ vertices, vertices[TIP_VERTICES]])[TO_21]

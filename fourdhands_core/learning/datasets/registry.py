@@ -15,6 +15,16 @@ _CLASSES = {
     "InterHand2.6M-30fps": "interhand:InterHand30",
     "InterHand2.6M-all": "interhand:InterHandAll",
     "InterHand2.6M-30fps-all": "interhand:InterHand30All",
+    "ReInterHand": "reinterhand:ReInterHand",
+    "ReInterHand-frames": "reinterhand:ReInterHandFrames",
+    "ReInterHand-ego": "reinterhand:ReInterHandEgo",
+    "ReInterHand-ego-frames": "reinterhand:ReInterHandEgoFrames",
+    "HIC": "hic:Hic",
+    "RenderIH": "renderih:RenderIH",
+    "H2O3D": "h2o3d:H2o3d",
+    "ARCTIC": "arctic:Arctic",
+    "ARCTIC-ego": "arctic:ArcticEgo",
+    "MTC": "mtc:Mtc",
 }
 """Name -> module of this folder and its class, imported when asked for."""
 

@@ -1,0 +1,123 @@
+"""ARCTIC (Fan et al., CVPR 2023): both hands manipulate objects before eight fixed cameras and an egocentric one.
+
+Source: zc-alexfan/arctic (docs/data/data_doc.md: files, keys; src/arctic: splits, frames, cameras, MANO with the pose from
+the mean pose and the left model as released; common/transforms.py: the egocentric lens, OpenCV's rational model).
+
+    ROOT/meta/misc.json                              per subject: ioi_offset, image_size, intris_mat, world2cam
+    ROOT/splits_json/protocol_{p1,p2}.json           p1: fixed cameras, p2: egocentric
+    ROOT/raw_seqs/s01/SEQUENCE.{mano,egocam.dist}.npy
+    ROOT/images/s01/SEQUENCE/{0..8}/00001.jpg        full images; view 0 is egocentric
+
+The published cropped images are not read: their crops are told only by the 18 GB of processed splits.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from ...errors import DatasetError
+from ...geometry.camera import Camera
+from ...hand_model.assets import HandAsset
+from ...hand_model.skeleton import LEFT, RIGHT, SIDES
+from .files import read_json, read_npy
+from .frames import Frame, HandDataset, hand_in_view, read_image
+from .mano import ManoTruth
+
+_BLACK = 10
+"""Images left out at either end of a sequence, which may be black (src/arctic/split.py)."""
+
+
+class Arctic(HandDataset):
+    """The fixed cameras, both hands; a hand out of view is absent. Hand models must be given: all truth is MANO's.
+
+    Left hands have no betas, as they mean another shape in MANO's left model as released (mano.ManoTruth).
+    """
+
+    name = "ARCTIC"
+    splits = ("train", "val")  # the truth of "test" is not published
+    frame_rate = 30.0
+    protocol: ClassVar[str] = "p1"
+    views: ClassVar[range] = range(1, 9)
+
+    def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
+        super().__init__(root, split, hands)
+        self._subjects = read_json(self.need("meta/misc.json", "the cameras"))
+        path = self.need(f"splits_json/protocol_{self.protocol}.json", "which sequences are in a split")
+        names = read_json(path)
+        if not isinstance(names, dict) or split not in names:
+            raise DatasetError(f"{path} has no list {split!r}; get it anew")
+        self._mano = ManoTruth(self.need_hands(), flat=False, left_as_released=True)
+        self._images = self.need("images", "the full images")
+        self._fits, self._lenses, self._sequences, self._firsts = {}, {}, {}, []
+        held_out = set(names.get("val", ())) | set(names.get("test", ()))
+        for name in names[split]:
+            if split != "train" or name not in held_out:
+                self._take_sequence(name)
+
+    def _take_sequence(self, name):
+        path = self.need(f"raw_seqs/{name}.mano.npy", "the MANO parameters")
+        subject = name.split("/")[0]
+        data = read_npy(path)
+        try:
+            self._fits[name] = {side: {key: np.asarray(data[SIDES[side]][key], np.float32)
+                                       for key in ("rot", "pose", "trans", "shape")} for side in (LEFT, RIGHT)}
+            if 0 in self.views:
+                lens = read_npy(self.need(f"raw_seqs/{name}.egocam.dist.npy", "the egocentric camera"))
+                self._lenses[name] = {key: np.asarray(lens[key], np.float64)
+                                      for key in ("R_k_cam_np", "T_k_cam_np", "intrinsics", "dist8")}
+            count, offset = len(self._fits[name][LEFT]["rot"]), int(self._subjects[subject]["ioi_offset"])
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise DatasetError(f"{path} or its subject in meta/misc.json is not ARCTIC's ({type(error).__name__}: {error}); "
+                               "get it anew") from error
+        numbers = range(max(_BLACK, offset), count - _BLACK)
+        for view in self.views:
+            if len(numbers):
+                first = len(self)
+                self._firsts.append((first, name, view, numbers.start))
+                self._sequences[f"{name}/{view}"] = range(first, first + len(numbers))
+
+    def __len__(self) -> int:
+        return next(reversed(self._sequences.values())).stop if self._sequences else 0
+
+    @property
+    def sequences(self) -> dict[str, range]:
+        return self._sequences
+
+    def __getitem__(self, index: int) -> Frame:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        place = np.searchsorted([first for first, *_ in self._firsts], index, side="right") - 1
+        first, name, view, number = self._firsts[place]
+        number += index - first
+        row = number - int(self._subjects[name.split("/")[0]]["ioi_offset"])
+        camera, extrinsics = self._camera(name, view, row)
+        hands = tuple(self._hand(name, row, side, camera, extrinsics) for side in (LEFT, RIGHT))
+        key = f"{name}/{view}/{number:05d}.jpg"
+        return Frame(key, hands, camera, lambda: read_image(self._images / key))
+
+    def _camera(self, name, view, row):
+        subject = self._subjects[name.split("/")[0]]
+        width, height = (int(size) for size in subject["image_size"][view])
+        if view == 0:
+            lens = self._lenses[name]
+            camera = Camera(width, height, lens["intrinsics"], "rational_polynomial", lens["dist8"])
+            return camera, (lens["R_k_cam_np"][row], lens["T_k_cam_np"][row].reshape(3))
+        pose = np.asarray(subject["world2cam"][view - 1], np.float64)
+        return Camera(width, height, np.asarray(subject["intris_mat"][view - 1])), (pose[:3, :3], pose[:3, 3])
+
+    def _hand(self, name, row, side, camera, extrinsics):
+        fit = self._fits[name][side]
+        pose = np.concatenate([fit["rot"][row], fit["pose"][row]])
+        shape = fit["shape"] if fit["shape"].ndim == 1 else fit["shape"][min(row, len(fit["shape"]) - 1)]
+        return hand_in_view(camera, self._mano.fields(side, pose, shape, fit["trans"][row], extrinsics))
+
+
+class ArcticEgo(Arctic):
+    """The egocentric camera, its lens's distortion included."""
+
+    name = "ARCTIC-ego"
+    protocol = "p2"
+    views = range(0, 1)
