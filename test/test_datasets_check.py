@@ -6,7 +6,13 @@ import subprocess
 import sys
 
 import cv2
+import dataset_fixtures_arctic
+import dataset_fixtures_h2o3d
+import dataset_fixtures_hic
 import dataset_fixtures_interhand as fixture
+import dataset_fixtures_mtc
+import dataset_fixtures_reinterhand
+import dataset_fixtures_renderih
 import numpy as np
 import pytest
 from dataset_support import assert_hand, camera_pose, hand_models, make_truth, released_left
@@ -14,7 +20,7 @@ from fourdhands_core.errors import AssetError, DatasetError
 from fourdhands_core.hand_model.assets import load_generic_hand
 from fourdhands_core.hand_model.skeleton import JOINT_NAMES, LEFT, RIGHT
 from fourdhands_core.learning.datasets import joint_orders
-from fourdhands_core.learning.datasets.check import check
+from fourdhands_core.learning.datasets.check import check, draw_samples
 from fourdhands_core.learning.datasets.files import read_npy, read_pickle
 from fourdhands_core.learning.datasets.frames import HandTruth
 from fourdhands_core.learning.datasets.mano import ManoTruth, full_pose
@@ -59,6 +65,24 @@ def test_the_report_measures_a_wrong_hand_model_and_wrong_cameras(interhand):
     # the generic hand has another mean pose: the meshes no longer fit the measured joints
     wrong = check(open_dataset("InterHand2.6M", root, "train", (released_left(hands[LEFT]), load_generic_hand())))
     assert np.median(wrong.mesh_distance) > 2 * np.median(right.mesh_distance)
+
+
+@pytest.mark.parametrize("name, written", [
+    ("ReInterHand", dataset_fixtures_reinterhand), ("ReInterHand-frames", dataset_fixtures_reinterhand),
+    ("ReInterHand-ego", dataset_fixtures_reinterhand), ("HIC", dataset_fixtures_hic), ("ARCTIC-ego", dataset_fixtures_arctic),
+    ("RenderIH", dataset_fixtures_renderih), ("H2O3D", dataset_fixtures_h2o3d), ("MTC", dataset_fixtures_mtc)])
+def test_every_dataset_is_checked_and_drawn(tmp_path, name, written):
+    hands = hand_models()
+    written.write(tmp_path, hands)
+    dataset = open_dataset(name, tmp_path, hands=hands)
+    report = check(dataset)
+    assert report.checked == len(dataset) and name in str(report) and not report.wrong_sizes
+    assert max(report.reprojection) < 0.01, "the joints go through the camera to the points"
+    assert not report.mesh_distance or np.median(report.mesh_distance) < 0.006
+    assert 0.01 < np.min(report.bones) and np.max(report.bones) < 0.13
+    draw_samples(dataset, tmp_path / "samples.png", 4)
+    drawn = cv2.imread(str(tmp_path / "samples.png"))
+    assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 100
 
 
 def test_unknown_names_splits_and_folders(tmp_path):

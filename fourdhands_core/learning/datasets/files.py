@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from ...errors import AssetError, DatasetError
 from ...hand_model.mano_files import ArrayUnpickler
 
 
-def read_json(path: Path) -> Any:
-    """What a JSON file holds; DatasetError where it is missing or damaged."""
+def read_json(path: Path, convert: Callable[[dict], Any] | None = None) -> Any:
+    """What a JSON file holds; DatasetError where it is missing or damaged.
+
+    convert: makes what takes the place of each object as it is read, so that a file of millions need not be in memory whole.
+    """
     try:
         with path.open("rb") as file:
-            return json.load(file)
+            return json.load(file, object_hook=convert)
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
 

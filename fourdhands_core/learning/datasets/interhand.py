@@ -11,6 +11,7 @@ Dw1010/IntagHand (dataset/interhand.py: which frames are valid).
 from __future__ import annotations
 
 from pathlib import Path
+from sys import intern
 from typing import ClassVar
 
 import numpy as np
@@ -62,25 +63,24 @@ class InterHand(HandDataset):
             self._fits = {(int(capture), int(frame), side): tuple(np.array(fit[k], np.float32) for k in ("pose", "shape", "trans"))
                           for capture, frames in read_json(paths["MANO_NeuralAnnot"]).items()
                           for frame, fits in frames.items() for side in (LEFT, RIGHT) if (fit := fits.get(SIDES[side]))}
-            self._take_frames(read_json(paths["data"]))
+            self._take_frames(read_json(paths["data"], _compact))
         except (KeyError, TypeError, ValueError) as error:
             raise DatasetError(f"{paths['data'].parent}: an annotation file is not InterHand2.6M's, v1.0 "
                                f"({type(error).__name__}: {error}); get it anew") from error
 
     def _take_frames(self, data):
-        images = {image["id"]: image for image in data["images"]}
+        images = {image[0]: image[1:] for image in data["images"]}
         rows, self._names, self._sequences = [], [], {}
-        for annotation in data["annotations"]:
-            image = images[annotation["image_id"]]
-            capture, frame, known = int(image["capture"]), int(image["frame_idx"]), bool(annotation["hand_type_valid"])
+        for image_id, interacting, known in data["annotations"]:
+            capture, camera, frame, width, height, sequence, name = images[image_id]
             if (capture, frame) not in self._joints:
                 continue
-            if self.interacting and not (known and annotation["hand_type"] == "interacting" and all(
+            if self.interacting and not (known and interacting and all(
                     (capture, frame, side) in self._fits for side in (LEFT, RIGHT))):
                 continue
-            self._sequences.setdefault(f"Capture{capture}/{image['seq_name']}/cam{image['camera']}", []).append(len(rows))
-            rows.append((capture, int(image["camera"]), frame, image["width"], image["height"], known))
-            self._names.append(image["file_name"])
+            self._sequences.setdefault(f"Capture{capture}/{sequence}/cam{camera}", []).append(len(rows))
+            rows.append((capture, camera, frame, width, height, known))
+            self._names.append(name)
         self._rows = np.array(rows, _FRAME)
         for sequence in self._sequences.values():
             sequence.sort(key=lambda index: self._rows["frame"][index])
@@ -119,6 +119,16 @@ class InterHand(HandDataset):
             return None
         points = camera.project(fields["joints"])
         return HandTruth(box_around(points), points, **fields) if np.isfinite(points).any() else None
+
+
+def _compact(entry: dict):
+    """What is needed of an image or an annotation of data.json, which has millions; other objects as they are."""
+    if "file_name" in entry:
+        return (entry["id"], int(entry["capture"]), int(entry["camera"]), int(entry["frame_idx"]), int(entry["width"]),
+                int(entry["height"]), intern(entry["seq_name"]), entry["file_name"])
+    if "image_id" in entry:
+        return entry["image_id"], entry["hand_type"] == "interacting", entry["hand_type_valid"] not in (0, [0])
+    return entry
 
 
 class InterHandAll(InterHand):
