@@ -17,15 +17,15 @@ def rational(points):
     k1, k2, p1, p2, k3, k4, k5, k6 = LENS
     r2 = x**2 + y**2
     radial = (1 + k1 * r2 + k2 * r2**2 + k3 * r2**3) / (1 + k4 * r2 + k5 * r2**2 + k6 * r2**3)
-    bent = np.stack([x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x**2), y * radial + 2 * p2 * x * y + p1 * (r2 + 2 * y**2)], 1)
-    return bent * EGO_FOCAL + EGO_CENTRE
+    bent = (x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x**2), y * radial + 2 * p2 * x * y + p1 * (r2 + 2 * y**2))
+    return np.stack(bent, axis=1) * EGO_FOCAL + EGO_CENTRE
 
 
 def write(root, hands, seed=7):
     """Sequence s01/box_grab_01 (train), s05/box_use_01 (val); image number n shows row n - 3 of 24.
 
-    Images are there for view 0, and the first of view 1. In s01 the left hand is behind the camera of view 2. Returns ({(sequence, row, side): Truth}, {view: (R, t)},
-    {(sequence, row): headset (R, t)}).
+    Images are there for view 0, and the first of view 1. In s01 the left hand is behind the camera of view 2.
+    Returns ({(sequence, row, side): Truth}, {view: (R, t)}, {(sequence, row): headset (R, t)}).
     """
     rng = np.random.default_rng(seed)
     models = {"left": released_left(hands[0]), "right": hands[1]}

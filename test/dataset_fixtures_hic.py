@@ -13,8 +13,9 @@ FITS = "IJCV16___Results_MANO___parms_for___joints21"
 def write_ply(path, vertices, faces, binary):
     """A mesh as MeshLab and psbody write it."""
     kind = "binary_little_endian" if binary else "ascii"
-    header = (f"ply\nformat {kind} 1.0\ncomment made by hand\nelement vertex {len(vertices)}\nproperty float x\nproperty float y\n"
-              f"property float z\nproperty uchar red\nelement face {len(faces)}\nproperty list uchar int vertex_indices\nend_header\n")
+    header = (f"ply\nformat {kind} 1.0\ncomment made by hand\nelement vertex {len(vertices)}\nproperty float x\n"
+              f"property float y\nproperty float z\nproperty uchar red\nelement face {len(faces)}\n"
+              "property list uchar int vertex_indices\nend_header\n")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         file.write(header.encode())

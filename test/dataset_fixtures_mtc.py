@@ -17,8 +17,8 @@ def panoptic(points):
     k1, k2, p1, p2, k3 = LENS
     r2 = x**2 + y**2
     radial = 1 + k1 * r2 + k2 * r2**2 + k3 * r2**3
-    bent = np.stack([x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x**2), y * radial + 2 * p2 * x * y + p1 * (r2 + 2 * y**2)], 1)
-    return bent * MATRIX[[0, 1], [0, 1]] + MATRIX[:2, 2]
+    bent = (x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x**2), y * radial + 2 * p2 * x * y + p1 * (r2 + 2 * y**2))
+    return np.stack(bent, axis=1) * MATRIX[[0, 1], [0, 1]] + MATRIX[:2, 2]
 
 
 def write(root, hands, seed=8):
@@ -34,7 +34,8 @@ def write(root, hands, seed=8):
         for side, hand, x in (("left", hands[0], 0.06), ("right", hands[1], -0.06)):
             if side in sides:
                 truth = truths[frame, side] = make_truth(hand, (x, 0.0, 0.0), rng)
-                state = {camera: {"insideImg": np.ones(21, bool), "occluded": [False] * 21, "overlap": False} for camera in cameras}
+                state = {camera: {"insideImg": np.ones(21, bool), "occluded": [False] * 21, "overlap": False}
+                         for camera in cameras}
                 if 5 in state:
                     state[5]["overlap"] = True
                 if 3 in state and side == "left":

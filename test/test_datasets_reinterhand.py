@@ -53,7 +53,8 @@ def test_egocentric_fisheye(written, name):
         frame = dataset[i]
         assert frame.camera.distortion_model == "equidistant"
         for side in (LEFT, RIGHT):
-            assert_hand(frame.hands[side], truths[TRAIN, number(frame), SIDES[side]], *ego[TRAIN, number(frame)], fixture.fisheye)
+            truth = truths[TRAIN, number(frame), SIDES[side]]
+            assert_hand(frame.hands[side], truth, *ego[TRAIN, number(frame)], fixture.fisheye)
 
 
 @pytest.mark.parametrize("name, missing", [

@@ -70,7 +70,8 @@ class Report:
                      + (f"; {self.unusable} of them to be left out" if self.unusable else "")
                      + (f"; another size than the camera's: {', '.join(self.wrong_sizes[:3])}" if self.wrong_sizes else ""))
         lines.append("reprojection  " + _spread(self.reprojection, 1.0, "px", "joints through the camera beside the points"))
-        lines.append("mesh          " + _spread(self.mesh_distance, 1e3, "mm", "the hand model's joints of the mesh beside the joints"))
+        lines.append("mesh          " + _spread(self.mesh_distance, 1e3, "mm",
+                                                 "the hand model's joints of the mesh beside the joints"))
         if self.bones:
             shortest, longest = np.nanmin(self.bones, axis=0) * 1e3, np.nanmax(self.bones, axis=0) * 1e3
             lines.append(f"bones         {np.nanmin(shortest):.1f} to {np.nanmax(longest):.1f} mm; by bone: " + ", ".join(
@@ -161,4 +162,5 @@ def _spread(values, factor, unit, what) -> str:
     if not values:
         return f"not to be had ({what})"
     values = np.array(values) * factor
-    return f"median {np.median(values):.2f} {unit}, 99 % below {np.quantile(values, 0.99):.2f}, largest {values.max():.2f} ({what})"
+    return (f"median {np.median(values):.2f} {unit}, 99 % below {np.quantile(values, 0.99):.2f}, "
+            f"largest {values.max():.2f} ({what})")

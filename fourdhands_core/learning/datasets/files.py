@@ -67,10 +67,11 @@ def read_ply_vertices(path: Path) -> np.ndarray:
             raise ValueError("it is no PLY whose vertices come first")
         count, encoding = int(elements[0][2]), next(line[1] for line in lines if line[0] == "format")
         end = lines.index(elements[1]) if len(elements) > 1 else len(lines)
-        fields = [(name, _PLY_TYPES[kind]) for word, kind, name in lines[lines.index(elements[0]) + 1:end] if word == "property"]
+        fields = [(line[2], _PLY_TYPES[line[1]]) for line in lines[lines.index(elements[0]) + 1:end] if line[0] == "property"]
         body = body[body.index(b"\n") + 1:]
         if encoding == "ascii":
-            rows = np.array(body.split(None, count * len(fields))[:count * len(fields)], np.float64).reshape(count, len(fields))
+            numbers = body.split(None, count * len(fields))[:count * len(fields)]
+            rows = np.array(numbers, np.float64).reshape(count, len(fields))
             columns = [rows[:, [name for name, _ in fields].index(axis)] for axis in "xyz"]
         else:
             order = {"binary_little_endian": "<", "binary_big_endian": ">"}[encoding]

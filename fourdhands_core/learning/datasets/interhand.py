@@ -26,6 +26,7 @@ from .joint_orders import TIPS_FIRST
 from .mano import ManoTruth
 
 _ROWS = {RIGHT: slice(0, 21), LEFT: slice(21, 42)}
+_FIT = ("pose", "shape", "trans")
 _DARKEST = 10.0
 """Mean grey level below which IntagHand leaves an image out."""
 _MILLIMETRES = 1e-3
@@ -60,7 +61,7 @@ class InterHand(HandDataset):
             self._joints = {(int(capture), int(frame)): (np.array(a["world_coord"], np.float32).reshape(42, 3),
                                                          np.array(a["joint_valid"]).reshape(42) > 0)
                             for capture, frames in read_json(paths["joint_3d"]).items() for frame, a in frames.items()}
-            self._fits = {(int(capture), int(frame), side): tuple(np.array(fit[k], np.float32) for k in ("pose", "shape", "trans"))
+            self._fits = {(int(capture), int(frame), side): tuple(np.array(fit[key], np.float32) for key in _FIT)
                           for capture, frames in read_json(paths["MANO_NeuralAnnot"]).items()
                           for frame, fits in frames.items() for side in (LEFT, RIGHT) if (fit := fits.get(SIDES[side]))}
             self._take_frames(read_json(paths["data"], _compact))

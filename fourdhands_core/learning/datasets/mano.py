@@ -57,8 +57,8 @@ class ManoTruth:
             if left_as_released:
                 left = replace(left, shapedirs=left.shapedirs * np.array([-1.0, 1.0, 1.0])[:, None])
             self._arrays = tuple(HandArrays([hand]) for hand in (left, right))
-            self._roots = tuple((hand.J_regressor[0] @ hand.v_template, np.einsum("v,vcs->cs", hand.J_regressor[0], hand.shapedirs))
-                                for hand in (left, right))
+            self._roots = tuple((hand.J_regressor[0] @ hand.v_template,
+                                 np.einsum("v,vcs->cs", hand.J_regressor[0], hand.shapedirs)) for hand in (left, right))
 
     def fields(self, side: int, pose: np.ndarray, betas: np.ndarray, translation: np.ndarray,
                world_to_camera: tuple[np.ndarray, np.ndarray] | None = None) -> dict[str, Any]:

@@ -10,7 +10,8 @@ directions are put right).
     ROOT/m--*/orig_fits/{left,right}/Keypoints/keypoint-000000.json  (24, 3) millimetres, world
     ROOT/m--*/mano_fits/params/0_{left,right}.json                   pose, shape, trans, metres, world
 
-{envmap} is envmap_per_segment (a light for a whole segment: video) or envmap_per_frame (a light a frame).
+{envmap} is envmap_per_segment (a light for a whole segment: video) or envmap_per_frame (a light a frame). Not read are
+the meshes, masks, frame_list_orig.txt and keypoints_orig (the detections that the fits were made from).
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class ReInterHand(HandDataset):
         captures = [path for path in sorted(self.root.glob("m--*")) if path.is_dir()
                     and (split == "all" or (path.name in _TEST) == (split == "test"))]
         if not captures:
-            raise DatasetError(f"{self.name}: {self.root} has no capture m--* of split {split}; give the folder that holds them")
+            raise DatasetError(f"{self.name}: {self.root} has no capture m--* of split {split}; give the "
+                               "folder that holds them")
         for capture in captures:
             for side in SIDES:
                 self.need(f"{capture.name}/orig_fits/{side}/Keypoints", "the keypoints")
@@ -109,7 +111,8 @@ class ReInterHand(HandDataset):
             (fx, fy), (cx, cy) = np.ravel(lens["focal"]), np.ravel(lens["princpt"])
             distortion = np.ravel(lens.get("D", ()))
         except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(f"{self.name}: camera {name} of {capture} has no usable R, t, focal, princpt ({error})") from error
+            raise DatasetError(f"{self.name}: camera {name} of {capture} has no usable R, t, focal, princpt ({error}); "
+                               "get it anew") from error
         if (capture, name) not in self._sizes:  # no annotation tells it; it is one within a camera
             self._sizes[capture, name] = read_image(path).shape[1::-1]
         camera = Camera(*self._sizes[capture, name], np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]),
@@ -126,7 +129,8 @@ class ReInterHand(HandDataset):
             world = np.array(read_json(keypoints), np.float64).reshape(24, 3)[_ORDER] * _MILLIMETRES
             fields = self._mano.fields(side, fit["pose"], fit["shape"], fit["trans"], extrinsics)
         except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(f"{keypoints} or the MANO fit of that frame is not Re:InterHand's ({error}); get it anew") from error
+            raise DatasetError(f"{keypoints} or the MANO fit of that frame is not Re:InterHand's ({error}); "
+                               "get it anew") from error
         fields["joints"] = world @ extrinsics[0].T + extrinsics[1]
         return hand_in_view(camera, fields)
 
