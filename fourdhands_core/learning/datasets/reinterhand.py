@@ -11,7 +11,7 @@ directions are put right).
     ROOT/m--*/mano_fits/params/0_{left,right}.json                   pose, shape, trans, metres, world
 
 {envmap} is envmap_per_segment (a light for a whole segment: video) or envmap_per_frame (a light a frame). Not read are
-the meshes, masks, frame_list_orig.txt and keypoints_orig (the detections that the fits were made from).
+the meshes, masks, frame_list_orig.txt and keypoints_orig (42 keypoints in an order that the toolkit does not state).
 """
 
 from __future__ import annotations
