@@ -39,7 +39,8 @@ class HandTruth:
     @property
     def truths(self) -> tuple[str, ...]:
         """Names of the fields that are known."""
-        return tuple(name for name in ("points", "joints", "vertices", "rotations", "betas") if getattr(self, name) is not None)
+        names = ("points", "joints", "vertices", "rotations", "betas")
+        return tuple(name for name in names if getattr(self, name) is not None)
 
 
 @dataclass(frozen=True, eq=False)

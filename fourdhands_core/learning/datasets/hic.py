@@ -1,7 +1,8 @@
 """HIC, "Hands in Action" (Tzionas et al., IJCV 2016): two hands and hands with objects before one RGB-D camera.
 
-Sources: https://files.is.tue.mpg.de/dtzionas/Hand-Object-Capture (sequences, MANO fits) and facebookresearch/InterWild
-(data/HIC: HIC.json, intrinsics, meshes in metres in the camera's frame). 4DHands and InterWild test on it.
+Published at https://files.is.tue.mpg.de/dtzionas/Hand-Object-Capture (sequences, MANO fits). Sources:
+facebookresearch/InterWild (data/HIC: HIC.json, intrinsics, meshes in metres in the camera's frame) and adwardlee/RenderIH
+(utils/dataset_gen/tzionas_generation.py: the pickles' keys). 4DHands and InterWild test on it.
 
     ROOT/HIC.json                                        COCO: images, and annotations that name the meshes
     ROOT/01/1/rgb/000.png                                sequences 01-11, 15-21

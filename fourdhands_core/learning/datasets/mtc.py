@@ -1,7 +1,8 @@
 """MTC, the hands of Monocular Total Capture (Xiang et al., CVPR 2019) from the Panoptic Studio's HD cameras, `a4_release`.
 
-Sources: CMU-Perceptual-Computing-Lab/MonocularTotalCapture (POF/data/DomeReader.py: keys, which hands of which cameras are
-used; POF/utils/keypoint_conversion.py: order of joints) and the CMU Panoptic toolbox (OpenCV's lens model, centimetres).
+Source: CMU-Perceptual-Computing-Lab/MonocularTotalCapture (POF/data/DomeReader.py: keys, which hands of which cameras are
+used, the lens; POF/utils/keypoint_conversion.py: order of joints). The lens is taken for OpenCV's: the authors' code has
+x^2 y^2 where OpenCV's tangential terms have x y (at most 0.8 pixels for a coefficient of 0.001). Lengths are centimetres.
 
     ROOT/annotation.pkl        {"training_data", "testing_data"}: lists of seqName, frame_str, {left,right}_hand with
                                landmarks (63 numbers, world) and 2D: {camera: insideImg, occluded, overlap}

@@ -1,8 +1,8 @@
 """Re:InterHand (Moon et al., NeurIPS 2023 datasets track): relighted interacting hands, third-person and egocentric.
 
-Sources: https://mks0601.github.io/ReInterHand and facebookresearch/InterWild (data/ReInterHand: files, units, joints,
-which egocentric frames are left out; tool/ReInterHand/render: MANO's pose counts from the mean pose, the left shape
-directions are put right).
+Published at https://mks0601.github.io/ReInterHand. Source: facebookresearch/InterWild (data/ReInterHand: files, units,
+joints, which egocentric frames are left out; tool/ReInterHand/render: MANO's pose counts from the mean pose, the left
+shape directions are put right).
 
     ROOT/m--*/frame_list.txt                                        "segment frame" a line, 30 frames a second
     ROOT/m--*/Mugsy_cameras/cam_params.json, Mugsy_cameras/{envmap}/images/CAMERA/000000.png
