@@ -59,16 +59,20 @@ class Truth:
         return np.array([self.joints[name] for name in names])
 
 
-def make_truth(hand, centre, rng, flat=False, components=None) -> Truth:
-    """A random pose whose wrist lies near `centre` (3,), metres."""
+def make_truth(hand, centre, rng, flat=False, components=None, betas=None) -> Truth:
+    """A random pose (and shape, unless `betas` (10,) is given) whose wrist lies near `centre` (3,), metres."""
     pose = rng.normal(0.0, 0.25, 3 + (components or 45))
     pose[:3] = rng.normal(0.0, 1.0, 3)
-    betas, translation = rng.normal(0.0, 1.0, 10), np.asarray(centre) + rng.normal(0.0, 0.01, 3)
+    betas = rng.normal(0.0, 1.0, 10) if betas is None else betas
+    translation = np.asarray(centre) + rng.normal(0.0, 0.01, 3)
     options = {"flat_hand_mean": flat}
-    if components:
+    stated = pose[3:]
+    if components == 45:  # which smplx takes for axis-angle, unlike manopth
+        stated = stated @ hand.hands_components
+    elif components:
         options.update(use_pca=True, num_pca_comps=components)
     as_row = lambda array: torch.from_numpy(array)[None]  # noqa: E731
-    output = smplx_mano(hand, **options)(global_orient=as_row(pose[:3]), hand_pose=as_row(pose[3:]), betas=as_row(betas),
+    output = smplx_mano(hand, **options)(global_orient=as_row(pose[:3]), hand_pose=as_row(stated), betas=as_row(betas),
                                         transl=as_row(translation))
     vertices, joints = output.vertices[0].detach().numpy(), output.joints[0].detach().numpy()
     named = dict(zip(MANO_ORDER, joints[:16]))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import mmap
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from ...errors import AssetError, DatasetError
 from ...hand_model.mano_files import ArrayUnpickler
@@ -22,6 +25,47 @@ def read_json(path: Path, convert: Callable[[dict], Any] | None = None) -> Any:
         with path.open("rb") as file:
             return json.load(file, object_hook=convert)
     except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+class JsonRows:
+    """The entries of a JSON file that is one long list of nested lists of numbers, an entry at a time.
+
+    A list of all vertices has more than a gigabyte, and tens of them as Python's objects. path: each entry is a list of
+    lists. DatasetError where the file is missing or not such a list.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+                starts = np.array([match.end() for match in re.finditer(rb"\]\s*\]\s*,?", text)])
+                first = re.match(rb"\s*\[", text)
+                if first is None or not len(starts):
+                    raise ValueError("no list of lists")
+            self._ends = np.concatenate([[first.end()], starts])
+            self[0], self[len(self) - 1]
+        except (OSError, ValueError) as error:
+            raise _unreadable(path, error) from error
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, index: int) -> list:
+        start, stop = (int(end) for end in self._ends[index:index + 2])
+        with self.path.open("rb") as file:
+            file.seek(start)
+            text = file.read(stop - start).strip().rstrip(b",")
+        # the list's own bracket may stand right after the last entry's
+        return json.loads(text)
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds; DatasetError where it is missing or damaged."""
+    try:
+        with path.open("rb") as file:
+            return yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise _unreadable(path, error) from error
 
 

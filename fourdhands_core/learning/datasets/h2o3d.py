@@ -23,7 +23,7 @@ from .frames import Frame, HandDataset, HandTruth, hand_in_view, read_image
 from .joint_orders import MANO_WITH_TIPS
 from .mano import ManoTruth
 
-_FROM_OPENGL = np.diag([1.0, -1.0, -1.0])
+FROM_OPENGL = np.diag([1.0, -1.0, -1.0])
 _SIZE = 640, 480
 
 
@@ -59,14 +59,14 @@ class H2o3d(HandDataset):
                 joints = np.asarray(meta["leftHandJoints3D"]).reshape(21, 3)[MANO_WITH_TIPS]
                 # the tips' vertices differ between toolkits: MANO's own joints are compared
                 return min(candidates, key=lambda mano: np.abs(
-                    _fields(mano, meta, LEFT)["joints"] - joints @ _FROM_OPENGL)[[0, 1, 2, 3, 5, 6, 7, 9, 10, 11]].mean())
+                    _fields(mano, meta, LEFT)["joints"] - joints @ FROM_OPENGL)[[0, 1, 2, 3, 5, 6, 7, 9, 10, 11]].mean())
         return candidates[0]
 
     def _meta(self, sequence, frame):
         path = self.root / self.split / sequence / "meta" / f"{frame}.pkl"
         meta = read_pickle(path)
         if not isinstance(meta, dict) or "camMat" not in meta:
-            raise DatasetError(f"{path} has no camMat; it is not H2O3D's annotation, get it anew")
+            raise DatasetError(f"{path} has no camMat; it is not {self.name}'s annotation, get it anew")
         return meta
 
     def __len__(self) -> int:
@@ -84,7 +84,7 @@ class H2o3d(HandDataset):
             camera = Camera(*_SIZE, np.array(meta["camMat"], np.float64).reshape(3, 3))
             hands = tuple(self._hand(meta, side, camera) for side in (LEFT, RIGHT))
         except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(f"{folder.parent / 'meta' / number}.pkl is not H2O3D's annotation ({type(error).__name__}: "
+            raise DatasetError(f"{folder.parent / 'meta' / number}.pkl is not {self.name}'s annotation ({type(error).__name__}: "
                                f"{error}); get it anew") from error
         path = folder / f"{number}.jpg"
         path = path if path.exists() or not path.with_suffix(".png").exists() else path.with_suffix(".png")
@@ -96,7 +96,7 @@ class H2o3d(HandDataset):
         published = meta.get(f"{name}HandJoints3D")
         if published is None:
             return None
-        published = np.array(published, np.float64).reshape(-1, 3) @ _FROM_OPENGL
+        published = np.array(published, np.float64).reshape(-1, 3) @ FROM_OPENGL
         if len(published) == 1:  # evaluation: the wrist alone
             joints = np.full((21, 3), np.nan)
             joints[0] = published[0]
@@ -107,4 +107,4 @@ class H2o3d(HandDataset):
 
 def _fields(mano, meta, side):
     name = SIDES[side]
-    return mano.fields(side, meta[f"{name}HandPose"], meta["handBeta"], meta[f"{name}HandTrans"], (_FROM_OPENGL, np.zeros(3)))
+    return mano.fields(side, meta[f"{name}HandPose"], meta["handBeta"], meta[f"{name}HandTrans"], (FROM_OPENGL, np.zeros(3)))

@@ -25,6 +25,13 @@ _CLASSES = {
     "ARCTIC": "arctic:Arctic",
     "ARCTIC-ego": "arctic:ArcticEgo",
     "MTC": "mtc:Mtc",
+    "DexYCB": "dexycb:DexYcb",
+    "FreiHAND": "freihand:FreiHand",
+    "HO3D": "ho3d:Ho3d",
+    "RHD": "rhd:Rhd",
+    "COCO-WholeBody": "whole_body:CocoWholeBody",
+    "Halpe": "whole_body:Halpe",
+    "MPII-NZSL": "nzsl:MpiiNzsl",
 }
 """Name -> module of this folder and its class, imported when asked for."""
 
