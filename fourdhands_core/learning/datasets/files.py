@@ -1,4 +1,4 @@
-"""Reads the datasets' annotation files: JSON, PLY, and pickles (also those inside .npy) without running what is in them."""
+"""Reads the datasets' annotation files: JSON, YAML, PLY, and pickles (also those inside .npy) without running what is in them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,6 @@ class JsonRows:
         with self.path.open("rb") as file:
             file.seek(start)
             text = file.read(stop - start).strip().rstrip(b",")
-        # the list's own bracket may stand right after the last entry's
         return json.loads(text)
 
 

@@ -37,20 +37,22 @@ class _People(HandDataset):
         super().__init__(root, split, hands)
         path = self._annotations()
         self._folder = self._images()
-        data = read_json(path)
         try:
-            names = {image["id"]: image["file_name"] for image in data["images"]}
-            self._keys, self._names, rows = [], [], []
-            for number, person in enumerate(data["annotations"]):
-                keypoints = np.stack([known_points(row) for row in self._hands_of(person)])
-                if np.isfinite(keypoints).any():
-                    name = Path(names[person["image_id"]]).name
-                    self._keys.append(f"{name}#{person.get('id', number)}")
-                    self._names.append(name)
-                    rows.append(keypoints.astype(np.float32))
+            data = read_json(path, self._shrunk)
+            names = {image["id"]: Path(image["file_name"]).name for image in data["images"]}
+            people = [person for person in data["annotations"] if np.isfinite(person["hands"]).any()]
+            self._names = [names[person["image_id"]] for person in people]
+            self._keys = [f"{name}#{person['id']}" for name, person in zip(self._names, people)]
+            self._points = np.array([person["hands"] for person in people], np.float32).reshape(-1, 2, 21, 2)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DatasetError(f"{path} is not {self.name}'s ({type(error).__name__}: {error}); get it anew") from error
-        self._points = np.array(rows, np.float32).reshape(-1, 2, 21, 2)
+
+    def _shrunk(self, entry):
+        """A person's annotation as it is read, without what is not needed: a file has hundreds of thousands."""
+        if "image_id" not in entry:
+            return entry
+        hands = np.stack([known_points(keypoints) for keypoints in self._hands_of(entry)]).astype(np.float32)
+        return {"image_id": entry["image_id"], "id": entry["id"], "hands": hands}
 
     @abstractmethod
     def _annotations(self) -> Path:
