@@ -24,6 +24,7 @@ from ..pipeline.translation import solve_translations
 from . import metrics
 from .measure_errors import clip_motions
 from .motion import MotionSampler
+from .scores import UNITS, HandFrames, Scores
 
 UNSEEN_SEED = 990_001
 """Motion from this seed on is for evaluation; training and the error measurement draw from small seeds."""
@@ -44,21 +45,24 @@ def baseline(detections, camera: Camera) -> np.ndarray:
 def track(frames, camera, tracker: HandPairTracker):
     """Run a tracker without lookahead over (stamp, image) pairs.
 
-    Returns joints (T, 2, 21, 3) of the tracker and of the baseline, metres, NaN where a hand is not valid.
+    Returns joints (T, 2, 21, 3) of the tracker and of the baseline, metres, NaN where a hand is not valid, and the tracker's
+    wrist rotations (T, 2, 3, 3).
     """
     tracker.reset()
-    ours, theirs = [], []
+    ours, theirs, rotations = [], [], []
     for stamp, image in frames:
         estimate = tracker.process(image, stamp, camera)
         ours.append(np.stack([
             hand.joints if hand.valid else np.full((21, 3), np.nan) for hand in estimate.hands]))
+        rotations.append(np.stack([
+            hand.wrist_rotation if hand.valid else np.full((3, 3), np.nan) for hand in estimate.hands]))
         theirs.append(baseline(tracker.detections, estimate.camera))
-    return np.array(ours), np.array(theirs)
+    return np.array(ours), np.array(theirs), np.array(rotations)
 
 
 def rendered_errors(tracker: HandPairTracker, clips: int = 24, length: int = 60, distance: float | None = None,
                     seed: int = UNSEEN_SEED) -> dict:
-    """Errors on rendered clips of unseen motion, tracker beside baseline, over the hands that the detector found.
+    """Errors on rendered clips of unseen motion, tracker beside baseline, over the hands that the detector found: scores.UNITS.
 
     distance: metres; all wrists start there; by default 0.28 to 0.9.
     """
@@ -66,16 +70,16 @@ def rendered_errors(tracker: HandPairTracker, clips: int = 24, length: int = 60,
     sampler = MotionSampler(seed, depth_range=depth, view_angle=18.0)
     rng = np.random.default_rng(seed)
     times = torch.arange(length)[None] / 30.0
-    found = {name: {"mpjpe": [], "pa_mpjpe": [], "mrrpe": [], "wrist": []} for name in ("ours", "baseline")}
-    hands = seen = 0
-    for _ in tqdm(range(clips), desc="rendered clips", mininterval=5.0):
+    scores = {name: Scores(frame_rate=30.0) for name in ("ours", "baseline")}
+    hands = 0
+    for clip in tqdm(range(clips), desc="rendered clips", mininterval=5.0):
         motion, = clip_motions(sampler.sample(times), times)
         camera = Camera.from_fov(640, 480, float(rng.uniform(50, 80)), calibrated=True)
         scene = HandScene(camera, seed=int(rng.integers(1 << 31)))
         vertices, joints = pose_hands(motion, scene.asset)
         truth = clip_truth(motion, camera, joints)
         images = (image for image, _ in render_frames(motion, scene, vertices))
-        ours, theirs = track(zip(motion.stamp.tolist(), images), camera, tracker)
+        ours, theirs, rotations = track(zip(motion.stamp.tolist(), images), camera, tracker)
         valid = truth["joint_in_image"].all(-1)
         matched = valid & np.isfinite(ours[..., 0, 0])
         # a detection of something else than this hand says nothing about poses
@@ -83,26 +87,23 @@ def rendered_errors(tracker: HandPairTracker, clips: int = 24, length: int = 60,
         radius = np.linalg.norm(truth["joints_2d"] - truth["joints_2d"].mean(-2, keepdims=True), axis=-1).mean(-1)
         matched &= np.nan_to_num(off / radius, nan=9.0) < 0.6
         hands += int(valid.sum())
-        seen += int(matched.sum())
-        both = matched.all(1)
-        for name, predicted in (("ours", ours), ("baseline", theirs)):
-            p, t = predicted[matched], joints[matched]
-            found[name]["mpjpe"].append(metrics.mpjpe(p, t))
-            found[name]["pa_mpjpe"].append(metrics.pa_mpjpe(p, t))
-            found[name]["wrist"].append(1000.0 * np.linalg.norm(p[:, 0] - t[:, 0], axis=-1))
-            relative = predicted[both, LEFT, 0] - predicted[both, RIGHT, 0]
-            found[name]["mrrpe"].append(metrics.mrrpe(relative, joints[both, LEFT, 0] - joints[both, RIGHT, 0]))
-    result = {name: {key: round(float(np.concatenate(values).mean()), 2) for key, values in entry.items()}
-              for name, entry in found.items()}
-    result["ratio"] = {key: round(result["ours"][key] / result["baseline"][key], 3) for key in result["ours"]}
-    result["hands"] = {"in_image": hands, "found": seen, "pairs": int(sum(map(len, found["ours"]["mrrpe"])))}
+        true = HandFrames.in_camera(joints, wrist_rotation=truth["wrist_rotation"])
+        for name, predicted in (("ours", HandFrames.in_camera(ours, wrist_rotation=rotations)),
+                                ("baseline", HandFrames.in_camera(theirs))):
+            scores[name].add(predicted, true, matched, sequence=str(clip))
+    summaries = {name: entry.summary() for name, entry in scores.items()}
+    result = {name: {key: round(summary[key], 4 if UNITS[key] == "0-1" else 2) for key in UNITS if key in summary}
+              for name, summary in summaries.items()}
+    result["ratio"] = {key: round(result["ours"][key] / result["baseline"][key], 3) for key in result["ours"]
+                       if key in result["baseline"] and UNITS[key] != "0-1"}
+    result["hands"] = {"in_image": hands, "found": summaries["ours"]["hands"], "pairs": summaries["ours"]["pairs"]}
     return result
 
 
 def video_steadiness(tracker: HandPairTracker, path: Path) -> dict:
     """Jitter and lag of the root-relative joints on a video, beside MediaPipe's world landmarks, by side."""
     with VideoReader(path) as reader:
-        ours, theirs = track(((stamp, image) for stamp, image in reader), None, tracker)
+        ours, theirs, _ = track(((stamp, image) for stamp, image in reader), None, tracker)
     result = {}
     for side, name in ((LEFT, "left"), (RIGHT, "right")):
         seen = np.isfinite(ours[:, side, 0, 0])

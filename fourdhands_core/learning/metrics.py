@@ -1,19 +1,64 @@
-"""Errors of hand poses in millimetres: MPJPE, PA-MPJPE, MRRPE, wrist position, jitter and lag. Input in metres."""
+"""Errors of hands in millimetres and degrees, from arrays in metres: section 4.3 of the paper, its tables, and what robots need.
+
+Perfect predictions give exactly 0 (AUC: exactly 1). `scores` adds them up over sequences.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
+WRIST, MIDDLE_KNUCKLE = 0, 9
+AUC_THRESHOLDS = np.linspace(0.0, 50.0, 100)
+"""Millimetres, as the evaluation of DexYCB and HO3D has them."""
+
+
+def root_aligned(points, joints, root: int = WRIST) -> np.ndarray:
+    """Points (..., N, 3) moved so that joint `root` of joints (..., 21, 3) is the origin."""
+    return points - joints[..., root:root + 1, :]
+
+
+def skeleton_scaled(points, joints, true_joints) -> np.ndarray:
+    """Points (..., N, 3) around their hand's middle knuckle, scaled so that wrist to middle knuckle is as long as in truth.
+
+    What the paper follows: IntagHand's evaluation (apps/eval_interhand.py of Dw1010/IntagHand). Its truth is aligned at the
+    middle knuckle too: `root_aligned(..., root=MIDDLE_KNUCKLE)`. joints, true_joints: (..., 21, 3).
+    """
+    scale = hand_size(true_joints) / np.maximum(hand_size(joints), 1e-9)
+    return root_aligned(points, joints, MIDDLE_KNUCKLE) * scale[..., None, None]
+
+
+def distances(predicted, true) -> np.ndarray:
+    """Distances of points (..., N, D), metres -> (..., N), mm."""
+    return 1000.0 * np.linalg.norm(predicted - true, axis=-1)
+
 
 def mpjpe(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Mean joint distance after moving both wrists (joint 0) to the origin: (..., 21, 3) -> (...), mm."""
-    predicted = predicted - predicted[..., :1, :]
-    true = true - true[..., :1, :]
-    return 1000.0 * np.linalg.norm(predicted - true, axis=-1).mean(-1)
+    return mpvpe(predicted, true, predicted, true)
+
+
+def mpjpe_scaled(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Mean joint distance after `skeleton_scaled`, the MPJPE of the paper's tables: (..., 21, 3) -> (...), mm."""
+    return mpvpe_scaled(predicted, true, predicted, true)
+
+
+def mpvpe(vertices, true_vertices, joints, true_joints) -> np.ndarray:
+    """Mean vertex distance after moving both wrists to the origin: (..., V, 3), joints (..., 21, 3) -> (...), mm."""
+    return distances(root_aligned(vertices, joints), root_aligned(true_vertices, true_joints)).mean(-1)
+
+
+def mpvpe_scaled(vertices, true_vertices, joints, true_joints) -> np.ndarray:
+    """Mean vertex distance after `skeleton_scaled` by the joints: (..., V, 3), joints (..., 21, 3) -> (...), mm."""
+    return distances(skeleton_scaled(vertices, joints, true_joints),
+                     root_aligned(true_vertices, true_joints, MIDDLE_KNUCKLE)).mean(-1)
 
 
 def procrustes(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """`predicted` (..., N, 3) moved onto `true` by the best similarity (rotation, scale, translation)."""
+    """`predicted` (..., N, 3) moved onto `true` by the best similarity (rotation, scale, translation), in least squares.
+
+    Mirroring is not among them (Umeyama, 1991). Where the prediction as it is fits better than rounding lets the solution
+    fit, it stays as it is.
+    """
     mean_p, mean_t = predicted.mean(-2, keepdims=True), true.mean(-2, keepdims=True)
     p, t = predicted - mean_p, true - mean_t
     u, s, vt = np.linalg.svd(np.swapaxes(t, -1, -2) @ p)
@@ -21,17 +66,66 @@ def procrustes(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     sign[..., 2] = np.sign(np.linalg.det(u) * np.linalg.det(vt))
     rotation = (u * sign[..., None, :]) @ vt
     scale = (s * sign).sum(-1) / np.maximum((p * p).sum((-1, -2)), 1e-18)
-    return scale[..., None, None] * p @ np.swapaxes(rotation, -1, -2) + mean_t
+    aligned = scale[..., None, None] * p @ np.swapaxes(rotation, -1, -2) + mean_t
+    kept = np.square(predicted - true).sum((-1, -2)) <= np.square(aligned - true).sum((-1, -2))
+    return np.where(kept[..., None, None], predicted, aligned)
 
 
 def pa_mpjpe(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Mean joint distance after the best similarity: (..., 21, 3) -> (...), mm."""
-    return 1000.0 * np.linalg.norm(procrustes(predicted, true) - true, axis=-1).mean(-1)
+    """Mean distance after the best similarity: joints (..., 21, 3) -> (...), mm; of vertices (..., V, 3) it is PA-MPVPE."""
+    return distances(procrustes(predicted, true), true).mean(-1)
+
+
+pa_mpvpe = pa_mpjpe
+
+
+def pck(errors: np.ndarray, thresholds: np.ndarray = AUC_THRESHOLDS) -> np.ndarray:
+    """Shares of errors (N, ...), mm, that are at most each threshold (T,) -> (T, ...)."""
+    return np.stack([(errors <= threshold).mean(0) for threshold in thresholds])
+
+
+def auc(errors: np.ndarray, thresholds: np.ndarray = AUC_THRESHOLDS) -> float:
+    """Area under the curve of `pck`, of joint errors (N, 21), mm: by joint, then the mean. 0 to 1; perfect is 1.
+
+    The thresholds are 0 to 50 mm in 100 steps and the curve is integrated by trapezia and divided by 50 mm, as in
+    DexYCB's and HO3D's evaluation. The tables print it as per cent.
+    """
+    return auc_of_curve(pck(errors, thresholds), thresholds)
+
+
+def auc_of_curve(curve: np.ndarray, thresholds: np.ndarray = AUC_THRESHOLDS) -> float:
+    """The area, 0 to 1, under curves (T, ...) of PCK, their mean."""
+    steps = np.diff(thresholds)
+    middle = (curve[1:] + curve[:-1]) / 2.0
+    return float((np.tensordot(steps, middle, 1) / steps.sum()).mean())
 
 
 def mrrpe(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Error of the left root relative to the right root: (..., 3) -> (...), mm."""
-    return 1000.0 * np.linalg.norm(predicted - true, axis=-1)
+    return distances(predicted, true)
+
+
+def acceleration(joints: np.ndarray) -> np.ndarray:
+    """Second differences in time of wrist-relative joints (T, ..., 21, 3) -> (T - 2, ..., 21, 3), metres/frame^2."""
+    relative = root_aligned(joints, joints)
+    return relative[2:] - 2.0 * relative[1:-1] + relative[:-2]
+
+
+def acceleration_error(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Mean over joints of |x_t-1 - 2 x_t + x_t+1| between predicted and true wrist-relative joints (T, ..., 21, 3) ->
+    (T - 2, ...), mm/frame^2; times the square of the frame rate it is mm/s^2.
+
+    After VIBE (lib/utils/eval_utils.py of mkocabas/VIBE), whose tables, like the paper's, print this number with the unit
+    mm/s^2. What touches a frame with NaN is NaN.
+    """
+    return distances(acceleration(predicted), acceleration(true)).mean(-1)
+
+
+def rotation_error(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Angle between rotations (..., 3, 3) -> (...), degrees."""
+    sine = np.linalg.norm(predicted - true, axis=(-1, -2)) / np.sqrt(8.0)  # of half the angle
+    trace = (predicted * true).sum((-1, -2))
+    return np.degrees(2.0 * np.arctan2(sine, np.sqrt(np.maximum(1.0 + trace, 0.0)) / 2.0))
 
 
 def hand_size(joints: np.ndarray) -> np.ndarray:
