@@ -17,8 +17,8 @@ from .processing import FrameProcessor
 
 
 class Channel:
-    """Takes one camera's `image_raw` (or `image_raw/compressed`), `camera_info` and where asked `depth/image_raw`, and
-    publishes its Outputs.
+    """Takes one camera's `image_raw` (or `image_raw/compressed`), `camera_info` and where asked `depth/image_raw` (or
+    `depth/image_raw/compressedDepth`), and publishes its Outputs.
 
     node: the rclpy node, whose executor's callbacks only pass messages on. camera: the namespace of the topics, "" for
     the node's own names. tracker: HandPairTracker or what behaves like it, closed with the channel. network, model: their
@@ -35,7 +35,8 @@ class Channel:
         self.cameras = CameraSource(parameters.default_fov)
         self.outputs = Outputs(node, parameters, tracker.faces, network, model, prefix)
         self.name = f"{node.get_fully_qualified_name().lstrip('/')}: {prefix.lstrip('/')}hands"
-        self._depth = (DepthBuffer(parameters.depth_tolerance, self.statistics, node.get_logger())
+        compressed_depth = parameters.depth_transport == "compressedDepth"
+        self._depth = (DepthBuffer(parameters.depth_tolerance, self.statistics, node.get_logger(), compressed_depth)
                        if parameters.depth else None)
         compressed = parameters.image_transport == "compressed"
         self.processor = FrameProcessor(
@@ -52,8 +53,10 @@ class Channel:
             node.create_subscription(CameraInfo, prefix + "camera_info", self._on_camera_info, qos, raw=True,
                                      qos_overriding_options=options)]
         if self._depth is not None:
+            depth_topic = (node.resolve_topic_name(prefix + "depth/image_raw")
+                           + ("/compressedDepth" if compressed_depth else ""))
             self._subscriptions.append(node.create_subscription(
-                Image, prefix + "depth/image_raw", self._depth.put, qos, raw=True, qos_overriding_options=options))
+                self._depth.message_type, depth_topic, self._depth.put, qos, raw=True, qos_overriding_options=options))
 
     def apply(self, parameters: Parameters) -> None:
         """Use other values of the parameters that may change while the node runs."""

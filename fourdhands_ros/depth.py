@@ -8,10 +8,10 @@ from collections import deque
 
 import numpy as np
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from .diagnostics import Statistics
-from .image_decoding import MalformedImage, decode_depth
+from .image_decoding import MalformedImage, decode_compressed_depth, decode_depth
 
 _KEPT = 8
 """Messages: a quarter of a second at 30 Hz, which is longer than an image takes to be processed."""
@@ -20,20 +20,23 @@ _KEPT = 8
 class DepthBuffer:
     """Takes in serialised depth images and finds the one that belongs to an image's stamp.
 
-    tolerance: seconds between the two stamps at most; may be changed. Only a depth image that is used is unpacked.
+    tolerance: seconds between the two stamps at most; may be changed. compressed: the messages are CompressedImage of
+    image_transport's compressedDepth, else Image. Only a depth image that is used is unpacked.
     Malformed ones, and images without one, are counted and told; those are placed without depth. `put` and `find` may be
     called from different threads.
     """
 
-    def __init__(self, tolerance: float, statistics: Statistics, logger):
+    def __init__(self, tolerance: float, statistics: Statistics, logger, compressed: bool = False):
         self.tolerance, self._statistics, self._logger = tolerance, statistics, logger
+        self.message_type, self._decode = ((CompressedImage, decode_compressed_depth) if compressed else
+                                           (Image, decode_depth))
         self._lock = threading.Lock()
         self._messages: deque[tuple[int, bytes]] = deque(maxlen=_KEPT)
 
     def put(self, data: bytes) -> None:
-        """Hand over a serialised sensor_msgs/Image; returns at once."""
+        """Hand over a serialised message; returns at once."""
         if len(data) < 12:
-            self._refuse("a message that is not an Image")
+            self._refuse(f"a message that is not of type {self.message_type.__name__}")
             return
         # CDR: a byte that is odd where numbers are little-endian, then the header, which begins with its stamp.
         sec, nanosec = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
@@ -48,11 +51,11 @@ class DepthBuffer:
             self._statistics.count_event("images without a depth image of their moment")
             return None
         try:
-            return decode_depth(deserialize_message(found[1], Image))
+            return self._decode(deserialize_message(found[1], self.message_type))
         except MalformedImage as error:
             self._refuse(str(error))
         except Exception as error:  # rclpy's RMWError has no public name
-            self._refuse(f"a message that is not an Image: {error}")
+            self._refuse(f"a message that is not of type {self.message_type.__name__}: {error}")
         return None
 
     def _refuse(self, problem: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 
 import cv2
 import numpy as np
@@ -103,6 +104,42 @@ def decode_depth(message) -> np.ndarray:
     _check_data(message, row)
     data = np.frombuffer(message.data, dtype=np.uint8).reshape(message.height, message.step)[:, :row]
     return np.ascontiguousarray(data).view(item).astype(kind, copy=False)
+
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def decode_compressed_depth(message) -> np.ndarray:
+    """sensor_msgs/CompressedImage of image_transport's compressedDepth to (H, W), as `decode_depth` gives it.
+
+    The data are a header of 12 bytes (int32 format, float32 a, b) and a 16-bit PNG: of millimetres for 16UC1; for 32FC1
+    of inverse depth v, quantised, which is a / (v - b) metres, v = 0 being no depth (image_transport_plugins,
+    compressed_depth_image_transport). Raises MalformedImage, saying what is wrong.
+    """
+    match = re.fullmatch(r"\s*(16UC1|mono16|32FC1)\s*;\s*compressedDepth(?:\s+(\w+))?\s*", message.format)
+    if match is None or match[2] not in (None, "png"):
+        raise MalformedImage("encoding", f"compressed depth format {message.format!r} is not supported; use compressedDepth "
+                             "png of 16UC1 or 32FC1")
+    data = bytes(message.data)
+    # Sizes are read first: a few bytes of PNG can claim gigabytes.
+    if data[12:20] != _PNG or len(data) < 12 + 33:
+        raise MalformedImage("compressed", f"{len(data)} bytes of compressed depth are not a header of 12 bytes and a PNG")
+    _check_size(*struct.unpack_from(">II", data, 12 + 16))
+    try:
+        stored = cv2.imdecode(np.frombuffer(data, np.uint8, offset=12), cv2.IMREAD_UNCHANGED)
+    except (cv2.error, MemoryError) as error:
+        raise MalformedImage("compressed", f"the compressed depth image does not decode: {error}") from error
+    if stored is None or stored.dtype != np.uint16 or stored.ndim != 2:
+        raise MalformedImage("compressed", "the compressed depth image is not a PNG of one channel of 16 bits that decodes")
+    if match[1] != "32FC1":
+        return stored
+    _, a, b = struct.unpack_from("<iff", data)
+    if not (np.isfinite(a) and a > 0.0 and np.isfinite(b)):
+        raise MalformedImage("compressed", f"the compressed depth image's quantisation {a}, {b} is not one")
+    disparity = stored.astype(np.float32) - np.float32(b)
+    with np.errstate(all="ignore"):
+        metres = np.float32(a) / disparity
+    return np.where((stored > 0) & (disparity > 0.0) & np.isfinite(metres), metres, np.float32(np.nan))
 
 
 def decode_compressed(message) -> np.ndarray:

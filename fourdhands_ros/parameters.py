@@ -39,6 +39,9 @@ class Parameters:
     depth: bool = _parameter(
         False, "Take depth/image_raw, sensor_msgs/Image of 16UC1 millimetres or 32FC1 metres in the colour image's view (as "
         "drivers call it: aligned or registered), for true distances.", read_only=True)
+    depth_transport: str = _parameter(
+        "raw", "raw: sensor_msgs/Image on depth/image_raw; compressedDepth: sensor_msgs/CompressedImage on "
+        "depth/image_raw/compressedDepth, PNG.", choices=("raw", "compressedDepth"), read_only=True)
     depth_tolerance: float = _parameter(
         0.02, "Seconds between the stamps of an image and a depth image, up to which they are of one moment; images without "
         "one are placed without depth.", limits=(0.0, 0.5))

@@ -10,7 +10,7 @@ from launch_ros.actions import Node
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 PARAMETERS = ("cameras", "image_transport", "model", "weights", "device", "precision", "hand_model", "hand_model_left",
-              "depth", "tf", "frame_prefix", "mirrored")
+              "depth", "depth_transport", "tf", "frame_prefix", "mirrored")
 """Arguments that are parameters of the node; left empty, the value of params_file holds."""
 TEXTS = ("weights", "hand_model", "hand_model_left", "frame_prefix")
 """Those that are texts, whatever they look like."""
@@ -53,7 +53,11 @@ ARGUMENTS = [
         "depth", default_value="", choices=["", "false", "true"],
         description="Use a depth image in the colour image's view, for true distances."),
     DeclareLaunchArgument(
-        "depth_image", default_value="depth/image_raw", description="Its topic, sensor_msgs/Image, 16UC1 or 32FC1."),
+        "depth_image", default_value="depth/image_raw",
+        description="Its topic, sensor_msgs/Image, 16UC1 or 32FC1; with depth_transport:=compressedDepth its base name."),
+    DeclareLaunchArgument(
+        "depth_transport", default_value="", choices=["", "raw", "compressedDepth"],
+        description="compressedDepth: subscribe to <depth_image>/compressedDepth, sensor_msgs/CompressedImage."),
     DeclareLaunchArgument(
         "tf", default_value="", choices=["", "none", "wrist", "joints"],
         description="Frames on /tf: none, both wrists, or every joint."),

@@ -1,12 +1,17 @@
 """Depth images over DDS: each image gets the one of its moment, and none that is stale or malformed."""
 
 import array
+import io
+import struct
 
 import numpy as np
+import PIL.Image
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ros_support import (  # noqa: F401 (bench is a fixture)
     PERIOD, RELIABLE, T0, FakeTracker, bench, image_message, info_message, stamp_to)
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from test_pipeline_calibration import shown
 from test_pipeline_tracker import CAMERA, IMAGE, TruthDetector
 from test_ros_services import large_image
@@ -15,7 +20,7 @@ from fourdhands_core.hand_model.skeleton import RIGHT
 from fourdhands_core.media.clips import pose_hands
 from fourdhands_core.media.render import render_meshes
 from fourdhands_core.pipeline.tracker import HandPairTracker
-from fourdhands_ros.image_decoding import MalformedImage, decode_depth
+from fourdhands_ros.image_decoding import MalformedImage, decode_compressed_depth, decode_depth
 
 
 def depth_message(stamp, values, encoding, padding=0, big_endian=False):
@@ -58,9 +63,100 @@ def test_malformed_depth_images(change, reason):
     assert raised.value.reason == reason
 
 
+DEPTH_MAX, QUANTISATION = np.float32(10.0), np.float32(100.0)
+"""image_transport_plugins' defaults, metres."""
+
+
+def quantise(metres):
+    """(H, W) float32 metres to 16-bit inverse depth, pixel by pixel as compressed_depth_image_transport does; and a, b."""
+    a = QUANTISATION * (QUANTISATION + np.float32(1.0))
+    b = np.float32(1.0) - a / DEPTH_MAX
+    stored = np.array([[int(a / z + b) if z < DEPTH_MAX else 0 for z in row] for row in metres], np.uint16)
+    return stored, float(a), float(b)
+
+
+def compressed_depth(stamp, values, encoding, form="{}; compressedDepth png"):
+    """A CompressedImage as compressed_depth_image_transport publishes it, its PNG written by Pillow."""
+    stored, a, b = quantise(values) if encoding == "32FC1" else (values, 0.0, 0.0)
+    png = io.BytesIO()
+    PIL.Image.fromarray(stored).save(png, "PNG")
+    message = CompressedImage(format=form.format(encoding))
+    message.data = array.array("B", struct.pack("<iff", 0, a, b) + png.getvalue())
+    stamp_to(message, stamp)
+    return message
+
+
+@pytest.mark.parametrize("form", ["{}; compressedDepth png", "{}; compressedDepth", "{};compressedDepth png"])
+def test_compressed_depth(form):
+    """Millimetres come back exactly, metres within the step of the quantisation: z**2 / 10,100 m, 0.4 mm at 2 m."""
+    millimetres = values("16UC1", 3, (48, 64))
+    found = decode_compressed_depth(compressed_depth(T0, millimetres, "16UC1", form))
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(found, millimetres)
+    metres = values("32FC1", 4, (48, 64))
+    metres[10, :6] = (11.0, np.inf, 0.4, 9.9, 5.0, np.nan)
+    found = decode_compressed_depth(compressed_depth(T0, metres, "32FC1", form))
+    assert found.dtype == np.float32
+    known = metres < DEPTH_MAX
+    np.testing.assert_array_equal(np.isfinite(found), known)
+    steps = metres[known].astype(float) ** 2 / 10_100.0
+    assert (np.abs(found[known] - metres[known]) < 1.1 * steps).all()
+
+
+def png_message(picture, form="16UC1; compressedDepth png", header=struct.pack("<iff", 0, 1.0, 0.0)):
+    png = io.BytesIO()
+    PIL.Image.fromarray(picture).save(png, "PNG")
+    return CompressedImage(format=form, data=array.array("B", header + png.getvalue()))
+
+
+def claiming(width, height):
+    """A PNG whose first bytes claim a size."""
+    message = png_message(np.full((24, 32), 7, np.uint16))
+    message.data[28:36] = array.array("B", struct.pack(">II", width, height))
+    return message
+
+
+GREY = np.full((24, 32), 700, np.uint16)
+
+
+@pytest.mark.parametrize("message, reason", [
+    (png_message(GREY, "32FC1; compressedDepth rvl"), "encoding"), (png_message(GREY, "png"), "encoding"),
+    (png_message(GREY, "64FC1; compressedDepth png"), "encoding"), (png_message(GREY, ""), "encoding"),
+    (png_message(GREY, header=b""), "compressed"), (png_message(GREY[:8]), "size"), (claiming(60_000, 60_000), "size"),
+    (png_message(GREY.astype(np.uint8)), "compressed"), (png_message(np.zeros((24, 32, 3), np.uint8)), "compressed"),
+    (CompressedImage(format="16UC1; compressedDepth png"), "compressed"),
+    (png_message(GREY, "32FC1; compressedDepth png", struct.pack("<iff", 0, 0.0, 0.0)), "compressed"),
+    (png_message(GREY, "32FC1; compressedDepth png", struct.pack("<iff", 0, np.nan, 0.0)), "compressed"),
+    (png_message(GREY, "32FC1; compressedDepth png", struct.pack("<iff", 0, 1.0, np.inf)), "compressed")])
+def test_malformed_compressed_depth(message, reason):
+    with pytest.raises(MalformedImage) as raised:
+        decode_compressed_depth(message)
+    assert raised.value.reason == reason
+
+
+WHOLE = bytes(compressed_depth(T0, values("32FC1"), "32FC1").data)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(["16UC1", "32FC1"]), st.integers(0, len(WHOLE) - 1), st.binary(min_size=1, max_size=8),
+       st.integers(0, len(WHOLE)))
+def test_damaged_compressed_depth_is_refused_or_decodes(encoding, at, garbage, end):
+    """Whatever bytes are changed or missing: MalformedImage, or an image of finite depths and holes."""
+    data = (WHOLE[:at] + garbage + WHOLE[at + len(garbage):])[:end]
+    message = CompressedImage(format=f"{encoding}; compressedDepth png", data=array.array("B", data))
+    try:
+        found = decode_compressed_depth(message)
+    except MalformedImage:
+        return
+    assert found.ndim == 2 and not np.isinf(found).any() and (encoding == "16UC1" or not (found <= 0).any())
+
+
 def depth_bench(bench, **kwargs):
-    made = bench({"depth": True, **kwargs.pop("parameters", {})}, **kwargs)
-    publisher = made.user.create_publisher(Image, "depth/image_raw", RELIABLE)
+    parameters = {"depth": True, **kwargs.pop("parameters", {})}
+    compressed = parameters.get("depth_transport") == "compressedDepth"
+    made = bench(parameters, **kwargs)
+    publisher = made.user.create_publisher(
+        CompressedImage if compressed else Image, "depth/image_raw" + ("/compressedDepth" if compressed else ""), RELIABLE)
     assert made.ros.spin_until(publisher.get_subscription_count)
     made.ros.spin_for(0.2)
     return made, publisher
@@ -114,6 +210,21 @@ def test_malformed_and_stale_depth_do_not_harm(bench):
     diagnosis = bench.diagnosis()
     assert diagnosis["malformed depth images"] == "2" and diagnosis["refused"] == "0"
     assert diagnosis["images without a depth image of their moment"] == "1"
+
+
+@pytest.mark.parametrize("encoding", ["16UC1", "32FC1"])
+def test_compressed_depth_over_dds(bench, encoding):
+    """Images of compressedDepth arrive as raw ones do; what is malformed among them is counted."""
+    bench, publisher = depth_bench(bench, parameters={"depth_transport": "compressedDepth"})
+    depth = values(encoding)
+    give(bench, publisher, [compressed_depth(T0, depth, encoding), png_message(GREY, "png")])
+    assert bench.good(T0).left.valid and bench.good(T0 + PERIOD).left.valid
+    np.testing.assert_allclose(bench.tracker.depths[T0], depth, rtol=1e-3 if encoding == "32FC1" else 0)
+    assert bench.diagnosis()["images without a depth image of their moment"] == "1"
+    stamped = png_message(GREY, "png")
+    stamp_to(stamped, T0 + 2 * PERIOD)
+    give(bench, publisher, [stamped])
+    assert bench.good(T0 + 2 * PERIOD).left.valid and bench.diagnosis()["malformed depth images"] == "1"
 
 
 def test_without_the_parameter_nobody_subscribes(bench):

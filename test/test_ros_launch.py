@@ -80,7 +80,7 @@ def test_hands_alone(launched):
 def test_every_argument_of_hands_arrives_as_the_parameter_it_is(launched):
     given = dict(cameras="[left, right]", image_transport="compressed", model="image", weights="7", device="cuda",
                  precision="float16", hand_model="r.npz", hand_model_left="l.npz", tf="joints", frame_prefix="1",
-                 depth="true", mirrored="true")
+                 depth="true", depth_transport="compressedDepth", mirrored="true")
     _, parameters = launched("hands.launch.py", **given)["hands_node"].parameters
     assert parameters == {**given, "cameras": ["left", "right"], "depth": True, "mirrored": True}
     Parameters(**{**parameters, "cameras": ("left", "right")})
