@@ -1,4 +1,4 @@
-"""Reads the datasets' annotation files: JSON, YAML, PLY, and pickles (also those inside .npy) without running what is in them."""
+"""Reads the datasets' annotation files: JSON, YAML, PLY, and pickles (also inside .npy) without running what is in them."""
 
 from __future__ import annotations
 

@@ -84,8 +84,8 @@ class H2o3d(HandDataset):
             camera = Camera(*_SIZE, np.array(meta["camMat"], np.float64).reshape(3, 3))
             hands = tuple(self._hand(meta, side, camera) for side in (LEFT, RIGHT))
         except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(f"{folder.parent / 'meta' / number}.pkl is not {self.name}'s annotation ({type(error).__name__}: "
-                               f"{error}); get it anew") from error
+            raise DatasetError(f"{folder.parent / 'meta' / number}.pkl is not {self.name}'s annotation ("
+                               f"{type(error).__name__}: {error}); get it anew") from error
         path = folder / f"{number}.jpg"
         path = path if path.exists() or not path.with_suffix(".png").exists() else path.with_suffix(".png")
         complete = all(meta.get(f"{name}HandJoints3D") is not None for name in SIDES)
