@@ -32,7 +32,7 @@ setup(
     packages=[*find_packages(include=["fourdhands_core*", "fourdhands_ros*"]), "fourdhands_ros.msg"],
     package_dir={"fourdhands_ros.msg": "msg"},
     package_data={
-        "fourdhands_core": ["**/*.npz", "**/*.safetensors", "**/*.yaml"],
+        "fourdhands_core": ["**/*.npz", "**/*.safetensors", "**/*.onnx", "**/*.yaml"],
         "fourdhands_ros": ["*.xml"],
         "fourdhands_ros.msg": ["*.msg"],
     },
@@ -41,6 +41,7 @@ setup(
         "scipy>=1.10",
         "torch==2.13.0",  # a range would take the newest build with several GB of CUDA
         "safetensors>=0.4",
+        "onnxruntime>=1.20",  # runs the landmark network in half of torch's time
         "smplx==0.1.28",
         "PyYAML>=6",
         "threadpoolctl>=3",
@@ -56,7 +57,7 @@ setup(
     extras_require={
         "mediapipe": ["mediapipe==0.10.21"],  # with everything that it declares, jax included
         "ros": ROS_FROM_PYPI,
-        "onnx": ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"],  # to run an exported network the last is enough
+        "onnx": ["onnx>=1.17", "onnxscript>=0.5"],  # to export networks; what they export runs without
         "test": ["pytest<9", "hypothesis>=6", "scikit-image>=0.22"],  # pytest 9 and launch_testing: ros2/launch 979
     },
     entry_points={"console_scripts": ["fourdhands = fourdhands_core.cli:main"]},

@@ -10,7 +10,10 @@ import torch
 from fourdhands_core.cli import main
 from fourdhands_core.errors import CheckpointError
 from fourdhands_core.network.checkpoint import load_weights, save_weights
-from fourdhands_core.network.execution import ENCODE, OnnxExecution, TorchExecution
+from fourdhands_core.network.execution import (
+    ENCODE, OnnxExecution, TorchExecution, landmark_execution)
+from fourdhands_core.network.model import FourDHands
+from fourdhands_core.network.config import NetworkConfig
 from fourdhands_core.network.image_config import ImageConfig
 from fourdhands_core.network.image_model import ImageNetwork
 from fourdhands_core.network.parts import EncodePart, ReasonPart
@@ -38,7 +41,35 @@ def inputs(rng, width, window):
 
 def test_onnxruntime_and_traced_torch_agree_with_the_network(exported):
     """For every combination of present and absent hands, 3-D landmarks and frames of the window."""
-    network, executions = load_weights(), [TorchExecution(), OnnxExecution(exported)]
+    assert_agree(load_weights(), TorchExecution(), OnnxExecution(exported))
+
+
+def test_the_shipped_graphs_run_any_weights_of_their_sizes(tmp_path):
+    """Should this fail after a change of the network: python -m fourdhands_core.network.graphs."""
+    shipped = landmark_execution()
+    assert isinstance(shipped, OnnxExecution)
+    assert_agree(load_weights(), shipped)
+    torch.manual_seed(0)
+    network = FourDHands()
+    save_weights(network, tmp_path / "other.safetensors")
+    other = landmark_execution(tmp_path / "other.safetensors")
+    assert isinstance(other, OnnxExecution)
+    assert_agree(network.eval(), other)
+
+
+def test_networks_of_other_sizes_and_machines_without_onnxruntime_run_in_torch(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    network = FourDHands(NetworkConfig(width=64, temporal_layers=1)).eval()
+    save_weights(network, tmp_path / "small.safetensors")
+    execution = landmark_execution(tmp_path / "small.safetensors")
+    assert isinstance(execution, TorchExecution)
+    assert_agree(network, execution)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert isinstance(landmark_execution(), TorchExecution)
+
+
+def assert_agree(network, *executions):
+    """With the network itself, for every combination of present and absent hands, 3-D landmarks and frames."""
     parts = EncodePart(network), ReasonPart(network)
     rng = np.random.default_rng(0)
     for _ in range(20):

@@ -69,7 +69,7 @@ def to_angles(hand_pose, frames=None):
     xp, frames = _backend(hand_pose, frames)
     local = frames.swapaxes(-1, -2) @ hand_pose @ frames
     return xp.stack([
-        xp.arctan2(-local[..., 1, 2], local[..., 2, 2]), xp.arcsin(xp.clip(local[..., 0, 2], -1.0, 1.0)),
+        xp.arctan2(-local[..., 1, 2], local[..., 2, 2]), xp.arcsin(local[..., 0, 2].clip(-1.0, 1.0)),
         xp.arctan2(-local[..., 0, 1], local[..., 0, 0])], -1)
 
 

@@ -63,15 +63,16 @@ def image_scale(landmarks: np.ndarray, world: np.ndarray) -> tuple[float, np.nda
     landmarks: (21, 2) pixels. world: (21, 3) metres. Returns the scale in pixels per metre and the (21,) distances in
     pixels that the fit leaves. Unlike the extent of the landmarks, the scale does not shrink when a hand turns edge-on.
     """
-    flat = world[:, :2] - world[:, :2].mean(axis=0)
-    pixels = landmarks - landmarks.mean(axis=0)
+    flat = world[:, :2] - world[:, :2].sum(axis=0) / len(world)
+    pixels = landmarks - landmarks.sum(axis=0) / len(landmarks)
     scale = float((flat * pixels).sum() / max((flat * flat).sum(), 1e-12))
-    return scale, np.linalg.norm(pixels - scale * flat, axis=1)
+    return scale, np.sqrt(np.square(pixels - scale * flat).sum(axis=1))
 
 
 def hand_size(detection: HandDetection) -> float:
     """About the length of the stretched hand in pixels at its distance, whatever its pose; at least 1."""
     scale, _ = image_scale(detection.landmarks, detection.world)
-    extent = float(np.ptp(detection.landmarks, axis=0).max())
+    landmarks = detection.landmarks
+    extent = float((landmarks.max(axis=0) - landmarks.min(axis=0)).max())
     # A 3-D hand that contradicts the landmarks gives no usable scale: then the landmarks' own extent must do.
     return max(scale * HAND_LENGTH, 0.5 * extent, 1.0)

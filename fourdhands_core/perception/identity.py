@@ -8,6 +8,7 @@ label that flips for some frames, as it does when hands touch, cross or are seen
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +23,7 @@ Pair = tuple[HandDetection | None, HandDetection | None]
 
 _MISREAD = np.array([0, *range(17, 21), *range(13, 17), *range(9, 13), *range(5, 9), *range(1, 5)])
 """The landmarks in the order in which a detector that takes a hand for the other one confuses its fingers."""
+_READINGS = np.stack([np.arange(21), _MISREAD])
 
 
 @dataclass(frozen=True)
@@ -128,9 +130,9 @@ class HandIdentity:
             for row, candidate in enumerate(candidates):
                 distance = _distance(candidate.detection.landmarks, predicted, max(candidate.size, hand.size))
                 # How much the label contradicts, 0-1: a sure label against a hand whose side is sure.
-                contradiction = max(-candidate.vote * np.clip(hand.votes, -1.0, 1.0), 0.0)
+                contradiction = max(-candidate.vote * min(max(hand.votes, -1.0), 1.0), 0.0)
                 if distance <= s.reach + s.speed * (age if contradiction < 0.5 else min(age, 0.1)):
-                    costs[row, column] = (distance / spread + 2.0 * np.log(spread / s.uncertainty)
+                    costs[row, column] = (distance / spread + 2.0 * math.log(spread / s.uncertainty)
                                           + s.label_weight * (1.0 + age / 0.1) * contradiction)
         return costs
 
@@ -203,7 +205,7 @@ class HandIdentity:
             if detection.side != side:
                 # A detector that takes a hand for the other one has read its depth the other way round.
                 confidence = confidence * (1.0 - 0.5 * detection.score)
-            result[side] = replace(detection, side=side, confidence=np.clip(confidence, 0.0, 1.0))
+            result[side] = replace(detection, side=side, confidence=confidence.clip(0.0, 1.0))
         return result[LEFT], result[RIGHT]
 
 
@@ -213,7 +215,7 @@ class _Candidate:
     def __init__(self, detection: HandDetection):
         self.detection = detection
         self.size = hand_size(detection)
-        sureness = float(np.clip(2.0 * detection.score - 1.0, 0.05, 1.0))
+        sureness = min(max(2.0 * detection.score - 1.0, 0.05), 1.0)
         self.vote = sureness if detection.side == RIGHT else -sureness
 
     def overlap(self, other: _Candidate) -> float:
@@ -250,25 +252,25 @@ class _Hand:
 
     def predict(self, stamp: int) -> np.ndarray:
         """(21, 2) pixels at `stamp`: constant velocity, slowing down."""
-        return self.detection.landmarks + self.velocity * self._COASTING * -np.expm1(-self.age(stamp) / self._COASTING)
+        return self.detection.landmarks + self.velocity * self._COASTING * -math.expm1(-self.age(stamp) / self._COASTING)
 
     def continue_with(self, candidate: _Candidate, stamp: int, settings: IdentitySettings) -> None:
         age = self.age(stamp)
         if age > 0.0:
             step = (candidate.detection.landmarks - self.detection.landmarks).mean(axis=0) / age
             limit = settings.speed * candidate.size
-            step *= min(1.0, limit / max(float(np.linalg.norm(step)), 1e-9))
+            step *= min(1.0, limit / max(math.hypot(*step.tolist()), 1e-9))
             self.velocity = 0.5 * self.velocity + 0.5 * step
-        certainty = settings.certainty * np.exp(-age / settings.reserve)
-        self.votes = float(np.clip(self.votes, -certainty, certainty)) + candidate.vote
+        certainty = settings.certainty * math.exp(-age / settings.reserve)
+        self.votes = min(max(self.votes, -certainty), certainty) + candidate.vote
         self.detection, self.size = candidate.detection, candidate.size
         self.seen, self.current = stamp, True
 
 
 def _distance(landmarks: np.ndarray, others: np.ndarray, length: float) -> float:
     """Mean distance of corresponding landmarks (21, 2) in units of length, whichever side each was taken for."""
-    return min(np.linalg.norm(landmarks - others, axis=1).mean(),
-               np.linalg.norm(landmarks[_MISREAD] - others, axis=1).mean()) / length
+    apart = np.sqrt(np.square(landmarks[_READINGS] - others).sum(axis=-1)).sum(axis=-1)
+    return float(apart.min()) / len(others) / length
 
 
 def _assign(costs: np.ndarray) -> list[tuple[int, int]]:

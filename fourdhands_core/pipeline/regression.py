@@ -51,7 +51,8 @@ class Frame:
     @property
     def present(self) -> np.ndarray:
         """(2,) bool: the (left, right) hand was seen."""
-        return np.array([detection is not None for detection in self.detections])
+        left, right = self.detections
+        return np.array((left is not None, right is not None))
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +107,9 @@ class LandmarkRegressor:
     def regress(self, frames: Sequence[Frame], target: Frame) -> Regression:
         """The hands in `target`, one of `frames` (in order of time), from the window around it."""
         picked, offsets = pick_window(frames, target, self.config)
-        hands = np.stack([self._no_hands if frames[k].hands is None else frames[k].hands for k in picked], axis=1)
-        valid = np.stack([frames[k].present for k in picked], axis=1)
+        window = [frames[k] for k in picked.tolist()]
+        hands = np.array([self._no_hands if frame.hands is None else frame.hands for frame in window]).swapaxes(0, 1)
+        valid = np.array([[frame.detections[side] is not None for frame in window] for side in (LEFT, RIGHT)])
         rotations, betas, other_root, other_sigma, joint_sigma = (
             value.astype(float) for value in self._network.reason(hands, offsets.astype(np.float32), valid))
         rotations[:, 0] = np.swapaxes(target.turn, -1, -2) @ rotations[:, 0]

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import CheckpointError, InputError
 from ..hand_model.arrays import HandArrays
-from ..network.execution import OnnxExecution, TorchExecution
+from ..network.execution import OnnxExecution, landmark_execution
 from .image_execution import OnnxImage, TorchImage
 from .image_regression import ImageRegressor
 from .regression import Frame, LandmarkRegressor, Regression
@@ -27,8 +27,8 @@ def make_regressor(settings, hands: HandArrays, mean_pose: np.ndarray):
         if settings.device == "cuda":
             raise InputError("device = 'cuda' is for model image; the landmark network is faster on a CPU than a frame's "
                              "way to a GPU and back")
-        kind = OnnxExecution if settings.device == "onnx" else TorchExecution
-        return LandmarkRegressor(kind(settings.weights or None, settings.threads))
+        execution = OnnxExecution if settings.device == "onnx" else landmark_execution
+        return LandmarkRegressor(execution(settings.weights or None, settings.threads))
     if not settings.weights:
         raise InputError("model = 'image' needs weights: make them from the authors' checkpoint with `fourdhands "
                          "import-weights Demo_Video.pth`, or leave model at 'landmark'")

@@ -57,11 +57,14 @@ class PositionFilter:
         """Advance by `interval` seconds; returns (mean (3,) metres, information (3, 3)), None before the first update."""
         if self.state is None:
             return None
-        step = np.eye(6)
-        step[:3, 3:] = interval * np.eye(3)
-        noise = np.array([[interval ** 3 / 3, interval ** 2 / 2], [interval ** 2 / 2, interval]])
+        step, noise = np.eye(6), np.zeros((6, 6))
+        np.fill_diagonal(step[:3, 3:], interval)
+        np.fill_diagonal(noise[:3, :3], interval ** 3 / 3)
+        np.fill_diagonal(noise[:3, 3:], interval ** 2 / 2)
+        np.fill_diagonal(noise[3:, :3], interval ** 2 / 2)
+        np.fill_diagonal(noise[3:, 3:], interval)
         self.state = step @ self.state
-        self.covariance = step @ self.covariance @ step.T + self.acceleration * np.kron(noise, np.eye(3))
+        self.covariance = step @ self.covariance @ step.T + self.acceleration * noise
         return self.state[:3].copy(), np.linalg.inv(self.covariance[:3, :3])
 
     def update(self, position: np.ndarray, covariance: np.ndarray) -> None:

@@ -47,7 +47,8 @@ class TrackerSettings:
     smoothing: memory of the pose filter, 0-0.9. acceleration: of the position filter, m^2/s^3. landmark_error: expected
     error of the detector's landmarks in units of their RMS radius. threads: of the network and the hand model, for the
     whole process; at a frame's sizes more threads only wait for one another and for the detector's. model: "landmark", or
-    "image": the paper's, with weights from `fourdhands import-weights`. device: "cpu"; "cuda", for the image model;
+    "image": the paper's, with weights from `fourdhands import-weights`. device: "cpu", where onnxruntime, if installed, runs
+    a landmark network of the shipped one's sizes, and torch any other; "cuda", for the image model;
     "onnx", where `weights` is the folder that `fourdhands export` wrote: onnxruntime, without torch. precision: of the
     image model, "float32", "float16" or "bfloat16". detect_every: with the image model and no lookahead, the detector
     looks at every so many images at least, at others only on loss or doubt.

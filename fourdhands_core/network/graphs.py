@@ -1,0 +1,50 @@
+"""The landmark network's graphs for onnxruntime, without weights: they take those of any weights file of their sizes.
+
+`python -m fourdhands_core.network.graphs` writes the files that the package ships, which a test compares with the network:
+to be run again when the network, not when its weights change. It needs the extra `onnx`; running the graphs does not.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import torch
+
+from .config import NetworkConfig
+from .execution import GRAPHS
+from .model import FourDHands
+from .parts import EncodePart, ReasonPart
+
+WEIGHTS = "weights"
+"""Where the graphs say that their weights lie; who makes a session brings them by name."""
+
+
+def write_graphs() -> None:
+    """Write GRAPHS for a network of NetworkConfig's own sizes."""
+    import onnx
+
+    config = NetworkConfig()
+    network = FourDHands(config)
+    weights = {f"network.{name}" for name in network.state_dict()}
+    for path, part in zip(GRAPHS, (EncodePart(network), ReasonPart(network))):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # not optimised: that would put transposed copies in the place of weights; onnxruntime does so when it loads
+            model = torch.onnx.export(part.eval(), part.examples(), dynamo=True, verbose=False, optimize=False).model_proto
+        for tensor in model.graph.initializer:
+            if tensor.name in weights:
+                tensor.ClearField("raw_data")
+                tensor.data_location = onnx.TensorProto.EXTERNAL
+                tensor.external_data.add(key="location", value=WEIGHTS)
+        for about in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
+            del about.metadata_props[:]
+            about.doc_string = ""
+        del model.graph.value_info[:]
+        onnx.helper.set_model_props(model, {"fourdhands": json.dumps(config.to_dict())})
+        path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+if __name__ == "__main__":
+    write_graphs()
+    print(*GRAPHS, sep="\n")
