@@ -175,6 +175,19 @@ def test_missed_hands_and_a_limit_are_told(tmp_path):
     assert {(sample.key, sample.side) for sample in missed} == {("0001", RIGHT), ("0008", RIGHT)}
 
 
+def test_a_table_of_pairs_leaves_hands_that_are_alone_out(tmp_path):
+    class Hic(Made):
+        name = "HIC"
+
+        def __getitem__(self, index):
+            frame = super().__getitem__(index)
+            return Frame(frame.key, (frame.hands[LEFT], None), frame.camera, frame.load) if index % 3 == 0 else frame
+
+    result = measured(Hic(tmp_path))
+    assert (result.overall["hands"], result.overall["pairs"], result.frames) == (16, 8, 12)
+    assert "over frames with both hands alone" in report.as_text(result, "oracle")
+
+
 def first_camera(dataset):
     """DexYCB's fixture has labels for its first sequence's first camera alone."""
     dataset._starts, dataset._recordings = dataset._starts[:2], dataset._recordings[:1]

@@ -18,6 +18,7 @@ from . import metrics
 from .datasets.frames import Frame, HandDataset
 from .datasets.registry import dataset_class, open_dataset
 from .predictors import Prediction, Predictor
+from .published import TABLES
 from .scores import UNITS, HandFrames, Scores
 
 REPEATED_BELOW = 6.0
@@ -122,9 +123,11 @@ def evaluate_dataset(dataset: HandDataset, predictor: Predictor, limit: int | No
                      progress: bool = True) -> Evaluation:
     """Run `predictor` over the dataset, sequence by sequence, and compare.
 
-    limit: frames after which to stop. worst: how many of the worst hands to keep.
+    limit: frames after which to stop. worst: how many of the worst hands to keep. Where the paper's table is of frames with
+    both hands, hands that are alone count for nothing.
     """
     sequences = dict(dataset.sequences) or {SINGLE_IMAGES: range(len(dataset))}
+    pairs_only = dataset.name in TABLES and TABLES[dataset.name].pairs_only
     in_time = bool(dataset.sequences) and dataset.frame_rate is not None
     rate = dataset.frame_rate if in_time and dataset.frame_rate >= REPEATED_BELOW else None
     scores, samples, kept = Scores(rate), [], Worst(worst)
@@ -137,9 +140,9 @@ def evaluate_dataset(dataset: HandDataset, predictor: Predictor, limit: int | No
         pairs = predictor.predict((dataset[index] for index in indices), rate)
         position = 0
         while chunk := list(islice(pairs, _CHUNK)):
-            _take(scores, name, chunk)
+            _take(scores, name, chunk, pairs_only)
             for index, (frame, prediction) in zip(indices[position:], chunk):
-                for sample in _samples(index, name, frame, prediction):
+                for sample in _samples(index, name, frame, prediction, pairs_only):
                     samples.append(sample)
                     kept.add(sample)
             position += len(chunk)
@@ -151,14 +154,14 @@ def evaluate_dataset(dataset: HandDataset, predictor: Predictor, limit: int | No
     return _results(dataset, scores, samples, frames, total, rate, kept.samples())
 
 
-def _take(scores, name, chunk):
+def _take(scores, name, chunk, pairs_only):
     """Add frames to the scores, those that lack every joint too: time goes on."""
-    true, valid = _truth([frame for frame, _ in chunk])
+    true, valid = _truth([frame for frame, _ in chunk], pairs_only)
     predicted = [prediction for _, prediction in chunk]
     scores.add(_stacked(predicted), true, valid, np.isfinite(true.joints).all(-1), name)
 
 
-def _truth(frames) -> tuple[HandFrames, np.ndarray]:
+def _truth(frames, pairs_only) -> tuple[HandFrames, np.ndarray]:
     """The truths of N frames, NaN where there are none, and (N, 2) bool, the hands with joints enough to compare."""
     joints, vertices = np.full((len(frames), 2, 21, 3), np.nan), np.full((len(frames), 2, 778, 3), np.nan)
     wrist, rotation = np.full((len(frames), 2, 3), np.nan), np.full((len(frames), 2, 3, 3), np.nan)
@@ -174,8 +177,10 @@ def _truth(frames) -> tuple[HandFrames, np.ndarray]:
                 vertices[n, side] = hand.vertices
             if hand.rotations is not None:
                 rotation[n, side] = hand.rotations[0]
-    return HandFrames(joints, vertices, wrist[:, LEFT] - wrist[:, RIGHT], wrist, rotation), (
-        np.isfinite(joints).all(-1).sum(-1) >= _LEAST_JOINTS)
+    valid = np.isfinite(joints).all(-1).sum(-1) >= _LEAST_JOINTS
+    if pairs_only:
+        valid &= valid.all(1, keepdims=True)
+    return HandFrames(joints, vertices, wrist[:, LEFT] - wrist[:, RIGHT], wrist, rotation), valid
 
 
 def _stacked(predictions: list[Prediction]) -> HandFrames:
@@ -183,9 +188,9 @@ def _stacked(predictions: list[Prediction]) -> HandFrames:
                         for name in ("joints", "vertices", "left_root", "wrist", "wrist_rotation")))
 
 
-def _samples(index: int, sequence: str, frame: Frame, prediction: Prediction) -> Iterator[Sample]:
+def _samples(index: int, sequence: str, frame: Frame, prediction: Prediction, pairs_only: bool) -> Iterator[Sample]:
     """The errors of the frame's hands that have a truth, each for itself."""
-    true, valid = _truth([frame])
+    true, valid = _truth([frame], pairs_only)
     joint_valid = np.isfinite(true.joints).all(-1)
     for side, hand in enumerate(frame.hands):
         if hand is None or not (valid[0, side] or hand.points is not None):
@@ -216,6 +221,8 @@ def _results(dataset, scores, samples, frames, total, rate, worst):
     overall = _with_points(report["overall"], [value for values in by_sequence.values() for value in values], rate)
     sequences = {name: _with_points(report["sequences"][name], by_sequence[name], rate) for name in names}
     notes = []
+    if dataset.name in TABLES and TABLES[dataset.name].pairs_only:
+        notes.append("as in the paper, errors in 3-D are over frames with both hands alone")
     if rate is None and dataset.sequences:
         notes.append("the frames were evaluated each for itself, as the paper does where sequences are slow (Table 2)")
     if frames < total:
