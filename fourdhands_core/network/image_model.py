@@ -73,7 +73,11 @@ class Backbone(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
 
     def forward(self, crops):
-        x = self.patches(crops).flatten(2).transpose(1, 2) + self.position[:, 1:] + self.position[:, :1]
+        # the convolution as a matrix product: its output would lie channel by channel, and everything after it too
+        patches = functional.pad(crops[..., :-2, :-2], (2, 0, 2, 0)).unflatten(-1, (COLUMNS, PATCH)).unflatten(-3, (ROWS, PATCH))
+        patches = patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+        x = functional.linear(patches, self.patches.weight.flatten(1), self.patches.bias)
+        x = x + (self.position[:, 1:] + self.position[:, :1])
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
@@ -175,8 +179,13 @@ class ImageNetwork(nn.Module):
         features = self.backbone(crops)
         if len(crops) == present.numel():
             return self.interact(features.unflatten(0, (-1, 2)), squares)
-        placed = features.new_zeros(*present.shape, *features.shape[1:])  # the absent hands' tokens are there to be masked
-        return self.interact(placed.index_put((present,), features), squares, present)
+        # by an index, not a mask, which a GPU would have to be waited for; the absent hands' tokens are there to be masked
+        number = (present.flatten().cumsum(0) - 1).clamp(min=0)
+        return self.interact(features[number].unflatten(0, (-1, 2)), squares, present)
+
+    def encode_present(self, crops: torch.Tensor, placed: torch.Tensor) -> torch.Tensor:
+        """`encode` with `squares` and `present` in one tensor (B, 2, 5): x, y, w, h, and 1 where there is a hand."""
+        return self.encode(crops, placed[..., :4], placed[..., 4] > 0.5)
 
     def interact(self, features: torch.Tensor, squares: torch.Tensor, present: torch.Tensor | None = None) -> torch.Tensor:
         """Hand tokens (B, 2, C) from the backbone's tokens (B, 2, 192, C); see `encode`. present: None where all hands are."""
@@ -214,3 +223,14 @@ class ImageNetwork(nn.Module):
     def reason(self, tokens: torch.Tensor, valid: torch.Tensor | None = None) -> ImageHands:
         """`fuse`, then `regress`."""
         return self.regress(self.fuse(tokens, valid))
+
+    def reason_flat(self, tokens: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """`reason` as one tensor (B, 317) float32, whose rows `split` takes apart."""
+        hands = self.reason(tokens, valid)
+        return torch.cat([value.flatten(1).float() for value in (
+            hands.rotations, hands.betas, hands.camera, hands.left_root_relative)], 1)
+
+    @staticmethod
+    def split(row):
+        """Rotations (2, 16, 3, 3), betas (2, 10), cameras (2, 3), relative root (3,) of a row of `reason_flat`, an array."""
+        return row[:288].reshape(2, 16, 3, 3), row[288:308].reshape(2, 10), row[308:314].reshape(2, 3), row[314:]

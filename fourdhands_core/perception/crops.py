@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING
 
@@ -52,26 +53,53 @@ def crop_hands(image: np.ndarray, squares: np.ndarray, mirrored: np.ndarray) -> 
     return np.ascontiguousarray(crops.transpose(0, 3, 1, 2))
 
 
-def crop_hands_on_device(image: torch.Tensor, squares: np.ndarray, mirrored: np.ndarray) -> torch.Tensor:
-    """`crop_hands` in torch: image a tensor (H, W, 3) uint8 on any device, the crops a tensor on the same."""
-    import torch
-    from torch.nn import functional
+class DeviceCrops:
+    """`crop_hands` in torch on a device, with one upload of the image and no wait for the device.
 
-    crops = []
-    for square, flip in zip(np.asarray(squares, float), mirrored):
-        (x0, y0, x1, y1), sigma, scale, (x, y) = _plan(image.shape, square)
-        part = image[y0:y1, x0:x1].permute(2, 0, 1)[None].float()
-        if sigma:
-            part = _blurred(part, sigma)
-        u = torch.arange(MARGIN, CROP_SIZE - MARGIN, device=image.device) - CROP_SIZE / 2
-        v = torch.arange(CROP_SIZE, device=image.device) - CROP_SIZE / 2
-        # from pixels, centres at integers, to -1 and 1 at the outer edges
-        columns = (2.0 * (x + (-scale if flip else scale) * u) + 1.0) / (x1 - x0) - 1.0
-        rows = (2.0 * (y + scale * v) + 1.0) / (y1 - y0) - 1.0
-        grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)[None].to(part.dtype)
-        crops.append(functional.grid_sample(part, grid, mode="bilinear", padding_mode="zeros", align_corners=False))
-    scale, shift = (torch.from_numpy(value).to(image.device, non_blocking=True).view(3, 1, 1) for value in (_SCALE, _SHIFT))
-    return torch.cat(crops) * scale + shift
+    dtype: of the crops.
+    """
+
+    def __init__(self, device, dtype):
+        import torch
+
+        self._device, self._dtype = torch.device(device), dtype
+        u, v = np.arange(MARGIN, CROP_SIZE - MARGIN) - CROP_SIZE / 2, np.arange(CROP_SIZE) - CROP_SIZE / 2
+        self._places = torch.from_numpy(np.stack(np.meshgrid(u, v), -1).astype(np.float32)).to(device)
+        self._scale, self._shift = (torch.from_numpy(value).to(device).view(3, 1, 1) for value in (_SCALE, _SHIFT))
+
+    def __call__(self, image: np.ndarray, squares: np.ndarray, mirrored: np.ndarray) -> torch.Tensor:
+        """The crops (N, 3, 256, 192) as a tensor on the device; see `crop_hands`."""
+        import torch
+        from torch.nn import functional
+
+        plans = [_plan(image.shape, square) for square in np.asarray(squares, float)]
+        sharp = not any(sigma for _, sigma, _, _ in plans)
+        lens = np.zeros((len(plans), 2, 1, 1, 2), np.float32)
+        for row, ((x0, y0, x1, y1), _, scale, (x, y)), flip in zip(lens, plans, mirrored):
+            size, corner = np.array([x1 - x0, y1 - y0]), (0, 0)
+            if sharp:  # all are taken from the whole image at once
+                size, corner = np.array(image.shape[1::-1]), (x0, y0)
+            # from pixels, centres at integers, to -1 and 1 at the outer edges
+            row[0], row[1] = 2.0 * np.array([-scale if flip else scale, scale]) / size, (2.0 * (corner + np.array([x, y])) + 1.0) / size - 1.0
+        step, centre = upload(lens, self._device).unbind(1)
+        grid = torch.addcmul(centre, self._places, step)
+        pixels = upload(image, self._device).permute(2, 0, 1)[None].float()
+        sample = functools.partial(functional.grid_sample, mode="bilinear", padding_mode="zeros", align_corners=False)
+        if sharp:
+            crops = sample(pixels.expand(len(plans), -1, -1, -1), grid)
+        else:
+            parts = (_blurred(pixels[..., y0:y1, x0:x1], sigma) for (x0, y0, x1, y1), sigma, _, _ in plans)
+            crops = torch.cat([sample(part, grid[k:k + 1]) for k, part in enumerate(parts)])
+        return torch.addcmul(self._shift, crops, self._scale).to(self._dtype)
+
+
+def upload(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """A copy of an array on a device: to a GPU by way of pinned memory, so that neither waits for the other."""
+    import torch
+
+    host = torch.empty(array.shape, dtype=torch.from_numpy(array[:0].copy()).dtype, pin_memory=device.type == "cuda")
+    host.numpy()[...] = array
+    return host.to(device, non_blocking=True)
 
 
 def _plan(shape, square):
@@ -98,14 +126,16 @@ def from_crop(points: np.ndarray, square: np.ndarray, mirrored: bool) -> np.ndar
 
 
 def _blurred(part, sigma):
-    """Gaussian blur of (1, 3, H, W), cut at four sigma, the border's pixels repeated."""
+    """Gaussian blur of (1, 3, H, W), cut at four sigma, mirrored about the border's pixels as OpenCV does."""
     import torch
     from torch.nn import functional
 
+    if not sigma:
+        return part
     radius = math.ceil(4.0 * sigma)
-    weights = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
-    weights = (weights / weights.sum()).tolist()
-    for axis, pad in ((3, (radius, radius, 0, 0)), (2, (0, 0, radius, radius))):
-        size, padded = part.shape[axis], functional.pad(part, pad, mode="replicate")
-        part = sum(weight * padded.narrow(axis, k, size) for k, weight in enumerate(weights))
+    weights = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=part.device) / sigma) ** 2)
+    weights = (weights / weights.sum()).expand(3, 1, -1)
+    for kernel, pad in ((weights[:, :, None], (radius, radius, 0, 0)), (weights[..., None], (0, 0, radius, radius))):
+        fits = radius < part.shape[3 if pad[0] else 2]  # not where the square all but misses the image
+        part = functional.conv2d(functional.pad(part, pad, mode="reflect" if fits else "replicate"), kernel, groups=3)
     return part

@@ -11,14 +11,18 @@ import numpy as np
 from ..errors import DependencyError
 from ..hand_model.skeleton import LEFT
 from ..network.execution import BACKBONE, SPATIAL, TEMPORAL, OnnxParts
-from ..network.image_config import ImageConfig
-from ..perception.crops import crop_hands, crop_hands_on_device
+from ..network.image_config import CROP_HEIGHT, CROP_WIDTH, ImageConfig
+from ..perception.crops import DeviceCrops, crop_hands
+from .together import Together
 
 
 class ImageExecution(Protocol):
-    """An image network ready to run; hands in the order (left, right)."""
+    """An image network ready to run, for several threads too; hands in the order (left, right)."""
 
     config: ImageConfig
+
+    def prepare(self, cameras: int) -> None:
+        """Be ready for so many cameras at the same time."""
 
     def encode(self, image: np.ndarray, squares: np.ndarray, present: np.ndarray):
         """A frame's hand tokens, in whatever form `reason` takes.
@@ -33,62 +37,100 @@ class ImageExecution(Protocol):
         """
 
 
+def check_device(device: str) -> None:
+    """Raises DependencyError where torch cannot run on "cuda"."""
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DependencyError("device cuda was asked for, but torch sees no CUDA device here; use device cpu, or "
+                              "install a driver and a torch build with CUDA")
+
+
 class TorchImage:
     """An ImageNetwork in torch. device: "cpu" or "cuda". precision: "float32", "float16" or "bfloat16".
 
-    Raises DependencyError where the device is not there.
+    Cameras may call from threads of their own: each crops its own image, and what waits for the network at the same time
+    goes through it as one batch. On a GPU the network is recorded for every number of hands that `cameras` cameras can
+    see at once, nothing waits for the device but the result of `reason`, and all of it is on one stream. record: what
+    makes the recordings instead of a GraphRecorder. Raises DependencyError where the device is not there.
     """
 
-    def __init__(self, network, device: str = "cpu", precision: str = "float32"):
+    def __init__(self, network, device: str = "cpu", precision: str = "float32", cameras: int = 1, record=None):
         import torch
 
-        if device == "cuda" and not torch.cuda.is_available():
-            raise DependencyError("device cuda was asked for, but torch sees no CUDA device here; use device cpu, or "
-                                  "install a driver and a torch build with CUDA")
+        from ..network.cuda_graphs import ByShape, GraphRecorder
+
+        check_device(device)
         self._torch = torch
         self.config = network.config
         self.device, self.type = torch.device(device), getattr(torch, precision)
         self.network = network.to(self.device, self.type).eval().requires_grad_(False)
         self._no_hands = torch.zeros(2, network.config.hand_width, device=self.device, dtype=self.type)
-        self._encode, self._reason = self.network.encode, self.network.reason
+        self._crop = self._crop_on_host
         if device == "cuda":
-            self._record()
+            record, self._crop = record or GraphRecorder(), DeviceCrops(self.device, self.type)
+        self._encode = ByShape(self.network.encode_present, record, self.device)
+        self._reason = ByShape(self.network.reason_flat, record, self.device)
+        self._together = Together(encode=self._encode_all, reason=self._reason_all, prepare=self._prepare)
+        self.prepare(cameras)
+
+    def prepare(self, cameras: int) -> None:
+        """Be ready for so many cameras at the same time."""
+        self._together("prepare", cameras)
 
     def encode(self, image, squares, present):
-        torch = self._torch
-        with torch.inference_mode():
-            if self.device.type == "cpu":
-                crops = torch.from_numpy(crop_hands(image, squares[present], np.flatnonzero(present) == LEFT))
-            else:
-                pixels = torch.from_numpy(image).to(self.device, non_blocking=True)
-                crops = crop_hands_on_device(pixels, squares[present], np.flatnonzero(present) == LEFT)
-            boxes = torch.from_numpy(squares).to(self.device, torch.float32)[None]
-            return self._encode(crops.to(self.type), boxes, torch.from_numpy(present).to(self.device)[None])[0].clone()
+        with self._torch.inference_mode():
+            crops = self._crop(image, squares[present], np.flatnonzero(present) == LEFT)
+        return self._together("encode", (crops, np.column_stack([squares, present])))
 
     def reason(self, tokens, valid):
+        return self._together("reason", (tokens, valid))
+
+    def _crop_on_host(self, image, squares, mirrored):
+        return self._torch.from_numpy(crop_hands(image, squares, mirrored)).to(self.type)
+
+    def _encode_all(self, requests):
         torch = self._torch
         with torch.inference_mode():
-            stacked = torch.stack([self._no_hands if token is None else token for token in tokens], 1)[None]
-            known = None if valid.all() else torch.from_numpy(valid).to(self.device)[None]
-            hands = self._reason(stacked, known)
-            values = hands.rotations, hands.betas, hands.camera, hands.left_root_relative
-            # one copy to the host, which is where the stream waits for the device
-            flat = torch.cat([value.float().flatten() for value in values]).cpu().numpy().astype(float)
-        ends = np.cumsum([value.numel() for value in values])[:-1]
-        return tuple(part.reshape(value.shape[1:]) for part, value in zip(np.split(flat, ends), values))
+            crops = torch.cat([crops for crops, _ in requests])
+            return self._encode(crops, self._host([placed for _, placed in requests], np.float32)).unbind()
 
-    def _record(self):
-        """Record both parts for two present hands as CUDA graphs; other inputs take the ordinary way."""
-        from ..network.cuda_graphs import Recorded
+    def _reason_all(self, requests):
+        torch = self._torch
+        with torch.inference_mode():
+            tokens = torch.stack([self._no_hands if token is None else token for window, _ in requests for token in window])
+            windows = tokens.unflatten(0, (len(requests), -1)).transpose(1, 2)
+            flat = self._to_host(self._reason(windows, self._host([valid for _, valid in requests], bool)))
+        return [self.network.split(row) for row in flat.astype(float)]
 
-        torch, config, place = self._torch, self.config, dict(device=self.device, dtype=self.type)
-        encode = Recorded(lambda crops, squares: self.network.encode(
-            crops, squares, torch.ones(1, 2, dtype=torch.bool, device=self.device)),
-            [torch.zeros(2, 3, 256, 192, **place), torch.ones(1, 2, 4, device=self.device)])
-        reason = Recorded(self.network.reason, [torch.zeros(1, 2, config.window, config.hand_width, **place)])
-        self._encode = lambda crops, squares, present: (
-            encode(crops, squares) if len(crops) == 2 else self.network.encode(crops, squares, present))
-        self._reason = lambda tokens, valid: reason(tokens) if valid is None else self.network.reason(tokens, valid)
+    def _host(self, arrays, kind):
+        """Arrays as a batch in host memory, pinned where a GPU takes it from there."""
+        batch = self._torch.from_numpy(np.stack(arrays).astype(kind))
+        return batch.pin_memory() if self.device.type == "cuda" else batch
+
+    def _to_host(self, value):
+        """The one wait for the device: only for what this value needs, not for what other threads have begun since."""
+        torch = self._torch
+        if self.device.type == "cpu":
+            return value.numpy()
+        host = torch.empty(value.shape, dtype=value.dtype, pin_memory=True)
+        host.copy_(value, non_blocking=True)
+        done = torch.cuda.Event()
+        done.record()
+        done.synchronize()
+        return host.numpy()
+
+    def _prepare(self, requests):
+        """Example inputs of every shape that can come, the largest first: the others then fit into its memory."""
+        torch, place = self._torch, dict(device=self.device, dtype=self.type)
+        for frames in range(max(requests), 0, -1):
+            for hands in range(2 * frames, frames - 1, -1):
+                placed = torch.ones(frames, 2, 5, device=self.device)
+                placed.view(-1, 5)[hands:, 4] = 0.0
+                self._encode.prepare(torch.zeros(hands, 3, CROP_HEIGHT, CROP_WIDTH, **place), placed)
+            self._reason.prepare(torch.zeros(frames, 2, self.config.window, self.config.hand_width, **place),
+                                 torch.ones(frames, 2, self.config.window, dtype=torch.bool, device=self.device))
+        return requests
 
 
 class OnnxImage:
@@ -97,6 +139,9 @@ class OnnxImage:
     def __init__(self, folder: str | Path | None, threads: int = 1):
         self._parts = OnnxParts(folder, (BACKBONE, SPATIAL, TEMPORAL), ImageConfig, threads)
         self.config = self._parts.config
+
+    def prepare(self, cameras):
+        """Nothing to do: sessions of onnxruntime may be shared by threads."""
 
     def encode(self, image, squares, present):
         features, = self._parts(BACKBONE, crop_hands(image, squares[present], np.flatnonzero(present) == LEFT))

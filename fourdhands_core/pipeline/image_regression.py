@@ -24,6 +24,7 @@ _FOCAL = 5000.0
 class ImageRegressor:
     """Runs the image network: `encode` once a frame, `regress` on the window around the frame in question.
 
+    Several cameras may share it, each in a thread of its own; the network then takes them together where they wait for it.
     hands: the (left, right) hand models. mean_pose: (45,) axis-angle of the right hand model's mean pose, which a network
     with `mean_pose` is relative to.
     """
@@ -32,9 +33,14 @@ class ImageRegressor:
 
     def __init__(self, network: ImageExecution, hands: HandArrays, mean_pose: np.ndarray):
         self.config = network.config
-        self._network = network
+        self._network, self._cameras = network, 1
         self._hands = hands
         self._mean = mean_pose.reshape(15, 3) if network.config.mean_pose else np.zeros((15, 3))
+
+    def add_camera(self) -> None:
+        """Be ready for one camera more, whose thread will call too."""
+        self._cameras += 1
+        self._network.prepare(self._cameras)
 
     @property
     def half_window(self) -> float:

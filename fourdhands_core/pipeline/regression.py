@@ -85,6 +85,9 @@ class LandmarkRegressor:
         self._network = network
         self._no_hands = np.zeros((2, network.config.width), np.float32)
 
+    def add_camera(self) -> None:
+        """Nothing to do: several threads may call at the same time."""
+
     @property
     def half_window(self) -> float:
         """Seconds between the estimated frame and either end of its window."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
-
 import logging
 
 import numpy as np
@@ -14,7 +11,7 @@ from ..hand_model.arrays import HandArrays
 from ..network.execution import OnnxExecution, landmark_execution
 from .image_execution import OnnxImage, TorchImage
 from .image_regression import ImageRegressor
-from .regression import Frame, LandmarkRegressor, Regression
+from .regression import LandmarkRegressor
 
 
 def make_regressor(settings, hands: HandArrays, mean_pose: np.ndarray):
@@ -41,24 +38,6 @@ def make_regressor(settings, hands: HandArrays, mean_pose: np.ndarray):
             "%s gives poses relative to MANO's mean pose, which the hand model in use does not have: fingers will be less bent "
             "than they are. Name MANO's files, converted with `fourdhands convert-mano`, as hand_model", settings.weights)
     return ImageRegressor(network, hands, mean_pose)
-
-
-class SharedRegressor:
-    """One regressor for the trackers of several cameras, each in a thread of its own: it works for one at a time."""
-
-    def __init__(self, regressor):
-        self._regressor, self._lock = regressor, threading.Lock()
-        self.sees, self.config, self.half_window = regressor.sees, regressor.config, regressor.half_window
-
-    def encode(self, frame: Frame) -> None:
-        """As the regressor's."""
-        with self._lock:
-            self._regressor.encode(frame)
-
-    def regress(self, frames: Sequence[Frame], target: Frame) -> Regression:
-        """As the regressor's."""
-        with self._lock:
-            return self._regressor.regress(frames, target)
 
 
 def _in_torch(settings):

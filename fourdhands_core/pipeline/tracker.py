@@ -24,7 +24,7 @@ from .following import Following, doubted
 from .hand_track import HandTrack, ShapeMemory
 from .refinement import PoseRefinement
 from .regression import MIRROR, Frame, Regression, forget_old
-from .regressors import SharedRegressor, make_regressor
+from .regressors import make_regressor
 from .translation import solve_translations
 from .types import SOURCE_JOINT, SOURCE_NETWORK, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
 
@@ -118,8 +118,7 @@ class HandPairTracker:
 
         Each may run in threads of its own.
         """
-        if not isinstance(self.regressor, SharedRegressor):
-            self.regressor = SharedRegressor(self.regressor)
+        self.regressor.add_camera()
         other = HandPairTracker(self.settings, regressor=self.regressor)
         other.betas = self.betas
         return other
