@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import resource
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -28,7 +31,7 @@ def peak_memory(device: str) -> dict:
     memory = {"process_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}
     if device == "cuda":
         import torch
-        memory["gpu_mb"] = round(torch.cuda.max_memory_allocated() / 2**20)
+        memory["gpu_mb"] = round(torch.cuda.max_memory_reserved() / 2**20)
     return memory
 
 
@@ -67,76 +70,129 @@ def benchmark(settings: TrackerSettings, video: Path, frames: int) -> dict:
             "frames_per_second": round(len(total) / sum(total), 2), "peak_memory": peak_memory(settings.device)}
 
 
-def benchmark_network(network, hands, device: str, precision: str, steps: int, size=(640, 480)) -> dict:
-    """The image network alone with two hands: by stage, streaming beside windows recomputed, share of the matrix limit.
+def benchmark_network(network, hands, device: str, precision: str, steps: int, cameras: int = 4, size=(640, 480)) -> dict:
+    """The image network alone with two hands: by stage, streaming beside windows recomputed, several cameras at 30 Hz.
 
     network: network.image_model.ImageNetwork; hands: hand_model.arrays.HandArrays. Streaming passes one new frame through
-    the backbone; recomputing passes all frames of the window, with the same weights. Both begin with the image in host
-    memory and end with the pose there.
+    the backbone; recomputing passes all frames of the window, one by one and as one batch, with the same weights. All
+    begin with the image in host memory and end with the pose there.
     """
+    import torch
+
+    from .pipeline.image_execution import TorchImage
+    from .pipeline.image_regression import ImageRegressor, square_of
+
+    execution = TorchImage(network, device, precision, cameras)
+    regressor = ImageRegressor(execution, hands, np.zeros(45))
+    config = network.config
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    made = [_frame(rng, image, k, size) for k in range(config.window + WARM_UP + steps)]
+    squares, both = np.stack([square_of(seen.landmarks) for seen in made[0].detections]), np.ones(2, bool)
+
+    def step(k):
+        made[k].image = image
+        regressor.encode(made[k])
+        regressor.regress(made[max(0, k - config.window + 1):k + 1], made[k])
+
+    def recompute():
+        for frame in made[:config.window]:
+            frame.image = image
+            regressor.encode(frame)
+        regressor.regress(made[:config.window], made[config.window - 1])
+
+    def recompute_at_once():
+        for frame, tokens in zip(made, execution.encode_batch([(image, squares, both)] * config.window)):
+            frame.hands = tokens
+        regressor.regress(made[:config.window], made[config.window - 1])
+
+    numbers = iter(range(len(made)))
+    streaming = _timed(lambda: step(next(numbers)), steps, device, len(made) - steps)
+    memory = peak_memory(device)
+    execution.record_encode(config.window, 2 * config.window)
+    few = max(2, min(steps, 5))
+    recomputed = {"window recomputed": _timed(recompute, few, device),
+                  "window recomputed, one batch": _timed(recompute_at_once, few, device)}
+    at_once = _timed(lambda: execution.encode_batch([(image, squares, both)] * cameras), few, device)
+    stages, flops = _stages(network, device, execution.type, image, squares, steps)
+    rate = _matrix_rate(device, execution.type)
+    p50 = float(np.median(streaming))
+    return {"network": f"width {config.width}, {config.depth} blocks", "device": _name(device), "precision": precision,
+            "threads": torch.get_num_threads(), "steps": steps,
+            "milliseconds": {name: percentiles(values) for name, values in (
+                stages | {"streaming": streaming} | recomputed).items()},
+            "recomputed_over_streaming": round(min(float(np.median(values)) for values in recomputed.values()) / p50, 2),
+            "frames_per_second": round(1.0 / p50, 2), "gflop_per_frame": round(flops / 1e9, 2),
+            "matrix_gflops": round(rate / 1e9, 1), "share_of_matrix_limit": round(flops / rate / p50, 3),
+            "peak_memory": memory,
+            "cameras": {"frames_encoded_at_once": cameras, "milliseconds": percentiles(at_once),
+                        **_cameras(regressor, made[:config.window], image, cameras, steps / 30.0)}}
+
+
+def _stages(network, device, number, image, squares, steps):
+    """Seconds by stage of one frame with two hands, recorded where the network is; floating-point operations of them all."""
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    from .perception.crops import crop_hands, crop_hands_on_device
-    from .pipeline.image_execution import TorchImage
-    from .pipeline.image_regression import ImageRegressor, square_of
+    from .network.cuda_graphs import ByShape, GraphRecorder
+    from .perception.crops import DeviceCrops, crop_hands
 
-    execution = TorchImage(network, device, precision)
-    regressor = ImageRegressor(execution, hands, np.zeros(45))
-    config, number = network.config, execution.type
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
-    made = [_frame(rng, image, k, size) for k in range(config.window + WARM_UP + steps)]
-
-    def window_at(k):
-        return made[max(0, k - config.window + 1):k + 1]
-
-    streaming, recomputed = [], []
-    for k, frame in enumerate(made):
-        began = time.perf_counter()
-        regressor.encode(frame)
-        regressor.regress(window_at(k), frame)
-        streaming.append(time.perf_counter() - began)
-    streaming = streaming[config.window + WARM_UP:]
-    for step in range(max(2, min(steps, 10))):
-        window = window_at(config.window + WARM_UP + step % steps)
-        for frame in window:
-            frame.image, frame.hands = image, None
-        began = time.perf_counter()
-        for frame in window:
-            regressor.encode(frame)
-        regressor.regress(window, window[-1])
-        recomputed.append(time.perf_counter() - began)
-
-    squares = np.stack([square_of(detection.landmarks) for detection in made[0].detections])
-    boxes, both = torch.from_numpy(squares).float().to(device)[None], torch.ones(1, 2, dtype=torch.bool, device=device)
-    cut = (lambda: torch.from_numpy(crop_hands(image, squares, [True, False]))) if device == "cpu" else (
-        lambda: crop_hands_on_device(torch.from_numpy(image).to(device), squares, [True, False]))
+    mirrored, config = np.array([True, False]), network.config
+    crop = DeviceCrops(device, number) if device == "cuda" else (lambda *args: torch.from_numpy(crop_hands(*args)).to(number))
     with torch.inference_mode():
-        crops = cut().to(number)
+        crops = crop(image, squares, mirrored)
+        placed = torch.from_numpy(np.column_stack([squares, [1, 1]])).float().to(device)[None]
         tokens = torch.zeros(1, 2, config.window, config.hand_width, dtype=number, device=device)
-        parts: dict[str, Callable] = {
-            "crop": cut,
-            "backbone": lambda: network.backbone(crops),
-            "spatial": lambda: network.encode(crops, boxes, both),
-            "temporal": lambda: network.reason(tokens)}
-        stages = {name: _timed(part, steps, device) for name, part in parts.items()}
+        valid = torch.ones(1, 2, config.window, dtype=torch.bool, device=device)
+        record = GraphRecorder() if device == "cuda" else None
+        calls: dict[str, Callable] = {"crop": lambda: crop(image, squares, mirrored)}
+        for name, function, inputs in (("backbone", network.backbone, (crops,)), ("spatial", network.encode_present, (crops, placed)),
+                                       ("temporal", network.reason_flat, (tokens, valid))):
+            part = ByShape(function, record, torch.device(device))
+            part.prepare(*(value.clone() for value in inputs))
+            calls[name] = functools.partial(part, *inputs)
+        stages = {name: _timed(call, steps, device) for name, call in calls.items()}
         stages["spatial"] = np.maximum(np.array(stages["spatial"]) - np.median(stages["backbone"]), 0.0)
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:  # it knows not every fused kernel
-            parts["spatial"]()
-            parts["temporal"]()
-        flops = counter.get_total_flops()
-        rate = _matrix_rate(device, number)
-    p50 = float(np.median(streaming))
-    return {"network": f"width {config.width}, {config.depth} blocks", "device": device, "precision": precision,
-            "threads": torch.get_num_threads(), "steps": steps,
-            "milliseconds": {name: percentiles(values) for name, values in stages.items()}
-            | {"streaming": percentiles(streaming), "window recomputed": percentiles(recomputed)},
-            "recomputed_over_streaming": round(float(np.median(recomputed)) / p50, 2),
-            "frames_per_second": round(1.0 / p50, 2), "gflop_per_frame": round(flops / 1e9, 2),
-            "matrix_gflops": round(rate / 1e9, 1), "share_of_matrix_limit": round(flops / rate / p50, 3),
-            "peak_memory": peak_memory(device)}
+            network.encode_present(crops, placed)
+            network.reason_flat(tokens, valid)
+    return stages, counter.get_total_flops()
+
+
+def _cameras(regressor, window, image, cameras, seconds):
+    """Cameras of 30 Hz, each with a thread of its own that takes the newest image: what of them is kept up with.
+
+    age: from when the image is there to its hands.
+    """
+    ages, period = [[] for _ in range(cameras)], 1.0 / 30.0
+    began = time.perf_counter()
+
+    def run(own, shift):
+        number, frames = 0, [dataclasses.replace(frame) for frame in window]
+        while number * period < seconds:
+            came = began + shift + number * period
+            time.sleep(max(0.0, came - time.perf_counter()))
+            frames[-1].image = image
+            regressor.encode(frames[-1])
+            regressor.regress(frames, frames[-1])
+            own.append(time.perf_counter() - came)
+            number = max(number + 1, int((time.perf_counter() - began - shift) / period))
+
+    threads = [threading.Thread(target=run, args=(own, k * period / cameras)) for k, own in enumerate(ages)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    took = time.perf_counter() - began
+    return {"cameras_at_30_hz": cameras, "frames_per_second_each": round(min(len(own) for own in ages) / took, 2),
+            "age": percentiles(np.concatenate(ages))}
+
+
+def _name(device):
+    import torch
+
+    return torch.cuda.get_device_name() if device == "cuda" else device
 
 
 def _frame(rng, image, number, size):
@@ -152,18 +208,18 @@ def _frame(rng, image, number, size):
     return frame
 
 
-def _timed(function, steps, device):
+def _timed(function, steps, device, warm_up=2):
     """Seconds of `steps` calls, after some to warm up, each ended by the device."""
     import torch
 
     seconds = []
-    for _ in range(steps + 2):
+    for _ in range(steps + warm_up):
         began = time.perf_counter()
         function()
         if device == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
-    return seconds[2:]
+    return seconds[warm_up:]
 
 
 def _matrix_rate(device, number):

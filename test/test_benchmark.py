@@ -22,9 +22,11 @@ def test_the_network_beside_its_window_recomputed():
     network = ImageNetwork(config)
     network.backbone.register_forward_hook(lambda module, inputs, output: passes.append(len(inputs[0])))
     torch.set_num_threads(1)
-    result = benchmark_network(network, HandArrays(pair_of(load_generic_hand())), "cpu", "float32", 3)
-    assert set(passes) == {2}, "both hands in one pass"
-    assert set(result["milliseconds"]) == {"crop", "backbone", "spatial", "temporal", "streaming", "window recomputed"}
+    result = benchmark_network(network, HandArrays(pair_of(load_generic_hand())), "cpu", "float32", 3, cameras=2)
+    assert set(passes) == {2, 18, 4}, "both hands in one pass, of one frame, of a window, of two cameras"
+    assert set(result["milliseconds"]) == {"crop", "backbone", "spatial", "temporal", "streaming", "window recomputed",
+                                           "window recomputed, one batch"}
+    assert result["cameras"]["frames_per_second_each"] > 0 and result["cameras"]["age"]["p50"] > 0
     for figures in result["milliseconds"].values():
         assert 0 <= figures["p50"] <= figures["p95"] <= figures["p99"]
     assert result["recomputed_over_streaming"] > 1
@@ -48,4 +50,9 @@ def test_nothing_to_measure(tmp_path, capsys):
     assert main(["benchmark"]) == 2
     assert "--backbone" in capsys.readouterr().err
     assert main(["benchmark", str(tmp_path / "none.mp4")]) == 2
+    assert main(["benchmark", "--backbone", "S", "--device", "onnx"]) == 2
+    assert "--device cpu or cuda" in capsys.readouterr().err
+    if not torch.cuda.is_available():
+        assert main(["benchmark", "--backbone", "H", "--device", "cuda", "--precision", "float16"]) == 2
+        assert "torch sees no CUDA device" in capsys.readouterr().err
     assert main(["benchmark", "ros"]) == 2 and main(["benchmark", "a.mp4", "--backbone", "S"]) == 2

@@ -19,6 +19,8 @@ def add(commands) -> None:
     command.add_argument("--backbone", choices=("S", "B", "L", "H"), metavar="SIZE",
                          help="the image network alone, untrained, with a ViT of this size (S, B, L, H; the paper's is H), "
                          "beside the window recomputed")
+    command.add_argument("--cameras", type=positive, default=4, metavar="N",
+                         help="with --backbone: cameras of 30 Hz that share the network (default: 4)")
     command.add_argument("--frames", type=positive, default=200, metavar="N", help="frames to measure (default: 200)")
     command.add_argument("--threads", type=positive, default=1, metavar="N", help="threads of the network (default: 1)")
     command.add_argument("--out", type=Path, metavar="FILE", help="also write the JSON to this file")
@@ -51,10 +53,14 @@ def benchmark(args: argparse.Namespace) -> int:
         from ..hand_model.assets import load_generic_hand, pair_of
         from ..network.image_config import ImageConfig
         from ..network.image_model import ImageNetwork
+        from ..pipeline.image_execution import check_device
 
+        if args.device == "onnx":
+            raise InputError("--backbone measures the network in torch: give --device cpu or cuda")
+        check_device(args.device)
         torch.set_num_threads(args.threads)
         result = speed.benchmark_network(ImageNetwork(ImageConfig.of_size(args.backbone)), HandArrays(pair_of(
-            load_generic_hand())), args.device, args.precision, args.frames)
+            load_generic_hand())), args.device, args.precision, args.frames, args.cameras)
     text = json.dumps(result, indent=1)
     print(text)
     if args.out is not None:

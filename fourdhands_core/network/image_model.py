@@ -163,9 +163,10 @@ class ImageNetwork(nn.Module):
                 head.bias.zero_()
             self.pose.bias.copy_(torch.tensor([1.0, 0, 0, 0, 1, 0]).repeat(16))
 
-    def relation_maps(self, squares: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """(B, 2, 192, channels) for squares (B, 2, 4) x, y, w, h in pixels and present (B, 2) bool."""
-        squares = with_absent_far_away(squares, present)
+    def relation_maps(self, squares: torch.Tensor, present: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, 2, 192, channels) for squares (B, 2, 4) x, y, w, h in pixels and present (B, 2) bool, None for all."""
+        if present is not None:
+            squares = with_absent_far_away(squares, present)
         maps = released_relation(squares) if self.added else paper_relation(squares, self.config.tau)
         return maps.flatten(2, 3)
 
@@ -189,8 +190,7 @@ class ImageNetwork(nn.Module):
 
     def interact(self, features: torch.Tensor, squares: torch.Tensor, present: torch.Tensor | None = None) -> torch.Tensor:
         """Hand tokens (B, 2, C) from the backbone's tokens (B, 2, 192, C); see `encode`. present: None where all hands are."""
-        everybody = torch.ones(squares.shape[:2], dtype=torch.bool, device=squares.device) if present is None else present
-        maps = self.relation(self.relation_maps(squares, everybody).to(features.dtype))
+        maps = self.relation(self.relation_maps(squares, present).to(features.dtype))
         x = maps + features if self.added else self.join(torch.cat([features, maps], -1))
         batch, _, tokens, width = x.shape
         x = x.reshape(batch, 2 * tokens, width)

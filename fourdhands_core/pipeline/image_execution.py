@@ -79,12 +79,18 @@ class TorchImage:
         self._together("prepare", cameras)
 
     def encode(self, image, squares, present):
-        with self._torch.inference_mode():
-            crops = self._crop(image, squares[present], np.flatnonzero(present) == LEFT)
-        return self._together("encode", (crops, np.column_stack([squares, present])))
+        return self._together("encode", self._cropped(image, squares, present))
+
+    def encode_batch(self, frames: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Sequence:
+        """`encode` of several frames (image, squares, present) as one batch."""
+        return self._encode_all([self._cropped(*frame) for frame in frames])
 
     def reason(self, tokens, valid):
         return self._together("reason", (tokens, valid))
+
+    def _cropped(self, image, squares, present):
+        with self._torch.inference_mode():
+            return self._crop(image, squares[present], np.flatnonzero(present) == LEFT), np.column_stack([squares, present])
 
     def _crop_on_host(self, image, squares, mirrored):
         return self._torch.from_numpy(crop_hands(image, squares, mirrored)).to(self.type)
@@ -121,16 +127,22 @@ class TorchImage:
         return host.numpy()
 
     def _prepare(self, requests):
-        """Example inputs of every shape that can come, the largest first: the others then fit into its memory."""
-        torch, place = self._torch, dict(device=self.device, dtype=self.type)
+        """Every shape that can come, the largest first: the others then fit into its memory."""
         for frames in range(max(requests), 0, -1):
             for hands in range(2 * frames, frames - 1, -1):
-                placed = torch.ones(frames, 2, 5, device=self.device)
-                placed.view(-1, 5)[hands:, 4] = 0.0
-                self._encode.prepare(torch.zeros(hands, 3, CROP_HEIGHT, CROP_WIDTH, **place), placed)
+                self.record_encode(frames, hands)
+            torch, place = self._torch, dict(device=self.device, dtype=self.type)
             self._reason.prepare(torch.zeros(frames, 2, self.config.window, self.config.hand_width, **place),
                                  torch.ones(frames, 2, self.config.window, dtype=torch.bool, device=self.device))
         return requests
+
+    def record_encode(self, frames: int, hands: int) -> None:
+        """Record `encode` of so many frames at once with so many hands in them, unless that was done; only on a GPU."""
+        torch = self._torch
+        placed = torch.ones(frames, 2, 5, device=self.device)
+        placed.view(-1, 5)[hands:, 4] = 0.0
+        self._encode.prepare(
+            torch.zeros(hands, 3, CROP_HEIGHT, CROP_WIDTH, device=self.device, dtype=self.type), placed)
 
 
 class OnnxImage:
