@@ -1,6 +1,12 @@
 """The image network with the authors' released weights: the same numbers at every stage, and clear errors."""
 
+import argparse
+import collections
+import pathlib
 import pickle
+import sys
+import types
+import typing
 
 import numpy as np
 import pytest
@@ -174,24 +180,89 @@ def test_relation_maps_follow_the_equations():
             np.testing.assert_allclose(maps[side, k, i], expected, atol=1e-6)
 
 
-def test_a_backbone_from_another_checkpoint(tmp_path):
-    source = ImageNetwork(SMALL).backbone
+def vit_state(backbone):
+    """A ViT's tensors by the names that ViTPose and HaMeR have in common."""
     names = {"patches.": "patch_embed.proj.", "norm_attention": "norm1", "norm_mlp": "norm2", "qkv": "attn.qkv",
              "output": "attn.proj", "mlp.0": "mlp.fc1", "mlp.2": "mlp.fc2"}
     state = {}
-    for name, tensor in source.state_dict().items():
+    for name, tensor in backbone.state_dict().items():
         name = {"position": "pos_embed", "norm.weight": "last_norm.weight", "norm.bias": "last_norm.bias"}.get(name, name)
         for ours, theirs in names.items():
             name = name.replace(ours, theirs)
-        state[f"backbone.{name}"] = tensor
-    path = tmp_path / "vitpose.pth"
-    torch.save({"state_dict": {**state, "keypoint_head.weight": torch.zeros(2)}}, path)
+        state[name] = tensor
+    return state
+
+
+def foreign(module, name, base=object, **members):
+    """A class of a package that is not installed, where pickle finds it until `sys.modules` forgets it."""
+    made = type(name, (base,), {"__module__": module, "__reduce_ex__": base.__reduce_ex__, **members})
+    for part in (module.split(".")[0], module):
+        sys.modules.setdefault(part, types.ModuleType(part))
+    setattr(sys.modules[module], name, made)
+    return made
+
+
+@pytest.fixture
+def settings_objects(monkeypatch):
+    """What Lightning keeps beside the weights: the settings as omegaconf and yacs have them, numpy numbers, callbacks' states."""
+    for part in ("omegaconf", "omegaconf.dictconfig", "omegaconf.base", "yacs", "yacs.config"):
+        monkeypatch.setitem(sys.modules, part, types.ModuleType(part))
+    tree = foreign("omegaconf.dictconfig", "DictConfig", __getstate__=lambda self: vars(self))()
+    metadata = foreign("omegaconf.base", "ContainerMetadata")()
+    metadata.ref_type, metadata.resolver_cache = typing.Any, collections.defaultdict(dict, a={1: 2})
+    vars(tree).update(_metadata=metadata, _parent=None, _content={"LR": 1e-5})
+    node = foreign("yacs.config", "CfgNode", dict)(MODEL=1)
+    node.frozen = True
+    made = {"cfg": tree, "yacs": node, "score": np.float64(0.5), "array": np.arange(3.0),
+            "namespace": argparse.Namespace(a=1), "folder": pathlib.PurePosixPath("/data")}
+    yield made
+
+
+@pytest.mark.parametrize("layout", ["vitpose", "hamer", "plain"])
+def test_a_backbone_from_another_checkpoint(layout, settings_objects, tmp_path, monkeypatch):
+    """ViTPose: `state_dict` -> backbone.*, keypoint_head.*; HaMeR: the same in a Lightning checkpoint full of objects."""
+    source = ImageNetwork(SMALL).backbone
+    state = {("" if layout == "plain" else "backbone.") + name: tensor for name, tensor in vit_state(source).items()}
+    other = {"plain": {}, "vitpose": {"keypoint_head.weight": torch.zeros(2)},
+             "hamer": {"mano_head.decpose.weight": torch.zeros(2), "mano.betas": torch.zeros(2), "initialized": torch.tensor(True)}}
+    state.update(other[layout])
+    content = {"plain": state, "vitpose": {"meta": {"epoch": 210, "mmcv_version": "1.5"}, "state_dict": collections.OrderedDict(state)},
+               "hamer": {"epoch": 3, "global_step": 9, "pytorch-lightning_version": "1.8.1", "state_dict": collections.OrderedDict(state),
+                         "optimizer_states": [{"state": {0: {"step": torch.tensor(1.0), "exp_avg": torch.ones(2)}}}],
+                         "lr_schedulers": [], "callbacks": settings_objects, "hparams_name": "cfg",
+                         "hyper_parameters": settings_objects}}[layout]
+    path = tmp_path / "some.ckpt"
+    torch.save(content, path)
+    for part in ("omegaconf", "omegaconf.dictconfig", "omegaconf.base", "yacs", "yacs.config"):
+        monkeypatch.delitem(sys.modules, part)
     imported = import_backbone(path, SMALL)
-    assert imported.superfluous == ["keypoint_head.weight"]
+    assert imported.superfluous == sorted(other[layout])
     for name, tensor in source.state_dict().items():
         torch.testing.assert_close(imported.network.backbone.state_dict()[name], tensor)
-    with pytest.raises(CheckpointError, match="no ViT of width 96"):
-        import_backbone(path, ImageConfig(**{**SMALL.to_dict(), "width": 96}))
+    for changed, message in ((dict(width=96), "no ViT of width 96"), (dict(depth=1), "it has 2 blocks"), (dict(depth=3), "missing backbone blocks.2")):
+        with pytest.raises(CheckpointError, match=message):
+            import_backbone(path, ImageConfig(**{**SMALL.to_dict(), **changed}))
+
+
+def test_a_malicious_object_among_settings(settings_objects, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "hamer.ckpt"
+    torch.save({"state_dict": vit_state(ImageNetwork(SMALL).backbone), "hyper_parameters": [settings_objects, Malicious()]}, path)
+    with pytest.raises(CheckpointError, match="names (builtins|__builtin__).print"):
+        import_backbone(path, SMALL)
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": vit_state(ImageNetwork(SMALL).backbone), "hyper_parameters": Reaching()}, path)
+    import_backbone(path, SMALL)  # a function of a known package is never called
+    assert "executed" not in capsys.readouterr().out and not (tmp_path / "written.npy").exists()
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
+    with pytest.raises(CheckpointError, match="plain weights"):
+        import_backbone(path, SMALL)
+
+
+class Reaching:
+    """Would write a file by way of a package whose settings are passed over."""
+
+    def __reduce__(self):
+        return np.save, ("written", np.zeros(1))
 
 
 @pytest.mark.parametrize("settings, message", [

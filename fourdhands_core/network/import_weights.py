@@ -15,6 +15,7 @@ import torch
 
 from ..errors import CheckpointError
 from .checkpoint import empty_network
+from .foreign_checkpoint import read_checkpoint
 from .image_config import COLUMNS, PATCH, ROWS, ImageConfig
 from .image_model import ImageNetwork
 
@@ -64,31 +65,6 @@ class Imported:
 
     network: ImageNetwork
     superfluous: list[str]
-
-
-def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
-    """The tensors by name of a torch checkpoint: a flat mapping, or one under `state_dict` or `model`.
-
-    Only tensors and plain containers are taken from the file, never code. Raises CheckpointError.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"checkpoint {path} does not exist")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
-    except Exception as error:  # torch and pickle fail in many ways on a file that is none of theirs
-        raise CheckpointError(f"{path} cannot be read as plain weights ({type(error).__name__}: {str(error)[:200]}); it is "
-                              "truncated, no torch checkpoint, or holds objects besides tensors, which are not loaded "
-                              "because they could run code") from error
-    for key in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, not tensors by name")
-    tensors = {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
-    if not tensors:
-        raise CheckpointError(f"{path} holds no tensors")
-    return tensors
 
 
 def import_released(path: str | Path, window: int | None = None) -> Imported:
@@ -161,16 +137,13 @@ def import_backbone(path: str | Path, config: ImageConfig) -> Imported:
             faults.append(f"backbone {name} is {tuple(state[name].shape)}, not {shape}")
         elif not torch.isfinite(state[name]).all():
             faults.append(f"backbone {name} holds values that are not finite")
+    if (depth := _count(tensors, r"(?:model\.)?(?:backbone\.)?blocks\.(\d+)\.")) > config.depth:
+        faults.append(f"it has {depth} blocks")
     if faults:
         raise CheckpointError(f"{path} holds no ViT of width {config.width} and depth {config.depth} for crops of "
                               f"{ROWS * PATCH} x {COLUMNS * PATCH}: {_some(faults)}")
-    network.backbone.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    network.backbone.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
     return Imported(network.eval(), sorted(superfluous))
-
-
-def _is_zip(path):
-    with path.open("rb") as file:
-        return file.read(2) == b"PK"
 
 
 def _count(names: Iterable[str], pattern):
