@@ -267,7 +267,10 @@ class Reaching:
 
 @pytest.mark.parametrize("settings, message", [
     (dict(relation="multiply"), "relation"), (dict(width=-1), "width"), (dict(width=101), "multiples"),
-    (dict(window=4), "odd"), (dict(colour=1), "colour")])
+    (dict(window=4), "odd"), (dict(colour=1), "colour"), (dict(depth=2.0), "depth"), (dict(tau=float("nan")), "tau"),
+    (dict(frame_gap=float("inf")), "frame_gap"), (dict(window=9.5), "window"), (dict(width=10**9), "width"),
+    (dict(decoder_layers=10**7), "decoder_layers"), (dict(heads=True), "heads"), (dict(mean_pose="no"), "mean_pose"),
+    (dict(root=21), "root"), (dict(relation=[1]), "relation")])
 def test_settings_that_make_no_network(settings, message):
     with pytest.raises(CheckpointError, match=message):
         ImageConfig.from_dict({**SMALL.to_dict(), **settings})

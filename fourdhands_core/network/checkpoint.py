@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import torch
@@ -31,6 +32,9 @@ def save_weights(network: FourDHands | ImageNetwork, path: str | Path, **about) 
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     header = {_KEY: json.dumps({"config": network.config.to_dict(), "about": about}, sort_keys=True)}
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, str(path), metadata=header)
+    mask = os.umask(0)
+    os.umask(mask)
+    Path(path).chmod(0o666 & ~mask)  # safetensors leaves the file to its owner alone
 
 
 def read_header(path: str | Path) -> tuple[NetworkConfig | ImageConfig, dict]:
@@ -71,7 +75,9 @@ def load_weights(path: str | Path | None = None) -> FourDHands | ImageNetwork:
     for name in sorted(set(expected) & set(tensors)):
         if tuple(tensors[name].shape) != expected[name]:
             faults.append(f"{name} is {tuple(tensors[name].shape)}, not {expected[name]}")
-        elif not torch.isfinite(tensors[name].float()).all():
+        elif not tensors[name].is_floating_point():
+            faults.append(f"{name} is of type {tensors[name].dtype}, not a floating-point one")
+        elif not torch.isfinite(tensors[name]).all():
             faults.append(f"{name} holds values that are not finite")
     if faults:
         shown = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")

@@ -10,6 +10,22 @@ from ..errors import CheckpointError
 SHIPPED = Path(__file__).parent / "weights" / "landmark.safetensors"
 """The landmark network that comes with the package, trained by `fourdhands train landmark`."""
 
+LARGEST = {"width": 8192, "hand_width": 8192, "window": 1001, "root": 20}
+"""Above, a setting is no network's but a damaged file's; others' limit is 1000."""
+
+
+def check_numbers(config) -> None:
+    """Raises CheckpointError where a setting whose type is int is no positive whole number, or one of float not positive
+    and finite; `root` may be 0."""
+    for field in fields(config):
+        value, limit = getattr(config, field.name), LARGEST.get(field.name, 1000)
+        if field.type not in ("int", "float"):
+            continue
+        kinds, least = ((int,), 0 if field.name == "root" else 1) if field.type == "int" else ((int, float), 1e-9)
+        if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= limit:
+            raise CheckpointError(f"network setting {field.name} must be a positive number ({field.type}, at most {limit}), "
+                                  f"not {value!r}")
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -37,10 +53,7 @@ class NetworkConfig:
     def __post_init__(self):
         if self.tokenizer != "landmark":
             raise CheckpointError(f"tokenizer {self.tokenizer!r} is not known; this version has 'landmark'")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name != "tokenizer" and not (isinstance(value, (int, float)) and value > 0):
-                raise CheckpointError(f"network setting {field.name} must be a positive number, not {value!r}")
+        check_numbers(self)
         if self.width % self.heads or self.width % 2:
             raise CheckpointError(f"network width {self.width} must be even and a multiple of heads {self.heads}")
         if self.window % 2 == 0:

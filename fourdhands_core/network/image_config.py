@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 
 from ..errors import CheckpointError
+from .config import check_numbers
 
 CROP_HEIGHT, CROP_WIDTH = 256, 192
 """Pixels of a hand's crop: the middle of a square of 256, as published ViT hand backbones take it."""
 PATCH = 16
 ROWS, COLUMNS = CROP_HEIGHT // PATCH, CROP_WIDTH // PATCH
 
-BACKBONES = {"S": (384, 12, 6), "B": (768, 12, 12), "L": (1024, 24, 16), "H": (1280, 32, 16)}
-"""Width, blocks and heads of the ViT sizes; the paper's is H (section 4.1)."""
+BACKBONES = {"S": (384, 12, 12), "B": (768, 12, 12), "L": (1024, 24, 16), "H": (1280, 32, 16)}
+"""Width, blocks and heads of the ViT sizes, as ViTPose has them (S with 12 heads, which no tensor's shape tells); the
+paper's is H (section 4.1)."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +48,11 @@ class ImageConfig:
     mean_pose: bool = False
 
     def __post_init__(self):
-        if self.tokenizer != "image" or self.relation not in ("concatenate", "add"):
-            raise CheckpointError(f"network settings tokenizer = {self.tokenizer!r}, relation = {self.relation!r} are not "
-                                  "known; there are 'image', and 'concatenate' and 'add'")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in ("tokenizer", "relation", "mean_pose"):
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or (
-                    value == 0 and field.name != "root"):
-                raise CheckpointError(f"network setting {field.name} must be a positive number, not {value!r}")
+        if self.tokenizer != "image" or self.relation not in ("concatenate", "add") or not isinstance(self.mean_pose, bool):
+            raise CheckpointError(
+                f"network settings tokenizer = {self.tokenizer!r}, relation = {self.relation!r}, mean_pose = "
+                f"{self.mean_pose!r} are not known; there are 'image', 'concatenate' and 'add', true and false")
+        check_numbers(self)
         if self.width % self.heads or self.hand_width % self.temporal_heads or self.hand_width % 2:
             raise CheckpointError(f"widths {self.width} and {self.hand_width} must be multiples of their heads, "
                                   f"{self.heads} and {self.temporal_heads}")
