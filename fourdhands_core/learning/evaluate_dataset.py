@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -134,24 +134,45 @@ def evaluate_dataset(dataset: HandDataset, predictor: Predictor, limit: int | No
     total = sum(map(len, sequences.values()))
     left = total if limit is None else min(limit, total)
     bar = tqdm(total=left, desc=dataset.name, unit="frame", mininterval=5.0, disable=not progress)
-    frames = 0
+    frames = unusable = 0
     for name, indices in sequences.items():
         indices = list(islice(indices, left - frames))
-        pairs = predictor.predict((dataset[index] for index in indices), rate)
+        taken: list[int] = []
+        pairs = predictor.predict(_usable(dataset, indices, taken), rate)
         position = 0
         while chunk := list(islice(pairs, _CHUNK)):
             _take(scores, name, chunk, pairs_only)
-            for index, (frame, prediction) in zip(indices[position:], chunk):
+            for index, (frame, prediction) in zip(taken[position:], chunk):
                 for sample in _samples(index, name, frame, prediction, pairs_only):
                     samples.append(sample)
                     kept.add(sample)
             position += len(chunk)
             bar.update(len(chunk))
-        frames += position
+        frames += len(indices)
+        unusable += len(indices) - position
         if frames >= left:
             break
     bar.close()
-    return _results(dataset, scores, samples, frames, total, rate, kept.samples())
+    result = _results(dataset, scores, samples, frames - unusable, rate, kept.samples())
+    if unusable:
+        result.notes.append(f"{unusable} images were left out as the dataset's users do (black ones)")
+    if frames < total:
+        result.notes.append(f"{frames} of {total} frames were evaluated; the paper's figures are of all")
+    return result
+
+
+def _usable(dataset: HandDataset, indices: list[int], taken: list[int]) -> Iterator[Frame]:
+    """The frames of usable images; their numbers are added to `taken`."""
+    asked = type(dataset).usable is not HandDataset.usable
+    for index in indices:
+        frame = dataset[index]
+        if asked:
+            image = frame.load()
+            if not dataset.usable(image):
+                continue
+            frame = replace(frame, load=lambda image=image: image)
+        taken.append(index)
+        yield frame
 
 
 def _take(scores, name, chunk, pairs_only):
@@ -211,7 +232,7 @@ def _samples(index: int, sequence: str, frame: Frame, prediction: Prediction, pa
         yield Sample(frame.key, sequence, index, side, listed, prediction.points[side])
 
 
-def _results(dataset, scores, samples, frames, total, rate, worst):
+def _results(dataset, scores, samples, frames, rate, worst):
     report = scores.report()
     names = list(report["sequences"])
     by_sequence: dict[str, list[float]] = {name: [] for name in names}
@@ -225,8 +246,6 @@ def _results(dataset, scores, samples, frames, total, rate, worst):
         notes.append("as in the paper, errors in 3-D are over frames with both hands alone")
     if rate is None and dataset.sequences:
         notes.append("the frames were evaluated each for itself, as the paper does where sequences are slow (Table 2)")
-    if frames < total:
-        notes.append(f"{frames} of {total} frames were evaluated; the paper's figures are of all")
     if overall["found"] < overall["hands"]:
         notes.append(f"{overall['found']} of {overall['hands']} hands were found; errors are over those, the paper's over all")
     return Evaluation(dataset.name, dataset.split, frames, rate, overall, sequences, samples, worst, notes)
