@@ -124,7 +124,7 @@ def arriving(folder: Path, command: tuple[str, ...], seconds: float) -> float:
 
     wait_for(lambda: "ready" in camera.said, (check, camera.check))
     camera.start()
-    wait_for(lambda: rclpy.spin_once(node, timeout_sec=0.05) or len(arrivals) > 30, (check, camera.check))
+    wait_for(lambda: rclpy.spin_once(node, timeout_sec=0.05) or len(arrivals) > 30, (check, camera.check), pause=0.0)
     begin, start = len(arrivals), time.perf_counter()
     while time.perf_counter() - start < seconds and not camera.ended.is_set():
         rclpy.spin_once(node, timeout_sec=0.1)

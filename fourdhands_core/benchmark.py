@@ -7,7 +7,7 @@ import functools
 import resource
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from .geometry.camera import Camera
 from .media.video import VideoReader
 from .pipeline.tracker import HandPairTracker, TrackerSettings
+from .pipeline.types import HandPairEstimate
 
 WARM_UP = 5
 """Frames at the start that are not counted."""
@@ -35,10 +36,12 @@ def peak_memory(device: str) -> dict:
     return memory
 
 
-def benchmark(settings: TrackerSettings, video: Path, frames: int) -> dict:
+def benchmark(settings: TrackerSettings, video: Path, frames: int,
+              publish: Callable[[HandPairEstimate, Sequence[np.ndarray]], None] | None = None) -> dict:
     """Latency by stage of the tracker over `frames` images of a video, one after the other, and its throughput.
 
-    decode is reading the video's image; the tracker's own stages follow. Positions are solved with assumed intrinsics.
+    decode is reading the video's image; the tracker's own stages follow, then `publish`, where one is given: called with
+    each estimate and the meshes' faces. Positions are solved with assumed intrinsics.
     """
     tracker = HandPairTracker(settings)
     stages: dict[str, list[float]] = {}
@@ -54,10 +57,14 @@ def benchmark(settings: TrackerSettings, video: Path, frames: int) -> dict:
             decoded = time.perf_counter()
             estimate = tracker.process(image, stamp, Camera.from_fov(image.shape[1], image.shape[0], settings.default_fov),
                                        with_vertices=True)
+            estimated = time.perf_counter()
+            if publish is not None and estimate is not None:
+                publish(estimate, tracker.faces)
             ended = time.perf_counter()
             if number < WARM_UP or estimate is None:
                 continue
-            for name, value in {"decode": decoded - began, **estimate.timings}.items():
+            after = {} if publish is None else {"publish": ended - estimated}
+            for name, value in {"decode": decoded - began, **estimate.timings, **after}.items():
                 stages.setdefault(name, []).append(value)
             total.append(ended - began)
             both += estimate.left.valid and estimate.right.valid

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -104,19 +104,53 @@ def pair_object(pair: HandPairEstimate):
                frames_rejected=0, latency_stages=["total"], latency=numbers([0.01]))
 
 
+class Publishing:
+    """Publishes both meshes, the joints and TF of estimates as the node does, below `benchmark/`.
+
+    node: rclpy's. faces: for left and right, (F, 3).
+    """
+
+    def __init__(self, node, faces):
+        self.publishers = {name: node.create_publisher(kind, f"benchmark/{name}", 5) for name, kind in (
+            ("hands", HandPair), ("tf", TFMessage), ("markers", MarkerArray))}
+        self._pairs, self._transforms, self._markers = (
+            HandPairEncoder("landmark", "generic"), TransformEncoder(), MarkerEncoder(faces))
+
+    def __call__(self, pair: HandPairEstimate) -> None:
+        """Publish an estimate."""
+        for name, message in (("tf", self._transforms.encode(pair, "camera")),
+                              ("hands", self._pairs.encode(pair, "camera", {"total": 0.01})),
+                              ("markers", self._markers.encode(pair, "camera"))):
+            if message is not None:
+                self.publishers[name].publish(message)
+
+
+@contextmanager
+def published():
+    """What `fourdhands_core.benchmark.benchmark` takes as its stage `publish`: estimates go out on real topics."""
+    context = rclpy.Context()
+    rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
+    node, made = rclpy.create_node("publishing_benchmark", context=context), []
+
+    def publish(pair, faces):
+        if not made:
+            made.append(Publishing(node, faces))
+        made[0](pair)
+
+    try:
+        yield publish
+    finally:
+        node.destroy_node()
+        rclpy.try_shutdown(context=context)
+
+
 def publishing(node, pair: HandPairEstimate, faces, rounds: int) -> dict:
     """Milliseconds to make and publish both meshes, the joints and TF of one estimate, serialised here and as objects.
 
     node: rclpy's. pair: with both hands and their vertices. faces: for left and right, (F, 3).
     """
-    publishers = {name: node.create_publisher(kind, f"benchmark/{name}", 5) for name, kind in (
-        ("hands", HandPair), ("tf", TFMessage), ("markers", MarkerArray))}
-    pairs, transforms, markers = HandPairEncoder("landmark", "generic"), TransformEncoder(), MarkerEncoder(faces)
-
-    def serialised():
-        publishers["tf"].publish(transforms.encode(pair, "camera"))
-        publishers["hands"].publish(pairs.encode(pair, "camera", {"total": 0.01}))
-        publishers["markers"].publish(markers.encode(pair, "camera"))
+    serialised = Publishing(node, faces)
+    publishers = serialised.publishers
 
     def objects():
         listed = b"".join(serialize_message(transform)[4:] for transform in transform_objects(pair))
@@ -126,7 +160,7 @@ def publishing(node, pair: HandPairEstimate, faces, rounds: int) -> dict:
             message if is_compiled(HandPair) else bytes(typestore().serialize_cdr(message, HandPair._runtime_name)))
         publishers["markers"].publish(marker_objects(pair, faces))
 
-    result = {"serialised": percentiles(_seconds(serialised, rounds)), "objects": percentiles(_seconds(objects, rounds // 5))}
+    result = {"serialised": percentiles(_seconds(lambda: serialised(pair), rounds)), "objects": percentiles(_seconds(objects, rounds // 5))}
     for publisher in publishers.values():
         node.destroy_publisher(publisher)
     return {**result, "ratio": round(result["objects"]["p50"] / result["serialised"]["p50"], 1)}
@@ -144,7 +178,8 @@ def _seconds(function: Callable, rounds: int) -> list[float]:
 def ages(video: Path, cameras: int, seconds: float) -> dict:
     """Age of HandPair messages, stamp to callback in this process, with `cameras` 30 Hz cameras in one node.
 
-    Images, CameraInfo and HandPair go over DDS between processes. Needs rclpy to be initialised.
+    Images, CameraInfo and HandPair go over DDS between processes. Of every camera's first second, in which models and
+    processes warm up, nothing counts. Needs rclpy to be initialised.
     """
     names = [f"camera_{k}" for k in range(cameras)]
     node = rclpy.create_node("age_benchmark")
@@ -172,7 +207,9 @@ def ages(video: Path, cameras: int, seconds: float) -> dict:
         wait_for(lambda: all("ready" in player.said for player in players), checks)
         for player in players:
             player.start()
-        wait_for(lambda: rclpy.spin_once(node, timeout_sec=0.05) or all(len(ages) > 30 for ages in arrived.values()), checks)
+        # Without pauses: they would let messages queue up, whose ages were this process's own and not the node's.
+        wait_for(lambda: rclpy.spin_once(node, timeout_sec=0.05) or all(len(ages) > 30 for ages in arrived.values()), checks,
+                 pause=0.0)
         start, first, before = time.monotonic(), {name: len(ages) for name, ages in arrived.items()}, dict(dropped)
         while time.monotonic() - start < seconds:
             rclpy.spin_once(node, timeout_sec=0.1)

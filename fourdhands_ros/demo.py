@@ -85,15 +85,18 @@ class CameraProcess(Process):
         self.stdin.flush()
 
 
-def wait_for(condition, checks) -> None:
-    """Wait for the start of the others. Raises what a check raises, and InputError after START_TIMEOUT."""
+def wait_for(condition, checks, pause: float = 0.05) -> None:
+    """Wait for the start of the others, `pause` seconds between looks.
+
+    Raises what a check raises, and InputError after START_TIMEOUT.
+    """
     deadline = time.monotonic() + START_TIMEOUT
     while not condition():
         for check in checks:
             check()
         if time.monotonic() > deadline:
             raise InputError(f"node and camera did not start within {START_TIMEOUT:.0f} s; see node.log and camera.log")
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 def configure_dds(environment) -> None:

@@ -1,6 +1,8 @@
 """`fourdhands benchmark` measures what it says; how fast that is, is not asserted."""
 
+import importlib.util
 import json
+import sys
 
 import cv2
 import numpy as np
@@ -44,6 +46,20 @@ def test_the_tracker_on_a_video(tmp_path, capsys):
     result = json.loads((tmp_path / "b.json").read_text())
     assert result == json.loads(capsys.readouterr().out)
     assert result["frames"] == 5 and {"decode", "detect", "total"} <= set(result["milliseconds"])
+    if importlib.util.find_spec("rclpy"):
+        assert 0 < result["milliseconds"]["publish"]["p50"] < result["milliseconds"]["total"]["p50"]
+
+
+def test_publishing_is_said_to_be_absent_without_ros(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rclpy", None)
+    for name in [name for name in sys.modules if name.startswith("fourdhands_ros")]:
+        monkeypatch.delitem(sys.modules, name)
+    with VideoWriter(tmp_path / "v.mp4", 30.0) as writer:
+        for _ in range(8):
+            writer.write(np.zeros((120, 160, 3), np.uint8))
+    assert main(["benchmark", str(tmp_path / "v.mp4"), "--frames", "2"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert "not measured" in result["publish"] and "publish" not in result["milliseconds"]
 
 
 def test_nothing_to_measure(tmp_path, capsys):

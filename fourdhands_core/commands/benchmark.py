@@ -14,7 +14,7 @@ def add(commands) -> None:
     command = add_command(commands, "benchmark", benchmark, "measure latency by stage, throughput and memory on this machine")
     command.usage = "fourdhands benchmark [options] (VIDEO | ros VIDEO | --backbone SIZE)"
     command.add_argument("video", nargs="*", metavar="VIDEO",
-                         help="run the whole tracker on this video; after the word `ros`: publishing beside message objects, "
+                         help="run the whole tracker on this video, and publish what it finds where ROS 2 is installed; after the word `ros`: publishing beside message objects, "
                          "and the age of HandPair in another process with 1, 2 and 4 cameras that play it")
     command.add_argument("--backbone", choices=("S", "B", "L", "H"), metavar="SIZE",
                          help="the image network alone, untrained, with a ViT of this size (S, B, L, H; the paper's is H), "
@@ -45,7 +45,7 @@ def benchmark(args: argparse.Namespace) -> int:
                                   "'fourdhands[ros]', or source a ROS 2 workspace") from error
         result = run(Path(video), seconds=args.frames / 30.0)
     elif video is not None:
-        result = speed.benchmark(tracker_settings(args), Path(video), args.frames)
+        result = _tracker(speed, tracker_settings(args), Path(video), args.frames)
     else:
         import torch
 
@@ -66,3 +66,14 @@ def benchmark(args: argparse.Namespace) -> int:
     if args.out is not None:
         args.out.write_text(text + "\n")
     return 0
+
+
+def _tracker(speed, settings, video: Path, frames: int) -> dict:
+    """The whole tracker on a video, with the stage `publish` where ROS 2 is installed."""
+    try:
+        from fourdhands_ros.benchmark import published
+    except ImportError as error:
+        return {**speed.benchmark(settings, video, frames),
+                "publish": f"not measured: ROS 2 is not installed ({error.name} is missing)"}
+    with published() as publish:
+        return speed.benchmark(settings, video, frames, publish)
