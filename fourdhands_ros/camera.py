@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import array
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -118,6 +119,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--wait", action="store_true", help="wait for a line on stdin before the first frame")
     argv = sys.argv[1:] if argv is None else argv
     args = parser.parse_args(remove_ros_args(["camera", *argv])[1:])
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started this with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
     publisher = None
     try:

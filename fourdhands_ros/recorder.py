@@ -22,6 +22,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
 from rclpy.utilities import remove_ros_args
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 
@@ -38,6 +39,10 @@ HANDS = (r"(.*/)?hands", r"(.*/)?hands/faces", r"/tf", r"/tf_static", r"(.*/)?ca
 """Topics that belong to the hands, regular expressions of whole names."""
 MARKERS = r"(.*/)?hands/markers"
 IMAGES = {"none": (), "raw": (r"(.*/)?image_\w+",), "compressed": (r"(.*/)?image_\w+/compressed",)}
+
+
+_TELLS_RECEPTION = hasattr(Subscription, "CallbackType")
+"""Whether rclpy hands a callback the time of reception too; Humble's does not."""
 
 
 class Recorder:
@@ -76,7 +81,10 @@ class Recorder:
     def publishers(self, topic: str) -> int:
         """How many publishers a recorded topic is connected to; 0 before it is recorded."""
         subscription = self._subscriptions.get(self._node.resolve_topic_name(topic))
-        return subscription.get_publisher_count() if subscription else 0
+        if subscription is None:
+            return 0
+        count = getattr(subscription, "get_publisher_count", None)  # Humble lacks it
+        return count() if count else self._node.count_publishers(subscription.topic_name)
 
     def close(self) -> None:
         """Stop and complete the bag. Raises as `check` does, the bag being complete with what came before."""
@@ -130,13 +138,14 @@ class Recorder:
             topic, type_name, typestore=typestore(), offered_qos_profiles=[bag_qos(offer) for offer in offers])
         self.counts[topic] = 0
 
-        def write(data, info):
+        def write_received(data, info):
             self._pending.append((connection, info["received_timestamp"] or time.time_ns(), data))
             self._pending_bytes += len(data)
             self._write_down_to(self._memory)
             self.counts[topic] += 1
             self.last_arrival = time.monotonic()
 
+        write = write_received if _TELLS_RECEPTION else lambda data: write_received(data, {"received_timestamp": 0})
         # What every publisher fulfils: a reliable subscription hears no best-effort publisher, and so on.
         reliable = all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers)
         latched = all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers)

@@ -8,6 +8,9 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from fourdhands_core.errors import InputError
+from fourdhands_ros.rviz import start_rviz
+
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 PARAMETERS = ("cameras", "image_transport", "model", "weights", "device", "precision", "hand_model", "hand_model_left",
               "depth", "depth_transport", "tf", "frame_prefix", "mirrored")
@@ -18,7 +21,7 @@ TEXTS = ("weights", "hand_model", "hand_model_left", "frame_prefix")
 ARGUMENTS = [
     DeclareLaunchArgument(
         "image", default_value="image_raw",
-        description="Image topic, sensor_msgs/Image; with image_transport:=compressed its base name."),
+        description="Image topic, sensor_msgs/Image; with image_transport:=compressed its base name. For one camera."),
     DeclareLaunchArgument(
         "camera_info", default_value="camera_info",
         description="CameraInfo topic of the same camera. Without one a field of view is assumed: no true metres."),
@@ -66,7 +69,8 @@ ARGUMENTS = [
         "mirrored", default_value="", choices=["", "false", "true"],
         description="Whether the camera delivers mirrored images, as in a selfie."),
     DeclareLaunchArgument(
-        "video", default_value="", description="A video file, or the number of a webcam, to play as the camera."),
+        "video", default_value="",
+        description="A video file, or the number of a webcam, to play as the camera; a file as each of several."),
     DeclareLaunchArgument(
         "fov", default_value="", description="Horizontal field of view of the video, degrees: makes positions metric."),
     DeclareLaunchArgument(
@@ -85,7 +89,7 @@ ARGUMENTS = [
 ]
 
 
-def start_nodes(context) -> list[Node]:
+def start_nodes(context) -> list:
     """The node, and what else was asked for."""
     def value(name):
         return LaunchConfiguration(name).perform(context)
@@ -94,23 +98,28 @@ def start_nodes(context) -> list[Node]:
     parameters = {name: value(name) if name in TEXTS else yaml.safe_load(value(name)) for name in PARAMETERS if value(name)}
     namespace, image, info = value("namespace"), value("image"), value("camera_info")
     topics = [("image_raw", image), ("camera_info", info), ("depth/image_raw", value("depth_image"))]
+    cameras = parameters.get("cameras", [""])
+    if not isinstance(cameras, list):
+        raise InputError(f"cameras:={value('cameras')} is not a list of namespaces; give cameras:='[left, right]'")
     nodes = [Node(
         package="fourdhands_ros", executable="hands_node", name=value("name"), namespace=namespace, output="screen",
         parameters=[value("params_file"), parameters], remappings=topics,
         arguments=["--ros-args", "--log-level", value("log_level")])]
     if value("video"):
         lens = ["--fov", value("fov")] if value("fov") else []
-        nodes.append(Node(
-            package="fourdhands_ros", executable="hands_camera", namespace=namespace, output="screen", remappings=topics,
-            arguments=[value("video"), "--loop", "--subscribers", "1", *lens]))
+        for camera in cameras:
+            nodes.append(Node(
+                package="fourdhands_ros", executable="hands_camera", output="screen", remappings=topics,
+                namespace=camera if camera.startswith("/") else "/".join(filter(None, (namespace, camera))),
+                arguments=[value("video"), "--loop", "--subscribers", "1", *lens]))
     if value("record") == "true":
         bag = [value("bag")] if value("bag") else []
         nodes.append(Node(package="fourdhands_ros", executable="hands_recorder", output="screen", arguments=bag))
     if value("rviz") == "true":
-        nodes.append(Node(
-            package="rviz2", executable="rviz2", name="rviz", namespace=namespace,
-            arguments=["-d", str(CONFIG / "hands.rviz"), "-f", value("fixed_frame")],
-            remappings=[("/hands/markers", "hands/markers"), ("/image_raw", image)]))
+        first = cameras[0] + "/" if cameras[0] else ""
+        nodes.append(start_rviz(
+            CONFIG, value("fixed_frame"), namespace=namespace,
+            remappings=[("/hands/markers", first + "hands/markers"), ("/image_raw", first + image)]))
     return nodes
 
 

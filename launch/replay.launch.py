@@ -4,9 +4,10 @@ from pathlib import Path
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+
+from fourdhands_ros.rviz import start_rviz
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 
@@ -30,20 +31,19 @@ ARGUMENTS = [
 ]
 
 
-def start_player(context) -> list[Node]:
+def start_player(context) -> list:
     """The player, and RViz where asked for."""
     value = {name: LaunchConfiguration(name).perform(context)
-             for name in ("bag", "what", "rate", "loop", "clock", "namespace", "fixed_frame")}
+             for name in ("bag", "what", "rate", "loop", "clock", "namespace", "rviz", "fixed_frame")}
     arguments = [value["bag"], "--what", value["what"], "--rate", value["rate"]]
     arguments += [f"--{name}" for name in ("loop", "clock") if value[name] == "true"]
-    player = Node(package="fourdhands_ros", executable="hands_player", output="screen", arguments=arguments)
-    rviz = Node(
-        package="rviz2", executable="rviz2", name="rviz", namespace=value["namespace"],
-        arguments=["-d", str(CONFIG / "hands.rviz"), "-f", value["fixed_frame"]],
-        parameters=[{"use_sim_time": value["clock"] == "true"}],
-        remappings=[("/hands/markers", "hands/markers"), ("/image_raw", "image_raw")],
-        condition=IfCondition(LaunchConfiguration("rviz")))
-    return [player, rviz]
+    actions = [Node(package="fourdhands_ros", executable="hands_player", output="screen", arguments=arguments)]
+    if value["rviz"] == "true":
+        actions.append(start_rviz(
+            CONFIG, value["fixed_frame"], namespace=value["namespace"],
+            parameters=[{"use_sim_time": value["clock"] == "true"}],
+            remappings=[("/hands/markers", "hands/markers"), ("/image_raw", "image_raw")]))
+    return actions
 
 
 def generate_launch_description() -> LaunchDescription:

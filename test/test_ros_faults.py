@@ -266,3 +266,15 @@ def test_round_and_round_the_lifecycle(bench):
         taken.append(resources())
     growth = np.median(taken[13:], axis=0) - np.median(taken[8:13], axis=0)
     assert growth[0] < 60.0 and growth[1] == 0 and growth[2] == 0
+
+
+def test_a_hundred_rounds_of_the_lifecycle(bench):
+    """The node's own topics, timers and threads, with a tracker that has nothing: no thread, file or megabyte more."""
+    node, taken = bench(activate=False).node, []
+    for i in range(100):
+        for transition in (node.trigger_configure, node.trigger_activate, node.trigger_deactivate, node.trigger_cleanup):
+            assert transition() == TransitionCallbackReturn.SUCCESS
+        if i % 10 == 9:
+            taken.append(resources())
+    growth = taken[-1] - taken[1]
+    assert growth[0] < 2.0 and growth[1] == 0 and growth[2] == 0

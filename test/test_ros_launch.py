@@ -10,6 +10,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="the programs need ROS 2 (pip install 'fourdhands[ros]')")
 
+from ament_index_python.packages import PackageNotFoundError
+
+from fourdhands_core.errors import InputError
 from fourdhands_ros import camera, player, recorder
 from fourdhands_ros.parameters import Parameters
 from ros_support import REPOSITORY
@@ -29,25 +32,28 @@ class Described(list):
 
 class Node:
     def __init__(self, **given):
-        self.__dict__.update({"arguments": [], "remappings": [], "parameters": [], "condition": None, **given})
+        self.__dict__.update({"arguments": [], "remappings": [], "parameters": [], **given})
 
 
 @pytest.fixture
 def launched(monkeypatch):
     """Launches a file with arguments: the nodes it would start."""
     modules = {name: types.ModuleType(name) for name in (
-        "launch", "launch.actions", "launch.conditions", "launch.substitutions", "launch_ros", "launch_ros.actions")}
+        "launch", "launch.actions", "launch.substitutions", "launch_ros", "launch_ros.actions")}
     modules["launch"].LaunchDescription = Described
     modules["launch.actions"].DeclareLaunchArgument = Argument
     modules["launch.actions"].OpaqueFunction = lambda function: function
-    modules["launch.conditions"].IfCondition = lambda configuration: configuration
+    modules["launch.actions"].LogInfo = lambda msg: types.SimpleNamespace(package="told", executable=msg)
     modules["launch.substitutions"].LaunchConfiguration = lambda name: types.SimpleNamespace(
         name=name, perform=lambda context: context[name])
     modules["launch_ros.actions"].Node = Node
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setitem(sys.modules, "fourdhands_ros.rviz", None)
+    monkeypatch.delitem(sys.modules, "fourdhands_ros.rviz")  # imported anew, and forgotten afterwards
+    monkeypatch.setattr("ament_index_python.packages.get_package_prefix", lambda package: "/opt/ros")
 
-    def launch(file, **given):
+    def launch(file, all_nodes=False, **given):
         spec = importlib.util.spec_from_file_location(file.replace(".", "_"), REPOSITORY / "launch" / file)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
@@ -59,12 +65,12 @@ def launched(monkeypatch):
             assert context[argument.name] is not None, f"{argument.name} must be given"
             assert argument.choices is None or context[argument.name] in argument.choices
         assert not given, f"no argument is called {given}"
-        nodes = [node for node in start(context) if not node.condition or context[node.condition.name] == "true"]
+        nodes = start(context)
         for node in nodes:
             if node.package == "fourdhands_ros":
                 assert (REPOSITORY / "fourdhands_ros" / node.executable).stat().st_mode & 0o100, "it must be executable"
                 assert node.executable in (REPOSITORY / "CMakeLists.txt").read_text()
-        return {node.executable: node for node in nodes}
+        return nodes if all_nodes else {node.executable: node for node in nodes}
 
     return launch
 
@@ -95,6 +101,30 @@ def test_a_video_a_recording_and_rviz_beside_the_node(launched, monkeypatch, tmp
     assert (REPOSITORY / "config" / "hands.rviz").is_file()
     assert nodes["hands_recorder"].arguments == [str(tmp_path / "b")]
     assert camera.main(nodes["hands_camera"].arguments) == 2  # every argument is taken; the video is not there
+
+
+def test_a_video_is_the_camera_of_each_namespace(launched):
+    """Also RViz shows the first of them."""
+    nodes = launched("hands.launch.py", video="clip.mp4", cameras="[left, /robot/wrist]", namespace="front", rviz="true",
+                             all_nodes=True)
+    assert [node.namespace for node in nodes if node.executable == "hands_camera"] == ["front/left", "/robot/wrist"]
+    assert ("/image_raw", "left/image_raw") in nodes[-1].remappings
+
+
+@pytest.mark.parametrize("given", ["left", "left,right", "{a: b}"])
+def test_cameras_that_are_no_list(launched, given):
+    with pytest.raises(InputError, match=r"is not a list of namespaces; give cameras:='\[left, right\]'"):
+        launched("hands.launch.py", cameras=given)
+
+
+@pytest.mark.parametrize("file, given", [("hands.launch.py", {}), ("replay.launch.py", {"bag": "b"})])
+def test_without_rviz_that_is_said_and_the_rest_starts(launched, monkeypatch, file, given):
+    def missing(package):
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr("ament_index_python.packages.get_package_prefix", missing)
+    first, told = launched(file, rviz="true", **given)
+    assert first in ("hands_node", "hands_player") and "rviz2 is not installed" in told
 
 
 def test_recording(launched, monkeypatch, tmp_path):

@@ -1,0 +1,91 @@
+"""What other tools read of the repository: setup.py, package.xml, CMake, workflows, RViz's configuration agree with the code."""
+
+import ast
+import re
+import runpy
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import pytest
+import setuptools
+import yaml
+
+from fourdhands_ros.parameters import Parameters
+from ros_support import REPOSITORY
+
+ROS_PACKAGES = {"ament_index_python", "diagnostic_msgs", "geometry_msgs", "launch", "launch_ros", "lifecycle_msgs",
+                "rcl_interfaces", "rclpy", "rosgraph_msgs", "sensor_msgs", "std_msgs", "std_srvs", "tf2_msgs",
+                "visualization_msgs"}
+
+
+def test_a_workspace_gets_from_pip_what_setup_declares(monkeypatch):
+    """requirements-workspace.txt: the package's requirements, those of ROS that are no ros- package, and the tests'."""
+    given = {}
+    monkeypatch.setattr(setuptools, "setup", lambda **kwargs: given.update(kwargs))
+    monkeypatch.chdir(REPOSITORY)
+    runpy.run_path("setup.py")
+    extras = given["extras_require"]
+    expected = {*given["install_requires"], *extras["test"], *(name for name in extras["ros"] if not name.startswith("ros-"))}
+    lines = (REPOSITORY / "requirements-workspace.txt").read_text().splitlines()
+    assert {line for line in lines if line and not line.startswith("#")} == expected
+
+
+def test_package_xml_names_every_ros_package_that_is_imported():
+    root = ET.parse(REPOSITORY / "package.xml").getroot()
+    depends = {e.text for e in root if e.tag in ("depend", "exec_depend")}
+    imported = set()
+    for path in [*(REPOSITORY / "fourdhands_ros").glob("*.py"), *(REPOSITORY / "launch").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else (
+                [node.module] if isinstance(node, ast.ImportFrom) and not node.level else [])
+            imported |= {name.partition(".")[0] for name in names}
+    assert imported & ROS_PACKAGES <= depends <= ROS_PACKAGES | {
+        "rosidl_default_runtime", "python3-numpy", "python3-scipy", "python3-yaml"}
+    # The order that the schema of format 3 asks for.
+    order = ["name", "version", "description", "maintainer", "license", "buildtool_depend", "depend", "exec_depend",
+             "test_depend", "member_of_group", "export"]
+    tags = [e.tag for e in root]
+    assert root.get("format") == "3" and tags == sorted(tags, key=order.index)
+
+
+def test_workflows():
+    """They parse, cover each distribution and Python that is supported, and use files that are there."""
+    ros, python = (yaml.safe_load((REPOSITORY / ".github" / "workflows" / name).read_text())
+                   for name in ("ros.yml", "python.yml"))
+    assert [one["distribution"] for one in ros["jobs"]["workspace"]["strategy"]["matrix"]["include"]] == [
+        "humble", "jazzy", "lyrical"]
+    assert python["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.10", "3.11", "3.12"]
+    text = "".join(str(flow) for flow in (ros, python)) + (REPOSITORY / "Dockerfile").read_text()
+    for name in re.findall(r"[\w-]+\.txt", text):
+        assert (REPOSITORY / name).is_file(), name
+
+
+def test_rviz_shows_what_the_node_publishes():
+    """Camera image, markers and frames, in the plugins' names, with a QoS that the publishers offer."""
+    manager = yaml.safe_load((REPOSITORY / "config" / "hands.rviz").read_text())["Visualization Manager"]
+    displays = {display["Class"].partition("/")[2]: display for display in manager["Displays"]}
+    assert {"MarkerArray", "TF", "Image"} <= set(displays) and all(d["Enabled"] and d["Value"] for d in displays.values())
+    assert displays["MarkerArray"]["Topic"]["Value"] == "/hands/markers"
+    assert displays["Image"]["Topic"]["Value"] == "/image_raw"
+    assert displays["Image"]["Topic"]["Reliability Policy"] == "Best Effort"
+    assert displays["MarkerArray"]["Topic"]["Durability Policy"] == "Volatile"
+
+
+@pytest.mark.parametrize("missing, words", [("cv2", "has no package cv2; activate the virtual environment"),
+                                            ("fourdhands_core.errors", "Traceback")])
+def test_an_executable_in_the_wrong_environment(missing, words):
+    """A package that is not installed is named with what to do; the package's own modules are a fault of ours."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.modules['{missing}'] = None; from fourdhands_ros.executable import run; "
+         "sys.exit(run('node'))"], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 1 and words in done.stderr
+    assert ("Traceback" in done.stderr) == (words == "Traceback")
+
+
+def test_launch_describes_parameters_that_exist():
+    """The launch arguments that are parameters are the node's."""
+    tree = ast.parse((REPOSITORY / "launch" / "hands.launch.py").read_text())
+    (names,) = [ast.literal_eval(node.value) for node in tree.body
+                if isinstance(node, ast.Assign) and node.targets[0].id == "PARAMETERS"]
+    assert set(names) <= set(Parameters.__dataclass_fields__)

@@ -1,0 +1,186 @@
+"""The package in a real ROS 2 workspace, used from the shell: ros2 launch, topic, param, lifecycle, service, bag."""
+
+import importlib.util
+import itertools
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+if importlib.util.find_spec("launch_ros") is None or shutil.which("ros2") is None:
+    pytest.skip("needs ros2 launch, which ROS 2 from PyPI lacks: run `colcon test` in a workspace", allow_module_level=True)
+pytest.importorskip("fourdhands_ros.msg", reason="build the package with colcon and source install/setup.bash")
+
+import cv2
+from ros_support import REPOSITORY
+
+_domains = itertools.count(101 + os.getpid() % 60)
+
+
+class Shell:
+    """Commands on a domain of their own. `launch` starts one that goes on; `end` interrupts it as Ctrl-C does."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.environment = {**os.environ, "ROS_DOMAIN_ID": str(next(_domains)), "ROS_LOG_DIR": str(folder / "log")}
+        self.launched = []
+
+    def ros2(self, *command, timeout=90) -> str:
+        """The output of a ros2 command, which must succeed."""
+        done = subprocess.run(["ros2", *command], env=self.environment, cwd=self.folder, text=True, timeout=timeout,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def launch(self, file, *arguments):
+        """Start a launch file; returns what `said` and `end` take."""
+        output = open(self.folder / f"{file}.{len(self.launched)}.txt", "w+")
+        process = subprocess.Popen(
+            ["ros2", "launch", "fourdhands_ros", file, *arguments], env=self.environment, cwd=self.folder, stdout=output,
+            stderr=subprocess.STDOUT, start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+        self.launched.append((process, output))
+        return self.launched[-1]
+
+    def said(self, launched, words, timeout=120) -> str:
+        """Wait until a launched file has said the words; returns all that it said."""
+        process, output = launched
+        deadline = time.monotonic() + timeout
+        while True:
+            ended = process.poll() is not None
+            output.seek(0)
+            text = output.read()
+            if words in text:
+                return text
+            assert not ended and time.monotonic() < deadline, f"{words!r} was not said, but:\n{text}"
+            time.sleep(0.1)
+
+    def end(self, launched) -> str:
+        """Ctrl-C: every process ends in order, with 0. Returns all that was said."""
+        process, output = launched
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+        output.seek(0)
+        text = output.read()
+        assert "Traceback" not in text and "escalating" not in text and "process has died" not in text, text
+        return text
+
+    def close(self):
+        for process, output in self.launched:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            output.close()
+        subprocess.run(["ros2", "daemon", "stop"], env=self.environment, capture_output=True, timeout=60)
+
+
+@pytest.fixture
+def shell(tmp_path):
+    made = Shell(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def video(real_data, tmp_path_factory):
+    """Two seconds of two hands, 320 x 180: small enough for a loopback without tuning."""
+    path = str(tmp_path_factory.mktemp("video") / "hands.mp4")
+    source = cv2.VideoCapture(str(real_data / "video" / "two_hands.mp4"))
+    target = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"mp4v"), 30, (320, 180))
+    for _ in range(60):
+        target.write(cv2.resize(source.read()[1], (320, 180)))
+    target.release()
+    return path
+
+
+@pytest.mark.parametrize("folder", ["/", str(REPOSITORY)])
+def test_messages_import_from_anywhere(folder):
+    """Also where this repository's folder of the same name comes first on the path."""
+    done = subprocess.run([sys.executable, "-c", "from fourdhands_ros.msg import HandPair, Hand, HandFaces; HandPair(); "
+                           "import fourdhands_ros.node"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("file", ["hands", "record", "replay"])
+def test_arguments_are_described(shell, file):
+    shown = shell.ros2("launch", "fourdhands_ros", f"{file}.launch.py", "--show-args")
+    names = re.findall(r"(?m)^ {4}'(\w+)':\n {8}(.*)", shown)
+    assert {name for name, _ in names} == set(re.findall(
+        r'DeclareLaunchArgument\(\s*"(\w+)"', (REPOSITORY / "launch" / f"{file}.launch.py").read_text()))
+    assert all(len(words) > 10 for _, words in names)
+
+
+def test_a_video_tracked_recorded_and_replayed(shell, video):
+    """What the README says of a workspace, from `ros2 launch` to the bag; Ctrl-C ends it."""
+    launched = shell.launch("hands.launch.py", f"video:={video}", "fov:=60", "tf:=joints", "frame_prefix:=robot/",
+                            "record:=true", "bag:=bag", "rviz:=false")
+    shell.said(launched, '"ready": true')
+    assert "frame_id: camera_optical_frame" in shell.ros2("topic", "echo", "/hands", "--once", "--no-arr", timeout=120)
+    assert "child_frame_id: robot/" in shell.ros2("topic", "echo", "/tf", "--once", timeout=120)
+    info = shell.ros2("topic", "info", "/hands")
+    assert "fourdhands_ros/msg/HandPair" in info and "Publisher count: 1" in info
+    described = shell.ros2("param", "describe", "/hands", "default_fov", "tf")
+    assert "Min value: 10.0" in described and "one of: none, wrist, joints" in described
+    assert "tf" in shell.ros2("param", "list", "/hands")
+    assert "successful" in shell.ros2("param", "set", "/hands", "tf", "wrist")
+    assert "is not one of none, wrist, joints" in shell.ros2("param", "set", "/hands", "tf", "all")
+    assert "success=True" in shell.ros2("service", "call", "/hands/reset", "std_srvs/srv/Trigger")
+    text = shell.end(launched)
+    assert len(re.findall("process has finished cleanly", text)) == 3
+    assert re.search(r"recorded to bag: .*/hands [1-9]", text), text
+    if importlib.util.find_spec("rosbag2_py"):
+        info = shell.ros2("bag", "info", "bag")
+        assert re.search(r"Topic: /hands \| Type: fourdhands_ros/msg/HandPair \| Count: [1-9]", info), info
+        shell.ros2("bag", "play", "bag", "--rate", "10")
+
+    playing = shell.launch("replay.launch.py", "bag:=bag", "what:=hands", "loop:=true")
+    shell.said(playing, "playing /")
+    assert "joints" in shell.ros2("topic", "echo", "/hands", "--once", timeout=120)
+    shell.end(playing)
+
+
+def test_the_lifecycle_by_its_command(shell, video, tmp_path):
+    """configure, activate, deactivate, clean up and shut down, each seen from outside."""
+    parameters = tmp_path / "hands.yaml"
+    parameters.write_text("/**:\n  ros__parameters:\n    autostart: false\n")
+    launched = shell.launch("hands.launch.py", f"params_file:={parameters}", "cameras:=[left, right]", f"video:={video}",
+                            "depth:=true", "depth_transport:=compressedDepth")
+    deadline = time.monotonic() + 60
+    while "/hands" not in shell.ros2("lifecycle", "nodes") and time.monotonic() < deadline:
+        pass
+    for transition, state in itertools.chain([("configure", "inactive")], 2 * [
+            ("activate", "active"), ("deactivate", "inactive"), ("cleanup", "unconfigured"), ("configure", "inactive")]):
+        assert "Transitioning successful" in shell.ros2("lifecycle", "set", "/hands", transition)
+        assert shell.ros2("lifecycle", "get", "/hands").startswith(state)
+    shell.ros2("lifecycle", "set", "/hands", "activate")
+    for side in ("left", "right"):
+        assert "frame_id" in shell.ros2("topic", "echo", f"/{side}/hands", "--once", "--no-arr", timeout=120)
+    topics = shell.ros2("topic", "list", "-t")
+    assert "/left/depth/image_raw/compressedDepth [sensor_msgs/msg/CompressedImage]" in topics
+    shell.end(launched)
+
+
+def test_record_launch_file(shell):
+    launched = shell.launch("record.launch.py", "bag:=only", "images:=raw")
+    shell.said(launched, "recording to only")
+    assert "no topic came up" in shell.end(launched) and (shell.folder / "only").is_dir()
+
+
+def test_mistakes_are_told(shell, tmp_path):
+    """A package that is missing, an argument that is wrong: a sentence, no traceback."""
+    parameters = tmp_path / "hands.yaml"
+    parameters.write_text("/**:\n  ros__parameters:\n    autostart: false\n")
+    if not shutil.which("rviz2"):
+        launched = shell.launch("hands.launch.py", "rviz:=true", f"params_file:={parameters}")
+        shell.said(launched, "rviz2 is not installed")
+        shell.end(launched)
+    for arguments, words in [(["cameras:=left"], "is not a list of namespaces"), (["tf:=all"], "valid options are"),
+                             (["model:=image"], "weights")]:
+        process, output = launched = shell.launch("hands.launch.py", *arguments)
+        shell.said(launched, words)
+        process.wait(60)
