@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from typing import NoReturn
 
 
-def run(module: str) -> int:
-    """The exit status of `fourdhands_ros.<module>.main()`; 1 where a package is missing, which is named on stderr."""
+def run(module: str) -> NoReturn:
+    """Exit with the status of `fourdhands_ros.<module>.main()`; 1 where a package is missing, which is named on stderr.
+
+    `main` has closed everything. Python's own teardown, of torch and MediaPipe, is left out: on a busy computer it takes
+    longer than the 5 s after which `ros2 launch` kills.
+    """
+    status = _main(module)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _main(module: str) -> int:
     try:
         main = importlib.import_module(f"fourdhands_ros.{module}").main
     except ModuleNotFoundError as error:

@@ -89,6 +89,10 @@ ARGUMENTS = [
 ]
 
 
+PATIENCE = "20"
+"""Seconds that a process has after Ctrl-C before it is killed: a model that is being loaded, a bag on a slow disk."""
+
+
 def start_nodes(context) -> list:
     """The node, and what else was asked for."""
     def value(name):
@@ -104,7 +108,7 @@ def start_nodes(context) -> list:
     nodes = [Node(
         package="fourdhands_ros", executable="hands_node", name=value("name"), namespace=namespace, output="screen",
         parameters=[value("params_file"), parameters], remappings=topics,
-        arguments=["--ros-args", "--log-level", value("log_level")])]
+        arguments=["--ros-args", "--log-level", value("log_level")], sigterm_timeout=PATIENCE)]
     if value("video"):
         lens = ["--fov", value("fov")] if value("fov") else []
         for camera in cameras:
@@ -114,7 +118,8 @@ def start_nodes(context) -> list:
                 arguments=[value("video"), "--loop", "--subscribers", "1", *lens]))
     if value("record") == "true":
         bag = [value("bag")] if value("bag") else []
-        nodes.append(Node(package="fourdhands_ros", executable="hands_recorder", output="screen", arguments=bag))
+        nodes.append(Node(package="fourdhands_ros", executable="hands_recorder", output="screen", arguments=bag,
+                          sigterm_timeout=PATIENCE))
     if value("rviz") == "true":
         first = cameras[0] + "/" if cameras[0] else ""
         nodes.append(start_rviz(

@@ -30,7 +30,8 @@ def start_recorder(context) -> list[Node]:
         arguments.append("--no-markers")
     for topic in topics.split():
         arguments += ["--topic", topic]
-    return [Node(package="fourdhands_ros", executable="hands_recorder", output="screen", arguments=arguments)]
+    return [Node(package="fourdhands_ros", executable="hands_recorder", output="screen", arguments=arguments,
+                 sigterm_timeout="20")]  # seconds after Ctrl-C: a slow disk takes more than launch's 5
 
 
 def generate_launch_description() -> LaunchDescription:
