@@ -9,11 +9,15 @@ from __future__ import annotations
 import numpy as np
 
 
+_MIRRORED = np.array([[1, -1, -1], [-1, 1, 1], [-1, 1, 1]], np.int8)
+"""Factors on the entries of a rotation matrix mirrored in x."""
+
+
 def _is_torch(value) -> bool:
-    return type(value).__module__.split(".")[0] == "torch"
+    return not isinstance(value, (np.ndarray, float)) and type(value).__module__.split(".")[0] == "torch"
 
 
-def _matrices(entries) -> np.ndarray:
+def matrices(entries) -> np.ndarray:
     """Matrices (..., 3, 3) of their nine entries, arrays (...), row by row: a third of numpy.stack's time."""
     flat = np.empty(entries[0].shape + (9,), entries[0].dtype)
     for k, entry in enumerate(entries):
@@ -45,7 +49,7 @@ def matrix_from_axis_angle(axis_angle):
     xx, yy, zz, xy, xz, yz = bx * x, by * y, b * z * z, bx * y, bx * z, by * z
     entries = (1.0 - yy - zz, xy - az, xz + ay, xy + az, 1.0 - xx - zz, yz - ax, xz - ay, yz + ax, 1.0 - xx - yy)
     if xp is np:
-        return _matrices(entries)
+        return matrices(entries)
     flat = xp.stack(entries, -1)
     return flat.reshape(flat.shape[:-1] + (3, 3))
 
@@ -146,7 +150,9 @@ def mirror_axis_angle(axis_angle):
 
 def mirror_matrix(matrix):
     """Rotation matrices (..., 3, 3) mirrored in x: M R M with M = diag(-1, 1, 1); numpy or torch."""
-    mirrored = matrix.clone() if _is_torch(matrix) else np.array(matrix)
+    if not _is_torch(matrix):
+        return matrix * _MIRRORED
+    mirrored = matrix.clone()
     mirrored[..., 0, 1:] = -mirrored[..., 0, 1:]
     mirrored[..., 1:, 0] = -mirrored[..., 1:, 0]
     return mirrored

@@ -10,6 +10,9 @@ from .assets import HandAsset
 from .skeleton import TIP_VERTICES, TO_21
 
 
+_IDENTITY = np.eye(3, dtype=np.int8)  # leaves float32 what it is
+
+
 class HandArrays:
     """Forward kinematics and skinning of several hands at once, for one frame in well under a millisecond.
 
@@ -70,18 +73,22 @@ class HandArrays:
 
     @staticmethod
     def _pose_feature(hand_pose):
-        return (hand_pose - np.eye(3, dtype=hand_pose.dtype)).reshape(hand_pose.shape[:-3] + (135, 1))
+        return (hand_pose - _IDENTITY).reshape(hand_pose.shape[:-3] + (135, 1))
 
     def joints(self, global_orient: np.ndarray, hand_pose: np.ndarray, betas: np.ndarray) -> np.ndarray:
         """The 21 joints (..., H, 21, 3), metres, wrist at the origin.
 
         global_orient: (..., H, 3, 3). hand_pose: (..., H, 15, 3, 3) in MANO's order. betas: (..., H, 10).
         """
+        return self.joints_and_bones(global_orient, hand_pose, betas)[0]
+
+    def joints_and_bones(self, global_orient, hand_pose, betas) -> tuple[np.ndarray, np.ndarray]:
+        """`joints`, and the rotations (..., H, 16, 3, 3) of MANO's joints to the axes of global_orient's frame."""
         rest, rotations, positions = self._bones(global_orient, hand_pose, betas)
         moved = self._tip_shape @ betas[..., None] + self._tip_pose @ self._pose_feature(hand_pose)
         tips = self._tip_template + moved.reshape(rest.shape[:-2] + (5, 3))
         tips = self._skin(tips, self._tip_weights, rest, rotations, positions)
-        return np.concatenate([positions, tips], axis=-2)[..., TO_21, :]
+        return np.concatenate([positions, tips], axis=-2)[..., TO_21, :], rotations
 
     def vertices(self, global_orient: np.ndarray, hand_pose: np.ndarray, betas: np.ndarray) -> np.ndarray:
         """The same inputs -> vertices (..., H, 778, 3) float32, metres, wrist at the origin."""

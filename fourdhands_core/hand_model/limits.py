@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from ..geometry.rotations import matrices
 from .assets import HandAsset, load_generic_hand, mirror
 from .skeleton import DORSAL, FINGERTIP_VERTICES, MANO_JOINT_NAMES
 
@@ -54,7 +55,7 @@ def _generic_frames() -> np.ndarray:
 def _backend(value, frames):
     """The array module of `value`, and the frames as its kind of array."""
     frames = _generic_frames() if frames is None else frames
-    if type(value).__module__.split(".")[0] == "torch":
+    if not isinstance(value, np.ndarray) and type(value).__module__.split(".")[0] == "torch":
         import torch
         return torch, torch.as_tensor(frames, dtype=value.dtype, device=value.device)
     return np, frames
@@ -79,10 +80,10 @@ def from_angles(angles, frames=None):
     cosine, sine = xp.cos(angles), xp.sin(angles)
     cf, ca, ct = cosine[..., 0], cosine[..., 1], cosine[..., 2]
     sf, sa, st = sine[..., 0], sine[..., 1], sine[..., 2]
-    local = xp.stack([
-        ca * ct, -ca * st, sa,
-        cf * st + sf * sa * ct, cf * ct - sf * sa * st, -sf * ca,
-        sf * st - cf * sa * ct, sf * ct + cf * sa * st, cf * ca], -1)
+    sfsa, cfsa = sf * sa, cf * sa
+    entries = (ca * ct, -ca * st, sa, cf * st + sfsa * ct, cf * ct - sfsa * st, -sf * ca,
+               sf * st - cfsa * ct, sf * ct + cfsa * st, cf * ca)
+    local = matrices(entries) if xp is np else xp.stack(entries, -1)
     return frames @ local.reshape(angles.shape[:-1] + (3, 3)) @ frames.swapaxes(-1, -2)
 
 

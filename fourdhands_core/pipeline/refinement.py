@@ -50,20 +50,20 @@ class PoseRefinement:
         (2, 21) expected error of the rays. seen: sides to refine; the others come back as they are.
         """
         total = np.zeros((2, 51))
-        points = self.hands.joints(rotations[:, 0], rotations[:, 1:], betas)
+        points, bones = self.hands.joints_and_bones(rotations[:, 0], rotations[:, 1:], betas)
         wrists = np.zeros((2, 3))
         wrists[:, 2] = 1.0
         wrists[seen], _ = solve_translations(points[seen], rays[seen], sigma[seen], iterations=2)
         for step in range(self.iterations):
             if step:
-                points = self.hands.joints(rotations[:, 0], rotations[:, 1:], betas)
-            axes = self._chained(rotations) @ self.axes  # (2, 16, 3, 3), columns in camera axes
+                points, bones = self.hands.joints_and_bones(rotations[:, 0], rotations[:, 1:], betas)
+            axes = bones @ self.axes  # (2, 16, 3, 3), columns in camera axes
             arms = (points[:, None] - points[:, MANO_IN_21, None]) * _MOVED[..., None]  # (2, 16, 21, 3)
             placed = points + wrists[:, None]
             z = np.maximum(placed[..., 2], NEAREST)
             seen_at = placed[..., :2] / z[..., None]
             residual = (seen_at - rays) / sigma[..., None]
-            weight = np.sqrt(1.0 / np.maximum(1.0, np.sqrt((residual ** 2).sum(-1)) / 2.0))
+            weight = np.sqrt(1.0 / np.maximum(1.0, np.sqrt((residual * residual).sum(-1)) / 2.0))
             scale = weight / (sigma * z)
             # a turn about `axis` moves the image point (u, v) by (axis x arm) . (1, 0, -u) = axis . (arm x (1, 0, -u)), so v
             crossed = arms.swapaxes(1, 2) @ self._crossing(seen_at, scale)  # (2, 21, 16, 6)
@@ -78,7 +78,7 @@ class PoseRefinement:
             hessian = jacobian @ jacobian.swapaxes(-1, -2) + self._prior
             gradient = (jacobian @ error)[..., 0] + self.precision * total
             change = -np.linalg.solve(hessian, gradient[..., None])[..., 0]
-            change[:, :48] = np.clip(change[:, :48], -0.7, 0.7)
+            change[:, :48] = change[:, :48].clip(-0.7, 0.7)
             total += change
             wrists = wrists + change[:, 48:]
             vectors = (self.axes @ change[:, :48].reshape(2, 16, 3, 1))[..., 0]
@@ -91,18 +91,8 @@ class PoseRefinement:
     def _crossing(points, scale):
         """(2, 21, 3, 6) C with arm @ C = (arm x (1, 0, -u), arm x (0, 1, -v)) times scale (2, 21), points (2, 21, 2)."""
         c = np.zeros((2, 21, 3, 6))
-        u, v = np.moveaxis(points * scale[..., None], -1, 0)
+        scaled = points * scale[..., None]
+        u, v = scaled[..., 0], scaled[..., 1]
         c[..., 1, 0], c[..., 0, 1], c[..., 2, 1], c[..., 1, 2] = -u, u, scale, -scale
         c[..., 1, 3], c[..., 2, 3], c[..., 0, 4], c[..., 0, 5] = -v, -scale, v, scale
         return c
-
-    @staticmethod
-    def _chained(rotations):
-        """Each joint's rotation to camera axes (2, 16, 3, 3)."""
-        chained = rotations.copy()
-        fingers = chained[:, 1:].reshape(2, 5, 3, 3, 3)
-        fingers[:, :, 0] = rotations[:, None, 0] @ fingers[:, :, 0]
-        fingers[:, :, 1] = fingers[:, :, 0] @ fingers[:, :, 1]
-        fingers[:, :, 2] = fingers[:, :, 1] @ fingers[:, :, 2]
-        chained[:, 1:] = fingers.reshape(2, 15, 3, 3)
-        return chained

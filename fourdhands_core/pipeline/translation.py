@@ -17,13 +17,13 @@ def initial_translation(joints: np.ndarray, rays: np.ndarray, weights: np.ndarra
     joints: (N, 21, 3) metres relative to the wrist, camera axes. rays: (N, 21, 2) undistorted x/z, y/z. weights: (N, 21).
     """
     n = len(joints)
-    a = np.zeros((n, 21, 2, 3))
-    a[..., 0, 0] = a[..., 1, 1] = 1.0
-    a[..., 2] = -rays
-    b = rays * joints[..., 2:] - joints[..., :2]
-    aw = a * weights[..., None, None]
-    normal = np.einsum("njka,njkb->nab", aw, a)
-    t = np.linalg.solve(normal + 1e-12 * np.eye(3), np.einsum("njka,njk->na", aw, b)[..., None])[..., 0]
+    rows = np.zeros((n, 21, 2, 4))
+    rows[..., 0, 0] = rows[..., 1, 1] = 1.0
+    rows[..., 2] = -rays
+    rows[..., 3] = rays * joints[..., 2:] - joints[..., :2]
+    flat = rows.reshape(n, 42, 4)
+    products = (rows * weights[..., None, None]).reshape(n, 42, 4).swapaxes(-1, -2) @ flat
+    t = np.linalg.solve(products[:, :3, :3] + 1e-12 * np.eye(3), products[:, :3, 3:])[..., 0]
     t[:, 2] = np.maximum(t[:, 2], NEAREST - joints[..., 2].min(axis=1))
     return t
 
@@ -47,6 +47,16 @@ def solve_translations(
     t = initial_translation(joints, rays, information) if start is None else np.array(start, dtype=np.float64)
     hessian = np.zeros((n, 3, n, 3))
     each = np.arange(n)
+    # what is known beside the landmarks: half of t A t - 2 b t, the same in every iteration
+    known, pull = np.zeros((n, 3, n, 3)), np.zeros((n, 3))
+    if prior is not None:
+        known[each, :, each] = prior[1]
+        pull += (prior[1] @ prior[0][..., None])[..., 0]
+    if relative is not None and n == 2:
+        weight = 1.0 / relative[1] ** 2
+        known += weight * _DIFFERENCE
+        pull += weight * np.stack([relative[0], -relative[0]])
+    known, pull = known.reshape(3 * n, 3 * n), pull.reshape(-1)
     # rows (1, 0, -u, residual) and (0, 1, -v, residual) of every landmark, weighted: their products hold it all
     rows = np.zeros((n, 21, 2, 4))
     for _ in range(iterations):
@@ -61,19 +71,10 @@ def solve_translations(
         rows[..., 3] = residual * (root * z)[..., None]
         flat = rows.reshape(n, 42, 4)
         products = flat.swapaxes(-1, -2) @ flat
-        hessian[:] = 0.0
         hessian[each, :, each] = products[:, :3, :3] + _DAMPING
-        gradient = products[:, :3, 3]
-        if prior is not None:
-            hessian[each, :, each] += prior[1]
-            gradient = gradient + (prior[1] @ (t - prior[0])[..., None])[..., 0]
-        if relative is not None and n == 2:
-            weight = 1.0 / relative[1] ** 2
-            hessian += weight * _DIFFERENCE
-            difference = weight * (t[0] - t[1] - relative[0])
-            gradient = gradient + np.stack([difference, -difference])
-        matrix = hessian.reshape(3 * n, 3 * n)
-        step = np.linalg.solve(matrix, gradient.reshape(-1)).reshape(n, 3)
+        matrix = hessian.reshape(3 * n, 3 * n) + known
+        gradient = products[:, :3, 3].reshape(-1) + (known @ t.reshape(-1) - pull)
+        step = np.linalg.solve(matrix, gradient).reshape(n, 3)
         t = t - step
         t[:, 2] = np.maximum(t[:, 2], NEAREST)
         if np.abs(step).max() < 1e-5:
