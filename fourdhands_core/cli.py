@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .commands import EXIT_INTERRUPTED, EXIT_USER_ERROR, bag, benchmark, data, evaluate, track, train, weights
+from .commands import EXIT_INTERRUPTED, EXIT_USER_ERROR, ablate, bag, benchmark, data, evaluate, track, train, weights
 from .errors import FourDHandsError
 
 
@@ -15,7 +15,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="fourdhands", description="Both hands' pose, shape, mesh and position in metres from camera images.")
     parser.add_argument("--version", action=_Version)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (track, benchmark, bag, weights, train, evaluate, data):
+    for module in (track, benchmark, bag, weights, train, evaluate, ablate, data):
         module.add(commands)
     return parser
 

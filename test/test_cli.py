@@ -28,7 +28,7 @@ def run(*arguments):
 
 @pytest.mark.parametrize("arguments", [
     ["--help"], ["track", "--help"], ["convert-mano", "--help"], ["train", "--help"], ["train", "landmark", "--help"],
-    ["train", "errors", "--help"], ["evaluate", "--help"], ["data", "--help"], ["data", "check", "--help"]])
+    ["train", "errors", "--help"], ["evaluate", "--help"], ["ablate", "--help"], ["data", "--help"], ["data", "check", "--help"]])
 def test_help_explains_every_command(arguments):
     result = run(*arguments)
     assert result.returncode == 0 and result.stdout.startswith("usage: fourdhands") and not result.stderr

@@ -76,7 +76,8 @@ class Synthesis:
         frames = []
         for t in range(length):
             present = motion.present & seen[..., t]
-            tokens = landmark_tokens(rays[:, :, t], world[:, :, t], world_present, present, self.config.tau)
+            tokens = landmark_tokens(
+                rays[:, :, t], world[:, :, t], world_present, present, self.config.tau, self.config.common_box)
             turn = tokens.rotation
             virtual = placed[:, :, t] @ turn.transpose(-1, -2)
             rotations = torch.cat([turn[:, :, None] @ motion.rotations[:, :, t, :1], motion.rotations[:, :, t, 1:]], 2)

@@ -122,9 +122,14 @@ class Objective:
     def _together(points, other_root, sample):
         """Both hands' points (N, 2, P, 3) around the right wrist in the right hand's virtual camera."""
         turn = sample.left_to_right[:len(points)]
-        from_left = (turn @ other_root[:, 0, :, None])[..., 0]
-        root = (other_root[:, 1] - from_left) / 2.0
+        root = Objective.left_root(other_root, sample)
         return torch.stack([points[:, 0] @ turn.transpose(-1, -2) + root[:, None], points[:, 1]], 1)
+
+    @staticmethod
+    def left_root(other_root, sample):
+        """The left wrist relative to the right (N, 3), in the right hand's virtual camera: the mean of what both sides say."""
+        from_left = (sample.left_to_right[:len(other_root)] @ other_root[:, 0, :, None])[..., 0]
+        return (other_root[:, 1] - from_left) / 2.0
 
     def of_vertices(self, output, sample, mask):
         """The vertices' part of Eq. 7, and Eq. 10 where both hands are there, on the first samples of the batch."""

@@ -36,6 +36,11 @@ class NetworkConfig:
     decoder_layers: query to one hand token per hand. temporal_layers: query over the window. mlp_ratio: hidden width of
     the blocks' MLPs in multiples of `width`. window: frames in the temporal window (paper: 9). frame_gap: seconds
     between frames of the window. tau: the activation distance of Eq. 2.
+
+    For ablations (paper, Table 5) parts can be left out. cross_hand: both hands' tokens are one sequence, and the relative
+    root comes of both hands' features; else each hand is alone. relation_map: RAT. common_box: positions in one box around
+    both hands, as a holistic crop has them, instead of in the hand's own. box_size: the tokens tell how large the hand's box
+    is in the camera's view, which no crop does.
     """
 
     tokenizer: str = "landmark"
@@ -49,11 +54,18 @@ class NetworkConfig:
     window: int = 9
     frame_gap: float = 1.0 / 30.0
     tau: float = 1.0
+    cross_hand: bool = True
+    relation_map: bool = True
+    common_box: bool = False
+    box_size: bool = True
 
     def __post_init__(self):
         if self.tokenizer != "landmark":
             raise CheckpointError(f"tokenizer {self.tokenizer!r} is not known; this version has 'landmark'")
         check_numbers(self)
+        for name in ("cross_hand", "relation_map", "common_box", "box_size"):
+            if not isinstance(getattr(self, name), bool):
+                raise CheckpointError(f"network setting {name} must be true or false, not {getattr(self, name)!r}")
         if self.width % self.heads or self.width % 2:
             raise CheckpointError(f"network width {self.width} must be even and a multiple of heads {self.heads}")
         if self.window % 2 == 0:

@@ -54,21 +54,34 @@ def _flatten_to_plane(directions: torch.Tensor) -> torch.Tensor:
     return directions[..., :2] / directions[..., 2:].clamp(min=0.1)
 
 
+def _in_common_box(own, other):
+    """Positions of `own` (B, 2, 21, 2) in the box of both hands' landmarks."""
+    together = torch.cat([own, other], dim=-2)
+    center = together.mean(dim=-2, keepdim=True)
+    return (own - center) / (together - center).square().sum(-1).mean(-1).clamp(min=1e-10).sqrt()[..., None, None]
+
+
 def landmark_tokens(
-    rays: torch.Tensor, world: torch.Tensor, world_present: torch.Tensor, present: torch.Tensor, tau: float
+    rays: torch.Tensor, world: torch.Tensor, world_present: torch.Tensor, present: torch.Tensor, tau: float,
+    common_box: bool = False,
 ) -> LandmarkTokens:
     """Build a frame's tokens.
 
     rays: (B, 2, 21, 2) undistorted normalised image coordinates x/z, y/z of the (left, right) hand's landmarks, in own
     coordinates (left mirrored in x). world: (B, 2, 21, 3) the detector's 3-D landmarks, own coordinates, any scale and
     origin. world_present: (B, 2) bool, False where the detector gives none. present: (B, 2) bool. tau: Eq. 2.
-    Values of absent hands are ignored and may be anything finite.
+    Values of absent hands are ignored and may be anything finite. common_box: the virtual cameras look at the middle of both
+    hands, and positions are those in one box around both.
 
     The relation map follows Eq. 1-4 with the landmarks' positions as position map C. Where the other hand is absent, it
     is taken to be infinitely far away (D = 1) and not overlapping, as section 4.5 treats single hands.
     """
     directions = torch.nn.functional.pad(rays, (0, 1), value=1.0)
-    rotation = look_at(torch.nn.functional.normalize(directions, dim=-1).mean(dim=-2))
+    ahead = torch.nn.functional.normalize(directions, dim=-1).mean(dim=-2)
+    both = present.all(dim=1)[:, None, None, None]
+    if common_box:
+        ahead = torch.where(both[..., 0], ahead + mirror_points(ahead.flip(1)), ahead)
+    rotation = look_at(ahead)
     own = _flatten_to_plane(directions @ rotation.transpose(-1, -2))
     center = own.mean(dim=-2, keepdim=True)
     size = BOX_SCALE * (own - center).square().sum(-1).mean(-1).clamp(min=1e-10).sqrt()
@@ -77,19 +90,21 @@ def landmark_tokens(
     shape = world - world.mean(dim=-2, keepdim=True)
     shape = shape / shape.square().sum(-1).mean(-1).clamp(min=1e-12).sqrt()[..., None, None]
     shape = shape * world_present[..., None, None]
+    # the other hand, seen by this hand's virtual camera; own frames of the two hands differ by a mirror
+    other = _flatten_to_plane(mirror_points(directions.flip(1)) @ rotation.transpose(-1, -2))
+    other_scale = scale.flip(1)
+    position = BOX_SCALE * (own - center) / scale
+    if common_box:
+        position = torch.where(both, _in_common_box(own, other), position)
     features = torch.cat([
-        BOX_SCALE * (own - center) / scale,
+        position,
         shape,
         world_present[..., None, None].to(rays).expand(*rays.shape[:-1], 1),
         torch.log(scale).expand(*rays.shape[:-1], 1) + 1.0,
     ], dim=-1)
 
-    # the other hand, seen by this hand's virtual camera; own frames of the two hands differ by a mirror
-    other = _flatten_to_plane(mirror_points(directions.flip(1)) @ rotation.transpose(-1, -2))
-    other_scale = scale.flip(1)
     difference = own - other
     inside = ((own - other.mean(dim=-2, keepdim=True)).abs() < other_scale / 2).all(dim=-1, keepdim=True)
-    both = present.all(dim=1)[:, None, None, None]
     distance = torch.cat([torch.sigmoid(tau * difference / scale), torch.sigmoid(-tau * difference / other_scale)], -1)
     relation = torch.cat([
         torch.where(both, distance, torch.ones_like(distance)),

@@ -82,9 +82,10 @@ class FourDHands(nn.Module):
         # untrained attention does, would leave nothing of their centred coordinates to learn from
         self.embed = nn.Parameter(torch.randn(21, FEATURES, width) / FEATURES ** 0.5)
         self.landmark_code = nn.Parameter(0.5 * torch.randn(21, width))
-        self.relation = nn.Sequential(
-            nn.Linear(RELATION_CHANNELS, 64), nn.GELU(), nn.Linear(64, config.relation_width))
-        self.join = nn.Linear(width + config.relation_width, width)
+        if config.relation_map:
+            self.relation = nn.Sequential(
+                nn.Linear(RELATION_CHANNELS, 64), nn.GELU(), nn.Linear(64, config.relation_width))
+        self.join = nn.Linear(width + config.relation_width * config.relation_map, width)
         self.side_code = nn.Parameter(0.02 * torch.randn(2, width))
         self.spatial = blocks(config.spatial_layers)
         self.hand_query = nn.Parameter(0.02 * torch.randn(width))
@@ -95,8 +96,9 @@ class FourDHands(nn.Module):
             nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, 2 * width), nn.GELU())
         self.pose = nn.Linear(2 * width, 16 * 6)
         self.betas = nn.Linear(2 * width, 10)
-        self.other_root = nn.Linear(4 * width, 3)
-        self.sigma = nn.Linear(4 * width, 22)
+        known = 4 * width if config.cross_hand else 2 * width
+        self.other_root = nn.Linear(known, 3)
+        self.sigma = nn.Linear(known, 22)
         with torch.no_grad():
             for head in (self.pose, self.betas, self.other_root, self.sigma):
                 head.weight.mul_(0.1)
@@ -107,12 +109,20 @@ class FourDHands(nn.Module):
     def encode_frame(self, tokens: LandmarkTokens) -> torch.Tensor:
         """One frame's tokens to hand tokens (B, 2, C). A hand that is not present yields a token nobody may use."""
         batch = tokens.features.shape[0]
-        x = torch.einsum("bhlf,lfc->bhlc", tokens.features, self.embed) + self.landmark_code
-        x = self.join(torch.cat([x, self.relation(tokens.relation)], dim=-1)) + self.side_code[:, None]
-        sequence = x.reshape(batch, 42, -1)
-        # attention needs something to attend to: with no hand at all, everything is attended to and nothing used
-        present = tokens.present | ~tokens.present.any(dim=1, keepdim=True)
-        mask = present[..., None].expand(batch, 2, 21).reshape(batch, 1, 1, 42)
+        features = tokens.features
+        if not self.config.box_size:
+            features = torch.cat([features[..., :-1], torch.zeros_like(features[..., -1:])], dim=-1)
+        x = torch.einsum("bhlf,lfc->bhlc", features, self.embed) + self.landmark_code
+        if self.config.relation_map:
+            x = torch.cat([x, self.relation(tokens.relation)], dim=-1)
+        x = self.join(x) + self.side_code[:, None]
+        if self.config.cross_hand:
+            sequence = x.reshape(batch, 42, -1)
+            # attention needs something to attend to: with no hand at all, everything is attended to and nothing used
+            present = tokens.present | ~tokens.present.any(dim=1, keepdim=True)
+            mask = present[..., None].expand(batch, 2, 21).reshape(batch, 1, 1, 42)
+        else:
+            sequence, mask = x.reshape(batch * 2, 21, -1), None
         for block in self.spatial:
             sequence = block(sequence, mask)
         context = sequence.reshape(batch * 2, 21, -1)
@@ -136,7 +146,7 @@ class FourDHands(nn.Module):
         for block in self.temporal:
             z = block(z, mask, x)
         base = self.base(z.reshape(batch, 2, width))
-        pair = torch.cat([base, base.flip(1)], dim=-1)
+        pair = torch.cat([base, base.flip(1)], dim=-1) if self.config.cross_hand else base
         sigma = torch.exp(self.sigma(pair).clamp(-7.0, 1.0))
         rotations = matrix_from_6d(self.pose(base).reshape(batch, 2, 16, 6))
         return HandParameters(rotations, self.betas(base), self.other_root(pair), sigma[..., 0], sigma[..., 1:])

@@ -24,7 +24,8 @@ class EncodePart(torch.nn.Module):
         self.network = network
 
     def forward(self, rays, world, has_world, present):
-        tokens = landmark_tokens(rays, world, has_world, present, self.network.config.tau)
+        config = self.network.config
+        tokens = landmark_tokens(rays, world, has_world, present, config.tau, config.common_box)
         return self.network.encode_frame(tokens), tokens.rotation, tokens.size / BOX_SCALE
 
     def examples(self) -> tuple[torch.Tensor, ...]:
