@@ -15,7 +15,7 @@ def add(commands) -> None:
                          help="folder for ablation.json, ablation.md and ablation.png; the command of a run that was ended "
                          "continues it")
     command.add_argument("--seeds", type=positive, metavar="N", help="runs of each row (default: 3)")
-    command.add_argument("--steps", type=positive, metavar="N", help="optimiser steps of a run on single frames (default: 500); "
+    command.add_argument("--steps", type=positive, metavar="N", help="optimiser steps of a run on single frames (default: 400); "
                          "on clips two fifths of it")
     command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
                          help="another value for a setting of learning.ablation.AblationSettings; may be repeated")

@@ -34,17 +34,17 @@ class AblationSettings:
     """
 
     seeds: int = 3
-    single_steps: int = 500
+    single_steps: int = 400
     single_batch: int = 128
     single_rate: float = 3e-3
-    clip_steps: int = 200
+    clip_steps: int = 160
     clips: int = 8
     frames: int = 12
     clip_rate: float = 1e-3
     width: int = 64
     layers: int = 1
     vertex_interval: int = 8
-    test_clips: int = 64
+    test_clips: int = 48
     test_frames: int = 20
 
 
