@@ -177,7 +177,7 @@ def test_mistakes_are_told(shell):
         launched = shell.launch("hands.launch.py", "rviz:=true")
         assert "rviz2 is not installed" in shell.said(launched, "tracking hands")
         shell.end(launched)
-    for arguments, words in [(["cameras:=left"], "is not a list of namespaces"), (["tf:=all"], "valid options are"),
+    for arguments, words in [(["cameras:=left"], "is not a list of namespaces"), (["tf:=all"], "Valid options are"),
                              (["model:=image"], "weights")]:
         process, _ = launched = shell.launch("hands.launch.py", *arguments)
         assert "Traceback" not in shell.said(launched, words)
