@@ -1,34 +1,64 @@
-"""`fourdhands train`: what the package ships, trained."""
+"""`fourdhands train`: a network of one's own from a configuration, or what the package ships."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from ..errors import InputError
 from . import add_command, positive, replaced
 
 
 def add(commands) -> None:
-    """Its arguments, by what is trained."""
-    command = commands.add_parser("train", help="train what the package ships")
-    trained = command.add_subparsers(dest="trained", required=True, metavar="WHAT")
-    command = add_command(trained, "landmark", train_landmark, "the landmark network, from synthetic motion alone")
-    command.add_argument("--out", type=Path, required=True, metavar="FILE", help="weights to write (safetensors)")
-    command.add_argument("--seed", type=int, default=1, help="of every random number")
-    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                         help="another value for a setting of learning.train.TrainSettings; may be repeated")
-    command = add_command(trained, "errors", train_errors, "the detector's errors, measured on rendered clips")
-    command.add_argument("--out", type=Path, metavar="FILE", help="file to write (default: the package's own)")
-    command.add_argument("--clips", type=positive, default=150, help="rendered clips to measure on")
-    command.add_argument("--seed", type=int, default=7, help="of the clips")
+    """Its arguments."""
+    command = add_command(commands, "train", train, "train the image network from a configuration, or what the package ships")
+    command.usage = ("fourdhands train [--out DIR] [--set SECTION.FIELD=VALUE ...] [--quiet] CONFIG\n"
+                     "       fourdhands train landmark --out FILE [--seed N] [--set NAME=VALUE ...]\n"
+                     "       fourdhands train errors [--out FILE] [--seed N] [--clips N]")
+    command.add_argument("what", metavar="CONFIG", help="training configuration, YAML (config/train has examples), of the "
+                         "image network; a run that was ended goes on where it was. The word `landmark`: the landmark network, "
+                         "from synthetic motion alone. The word `errors`: the detector's errors, measured on rendered clips")
+    command.add_argument("--out", type=Path, metavar="PATH", help="CONFIG: the run's folder (default: runs/NAME of the "
+                         "configuration); landmark: weights to write; errors: file to write (default: the package's own)")
+    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another value for a setting, of "
+                         "CONFIG as SECTION.FIELD, or of learning.train.TrainSettings; may be repeated")
+    command.add_argument("--seed", type=int, help="landmark, errors: of every random number (default: 1, 7)")
+    command.add_argument("--clips", type=positive, help="errors: rendered clips to measure on (default: 150)")
+    command.add_argument("--quiet", action="store_true", help="CONFIG: no progress bar")
+
+
+def train(args: argparse.Namespace) -> int:
+    """Train what was asked for."""
+    what = {"landmark": train_landmark, "errors": train_errors}.get(args.what, train_image)
+    for name, takers in {"seed": (train_landmark, train_errors), "clips": (train_errors,)}.items():
+        if getattr(args, name) is not None and what not in takers:
+            raise InputError(f"--{name} means nothing to `train {args.what}`; see fourdhands train --help")
+    return what(args)
+
+
+def train_image(args: argparse.Namespace) -> int:
+    """Train the image network by a configuration."""
+    import json
+
+    from ..learning.training.run import WEIGHTS
+    from ..learning.training.run import train as train_run
+    from ..learning.training.settings import read_settings
+
+    settings = read_settings(args.what, args.set)
+    out = args.out or Path("runs") / Path(args.what).stem
+    figures = train_run(settings, out, progress=not args.quiet)
+    print(f"{json.dumps(figures)}\nwritten to {out}: {WEIGHTS}, curve.jsonl, tensorboard/")
+    return 0
 
 
 def train_landmark(args: argparse.Namespace) -> int:
     """Train the landmark network."""
     from ..learning.train import TrainSettings
-    from ..learning.train import train_landmark as train
+    from ..learning.train import train_landmark as train_network
 
-    figures = train(args.out, replaced(TrainSettings(seed=args.seed), args.set))
+    if args.out is None:
+        raise InputError("train landmark needs --out FILE, the weights to write (safetensors)")
+    figures = train_network(args.out, replaced(TrainSettings(seed=1 if args.seed is None else args.seed), args.set))
     print(f"{figures}\nwritten to {args.out}")
     return 0
 
@@ -38,6 +68,6 @@ def train_errors(args: argparse.Namespace) -> int:
     from ..learning.measure_errors import MEASURED, measure
 
     out = args.out or MEASURED
-    measure(out, clips=args.clips, seed=args.seed)
+    measure(out, clips=args.clips or 150, seed=7 if args.seed is None else args.seed)
     print(f"written to {out}")
     return 0

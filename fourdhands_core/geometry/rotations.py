@@ -156,3 +156,15 @@ def mirror_matrix(matrix):
     mirrored[..., 0, 1:] = -mirrored[..., 0, 1:]
     mirrored[..., 1:, 0] = -mirrored[..., 1:, 0]
     return mirrored
+
+
+def turn_to_axis(rays: np.ndarray) -> np.ndarray:
+    """Rotations (..., 3, 3) that turn the rays (..., 2), x/z and y/z, onto the z axis by the shortest way.
+
+    They turn a camera's axes to those of a virtual camera that looks along the ray.
+    """
+    unit = np.concatenate([rays, np.ones_like(rays[..., :1])], -1)
+    x, y, z = np.moveaxis(unit / np.linalg.norm(unit, axis=-1, keepdims=True), -1, 0)
+    share = 1.0 / (1.0 + z)
+    return np.stack([1.0 - x * x * share, -x * y * share, -x, -x * y * share, 1.0 - y * y * share, -y, x, y, z], -1).reshape(
+        x.shape + (3, 3))

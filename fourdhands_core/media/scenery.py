@@ -132,7 +132,7 @@ class Sensor:
         picture = image.astype(np.float32)
         length = float(np.hypot(*motion))
         if length > 1.0:
-            picture = cv2.filter2D(picture, -1, _line_kernel(motion))
+            picture = cv2.filter2D(picture, -1, line_kernel(motion))
         if self.blur > 0:
             picture = cv2.GaussianBlur(picture, (0, 0), self.blur)
         if (self._gain != 1.0).any():
@@ -149,7 +149,7 @@ class Sensor:
         return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
-def _line_kernel(motion):
+def line_kernel(motion):
     """A normalised kernel that averages along the vector `motion`, pixels."""
     size = int(np.ceil(np.abs(motion).max())) | 1
     kernel = np.zeros((size, size), np.float32)

@@ -10,6 +10,7 @@ from .config import check_numbers
 CROP_HEIGHT, CROP_WIDTH = 256, 192
 """Pixels of a hand's crop: the middle of a square of 256, as published ViT hand backbones take it."""
 PATCH = 16
+"""Pixels of a side of a ViT patch, the paper's."""
 ROWS, COLUMNS = CROP_HEIGHT // PATCH, CROP_WIDTH // PATCH
 
 BACKBONES = {"S": (384, 12, 12), "B": (768, 12, 12), "L": (1024, 24, 16), "H": (1280, 32, 16)}
@@ -27,6 +28,9 @@ class ImageConfig:
     temporal_layers, temporal_heads: query over the window. window: frames in it; 1 for a network of single frames.
     frame_gap: seconds between them (paper: 5 frames of 1/30 s). tau: Eq. 2. root: the joint of the 21 that
     `left_root_relative` is between. mean_pose: the pose is relative to the hand model's mean pose, not to the flat hand.
+    patch: pixels of a patch's side, 16 or 32. virtual_camera: a hand's rotation is relative to the camera turned towards
+    the middle of its crop (the shortest way), which is what a crop can tell, and `left_root_relative` to the right hand's;
+    the paper's networks know no such turn.
     """
 
     tokenizer: str = "image"
@@ -46,18 +50,28 @@ class ImageConfig:
     tau: float = 1.0
     root: int = 0
     mean_pose: bool = False
+    patch: int = PATCH
+    virtual_camera: bool = False
 
     def __post_init__(self):
-        if self.tokenizer != "image" or self.relation not in ("concatenate", "add") or not isinstance(self.mean_pose, bool):
+        if self.tokenizer != "image" or self.relation not in ("concatenate", "add") or not all(
+                isinstance(value, bool) for value in (self.mean_pose, self.virtual_camera)):
             raise CheckpointError(
                 f"network settings tokenizer = {self.tokenizer!r}, relation = {self.relation!r}, mean_pose = "
-                f"{self.mean_pose!r} are not known; there are 'image', 'concatenate' and 'add', true and false")
+                f"{self.mean_pose!r}, virtual_camera = {self.virtual_camera!r} are not known; there are 'image', 'concatenate' and 'add', true and false")
         check_numbers(self)
         if self.width % self.heads or self.hand_width % self.temporal_heads or self.hand_width % 2:
             raise CheckpointError(f"widths {self.width} and {self.hand_width} must be multiples of their heads, "
                                   f"{self.heads} and {self.temporal_heads}")
+        if self.patch not in (16, 32) or (self.patch != PATCH and self.relation == "add"):
+            raise CheckpointError(f"patch {self.patch} must be 16, or 32 with relation 'concatenate'")
         if self.window % 2 == 0:
             raise CheckpointError(f"window {self.window} must be odd: as many frames before as after the estimated one")
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of a crop's tokens."""
+        return CROP_HEIGHT // self.patch, CROP_WIDTH // self.patch
 
     @classmethod
     def of_size(cls, size: str, **settings) -> ImageConfig:

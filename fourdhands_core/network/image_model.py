@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from ..geometry.rotations import matrix_from_6d
-from .image_config import COLUMNS, PATCH, ROWS, ImageConfig
+from .image_config import ImageConfig
 from .image_relation import (
     PAPER_CHANNELS, RELEASED_CHANNELS, paper_relation, released_relation, with_absent_far_away)
 
@@ -66,8 +66,8 @@ class Backbone(nn.Module):
 
     def __init__(self, config: ImageConfig):
         super().__init__()
-        self.patches = nn.Conv2d(3, config.width, PATCH, PATCH, padding=2)
-        self.position = nn.Parameter(0.02 * torch.randn(1, 1 + ROWS * COLUMNS, config.width))
+        self.patches = nn.Conv2d(3, config.width, config.patch, config.patch, padding=2)
+        self.position = nn.Parameter(0.02 * torch.randn(1, 1 + config.grid[0] * config.grid[1], config.width))
         self.blocks = nn.ModuleList(
             Block(config.width, config.heads, 4 * config.width, True, 1e-6) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
@@ -167,7 +167,7 @@ class ImageNetwork(nn.Module):
         """(B, 2, 192, channels) for squares (B, 2, 4) x, y, w, h in pixels and present (B, 2) bool, None for all."""
         if present is not None:
             squares = with_absent_far_away(squares, present)
-        maps = released_relation(squares) if self.added else paper_relation(squares, self.config.tau)
+        maps = released_relation(squares) if self.added else paper_relation(squares, self.config.tau, self.config.grid)
         return maps.flatten(2, 3)
 
     def encode(self, crops: torch.Tensor, squares: torch.Tensor, present: torch.Tensor) -> torch.Tensor:

@@ -25,18 +25,19 @@ def with_absent_far_away(squares: torch.Tensor, present: torch.Tensor) -> torch.
     return torch.where(present[..., None], squares, beside)
 
 
-def paper_relation(squares: torch.Tensor, tau: float) -> torch.Tensor:
-    """Eq. 1-3 for squares (B, 2, 4) x, y, w, h: maps (B, 2, 16, 12, 5) of D to the other hand (2), D from it (2), O (1).
+def paper_relation(squares: torch.Tensor, tau: float, grid: tuple[int, int] = (ROWS, COLUMNS)) -> torch.Tensor:
+    """Eq. 1-3 for squares (B, 2, 4) x, y, w, h: maps (B, 2, 16, 12, 5), or of another grid (rows, columns), of D to the other hand (2), D from it (2), O (1).
 
     The box B of Eq. 1 is the crop's part of the square, 3/4 as wide as high.
     """
     centre, size = _centre_and_size(squares)
     size = torch.stack([size[..., 0] * CROP_WIDTH / CROP_HEIGHT, size[..., 1]], -1)
-    i = (2.0 * torch.arange(COLUMNS, device=squares.device) - COLUMNS) / (2.0 * COLUMNS)
-    k = (2.0 * torch.arange(ROWS, device=squares.device) - ROWS) / (2.0 * ROWS)
-    grid = torch.stack(torch.meshgrid(i, k, indexing="xy"), -1)  # (16, 12, 2)
+    rows, columns = grid
+    i = (2.0 * torch.arange(columns, device=squares.device) - columns) / (2.0 * columns)
+    k = (2.0 * torch.arange(rows, device=squares.device) - rows) / (2.0 * rows)
+    steps = torch.stack(torch.meshgrid(i, k, indexing="xy"), -1)  # (16, 12, 2)
     centre, size = centre[:, :, None, None], size[:, :, None, None]
-    position = centre + grid * size  # Eq. 1
+    position = centre + steps * size  # Eq. 1
     difference = position - position.flip(1)
     inside = ((position - centre.flip(1)).abs() < size.flip(1) / 2).all(-1, keepdim=True)
     return torch.cat([

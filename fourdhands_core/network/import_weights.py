@@ -16,7 +16,7 @@ import torch
 from ..errors import CheckpointError
 from .checkpoint import empty_network
 from .foreign_checkpoint import read_checkpoint
-from .image_config import COLUMNS, PATCH, ROWS, ImageConfig
+from .image_config import CROP_HEIGHT, CROP_WIDTH, ImageConfig
 from .image_model import ImageNetwork
 
 RELEASED = ImageConfig(relation="add", frame_gap=10.0 / 30.0, root=9, mean_pose=True)
@@ -141,7 +141,7 @@ def import_backbone(path: str | Path, config: ImageConfig) -> Imported:
         faults.append(f"it has {depth} blocks")
     if faults:
         raise CheckpointError(f"{path} holds no ViT of width {config.width} and depth {config.depth} for crops of "
-                              f"{ROWS * PATCH} x {COLUMNS * PATCH}: {_some(faults)}")
+                              f"{CROP_HEIGHT} x {CROP_WIDTH}: {_some(faults)}")
     network.backbone.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
     return Imported(network.eval(), sorted(superfluous))
 

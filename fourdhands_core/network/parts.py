@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 
 from ..errors import DependencyError
 from .execution import BACKBONE, ENCODE, REASON, SPATIAL, TEMPORAL
-from .image_config import COLUMNS, CROP_HEIGHT, CROP_WIDTH, ROWS
+from .image_config import CROP_HEIGHT, CROP_WIDTH
 from .image_model import ImageNetwork
 from .landmark_tokens import BOX_SCALE, landmark_tokens
 from .model import FourDHands
@@ -71,7 +72,7 @@ class SpatialPart(torch.nn.Module):
 
     def examples(self) -> tuple[torch.Tensor, ...]:
         """Inputs of the right shapes."""
-        return (torch.rand(1, 2, ROWS * COLUMNS, self.network.config.width), torch.rand(1, 2, 4) + 1.0,
+        return (torch.rand(1, 2, math.prod(self.network.config.grid), self.network.config.width), torch.rand(1, 2, 4) + 1.0,
                 torch.ones(1, 2, dtype=torch.bool))
 
 

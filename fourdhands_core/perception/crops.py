@@ -17,8 +17,8 @@ SQUARE_SCALE = 2.0
 CROP_SIZE = 256
 MARGIN = 32
 """The crop is the square warped to CROP_SIZE pixels, without this many columns on either side."""
-_SCALE = (1.0 / np.array([58.395, 57.12, 57.375])).astype(np.float32)
-_SHIFT = (-np.array([123.675, 116.28, 103.53]) * _SCALE).astype(np.float32)
+SCALE = (1.0 / np.array([58.395, 57.12, 57.375])).astype(np.float32)
+SHIFT = (-np.array([123.675, 116.28, 103.53]) * SCALE).astype(np.float32)
 """ImageNet's normalisation of pixels 0-255: pixel * scale + shift."""
 _BLUR_ABOVE = 1.1
 
@@ -48,8 +48,8 @@ def crop_hands(image: np.ndarray, squares: np.ndarray, mirrored: np.ndarray) -> 
         matrix = np.array([[across, 0.0, x - across * (CROP_SIZE / 2 - MARGIN)], [0.0, scale, y - scale * CROP_SIZE / 2]])
         warped = cv2.warpAffine(part, matrix, crop.shape[1::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                                 borderMode=cv2.BORDER_CONSTANT)
-        np.multiply(warped, _SCALE, out=crop)
-        crop += _SHIFT
+        np.multiply(warped, SCALE, out=crop)
+        crop += SHIFT
     return np.ascontiguousarray(crops.transpose(0, 3, 1, 2))
 
 
@@ -65,7 +65,7 @@ class DeviceCrops:
         self._device, self._dtype = torch.device(device), dtype
         u, v = np.arange(MARGIN, CROP_SIZE - MARGIN) - CROP_SIZE / 2, np.arange(CROP_SIZE) - CROP_SIZE / 2
         self._places = torch.from_numpy(np.stack(np.meshgrid(u, v), -1).astype(np.float32)).to(device)
-        self._scale, self._shift = (torch.from_numpy(value).to(device).view(3, 1, 1) for value in (_SCALE, _SHIFT))
+        self._scale, self._shift = (torch.from_numpy(value).to(device).view(3, 1, 1) for value in (SCALE, SHIFT))
 
     def __call__(self, image: np.ndarray, squares: np.ndarray, mirrored: np.ndarray) -> torch.Tensor:
         """The crops (N, 3, 256, 192) as a tensor on the device; see `crop_hands`."""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle, mirror_matrix
+from ..geometry.camera import Camera
+from ..geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle, mirror_matrix, turn_to_axis
 from ..hand_model.arrays import HandArrays
 from ..hand_model.skeleton import LEFT, RIGHT
 from ..perception.crops import CROP_SIZE, from_crop, square_around
@@ -17,7 +18,7 @@ BOX_MARGIN = 1.1
 """The landmarks' bounding box times this encloses the hand's skin."""
 JOINT_SIGMA, RELATIVE_SIGMA = 0.008, 0.02
 """Expected errors a coordinate, metres, of joints and of the relative root: the network states none of its own."""
-_FOCAL = 5000.0
+FOCAL = 5000.0
 """Focal length, in pixels of the crop, of the camera that the network's s, tx, ty belong to."""
 
 
@@ -77,11 +78,20 @@ class ImageRegressor:
             s, x, y = camera[side]
             if s <= 0.0:
                 continue
-            points = own[side] + (x, y, 2.0 * _FOCAL / (CROP_SIZE * s))
-            seen = _FOCAL * points[:, :2] / points[:, 2:] + CROP_SIZE / 2
+            points = own[side] + (x, y, 2.0 * FOCAL / (CROP_SIZE * s))
+            seen = FOCAL * points[:, :2] / points[:, 2:] + CROP_SIZE / 2
             landmarks[side] = from_crop(seen, target.squares[side], side == LEFT)
+        if self.config.virtual_camera:
+            back = np.swapaxes(virtual_turns(target.camera, target.squares), -1, -2)
+            rotations[:, 0] = back @ rotations[:, 0]
+            root, relative = (back @ root[..., None])[..., 0], back[RIGHT] @ relative
         wrists = relative - root[LEFT] + root[RIGHT]
         return Regression(rotations, betas, np.full((2, 21), JOINT_SIGMA), wrists, RELATIVE_SIGMA, landmarks)
+
+
+def virtual_turns(camera: Camera, squares: np.ndarray) -> np.ndarray:
+    """Rotations (2, 3, 3) from the camera's axes to those of a camera turned towards the middle of each square (2, 4)."""
+    return turn_to_axis(camera.unproject(squares[:, :2] + squares[:, 2:] / 2))
 
 
 def square_of(landmarks: np.ndarray) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Training of the image network from datasets and synthesis: `fourdhands train CONFIG`."""

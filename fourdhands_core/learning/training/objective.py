@@ -1,0 +1,111 @@
+"""The image network over sequences, and its losses and errors against samples."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ...hand_model.assets import HandAsset
+from ...hand_model.layer import HandLayer
+from ...hand_model.skeleton import LEFT, RIGHT
+from ...network.image_config import ImageConfig
+from ...network.image_model import ImageHands, ImageNetwork
+from ...perception.crops import CROP_SIZE, SCALE, SHIFT
+from ...pipeline.image_regression import FOCAL
+from ..kinematics import Kinematics
+from ..losses import Hands, LossWeights, Truth, objective
+
+
+NEAR = 0.15
+"""Distance of the wrists, metres, beyond which Eq. 9 counts for less."""
+
+
+class SequenceNetwork(nn.Module):
+    """Every frame's hands of B sequences of L frames, each from the window around it.
+
+    As in a stream, a window that reaches past an end of the sequence is filled with its first or its newest frame.
+    """
+
+    def __init__(self, network: ImageNetwork):
+        super().__init__()
+        self.network = network
+        self.register_buffer("scale", torch.from_numpy(SCALE), persistent=False)
+        self.register_buffer("shift", torch.from_numpy(SHIFT), persistent=False)
+
+    def forward(self, crops: torch.Tensor, squares: torch.Tensor, present: torch.Tensor) -> ImageHands:
+        """crops: (N, 256, 192, 3) uint8 of the hands that are present. squares: (B, L, 2, 4). present: (B, L, 2) bool.
+
+        Returns the hands of B L frames, float32.
+        """
+        batch, length = present.shape[:2]
+        pixels = (crops * self.scale + self.shift).permute(0, 3, 1, 2).contiguous()
+        tokens = self.network.encode(pixels, squares.flatten(0, 1), present.flatten(0, 1))
+        tokens = tokens.unflatten(0, (batch, length)).transpose(1, 2)
+        half = self.network.config.window // 2
+        index = torch.arange(length, device=crops.device)[:, None] + torch.arange(-half, half + 1, device=crops.device)
+        index = index.clamp(0, length - 1)
+        windows = tokens[:, :, index].transpose(1, 2).flatten(0, 1)
+        valid = present.transpose(1, 2)[:, :, index].transpose(1, 2).flatten(0, 1)
+        hands = self.network.reason(windows, valid)
+        return ImageHands(**{name: value.float() for name, value in vars(hands).items()})
+
+
+def present_crops(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The crops (N, 256, 192, 3) of the hands that are there."""
+    return batch["crops"].flatten(0, 2)[batch["present"].flatten()]
+
+
+class Objective(nn.Module):
+    """The weighted terms of Eq. 6-10 for a batch, and what the network's joints are."""
+
+    def __init__(self, config: ImageConfig, asset: HandAsset, weights: LossWeights):
+        super().__init__()
+        self.config, self.weights = config, weights
+        self.meshes = weights.vertices > 0.0 or weights.close > 0.0
+        self.layer = HandLayer(asset) if self.meshes else Kinematics(asset)
+
+    def pose(self, rotations: torch.Tensor, betas: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor]:
+        """Vertices (N, 2, 778, 3) and joints (N, 2, 21, 3) of hands in their own coordinates, metres around the wrist.
+
+        No vertices where no loss compares them: the joints alone take a tenth of the time.
+        """
+        if not self.meshes:
+            return None, self.layer(rotations, betas)
+        vertices, joints = self.layer(rotations[:, :, 0].flatten(0, 1), rotations[:, :, 1:].flatten(0, 1), betas.flatten(0, 1))
+        return vertices.unflatten(0, (-1, 2)), joints.unflatten(0, (-1, 2))
+
+    def left_root(self, hands: ImageHands, joints: torch.Tensor, left_to_right: torch.Tensor) -> torch.Tensor:
+        """The predicted left wrist minus the right wrist (N, 3) in the right hand's axes."""
+        root = joints[:, :, self.config.root]
+        return hands.left_root_relative - (left_to_right @ root[:, LEFT, :, None])[..., 0] + root[:, RIGHT]
+
+    def project(self, joints: torch.Tensor, camera: torch.Tensor) -> torch.Tensor:
+        """Joints in the crop (N, 2, 21, 2), its square from -1 to 1, of the crop's weak-perspective camera (Eq. 8)."""
+        s, x, y = camera.unbind(-1)
+        depth = 2.0 * FOCAL / (CROP_SIZE * s.clamp(min=0.1))
+        around = joints - joints[:, :, self.config.root:self.config.root + 1]
+        placed = around + torch.stack([x, y, depth], -1)[:, :, None]
+        return FOCAL * placed[..., :2] / placed[..., 2:].clamp(min=0.1) / (CROP_SIZE / 2)
+
+    def forward(self, hands: ImageHands, batch: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """The terms by name, and the predicted joints (B L, 2, 21, 3). batch: Batches' tensors (B, L, ...)."""
+        true = {name: value.flatten(0, 1) for name, value in batch.items() if name != "crops"}
+        vertices, joints = self.pose(hands.rotations, hands.betas)
+        with torch.no_grad():
+            true_vertices, _ = self.pose(true["rotations"], true["betas"])
+        turn = true["left_to_right"]
+
+        def pair(points, left_root):
+            return None if points is None else torch.stack([points[:, LEFT] @ turn.transpose(-1, -2) + left_root[:, None], points[:, RIGHT]], 1)
+
+        left_root = self.left_root(hands, joints, turn)
+        predicted = Hands(hands.rotations, hands.betas, joints, vertices, self.project(joints, hands.camera),
+                          pair(joints, left_root), pair(vertices, left_root))
+        truth = Truth(
+            true["rotations"], true["betas"], true["joints"], true_vertices, true["points"] / (CROP_SIZE / 2) - 1.0,
+            pair(true["joints"], true["left_root"]), pair(true_vertices, true["left_root"]), present=true["present"],
+            has_mano=true["has_mano"], has_vertices=true["has_mano"], joint_valid=true["joint_valid"],
+            point_valid=true["point_valid"], related=true["related"],
+            # hands a metre apart err by decimetres, which would drown everything else
+            relation_weight=1.0 / (1.0 + (true["left_root"] / NEAR).square().sum(-1)))
+        return objective(predicted, truth, self.weights), joints

@@ -1,0 +1,236 @@
+"""What a training run is made of: one dataclass a concern, read from one YAML file, every wrong field named."""
+
+from __future__ import annotations
+
+import types
+import typing
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+
+import yaml
+
+from ...errors import FourDHandsError, InputError
+from ...network.image_config import ImageConfig
+from ..losses import LossWeights
+from ..synthesis.settings import SynthesisSettings
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Length, machine and reports of a run.
+
+    steps: optimiser steps. batch: sequences a step, of each process. seed: of everything random. device: "cpu" or "cuda".
+    precision: "float32", "bfloat16" or "float16". threads: of torch in each process. workers: processes that make
+    batches, 0 for the training process itself. save_interval, log_interval, picture_interval, evaluate_interval: steps.
+    evaluated: frames of unseen renders measured at each evaluation.
+    """
+
+    steps: int = 100000
+    batch: int = 16
+    seed: int = 1
+    device: str = "cpu"
+    precision: str = "float32"
+    threads: int = 1
+    workers: int = 0
+    save_interval: int = 200
+    log_interval: int = 20
+    picture_interval: int = 500
+    evaluate_interval: int = 500
+    evaluated: int = 128
+
+    def __post_init__(self):
+        if self.device not in ("cpu", "cuda"):
+            raise InputError(f"device must be 'cpu' or 'cuda', not {self.device!r}")
+        if self.precision not in ("float32", "bfloat16", "float16"):
+            raise InputError(f"precision must be 'float32', 'bfloat16' or 'float16', not {self.precision!r}")
+        for name in ("steps", "batch", "threads", "save_interval", "log_interval", "picture_interval", "evaluate_interval",
+                     "evaluated"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class OptimiserSettings:
+    """AdamW with a rate that falls linearly to zero (paper section 4.1: from 1e-5).
+
+    rate: the first. warm_up: steps over which it rises to that. clip: largest norm of the gradient. average: of the
+    exponential moving average of the weights, which is what is kept. weight_decay, betas: AdamW's.
+    """
+
+    rate: float = 1e-5
+    warm_up: int = 0
+    clip: float = 1.0
+    average: float = 0.999
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+
+    def __post_init__(self):
+        for name in ("rate", "clip"):
+            if not getattr(self, name) > 0.0:
+                raise InputError(f"{name} must be positive, not {getattr(self, name)}")
+        if not 0.0 <= self.average < 1.0:
+            raise InputError(f"average must be from 0 to below 1, not {self.average}")
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """One part of the mixture.
+
+    name: "synthesis", or a dataset of `fourdhands data check`. path, split: of the dataset. weight: its share of the
+    samples, in proportion to the others'.
+    """
+
+    name: str
+    path: str = ""
+    split: str | None = None
+    weight: float = 1.0
+
+    def __post_init__(self):
+        if not self.weight > 0.0:
+            raise InputError(f"weight must be positive, not {self.weight}")
+        if (self.name == "synthesis") == bool(self.path):
+            raise InputError(f"path must name the folder of a dataset, and be left out for synthesis; it is {self.path!r} "
+                             f"for {self.name}")
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What a sample is: `length` frames, `gap` seconds apart (paper: 9, of 5 frames of 1/30 s).
+
+    sources: the mixture. opposite: share of the samples with one hand in which the other is its flipped crop, far away
+    (paper section 4.5); in the others it is left out. hand_model, hand_model_left: MANO by convert-mano, the generic hand
+    where left out.
+    """
+
+    sources: tuple[SourceSettings, ...] = (SourceSettings("synthesis"),)
+    length: int = 9
+    gap: float = 5.0 / 30.0
+    opposite: float = 1.0
+    hand_model: str = ""
+    hand_model_left: str = ""
+
+    def __post_init__(self):
+        if self.length < 1 or not self.sources:
+            raise InputError(f"length must be at least 1, not {self.length}, and sources must name one source at least")
+        if not 0.0 <= self.opposite <= 1.0:
+            raise InputError(f"opposite must be from 0 to 1, not {self.opposite}")
+
+
+@dataclass(frozen=True)
+class AugmentationSettings:
+    """Changes of the crops. shift, scale: standard deviations of the square, in its sides and in logarithms.
+
+    rotation: degrees, standard deviation of the camera's roll (datasets; a synthetic hand is turned anyway). colour:
+    strength, 0 for none. blur, motion_blur, occlusion, coarse: shares of samples that are out of focus, smeared, behind
+    a patch, of low resolution. noise: grey levels. The occlusion is for datasets too; synthesis has its own objects.
+    """
+
+    shift: float = 0.03
+    scale: float = 0.08
+    rotation: float = 15.0
+    colour: float = 0.25
+    blur: float = 0.4
+    motion_blur: float = 0.2
+    occlusion: float = 0.1
+    coarse: float = 0.25
+    noise: float = 4.0
+
+
+@dataclass(frozen=True)
+class StartSettings:
+    """What the network starts from, nothing by default: weights (safetensors), or a ViT's checkpoint as its backbone."""
+
+    weights: str = ""
+    backbone: str = ""
+
+    def __post_init__(self):
+        if self.weights and self.backbone:
+            raise InputError("weights and backbone were both given; give one of them to start from")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """A whole run."""
+
+    run: RunSettings = field(default_factory=RunSettings)
+    network: ImageConfig = field(default_factory=ImageConfig)
+    start: StartSettings = field(default_factory=StartSettings)
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+    synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
+    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
+    losses: LossWeights = field(default_factory=LossWeights)
+
+    def to_dict(self) -> dict:
+        """Plain values, as JSON keeps them."""
+        return asdict(self)
+
+
+def read_settings(path: str | Path, changes: list[str] = ()) -> TrainingSettings:
+    """The settings of a YAML file; changes: SECTION.FIELD=VALUE texts that are put in its place.
+
+    Raises InputError naming the field that is unknown, or whose value is of another kind or out of range.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"training configuration {path} does not exist; config/train/ has examples")
+    try:
+        data = yaml.safe_load(path.read_text()) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"training configuration {path} is not YAML: {error}") from error
+    for change in changes:
+        name, equals, value = change.partition("=")
+        *sections, last = name.split(".")
+        if not equals:
+            raise InputError(f"--set {change}: give SECTION.FIELD=VALUE, for instance run.steps=1000")
+        inner = data
+        for section in sections:
+            inner = inner.setdefault(section, {}) if isinstance(inner, dict) else None
+        if not isinstance(inner, dict):
+            raise InputError(f"--set {change}: {'.'.join(sections)} has no fields")
+        inner[last] = yaml.safe_load(value)
+    return build(TrainingSettings, data, str(path), "")
+
+
+def build(kind, data, source: str, name: str):
+    """A dataclass of plain values, InputError with the name of the field that does not fit."""
+    if not isinstance(data, dict):
+        raise InputError(f"{source}: {name or 'the file'} must hold fields and their values, not {data!r}")
+    hints = typing.get_type_hints(kind)
+    unknown = [key for key in data if key not in hints]
+    if unknown:
+        raise InputError(f"{source}: there is no field {name}{unknown[0]}; there are "
+                         f"{', '.join(name + field.name for field in fields(kind))}")
+    values = {key: _value(hints[key], value, source, name + str(key)) for key, value in data.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise InputError(f"{source}: {name.rstrip('.') or 'a field'} is incomplete: {error}") from error
+    except FourDHandsError as error:
+        raise InputError(f"{source}: {name}{error}") from error
+
+
+def _value(hint, value, source, name):
+    """One value as the kind that its field declares."""
+    kinds = typing.get_args(hint)
+    if is_dataclass(hint):
+        return build(hint, value, source, name + ".")
+    if isinstance(hint, types.UnionType):
+        return None if value is None else _value(kinds[0], value, source, name)
+    if typing.get_origin(hint) is tuple:
+        count = None if kinds[-1] is Ellipsis else len(kinds)
+        if not isinstance(value, (list, tuple)) or count not in (None, len(value)):
+            raise InputError(f"{source}: {name} must be a list{f' of {count}' if count else ''}, not {value!r}")
+        return tuple(_value(kinds[0], item, source, f"{name}[{k}]") for k, item in enumerate(value))
+    if hint is float and isinstance(value, str):  # YAML 1.1 takes 1e-5, without a point, for a text
+        try:
+            value = float(value)
+        except ValueError:
+            pass
+    wanted = (int, float) if hint is float else hint
+    if not isinstance(value, wanted) or (isinstance(value, bool) and hint is not bool):
+        raise InputError(f"{source}: {name} must be {_WORDS[hint]}, not {value!r}")
+    return float(value) if hint is float else value
+
+
+_WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
