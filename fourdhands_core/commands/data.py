@@ -24,6 +24,26 @@ def add(commands) -> None:
                          help="right MANO hand from convert-mano: makes meshes and joints of MANO parameters")
     command.add_argument("--hand-model-left", metavar="NPZ",
                          help="left hand from convert-mano (default: the right hand's mirror image)")
+    command = add_command(done, "synthesise", synthesise, "render clips of two moving hands with their exact truth")
+    command.add_argument("out", type=Path, metavar="OUT", help="folder to write, new or empty")
+    command.add_argument("--clips", type=positive, default=100, metavar="N", help="clips to render (default: 100)")
+    command.add_argument("--frames", type=positive, default=30, metavar="N", help="frames of each (default: 30)")
+    command.add_argument("--rate", type=positive, default=30, metavar="N", help="frames a second (default: 30)")
+    command.add_argument("--seed", type=int, default=0, help="of everything random")
+    command.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def synthesise(args: argparse.Namespace) -> int:
+    """Render a dataset."""
+    from tqdm import tqdm
+
+    from ..learning.synthesis.write import synthesise
+
+    synthesise(args.out, args.clips, args.frames, args.rate, args.seed,
+               progress=lambda numbers: tqdm(numbers, desc="clips", disable=args.quiet))
+    print(f"{args.clips} clips of {args.frames} frames written to {args.out}; look at them with: "
+          f"fourdhands data check synthetic {args.out} --out samples.png")
+    return 0
 
 
 def check(args: argparse.Namespace) -> int:

@@ -66,6 +66,7 @@ class Backbone(nn.Module):
 
     def __init__(self, config: ImageConfig):
         super().__init__()
+        self.grid = config.grid
         self.patches = nn.Conv2d(3, config.width, config.patch, config.patch, padding=2)
         self.position = nn.Parameter(0.02 * torch.randn(1, 1 + config.grid[0] * config.grid[1], config.width))
         self.blocks = nn.ModuleList(
@@ -74,7 +75,8 @@ class Backbone(nn.Module):
 
     def forward(self, crops):
         # the convolution as a matrix product: its output would lie channel by channel, and everything after it too
-        patches = functional.pad(crops[..., :-2, :-2], (2, 0, 2, 0)).unflatten(-1, (COLUMNS, PATCH)).unflatten(-3, (ROWS, PATCH))
+        (rows, columns), patch = self.grid, self.patches.stride[0]
+        patches = functional.pad(crops[..., :-2, :-2], (2, 0, 2, 0)).unflatten(-1, (columns, patch)).unflatten(-3, (rows, patch))
         patches = patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
         x = functional.linear(patches, self.patches.weight.flatten(1), self.patches.bias)
         x = x + (self.position[:, 1:] + self.position[:, :1])

@@ -11,6 +11,7 @@ from ...hand_model.assets import HandAsset
 from .frames import HandDataset
 
 _CLASSES = {
+    "synthetic": "synthetic:Synthetic",
     "InterHand2.6M": "interhand:InterHand",
     "InterHand2.6M-30fps": "interhand:InterHand30",
     "InterHand2.6M-all": "interhand:InterHandAll",

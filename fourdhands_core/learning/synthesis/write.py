@@ -1,0 +1,52 @@
+"""Rendered clips written to disk as a dataset, which datasets.synthetic reads back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ...errors import InputError
+from ...geometry.rotations import mirror_matrix
+from ...hand_model.skeleton import LEFT
+from ..datasets.synthetic import ANNOTATIONS, SHAPES, image_path
+from .clips import Clip, ClipSynthesis
+from .settings import SynthesisSettings
+
+
+def synthesise(out: str | Path, clips: int, frames: int = 30, frame_rate: float = 30.0, seed: int = 0,
+               settings: SynthesisSettings = SynthesisSettings(), progress=lambda numbers: numbers) -> None:
+    """Write `clips` clips of `frames` frames each into a new or empty folder. progress: wraps the clips' numbers."""
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} is there and not an empty folder; give a new one to write the dataset to")
+    synthesis = ClipSynthesis(settings, seed)
+    rows = {name: [] for name in SHAPES}
+    times = np.arange(frames) / frame_rate
+    for number in progress(range(clips)):
+        clip, = synthesis.draw(seed * 1_000_003 + number + 1, 1, times)
+        for t in range(frames):
+            path = out / image_path(number, t)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture, _ = synthesis.image(clip, t)
+            cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
+            for name, value in _row(clip, number, t).items():
+                rows[name].append(value)
+    arrays = {name: np.stack(values) for name, values in rows.items()}
+    arrays = {name: value.astype(np.float32) if value.dtype == float and name != "matrix" else value
+              for name, value in arrays.items()}
+    np.savez_compressed(out / ANNOTATIONS, frame_rate=frame_rate, **arrays)
+
+
+def _row(clip: Clip, number: int, t: int) -> dict:
+    """A frame's annotations, from own coordinates to the camera's."""
+    mirror = np.ones((2, 1, 3))
+    mirror[LEFT, 0, 0] = -1.0
+    rotations = clip.rotations[t].copy()
+    rotations[LEFT] = mirror_matrix(rotations[LEFT])
+    root = clip.root[t][:, None]
+    return {"clip": number, "frame": t, "present": clip.present[t], "matrix": clip.camera.matrix,
+            "size": np.array([clip.camera.width, clip.camera.height]), "points": clip.points[t],
+            "joints": (clip.joints[t] + root) * mirror, "rotations": rotations, "betas": clip.betas,
+            "vertices": (clip.vertices[t] + root) * mirror}
