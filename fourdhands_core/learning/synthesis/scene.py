@@ -63,23 +63,29 @@ class Looks:
     """Draws looks and the pictures of hands that have them. seed: of the skins and backgrounds that are kept."""
 
     def __init__(self, seed: int, asset: HandAsset, settings: LookSettings = LookSettings()):
-        rng = np.random.default_rng(seed)
         self.settings, self._forearm = settings, Forearm(asset.faces)
+        self._seed, self._asset, self._made = seed, asset, {}
         self.faces = np.ascontiguousarray(self._forearm.faces, np.int64)
         self._skin_faces = len(asset.faces)
-        self._skins = [self._forearm.paint(skin_texture(rng, asset)) for _ in range(settings.skins)]
-        self._backgrounds = [background(rng, 480, 360) for _ in range(settings.backgrounds)]
+
+    def _kept(self, what: str, number: int) -> np.ndarray:
+        """A skin's texels, or a background, made when first asked for."""
+        if (what, number) not in self._made:
+            rng = np.random.default_rng([self._seed, len(what), number])
+            self._made[what, number] = background(rng, 480, 360) if what == "background" else self._forearm.paint(
+                skin_texture(rng, self._asset))
+        return self._made[what, number]
 
     def draw(self, rng: np.random.Generator, size: tuple[int, int]) -> Look:
         """The look of a clip for a camera of that (width, height)."""
         s = self.settings
-        texels = (self._skins[rng.integers(len(self._skins))] * rng.uniform(0.85, 1.1, 3)).astype(np.float32)
+        texels = (self._kept("skin", int(rng.integers(s.skins))) * rng.uniform(0.85, 1.1, 3)).astype(np.float32)
         sleeve = bool(rng.random() < s.sleeved)
         if sleeve:
             cloth = np.clip(rng.uniform(0.05, 0.9) * (1.0 + 0.4 * rng.uniform(-1, 1, 3)), 0.0, 1.0)
             texels[self._skin_faces + 2 * len(self._forearm.loop) * 3:] = cloth
         direction = np.array([rng.uniform(-1, 1), rng.uniform(-1, 0.5), rng.uniform(-1, -0.2)])
-        picture = self._backgrounds[rng.integers(len(self._backgrounds))]
+        picture = self._kept("background", int(rng.integers(s.backgrounds)))
         zoom, turn = picture.shape[1] / size[0] * np.exp(rng.uniform(-0.9, 0.2)), rng.uniform(-0.3, 0.3)
         linear = zoom * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         linear[:, 0] *= rng.choice((-1.0, 1.0))
@@ -87,7 +93,8 @@ class Looks:
         placed = np.column_stack([linear, middle - linear @ (np.array(size) / 2)])
         occluder = None
         if rng.random() < s.occluded:
-            occluder = self._shape(rng), int(rng.integers(2)), self._backgrounds[rng.integers(len(self._backgrounds))]
+            source = self._kept("background", int(rng.integers(s.backgrounds)))
+            occluder = self._shape(rng), int(rng.integers(2)), source
         return Look(texels, direction / np.linalg.norm(direction), rng.uniform(0.1, 0.45), rng.uniform(0.0, 0.18),
                     rng.uniform(6.0, 30.0), picture, placed, occluder, sleeve, rng.uniform(*s.forearm, 2),
                     0.35 * rng.normal(size=(2, 3)))

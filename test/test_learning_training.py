@@ -1,0 +1,280 @@
+"""fourdhands train CONFIG: the samples, the losses, resuming, several processes, and errors in the configuration."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from fourdhands_core.cli import main
+from fourdhands_core.errors import CheckpointError, InputError
+from fourdhands_core.geometry.rotations import mirror_matrix
+from fourdhands_core.hand_model.arrays import HandArrays
+from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
+from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
+from fourdhands_core.learning.losses import LossWeights
+from fourdhands_core.learning.training.batches import Batches
+from fourdhands_core.learning.training.objective import Objective
+from fourdhands_core.learning.training.report import errors
+from fourdhands_core.learning.training.run import Run
+from fourdhands_core.learning.training.settings import TrainingSettings, build, read_settings
+from fourdhands_core.network.checkpoint import load_weights, read_header
+from fourdhands_core.network.image_model import ImageHands
+from fourdhands_core.pipeline.image_regression import ImageRegressor
+from fourdhands_core.pipeline.regression import Frame
+
+ROOT = Path(__file__).parent.parent
+HANDS = pair_of(load_generic_hand())
+TINY = {
+    "run": {"steps": 4, "batch": 2, "save_interval": 2, "log_interval": 1, "picture_interval": 4, "evaluate_interval": 4,
+            "evaluated": 8},
+    "network": {"width": 64, "depth": 1, "heads": 2, "patch": 32, "relation_hidden": 16, "spatial_layers": 1,
+                "hand_width": 64, "decoder_layers": 1, "decoder_heads": 1, "temporal_layers": 1, "temporal_heads": 2,
+                "window": 3, "virtual_camera": True},
+    "optimiser": {"rate": 1e-3},
+    "data": {"length": 2, "opposite": 0.5},
+    "synthesis": {"view_angle": 12.0, "looks": {"skins": 1, "backgrounds": 2}},
+}
+
+
+def tiny(**changes) -> TrainingSettings:
+    return build(TrainingSettings, {**TINY, **{name: {**TINY.get(name, {}), **value} for name, value in changes.items()}},
+                 "tiny", "")
+
+
+@pytest.fixture(scope="module")
+def batch():
+    return Batches(tiny(run={"batch": 8}, data={"opposite": 0.0}), HANDS)[0]
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(**changes):
+        path = tmp_path / "tiny.yaml"
+        path.write_text(yaml.safe_dump({**TINY, **{n: {**TINY.get(n, {}), **v} for n, v in changes.items()}}))
+        return path
+    return write
+
+
+def test_batches_are_a_function_of_seed_step_and_process(batch):
+    settings = tiny(run={"batch": 8}, data={"opposite": 0.0})
+    again = Batches(settings, HANDS)
+    assert all(torch.equal(batch[name], value) for name, value in again[0].items())
+    other = Batches(settings, HANDS, rank=1)[0]
+    assert not torch.equal(batch["crops"], again[1]["crops"]) and not torch.equal(batch["crops"], other["crops"])
+    assert batch["crops"].shape == (8, 2, 2, 256, 192, 3) and batch["crops"].dtype == torch.uint8
+    assert batch["present"].any(-1).float().mean() > 0.8
+
+
+def test_truths_of_samples_agree_with_each_other(batch):
+    flat = {name: value.flatten(0, 1) for name, value in batch.items()}
+    objective = Objective(tiny().network, HANDS[RIGHT], LossWeights())
+    _, joints = objective.pose(flat["rotations"], flat["betas"])
+    known = flat["present"]
+    assert (flat["has_mano"] == known).all() and (flat["joint_valid"].all(-1) == known).all()
+    torch.testing.assert_close(joints[known], flat["joints"][known], atol=2e-5, rtol=0)
+
+
+def test_the_truth_fed_to_the_tracker_as_the_networks_answer_is_the_truth_in_the_camera():
+    """Turns to virtual cameras and mirrored left hands are undone by ImageRegressor exactly as they were done here."""
+    for virtual in (True, False):
+        settings = tiny(run={"batch": 6}, data={"length": 1, "opposite": 0.0},
+                        network={"virtual_camera": virtual, "root": 9}, synthesis={"single_share": 0.0, "view_angle": 20.0})
+        batches = Batches(settings, HANDS)
+        source = batches.sources[0]
+        clips = source._synthesis.draw(5, 6, np.zeros(1))
+        samples = [source._sample(clip, np.random.default_rng(1)) for clip in clips]
+        checked = 0
+        for clip, sample in zip(clips, samples):
+            if not sample.arrays["related"][0]:
+                continue
+            checked += 1
+            truth = {name: value[0].astype(float) for name, value in sample.arrays.items()}
+            own = HandArrays((HANDS[RIGHT],) * 2).joints(truth["rotations"][:, 0], truth["rotations"][:, 1:], truth["betas"])
+            # upsilon is between the joints `root`, in the right hand's axes
+            relative = truth["left_root"] + truth["left_to_right"] @ own[LEFT, 9] - own[RIGHT, 9]
+            frame = Frame(0, clip.camera, [], squares=truth["squares"], detections=("seen", "seen"))
+            network = type("Answer", (), {"config": settings.network})()
+            regressor = ImageRegressor(network, HandArrays(HANDS), np.zeros(45))
+            camera = np.array([[5.0, 0.01, -0.02], [6.0, 0.0, 0.03]])
+            answer = regressor._in_camera(frame, truth["rotations"], truth["betas"], camera, relative)
+            expected = clip.rotations[0].copy()
+            expected[LEFT] = mirror_matrix(expected[LEFT])
+            np.testing.assert_allclose(answer.rotations, expected, atol=1e-5)
+            wrists = clip.root[0, LEFT] * (-1.0, 1.0, 1.0) - clip.root[0, RIGHT]
+            np.testing.assert_allclose(answer.relative, wrists, atol=1e-5)
+            # and Eq. 8 projects as the tracker does
+            objective = Objective(settings.network, HANDS[RIGHT], LossWeights())
+            seen = objective.project(torch.tensor(own)[None], torch.tensor(camera)[None])[0].numpy()
+            from fourdhands_core.perception.crops import to_crop
+            for side in (LEFT, RIGHT):
+                crop = to_crop(answer.landmarks[side], truth["squares"][side], side == LEFT)
+                np.testing.assert_allclose(seen[side], crop / 128.0 - 1.0, atol=1e-5)
+        assert checked >= 2
+
+
+def test_perfect_hands_have_no_loss_and_no_error(batch):
+    flat = {name: value.flatten(0, 1) for name, value in batch.items()}
+    config = tiny().network
+    objective = Objective(config, HANDS[RIGHT], LossWeights(projection=0.0))
+    pose = torch.cat([flat["rotations"][..., 0], flat["rotations"][..., 1]], -1)
+    hands = ImageHands(pose, flat["rotations"], flat["betas"], torch.tensor([5.0, 0.0, 0.0]).expand(*flat["present"].shape, 3),
+                       flat["left_root"])
+    terms, joints = objective(hands, batch)
+    assert set(terms) == {"mano", "joints", "points", "vertices", "relation", "close"}
+    assert sum(terms.values()) < 1e-6
+
+
+def test_a_single_hand_is_flipped_to_a_far_away_opposite_hand():
+    settings = tiny(run={"batch": 6}, data={"opposite": 1.0}, synthesis={"single_share": 1.0})
+    batch = Batches(settings, HANDS)[0]
+    both = batch["present"].all(-1)
+    assert (batch["present"].any(-1) == both).all() and both.any() and not batch["related"].any()
+    for name in ("crops", "joints", "rotations", "points"):
+        assert torch.equal(batch[name][:, :, LEFT][both], batch[name][:, :, RIGHT][both])
+    squares = batch["squares"][both]
+    gap = squares[:, RIGHT, 0] - squares[:, LEFT, 0]
+    torch.testing.assert_close(gap, 10.0 * squares[:, RIGHT, 2])
+
+
+def test_a_few_steps_on_one_batch_learn_it(batch, tmp_path):
+    run = Run(tiny(run={"steps": 1000}, losses={"vertices": 0.0, "close": 0.0}), tmp_path)
+    first = run.advance(batch)["loss"]
+    for _ in range(40):
+        last = run.advance(batch)["loss"]
+    assert last < 0.6 * first
+
+
+def test_errors_of_the_metrics_on_a_network_are_finite_and_beside_a_mean_pose(batch, tmp_path):
+    run = Run(tiny(), tmp_path)
+    found = errors(run.average, run.objective, [batch], "cpu")
+    assert set(found) >= {"mpjpe_mm", "pa_mpjpe_mm", "mean_pose_mpjpe_mm", "mean_pose_pa_mpjpe_mm"}
+    assert found["pa_mpjpe_mm"] < found["mpjpe_mm"] and all(np.isfinite(list(found.values())))
+
+
+def command(path, out, *more):
+    return [sys.executable, "-m", "fourdhands_core.cli", "train", str(path), "--out", str(out), "--quiet", *more]
+
+
+def environment():
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def test_a_killed_run_goes_on_bit_for_bit(tmp_path, written):
+    settings = {"run": {"steps": 12, "save_interval": 3, "evaluate_interval": 100}}
+    path = written(**settings)
+    assert main(["train", str(path), "--out", str(tmp_path / "whole"), "--quiet"]) == 0
+
+    out = tmp_path / "killed"
+    process = subprocess.Popen(command(path, out), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    curve = out / "curve.jsonl"
+    deadline = time.monotonic() + 120
+    while not (curve.is_file() and curve.read_text().count("\n") >= 4) and time.monotonic() < deadline:
+        assert process.poll() is None, "it ended before it was killed"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    state = torch.load(out / "state.pt", weights_only=True)
+    assert 3 <= state["step"] < 12
+    assert main(["train", str(path), "--out", str(out), "--quiet"]) == 0
+
+    one, other = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "killed"))
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    states = [torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("whole", "killed")]
+    assert all(torch.equal(states[0]["network"][name], states[1]["network"][name]) for name in one)
+    lines = [[{k: v for k, v in json.loads(line).items() if k != "seconds"}
+              for line in (tmp_path / name / "curve.jsonl").read_text().splitlines()] for name in ("whole", "killed")]
+    assert lines[0] == lines[1] and [line["step"] for line in lines[0]] == list(range(1, 13))
+
+    config, about = read_header(out / "weights.safetensors")
+    assert config == read_settings(path).network and about["step"] == 12
+    assert load_weights(out / "weights.safetensors").config == config
+    assert any((out / "tensorboard").iterdir())
+
+    changed = written(**{**settings, "optimiser": {"rate": 5e-4}})
+    with pytest.raises(InputError, match="optimiser.rate was 0.001, is 0.0005"):
+        Run(read_settings(changed), out)
+    (out / "state.pt").write_bytes(b"PK nothing")
+    with pytest.raises(CheckpointError, match="state.pt cannot be read"):
+        Run(read_settings(path), out)
+
+
+def test_two_processes_train_one_network_on_different_data(tmp_path, written):
+    path = written(run={"steps": 2, "save_interval": 1, "evaluate_interval": 100, "picture_interval": 100})
+    result = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(29500 + os.getpid() % 500),
+         *command(path, tmp_path / "two")[1:]], env=environment(), capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr[-2000:]
+    two = torch.load(tmp_path / "two" / "state.pt", weights_only=True)
+    # DDP averages the gradients of the two batches: so does one process that takes both
+    settings = read_settings(path)
+    alone = Run(settings, tmp_path / "one")
+    for k in range(2):
+        gradients = []
+        for rank in (0, 1):
+            copy = Run(settings, tmp_path / "one")
+            copy.network.load_state_dict(alone.network.state_dict())
+            data = Batches(settings, HANDS, rank)[k]
+            copy.settings = replace(settings, optimiser=replace(settings.optimiser, clip=1e9))
+            copy.advance(data)
+            gradients.append([None if p.grad is None else p.grad.clone() for p in copy.network.parameters()])
+        for parameter, *both in zip(alone.network.parameters(), *gradients):
+            parameter.grad = sum(both) / 2
+        torch.nn.utils.clip_grad_norm_(alone.network.parameters(), settings.optimiser.clip)
+        for group in alone.optimiser.param_groups:
+            group["lr"] = settings.optimiser.rate * (1.0 - k / 2)
+        alone.optimiser.step()
+    for name, value in alone.network.state_dict().items():
+        torch.testing.assert_close(two["network"][name], value, atol=3e-4, rtol=0)
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"run": {"steps": "many"}}, "run.steps must be a whole number, not 'many'"),
+    ({"run": {"stepps": 3}}, "there is no field run.stepps"),
+    ({"optimiser": {"rate": -1.0}}, "optimiser.rate must be positive"),
+    ({"losses": {"joints": None}}, "losses.joints must be a number"),
+    ({"data": {"sources": [{"name": "synthesis", "weight": 0}]}}, "data.sources[0].weight must be positive"),
+    ({"data": {"sources": [{"name": "FreiHAND"}]}}, "data.sources[0].path must name the folder"),
+    ({"data": {"sources": "synthesis"}}, "data.sources must be a list"),
+    ({"network": {"heads": 5}}, "network."),
+    ({"synthesis": {"looks": {"skins": 1.5}}}, "synthesis.looks.skins must be a whole number"),
+    ({"run": {"precision": "float8"}}, "run.precision must be"),
+])
+def test_a_wrong_field_is_named(written, changes, message, capsys):
+    assert main(["train", str(written(**changes)), "--out", "nowhere"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_wrong_configuration_file_is_named(tmp_path, capsys):
+    assert main(["train", str(tmp_path / "no.yaml")]) == 2
+    assert "no.yaml does not exist" in capsys.readouterr().err
+    (tmp_path / "bad.yaml").write_text("run: [")
+    assert main(["train", str(tmp_path / "bad.yaml")]) == 2
+    assert main(["train", "landmark"]) == 2 and "--out FILE" in capsys.readouterr().err
+    assert main(["train", str(tmp_path / "bad.yaml"), "--clips", "3"]) == 2
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config/train").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_configurations_are_read(path):
+    assert read_settings(path).run.steps > 0
+
+
+def test_a_rendered_dataset_is_a_source_of_the_mixture(tmp_path):
+    root = tmp_path / "rendered"
+    assert main(["data", "synthesise", str(root), "--clips", "2", "--frames", "3", "--quiet"]) == 0
+    settings = tiny(run={"batch": 6}, data={"sources": [{"name": "synthetic", "path": str(root)}, {"name": "synthesis"}],
+                                            "opposite": 0.0})
+    batch = Batches(settings, HANDS)[0]
+    assert len(batch["crops"]) == 6 and batch["present"].any()
+    flat = {name: value.flatten(0, 1) for name, value in batch.items()}
+    _, joints = Objective(settings.network, HANDS[RIGHT], LossWeights()).pose(flat["rotations"], flat["betas"])
+    torch.testing.assert_close(joints[flat["present"]], flat["joints"][flat["present"]], atol=3e-5, rtol=0)
