@@ -158,7 +158,8 @@ class Forearm:
     """
 
     RINGS = 9
-    _HEM = 3  # this many rings are bare skin below a sleeve
+    HEM = 3
+    """This many rings are bare skin below a sleeve."""
 
     def __init__(self, faces: np.ndarray):
         self.loop = boundary_loop(faces)
@@ -187,7 +188,7 @@ class Forearm:
         axis *= np.sign((centre - vertices.mean(axis=0)) @ axis)
         away = axis if direction is None else np.asarray(direction) / np.linalg.norm(direction)
         along = np.linspace(0.0, 1.0, self.RINGS + 1)[1:, None, None]
-        along[self._HEM] = along[self._HEM - 1] + 1e-3  # two rings at the sleeve's hem make it a sharp edge
+        along[self.HEM] = along[self.HEM - 1] + 1e-3  # two rings at the sleeve's hem make it a sharp edge
         offset = loop - centre
         # The ring grows from the wrist's outline to a forearm, rounder and about half as wide again.
         radius = np.linalg.norm(offset, axis=1, keepdims=True)
@@ -196,7 +197,7 @@ class Forearm:
         rings = centre + length * along * ((1.0 - blend) * axis + blend * away)
         wide = np.ones(self.RINGS)
         if sleeve:
-            wide[self._HEM:] = 1.12 + 0.06 * np.sin(2.1 * np.arange(self.RINGS - self._HEM))
+            wide[self.HEM:] = 1.12 + 0.06 * np.sin(2.1 * np.arange(self.RINGS - self.HEM))
         rings = rings + rounder * (1.0 + 0.55 * along ** 1.3) * wide[:, None, None]
         end = rings[-1].mean(axis=0) + 0.01 * away
         return np.concatenate([vertices, rings.reshape(-1, 3), end[None]])
@@ -212,7 +213,7 @@ class Forearm:
         quads = np.broadcast_to(around[None, :, None], (self.RINGS, count, 2, 3)).reshape(-1, 3)
         painted[len(texels):] = np.concatenate([quads, around])[:, None, None]
         if sleeve is not None:
-            painted[len(texels) + 2 * count * self._HEM:] = sleeve
+            painted[len(texels) + 2 * count * self.HEM:] = sleeve
         return painted
 
 

@@ -46,12 +46,13 @@ def shade(vertices, faces, direction, ambient, specular, shininess):
 
 
 @njit(cache=True, nogil=True)
-def draw(picture, nearness, label, points, faces, light, texels, mark, mirrored):
+def draw(picture, nearness, label, points, faces, light, texels, tint, cloth, first_cloth, mark, mirrored):
     """Draw a mesh's faces that look at the camera into picture (H, W, 3) float32, where nothing nearer is drawn yet.
 
     nearness: (H, W) float32, 1/z of what is drawn, 0 where nothing is. label: (H, W) uint8, set to `mark` where this mesh
     shows. points: (V, 3) float32 pixel x, pixel y (centres at integers), 1/z; a face with 1/z <= 0 is left out. light:
-    (V, 2) of `shade`. texels: (F, n, n, 3) float32 0-1, as media.render takes them. mirrored: the picture is mirrored in x,
+    (V, 2) of `shade`. texels: (F, n, n, 3) float32 0-1, as media.render takes them, times tint (3,); the faces from number
+    first_cloth on have the colour cloth (3,) instead. mirrored: the picture is mirrored in x,
     so that faces turn the other way.
     """
     height, width = nearness.shape
@@ -87,4 +88,5 @@ def draw(picture, nearness, label, points, faces, light, texels, mark, mirrored)
                 shine = first * light[a, 1] + second * light[b, 1] + third * light[c, 1]
                 i, j = min(int(second * cells), cells - 1), min(int(third * cells), cells - 1)
                 for k in range(3):
-                    picture[y, x, k] = 255.0 * min(texels[f, i, j, k] * diffuse + shine, 1.0)
+                    colour = cloth[k] if f >= first_cloth else texels[f, i, j, k] * tint[k]
+                    picture[y, x, k] = 255.0 * min(colour * diffuse + shine, 1.0)

@@ -40,13 +40,15 @@ class View:
 class Look:
     """The looks of one clip: texels of each side, light, background, and the object in front.
 
-    texels: (F, n, n, 3) of either hand. direction, ambient, specular, shininess: as media.render.Light. picture,
-    placed: a background and the (2, 3) matrix from the camera's pixels to its own. occluder: None, or a polygon (N, 2) in
+    texels: (F, n, n, 3) of either hand, times tint (3,). cloth: (3,) colour of the sleeves, None without. direction,
+    ambient, specular, shininess: as media.render.Light. picture, placed: a background and the (2, 3) matrix from the camera's pixels to its own. occluder: None, or a polygon (N, 2) in
     units of the hand's box around its centre, the side it lies in front of, and the background that it is cut from.
     lengths: (2,) forearms, metres; bends: (2, 3) added to their directions.
     """
 
     texels: np.ndarray
+    tint: np.ndarray
+    cloth: np.ndarray | None
     direction: np.ndarray
     ambient: float
     specular: float
@@ -54,7 +56,6 @@ class Look:
     picture: np.ndarray
     placed: np.ndarray
     occluder: tuple[np.ndarray, int, np.ndarray] | None
-    sleeve: bool
     lengths: np.ndarray
     bends: np.ndarray
 
@@ -66,7 +67,7 @@ class Looks:
         self.settings, self._forearm = settings, Forearm(asset.faces)
         self._seed, self._asset, self._made = seed, asset, {}
         self.faces = np.ascontiguousarray(self._forearm.faces, np.int64)
-        self._skin_faces = len(asset.faces)
+        self._first_cloth = len(asset.faces) + 2 * len(self._forearm.loop) * Forearm.HEM
 
     def _kept(self, what: str, number: int) -> np.ndarray:
         """A skin's texels, or a background, made when first asked for."""
@@ -79,11 +80,10 @@ class Looks:
     def draw(self, rng: np.random.Generator, size: tuple[int, int]) -> Look:
         """The look of a clip for a camera of that (width, height)."""
         s = self.settings
-        texels = (self._kept("skin", int(rng.integers(s.skins))) * rng.uniform(0.85, 1.1, 3)).astype(np.float32)
-        sleeve = bool(rng.random() < s.sleeved)
-        if sleeve:
+        texels, tint = self._kept("skin", int(rng.integers(s.skins))), rng.uniform(0.85, 1.1, 3)
+        cloth = None
+        if rng.random() < s.sleeved:
             cloth = np.clip(rng.uniform(0.05, 0.9) * (1.0 + 0.4 * rng.uniform(-1, 1, 3)), 0.0, 1.0)
-            texels[self._skin_faces + 2 * len(self._forearm.loop) * 3:] = cloth
         direction = np.array([rng.uniform(-1, 1), rng.uniform(-1, 0.5), rng.uniform(-1, -0.2)])
         picture = self._kept("background", int(rng.integers(s.backgrounds)))
         zoom, turn = picture.shape[1] / size[0] * np.exp(rng.uniform(-0.9, 0.2)), rng.uniform(-0.3, 0.3)
@@ -95,8 +95,8 @@ class Looks:
         if rng.random() < s.occluded:
             source = self._kept("background", int(rng.integers(s.backgrounds)))
             occluder = self._shape(rng), int(rng.integers(2)), source
-        return Look(texels, direction / np.linalg.norm(direction), rng.uniform(0.1, 0.45), rng.uniform(0.0, 0.18),
-                    rng.uniform(6.0, 30.0), picture, placed, occluder, sleeve, rng.uniform(*s.forearm, 2),
+        return Look(texels, tint, cloth, direction / np.linalg.norm(direction), rng.uniform(0.1, 0.45),
+                    rng.uniform(0.0, 0.18), rng.uniform(6.0, 30.0), picture, placed, occluder, rng.uniform(*s.forearm, 2),
                     0.35 * rng.normal(size=(2, 3)))
 
     @staticmethod
@@ -121,7 +121,7 @@ class Looks:
             points = vertices[side].astype(np.float64)
             elbow = points[self._forearm.loop].mean(0) - points.mean(0)
             elbow = elbow / np.linalg.norm(elbow) + look.bends[side]
-            points = self._forearm.extend(points, look.sleeve, look.lengths[side], elbow)
+            points = self._forearm.extend(points, look.cloth is not None, look.lengths[side], elbow)
             direction = look.direction * ((-1.0, 1.0, 1.0) if side == LEFT else 1.0)
             light = shade(points, self.faces, direction, look.ambient, look.specular, look.shininess)
             meshes.append((int(side), points, light))
@@ -148,7 +148,9 @@ class Looks:
             pixels = np.stack([
                 view.scale[0] * (camera[0, 0] * x * w + camera[0, 2]) + view.offset[0],
                 view.scale[1] * (camera[1, 1] * points[:, 1] * w + camera[1, 2]) + view.offset[1], w], 1).astype(np.float32)
-            draw(picture, nearness, label, pixels, self.faces, light, look.texels, 1 + side,
+            first_cloth = len(self.faces) if look.cloth is None else self._first_cloth
+            draw(picture, nearness, label, pixels, self.faces, light, look.texels, look.tint,
+                 np.zeros(3) if look.cloth is None else look.cloth, first_cloth, 1 + side,
                  (view.scale[0] < 0) != own)
         if look.occluder is not None:
             self._cover(look.occluder, boxes, view, picture, label)

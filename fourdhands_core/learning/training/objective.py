@@ -96,7 +96,9 @@ class Objective(nn.Module):
         turn = true["left_to_right"]
 
         def pair(points, left_root):
-            return None if points is None else torch.stack([points[:, LEFT] @ turn.transpose(-1, -2) + left_root[:, None], points[:, RIGHT]], 1)
+            if points is None:
+                return None
+            return torch.stack([points[:, LEFT] @ turn.transpose(-1, -2) + left_root[:, None], points[:, RIGHT]], 1)
 
         left_root = self.left_root(hands, joints, turn)
         predicted = Hands(hands.rotations, hands.betas, joints, vertices, self.project(joints, hands.camera),
