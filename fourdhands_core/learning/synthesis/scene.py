@@ -179,8 +179,3 @@ class Looks:
         (left, top), (right, bottom) = np.clip(np.round(ends), 0, (view.width, view.height)).astype(int)
         for part in (np.s_[:top], np.s_[bottom:], np.s_[:, :left], np.s_[:, right:]):
             picture[part], label[part] = 0, NOTHING
-
-
-def visible_share(label: np.ndarray, side: int) -> float:
-    """Share of a view's pixels in which that hand (or its forearm) shows."""
-    return float((label == 1 + side).mean())
