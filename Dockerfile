@@ -3,8 +3,8 @@
 #   docker build -t fourdhands .
 #   docker run --rm --gpus all --network host --ipc host fourdhands image:=/camera/image_raw camera_info:=/camera/camera_info
 #
-# The host needs a driver for CUDA 13 and the NVIDIA Container Toolkit; --network and --ipc host let DDS reach the camera's
-# driver. The landmark network runs on the CPU; the image model on the GPU, with its weights mounted:
+# The host, x86-64, needs a driver for CUDA 13 and the NVIDIA Container Toolkit; --network and --ipc host let DDS reach the
+# camera's driver. The landmark network runs on the CPU; the image model on the GPU, with its weights mounted:
 #   docker run ... -v ~/weights:/weights:ro fourdhands model:=image weights:=/weights/Demo_Video.safetensors device:=cuda
 FROM ros:jazzy-ros-base
 
