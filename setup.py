@@ -51,6 +51,7 @@ setup(
         "attrs>=19.1",
         "flatbuffers>=2.0",
         "matplotlib",
+        "pillow>=10",  # the size in a compressed image's header, before OpenCV takes memory for it
         "opencv-contrib-python==4.11.0.86",
         "protobuf>=4.25.3,<5",
     ],

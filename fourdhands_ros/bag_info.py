@@ -56,7 +56,7 @@ def summarise(path: Path) -> tuple[dict[str, CameraSummary], list[str]]:
             raise InputError(f"{path} holds no hands, but {', '.join(sorted(bag.topics))}; `fourdhands bag {path} OUT` "
                              "finds them in its images")
         rows = {name: [] for name in pairs}
-        stores = {name: _store(bag.topics[name]) for name in pairs}
+        stores = {name: _store(path, name, bag.topics[name]) for name in pairs}
         for name, _, data in bag.messages(pairs):
             try:
                 pair = stores[name].deserialize_cdr(data, HAND_PAIR)
@@ -66,9 +66,11 @@ def summarise(path: Path) -> tuple[dict[str, CameraSummary], list[str]]:
             hands = pair.left, pair.right
             rows[name].append((stamp_of(pair.header), *(hand.valid for hand in hands),
                                *(hand.state != Hand.ABSENT for hand in hands), *(hand.confidence for hand in hands)))
+        if not any(rows.values()):
+            raise InputError(f"{path}: none of the messages of {', '.join(pairs)} can be read; " + "; ".join(bag.warnings))
         return {name: _summary(rows[name], {image: count for image, count in images.items()
                                             if image.startswith(name.rpartition("/")[0] + "/")})
-                for name in pairs}, bag.warnings
+                for name in pairs if rows[name]}, bag.warnings
 
 
 def text(summaries: dict[str, CameraSummary]) -> str:
@@ -111,10 +113,14 @@ def _summary(rows: list[tuple], images: dict[str, int]) -> CameraSummary:
         float((gaps - usual).sum()), images)
 
 
-def _store(topic: Topic):
+def _store(path: Path, name: str, topic: Topic):
     """A type store that knows HandPair as the bag defines it; as this package does where the bag does not say."""
     if not topic.definition:
         return typestore()
     store = get_typestore(Stores.EMPTY)
-    store.register(get_types_from_msg(topic.definition, HAND_PAIR))
+    try:
+        store.register(get_types_from_msg(topic.definition, HAND_PAIR))
+    except Exception as error:  # as above
+        raise InputError(f"{path}: the definition of {name}'s messages does not parse ({type(error).__name__}); it is "
+                         "damaged") from error
     return store

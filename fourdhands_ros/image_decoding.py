@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 
 import cv2
 import numpy as np
+from PIL import Image as Picture
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -50,6 +52,8 @@ _CHANNELS = {
     "yuv422_yuy2": ("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
     "yuyv": ("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
 }
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
+"""Of compressed images, by Pillow's names: what image_transport and camera drivers send."""
 _EVEN_WIDTH = {"yuv422", "uyvy", "yuv422_yuy2", "yuyv"}
 
 
@@ -149,6 +153,14 @@ def decode_compressed(message) -> np.ndarray:
         raise MalformedImage("compressed", "the compressed image has no data")
     if "compressedDepth" in message.format:
         raise MalformedImage("encoding", f"format {message.format!r} is a depth image; subscribe to the colour image")
+    try:
+        # The header alone: OpenCV would fill gigabytes for a few bytes of JPEG whose size is damaged.
+        with Picture.open(io.BytesIO(data), formats=_FORMATS) as header:
+            size = header.size
+    except Exception as error:  # a damaged header can fail in any way
+        raise MalformedImage("compressed", f"{len(data)} bytes of format {message.format!r} are no "
+                             f"{', '.join(_FORMATS)} ({type(error).__name__}: {error})") from error
+    _check_size(*size)
     try:
         # Not turned by EXIF: camera_info describes the image as the sensor delivers it.
         image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)

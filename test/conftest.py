@@ -1,9 +1,14 @@
-"""Fixtures that every room's tests share."""
+"""Fixtures and options that every room's tests share."""
 
 import os
 from pathlib import Path
 
 import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption("--cases", type=int, help="test/fuzz: how many inputs to try in all")
+    parser.addoption("--cases-out", type=Path, help="test/fuzz: JSON file for what came of them")
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,14 @@ import yaml
 
 from ..errors import InputError
 
+_LARGEST_SIDE = 1 << 16
+"""Pixels; no camera has more."""
+_FOCAL = 1e-4, 1e4
+"""Focal lengths in units of the image's larger side, between which even fisheyes and telescopes are."""
+_FARTHEST_CENTRE = 1e3
+"""How far the principal point may lie from a region of interest, in units of the region's larger side."""
+_STEEPEST = 1e3
+"""The largest x/z or y/z of a ray that a lens sees: 89.9 degrees off its axis."""
 _COEFFICIENTS = {"": (0,), "plumb_bob": (0, 4, 5), "rational_polynomial": (0, 8, 12, 14), "equidistant": (0, 4)}
 
 
@@ -36,14 +44,21 @@ class Camera:
         distortion = np.array(self.distortion, dtype=np.float64).reshape(-1)
         object.__setattr__(self, "matrix", matrix)
         object.__setattr__(self, "distortion", distortion)
-        if self.width <= 0 or self.height <= 0:
-            raise InputError(f"camera image size {self.width}x{self.height} is not positive; give the image's size")
+        if not (0 < self.width <= _LARGEST_SIDE and 0 < self.height <= _LARGEST_SIDE):
+            raise InputError(f"camera image size {self.width}x{self.height} is not between 1 and {_LARGEST_SIDE}; give the "
+                             "image's size")
         if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
             raise InputError(f"camera matrix must be 3x3 finite numbers, not {matrix.tolist()}; check the calibration")
         if matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
             raise InputError(
                 f"focal lengths fx={matrix[0, 0]}, fy={matrix[1, 1]} are not positive; an uncalibrated camera "
                 "publishes zeros: calibrate it, or give a field of view instead")
+        side = max(self.width, self.height)
+        focal = matrix[[0, 1], [0, 1]] / side
+        if not ((focal > _FOCAL[0]) & (focal < _FOCAL[1])).all() or (
+                np.abs(matrix[[0, 0, 1], [1, 2, 2]]) > _FARTHEST_CENTRE * side).any():
+            raise InputError(f"camera matrix {matrix.tolist()} is no lens's for {self.width}x{self.height} pixels; check "
+                             "the calibration")
         counts = _COEFFICIENTS.get(self.distortion_model)
         if counts is None:
             raise InputError(
@@ -52,6 +67,19 @@ class Camera:
             raise InputError(
                 f"distortion model {self.distortion_model!r} takes {counts} finite coefficients, "
                 f"not {distortion.tolist()}; check the calibration")
+        if distortion.any() and not self.sees(self.unproject(self._middle())).all():
+            raise InputError(f"the distortion {distortion.tolist()} leaves no image of {self.width}x{self.height} pixels; "
+                             "check the calibration")
+
+    def _middle(self):
+        """Nine pixels (9, 2) about the middle of the image, which every lens maps to something."""
+        x, y = np.meshgrid(*([0.4, 0.5, 0.6] * np.array([[self.width - 1], [self.height - 1]])))
+        return np.stack([x.ravel(), y.ravel()], axis=-1)
+
+    @staticmethod
+    def sees(rays: np.ndarray) -> np.ndarray:
+        """(...,) bool: rays (..., 2) as from `unproject` are in front of a lens; it has none for pixels that it cannot map."""
+        return (np.abs(rays) < _STEEPEST).all(axis=-1)
 
     @classmethod
     def from_fov(cls, width: int, height: int, fov_degrees: float, calibrated: bool = False) -> Camera:
@@ -75,7 +103,9 @@ class Camera:
                 np.array(data["camera_matrix"]["data"], dtype=np.float64).reshape(3, 3),
                 data.get("distortion_model", "") or "",
                 np.array(data.get("distortion_coefficients", {}).get("data", []), dtype=np.float64))
-        except (KeyError, TypeError, ValueError, AttributeError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except InputError as error:
+            raise InputError(f"intrinsics file {path}: {error}") from error
+        except Exception as error:  # YAML's tags have constructors that fail in many ways
             raise InputError(
                 f"intrinsics file {path} is not a camera_info YAML ({type(error).__name__}: {error}); it needs "
                 "image_width, image_height, camera_matrix.data (9 numbers) and distortion_coefficients.data") from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -92,10 +91,10 @@ def load_hand(path: str | Path) -> HandAsset:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
-        raise AssetError(f"{path} is not a readable npz ({error}); make it again with `fourdhands convert-mano`"
-                         ) from error
-    if "is_right" not in arrays:
+    except Exception as error:  # zipfile, zlib and numpy's reading of headers fail in many ways on a damaged file
+        raise AssetError(f"{path} is not a readable npz ({type(error).__name__}: {error}); make it again with "
+                         "`fourdhands convert-mano`") from error
+    if "is_right" not in arrays or arrays["is_right"].size != 1:
         raise AssetError(f"{path} does not say which side it is (is_right); make it with `fourdhands convert-mano`")
     return asset_from_arrays(arrays, bool(arrays["is_right"]), str(arrays.get("name", path.stem)))
 

@@ -50,9 +50,20 @@ def read_header(path: str | Path) -> tuple[NetworkConfig | ImageConfig, dict]:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is not a readable safetensors file ({error}); it may be truncated or of another "
                               "kind: give weights written by `fourdhands train` or `fourdhands import-weights`") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} holds no FourDHands configuration ({type(error).__name__}: {error}); give weights "
                               "written by `fourdhands train` or `fourdhands import-weights`") from error
+
+
+def fault_of(tensor: torch.Tensor, shape: tuple[int, ...]) -> str:
+    """Why a tensor of a file is not the weights of that shape, in words that follow its name; empty where it is."""
+    if tuple(tensor.shape) != shape:
+        return f"is {tuple(tensor.shape)}, not {shape}"
+    if not tensor.is_floating_point() or tensor.layout != torch.strided:
+        return f"is of type {tensor.dtype}, not a floating-point one"
+    return "" if torch.isfinite(tensor.float()).all() else "holds values that are not finite"
 
 
 def load_weights(path: str | Path | None = None) -> FourDHands | ImageNetwork:
@@ -73,12 +84,8 @@ def load_weights(path: str | Path | None = None) -> FourDHands | ImageNetwork:
     faults = [f"missing {name}" for name in sorted(set(expected) - set(tensors))]
     faults += [f"superfluous {name}" for name in sorted(set(tensors) - set(expected))]
     for name in sorted(set(expected) & set(tensors)):
-        if tuple(tensors[name].shape) != expected[name]:
-            faults.append(f"{name} is {tuple(tensors[name].shape)}, not {expected[name]}")
-        elif not tensors[name].is_floating_point():
-            faults.append(f"{name} is of type {tensors[name].dtype}, not a floating-point one")
-        elif not torch.isfinite(tensors[name]).all():
-            faults.append(f"{name} holds values that are not finite")
+        if fault := fault_of(tensors[name], expected[name]):
+            faults.append(f"{name} {fault}")
     if faults:
         shown = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")
         raise CheckpointError(f"{path} does not fit its own configuration: {shown}")

@@ -10,7 +10,8 @@ from ..errors import CheckpointError
 SHIPPED = Path(__file__).parent / "weights" / "landmark.safetensors"
 """The landmark network that comes with the package, trained by `fourdhands train landmark`."""
 
-LARGEST = {"width": 8192, "hand_width": 8192, "window": 1001, "root": 20}
+LARGEST = {"width": 8192, "hand_width": 8192, "window": 1001, "root": 20,
+           **dict.fromkeys(("depth", "spatial_layers", "decoder_layers", "temporal_layers"), 100)}
 """Above, a setting is no network's but a damaged file's; others' limit is 1000."""
 
 

@@ -48,6 +48,8 @@ def read_checkpoint(path: str | Path) -> dict[str, torch.Tensor]:
     tensors = {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
     if not tensors:
         raise CheckpointError(f"{path} holds no tensors")
+    if sparse := [name for name, tensor in tensors.items() if tensor.layout != torch.strided or tensor.is_quantized]:
+        raise CheckpointError(f"{path} holds tensors that are sparse or quantized, such as {sparse[0]}; give plain weights")
     return tensors
 
 

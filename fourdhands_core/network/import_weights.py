@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from ..errors import CheckpointError
-from .checkpoint import empty_network
+from .checkpoint import empty_network, fault_of
 from .foreign_checkpoint import read_checkpoint
 from .image_config import CROP_HEIGHT, CROP_WIDTH, ImageConfig
 from .image_model import ImageNetwork
@@ -74,7 +74,7 @@ def import_released(path: str | Path, window: int | None = None) -> Imported:
     where it is not given. Raises CheckpointError naming what is missing, misshapen or not finite.
     """
     tensors = read_checkpoint(path)
-    depth = _count(tensors, r"backbone\.blocks\.(\d+)\.")
+    depth = _count(tensors, r"backbone\.blocks\.(\d{1,2})\.")
     if not depth:
         raise CheckpointError(f"{path} holds no backbone.blocks.0; give the authors' Demo_Video.pth, Eval_Video.pth or "
                               f"Demo_Image.pth (it holds {_some(sorted(tensors))})")
@@ -95,7 +95,7 @@ def import_released(path: str | Path, window: int | None = None) -> Imported:
         if bias is None or position is None or position.numel() != bias.numel():
             faults.append(f"missing or misshapen {published}.to_token_embedding.bias, {published}.pos_embedding")
         else:
-            found[f"{ours}.query"] = (name, position.reshape(-1) + bias)
+            found[f"{ours}.query"] = (name, position.reshape(-1) + bias.reshape(-1))
     state = {}
     for ours, shape in expected.items():
         name, tensor = found.get(ours, (None, None))
@@ -106,10 +106,8 @@ def import_released(path: str | Path, window: int | None = None) -> Imported:
             tensor = tensor.reshape(-1)
         elif ours.endswith(".value.weight") and tensor.shape[0] == 3 * shape[0]:
             tensor = tensor[2 * shape[0]:]  # a single query attends to itself alone: its value is all that counts
-        if tuple(tensor.shape) != shape:
-            faults.append(f"{name} is {tuple(tensor.shape)}, which gives no {shape}")
-        elif not torch.isfinite(tensor).all():
-            faults.append(f"{name} holds values that are not finite")
+        if fault := fault_of(tensor, shape):
+            faults.append(f"{name} {fault}")
         else:
             state[ours] = tensor.float()
     if faults:
@@ -133,11 +131,9 @@ def import_backbone(path: str | Path, config: ImageConfig) -> Imported:
     for name, shape in expected.items():
         if name not in state:
             faults.append(f"missing backbone {name}")
-        elif tuple(state[name].shape) != shape:
-            faults.append(f"backbone {name} is {tuple(state[name].shape)}, not {shape}")
-        elif not torch.isfinite(state[name]).all():
-            faults.append(f"backbone {name} holds values that are not finite")
-    if (depth := _count(tensors, r"(?:model\.)?(?:backbone\.)?blocks\.(\d+)\.")) > config.depth:
+        elif fault := fault_of(state[name], shape):
+            faults.append(f"backbone {name} {fault}")
+    if (depth := _count(tensors, r"(?:model\.)?(?:backbone\.)?blocks\.(\d{1,2})\.")) > config.depth:
         faults.append(f"it has {depth} blocks")
     if faults:
         raise CheckpointError(f"{path} holds no ViT of width {config.width} and depth {config.depth} for crops of "

@@ -41,17 +41,17 @@ class TrackerSettings:
     weights: safetensors file; empty for the shipped landmark network. hand_model: npz of a right hand from `fourdhands
     convert-mano`; empty for the generic hand. hand_model_left: the left hand's; empty for the right hand's mirror image.
     mirrored: images are mirrored (selfie): poses are in the optical frame of the camera as it would be unmirrored,
-    `joints_2d` in the image as given. lookahead: frames of the future to wait for; 0
-    for a robot; for recordings the window's half, 4 with the landmark model. temporal: False estimates every frame alone, unfiltered. default_fov: horizontal
-    field of view, degrees, assumed where there are no intrinsics. hold: seconds for which an unseen hand is HELD.
-    smoothing: memory of the pose filter, 0-0.9. acceleration: of the position filter, m^2/s^3. landmark_error: expected
-    error of the detector's landmarks in units of their RMS radius. threads: of the network and the hand model, for the
-    whole process; at a frame's sizes more threads only wait for one another and for the detector's. model: "landmark", or
-    "image": the paper's, with weights from `fourdhands import-weights`. device: "cpu", where onnxruntime, if installed, runs
-    a landmark network of the shipped one's sizes, and torch any other; "cuda", for the image model;
-    "onnx", where `weights` is the folder that `fourdhands export` wrote: onnxruntime, without torch. precision: of the
-    image model, "float32", "float16" or "bfloat16". detect_every: with the image model and no lookahead, the detector
-    looks at every so many images at least, at others only on loss or doubt.
+    `joints_2d` in the image as given. lookahead: frames of the future to wait for; 0 for a robot; for recordings the
+    window's half, 4 with the landmark model. temporal: False estimates every frame alone, unfiltered. default_fov:
+    horizontal field of view, degrees, assumed where there are no intrinsics. hold: seconds for which an unseen hand is
+    HELD. smoothing: memory of the pose filter, 0-0.9. acceleration: of the position filter, m^2/s^3. landmark_error:
+    expected error of the detector's landmarks in units of their RMS radius. threads: of the network and the hand model, for
+    the whole process; at a frame's sizes more threads only wait for one another and for the detector's. model: "landmark",
+    or "image": the paper's, with weights from `fourdhands import-weights`. device: "cpu", where onnxruntime, if installed,
+    runs a landmark network of the shipped one's sizes, and torch any other; "cuda", for the image model; "onnx", where
+    `weights` is the folder that `fourdhands export` wrote: onnxruntime, without torch. precision: of the image model,
+    "float32", "float16" or "bfloat16". detect_every: with the image model and no lookahead, the detector looks at every so
+    many images at least, at others only on loss or doubt.
     """
 
     weights: str = ""
@@ -199,6 +199,8 @@ class HandPairTracker:
         laps("identity")
         for side in np.flatnonzero(frame.present):
             frame.rays[side] = self._unproject(frame.camera, frame.detections[side].landmarks)
+        beyond = frame.present & ~frame.camera.sees(frame.rays).all(axis=1)  # of a fisheye's view, where it has no rays
+        frame.detections = tuple(None if beyond[side] else frame.detections[side] for side in (LEFT, RIGHT))
         self.regressor.encode(frame)
         laps("network")
         self._frames.append(frame)
@@ -297,6 +299,9 @@ class HandPairTracker:
             laps("hand_model")
         wrists, wrists_raw = self._place(frame, seen, regressed, joints, joints_raw, start, intervals, vertices)
         laps("solve")
+        if not (np.isfinite(wrists).all() and np.isfinite(wrists_raw).all() and np.isfinite(both[:, seen]).all()):
+            self.reset()  # its filters have taken it in
+            raise InputError("the hands in this image come to no finite numbers; check weights, hand model and intrinsics")
 
         apparent = self._scales(seen) * joints + wrists[:, None]
         joints = joints + wrists[:, None]
