@@ -28,7 +28,6 @@ from .regressors import make_regressor
 from .translation import solve_translations
 from .types import SOURCE_JOINT, SOURCE_NETWORK, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
 
-
 CHOICES = {"model": ("landmark", "image"), "device": ("cpu", "cuda", "onnx"),
            "precision": ("float32", "float16", "bfloat16")}
 """Values of the settings of these names."""
@@ -107,8 +106,7 @@ class HandPairTracker:
         self.detector = detector or MediaPipeDetector()
         self.identity = HandIdentity()
         smoothing = settings.smoothing if settings.temporal else 0.0
-        self.tracks = tuple(
-            HandTrack(side, settings.hold, smoothing, settings.acceleration) for side in (LEFT, RIGHT))
+        self.tracks = tuple(HandTrack(side, settings.hold, smoothing, settings.acceleration) for side in (LEFT, RIGHT))
         self.betas: np.ndarray | None = None
         self._assumed: Camera | None = None
         self.reset()

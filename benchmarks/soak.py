@@ -1,0 +1,112 @@
+"""Does the node grow or slow down? `python benchmarks/soak.py VIDEO [--minutes 10] [--out benchmarks/soak.json]`.
+
+The node with the landmark model, as a process of its own, takes a looped video at 30 Hz from another process; this one
+takes its HandPairs, measures their ages (stamp to callback) and samples the node's memory. Slopes are fitted by Theil and
+Sen, as medians, over what comes after the warm-up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from rclpy.signals import SignalHandlerOptions
+from scipy.stats import theilslopes
+
+from fourdhands_ros.benchmark import _played
+from fourdhands_ros.demo import CameraProcess, Process, configure_dds, wait_for
+from fourdhands_ros.message_types import HandPair, create_subscription
+
+WARM_UP = 0.2
+"""Share of the time that is left out: caches fill, threads get their memory."""
+
+
+def memory(pid: int) -> dict[str, float]:
+    """Megabytes of a process: rss resident, pss its share of it, uss what it alone has, from the kernel's own sums."""
+    sums = dict.fromkeys(("Rss", "Pss", "Private_Clean", "Private_Dirty"), 0)
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        if name in sums:
+            sums[name] = int(rest.split()[0])
+    return {"rss": sums["Rss"] / 1024, "pss": sums["Pss"] / 1024,
+            "uss": (sums["Private_Clean"] + sums["Private_Dirty"]) / 1024,
+            "threads": float(len(os.listdir(f"/proc/{pid}/task"))), "files": float(len(os.listdir(f"/proc/{pid}/fd")))}
+
+
+def slope(hours: np.ndarray, values: np.ndarray) -> dict[str, float]:
+    """Change an hour, with its 95 % interval."""
+    middle, _, low, high = theilslopes(values, hours)
+    return {"per_hour": round(float(middle), 3), "low": round(float(low), 3), "high": round(float(high), 3)}
+
+
+def soak(video: Path, minutes: float, period: float = 2.0) -> dict:
+    """Run it; `period`: seconds between two samples, over which ages are summed up by their p50 and p99."""
+    configure_dds(os.environ)
+    folder = Path(tempfile.mkdtemp())
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    listener = rclpy.create_node("soak", enable_rosout=False)
+    ages, samples, counts = [], [], {"published": 0, "dropped": 0, "valid": 0}
+
+    def take(pair):
+        ages.append(time.time() - pair.header.stamp.sec - pair.header.stamp.nanosec * 1e-9)
+        counts["published"] += 1
+        counts["valid"] += bool(pair.left.valid or pair.right.valid)
+        counts["dropped"] = pair.frames_dropped
+
+    create_subscription(listener, HandPair, "hands", take, 10)
+    with ExitStack() as cleanup:
+        hands = Process("fourdhands_ros", log=folder / "node.log")
+        cleanup.callback(hands.stop)
+        camera = CameraProcess(str(_played(video, folder)), "--fov", "60", "--subscribers", "1", "--loop",
+                               log=folder / "camera.log")
+        cleanup.callback(camera.stop)
+        checks = [hands.check, camera.check]
+        wait_for(lambda: rclpy.spin_once(listener, timeout_sec=0.05) or len(ages) > 30, checks)
+        start = time.monotonic()
+        ages.clear()
+        while (now := time.monotonic() - start) < 60.0 * minutes:
+            if now >= period * (len(samples) + 1):
+                p50, p99 = np.percentile(ages, [50, 99]) * 1e3 if ages else (np.nan, np.nan)
+                samples.append({"hours": now / 3600, "age_p50_ms": p50, "age_p99_ms": p99, "hz": len(ages) / period,
+                                **memory(hands._process.pid)})
+                ages.clear()
+                hands.check()
+            rclpy.spin_once(listener, timeout_sec=0.05)
+    listener.destroy_node()
+    rclpy.try_shutdown()
+    table = {name: np.array([sample[name] for sample in samples]) for name in samples[0]}
+    after = table["hours"] >= WARM_UP * table["hours"][-1]
+    result = {"video": video.name, "minutes": minutes, "cores": os.cpu_count(), "load_at_the_end": os.getloadavg()[1],
+              "warm_up_minutes": round(WARM_UP * minutes, 2), **counts}
+    for name in ("rss", "pss", "uss", "age_p50_ms", "age_p99_ms", "hz", "threads", "files"):
+        values = table[name][after]
+        seen = np.isfinite(values)
+        parts = np.array_split(values[seen], 4)
+        result[name] = {"quarters": [round(float(np.median(part)), 2) for part in parts],
+                        "slope": slope(table["hours"][after][seen], values[seen])}
+    result["samples_mb"] = {name: [round(float(v), 1) for v in table[name][:: max(1, len(samples) // 60)]]
+                            for name in ("rss", "uss")}
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("video", type=Path, help="of hands; its first 10 s are looped")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--out", type=Path, help="also write the JSON to this file")
+    args = parser.parse_args()
+    text = json.dumps(soak(args.video, args.minutes), indent=1)
+    print(text)
+    if args.out is not None:
+        args.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

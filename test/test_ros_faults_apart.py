@@ -1,0 +1,200 @@
+"""Faults over DDS with the node, the camera and who checks in three processes: nothing untrue comes out, all of it is told."""
+
+import collections
+import math
+import signal
+import time
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from ros_support import PERIOD, RELIABLE, REPOSITORY, SECOND, Ros, image_message, info_message, make_pair, stamp_of
+from sensor_msgs.msg import CameraInfo, Image
+from test_ros_faults import other_image
+from test_ros_malformed import malformed
+from test_ros_start import FAKE
+
+from fourdhands_ros.message_types import Hand, HandPair, TFMessage, create_subscription
+
+FAILING = """
+import sys
+from fourdhands_ros.node import create_tracker, main
+
+def fail_sometimes(owner, name, every):
+    real, calls = getattr(owner, name), [0]
+    def call(*arguments):
+        calls[0] += 1
+        if calls[0] % every == 0:
+            raise RuntimeError(f"{name} failed")
+        return real(*arguments)
+    setattr(owner, name, call)
+
+def tracker(parameters):
+    made = create_tracker(parameters)
+    fail_sometimes(made.detector, "detect", 11)
+    fail_sometimes(made.regressor, "regress", 13)
+    return made
+
+sys.exit(main(tracker_factory=tracker))
+"""
+"""The node with the landmark model, whose detector and network fail now and then."""
+
+
+@pytest.fixture
+def ros(monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    made = Ros()
+    yield made
+    made.close()
+
+
+class Watch:
+    """Somebody in this process who takes the node's messages and believes none of them."""
+
+    def __init__(self, ros):
+        self.ros, self.node = ros, ros.node("watch", enable_rosout=False)
+        self.pairs, self.told, self.levels = [], {}, collections.Counter()
+        self.images = self.node.create_publisher(Image, "image_raw", RELIABLE)
+        self.infos = self.node.create_publisher(CameraInfo, "camera_info", RELIABLE)
+        create_subscription(self.node, HandPair, "hands", self._take_pair, RELIABLE)
+        create_subscription(self.node, TFMessage, "/tf", self._take_transforms, RELIABLE)
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._take_diagnostics, RELIABLE)
+
+    def wait_for_node(self, process):
+        assert self.ros.spin_until(lambda: process.poll() is not None or (
+            self.images.get_subscription_count() and self.infos.get_subscription_count() and self.told), 90.0)
+        assert process.poll() is None, process.stdout.read()
+        self.ros.spin_for(0.3)
+
+    def _take_pair(self, pair):
+        for hand in (pair.left, pair.right):
+            joints = np.array([(p.x, p.y, p.z) for p in hand.joints])
+            if hand.state == Hand.ABSENT:
+                assert not hand.valid and not len(joints) and not len(hand.hand_pose) and math.isnan(hand.wrist.position.x)
+                continue
+            q = hand.wrist.orientation
+            assert joints.shape == (21, 3) and np.isfinite(joints).all() and len(hand.hand_pose) == 45
+            assert np.isfinite(hand.hand_pose).all() and abs(np.linalg.norm([q.x, q.y, q.z, q.w]) - 1.0) < 1e-6
+            assert hand.valid == (hand.state == Hand.TRACKED) == (hand.age == 0.0) and hand.age <= 0.35
+            assert 0.0 <= hand.confidence <= 1.0 and stamp_of(hand.header) == stamp_of(pair.header)
+        self.pairs.append(pair)
+
+    def _take_transforms(self, message):
+        for one in message.transforms:
+            place, turn = one.transform.translation, one.transform.rotation
+            assert all(map(math.isfinite, (place.x, place.y, place.z)))
+            assert abs(np.linalg.norm([turn.x, turn.y, turn.z, turn.w]) - 1.0) < 1e-6
+
+    def _take_diagnostics(self, array):
+        for status in array.status:
+            self.told = {**{value.key: value.value for value in status.values}, "message": status.message}
+            self.levels[status.level] += 1
+
+    def count(self, name) -> int:
+        return int(self.told.get(name, 0))
+
+
+def test_every_fault_of_a_camera_in_one_stream(ros):
+    """Five hundred images, half of them malformed, doubled, late, of the future, the past, other sizes and encodings.
+
+    Every hand that is called valid is the one in the image of that stamp, and the counts on /diagnostics are those of what
+    was sent.
+    """
+    watch = Watch(ros)
+    process = ros.process("-c", FAKE, "--ros-args", "-p", "diagnostics_period:=0.2")
+    watch.wait_for_node(process)
+    rng = np.random.default_rng(5)
+    last = watch.node.get_clock().now().nanoseconds
+    sent, seeds, expected = 0, {}, collections.Counter()
+
+    def send(message):
+        nonlocal sent
+        watch.images.publish(message)
+        sent += 1
+        ros.spin_for(0.01)
+
+    def good(stamp, **other):
+        seed = int(rng.integers(0, 250))
+        seeds[stamp] = seed
+        send(other_image(stamp, pixel=(255, 255, seed), **other) if other else image_message(stamp, (255, 255, seed)))
+        ros.spin_until(lambda: watch.pairs and stamp_of(watch.pairs[-1].header) == stamp, 0.3)  # else it was dropped
+
+    good(last)
+    for i in range(400):
+        kind = rng.choice(["good", "malformed", "doubled", "late", "changed", "info", "failing"],
+                          p=[0.5, 0.2, 0.05, 0.05, 0.1, 0.05, 0.05])
+        if kind in ("good", "changed"):
+            last += PERIOD
+            good(last, **({} if kind == "good" else dict(width=int(rng.integers(16, 200)), height=int(rng.integers(16, 200)),
+                                                         encoding=str(rng.choice(["rgb8", "bgr8", "bgra8"])))))
+        elif kind == "malformed":
+            message, reason = malformed(int(rng.integers(0, 9)) + 10 * i, last)
+            expected[reason] += 1
+            send(message)
+        elif kind in ("doubled", "late"):
+            expected["repeated stamp" if kind == "doubled" else "late"] += 1
+            stamp = last - (PERIOD // 2 if kind == "late" else 0)
+            send(image_message(stamp, (255, 255, seeds.setdefault(stamp, 0))))  # taken where the one before was lost
+            last += PERIOD
+            good(last)
+        elif kind == "info":
+            watch.infos.publish(info_message(*((64, 48), (640, 480), (0, 0))[i % 3], focal=float(rng.choice([0.0, 60.0, 1e300]))))
+        else:
+            last += PERIOD
+            expected["internal error"] += 1
+            seeds[last] = 251
+            send(image_message(last, (255, 255, 251)))
+    for jump in (3600 * SECOND, -7200 * SECOND, 3601 * SECOND):  # the future, the past, and back
+        last += jump
+        good(last)
+    # What the middleware itself drops of a best-effort topic is in no count.
+    assert ros.spin_until(lambda: 0.8 * sent < watch.count("published") + watch.count("dropped") + watch.count("refused")
+                          == watch.count("received") <= sent and watch.count("published") == len(watch.pairs)), watch.told
+    lost = watch.count("dropped") + sent - watch.count("received")
+    assert lost < 0.2 * sent
+    for pair in watch.pairs:
+        expect = make_pair(seed=seeds[stamp_of(pair.header)])  # KeyError: of an image that was never sent, or refused
+        for hand, wanted in ((pair.left, expect.left), (pair.right, expect.right)):
+            assert hand.valid
+            np.testing.assert_array_equal(hand.hand_pose, np.float32(wanted.hand_pose))
+    for reason, count in expected.items():
+        assert count - lost <= watch.count(f"refused: {reason}") <= count + lost, (reason, watch.told)
+        assert watch.count(f"refused: {reason}"), reason
+    assert watch.count("pauses of the camera") >= 1 and watch.count("stamps that went backwards") >= 1
+    assert watch.count("stamps ahead of the clock") >= 1
+    assert watch.levels[DiagnosticStatus.ERROR] and watch.levels[DiagnosticStatus.WARN]
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0 and "exception was never" not in output, output
+
+
+def test_the_real_node_with_a_camera_that_is_killed_and_a_failing_network(ros, real_data):
+    """A real hand at 30 Hz; the camera is killed with -9 and comes back; detector and network fail; malformed images between."""
+    watch = Watch(ros)
+    process = ros.process("-c", FAILING, "--ros-args", "-p", "diagnostics_period:=0.5", "-p", "reset_gap:=0.5")
+    watch.wait_for_node(process)
+    video, silent = str(real_data / "video" / "right_hand.mp4"), 0
+    for life in range(2):
+        camera = ros.process("-m", "fourdhands_ros.camera", video, "--fov", "60", "--loop")
+        before, began, i = sum(pair.right.valid for pair in watch.pairs), time.monotonic(), 0
+        while sum(pair.right.valid for pair in watch.pairs) < before + 25:
+            assert time.monotonic() < began + 90.0, watch.told
+            ros.spin_for(0.2)
+            if i % 10 != 9:
+                watch.images.publish(malformed(i, time.time_ns())[0])
+            i += 1
+        camera.send_signal(signal.SIGKILL)
+        camera.wait()
+        assert ros.spin_until(lambda: watch.told["message"] == "no images", 10.0)
+        silent += 1
+    seen = [pair for pair in watch.pairs if pair.right.valid]
+    assert not any(pair.left.valid for pair in watch.pairs), "there is no left hand in this video"
+    assert all(0.1 < pair.right.wrist.position.z < 2.0 and pair.right.scaled for pair in seen) and silent == 2
+    stamps = [stamp_of(pair.header) for pair in watch.pairs]
+    assert stamps == sorted(set(stamps)), "a result came twice or out of order"
+    assert watch.count("refused: internal error") >= 4 and watch.count("pauses of the camera") >= 1
+    assert sum(watch.count(f"refused: {reason}") for reason in ("step", "encoding", "size", "data", "stamp", "message")) > 5
+    assert watch.levels[DiagnosticStatus.ERROR] and watch.levels[DiagnosticStatus.STALE]
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0 and "failed" in output, output
