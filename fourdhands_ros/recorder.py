@@ -19,6 +19,7 @@ from datetime import datetime
 from pathlib import Path
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
@@ -29,9 +30,11 @@ from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, Qo
 from fourdhands_core.errors import FourDHandsError, InputError
 
 from .bag_writing import BagWriter
+from .diagnostics import diagnostic_status
 from .message_types import message_type, typestore
 
 _FOREVER = QosTime(9223372036, 854775807)
+_DIAGNOSTICS_PERIOD = 0.5
 _DEPTH = 200
 """Messages a subscription holds while the recorder is busy: seconds of any topic."""
 
@@ -167,6 +170,20 @@ def bag_qos(offered) -> Qos:
         _FOREVER, _FOREVER, QosLiveliness.AUTOMATIC, _FOREVER, False)
 
 
+def recording_status(bag: Path, recorder: Recorder | None, problem: str = "") -> DiagnosticArray:
+    """What is told on /diagnostics: ERROR where the recording stopped, WARN where a topic cannot be recorded."""
+    counts, skipped = (dict(recorder.counts), dict(recorder.skipped)) if recorder else ({}, {})
+    level, message = DiagnosticStatus.OK, f"recording to {bag}"
+    if problem:
+        level, message = DiagnosticStatus.ERROR, problem
+    elif skipped:
+        level, message = DiagnosticStatus.WARN, "not recorded: " + ", ".join(sorted(skipped))
+    values = {**{topic: str(count) for topic, count in sorted(counts.items())}, **skipped}
+    array = DiagnosticArray(status=[diagnostic_status("hands_recorder", str(bag), level, message, values)])
+    array.header.stamp.sec, array.header.stamp.nanosec = divmod(time.time_ns(), 10**9)
+    return array
+
+
 def main(args: list[str] | None = None) -> int:
     """Record until SIGINT or SIGTERM. Returns the exit status: 0, or 2 where the bag cannot be made or the disk is full."""
     parser = argparse.ArgumentParser(prog="python -m fourdhands_ros.recorder", description=__doc__,
@@ -190,18 +207,22 @@ def main(args: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: stopped.set())
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("hands_recorder", enable_rosout=False)
-    logger = node.get_logger()
+    logger, recorder = node.get_logger(), None
+    diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
     try:
         bag.parent.mkdir(parents=True, exist_ok=True)
         recorder = Recorder(node, bag, memory=0, only=only)
         logger.info(f"recording to {bag}")
         try:
-            while not stopped.wait(0.2):
+            while not stopped.wait(_DIAGNOSTICS_PERIOD):
                 recorder.check()
+                diagnostics.publish(recording_status(bag, recorder))
         finally:
             recorder.close()
     except (InputError, OSError) as error:
         logger.error(str(error))
+        diagnostics.publish(recording_status(bag, recorder, str(error)))
+        time.sleep(0.2)  # for it to leave
         return 2
     finally:
         node.destroy_node()

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("rclpy", reason="recording needs ROS 2 (pip install 'fourdhands[ros]')")
 
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
@@ -45,6 +46,8 @@ class Talker:
         self.images = self.node.create_publisher(Image, "/cam/image_raw", RELIABLE)
         self.other = self.node.create_publisher(String, "/other", RELIABLE)
         self.pairs, self.frames = HandPairEncoder(), TransformEncoder()
+        self.told = []
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", lambda array: self.told.extend(array.status), 10)
         self.noise = np.random.default_rng(0)
         self.sent = []
 
@@ -90,7 +93,7 @@ def test_it_records_the_hands_and_ends_in_order(ros, tmp_path):
     output, _ = process.communicate(timeout=20)
     assert process.returncode == 0 and "/cam/hands 50" in output, output
     got = counts(tmp_path / "new" / "bag")
-    assert got.pop("/diagnostics", 0) == 0
+    assert got.pop("/diagnostics") > 0 and {status.level for status in talker.told} == {DiagnosticStatus.OK}
     assert got == {"/cam/hands": 50, "/tf": 50, "/cam/camera_info": 50, "/cam/hands/faces": 1}
     with Bag(tmp_path / "new" / "bag") as bag:
         assert not bag.warnings
@@ -147,6 +150,8 @@ def test_on_a_full_disk_it_says_so_and_the_bag_is_whole(ros, small_disk):
             break
     output, _ = process.communicate(timeout=20)
     assert process.returncode == 2 and "the recording stopped" in output and "left free" in output, output
+    assert ros.spin_until(lambda: talker.told and talker.told[-1].level == DiagnosticStatus.ERROR)
+    assert "left free" in talker.told[-1].message
     assert "Traceback" not in output
     messages = read_bag(small_disk / "bag")  # by rosbags, which needs index and metadata.yaml
     images = sum(topic == "/cam/image_raw" for topic, _, _ in messages)
