@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import os
 import sys
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -55,18 +55,20 @@ def info(paths: list[Path], as_json: bool = False) -> None:
 
 
 def _convert_many(outs: dict[Path, Path], options: Options, jobs: int, quiet: bool) -> list[str]:
-    """Convert each bag to its own, a process each of a pool. Returns what went wrong.
+    """Convert each bag to its own, each in a process of its own. Returns what went wrong.
 
-    The standard library's pool: the bags have nothing in common but the progress bar, which leaves nothing for an
-    engine such as Ray to do. Processes are spawned, as MediaPipe and torch have threads that a fork would not copy.
+    The standard library's pools: the bags have nothing in common but the progress bar, which leaves nothing for an engine
+    such as Ray to do on one machine. A pool for each bag, as one whose process is killed, for want of memory or by a bag
+    that a library does not survive, fails whatever else it holds. Processes are spawned, as MediaPipe and torch have
+    threads that a fork would not copy.
     """
     context = multiprocessing.get_context("spawn")
     counts = context.Array("q", 2)
     failed = []
-    pool = ProcessPoolExecutor(jobs, context, initializer=_begin_worker, initargs=(counts,))
+    pool = ThreadPoolExecutor(jobs)
     try:
         with tqdm(unit="image", disable=quiet) as bar:
-            running: dict[Future, Path] = {pool.submit(_convert_in_worker, source, out, options): source
+            running: dict[Future, Path] = {pool.submit(_convert_apart, context, counts, source, out, options): source
                                            for source, out in outs.items()}
             while running:
                 for future in wait(running, timeout=0.2, return_when=FIRST_COMPLETED).done:
@@ -76,16 +78,24 @@ def _convert_many(outs: dict[Path, Path], options: Options, jobs: int, quiet: bo
                     except (FourDHandsError, OSError) as error:
                         failed.append(f"{source}: {error}")
                     except BrokenProcessPool:
-                        failed.append(f"{source}: a process ended unexpectedly, perhaps for want of memory; run the same "
+                        failed.append(f"{source}: its process ended unexpectedly, perhaps for want of memory; run the same "
                                       "command again with fewer --jobs to continue")
+                    except Exception as error:  # a bug that one bag brings out must not end the others
+                        failed.append(f"{source}: {type(error).__name__}: {error}")
                 _show(bar, *counts)
     except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             process.terminate()
         raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown()
     return failed
+
+
+def _convert_apart(context, counts, source: Path, out: Path, options: Options) -> Conversion:
+    with ProcessPoolExecutor(1, context, initializer=_begin_worker, initargs=(counts,)) as alone:
+        return alone.submit(_convert_in_worker, source, out, options).result()
 
 
 def _begin_worker(counts) -> None:

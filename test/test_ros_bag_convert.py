@@ -209,6 +209,31 @@ def test_many_bags_at_once_and_again(rendered, recorded, tmp_path):  # noqa: F81
     assert again.returncode == 0 and again.stdout.count("is there already") == 2
 
 
+def test_a_bag_whose_process_is_killed_does_not_end_the_others(rendered, recorded, tmp_path):  # noqa: F811
+    names = ["second", "third"]
+    others = [write_bag(tmp_path / name, *camera_entries(rendered, "/cam", True)) for name in names]
+    process = subprocess.Popen(command(recorded, *others, tmp_path / "all", "--jobs", 2, "--quiet"), cwd=REPOSITORY,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    lock, killed, deadline = str(tmp_path / "all" / "drive.partial" / "lock"), False, time.monotonic() + 120
+    while not killed and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.01)
+        for link in Path("/proc").glob("[0-9]*/fd/*"):
+            try:
+                holds = os.readlink(link) == lock
+            except OSError:  # it is gone
+                continue
+            if holds:
+                os.kill(int(link.parts[2]), signal.SIGKILL)
+                killed = True
+    _, said = process.communicate(timeout=240)
+    assert killed and process.returncode == 2 and "1 of 3 bags were not converted" in said, said
+    assert f"{recorded}: its process ended unexpectedly" in said and "Traceback" not in said
+    for name in names:
+        assert len(messages(tmp_path / "all" / name, "/cam/hands", HAND_PAIR)) == 45
+    again = run(recorded, *others, tmp_path / "all", "--quiet")
+    assert again.returncode == 0 and len(messages(tmp_path / "all" / "drive", "/cam/hands", HAND_PAIR)) == 45
+
+
 @pytest.mark.parametrize("arguments, words", [
     (["{bag}"], "one path was given"),
     (["{tmp}/none", "{tmp}/out"], "cannot be opened"),
