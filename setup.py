@@ -59,7 +59,7 @@ setup(
         "mediapipe": ["mediapipe==0.10.21"],  # with everything that it declares, jax included
         "ros": ROS_FROM_PYPI,
         "onnx": ["onnx>=1.17", "onnxscript>=0.5"],  # to export networks; what they export runs without
-        "train": ["numba>=0.60", "tensorboard>=2.16,<2.21"],  # tensorboard 2.21 wants a protobuf that MediaPipe does not
+        "train": ["numba>=0.60", "tensorboardX>=2.6"],  # TensorBoard itself wants a protobuf that MediaPipe does not
         "test": ["pytest<9", "hypothesis>=6", "scikit-image>=0.22"],  # pytest 9 and launch_testing: ros2/launch 979
     },
     entry_points={"console_scripts": ["fourdhands = fourdhands_core.cli:main"]},

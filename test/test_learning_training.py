@@ -170,7 +170,7 @@ def environment():
 
 
 def test_a_killed_run_goes_on_bit_for_bit(tmp_path, written):
-    settings = {"run": {"steps": 9, "save_interval": 3, "evaluate_interval": 100}}
+    settings = {"run": {"steps": 9, "save_interval": 3, "evaluate_interval": 9, "picture_interval": 9}}
     path = written(**settings)
     assert main(["train", str(path), "--out", str(tmp_path / "whole"), "--quiet"]) == 0
 
@@ -198,7 +198,7 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, written):
     config, about = read_header(out / "weights.safetensors")
     assert config == read_settings(path).network and about["step"] == 9
     assert load_weights(out / "weights.safetensors").config == config
-    assert any((out / "tensorboard").iterdir())
+    assert any((out / "tensorboard").iterdir()) and (out / "curve.png").is_file()
 
     changed = written(**{**settings, "optimiser": {"rate": 5e-4}})
     with pytest.raises(InputError, match="optimiser.rate was 0.001, is 0.0005"):
@@ -278,3 +278,32 @@ def test_a_rendered_dataset_is_a_source_of_the_mixture(tmp_path):
     flat = {name: value.flatten(0, 1) for name, value in batch.items()}
     _, joints = Objective(settings.network, HANDS[RIGHT], LossWeights()).pose(flat["rotations"], flat["betas"])
     torch.testing.assert_close(joints[flat["present"]], flat["joints"][flat["present"]], atol=3e-5, rtol=0)
+
+
+def test_a_run_starts_from_weights_or_from_a_backbone_alone(tmp_path):
+    run = Run(tiny(), tmp_path / "first")
+    run.save([])
+    weights = tmp_path / "first" / "weights.safetensors"
+    later = Run(tiny(network={"window": 5}, start={"weights": str(weights)}), tmp_path / "second")
+    assert torch.equal(later.network.pose.weight, run.average.pose.weight)
+    with pytest.raises(InputError, match="network.tau 1.0, the configuration 2.0"):
+        Run(tiny(network={"tau": 2.0}, start={"weights": str(weights)}), tmp_path / "third")
+
+    vit = {f"backbone.{name}": torch.randn_like(value) for name, value in published(run.network.backbone).items()}
+    torch.save(vit, tmp_path / "vit.pth")
+    begun = Run(tiny(start={"backbone": str(tmp_path / "vit.pth")}), tmp_path / "fourth")
+    assert torch.equal(begun.network.backbone.patches.weight, vit["backbone.patch_embed.proj.weight"])
+    assert begun.step == 0
+
+
+def published(backbone):
+    """A ViT's tensors by the names of ViTPose."""
+    names = (("patches.", "patch_embed.proj."), ("position", "pos_embed"), ("norm_attention", "norm1"), ("norm_mlp", "norm2"),
+             ("qkv", "attn.qkv"), ("output", "attn.proj"), ("mlp.0", "mlp.fc1"), ("mlp.2", "mlp.fc2"))
+    renamed = {}
+    for name, value in backbone.state_dict().items():
+        name = "last_norm." + name[5:] if name.startswith("norm.") else name
+        for ours, theirs in names:
+            name = name.replace(ours, theirs)
+        renamed[name] = value
+    return renamed

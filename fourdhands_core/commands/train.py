@@ -47,7 +47,7 @@ def train_image(args: argparse.Namespace) -> int:
     settings = read_settings(args.what, args.set)
     out = args.out or Path("runs") / Path(args.what).stem
     figures = train_run(settings, out, progress=not args.quiet)
-    print(f"{json.dumps(figures)}\nwritten to {out}: {WEIGHTS}, curve.jsonl, tensorboard/")
+    print(f"{json.dumps(figures)}\nwritten to {out}: {WEIGHTS}, curve.jsonl, curve.png, tensorboard/")
     return 0
 
 

@@ -41,8 +41,8 @@ class Look:
     """The looks of one clip: texels of each side, light, background, and the object in front.
 
     texels: (F, n, n, 3) of either hand, times tint (3,). cloth: (3,) colour of the sleeves, None without. direction,
-    ambient, specular, shininess: as media.render.Light. picture, placed: a background and the (2, 3) matrix from the camera's pixels to its own. occluder: None, or a polygon (N, 2) in
-    units of the hand's box around its centre, the side it lies in front of, and the background that it is cut from.
+    ambient, specular, shininess: as media.render.Light. picture, placed: a background and the (2, 3) matrix from the
+    camera's pixels to its own. occluder: None, or a polygon (N, 2) in units of the hand's box around its centre, the side it lies in front of, and the background that it is cut from.
     lengths: (2,) forearms, metres; bends: (2, 3) added to their directions.
     """
 

@@ -1,4 +1,4 @@
-"""Batches of the mixture: batch number k of a run is a function of the seed and k alone, so that a run can go on anywhere."""
+"""Batches of the mixture: batch k of a run is a function of the seed and k alone, so that a run can go on anywhere."""
 
 from __future__ import annotations
 
@@ -94,13 +94,15 @@ class DatasetSource:
                 for values in sample.arrays.values():
                     values[t] = values[t - 1]
                 continue
-            add_frame(sample, t, frame, augmentation)
+            add_frame(sample, t, frame, augmentation, self.dataset.usable)
         return sample
 
 
-def add_frame(sample: Sample, t: int, frame: Frame, augmentation: Augmentation) -> None:
-    """Crops and truths of a dataset's frame, its camera rolled about the optical axis."""
+def add_frame(sample: Sample, t: int, frame: Frame, augmentation: Augmentation, usable=lambda image: True) -> None:
+    """Crops and truths of a dataset's frame, its camera rolled about the optical axis; none where its image is not usable."""
     image = frame.load()
+    if not usable(image):
+        return
     height, width = image.shape[:2]
     middle = np.array([(width - 1) / 2, (height - 1) / 2]) if frame.camera is None else frame.camera.matrix[:2, 2]
     cosine, sine = math.cos(augmentation.roll), math.sin(augmentation.roll)

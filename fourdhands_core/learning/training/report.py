@@ -18,8 +18,11 @@ from ..metrics import mpjpe, mrrpe, pa_mpjpe
 from .batches import Batches
 from .objective import Objective, SequenceNetwork, present_crops
 
-CURVE = "curve.jsonl"
+CURVE, PLOT = "curve.jsonl", "curve.png"
 _PICTURES = 12
+_TERMS = ("mano", "joints", "points", "vertices", "relation", "close")
+_ERRORS = (("mpjpe_mm", "mean_pose_mpjpe_mm", "MPJPE"), ("pa_mpjpe_mm", "mean_pose_pa_mpjpe_mm", "PA-MPJPE"),
+           ("mrrpe_mm", "mean_root_mrrpe_mm", "MRRPE"))
 _TRUE, _PREDICTED = (60, 220, 60), (240, 60, 40)
 
 
@@ -40,7 +43,7 @@ class Report:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.write_text("".join(json.dumps(line) + "\n" for line in self.curve))
         try:
-            from torch.utils.tensorboard import SummaryWriter
+            from tensorboardX import SummaryWriter
 
             self._writer = SummaryWriter(str(self._path.parent / "tensorboard"), purge_step=run.step + 1)
         except ImportError:
@@ -57,6 +60,7 @@ class Report:
             line.update(self.evaluate())
             if self._progress:
                 bar.write(json.dumps({"step": step, **{k: v for k, v in line.items() if k.endswith("_mm") or k == "loss"}}))
+        evaluated = "mpjpe_mm" in line
         if line:
             self.curve.append({"step": step, **{name: round(value, 6) for name, value in line.items()}})
             with self._path.open("a") as file:
@@ -64,6 +68,8 @@ class Report:
             if self._writer:
                 for name, value in line.items():
                     self._writer.add_scalar(("unseen/" if name.endswith("_mm") else "training/") + name, value, step)
+        if evaluated:
+            plot_curve(self.curve, self._path.parent / PLOT)
         if self._writer and (step % run.picture_interval == 0 or step == run.steps):
             for name, picture in (("training", self.picture(batch)), ("unseen", self.picture(self._unseen_batches()[0]))):
                 self._writer.add_image(name, picture, step, dataformats="HWC")
@@ -102,6 +108,31 @@ class Report:
         """Let go of the files."""
         if self._writer:
             self._writer.close()
+
+
+def plot_curve(curve: list[dict], path: Path) -> None:
+    """A curve's losses, and its errors on unseen renders beside a mean pose's, as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for name in ("loss", *sorted({name for line in curve for name in line} & set(_TERMS))):
+        lines = [line for line in curve if name in line]
+        left.plot([line["step"] for line in lines], [line[name] for line in lines], label=name, lw=1.0)
+    left.set(title="losses, weighted", xlabel="step", yscale="log")
+    evaluated = [line for line in curve if "mpjpe_mm" in line]
+    steps = [line["step"] for line in evaluated]
+    for colour, (name, baseline, title) in zip(("C0", "C1", "C2"), _ERRORS):
+        for key, style, label in ((name, "o-", title), (baseline, "--", f"{title} of a mean")):
+            lines = [line for line in evaluated if key in line]
+            right.plot([line["step"] for line in lines], [line[key] for line in lines], style, color=colour, label=label, ms=3)
+    right.set(title="errors on unseen renders, mm", xlabel="step", ylim=(0.0, None))
+    if steps:
+        right.set_xlim(0, max(steps))
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=7)
+    figure.savefig(path, dpi=110)
 
 
 def draw_skeleton(crop: np.ndarray, points: np.ndarray, colour: tuple[int, int, int]) -> None:
