@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
 from rclpy.utilities import get_rmw_implementation_identifier
 from ros_support import FACES, REPOSITORY, Ros, make_hand, make_pair
+from sensor_msgs.msg import Image
 from visualization_msgs.msg import MarkerArray
 
 from fourdhands_core.errors import DependencyError
@@ -17,6 +18,7 @@ from fourdhands_core.geometry.rotations import matrix_from_axis_angle, matrix_fr
 from fourdhands_core.hand_model.skeleton import JOINT_NAMES, JOINT_PARENTS, MANO_IN_21, SIDES
 from fourdhands_core.pipeline.types import ABSENT, HELD, TRACKED
 from fourdhands_ros import message_types
+from fourdhands_ros.camera import image_template
 from fourdhands_ros.conversion import (
     SOURCES, STATES, HandPairEncoder, MarkerEncoder, TransformEncoder, encode_faces, joint_poses)
 from fourdhands_ros.message_types import HandFaces, HandPair, TFMessage, deserialize, typestore
@@ -237,6 +239,16 @@ def test_a_type_made_at_run_time_says_what_it_cannot_do():
         pytest.skip("the types are compiled")
     with pytest.raises(TypeError, match="moves serialised messages only"):
         HandPair()
+
+
+@given(FRAMES, st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**31 - 1))
+@settings(max_examples=30, deadline=None)
+def test_a_played_image_is_the_message_that_rclpy_would_make(frame_id, width, height, sec):
+    image = np.random.default_rng(sec).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    expected = Image(height=height, width=width, encoding="rgb8", step=3 * width, data=image.tobytes())
+    expected.header.frame_id, expected.header.stamp.sec, expected.header.stamp.nanosec = frame_id, sec, 7
+    message = image_template(width, height, frame_id).fill(sec=sec, nanosec=7, data=image)
+    assert len(message) == len(serialize_message(expected)) and deserialize_message(message, Image) == expected
 
 
 def test_every_field_is_explained():
