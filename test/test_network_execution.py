@@ -1,7 +1,10 @@
 """The landmark network runs the same in torch and in onnxruntime, and there without torch."""
 
+import json
+import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from fourdhands_core.cli import main
 from fourdhands_core.errors import CheckpointError
 from fourdhands_core.network.checkpoint import load_weights, save_weights
 from fourdhands_core.network.execution import (
-    ENCODE, OnnxExecution, TorchExecution, landmark_execution)
+    BACKBONE, ENCODE, REASON, TEMPORAL, OnnxExecution, TorchExecution, landmark_execution)
 from fourdhands_core.network.model import FourDHands
 from fourdhands_core.network.config import NetworkConfig
 from fourdhands_core.network.image_config import ImageConfig
@@ -142,3 +145,54 @@ def test_an_export_that_cannot_be_used(exported, tmp_path):
         (folder / ENCODE).write_bytes(data)
         with pytest.raises(CheckpointError, match="export the network again|is no folder"):
             OnnxExecution(folder)
+
+
+def test_parts_that_do_not_belong_together(exported, image_network, tmp_path):
+    """One part in another's place, one of another network, one with a weight that is not finite."""
+    onnx = pytest.importorskip("onnx")
+
+    def spoilt(name, change):
+        folder = tmp_path / name
+        shutil.copytree(image_network[1], folder)
+        change(folder)
+        return folder
+
+    def metadata(folder):
+        model = onnx.load(folder / TEMPORAL)
+        onnx.helper.set_model_props(model, {"fourdhands": json.dumps({**image_network[0].config.to_dict(), "depth": 3})})
+        onnx.save(model, folder / TEMPORAL)
+
+    def not_finite(folder):
+        model = onnx.load(folder / TEMPORAL)
+        bias = next(t for t in model.graph.initializer if t.name.endswith("pose.bias"))
+        values = onnx.numpy_helper.to_array(bias).copy()
+        values[0] = np.nan
+        bias.CopyFrom(onnx.numpy_helper.from_array(values, bias.name))
+        onnx.save(model, folder / TEMPORAL)
+
+    for name, change, message in (
+            ("swapped", lambda f: shutil.copy(f / TEMPORAL, f / BACKBONE), "takes tokens, valid instead of crops"),
+            ("mixed", lambda f: shutil.copy(exported / REASON, f / TEMPORAL), "settings .* not known"),
+            ("other", metadata, "of another network than backbone.onnx"), ("nan", not_finite, "not finite"),
+            ("cut", lambda f: (f / TEMPORAL).write_bytes((f / TEMPORAL).read_bytes()[:5000]), "export the network again")):
+        with pytest.raises(CheckpointError, match=message):
+            OnnxImage(spoilt(name, change))
+    assert OnnxImage(image_network[1]).config == image_network[0].config
+
+
+def test_threads_may_share_a_landmark_network(exported):
+    """Each of several cameras at the same time gets what it gets alone."""
+    for execution in (TorchExecution(), OnnxExecution(exported), landmark_execution()):
+        rng = np.random.default_rng(6)
+        given = [inputs(rng, execution.config.width, execution.config.window) for _ in range(8)]
+        expected = [(execution.encode(*frame), execution.reason(*window)) for frame, window in given]
+
+        def run(number):
+            return [(execution.encode(*given[number][0]), execution.reason(*given[number][1])) for _ in range(30)]
+
+        with ThreadPoolExecutor(8) as pool:
+            for wanted, results in zip(expected, pool.map(run, range(8))):
+                for got in results:
+                    for values, truths in zip(got, wanted):
+                        for value, truth in zip(values, truths):
+                            np.testing.assert_allclose(value, truth, atol=1e-5)

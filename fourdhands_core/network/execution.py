@@ -24,6 +24,9 @@ _FRAME_MODULES = {"embed", "landmark_code", "relation", "join", "side_code", "sp
 """What of the landmark network `encode` runs; `reason` runs the rest."""
 BACKBONE, SPATIAL, TEMPORAL = "backbone.onnx", "spatial.onnx", "temporal.onnx"
 """The files of an exported image network: the ViT, what follows it once a frame, and on each window of frames."""
+INPUTS = {ENCODE: ["rays", "world", "has_world", "present"], REASON: ["hands", "offsets", "valid"], BACKBONE: ["crops"],
+          SPATIAL: ["features", "squares", "present"], TEMPORAL: ["tokens", "valid"]}
+"""What each file's network takes."""
 
 
 class Execution(Protocol):
@@ -98,7 +101,7 @@ class OnnxParts:
             raise DependencyError("device onnx needs onnxruntime: pip install 'fourdhands[onnx]'") from error
 
         folder = Path(folder or "")
-        self._sessions, self._weights = {}, weights or {}
+        self._sessions, self._inputs, self._weights = {}, {}, weights or {}
         for name in names:
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -110,18 +113,35 @@ class OnnxParts:
                 raise CheckpointError(f"weights: {str(folder)!r} is no folder with {' and '.join(names)}, which device "
                                       "onnx needs; make one with: fourdhands export --out DIR")
             try:
-                self._sessions[name] = onnxruntime.InferenceSession(
+                session = self._sessions[name] = onnxruntime.InferenceSession(
                     str(folder / name), options, providers=["CPUExecutionProvider"])
-                about = self._sessions[name].get_modelmeta().custom_metadata_map
-                self.config = kind.from_dict(json.loads(about["fourdhands"]))
+                config = kind.from_dict(json.loads(session.get_modelmeta().custom_metadata_map["fourdhands"]))
+                if getattr(self, "config", config) != config:
+                    raise CheckpointError(f"it is of another network than {names[0]}")
+                self.config = config
+                self._inputs[name] = _try(session, INPUTS.get(name))
             except Exception as error:  # onnxruntime has a class for each way of failing, without a common base
                 raise CheckpointError(f"{folder / name} is not what fourdhands export writes "
                                       f"({type(error).__name__}: {error}); export the network again") from error
-        self._inputs = {name: [i.name for i in session.get_inputs()] for name, session in self._sessions.items()}
 
     def __call__(self, name: str, *arrays: np.ndarray) -> list[np.ndarray]:
         """One part's outputs."""
         return self._sessions[name].run(None, dict(zip(self._inputs[name], arrays)))
+
+
+def _try(session, names):
+    """Run a part once, on numbers of no meaning: its results must be finite. Returns its inputs' names, which must be `names`."""
+    inputs = session.get_inputs()
+    own = [given.name for given in inputs]
+    if names not in (None, own):
+        raise CheckpointError(f"it takes {', '.join(own)} instead of {', '.join(names)}")
+    rng, values = np.random.default_rng(0), {}
+    for given in inputs:
+        shape = [size if isinstance(size, int) else 1 for size in given.shape]
+        values[given.name] = np.ones(shape, bool) if "bool" in given.type else rng.uniform(0.1, 1.0, shape).astype(np.float32)
+    if not all(np.isfinite(value).all() for value in session.run(None, values)):
+        raise CheckpointError("what it computes is not finite, so its weights are not")
+    return own
 
 
 def _version(weights: str | Path | None) -> tuple[Path, int]:
