@@ -24,6 +24,7 @@ from fourdhands_core.pipeline.shape_calibration import load_shape
 from fourdhands_core.pipeline.tracker import HandPairTracker
 
 from .channel import Channel
+from .outputs import NO_EVENTS
 from .parameters import Parameters, declare
 from .services import Services
 
@@ -74,7 +75,8 @@ class HandsNode(LifecycleNode):
         parameters = self.parameters
         network = Path(parameters.weights or SHIPPED).stem
         self._diagnostics = self.create_publisher(
-            DiagnosticArray, "/diagnostics", 10, qos_overriding_options=QoSOverridingOptions.with_default_policies())
+            DiagnosticArray, "/diagnostics", 10, qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            event_callbacks=NO_EVENTS)
         self._timer = self.create_timer(parameters.diagnostics_period, self._publish_diagnostics)
         self.channels = []
         for camera, tracker in zip(parameters.cameras, trackers):

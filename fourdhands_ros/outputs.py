@@ -17,6 +17,15 @@ from .debug_image import DebugImage
 from .message_types import HandFaces, HandPair, TFMessage
 from .parameters import Parameters
 
+try:
+    from rclpy.event_handler import PublisherEventCallbacks
+except ImportError:  # ROS 2 Humble
+    from rclpy.qos_event import PublisherEventCallbacks
+
+NO_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
+"""rclpy's own callbacks tell of subscribers with another QoS, as those do themselves. The executor goes through every
+publisher's two before it waits for the next image: with a dozen, longer than through all the rest."""
+
 
 class Outputs:
     """Publishes a camera's estimates on `hands`, `/tf`, `hands/markers`, `hands/debug_image`, once on `hands/faces`.
@@ -33,7 +42,8 @@ class Outputs:
 
         def publisher(message_type, topic, depth, durability=DurabilityPolicy.VOLATILE):
             return node.create_publisher(
-                message_type, topic, QoSProfile(depth=depth, durability=durability), qos_overriding_options=options)
+                message_type, topic, QoSProfile(depth=depth, durability=durability), qos_overriding_options=options,
+                event_callbacks=NO_EVENTS)
 
         self._hands = publisher(HandPair, camera + "hands", 5)
         self._tf = publisher(TFMessage, "/tf", 100)
