@@ -1,0 +1,42 @@
+"""benchmarks/soak.py: its sums of memory and its slopes on what is known; a soak of seconds with the real node."""
+
+import importlib.util
+import mmap
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="the soak needs ROS 2 (pip install 'fourdhands[ros]')")
+
+SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "soak.py"
+spec = importlib.util.spec_from_file_location("soak", SCRIPT)
+soak = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(soak)
+
+
+def test_memory_that_is_taken_is_seen():
+    before = soak.memory(os.getpid())
+    with mmap.mmap(-1, 50 << 20) as taken:
+        taken.write(b"x" * (50 << 20))
+        after = soak.memory(os.getpid())
+    for kind in ("rss", "pss", "uss"):
+        assert 45.0 < after[kind] - before[kind] < 110.0, kind  # and what was written from
+    assert before["uss"] <= before["pss"] <= before["rss"] and before["threads"] >= 1
+
+
+def test_the_slope_is_that_of_the_line_under_noise_and_outliers():
+    hours = np.linspace(0.0, 0.2, 300)
+    values = 600.0 + 12.0 * hours + np.random.default_rng(0).normal(0.0, 0.05, 300)
+    values[::50] += 40.0
+    found = soak.slope(hours, values)
+    assert found["low"] - 0.1 < 12.0 < found["high"] + 0.1 and abs(found["per_hour"] - 12.0) < 0.5
+
+
+def test_a_soak_of_seconds(real_data, monkeypatch):
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    result = soak.soak(real_data / "video" / "two_hands.mp4", minutes=0.15, period=0.5)
+    assert result["published"] > 5 and result["valid"] > 0.5 * result["published"]
+    assert 200.0 < result["uss"]["quarters"][-1] <= result["rss"]["quarters"][-1] < 3000.0
+    assert result["age_p50_ms"]["quarters"][0] > 0.0
