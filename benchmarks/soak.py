@@ -51,7 +51,8 @@ def soak(video: Path, minutes: float, period: float = 2.0) -> dict:
     configure_dds(os.environ)
     folder = Path(tempfile.mkdtemp())
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    listener = rclpy.create_node("soak", enable_rosout=False)
+    space = f"soak_{os.getpid()}"  # whatever else is on this domain
+    listener = rclpy.create_node("soak", namespace=space, enable_rosout=False)
     ages, samples, counts = [], [], {"published": 0, "dropped": 0, "valid": 0}
 
     def take(pair):
@@ -62,10 +63,10 @@ def soak(video: Path, minutes: float, period: float = 2.0) -> dict:
 
     create_subscription(listener, HandPair, "hands", take, 10)
     with ExitStack() as cleanup:
-        hands = Process("fourdhands_ros", log=folder / "node.log")
+        hands = Process("fourdhands_ros", "--ros-args", "-r", f"__ns:=/{space}", log=folder / "node.log")
         cleanup.callback(hands.stop)
         camera = CameraProcess(str(_played(video, folder)), "--fov", "60", "--subscribers", "1", "--loop",
-                               log=folder / "camera.log")
+                               "--namespace", space, log=folder / "camera.log")
         cleanup.callback(camera.stop)
         checks = [hands.check, camera.check]
         wait_for(lambda: rclpy.spin_once(listener, timeout_sec=0.05) or len(ages) > 30, checks)
