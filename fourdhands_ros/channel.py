@@ -14,6 +14,7 @@ from .diagnostics import Statistics, diagnostic_status
 from .outputs import Outputs
 from .parameters import Parameters
 from .processing import FrameProcessor
+from .subscription import ImageSubscription
 
 
 _STAMP_END = 12
@@ -52,17 +53,18 @@ class Channel:
         self.topic = node.resolve_topic_name(prefix + "image_raw") + ("/compressed" if compressed else "")
         # Serialised (raw): an image that is dropped was never unpacked, and one that does not unpack is counted.
         qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-        options = QoSOverridingOptions.with_default_policies()
-        self._subscriptions = [
-            node.create_subscription(CompressedImage if compressed else Image, self.topic, self.processor.put, qos,
-                                     raw=True, qos_overriding_options=options),
-            node.create_subscription(CameraInfo, prefix + "camera_info", self._on_camera_info, qos, raw=True,
-                                     qos_overriding_options=options)]
+        reliability = parameters.image_reliability
+        self._images = [ImageSubscription(
+            node, CompressedImage if compressed else Image, self.topic, self.processor.put, reliability)]
+        self._infos = 0
+        self._info_subscription = node.create_subscription(
+            CameraInfo, prefix + "camera_info", self._on_camera_info, qos, raw=True,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies())
         if self._depth is not None:
             depth_topic = (node.resolve_topic_name(prefix + "depth/image_raw")
                            + ("/compressedDepth" if compressed_depth else ""))
-            self._subscriptions.append(node.create_subscription(
-                self._depth.message_type, depth_topic, self._depth.put, qos, raw=True, qos_overriding_options=options))
+            self._images.append(ImageSubscription(
+                node, self._depth.message_type, depth_topic, self._depth.put, reliability))
 
     def apply(self, parameters: Parameters) -> None:
         """Use other values of the parameters that may change while the node runs."""
@@ -74,13 +76,17 @@ class Channel:
 
     def close(self) -> None:
         """Close the topics, finish the images in work and release the tracker."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
+        self._node.destroy_subscription(self._info_subscription)
+        for images in self._images:
+            images.destroy()
         self.processor.stop()
         self.outputs.destroy()
 
     def status(self) -> DiagnosticStatus:
-        """What happened since the last call."""
+        """What happened since the last call; also looks whether enough images come."""
+        for images in self._images:
+            if images.watch(self._infos):
+                self.statistics.count_event(f"changes to {images.reliability.name.lower()} delivery")
         cameras, processor = self.cameras, self.processor
         values, level, message = self.statistics.report()
         values["calibration"] = f"{cameras.state}: {cameras.problem}" if cameras.problem else cameras.state
@@ -91,6 +97,7 @@ class Channel:
         return diagnostic_status(self.name, processor.frame_id, level, message, values)
 
     def _on_camera_info(self, data: bytes) -> None:
+        self._infos += 1
         if data[_STAMP_END:] == self._info:
             return
         try:

@@ -12,7 +12,7 @@ from fourdhands_core.errors import InputError
 from fourdhands_ros.rviz import start_rviz
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
-PARAMETERS = ("cameras", "image_transport", "model", "weights", "device", "precision", "hand_model", "hand_model_left",
+PARAMETERS = ("cameras", "image_transport", "image_reliability", "model", "weights", "device", "precision", "hand_model", "hand_model_left",
               "depth", "depth_transport", "tf", "frame_prefix", "mirrored")
 """Arguments that are parameters of the node; left empty, the value of params_file holds."""
 TEXTS = ("weights", "hand_model", "hand_model_left", "frame_prefix")
@@ -52,6 +52,9 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "image_transport", default_value="", choices=["", "raw", "compressed"],
         description="compressed: subscribe to <image>/compressed, sensor_msgs/CompressedImage."),
+    DeclareLaunchArgument(
+        "image_reliability", default_value="", choices=["", "auto", "best_effort", "reliable"],
+        description="How images are asked for; auto: best effort, and reliable where too few come."),
     DeclareLaunchArgument(
         "depth", default_value="", choices=["", "false", "true"],
         description="Use a depth image in the colour image's view, for true distances."),
