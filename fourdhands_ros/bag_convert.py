@@ -156,6 +156,8 @@ class _Work:
         """Go on from what is there; else from the cameras' states. Raises InputError where it is of another call."""
         if (self._folder / _STATE).is_file():
             self.state = load_memory(self._folder / _STATE)
+            if missing := {"description", "finished", "parts", "consumed", "cameras"} - self.state.keys():
+                raise InputError(f"{self._folder / _STATE} lacks {', '.join(sorted(missing))}; remove the folder to begin anew")
             before = self.state["description"]
             if before != description:
                 changed = [name for name in description if before.get(name) != description[name]]

@@ -60,12 +60,13 @@ def summarise(path: Path) -> tuple[dict[str, CameraSummary], list[str]]:
         for name, _, data in bag.messages(pairs):
             try:
                 pair = stores[name].deserialize_cdr(data, HAND_PAIR)
-            except Exception as error:  # rosbags lets out whatever its unpacking runs into
+                hands = pair.left, pair.right
+                row = (stamp_of(pair.header), *(bool(hand.valid) for hand in hands),
+                       *(hand.state != Hand.ABSENT for hand in hands), *(float(hand.confidence) for hand in hands))
+            except Exception as error:  # rosbags lets out whatever it runs into; a damaged definition lacks fields
                 raise InputError(f"{path}: a message of {name} does not unpack ({type(error).__name__}: {error}); "
                                  "it is damaged") from error
-            hands = pair.left, pair.right
-            rows[name].append((stamp_of(pair.header), *(hand.valid for hand in hands),
-                               *(hand.state != Hand.ABSENT for hand in hands), *(hand.confidence for hand in hands)))
+            rows[name].append(row)
         if not any(rows.values()):
             raise InputError(f"{path}: none of the messages of {', '.join(pairs)} can be read; " + "; ".join(bag.warnings))
         return {name: _summary(rows[name], {image: count for image, count in images.items()

@@ -94,9 +94,10 @@ def load_hand(path: str | Path) -> HandAsset:
     except Exception as error:  # zipfile, zlib and numpy's reading of headers fail in many ways on a damaged file
         raise AssetError(f"{path} is not a readable npz ({type(error).__name__}: {error}); make it again with "
                          "`fourdhands convert-mano`") from error
-    if "is_right" not in arrays or arrays["is_right"].size != 1:
+    right = np.asarray(arrays.get("is_right", ""))  # numpy gives bytes for what is no array
+    if right.size != 1 or right.dtype.kind not in "biu":
         raise AssetError(f"{path} does not say which side it is (is_right); make it with `fourdhands convert-mano`")
-    return asset_from_arrays(arrays, bool(arrays["is_right"]), str(arrays.get("name", path.stem)))
+    return asset_from_arrays(arrays, bool(right), str(arrays.get("name", path.stem)))
 
 
 @lru_cache(maxsize=1)

@@ -57,7 +57,10 @@ def load_memory(path: Path) -> dict:
             if module.startswith(_ROOMS) and isinstance(kind := getattr(importlib.import_module(module), attribute), type):
                 classes.append(kind)
         with torch.serialization.safe_globals([*_ARRAYS, *classes]):
-            return torch.load(path, weights_only=True)
+            content = torch.load(path, weights_only=True)
+            if not isinstance(content, dict):
+                raise TypeError(f"it holds a {type(content).__name__}")
+            return content
     except Exception as error:  # a damaged file can fail in any way
         raise CheckpointError(f"{path} cannot be continued from ({type(error).__name__}: {error}); remove it and what "
                               "lies beside it, and begin anew") from error
