@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 
+from fourdhands_core.geometry.rotations import CROSS
 from fourdhands_core.hand_model.skeleton import JOINT_NAMES, JOINT_PARENTS, MANO_IN_21, SIDES
 from fourdhands_core.pipeline.types import (
     ABSENT, HELD, SOURCE_JOINT, SOURCE_NETWORK, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate)
@@ -52,7 +53,7 @@ def joint_poses(hands: Sequence[HandEstimate]) -> np.ndarray:
         joints[i], pose[i, 0], pose[i, MANO_IN_21[1:]] = hand.joints, hand.global_orient, hand.hand_pose.reshape(15, 3)
     poses = np.empty((count, 21, 7))
     poses[..., 3:] = quaternions = _quaternions(pose)
-    cross = (quaternions[..., :3] @ _CROSS).reshape(count, 21, 3, 3)
+    cross = (quaternions[..., :3] @ CROSS).reshape(count, 21, 3, 3)
     local = np.eye(3) + 2.0 * (quaternions[..., 3:, None] * cross + cross @ cross)
     fingers = local[:, 1:].reshape(count, 5, 4, 3, 3)
     parents = np.empty_like(fingers)  # orientation of each joint's parent in the camera's frame
@@ -63,10 +64,6 @@ def joint_poses(hands: Sequence[HandEstimate]) -> np.ndarray:
     poses[:, 0, :3] = joints[:, 0]
     poses[:, 1:, :3] = (steps @ parents.reshape(count, 20, 3, 3))[:, :, 0]  # row vectors: into the parent's axes
     return poses
-
-
-_CROSS = np.array([[0., 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]])
-"""`(v @ _CROSS).reshape(3, 3)` is the matrix of the cross product with v."""
 
 
 def _quaternions(axis_angle: np.ndarray) -> np.ndarray:

@@ -12,6 +12,24 @@ import numpy as np
 _MIRRORED = np.array([[1, -1, -1], [-1, 1, 1], [-1, 1, 1]], np.int8)
 """Factors on the entries of a rotation matrix mirrored in x."""
 
+CROSS = np.array([[0., 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]])
+"""`(v @ CROSS).reshape(3, 3)` is the matrix of the cross product with v."""
+
+
+def _outer() -> np.ndarray:
+    """(9, 16): `R.ravel() @ _outer() + I.ravel()` is 4 q q^T, (4, 4), of a rotation R's quaternion q in order x, y, z, w."""
+    factors = np.zeros((3, 3, 4, 4))
+    for i in range(3):
+        factors[i, i] = -np.eye(4)
+        factors[i, i, i, i] = factors[i, i, 3, 3] = 1.0
+        j, k = (i + 1) % 3, (i + 2) % 3
+        factors[i, j, [i, j], [j, i]] = factors[j, i, [i, j], [j, i]] = 1.0
+        factors[k, j, [i, 3], [3, i]], factors[j, k, [i, 3], [3, i]] = 1.0, -1.0
+    return factors.reshape(9, 16)
+
+
+_OUTER = _outer()
+
 
 def _is_torch(value) -> bool:
     return not isinstance(value, (np.ndarray, float)) and type(value).__module__.split(".")[0] == "torch"
@@ -35,44 +53,28 @@ def matrix_from_axis_angle(axis_angle):
     if _is_torch(axis_angle):
         import torch
         xp, value = torch, axis_angle
+        crossing, identity = (torch.as_tensor(constant).to(value) for constant in (CROSS, np.eye(3)))
     else:
         xp, value = np, _floating(axis_angle)
-    x, y, z = value[..., 0], value[..., 1], value[..., 2]
-    squared = x * x + y * y + z * z
+        crossing, identity = CROSS.astype(value.dtype, copy=False), np.eye(3, dtype=value.dtype)
+    squared = (value * value).sum(-1)[..., None, None]
     # sin(t)/t and (1-cos(t))/t^2 by their series near zero, where the quotients (and their gradients) are 0/0.
     small = squared < 1e-6
-    angle = xp.sqrt(xp.where(small, xp.ones_like(squared), squared))
+    angle = xp.sqrt(xp.where(small, 1.0, squared))
     a = xp.where(small, 1.0 - squared / 6.0, xp.sin(angle) / angle)
     half = xp.sin(0.5 * angle) / angle
     b = xp.where(small, 0.5 - squared / 24.0, 2.0 * half * half)
-    ax, ay, az, bx, by = a * x, a * y, a * z, b * x, b * y
-    xx, yy, zz, xy, xz, yz = bx * x, by * y, b * z * z, bx * y, bx * z, by * z
-    entries = (1.0 - yy - zz, xy - az, xz + ay, xy + az, 1.0 - xx - zz, yz - ax, xz - ay, yz + ax, 1.0 - xx - yy)
-    if xp is np:
-        return matrices(entries)
-    flat = xp.stack(entries, -1)
-    return flat.reshape(flat.shape[:-1] + (3, 3))
+    cross = (value @ crossing).reshape(value.shape[:-1] + (3, 3))
+    return identity + a * cross + b * (cross @ cross)
 
 
 def quaternion_from_matrix(matrix: np.ndarray) -> np.ndarray:
     """Rotation matrices (..., 3, 3) to unit quaternions (..., 4) in order x, y, z, w, with w >= 0."""
     m = _floating(matrix)
-    xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
     # 4 times the outer product of the quaternion with itself: its row with the largest diagonal is well conditioned.
-    outer = np.empty(m.shape[:-2] + (4, 4), m.dtype)
-    outer[..., 0, 0] = 1.0 + xx - yy - zz
-    outer[..., 1, 1] = 1.0 - xx + yy - zz
-    outer[..., 2, 2] = 1.0 - xx - yy + zz
-    outer[..., 3, 3] = 1.0 + xx + yy + zz
-    outer[..., 0, 1] = outer[..., 1, 0] = m[..., 0, 1] + m[..., 1, 0]
-    outer[..., 0, 2] = outer[..., 2, 0] = m[..., 0, 2] + m[..., 2, 0]
-    outer[..., 1, 2] = outer[..., 2, 1] = m[..., 1, 2] + m[..., 2, 1]
-    outer[..., 0, 3] = outer[..., 3, 0] = m[..., 2, 1] - m[..., 1, 2]
-    outer[..., 1, 3] = outer[..., 3, 1] = m[..., 0, 2] - m[..., 2, 0]
-    outer[..., 2, 3] = outer[..., 3, 2] = m[..., 1, 0] - m[..., 0, 1]
-    rows = outer.reshape(-1, 4, 4)
-    best = rows.reshape(-1, 16)[:, ::5].argmax(-1)
-    quaternion = rows[np.arange(len(rows)), best].reshape(outer.shape[:-1])
+    outer = m.reshape(-1, 9) @ _OUTER.astype(m.dtype, copy=False) + np.eye(4, dtype=m.dtype).ravel()
+    best = outer[:, ::5].argmax(-1)
+    quaternion = outer.reshape(-1, 4, 4)[np.arange(len(outer)), best].reshape(m.shape[:-2] + (4,))
     quaternion = quaternion / np.sqrt((quaternion * quaternion).sum(-1, keepdims=True))
     return np.where(quaternion[..., 3:] < 0, -quaternion, quaternion)
 
