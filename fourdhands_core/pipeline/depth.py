@@ -66,23 +66,31 @@ class DepthMeasurement:
     sigma: float
 
 
-def measure(depth: DepthImage, camera: Camera, meshes: list[np.ndarray],
+def measure(depth: DepthImage, camera: Camera, meshes: list[np.ndarray], faces: list[np.ndarray],
             palm: np.ndarray) -> list[DepthMeasurement | None]:
     """Compare the skin in view of one or two hands' meshes with a depth image.
 
-    meshes: (778, 3) each, metres, camera's optical frame, placed by the colour image. palm: (778,) bool, the skin that
-    moves with the wrist, which is what is to be placed: fingers only help to tell the hand from other things. A hand is measured where enough of
-    its skin agrees on one offset; holes, an object in front, the background between the fingers and the other hand are
-    other offsets, and so is a depth image of another moment. Returns None for a hand that is not.
+    meshes: (778, 3) each, metres, camera's optical frame, placed by the colour image. faces: (F, 3) of each, counter-clockwise
+    from outside. palm: (778,) bool, the skin that moves with the wrist, which is what is to be placed: fingers only help to
+    tell the hand from other things. A hand is measured where enough of its skin agrees on one offset; holes, an object in
+    front, the background between the fingers and the other hand are other offsets, and so is a depth image of another
+    moment. Returns None for a hand that is not.
     """
-    everything = np.concatenate(meshes).astype(float)
+    middles, of_palm = [], []
+    for mesh, triangles in zip(meshes, faces):
+        a, b, c = mesh.astype(float)[triangles.T]
+        middle = (a + b + c) / 3.0
+        # only what faces the camera: in a gap between the near side's points the far side's would pass for the nearest
+        towards = (np.cross(b - a, c - a) * middle).sum(-1) < 0.0
+        middles.append(middle[towards])
+        of_palm.append(palm[triangles].all(1)[towards])
+    everything = np.concatenate(middles)
     pixels = camera.project(everything)
-    owner = np.repeat(np.arange(len(meshes)), [len(mesh) for mesh in meshes])
+    owner = np.repeat(np.arange(len(meshes)), [len(middle) for middle in middles])
     view = _in_view(pixels, everything[:, 2])
     found = depth.at(pixels[view], camera) - everything[view, 2]
-    palm = np.tile(palm, len(meshes))[view]
-    return [_agreed(found[mine], palm[mine], float(meshes[k][:, 2].mean()))
-            for k, mine in enumerate(owner[view] == k for k in range(len(meshes)))]
+    of_palm, owner = np.concatenate(of_palm)[view], owner[view]
+    return [_agreed(found[owner == k], of_palm[owner == k], float(mesh[:, 2].mean())) for k, mesh in enumerate(meshes)]
 
 
 def _in_view(pixels, z, cells=40, thickness=0.012):

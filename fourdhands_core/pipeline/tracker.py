@@ -350,7 +350,8 @@ class HandPairTracker:
                     mean[k], information[k] = prior
         if frame.depth is not None:
             meshes = [scales[k] * vertices[side] + raw[k] for k, side in enumerate(seen)]
-            for k, measured in enumerate(measure(frame.depth, frame.camera, meshes, self._palm)):
+            faces = [self.hands.faces[side] for side in seen]
+            for k, measured in enumerate(measure(frame.depth, frame.camera, meshes, faces, self._palm)):
                 if measured is not None:
                     self._take_depth(measured, self.size[seen[k]], raw[k], mean[k], information[k])
         elif not self.settings.temporal:
