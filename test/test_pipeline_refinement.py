@@ -7,7 +7,9 @@ from fourdhands_core.geometry.rotations import matrix_from_axis_angle, mirror_ma
 from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.hand_model.arrays import HandArrays
 from fourdhands_core.hand_model.limits import from_angles, joint_frames
-from fourdhands_core.pipeline.refinement import PoseRefinement
+from fourdhands_core.learning.landmark_errors import LandmarkErrors
+from fourdhands_core.pipeline.refinement import SPREAD, PoseRefinement
+from fourdhands_core.pipeline.tracker import TrackerSettings
 
 HANDS = HandArrays(pair_of(load_generic_hand()))
 FRAMES = joint_frames(load_generic_hand())
@@ -59,3 +61,21 @@ def test_a_hand_that_is_not_seen_stays_as_it_is():
     rotations, _, rays, _ = truth(3)
     refined, _ = REFINE(rotations, BETAS, rays + 0.01, np.full((2, 21), 0.01), np.array([1]))
     assert (refined[0] == rotations[0]).all() and not (refined[1] == rotations[1]).all()
+
+
+def test_the_more_the_network_is_doubted_the_nearer_the_landmarks_are():
+    rotations, joints, rays, rng = truth(5)
+    sigma, both, left = np.full((2, 21), 0.02), np.array([0, 1]), []
+    moved = rays + rng.normal(0.0, 0.02, rays.shape)
+    for doubt in (1.0, 2.0, 4.0):
+        refined, wrists = REFINE(rotations, BETAS, moved, sigma, both, np.array([doubt, doubt]))
+        placed = HANDS.joints(refined[:, 0], refined[:, 1:], BETAS) + wrists[:, None]
+        left.append(np.linalg.norm(placed[..., :2] / placed[..., 2:] - moved, axis=-1).mean())
+    assert left[0] > left[1] > left[2]
+
+
+def test_landmarks_spread_as_the_measured_error_model_says():
+    errors = LandmarkErrors.load()
+    spread = np.sqrt((np.square(errors.slow).sum(1) + np.square(errors.fast).sum(1))[:42].reshape(21, 2).mean(1))
+    assert SPREAD == pytest.approx(spread / spread.mean(), abs=0.01)
+    assert TrackerSettings().landmark_error == pytest.approx(spread.mean(), abs=0.015)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from fourdhands_core.pipeline.smoothing import PositionFilter, RotationFilter
+from fourdhands_core.pipeline.smoothing import ComplementaryFilter, PositionFilter, RotationFilter
 
 
 def test_constant_turning_is_followed_without_lag():
@@ -50,3 +50,29 @@ def test_position_prior_follows_constant_velocity_and_forgets_on_reset():
             prior.update(np.linalg.solve(total, predicted[1] @ predicted[0] + measured @ true), np.linalg.inv(total))
     prior.reset()
     assert prior.predict(0.03) is None
+
+
+def test_a_steady_and_a_prompt_measurement_make_one_that_is_neither_late_nor_off():
+    steps, late, off = 200, 1, Rotation.from_rotvec([0.3, -0.1, 0.2])
+
+    def true(k):
+        return Rotation.from_rotvec([[0.0, 0.4 * np.sin(0.6 * k), 0.0]])
+
+    both, errors = ComplementaryFilter(), []
+    for k in range(steps):
+        found = both.update(true(k - late).as_matrix(), (true(k) * off).as_matrix(), 1.0 / 30.0)
+        errors.append((true(k).inv() * Rotation.from_matrix(found)).magnitude()[0])
+    steady = max((true(k).inv() * true(k - late)).magnitude()[0] for k in range(steps))
+    assert errors[0] == pytest.approx((true(0).inv() * true(-late)).magnitude()[0], abs=1e-9)
+    assert np.abs(errors[50:]).max() < 0.7 * steady < 0.7 * off.magnitude()
+
+
+def test_what_alternates_in_the_prompt_measurement_is_damped():
+    both, found = ComplementaryFilter(), []
+    for k in range(60):
+        both_ways = Rotation.from_rotvec([[0.05 * (-1) ** k, 0.0, 0.0]]).as_matrix()
+        found.append(both.update(np.eye(3)[None], both_ways, 1.0 / 30.0))
+    angles = np.array([Rotation.from_matrix(rotation[0]).as_rotvec()[0] for rotation in found[20:]])
+    assert np.abs(np.diff(angles, 2)).mean() < 0.66 * 4 * 0.05
+    both.reset()
+    assert (both.update(np.eye(3)[None], both_ways, 0.03) == np.eye(3)).all()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .smoothing import PositionFilter, RotationFilter
+from .smoothing import ComplementaryFilter, PositionFilter, RotationFilter
 from .types import ABSENT, HELD, HandEstimate
 
 
@@ -19,6 +19,7 @@ class HandTrack:
     def __init__(self, side: int, hold: float, smoothing: float, acceleration: float):
         self.side = side
         self.hold = hold
+        self.complementary = ComplementaryFilter()
         self.rotations = RotationFilter(smoothing)
         self.position = PositionFilter(acceleration)
         self.end()
@@ -28,6 +29,7 @@ class HandTrack:
         self.betas: np.ndarray | None = None
         self.last: HandEstimate | None = None
         self.stamp: int | None = None
+        self.complementary.reset()
         self.rotations.reset()
         self.position.reset()
 
@@ -40,6 +42,12 @@ class HandTrack:
             self.end()
             return 0.0
         return interval
+
+    def smooth(self, rotations: np.ndarray, prompt: np.ndarray | None, interval: float) -> np.ndarray:
+        """The filtered (16, 3, 3) of a frame's rotations (16, 3, 3), joined with the prompt ones where there are any."""
+        if prompt is not None:
+            rotations = self.complementary.update(rotations, prompt, interval)
+        return self.rotations.update(rotations, interval)
 
     def seen(self, estimate: HandEstimate, stamp: int) -> None:
         """Remember the estimate of a frame in which the hand was seen."""

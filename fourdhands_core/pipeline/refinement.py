@@ -23,6 +23,11 @@ def _moved_by() -> np.ndarray:
 
 _MOVED = _moved_by()
 
+SPREAD = np.array([0.94, 0.94, 0.93, 1.04, 1.19, 0.67, 0.76, 1.06, 1.43, 0.65, 0.73,
+                   1.09, 1.51, 0.66, 0.76, 1.11, 1.49, 0.76, 0.84, 1.07, 1.35])
+"""(21,) how large the detector's error of each landmark is beside their mean: fingertips err twice as far as knuckles
+(learning.landmark_errors, slow and fast together)."""
+
 
 class PoseRefinement:
     """Gauss-Newton on all joint rotations and the wrist's position against the landmarks, with the network as prior.
@@ -32,7 +37,7 @@ class PoseRefinement:
     radians. iterations: Gauss-Newton steps.
     """
 
-    def __init__(self, hands: HandArrays, frames: np.ndarray, sigmas=(0.3, 0.1, 0.05, 0.12), iterations: int = 2):
+    def __init__(self, hands: HandArrays, frames: np.ndarray, sigmas=(0.2, 0.1, 0.05, 0.09), iterations: int = 2):
         self.hands = hands
         self.axes = np.concatenate([np.tile(np.eye(3), (2, 1, 1, 1)), frames], axis=1)
         self.iterations = iterations
@@ -40,16 +45,18 @@ class PoseRefinement:
         prior = np.tile([flexion, abduction, twist], (16, 1))
         prior[0] = orientation
         self.precision = np.concatenate([1.0 / prior.ravel() ** 2, np.zeros(3)])
-        self._prior = np.diag(self.precision + 1e-9)
 
-    def __call__(self, rotations: np.ndarray, betas: np.ndarray, rays: np.ndarray, sigma: np.ndarray,
-                 seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, rotations: np.ndarray, betas: np.ndarray, rays: np.ndarray, sigma: np.ndarray, seen: np.ndarray,
+                 doubt: np.ndarray = np.ones(2)) -> tuple[np.ndarray, np.ndarray]:
         """Refined rotations (2, 16, 3, 3), each hand in its side's convention, camera axes, and wrists (2, 3), metres.
 
         rotations: the network's. betas: (2, 10). rays: (2, 21, 2) undistorted normalised image coordinates. sigma:
-        (2, 21) expected error of the rays. seen: sides to refine; the others come back as they are.
+        (2, 21) expected error of the rays. seen: sides to refine; the others come back as they are. doubt: (2,) how many
+        times as large as `sigmas` the error of each side's rotations is.
         """
         total = np.zeros((2, 51))
+        precision = self.precision / doubt[:, None] ** 2
+        prior = np.eye(51) * (precision + 1e-9)[:, None]
         points, bones = self.hands.joints_and_bones(rotations[:, 0], rotations[:, 1:], betas)
         wrists = np.zeros((2, 3))
         wrists[:, 2] = 1.0
@@ -75,8 +82,8 @@ class PoseRefinement:
             jacobian[:, 50] = -seen_at * scale[..., None]
             jacobian = jacobian.reshape(2, 51, 42)
             error = (residual * weight[..., None]).reshape(2, 42, 1)
-            hessian = jacobian @ jacobian.swapaxes(-1, -2) + self._prior
-            gradient = (jacobian @ error)[..., 0] + self.precision * total
+            hessian = jacobian @ jacobian.swapaxes(-1, -2) + prior
+            gradient = (jacobian @ error)[..., 0] + precision * total
             change = -np.linalg.solve(hessian, gradient[..., None])[..., 0]
             change[:, :48] = change[:, :48].clip(-0.7, 0.7)
             total += change

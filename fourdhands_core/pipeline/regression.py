@@ -54,6 +54,11 @@ class Frame:
         left, right = self.detections
         return np.array((left is not None, right is not None))
 
+    @property
+    def confidence(self) -> np.ndarray:
+        """(2, 21) confidence of the landmarks; 0 of a hand that was not seen."""
+        return np.array([np.zeros(21) if detection is None else detection.confidence for detection in self.detections])
+
 
 @dataclass(frozen=True, eq=False)
 class Regression:
@@ -62,8 +67,10 @@ class Regression:
     rotations: (2, 16, 3, 3), wrist to camera, then MANO's 15 joints relative to the flat hand. betas: (2, 10).
     joint_sigma: (2, 21), expected error of the wrist-relative joints, metres a coordinate. relative: (3,), left minus
     right wrist, metres; relative_sigma: its expected error a coordinate. landmarks: (2, 21, 2) pixels where the network
-    itself sees the joints in the picture it was given, NaN where it does not; None from a network that is told them. What
-    concerns absent hands means nothing.
+    itself sees the joints in the picture it was given, NaN where it does not; None from a network that is told them. prompt:
+    (2, 16, 3, 3), rotations from the frame alone, which trail no motion, where the window has a past and no future.
+    doubt: (2,) how many times as large as with a long past the error of each hand's rotations is. What concerns absent hands
+    means nothing.
     """
 
     rotations: np.ndarray
@@ -72,6 +79,8 @@ class Regression:
     relative: np.ndarray
     relative_sigma: float
     landmarks: np.ndarray | None = None
+    prompt: np.ndarray | None = None
+    doubt: np.ndarray = field(default_factory=lambda: np.ones(2))
 
 
 class LandmarkRegressor:
@@ -113,11 +122,24 @@ class LandmarkRegressor:
         window = [frames[k] for k in picked.tolist()]
         hands = np.array([self._no_hands if frame.hands is None else frame.hands for frame in window]).swapaxes(0, 1)
         valid = np.array([[frame.detections[side] is not None for frame in window] for side in (LEFT, RIGHT)])
+        offsets = offsets.astype(np.float32)
         rotations, betas, other_root, other_sigma, joint_sigma = (
-            value.astype(float) for value in self._network.reason(hands, offsets.astype(np.float32), valid))
+            value.astype(float) for value in self._network.reason(hands, offsets, valid))
+        prompt = None
+        if len(frames) > 1 and target is frames[-1]:
+            # attention to nothing but this frame is what its repetition gives, section 3.3
+            prompt = self._turned(self._network.reason(hands, offsets, valid & (offsets == 0.0))[0].astype(float), target)
+        # the fewer frames the network has seen of a hand, the less its pose is to be held to
+        doubt = 1.0 + 1.0 / np.maximum(valid[:, np.diff(picked, prepend=-1) > 0].sum(1), 1)
+        return Regression(self._turned(rotations, target), betas, joint_sigma,
+                          *_relative(target.turn, other_root, other_sigma), prompt=prompt, doubt=doubt)
+
+    @staticmethod
+    def _turned(rotations, target):
+        """Rotations (2, 16, 3, 3) from the virtual cameras, own coordinates, to the camera's, each side's convention."""
         rotations[:, 0] = np.swapaxes(target.turn, -1, -2) @ rotations[:, 0]
         rotations[LEFT] = mirror_matrix(rotations[LEFT])
-        return Regression(rotations, betas, joint_sigma, *_relative(target.turn, other_root, other_sigma))
+        return rotations
 
 
 def pick_window(frames: Sequence[Frame], target: Frame, config) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Causal filters that take the jitter out without paying for it in lag: both follow constant velocity exactly."""
+"""Causal filters that take the jitter out and pay for it with as little lag as can be."""
 
 from __future__ import annotations
 
@@ -35,6 +35,39 @@ class RotationFilter:
         self.rotation = predicted @ matrix_from_axis_angle((1.0 - theta ** 2) * innovation)
         self.velocity = self.velocity + (1.0 - theta) ** 2 / interval * innovation
         return self.rotation
+
+
+class ComplementaryFilter:
+    """K rotations measured twice: by a steady measurement, right on average but late, and by a prompt one, quick but off.
+
+    What sets them apart changes slowly, so that its mean over the past (first order, `_MEMORY`) is added to the prompt one.
+    The newest two frames are then averaged, the newest with weight `_NEWEST`: what alternates from frame to frame, most of
+    the detector's jitter, falls to six tenths at the price of a fifth of a frame.
+    """
+
+    _MEMORY = 0.85
+    """Of the mean, at 30 frames a second: a little below that of the detector's slow errors (learning.landmark_errors)."""
+    _NEWEST = 0.8
+
+    def __init__(self):
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything; the next steady measurement passes unchanged."""
+        self.apart = None
+        self.last = None
+
+    def update(self, steady: np.ndarray, prompt: np.ndarray, interval: float) -> np.ndarray:
+        """steady, prompt: (K, 3, 3) of this frame; interval: seconds since the last update. Returns (K, 3, 3)."""
+        apart = axis_angle_from_matrix(np.swapaxes(prompt, -1, -2) @ steady)
+        if self.apart is None:
+            self.apart, self.last = apart, steady
+            return steady
+        self.apart = apart + self._MEMORY ** (interval * 30.0) * (self.apart - apart)
+        newest = prompt @ matrix_from_axis_angle(self.apart)
+        back = axis_angle_from_matrix(np.swapaxes(newest, -1, -2) @ self.last)
+        self.last = newest
+        return newest @ matrix_from_axis_angle((1.0 - self._NEWEST) * back)
 
 
 class PositionFilter:

@@ -22,7 +22,7 @@ from ..perception.mediapipe_detector import MediaPipeDetector
 from .depth import DepthImage, SizeMemory, measure
 from .following import Following, doubted
 from .hand_track import HandTrack, ShapeMemory
-from .refinement import PoseRefinement
+from .refinement import SPREAD, PoseRefinement
 from .regression import MIRROR, Frame, Regression, forget_old
 from .regressors import make_regressor
 from .translation import solve_translations
@@ -63,7 +63,7 @@ class TrackerSettings:
     hold: float = 0.3
     smoothing: float = 0.37
     acceleration: float = 10.0
-    landmark_error: float = 0.13
+    landmark_error: float = 0.17
     threads: int = 1
     model: str = "landmark"
     device: str = "cpu"
@@ -279,13 +279,14 @@ class HandPairTracker:
             betas[side] = track.betas
         raw, start = regressed.rotations, None
         if regressed.landmarks is None:  # the network is told the landmarks, but not held to them
-            sigma = np.tile(self.settings.landmark_error * frame.radius[:, None], (1, 21))
-            raw, wrists = self._refine(raw, betas, frame.rays, sigma, seen)
+            sigma = self.settings.landmark_error * SPREAD * frame.radius[:, None] / np.sqrt(frame.confidence.clip(0.05))
+            raw, wrists = self._refine(raw, betas, frame.rays, sigma, seen, regressed.doubt)
             start = wrists[seen]
         raw = self._within_limits(raw)
         filtered = raw.copy()
         for side in seen:
-            filtered[side] = self.tracks[side].rotations.update(raw[side], intervals[side])
+            prompt = None if regressed.prompt is None else regressed.prompt[side]
+            filtered[side] = self.tracks[side].smooth(raw[side], prompt, intervals[side])
         filtered = self._within_limits(filtered)
         both = np.stack([filtered, raw])
         joints, joints_raw = self.hands.joints(both[:, :, 0], both[:, :, 1:], np.stack([betas, betas]))[:, seen]
@@ -331,13 +332,12 @@ class HandPairTracker:
     def _place(self, frame, seen, regressed, joints, joints_raw, start, intervals, vertices):
         """Wrists (N, 3) of the filtered and of the raw hands, metres, camera optical frame."""
         rays = frame.rays[seen]
-        confidence = np.stack([frame.detections[side].confidence for side in seen])
         radius = frame.radius[seen]
         scales = self._scales(seen)
         joints, joints_raw = scales * joints, scales * joints_raw
         distance = np.linalg.norm(joints - joints.mean(1, keepdims=True), axis=-1).mean(1) / radius
         sigma = np.sqrt(
-            (self.settings.landmark_error * radius[:, None]) ** 2 / np.maximum(confidence, 0.05)
+            (self.settings.landmark_error * radius[:, None]) ** 2 / frame.confidence[seen].clip(0.05)
             + (regressed.joint_sigma[seen] / distance[:, None]) ** 2)
         scale = scales.mean()
         relative = (scale * regressed.relative, scale * regressed.relative_sigma) if len(seen) == 2 else None
