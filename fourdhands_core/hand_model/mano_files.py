@@ -2,7 +2,8 @@
 
 A pickle names functions that unpickling calls. `ArrayUnpickler` (which the datasets' pickles are read with too) admits
 numpy's arrays, and stand-ins for scipy's sparse matrix and chumpy's arrays (chumpy itself no longer installs), and
-refuses every other name.
+refuses every other name. numpy and scipy believe what a pickle says of types and sizes, and would read and write beyond
+their memory: all of it is checked first.
 """
 
 from __future__ import annotations
@@ -51,7 +52,46 @@ class _Columns(_StandIn):
 
     def array(self) -> np.ndarray:
         parts = self.state["data"], self.state["indices"], self.state["indptr"]
-        return scipy.sparse.csc_matrix(parts, shape=self.state["_shape"]).toarray()
+        matrix = scipy.sparse.csc_matrix(parts, shape=self.state["_shape"])
+        matrix.check_format(full_check=True)
+        return matrix.toarray()
+
+
+class _Dtype(_StandIn):
+    """numpy's dtype, of numbers, texts or objects: of its state the byte order alone is taken."""
+
+    def __init__(self, name, *_):
+        self.dtype = np.dtype(name if isinstance(name, str) else "V")
+        if self.dtype.kind not in "fiubSUO":
+            raise AssetError(f"the file holds an array of type {name!r}; it may hold numbers, texts and objects")
+
+    def __setstate__(self, state):
+        if state[1] in ("<", ">"):
+            self.dtype = self.dtype.newbyteorder(state[1])
+
+    def values(self, data):
+        """The numbers or texts (N,) in these bytes."""
+        data = data.encode("latin1") if isinstance(data, str) else data  # Python 2's bytes
+        if self.dtype.hasobject or not isinstance(data, (bytes, bytearray)):
+            raise AssetError("the file holds numbers without their bytes")
+        return np.frombuffer(data, self.dtype)
+
+
+class _Array(np.ndarray):
+    """numpy's array, whose state is checked before it is taken: version, shape, dtype, in Fortran's order, bytes or list."""
+
+    def __setstate__(self, state):
+        _, shape, kind, fortran, data = state
+        if not isinstance(kind, _Dtype):
+            raise AssetError("the file holds an array without a type")
+        if kind.dtype.hasobject:
+            values = np.empty(len(data), object)
+            values[:] = data
+        else:
+            values = kind.values(data)
+        values = values.reshape(shape, order="F" if fortran else "C")
+        super().__setstate__((1, values.shape, values.dtype, False,
+                              values.ravel().tolist() if kind.dtype.hasobject else values.tobytes()))
 
 
 def dense(value) -> np.ndarray:
@@ -73,12 +113,21 @@ def _encode(text, encoding):
     return text.encode("latin1")
 
 
-_ADMITTED = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype, ("_codecs", "encode"): _encode}
+def _scalar(kind, data):
+    """numpy's way to make a number."""
+    return kind.values(data)[0]
+
+
+def _from_buffer(data, kind, shape, order):
+    """numpy's way to make an array in pickles of protocol 5."""
+    return kind.values(bytes(data)).reshape(shape, order=order)
+
+
+_ADMITTED = {("_codecs", "encode"): _encode}
 for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-    _ADMITTED[_module, "_reconstruct"] = np.zeros(0).__reduce__()[0]
-    _ADMITTED[_module, "scalar"] = np.float64(0).__reduce__()[0]
+    _ADMITTED[_module, "scalar"] = _scalar
 for _module in ("numpy.core.numeric", "numpy._core.numeric"):
-    _ADMITTED[_module, "_frombuffer"] = np.zeros(1).__reduce_ex__(5)[0]
+    _ADMITTED[_module, "_frombuffer"] = _from_buffer
 for _module in ("__builtin__", "builtins"):
     _ADMITTED[_module, "object"] = object
     _ADMITTED[_module, "set"] = set
@@ -98,10 +147,15 @@ class ArrayUnpickler(pickle.Unpickler):
         self._what = what
         # A pickle can set attributes of the classes it gets: they are made for this file alone.
         self._chumpy, self._columns = type("Chumpy", (_Chumpy,), {}), type("Columns", (_Columns,), {})
+        self._array, self._dtype = type("Array", (_Array,), {}), type("Dtype", (_Dtype,), {})
 
     def find_class(self, module, name):
         if (module, name) in _ADMITTED:
             return _ADMITTED[module, name]
+        if module == "numpy" and name in ("ndarray", "dtype"):
+            return self._array if name == "ndarray" else self._dtype
+        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
+            return lambda *_: self._array(0)
         if module.startswith("scipy.sparse") and name == "csc_matrix":
             return self._columns
         if module.split(".")[0] == "chumpy" and "." not in name:

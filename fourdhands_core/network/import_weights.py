@@ -104,7 +104,7 @@ def import_released(path: str | Path, window: int | None = None) -> Imported:
             continue
         if ours == "mean_camera":
             tensor = tensor.reshape(-1)
-        elif ours.endswith(".value.weight") and tensor.shape[0] == 3 * shape[0]:
+        elif ours.endswith(".value.weight") and tensor.ndim and tensor.shape[0] == 3 * shape[0]:
             tensor = tensor[2 * shape[0]:]  # a single query attends to itself alone: its value is all that counts
         if fault := fault_of(tensor, shape):
             faults.append(f"{name} {fault}")
