@@ -15,8 +15,8 @@ def add(commands) -> None:
                          help="folder for ablation.json, ablation.md and ablation.png; the command of a run that was ended "
                          "continues it")
     command.add_argument("--seeds", type=positive, metavar="N", help="runs of each row (default: 3)")
-    command.add_argument("--steps", type=positive, metavar="N", help="optimiser steps of a run on single frames (default: 400); "
-                         "on clips two fifths of it")
+    command.add_argument("--steps", type=positive, metavar="N", help="optimiser steps of a run on single frames (default: 2400); "
+                         "on clips an eighth of it")
     command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
                          help="another value for a setting of learning.ablation.AblationSettings; may be repeated")
 
@@ -27,7 +27,7 @@ def ablate(args: argparse.Namespace) -> int:
 
     from ..learning import ablation, ablation_report
 
-    steps = {} if args.steps is None else {"single_steps": args.steps, "clip_steps": max(1, 2 * args.steps // 5)}
+    steps = {} if args.steps is None else {"single_steps": args.steps, "clip_steps": max(1, args.steps // 8)}
     seeds = {} if args.seeds is None else {"seeds": args.seeds}
     given = [f"{name}={value}" for name, value in (seeds | steps).items()]
     settings = replaced(ablation.AblationSettings(), [*given, *args.set])

@@ -12,6 +12,8 @@ from .landmark_errors import LandmarkErrors
 from .motion import Motion
 from .samples import Sample, Synthesis
 
+DEPTH_RANGE = (0.35, 0.9)
+"""Metres. No row can know a hand's distance but by its habits."""
 _FINGERS = torch.arange(1, 21).reshape(5, 4)
 
 
@@ -24,7 +26,7 @@ class OccludedSynthesis(Synthesis):
     """
 
     def __init__(self, seed: int, config: NetworkConfig, hidden_share: float, **motion):
-        super().__init__(seed, LandmarkErrors.load(), config, world_missing=0.0, **motion)
+        super().__init__(seed, LandmarkErrors.load(), config, world_missing=0.0, depth_range=DEPTH_RANGE, **motion)
         self.hidden_share = hidden_share
         self.hidden = torch.zeros(0)
 
@@ -79,7 +81,7 @@ def condition(name: str, config: NetworkConfig, clips: int, length: int, seed: i
     """Clips with both hands under one of CONDITIONS, the same for every configuration."""
     motion = {"single_share": 0.0, "together_share": {"far": 0.0, "close": 1.0, "occluded": 0.5}[name]}
     data = OccludedSynthesis(seed, config, hidden_share=1.0 if name == "occluded" else 0.0, **motion)
-    frames, times = data.draw(4 * clips, length)
+    frames, times = data.draw(8 * clips, length)
     first, truth = frames[0]
     apart = truth.other_root[:, 1].norm(dim=-1)
     unequal = (first.size[:, 0] / first.size[:, 1]).log().abs().exp()

@@ -34,7 +34,8 @@ class TrainSettings(losses.LossWeights):
     window_batch: clips a step, of `clip_frames` frames. single_rate, window_rate: peak learning rates of AdamW (one
     warm-up, then linear decay to zero). measured_clips: rendered clips on which the detector is run; in the third phase,
     of measured_steps at measured_rate, they are `measured_share` of the batches, and half of the synthetic ones are
-    hurried. likelihood: weight of the joints' Laplace likelihood, which teaches the expected errors. velocity: weight of the
+    hurried. nearness: metres between the wrists at which Eq. 9 counts half: hands a metre apart err by decimetres, which would
+    drown everything else. likelihood: weight of the joints' Laplace likelihood, which teaches the expected errors. velocity: weight of the
     error of joint velocities between frames. world_missing: share of samples without the detector's 3-D landmarks.
     vertex_samples: samples of a batch whose vertices are compared, in every `vertex_interval`th step.
     """
@@ -51,6 +52,7 @@ class TrainSettings(losses.LossWeights):
     measured_steps: int = 3700
     measured_rate: float = 1e-3
     measured_share: float = 0.6
+    nearness: float = 0.15
     likelihood: float = 0.3
     velocity: float = 60.0
     world_missing: float = 0.1
@@ -100,8 +102,7 @@ class Objective:
         radius = centred.square().sum(-1).mean(-1).sqrt()[..., None, None]
         # early on a hand may come to lie beside or behind the camera, where the projection says nothing useful
         missed = ((projected - sample.points) / radius).clamp(-2.0, 2.0)
-        # hands a metre apart err by decimetres, which would drown everything else
-        nearness = 1.0 / (1.0 + (sample.other_root[:, 1] / 0.15).square().sum(-1))
+        nearness = 1.0 / (1.0 + (sample.other_root[:, 1] / s.nearness).square().sum(-1))
         distance = (joints - sample.joints).norm(dim=-1)
         other_distance = (output.other_root - sample.other_root).norm(dim=-1)
         terms = losses.objective(

@@ -100,6 +100,10 @@ class FourDHands(nn.Module):
         self.other_root = nn.Linear(known, 3)
         self.sigma = nn.Linear(known, 22)
         with torch.no_grad():
+            if config.relation_map:  # most of Eq. 2 lies near 1/2, where an MLP as torch makes it would hardly see it
+                first = self.relation[0]
+                first.weight[:, :-1] *= 6.0
+                first.bias -= 0.5 * first.weight[:, :-1].sum(1)
             for head in (self.pose, self.betas, self.other_root, self.sigma):
                 head.weight.mul_(0.1)
                 head.bias.zero_()
