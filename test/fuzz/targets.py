@@ -12,6 +12,7 @@ import resource
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import rclpy
@@ -236,24 +237,28 @@ def _read_bag(path: Path) -> bool:
 
 
 @functools.lru_cache(maxsize=None)
-def _blind_trackers() -> None:
-    """Bags are converted without the detector, which is not what is fuzzed here, and with one network."""
-    regressor = HandPairTracker(detector=_Blind()).regressor
-    bag_camera.HandPairTracker = lambda settings: HandPairTracker(settings, _Blind(), regressor)
+def _regressor():
+    """One network for all trackers."""
+    return HandPairTracker(detector=_Blind()).regressor
+
+
+def _read_blindly(path):
+    """Bags are converted without the detector, which is not what is fuzzed here."""
+    network = _regressor()
+    with mock.patch.object(bag_camera, "HandPairTracker", lambda settings: HandPairTracker(settings, _Blind(), network)):
+        return _read_bag(path)
 
 
 @_in_file("bag.mcap")
 def mcap(path: Path) -> bool:
     """A rosbag2's mcap."""
-    _blind_trackers()
-    return _read_bag(path)
+    return _read_blindly(path)
 
 
 @_in_file("bag.db3")
 def sqlite3(path: Path) -> bool:
     """A rosbag2's database."""
-    _blind_trackers()
-    return _read_bag(path)
+    return _read_blindly(path)
 
 
 @_in_file("weights.safetensors")

@@ -11,7 +11,6 @@ from ...hand_model.assets import HandAsset
 from .frames import HandDataset
 
 _CLASSES = {
-    "synthetic": "synthetic:Synthetic",
     "InterHand2.6M": "interhand:InterHand",
     "InterHand2.6M-30fps": "interhand:InterHand30",
     "InterHand2.6M-all": "interhand:InterHandAll",
@@ -33,6 +32,7 @@ _CLASSES = {
     "COCO-WholeBody": "whole_body:CocoWholeBody",
     "Halpe": "whole_body:Halpe",
     "MPII-NZSL": "nzsl:MpiiNzsl",
+    "synthetic": "synthetic:Synthetic",
 }
 """Name -> module of this folder and its class, imported when asked for."""
 
