@@ -24,7 +24,7 @@ def rational(points):
 def write(root, hands, seed=7):
     """Sequence s01/box_grab_01 (train), s05/box_use_01 (val); image number n shows row n - 3 of 24.
 
-    Images are there for view 0, and the first of view 1. In s01 the left hand is behind the camera of view 2.
+    In s01 the left hand is behind the camera of view 2.
     Returns ({(sequence, row, side): Truth}, {view: (R, t)}, {(sequence, row): headset (R, t)}).
     """
     rng = np.random.default_rng(seed)
@@ -56,9 +56,11 @@ def write(root, hands, seed=7):
             "gender": "female", "ioi_offset": OFFSET, "image_size": [[1280, 960]] + [[1400, 1000]] * 8,
             "intris_mat": [matrix] * 8,
             "world2cam": [np.block([[r, t[:, None]], [np.zeros((1, 3)), 1.0]]).tolist() for r, t in views.values()]}
-        for view, size in ((0, (1280, 960)), (1, (1400, 1000))):
-            for number in range(10, 14) if view == 0 else (10,):
-                write_image(root / "images" / name / str(view) / f"{number:05d}.jpg", *size)
+        for view, size in enumerate(subjects[subject]["image_size"]):
+            first = root / "images" / name / str(view) / "00010.jpg"
+            write_image(first, *size)
+            for number in range(11, 14):
+                first.with_name(f"{number:05d}.jpg").hardlink_to(first)
     for folder in ("meta", "splits_json"):
         (root / folder).mkdir()
     (root / "meta" / "misc.json").write_text(json.dumps(subjects))

@@ -10,12 +10,14 @@ SUBJECTS = ["20200709-weiy", "20200813-ceppner"]
 SERIALS = ["836212060125", "839512060362", "840412060917", "841412060263", "932122060857", "932122060861", "932122061900",
            "932122062010"]
 NAMED = "20200709_141754"
-"""The fifth sequence, so of s0's val, has labels; its last frame has no hand. Its hand is a left one."""
+"""The fifth sequence, so of s0's val; its last frame has no hand. Its hand is a left one."""
 LENGTH = 3
 
 
 def write(root, hands, seed=5):
-    """Both subjects of s0_val. Returns (truths by frame, betas of the person) of NAMED's first camera."""
+    """Both subjects of s0_val; of other sequences than NAMED a frame without a hand. All cameras see the same.
+
+    Returns (truths by frame, betas of the person) of NAMED."""
     rng = np.random.default_rng(seed)
     left = released_left(hands[0])
     for serial in SERIALS:
@@ -55,6 +57,12 @@ def write(root, hands, seed=5):
                  joint_2d=points[None].astype(np.float32))
         write_image(folder / f"color_{frame:06d}.jpg", 640, 480)
         truths.append(truth)
+    for recording in sorted(root.glob("20*/*/*")):
+        if recording.is_dir() and recording != folder:
+            frames = range(LENGTH) if recording.parent == folder.parent else [LENGTH - 1]
+            for number, frame in enumerate(frames):
+                for name, suffix in (("labels", "npz"), ("color", "jpg")):
+                    (recording / f"{name}_{number:06d}.{suffix}").hardlink_to(folder / f"{name}_{frame:06d}.{suffix}")
     return truths, betas
 
 

@@ -68,7 +68,10 @@ def test_what_else_may_be_missing(written):
     root, hands, *_ = written
     with pytest.raises(DatasetError, match="--hand-model"):
         open_dataset("ARCTIC", root, "train")
-    with pytest.raises(DatasetError, match="00011.jpg is missing"):
+    image = root / "images" / NAME / "1" / "00011.jpg"
+    image.rename(root / "elsewhere")
+    with pytest.raises(DatasetError, match="1/00011.jpg is missing"):
         open_dataset("ARCTIC", root, "train", hands)[1].load()
+    (root / "elsewhere").rename(image)
     with pytest.raises(DatasetError, match="train, val"):
         open_dataset("ARCTIC", root, "test", hands)

@@ -154,6 +154,14 @@ def test_a_few_steps_on_one_batch_learn_it(batch, tmp_path):
     assert last < 0.6 * first
 
 
+def test_a_batch_in_which_no_hand_shows_changes_nothing_and_fails_nothing(batch, tmp_path):
+    run = Run(tiny(optimiser={"rate": 1e-3, "weight_decay": 0.0}), tmp_path)
+    before = {name: value.clone() for name, value in run.network.state_dict().items()}
+    assert run.advance({**batch, "present": torch.zeros_like(batch["present"]),
+                        "related": torch.zeros_like(batch["related"])})["loss"] == 0.0
+    assert run.step == 1 and all(torch.equal(before[name], value) for name, value in run.network.state_dict().items())
+
+
 def test_errors_of_the_metrics_on_a_network_are_finite_and_beside_a_mean_pose(batch, tmp_path):
     run = Run(tiny(), tmp_path)
     found = errors(run.average, run.objective, [batch], "cpu")

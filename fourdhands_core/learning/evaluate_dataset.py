@@ -16,6 +16,7 @@ from ..hand_model.assets import HandAsset, load_generic_hand, pair_of
 from ..hand_model.skeleton import LEFT, RIGHT
 from . import metrics
 from .datasets.frames import Frame, HandDataset
+from .datasets.mano import regress_joints
 from .datasets.registry import dataset_class, open_dataset
 from .predictors import Prediction, Predictor
 from .published import TABLES
@@ -106,6 +107,8 @@ def open_for_evaluation(name: str, root: Path, split: str | None,
     split = testing_split(name) if split is None else split
     if hands is not None:
         return open_dataset(name, root, split, hands), []
+    if not dataset_class(name).of_mano:
+        return open_dataset(name, root, split), []
     try:
         return open_dataset(name, root, split), [
             "no hand model was given: the generic hand stands in for MANO in the predictions, and truths that have to be made "
@@ -127,7 +130,7 @@ def evaluate_dataset(dataset: HandDataset, predictor: Predictor, limit: int | No
     both hands, hands that are alone count for nothing.
     """
     sequences = dict(dataset.sequences) or {SINGLE_IMAGES: range(len(dataset))}
-    pairs_only = dataset.name in TABLES and TABLES[dataset.name].pairs_only
+    comparison = _Comparison.of(dataset)
     in_time = bool(dataset.sequences) and dataset.frame_rate is not None
     rate = dataset.frame_rate if in_time and dataset.frame_rate >= REPEATED_BELOW else None
     scores, samples, kept = Scores(rate), [], Worst(worst)
@@ -141,9 +144,9 @@ def evaluate_dataset(dataset: HandDataset, predictor: Predictor, limit: int | No
         pairs = predictor.predict(_usable(dataset, indices, taken), rate)
         position = 0
         while chunk := list(islice(pairs, _CHUNK)):
-            _take(scores, name, chunk, pairs_only)
+            comparison.add(scores, name, chunk)
             for index, (frame, prediction) in zip(taken[position:], chunk):
-                for sample in _samples(index, name, frame, prediction, pairs_only):
+                for sample in comparison.samples(index, name, frame, prediction):
                     samples.append(sample)
                     kept.add(sample)
             position += len(chunk)
@@ -175,61 +178,81 @@ def _usable(dataset: HandDataset, indices: list[int], taken: list[int]) -> Itera
         yield frame
 
 
-def _take(scores, name, chunk, pairs_only):
-    """Add frames to the scores, those that lack every joint too: time goes on."""
-    true, valid = _truth([frame for frame, _ in chunk], pairs_only)
-    predicted = [prediction for _, prediction in chunk]
-    scores.add(_stacked(predicted), true, valid, np.isfinite(true.joints).all(-1), name)
-
-
-def _truth(frames, pairs_only) -> tuple[HandFrames, np.ndarray]:
-    """The truths of N frames, NaN where there are none, and (N, 2) bool, the hands with joints enough to compare."""
-    joints, vertices = np.full((len(frames), 2, 21, 3), np.nan), np.full((len(frames), 2, 778, 3), np.nan)
-    wrist, rotation = np.full((len(frames), 2, 3), np.nan), np.full((len(frames), 2, 3, 3), np.nan)
-    for n, frame in enumerate(frames):
-        for side, hand in enumerate(frame.hands):
-            if hand is None:
-                continue
-            if hand.joints is not None:
-                joints[n, side] = hand.joints
-                if hand.metric:
-                    wrist[n, side] = hand.joints[0]
-            if hand.vertices is not None:
-                vertices[n, side] = hand.vertices
-            if hand.rotations is not None:
-                rotation[n, side] = hand.rotations[0]
-    valid = np.isfinite(joints).all(-1).sum(-1) >= _LEAST_JOINTS
-    if pairs_only:
-        valid &= valid.all(1, keepdims=True)
-    return HandFrames(joints, vertices, wrist[:, LEFT] - wrist[:, RIGHT], wrist, rotation), valid
-
-
 def _stacked(predictions: list[Prediction]) -> HandFrames:
     return HandFrames(*(np.stack([getattr(p, name) for p in predictions])
                         for name in ("joints", "vertices", "left_root", "wrist", "wrist_rotation")))
 
 
-def _samples(index: int, sequence: str, frame: Frame, prediction: Prediction, pairs_only: bool) -> Iterator[Sample]:
-    """The errors of the frame's hands that have a truth, each for itself."""
-    true, valid = _truth([frame], pairs_only)
-    joint_valid = np.isfinite(true.joints).all(-1)
-    for side, hand in enumerate(frame.hands):
-        if hand is None or not (valid[0, side] or hand.points is not None):
-            continue
-        errors = {}
-        if valid[0, side]:
-            alone, one = Scores(), valid.copy()
-            one[0, 1 - side] = False
-            alone.add(_stacked([prediction]), true, one, joint_valid)
-            errors = {name: value for name, value in alone.summary().items() if name in SAMPLE_METRICS}
-            if valid.all():
-                errors["mrrpe"] = float(metrics.mrrpe(prediction.left_root, true.left_root[0]))
-        if hand.points is not None:
-            size = (hand.box[2:] - hand.box[:2]).max()
-            off = 100.0 * np.linalg.norm(prediction.points[side] - hand.points, axis=-1) / size
-            errors.update({"points": float(np.nanmean(off))} if np.isfinite(off).any() else {})
-        listed = np.array([errors.get(name, np.nan) for name in SAMPLE_METRICS], np.float32)
-        yield Sample(frame.key, sequence, index, side, listed, prediction.points[side])
+@dataclass(frozen=True)
+class _Comparison:
+    """How frames are compared. pairs_only: hands that are alone count for nothing. hands: (left, right) models whose regressor
+    makes the joints of meshes (Scores.add), None where meshes have no part in the joints."""
+
+    pairs_only: bool
+    hands: tuple[HandAsset, HandAsset] | None
+
+    @classmethod
+    def of(cls, dataset: HandDataset) -> _Comparison:
+        """As in the paper's table of that dataset, where there is one."""
+        table = TABLES.get(dataset.name)
+        return cls(table is not None and table.pairs_only, dataset.hands if table is not None and table.mesh_joints else None)
+
+    def add(self, scores: Scores, name: str, chunk: list[tuple[Frame, Prediction]]) -> None:
+        """Add frames to the scores, those that lack every joint too: time goes on."""
+        true, valid = self._truth([frame for frame, _ in chunk])
+        predicted = _stacked([prediction for _, prediction in chunk])
+        scores.add(predicted, true, valid, np.isfinite(true.joints).all(-1), name, self._mesh_joints(predicted, true))
+
+    def _truth(self, frames) -> tuple[HandFrames, np.ndarray]:
+        """The truths of N frames, NaN where there are none, and (N, 2) bool, the hands with joints enough to compare."""
+        joints, vertices = np.full((len(frames), 2, 21, 3), np.nan), np.full((len(frames), 2, 778, 3), np.nan)
+        wrist, rotation = np.full((len(frames), 2, 3), np.nan), np.full((len(frames), 2, 3, 3), np.nan)
+        for n, frame in enumerate(frames):
+            for side, hand in enumerate(frame.hands):
+                if hand is None:
+                    continue
+                if hand.joints is not None:
+                    joints[n, side] = hand.joints
+                    if hand.metric:
+                        wrist[n, side] = hand.joints[0]
+                if hand.vertices is not None:
+                    vertices[n, side] = hand.vertices
+                if hand.rotations is not None:
+                    rotation[n, side] = hand.rotations[0]
+        valid = np.isfinite(joints).all(-1).sum(-1) >= _LEAST_JOINTS
+        if self.pairs_only:
+            valid &= valid.all(1, keepdims=True)
+        return HandFrames(joints, vertices, wrist[:, LEFT] - wrist[:, RIGHT], wrist, rotation), valid
+
+    def _mesh_joints(self, *frames: HandFrames) -> tuple[np.ndarray, ...] | None:
+        """(N, 2, 21, 3) of the meshes of each; None where meshes have no part in the joints."""
+        if self.hands is None:
+            return None
+        return tuple(np.stack([regress_joints(hands.vertices[:, side], self.hands[side]) for side in (LEFT, RIGHT)], axis=1)
+                     for hands in frames)
+
+    def samples(self, index: int, sequence: str, frame: Frame, prediction: Prediction) -> Iterator[Sample]:
+        """The errors of the frame's hands that have a truth, each for itself."""
+        true, valid = self._truth([frame])
+        found, joint_valid = _stacked([prediction]), np.isfinite(true.joints).all(-1)
+        meshes = self._mesh_joints(found, true)
+        for side, hand in enumerate(frame.hands):
+            if hand is None or not (valid[0, side] or hand.points is not None):
+                continue
+            errors = {}
+            if valid[0, side]:
+                alone, one = Scores(), valid.copy()
+                one[0, 1 - side] = False
+                alone.add(found, true, one, joint_valid, mesh_joints=meshes)
+                errors = {name: value for name, value in alone.summary().items() if name in SAMPLE_METRICS}
+                if valid.all():
+                    errors["mrrpe"] = float(metrics.mrrpe(prediction.left_root, true.left_root[0]))
+            if hand.points is not None:
+                size = (hand.box[2:] - hand.box[:2]).max()
+                off = 100.0 * np.linalg.norm(prediction.points[side] - hand.points, axis=-1) / size
+                errors.update({"points": float(np.nanmean(off))} if np.isfinite(off).any() else {})
+            listed = np.array([errors.get(name, np.nan) for name in SAMPLE_METRICS], np.float32)
+            yield Sample(frame.key, sequence, index, side, listed, prediction.points[side])
 
 
 def _results(dataset, scores, samples, frames, rate, worst):
@@ -241,9 +264,13 @@ def _results(dataset, scores, samples, frames, rate, worst):
             by_sequence[sample.sequence].append(sample.error("points"))
     overall = _with_points(report["overall"], [value for values in by_sequence.values() for value in values], rate)
     sequences = {name: _with_points(report["sequences"][name], by_sequence[name], rate) for name in names}
-    notes = []
-    if dataset.name in TABLES and TABLES[dataset.name].pairs_only:
+    notes, table = [], TABLES.get(dataset.name)
+    if table is not None and table.pairs_only:
         notes.append("as in the paper, errors in 3-D are over frames with both hands alone")
+    if table is not None and table.mesh_joints and "mpjpe_scaled" in overall:
+        notes.append("the scaled errors are of the joints that MANO's regressor makes of the meshes, as in the paper"
+                     if dataset.hands else "without a hand model the scaled errors are of the dataset's own joints, the paper's "
+                     "of those that MANO's regressor makes of the meshes")
     if rate is None and dataset.sequences:
         notes.append("the frames were evaluated each for itself, as the paper does where sequences are slow (Table 2)")
     if overall["found"] < overall["hands"]:

@@ -53,6 +53,21 @@ class _Sequence:
         self.values.setdefault(name, []).append(np.asarray(values, np.float64).ravel())
 
 
+def _mean(errors, known):
+    """Means of errors (N, 21) over the joints that are known (N, 21) -> (N,)."""
+    return np.where(known, errors, 0.0).sum(-1) / known.sum(-1)
+
+
+def _aligning(joints, true, known, mesh_joints):
+    """Predicted and true joints (N, 2, 21, 3), and which are known (N, 2, 21): the meshes' where both sides have them."""
+    if mesh_joints is None:
+        return joints, true, known
+    mesh, true_mesh = (np.asarray(side, np.float64) for side in mesh_joints)
+    there = np.isfinite(mesh).all((-1, -2)) & np.isfinite(true_mesh).all((-1, -2))
+    return (np.where(there[..., None, None], mesh, joints), np.where(there[..., None, None], true_mesh, true),
+            known | there[..., None])
+
+
 @dataclass
 class Scores:
     """Metrics of frames given in order, by sequence, in batches of any size: the numbers are those of one batch.
@@ -64,12 +79,15 @@ class Scores:
     _sequences: dict[str, _Sequence] = field(default_factory=dict)
 
     def add(self, predicted: HandFrames, true: HandFrames, valid: np.ndarray, joint_valid: np.ndarray | None = None,
-            sequence: str = "") -> None:
+            sequence: str = "", mesh_joints: tuple[np.ndarray, np.ndarray] | None = None) -> None:
         """The next frames of a sequence.
 
         valid: (N, 2) bool, hands that have a truth. joint_valid: (N, 2, 21) bool, their joints that have one (default: all);
         a hand whose wrist has none counts for nothing, one whose middle knuckle has none for nothing that is scaled. A
-        valid hand predicted as NaN counts as not found and for nothing else.
+        valid hand predicted as NaN counts as not found and for nothing else. mesh_joints: predicted and true (N, 2, 21, 3),
+        metres, what MANO's regressor makes of the vertices, NaN where there are none. Vertices are then aligned by them, and
+        everything that is scaled is of them, as in IntagHand's evaluation: measured joints are not those of a mesh fitted to
+        them.
         """
         joints, true_joints = (np.asarray(hands.joints, np.float64) for hands in (predicted, true))
         valid = np.asarray(valid, bool)
@@ -84,24 +102,19 @@ class Scores:
         into.hands += int(valid.sum())
         into.found += int(found.sum())
         self._joints(into, joints[found], true_joints[found], known[found])
+        aligning = _aligning(joints, true_joints, known, mesh_joints)
+        self._scaled(into, *(array[found] for array in aligning))
         if predicted.vertices is not None and true.vertices is not None:
-            self._vertices(into, predicted, true, found)
+            self._vertices(into, predicted.vertices, true.vertices, *aligning, found)
         self._wrists(into, predicted, true, found)
         self._acceleration(into, np.where(found[..., None, None], joints, np.nan),
                            np.where(known[..., None] & found[..., None, None], true_joints, np.nan))
 
     @staticmethod
     def _joints(into, joints, true, known):
-        def mean(errors, known=known):
-            return np.where(known, errors, 0.0).sum(-1) / known.sum(-1)
-
         true = np.where(known[..., None], true, 0.0)
         errors = metrics.distances(metrics.root_aligned(joints, joints), metrics.root_aligned(true, true))
-        into.keep("mpjpe", mean(errors))
-        scaled = known[:, metrics.MIDDLE_KNUCKLE]
-        p, t = joints[scaled], true[scaled]
-        into.keep("mpjpe_scaled", mean(metrics.distances(
-            metrics.skeleton_scaled(p, p, t), metrics.root_aligned(t, t, metrics.MIDDLE_KNUCKLE)), known[scaled]))
+        into.keep("mpjpe", _mean(errors, known))
         aligned = np.empty_like(joints)
         whole = known.all(-1)
         aligned[whole] = metrics.procrustes(joints[whole], true[whole])
@@ -109,17 +122,27 @@ class Scores:
             aligned[k, known[k]] = metrics.procrustes(joints[k, known[k]], true[k, known[k]])
             aligned[k, ~known[k]] = 0.0
         after = metrics.distances(aligned, true)
-        into.keep("pa_mpjpe", mean(after))
+        into.keep("pa_mpjpe", _mean(after, known))
         into.counted += known.sum(0)
         for name, of in (("auc", errors), ("pa_auc", after)):
             into.within[name] += np.stack([((of <= limit) & known).sum(0) for limit in metrics.AUC_THRESHOLDS])
 
     @staticmethod
-    def _vertices(into, predicted, true, found):
-        found = found & np.isfinite(true.vertices[..., 0, 0]) & np.isfinite(true.joints).all((-1, -2))
-        v, tv, j, tj = (np.asarray(x, np.float64)[found] for x in (predicted.vertices, true.vertices, predicted.joints, true.joints))
-        into.keep("mpvpe", metrics.mpvpe(v, tv, j, tj))
-        into.keep("mpvpe_scaled", metrics.mpvpe_scaled(v, tv, j, tj))
+    def _scaled(into, joints, true, known):
+        usable = known[:, metrics.WRIST] & known[:, metrics.MIDDLE_KNUCKLE]
+        p, known = joints[usable], known[usable]
+        t = np.where(known[..., None], true[usable], 0.0)
+        into.keep("mpjpe_scaled", _mean(metrics.distances(
+            metrics.skeleton_scaled(p, p, t), metrics.root_aligned(t, t, metrics.MIDDLE_KNUCKLE)), known))
+
+    @staticmethod
+    def _vertices(into, vertices, true_vertices, joints, true_joints, known, found):
+        found = found & np.isfinite(true_vertices[..., 0, 0])
+        scaled = found & known[..., metrics.MIDDLE_KNUCKLE]
+        for name, error, chosen in (("mpvpe", metrics.mpvpe, found), ("mpvpe_scaled", metrics.mpvpe_scaled, scaled)):
+            v, tv, j, tj = (np.asarray(x, np.float64)[chosen] for x in (vertices, true_vertices, joints, true_joints))
+            into.keep(name, error(v, tv, j, tj))
+        v, tv = (np.asarray(x, np.float64)[found] for x in (vertices, true_vertices))
         into.keep("pa_mpvpe", metrics.pa_mpvpe(v, tv))
 
     @staticmethod

@@ -70,6 +70,8 @@ class HandDataset(ABC):
     splits: ClassVar[tuple[str, ...]]
     frame_rate: ClassVar[float | None] = None
     """Frames a second of its sequences; None for a dataset of single images."""
+    of_mano: ClassVar[bool] = True
+    """Whether what it says of meshes, poses and shapes is of MANO, and so means little to another hand."""
 
     def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
         if split not in self.splits:
@@ -101,7 +103,6 @@ class HandDataset(ABC):
         if not path.exists():
             raise DatasetError(f"{self.name}: {path} is missing ({what}); the folder must be laid out as published")
         return path
-
 
     def need_hands(self) -> tuple[HandAsset, HandAsset]:
         """The hand models of a dataset that states hands by MANO's parameters alone; DatasetError where none were given."""

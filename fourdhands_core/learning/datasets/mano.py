@@ -89,5 +89,5 @@ class ManoTruth:
 
 
 def regress_joints(vertices: np.ndarray, hand: HandAsset) -> np.ndarray:
-    """The 21 joints (21, 3) of a mesh (778, 3) by MANO's regressor and tips, for meshes without MANO parameters."""
-    return np.concatenate([hand.J_regressor @ vertices, vertices[TIP_VERTICES]])[TO_21]
+    """The 21 joints (..., 21, 3) of meshes (..., 778, 3) by MANO's regressor and tips, for meshes without MANO parameters."""
+    return np.concatenate([hand.J_regressor @ vertices, vertices[..., TIP_VERTICES, :]], axis=-2)[..., TO_21, :]

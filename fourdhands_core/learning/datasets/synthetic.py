@@ -32,6 +32,7 @@ class Synthetic(HandDataset):
 
     name = "synthetic"
     splits = ("all",)
+    of_mano = False
 
     def __init__(self, root: Path, split: str = "all", hands: tuple[HandAsset, HandAsset] | None = None):
         super().__init__(root, split, hands)

@@ -10,7 +10,7 @@ from ...hand_model.layer import HandLayer
 from ...hand_model.skeleton import LEFT, RIGHT
 from ...network.image_config import ImageConfig
 from ...network.image_model import ImageHands, ImageNetwork
-from ...perception.crops import CROP_SIZE, SCALE, SHIFT
+from ...perception.crops import CROP_SIZE, MARGIN, SCALE, SHIFT
 from ...pipeline.image_regression import FOCAL
 from ..kinematics import Kinematics
 from ..losses import Hands, LossWeights, Truth, objective
@@ -38,6 +38,8 @@ class SequenceNetwork(nn.Module):
         Returns the hands of B L frames, float32.
         """
         batch, length = present.shape[:2]
+        if not len(crops):  # frames without a hand: an empty crop stands for the tokens, all of which are masked
+            crops = crops.new_zeros(1, CROP_SIZE, CROP_SIZE - 2 * MARGIN, 3)
         pixels = (crops * self.scale + self.shift).permute(0, 3, 1, 2).contiguous()
         tokens = self.network.encode(pixels, squares.flatten(0, 1), present.flatten(0, 1))
         tokens = tokens.unflatten(0, (batch, length)).transpose(1, 2)
