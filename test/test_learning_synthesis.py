@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fourdhands_core.errors import AssetError
+from fourdhands_core.errors import AssetError, InputError
 from fourdhands_core.geometry.rotations import axis_angle_from_matrix
 from fourdhands_core.hand_model.assets import load_generic_hand
 from fourdhands_core.hand_model.layer import HandLayer
@@ -13,12 +13,13 @@ from fourdhands_core.learning.kinematics import Kinematics
 from fourdhands_core.learning.landmark_errors import ErrorSampler, LandmarkErrors, fit, true_configuration, unit_shape
 from fourdhands_core.learning.measure_errors import clip_motions
 from fourdhands_core.learning.motion import MotionSampler
-from fourdhands_core.learning.measured_clips import Mixed, collect, exchanged, turned
+from fourdhands_core.learning.measured_clips import Mixed, collect, exchanged, measured_clips, turned
 from fourdhands_core.learning.samples import Synthesis
 from fourdhands_core.learning.train import TrainSettings, place, train_landmark, window_frames
 from fourdhands_core.media.clips import pose_hands
-from fourdhands_core.network.checkpoint import load_weights
+from fourdhands_core.network.checkpoint import load_weights, save_weights
 from fourdhands_core.network.config import NetworkConfig
+from fourdhands_core.network.model import FourDHands
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +165,25 @@ def test_training_learns_writes_weights_and_repeats_from_its_seed(tmp_path):
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+def test_training_goes_on_from_weights_and_keeps_its_rendered_clips(tmp_path):
+    torch.set_num_threads(1)
+    start = tmp_path / "start.safetensors"
+    save_weights(FourDHands(NetworkConfig(width=32, relation_width=8, heads=2)), start)
+    settings = TrainSettings(start=str(start), single_steps=0, window_steps=0, window_batch=4, vertex_samples=4,
+                             measured_clips=2, measured_steps=2, measured_rate=1e-6, measured_share=1.0, average=0.0,
+                             alone=0.5, measured_file=str(tmp_path / "clips.safetensors"))
+    for name in ("a", "b"):  # the second run reads the clips that the first has rendered
+        train_landmark(tmp_path / f"{name}.safetensors", settings)
+    first, second, before = (load_weights(tmp_path / f"{name}.safetensors").state_dict() for name in ("a", "b", "start"))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    moved = torch.cat([(first[key] - before[key]).flatten() for key in first]).abs().max()
+    assert 0.0 < moved < 1e-5
+    with pytest.raises(InputError, match="other rendered clips"):
+        measured_clips(settings.measured_file, 3, settings.clip_frames, settings.measured_seed)
+    with pytest.raises(InputError, match="no rendered clips"):
+        measured_clips(__file__, 3, settings.clip_frames, 5)
+
+
 @pytest.fixture(scope="module")
 def measured():
     return collect(6, 8, seed=5)
@@ -175,6 +195,13 @@ def test_measured_clips_are_what_the_detector_saw_of_the_true_hands(measured):
     placed = joints + measured.root[..., None, :]
     off = (placed[..., :2] / placed[..., 2:] - measured.rays).norm(dim=-1).mean(-1)[measured.seen]
     assert 0 < off.mean() < 0.03  # a few pixels of 640
+
+
+def test_more_measured_clips_begin_with_the_same_ones(monkeypatch):
+    monkeypatch.setattr("fourdhands_core.learning.measured_clips.PART", 1)
+    two, first, second = collect(2, 2, 8), collect(1, 2, 8), collect(1, 2, 9)
+    for name, values in vars(two).items():
+        assert torch.equal(values, torch.cat([getattr(first, name), getattr(second, name)])), name
 
 
 def test_turned_and_exchanged_clips_fit_their_truth_as_well(measured):

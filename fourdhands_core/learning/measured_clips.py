@@ -7,11 +7,15 @@ and all of it.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from tqdm import tqdm
 
+from ..errors import InputError
 from ..geometry.camera import Camera
 from ..hand_model.skeleton import LEFT
 from ..media.clips import HandScene, clip_truth, pose_hands, render_frames
@@ -19,6 +23,9 @@ from ..perception.mediapipe_detector import MediaPipeDetector
 from .measure_errors import clip_motions, matched
 from .motion import Motion, MotionSampler
 from .samples import Synthesis
+
+PART = 50
+"""Clips from one seed."""
 
 
 @dataclass
@@ -43,10 +50,16 @@ class MeasuredClips:
 
 
 def collect(clips: int, length: int, seed: int) -> MeasuredClips:
-    """Render clips and run the detector on them, half a second a clip on one core."""
-    sampler, rng = MotionSampler(seed, depth_range=(0.28, 0.9), view_angle=20.0), np.random.default_rng(seed)
+    """Render clips and run the detector on them, half a second a clip on one core.
+
+    Every PART of them have a seed of their own, from `seed` on: more clips begin with the same ones.
+    """
     rows = []
-    for _ in tqdm(range(clips), desc="rendered clips", mininterval=5.0):
+    for number in tqdm(range(clips), desc="rendered clips", mininterval=5.0):
+        if number % PART == 0:
+            part = seed + number // PART
+            sampler = MotionSampler(part, depth_range=(0.28, 0.9), view_angle=20.0)
+            rng = np.random.default_rng(part)
         interval = (1.0 if rng.random() < 0.7 else 3.0 ** rng.uniform(-0.6, 1.0)) / 30.0
         times = torch.arange(length)[None] * interval
         motion = sampler.sample(times)
@@ -69,6 +82,30 @@ def collect(clips: int, length: int, seed: int) -> MeasuredClips:
         rows.append((times[0], motion.rotations[0], motion.betas[0], motion.root[0], motion.present[0],
                      torch.from_numpy(rays).float(), torch.from_numpy(world).float(), torch.from_numpy(seen)))
     return MeasuredClips(*(torch.stack(column) for column in zip(*rows)))
+
+
+def measured_clips(path: str | Path, clips: int, length: int, seed: int) -> MeasuredClips:
+    """What `collect` gives, kept in the file `path` (safetensors) where that is named: read if it exists, else written.
+
+    Raises InputError where the file holds other clips.
+    """
+    asked = {"clips": str(clips), "length": str(length), "seed": str(seed)}
+    if not path:
+        return collect(clips, length, seed)
+    path = Path(path)
+    if not path.exists():
+        collected = collect(clips, length, seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({field.name: getattr(collected, field.name).contiguous() for field in fields(MeasuredClips)}, path, asked)
+        return collected
+    try:
+        with safe_open(path, framework="pt") as file:
+            held, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} holds no rendered clips ({error}); give another measured_file, or remove it") from error
+    if held != asked:
+        raise InputError(f"{path} holds other rendered clips, {held}, not {asked}; give another measured_file, or remove it")
+    return MeasuredClips(**tensors)
 
 
 class Mixed:

@@ -14,15 +14,16 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
+from ..errors import CheckpointError
 from ..hand_model.assets import load_generic_hand
 from ..hand_model.layer import HandLayer
-from ..network.checkpoint import save_weights
+from ..network.checkpoint import load_weights, save_weights
 from ..network.config import NetworkConfig
 from ..network.model import FourDHands
 from . import losses
 from .kinematics import Kinematics
 from .landmark_errors import LandmarkErrors
-from .measured_clips import MeasuredClips, Mixed, collect
+from .measured_clips import MeasuredClips, Mixed, measured_clips
 from .samples import Sample, Synthesis
 
 
@@ -30,17 +31,21 @@ from .samples import Sample, Synthesis
 class TrainSettings(losses.LossWeights):
     """Settings of a run, the weights of the losses included; the defaults made the shipped weights.
 
-    single_steps, window_steps: optimiser steps on single frames and on windows. single_batch: samples a step;
-    window_batch: clips a step, of `clip_frames` frames. single_rate, window_rate: peak learning rates of AdamW (one
-    warm-up, then linear decay to zero). measured_clips: rendered clips on which the detector is run; in the third phase,
-    of measured_steps at measured_rate, they are `measured_share` of the batches, and half of the synthetic ones are
-    hurried. nearness: metres between the wrists at which Eq. 9 counts half: hands a metre apart err by decimetres, which would
-    drown everything else. likelihood: weight of the joints' Laplace likelihood, which teaches the expected errors. velocity: weight of the
-    error of joint velocities between frames. world_missing: share of samples without the detector's 3-D landmarks.
-    vertex_samples: samples of a batch whose vertices are compared, in every `vertex_interval`th step.
+    start: weights to begin from, a file; nothing where empty. single_steps, window_steps: optimiser steps on single frames
+    and on windows. single_batch: samples a step; window_batch: clips a step, of `clip_frames` frames. single_rate,
+    window_rate: peak learning rates of AdamW (one warm-up, then linear decay to zero). measured_clips: rendered clips on
+    which the detector is run, of motion from `measured_seed` on, kept in `measured_file` where that is named; in the third
+    phase, of measured_steps at measured_rate, they are `measured_share` of the batches, and half of the synthetic ones are
+    hurried. nearness: metres between the wrists at which Eq. 9 counts half: hands a metre apart err by decimetres, which
+    would drown everything else. likelihood: weight of the joints' Laplace likelihood, which teaches the expected errors.
+    velocity: weight of the error of joint velocities between frames. world_missing: share of samples without the
+    detector's 3-D landmarks. vertex_samples: samples of a batch whose vertices are compared, in every `vertex_interval`th
+    step. average: of the exponential moving average of the weights, which is what is kept. alone: share of the batches of
+    windows in which every frame stands alone, as the tracker asks for it too (section 3.3: its repetition).
     """
 
     seed: int = 1
+    start: str = ""
     single_steps: int = 5200
     single_batch: int = 384
     single_rate: float = 3e-3
@@ -52,6 +57,8 @@ class TrainSettings(losses.LossWeights):
     measured_steps: int = 3700
     measured_rate: float = 1e-3
     measured_share: float = 0.6
+    measured_seed: int = 60001
+    measured_file: str = ""
     nearness: float = 0.15
     likelihood: float = 0.3
     velocity: float = 60.0
@@ -59,6 +66,8 @@ class TrainSettings(losses.LossWeights):
     vertex_samples: int = 16
     vertex_interval: int = 4
     weight_decay: float = 0.01
+    average: float = 0.998
+    alone: float = 0.0
 
 
 def place(joints: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
@@ -157,7 +166,10 @@ class Trainer:
     def __init__(self, settings: TrainSettings, config: NetworkConfig, errors: LandmarkErrors):
         torch.manual_seed(settings.seed)
         self.settings = settings
-        self.network = FourDHands(config)
+        self.network = load_weights(settings.start) if settings.start else FourDHands(config)
+        config = self.network.config
+        if not isinstance(config, NetworkConfig):
+            raise CheckpointError(f"{settings.start} holds an image network; `start` takes weights of `train landmark`")
         self.average = FourDHands(config)
         self.average.load_state_dict(self.network.state_dict())
         self.objective = Objective(settings)
@@ -203,9 +215,11 @@ class Trainer:
         if lookahead is None:
             lookahead = half if data.motion.chance(0.25, 1).item() else 0
         targets = range(half, s.clip_frames - lookahead)
+        alone = network.training and s.alone > 0.0 and data.motion.chance(s.alone, 1).item()
         outputs, samples, masks = [], [], []
         for target in targets:
-            index = window_frames(times[:, :target + lookahead + 1], times[:, target], config)
+            index = (torch.full((batch, 1), target) if alone else
+                     window_frames(times[:, :target + lookahead + 1], times[:, target], config))
             picked = torch.gather(hands, 2, index[:, None, :, None].expand(-1, 2, -1, hands.shape[-1]))
             valid = torch.gather(present, 2, index[:, None].expand(-1, 2, -1))
             offsets = (torch.gather(times, 1, index) - times[:, target, None]) / config.frame_gap
@@ -265,7 +279,8 @@ class Trainer:
             optimizer.step()
             schedule.step()
             with torch.no_grad():
-                torch._foreach_lerp_(list(self.average.parameters()), parameters, 1.0 - min(0.998, (step + 1) / (step + 10)))
+                torch._foreach_lerp_(list(self.average.parameters()), parameters,
+                                     1.0 - min(self.settings.average, (step + 1) / (step + 10)))
             if step % 200 == 199 or step == steps - 1:
                 self.curve.append({"phase": bar.desc, "step": step + 1, "loss": loss.item(), **self.evaluate(windows)})
                 bar.write(json.dumps(self.curve[-1]))
@@ -289,7 +304,8 @@ def train_landmark(out: Path, settings: TrainSettings = TrainSettings(), config:
     trainer.run("single frames", settings.single_steps, settings.single_rate, trainer.single_loss, windows=False)
     trainer.run("windows", settings.window_steps, settings.window_rate, trainer.window_loss, windows=True)
     if settings.measured_steps:
-        trainer.learn_from(collect(settings.measured_clips, settings.clip_frames, settings.seed + 60000))
+        trainer.learn_from(measured_clips(settings.measured_file, settings.measured_clips, settings.clip_frames,
+                                          settings.measured_seed))
         trainer.run("rendered clips", settings.measured_steps, settings.measured_rate, trainer.window_loss, windows=True)
     about = {"settings": asdict(settings), "curve": trainer.curve, "minutes": round((time.time() - started) / 60, 1),
              "torch": torch.__version__, "threads": torch.get_num_threads()}
