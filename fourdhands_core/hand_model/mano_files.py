@@ -135,11 +135,12 @@ for _module in ("copy_reg", "copyreg"):
     _ADMITTED[_module, "_reconstructor"] = _reconstruct_object
 
 
-class ArrayUnpickler(pickle.Unpickler):
+class ArrayUnpickler(pickle._Unpickler):
     """Unpickles containers of numbers, texts and numpy's arrays; `load` raises AssetError where more is named.
 
     file: open for reading bytes. what: names the kind of file in messages. Sparse matrices and chumpy's arrays become
-    stand-ins, whose numbers `dense` gives.
+    stand-ins, whose numbers `dense` gives. The unpickler in C would fill gigabytes for five bytes that remember something
+    under a large number; Python's takes twice the time.
     """
 
     def __init__(self, file, what: str = "a MANO model"):

@@ -16,7 +16,8 @@ pytest.importorskip("rclpy", reason="the node's inputs need ROS 2 (pip install '
 import hypothesis
 from hypothesis import HealthCheck, given, settings
 
-from inputs import Input, inputs
+from inputs import inputs
+from mutations import Input
 from targets import TARGETS, run
 
 CORPUS = Path(__file__).parent / "corpus"
