@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -27,8 +29,7 @@ class Channel:
     `depth/image_raw/compressedDepth`), and publishes its Outputs.
 
     node: the rclpy node, whose executor's callbacks only pass messages on. camera: the namespace of the topics, "" for
-    the node's own names. tracker: HandPairTracker or what behaves like it, closed with the channel. network, model: their
-    names. Nothing is shared with other channels but what trackers share, so a camera that is slow or silent, or sends
+    the node's own names. tracker: HandPairTracker or what behaves like it. network, model: their names. Nothing is shared with other channels but what trackers share, so a camera that is slow or silent, or sends
     what makes its tracker fail, leaves the others alone.
     """
 
@@ -39,32 +40,37 @@ class Channel:
         self.tracker, self.model = tracker, model
         self.statistics = Statistics()
         self.cameras = CameraSource(parameters.default_fov)
-        self.outputs = Outputs(node, parameters, tracker.faces, network, model, prefix)
         self.name = f"{node.get_fully_qualified_name().lstrip('/')}: {prefix.lstrip('/')}hands"
         compressed_depth = parameters.depth_transport == "compressedDepth"
-        self._info = b""
+        self._info, self._infos = b"", 0
         self._depth = (DepthBuffer(parameters.depth_tolerance, self.statistics, node.get_logger(), compressed_depth)
                        if parameters.depth else None)
         compressed = parameters.image_transport == "compressed"
-        self.processor = FrameProcessor(
-            tracker, self.outputs, self.cameras, self.statistics, depth=self._depth, compressed=compressed,
-            reset_gap=parameters.reset_gap, clock=node.get_clock(), logger=node.get_logger())
         # Resolved first: a remapping is of image_raw, and its compressed topic lies below what it is mapped to.
         self.topic = node.resolve_topic_name(prefix + "image_raw") + ("/compressed" if compressed else "")
-        # Serialised (raw): an image that is dropped was never unpacked, and one that does not unpack is counted.
-        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-        reliability = parameters.image_reliability
-        self._images = [ImageSubscription(
-            node, CompressedImage if compressed else Image, self.topic, self.processor.put, reliability)]
-        self._infos = 0
-        self._info_subscription = node.create_subscription(
-            CameraInfo, prefix + "camera_info", self._on_camera_info, qos, raw=True,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies())
-        if self._depth is not None:
-            depth_topic = (node.resolve_topic_name(prefix + "depth/image_raw")
-                           + ("/compressedDepth" if compressed_depth else ""))
-            self._images.append(ImageSubscription(
-                node, self._depth.message_type, depth_topic, self._depth.put, reliability))
+        with ExitStack() as made:  # what was made is undone where the rest cannot be
+            self.outputs = Outputs(node, parameters, tracker.faces, network, model, prefix)
+            made.callback(self.outputs.destroy)
+            self.processor = FrameProcessor(
+                tracker, self.outputs, self.cameras, self.statistics, depth=self._depth, compressed=compressed,
+                reset_gap=parameters.reset_gap, clock=node.get_clock(), logger=node.get_logger())
+            made.callback(self.processor.stop)
+            # Serialised (raw): an image that is dropped was never unpacked, and one that does not unpack is counted.
+            self._images = []
+            sources = [(CompressedImage if compressed else Image, self.topic, self.processor.put)]
+            if self._depth is not None:
+                depth_topic = (node.resolve_topic_name(prefix + "depth/image_raw")
+                               + ("/compressedDepth" if compressed_depth else ""))
+                sources.append((self._depth.message_type, depth_topic, self._depth.put))
+            for source in sources:
+                self._images.append(ImageSubscription(node, *source, parameters.image_reliability))
+                made.callback(self._images[-1].destroy)
+            infos = node.create_subscription(
+                CameraInfo, prefix + "camera_info", self._on_camera_info,
+                QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT), raw=True,
+                qos_overriding_options=QoSOverridingOptions.with_default_policies())
+            made.callback(node.destroy_subscription, infos)
+            self._made = made.pop_all()
 
     def apply(self, parameters: Parameters) -> None:
         """Use other values of the parameters that may change while the node runs."""
@@ -75,12 +81,8 @@ class Channel:
             self._depth.tolerance = parameters.depth_tolerance
 
     def close(self) -> None:
-        """Close the topics, finish the images in work and release the tracker."""
-        self._node.destroy_subscription(self._info_subscription)
-        for images in self._images:
-            images.destroy()
-        self.processor.stop()
-        self.outputs.destroy()
+        """Close the topics and finish the images in work."""
+        self._made.close()
 
     def status(self) -> DiagnosticStatus:
         """What happened since the last call; also looks whether enough images come."""
@@ -94,6 +96,8 @@ class Channel:
         values.update(self._about)
         if level == DiagnosticStatus.OK and cameras.state != CALIBRATED:
             level, message = DiagnosticStatus.WARN, "not calibrated: positions are not scaled"
+        if self._depth is not None and self._depth.absent() and level == DiagnosticStatus.OK:
+            level, message = DiagnosticStatus.WARN, "no depth images of these images' moments: colour alone places the hands"
         return diagnostic_status(self.name, processor.frame_id, level, message, values)
 
     def _on_camera_info(self, data: bytes) -> None:

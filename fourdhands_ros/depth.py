@@ -32,6 +32,7 @@ class DepthBuffer:
                                            (Image, decode_depth))
         self._lock = threading.Lock()
         self._messages: deque[tuple[int, bytes]] = deque(maxlen=_KEPT)
+        self._found = self._missed = 0
 
     def put(self, data: bytes) -> None:
         """Hand over a serialised message; returns at once."""
@@ -43,8 +44,22 @@ class DepthBuffer:
         with self._lock:
             self._messages.append((sec * 1_000_000_000 + nanosec, data))
 
+    def absent(self) -> bool:
+        """Whether none of the images since the last call had a depth image."""
+        with self._lock:
+            absent = self._missed and not self._found
+            self._found = self._missed = 0
+        return bool(absent)
+
     def find(self, stamp: int) -> np.ndarray | None:
         """The depth image (H, W), uint16 millimetres or float32 metres, of the moment `stamp`, nanoseconds; or None."""
+        depth = self._find(stamp)
+        with self._lock:
+            self._found += depth is not None
+            self._missed += depth is None
+        return depth
+
+    def _find(self, stamp):
         with self._lock:
             found = min(self._messages, key=lambda item: abs(item[0] - stamp), default=None)
         if found is None or abs(found[0] - stamp) > self.tolerance * 1e9:

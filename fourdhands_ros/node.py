@@ -13,6 +13,7 @@ from pathlib import Path
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -57,53 +58,63 @@ class HandsNode(LifecycleNode):
         self.parameters = declare(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self.channels: list[Channel] = []
-        self._timer = None
+        self._made = contextlib.ExitStack()
         Services(self)
 
     # Lifecycle: what on_activate creates, on_deactivate destroys in the opposite order.
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load the model and open the topics. FAILURE, with the reason logged, where the model does not load."""
+        """Load the model and open the topics. FAILURE, with the reason logged, where that does not succeed."""
         try:
-            trackers = self._make_trackers()
+            with contextlib.ExitStack() as made:
+                self._open(made)
+                self._made = made.pop_all()
         except FourDHandsError as error:
             self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
         except Exception:  # rclpy swallows it without a word
-            self.get_logger().error(f"the tracker could not be created:\n{traceback.format_exc()}")
+            self.get_logger().error(f"the node could not be activated:\n{traceback.format_exc()}")
             return TransitionCallbackReturn.FAILURE
+        self.get_logger().info(f"tracking hands in {', '.join(channel.topic for channel in self.channels)}")
+        return super().on_activate(state)
+
+    def _open(self, made: contextlib.ExitStack) -> None:
+        """Make all that is there while the node is active; `made` gets what undoes it."""
+        made.callback(_return_memory)
         parameters = self.parameters
-        network = Path(parameters.weights or SHIPPED).stem
-        self._diagnostics = self.create_publisher(
+        trackers = self._make_trackers(made)
+        diagnostics = self._diagnostics = self.create_publisher(
             DiagnosticArray, "/diagnostics", 10, qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             event_callbacks=NO_EVENTS)
-        self._timer = self.create_timer(parameters.diagnostics_period, self._publish_diagnostics)
-        self.channels = []
+        made.callback(self.destroy_publisher, diagnostics)
+        # By a clock that goes on where a simulation's stands still.
+        timer = self.create_timer(parameters.diagnostics_period, self._publish_diagnostics,
+                                  clock=Clock(clock_type=ClockType.STEADY_TIME))
+        made.callback(self.destroy_timer, timer)
+        network, channels = Path(parameters.weights or SHIPPED).stem, []
         for camera, tracker in zip(parameters.cameras, trackers):
-            self.channels.append(Channel(self, parameters, camera, tracker, network, _model_name(parameters)))
-        self.get_logger().info(f"tracking hands in {', '.join(channel.topic for channel in self.channels)}")
+            channels.append(Channel(self, parameters, camera, tracker, network, _model_name(parameters)))
+            made.callback(channels[-1].close)
+        self.channels = channels
         # What exists now lives as long as the node is active. Looking through all of it (400,000 objects, most of them the
         # libraries') for garbage stops every thread for 0.1 to 0.2 s, which is a hand's pose five frames late.
         gc.collect()
         gc.freeze()
-        return super().on_activate(state)
+        made.callback(gc.unfreeze)
 
-    def _make_trackers(self) -> list:
+    def _make_trackers(self, made: contextlib.ExitStack) -> list:
         """A tracker for each camera, which know the person's hand shape where it was calibrated."""
         parameters = self.parameters
         path = Path(parameters.hand_shape).expanduser()
         kept = load_shape(path, _model_name(parameters)) if parameters.hand_shape and path.exists() else None
         trackers = [self._tracker_factory(parameters)]
+        made.callback(trackers[0].close)
         if kept is not None:
             trackers[0].betas = kept
             self.get_logger().info(f"the hands have the shape kept in {path}")
-        try:
-            for _ in parameters.cameras[1:]:
-                trackers.append(trackers[0].for_another_camera())
-        except Exception:
-            for tracker in trackers:
-                tracker.close()
-            raise
+        for _ in parameters.cameras[1:]:
+            trackers.append(trackers[0].for_another_camera())
+            made.callback(trackers[-1].close)
         return trackers
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -122,17 +133,8 @@ class HandsNode(LifecycleNode):
         return super().on_error(state)
 
     def _release(self) -> None:
-        if self._timer is None:
-            return
-        gc.unfreeze()
-        channels, self.channels = self.channels, []
-        for channel in reversed(channels):
-            channel.close()
-        self.destroy_timer(self._timer)
-        self._timer = None
-        self.destroy_publisher(self._diagnostics)
-        with contextlib.suppress(AttributeError):  # of a C library other than glibc,
-            ctypes.CDLL(None).malloc_trim(0)  # which keeps what threads have freed: 0.6 MB more with each activation
+        self.channels = []
+        self._made.close()
 
     def destroy_node(self) -> None:
         """Release everything and destroy the node."""
@@ -156,6 +158,11 @@ class HandsNode(LifecycleNode):
         array = DiagnosticArray(status=[channel.status() for channel in self.channels])
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
+
+
+def _return_memory() -> None:
+    with contextlib.suppress(AttributeError):  # of a C library other than glibc,
+        ctypes.CDLL(None).malloc_trim(0)  # which keeps what threads have freed: 0.6 MB more with each activation
 
 
 def _model_name(parameters: Parameters) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 import numpy as np
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -36,23 +37,28 @@ class Outputs:
     """
 
     def __init__(self, node, parameters: Parameters, faces, network: str = "", model: str = "", camera: str = ""):
-        self._node, self._faces, self._camera = node, faces, camera
+        self._faces, self._camera = faces, camera
         self._pairs = HandPairEncoder(network, model)
         options = QoSOverridingOptions.with_default_policies()
+        with ExitStack() as made:
 
-        def publisher(message_type, topic, depth, durability=DurabilityPolicy.VOLATILE):
-            return node.create_publisher(
-                message_type, topic, QoSProfile(depth=depth, durability=durability), qos_overriding_options=options,
-                event_callbacks=NO_EVENTS)
+            def publisher(message_type, topic, depth, durability=DurabilityPolicy.VOLATILE):
+                one = node.create_publisher(
+                    message_type, topic, QoSProfile(depth=depth, durability=durability), qos_overriding_options=options,
+                    event_callbacks=NO_EVENTS)
+                made.callback(node.destroy_publisher, one)
+                return one
 
-        self._hands = publisher(HandPair, camera + "hands", 5)
-        self._tf = publisher(TFMessage, "/tf", 100)
-        self._markers = publisher(MarkerArray, camera + "hands/markers", 5)
-        self._faces_topic = publisher(HandFaces, camera + "hands/faces", 1, DurabilityPolicy.TRANSIENT_LOCAL)
-        self._debug = DebugImage(
-            publisher(Image, camera + "hands/debug_image", 1), node.get_logger(), parameters.lookahead)
-        self._faces_topic.publish(encode_faces(faces, model))
-        self.apply(parameters)
+            self._hands = publisher(HandPair, camera + "hands", 5)
+            self._tf = publisher(TFMessage, "/tf", 100)
+            self._markers = publisher(MarkerArray, camera + "hands/markers", 5)
+            self._faces_topic = publisher(HandFaces, camera + "hands/faces", 1, DurabilityPolicy.TRANSIENT_LOCAL)
+            self._debug = DebugImage(
+                publisher(Image, camera + "hands/debug_image", 1), node.get_logger(), parameters.lookahead)
+            made.callback(self._debug.stop)
+            self._faces_topic.publish(encode_faces(faces, model))
+            self.apply(parameters)
+            self._made = made.pop_all()
 
     def apply(self, parameters: Parameters) -> None:
         """Use other values of the parameters from the next estimate on."""
@@ -94,10 +100,8 @@ class Outputs:
 
     def destroy(self) -> None:
         """Remove what is shown from viewers, and the publishers."""
-        self._debug.stop()
         _publish(self._markers, self._encoders[1].clear())
-        for publisher in (self._debug.publisher, self._faces_topic, self._markers, self._tf, self._hands):
-            self._node.destroy_publisher(publisher)
+        self._made.close()
 
 
 def _publish(publisher, data: bytes | None) -> None:

@@ -51,7 +51,7 @@ class FrameProcessor:
     One thread decodes an image and looks for hands in it (`HandPairTracker.observe`); the other estimates and publishes
     (`HandPairTracker.estimate`). So while the hands in one image are estimated, the next image is looked at.
 
-    tracker: HandPairTracker or what behaves like it; closed by `stop`. cameras: gives the camera of each image; depth: the
+    tracker: HandPairTracker or what behaves like it. cameras: gives the camera of each image; depth: the
     depth image of each, if there are any.
     compressed: the messages are CompressedImage, else Image. reset_gap: see Parameters. clock: the node's, for the time
     of transport. logger: the node's. `watcher`, where it is set, is called in the second thread with the tracker and each
@@ -90,11 +90,10 @@ class FrameProcessor:
         self._restart_next()
 
     def stop(self) -> None:
-        """Finish the images in work, end the threads and close the tracker."""
+        """Finish the images in work and end the threads."""
         self._mailbox.close()
         for thread in self._threads:
             thread.join()
-        self._tracker.close()
 
     def _observe(self) -> None:
         """First thread: from messages to observed frames."""

@@ -212,6 +212,26 @@ def test_malformed_and_stale_depth_do_not_harm(bench):
     assert diagnosis["images without a depth image of their moment"] == "1"
 
 
+def test_a_depth_camera_that_dies_is_told(bench):
+    bench, publisher = depth_bench(bench)
+    bench.infos.publish(info_message())
+    assert bench.ros.spin_until(lambda: bench.channel.cameras._newest[1] == "calibrated")
+    messages = set()
+
+    def told(with_depth, image=iter(range(10**6))):
+        stamp = T0 + next(image) * PERIOD
+        if with_depth:
+            give(bench, publisher, [depth_message(stamp, values("16UC1"), "16UC1")])
+        bench.good(stamp)
+        messages.update(status.message for array_ in bench.diagnostics for status in array_.status)
+        return messages
+
+    assert bench.ros.spin_until(lambda: "tracking" in told(True))
+    messages.clear()
+    bench.diagnostics.clear()
+    assert bench.ros.spin_until(lambda: any("no depth images" in message for message in told(False)))
+
+
 @pytest.mark.parametrize("encoding", ["16UC1", "32FC1"])
 def test_compressed_depth_over_dds(bench, encoding):
     """Images of compressedDepth arrive as raw ones do; what is malformed among them is counted."""

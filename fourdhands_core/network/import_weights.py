@@ -94,8 +94,10 @@ def import_released(path: str | Path, window: int | None = None) -> Imported:
         name, position = found.get(f"{ours}.query", (None, None))
         if bias is None or position is None or position.numel() != bias.numel():
             faults.append(f"missing or misshapen {published}.to_token_embedding.bias, {published}.pos_embedding")
+        elif not (bias.is_floating_point() and position.is_floating_point()):
+            faults.append(f"{published}.to_token_embedding.bias is {bias.dtype}, {name} {position.dtype}, not numbers")
         else:
-            found[f"{ours}.query"] = (name, position.reshape(-1) + bias.reshape(-1))
+            found[f"{ours}.query"] = (name, position.float().reshape(-1) + bias.float().reshape(-1))
     state = {}
     for ours, shape in expected.items():
         name, tensor = found.get(ours, (None, None))
