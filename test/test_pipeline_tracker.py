@@ -224,6 +224,29 @@ def test_settings_out_of_range_are_refused_by_name(wrong, said):
         TrackerSettings(**wrong)
 
 
+@pytest.mark.parametrize("before", [Camera.from_fov(*SIZE, 100.0), Camera.from_fov(*SIZE, 40.0, calibrated=True)])
+def test_where_the_lens_changes_no_position_lags_behind(clip, estimates, before):
+    """CameraInfo that comes after the first images, and a zoom: the hands are at once where this lens sees them."""
+    motion, truth = clip
+    tracker = HandPairTracker(TrackerSettings(), TruthDetector(truth))
+    for i in range(30):
+        found = tracker.process(IMAGE, int(motion.stamp[i]), before if i < 20 else CAMERA)
+        for hand, known in zip(found.hands, estimates[i].hands):
+            if i >= 20 and known.valid:
+                assert hand.scaled and np.linalg.norm(hand.joints[0] - known.joints[0]) < 0.04 * known.joints[0, 2]
+            elif known.valid:
+                assert np.linalg.norm(hand.joints[0] - known.joints[0]) > 0.2 * known.joints[0, 2]
+
+
+def test_a_lens_is_known_at_other_resolutions():
+    for size in ((320, 240), (1280, 960), (213, 160)):
+        assert CAMERA.is_like(CAMERA.resized(*size)) and CAMERA.resized(*size).is_like(CAMERA)
+    distorted = Camera(*SIZE, CAMERA.matrix, "plumb_bob", [0.1, 0.0, 0.0, 0.0, 0.0])
+    region = Camera(320, 240, CAMERA.matrix - [[0, 0, 160], [0, 0, 120], [0, 0, 0]])
+    for other in (Camera.from_fov(*SIZE, 64.0), Camera.from_fov(*SIZE, 66.0, calibrated=True), distorted, region):
+        assert not CAMERA.is_like(other) and not other.is_like(CAMERA)
+
+
 def test_wrong_frames_are_refused_and_the_next_good_one_is_taken(clip):
     motion, truth = clip
     tracker = HandPairTracker(TrackerSettings(), TruthDetector(truth))

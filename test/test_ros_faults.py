@@ -248,6 +248,11 @@ def resources():
     return np.array([pages * os.sysconf("SC_PAGE_SIZE") / 2**20, threading.active_count(), files])
 
 
+def topics(node):
+    """Publishers, subscriptions and timers of a node."""
+    return [len(list(one)) for one in (node.publishers, node.subscriptions, node.timers)]
+
+
 def test_round_and_round_the_lifecycle(bench):
     """Configure, activate, track, deactivate, clean up, with the real tracker: nothing is left behind.
 
@@ -271,10 +276,12 @@ def test_round_and_round_the_lifecycle(bench):
 def test_a_hundred_rounds_of_the_lifecycle(bench):
     """The node's own topics, timers and threads, with a tracker that has nothing: no thread, file or megabyte more."""
     node, taken = bench(activate=False).node, []
+    before = topics(node)
     for i in range(100):
         for transition in (node.trigger_configure, node.trigger_activate, node.trigger_deactivate, node.trigger_cleanup):
             assert transition() == TransitionCallbackReturn.SUCCESS
         if i % 10 == 9:
             taken.append(resources())
+            assert topics(node) == before
     growth = taken[-1] - taken[1]
     assert growth[0] < 2.0 and growth[1] == 0 and growth[2] == 0

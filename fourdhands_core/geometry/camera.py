@@ -122,6 +122,16 @@ class Camera:
         matrix[1, 2] += (sy - 1.0) / 2.0
         return Camera(width, height, matrix, self.distortion_model, self.distortion, self.calibrated)
 
+    def is_like(self, other: Camera) -> bool:
+        """Whether both are one lens at whatever resolutions: the same rays in the same parts of their images, to 1 %."""
+        def relative(camera):
+            centre_of_pixels = np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]])
+            return (camera.matrix + centre_of_pixels) / [[camera.width], [camera.height], [1.0]]
+        return self is other or (
+            (self.calibrated, self.distortion_model, *self.distortion) ==
+            (other.calibrated, other.distortion_model, *other.distortion)
+            and bool((np.abs(relative(self) - relative(other)) < 0.01).all()))
+
     def unproject(self, pixels: np.ndarray) -> np.ndarray:
         """Pixels (..., 2) to undistorted normalised coordinates (..., 2): x/z, y/z in the camera's optical frame."""
         pixels = np.asarray(pixels, dtype=np.float64)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..geometry.camera import Camera
 from .smoothing import ComplementaryFilter, PositionFilter, RotationFilter
 from .types import ABSENT, HELD, HandEstimate
 
@@ -29,18 +30,27 @@ class HandTrack:
         self.betas: np.ndarray | None = None
         self.last: HandEstimate | None = None
         self.stamp: int | None = None
+        self.camera: Camera | None = None
         self.complementary.reset()
         self.rotations.reset()
         self.position.reset()
 
-    def begin_frame(self, stamp: int) -> float:
-        """Seconds since this hand was last seen (0 when it is new); ends the track when that is longer than `hold`."""
-        if self.stamp is None:
-            return 0.0
-        interval = (stamp - self.stamp) * 1e-9
-        if interval > self.hold:
-            self.end()
-            return 0.0
+    def begin_frame(self, stamp: int, camera: Camera | None = None) -> float:
+        """Seconds since this hand was last seen (0 when it is new); ends the track when that is longer than `hold`.
+
+        camera: through which it is seen now. Where that is another lens, or CameraInfo has come at last, the position so
+        far was another one's, and is forgotten.
+        """
+        interval = 0.0
+        if self.stamp is not None:
+            interval = (stamp - self.stamp) * 1e-9
+            if interval > self.hold:
+                self.end()
+                interval = 0.0
+        if camera is not None:
+            if self.camera is not None and not camera.is_like(self.camera):
+                self.position.reset()
+            self.camera = camera
         return interval
 
     def smooth(self, rotations: np.ndarray, prompt: np.ndarray | None, interval: float) -> np.ndarray:

@@ -270,7 +270,7 @@ class HandPairTracker:
         intervals = {}
         for side in seen:
             track = self.tracks[side]
-            intervals[side] = track.begin_frame(frame.stamp)
+            intervals[side] = track.begin_frame(frame.stamp, frame.camera)
             self.shape.add(regressed.betas[side])
             if self.betas is not None:
                 track.betas = self.betas
