@@ -148,9 +148,10 @@ def test_a_single_hand_is_flipped_to_a_far_away_opposite_hand():
 
 def test_a_few_steps_on_one_batch_learn_it(batch, tmp_path):
     run = Run(tiny(run={"steps": 1000}, losses={"vertices": 0.0, "close": 0.0}), tmp_path)
-    first = run.advance(batch)["loss"]
+    few = {name: value[:3] for name, value in batch.items()}
+    first = run.advance(few)["loss"]
     for _ in range(40):
-        last = run.advance(batch)["loss"]
+        last = run.advance(few)["loss"]
     assert last < 0.6 * first
 
 

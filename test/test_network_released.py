@@ -2,6 +2,8 @@
 
 import argparse
 import collections
+import contextlib
+import io
 import pathlib
 import pickle
 import sys
@@ -31,21 +33,29 @@ def file(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def network(file):
-    imported = import_released(file)
-    assert imported.superfluous == ["mano.shapedirs"]
-    return imported.network
+def imported(file):
+    """The weights file that the command writes, and what it says."""
+    out = file.with_name("released.safetensors")
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        assert main(["import-weights", str(file), "--out", str(out)]) == 0
+    return out, said.getvalue()
+
+
+@pytest.fixture(scope="module")
+def network(imported):
+    return load_weights(imported[0])
 
 
 @pytest.fixture(scope="module")
 def stages(network):
     crops, squares, truth = inputs()
-    present = torch.ones(18, 2, dtype=torch.bool)
     with torch.inference_mode():
         features = network.backbone(crops)
-        tokens = network.encode(crops, squares, present)
+        tokens = network.interact(features.unflatten(0, (18, 2)), squares)
+        both = torch.ones(1, 2, dtype=torch.bool)
+        torch.testing.assert_close(network.encode(crops[:2], squares[:1], both), tokens[:1], atol=1e-4, rtol=1e-4)
         fused = network.fuse(tokens.unflatten(0, (2, 9)).transpose(1, 2))
-        return dict(maps=network.relation_maps(squares, present), features=features, tokens=tokens, fused=fused,
+        return dict(maps=network.relation_maps(squares), features=features, tokens=tokens, fused=fused,
                     hands=network.regress(fused)), truth
 
 
@@ -71,23 +81,21 @@ def test_every_stage_agrees(stages, network):
         np.testing.assert_allclose(value, truth[name], atol=TOLERANCE, err_msg=name)
 
 
-def test_import_and_load(file, network, tmp_path, capsys):
-    out = tmp_path / "released.safetensors"
-    assert main(["import-weights", str(file), "--out", str(out)]) == 0
-    assert "mano.shapedirs" in capsys.readouterr().out
+def test_import_and_load(file, imported, network):
+    out, said = imported
+    assert "mano.shapedirs" in said
     config, about = read_header(out)
     assert config == network.config and config.depth == 2 and config.mean_pose and about["source"] == file.name
-    loaded = load_weights(out)
-    for name, tensor in network.state_dict().items():
-        torch.testing.assert_close(loaded.state_dict()[name], tensor)
 
 
-def test_the_image_checkpoint_has_a_window_of_one(file, tmp_path):
+def test_the_image_checkpoint_has_a_window_of_one(file, network, tmp_path):
     (tmp_path / "Demo_Image.pth").symlink_to(file)
-    network = import_released(tmp_path / "Demo_Image.pth").network
-    assert network.config.window == 1
+    other = import_released(tmp_path / "Demo_Image.pth")
+    assert other.network.config.window == 1 and other.superfluous == ["mano.shapedirs"]
     token = torch.randn(1, 2, 1, 1024)
-    assert network.reason(token).rotations.shape == (1, 2, 16, 3, 3)
+    assert other.network.reason(token).rotations.shape == (1, 2, 16, 3, 3)
+    for name, tensor in network.state_dict().items():
+        torch.testing.assert_close(other.network.state_dict()[name], tensor)
 
 
 def hollow():
