@@ -29,9 +29,25 @@ def run(*arguments):
 @pytest.mark.parametrize("arguments", [
     ["--help"], ["track", "--help"], ["convert-mano", "--help"], ["train", "--help"], ["train", "landmark", "--help"],
     ["train", "errors", "--help"], ["evaluate", "--help"], ["ablate", "--help"], ["data", "--help"], ["data", "check", "--help"]])
-def test_help_explains_every_command(arguments):
-    result = run(*arguments)
-    assert result.returncode == 0 and result.stdout.startswith("usage: fourdhands") and not result.stderr
+def test_help_explains_every_command(arguments, capsys):
+    code, said, error = told(capsys, arguments)
+    assert code == 0 and said.startswith("usage: fourdhands") and not error
+
+
+def told(capsys, arguments) -> tuple[int, str, str]:
+    """The command in this process, which has loaded everything: exit code, and what it said."""
+    try:
+        code = cli.main(list(arguments))
+    except SystemExit as error:  # argparse's own
+        code = error.code
+    return code, *capsys.readouterr()
+
+
+def test_the_command_is_a_process_of_its_own():
+    helped, failed = run("--help"), run("track", "no.mp4", "--out", "nowhere")
+    assert helped.returncode == 0 and helped.stdout.startswith("usage: fourdhands") and not helped.stderr
+    assert failed.returncode == 2 and failed.stderr.startswith("fourdhands: error: ") and not failed.stdout
+    assert "no.mp4 does not exist" in failed.stderr and "Traceback" not in failed.stderr
 
 
 def test_help_imports_no_heavy_package():
@@ -58,19 +74,18 @@ def test_help_imports_no_heavy_package():
     (["evaluate", "--real", "{tmp}/none"], "is not a folder"),
     (["evaluate", "--clips", "0"], "not positive"),
 ])
-def test_a_users_error_is_one_message_and_exit_code_2(tmp_path, arguments, message):
+def test_a_users_error_is_one_message_and_exit_code_2(tmp_path, capsys, arguments, message):
     (tmp_path / "text.mp4").write_text("this is no video")
-    result = run(*(argument.replace("{tmp}", str(tmp_path)) for argument in arguments))
-    assert result.returncode == 2
-    assert message in result.stderr and "Traceback" not in result.stderr, result.stderr
+    code, _, error = told(capsys, [argument.replace("{tmp}", str(tmp_path)) for argument in arguments])
+    assert code == 2 and message in error
 
 
-def test_a_full_or_forbidden_folder_is_an_error_of_the_user(tmp_path):
+def test_a_full_or_forbidden_folder_is_an_error_of_the_user(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     with VideoWriter(tmp_path / "in.mp4", 30) as writer:
         writer.write(np.zeros((48, 64, 3), np.uint8))
-    result = run("track", tmp_path / "in.mp4", "--out", tmp_path / "file" / "out", "--quiet")
-    assert result.returncode == 2 and "Traceback" not in result.stderr, result.stderr
+    code, _, error = told(capsys, ["track", str(tmp_path / "in.mp4"), "--out", str(tmp_path / "file" / "out"), "--quiet"])
+    assert code == 2 and error.startswith("fourdhands: error: ")
 
 
 def test_track_writes_hands_of_a_video(tmp_path):

@@ -113,6 +113,11 @@ def test_a_dataset_on_disk_is_read_back_with_its_exact_truth(tmp_path, capsys):
             np.testing.assert_allclose(hand.joints - hand.joints[0], posed, atol=1e-5)
             np.testing.assert_allclose(hand.vertices - hand.joints[0], arrays.vertices(*pair)[side], atol=1e-5)
     assert hands >= 8
+    # what a camera makes of a still picture: noise, and blur where it shakes
+    clean, _ = ClipSynthesis(seed=2).image(ClipSynthesis(seed=2).draw(2 * 1_000_003 + 1, 1, np.arange(4) / 30.0)[0], 0)
+    taken = dataset[0].load().astype(float)
+    smooth = [cv2.GaussianBlur(picture.astype(np.float32), (0, 0), 6.0) for picture in (clean, taken)]
+    assert np.corrcoef(smooth[0].ravel(), smooth[1].ravel())[0, 1] > 0.98 and np.abs(taken - clean).mean() > 0.5
     png = tmp_path / "samples.png"
     assert main(["data", "check", "synthetic", str(root), "--out", str(png)]) == 0
     assert "12 frames" in capsys.readouterr().out and png.is_file()

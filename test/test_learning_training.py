@@ -16,7 +16,7 @@ import yaml
 from safetensors.torch import load_file
 
 from fourdhands_core.cli import main
-from fourdhands_core.errors import CheckpointError, InputError
+from fourdhands_core.errors import CheckpointError, DatasetError, InputError
 from fourdhands_core.geometry.rotations import mirror_matrix
 from fourdhands_core.hand_model.arrays import HandArrays
 from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
@@ -270,6 +270,14 @@ def test_a_wrong_configuration_file_is_named(tmp_path, capsys):
     assert main(["train", str(tmp_path / "bad.yaml")]) == 2
     assert main(["train", "landmark"]) == 2 and "--out FILE" in capsys.readouterr().err
     assert main(["train", str(tmp_path / "bad.yaml"), "--clips", "3"]) == 2
+
+
+def test_a_source_of_mano_without_mano_is_told_and_an_unknown_one_refused(tmp_path, caplog):
+    sources = [{"name": name, "path": str(tmp_path)} for name in ("FreiHAND", "COCO-WholeBody", "HO3D")]
+    Run(tiny(data={"sources": [{"name": "synthesis"}, *sources]}), tmp_path)
+    assert "the poses and shapes of FreiHAND, HO3D are MANO's" in caplog.text
+    with pytest.raises(DatasetError, match="there is no dataset 'FreeHand'; there are"):
+        Run(tiny(data={"sources": [{"name": "FreeHand", "path": str(tmp_path)}]}), tmp_path)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config/train").glob("*.yaml")), ids=lambda path: path.stem)

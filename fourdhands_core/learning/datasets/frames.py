@@ -71,7 +71,7 @@ class HandDataset(ABC):
     frame_rate: ClassVar[float | None] = None
     """Frames a second of its sequences; None for a dataset of single images."""
     of_mano: ClassVar[bool] = True
-    """Whether what it says of meshes, poses and shapes is of MANO, and so means little to another hand."""
+    """Whether it states meshes, poses or shapes of MANO, which mean little to another hand."""
 
     def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
         if split not in self.splits:

@@ -39,6 +39,7 @@ class Mtc(HandDataset):
 
     name = "MTC"
     splits = ("train", "test")
+    of_mano = False
 
     def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
         super().__init__(root, split, hands)

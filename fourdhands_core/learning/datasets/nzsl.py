@@ -32,6 +32,7 @@ class MpiiNzsl(HandDataset):
 
     name = "MPII-NZSL"
     splits = ("train", *_FOLDERS)
+    of_mano = False
 
     def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
         super().__init__(root, split, hands)

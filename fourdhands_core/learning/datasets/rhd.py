@@ -28,6 +28,7 @@ class Rhd(HandDataset):
 
     name = "RHD"
     splits = ("training", "evaluation")
+    of_mano = False
 
     def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
         super().__init__(root, split, hands)

@@ -32,6 +32,7 @@ class _People(HandDataset):
     are in none but those: no hand is known to be absent."""
 
     splits = ("train", "val")
+    of_mano = False
 
     def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
         super().__init__(root, split, hands)

@@ -10,6 +10,7 @@ import numpy as np
 from ...errors import InputError
 from ...geometry.rotations import mirror_matrix
 from ...hand_model.skeleton import LEFT
+from ...media.scenery import Sensor
 from ..datasets.synthetic import ANNOTATIONS, SHAPES, image_path
 from .clips import Clip, ClipSynthesis
 from .settings import SynthesisSettings
@@ -17,7 +18,10 @@ from .settings import SynthesisSettings
 
 def synthesise(out: str | Path, clips: int, frames: int = 30, frame_rate: float = 30.0, seed: int = 0,
                settings: SynthesisSettings = SynthesisSettings(), progress=lambda numbers: numbers) -> None:
-    """Write `clips` clips of `frames` frames each into a new or empty folder. progress: wraps the clips' numbers."""
+    """Write `clips` clips of `frames` frames each into a new or empty folder. progress: wraps the clips' numbers.
+
+    Every clip has a camera of its own, with its blur, noise and colours; some of them shake.
+    """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is there and not an empty folder; give a new one to write the dataset to")
@@ -26,10 +30,11 @@ def synthesise(out: str | Path, clips: int, frames: int = 30, frame_rate: float 
     times = np.arange(frames) / frame_rate
     for number in progress(range(clips)):
         clip, = synthesis.draw(seed * 1_000_003 + number + 1, 1, times)
+        camera = _Camera(np.random.default_rng([seed, number]), clip)
         for t in range(frames):
             path = out / image_path(number, t)
             path.parent.mkdir(parents=True, exist_ok=True)
-            picture, _ = synthesis.image(clip, t)
+            picture = camera(synthesis.image(clip, t)[0])
             cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
             for name, value in _row(clip, number, t).items():
                 rows[name].append(value)
@@ -37,6 +42,19 @@ def synthesise(out: str | Path, clips: int, frames: int = 30, frame_rate: float 
     arrays = {name: value.astype(np.float32) if value.dtype == float and name != "matrix" else value
               for name, value in arrays.items()}
     np.savez_compressed(out / ANNOTATIONS, frame_rate=frame_rate, **arrays)
+
+
+class _Camera:
+    """Takes the pictures of one clip: a lens and a sensor, in a quarter of the clips held in a shaking hand."""
+
+    def __init__(self, rng: np.random.Generator, clip: Clip):
+        gain = rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3)
+        self._sensor = Sensor(rng, clip.camera.width, clip.camera.height, noise=rng.uniform(1.0, 4.0),
+                              blur=rng.uniform(0.4, 1.4), jpeg=None, gain=gain)
+        self._rng, self._shake = rng, rng.uniform(1.0, 6.0) if rng.random() < 0.25 else 0.0
+
+    def __call__(self, picture: np.ndarray) -> np.ndarray:
+        return self._sensor(picture, self._shake * self._rng.normal(size=2))
 
 
 def _row(clip: Clip, number: int, t: int) -> dict:

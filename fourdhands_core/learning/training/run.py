@@ -18,10 +18,11 @@ from ...hand_model.skeleton import RIGHT
 from ...network.checkpoint import load_weights, save_weights
 from ...network.image_model import ImageNetwork
 from ...network.import_weights import import_backbone
+from ..datasets.registry import dataset_class
 from .batches import Batches, loader
 from .objective import Objective, SequenceNetwork, present_crops
 from .report import Report
-from .settings import TrainingSettings
+from .settings import SourceSettings, TrainingSettings
 
 STATE, WEIGHTS = "state.pt", "weights.safetensors"
 """Files of a run's folder: all that it needs to go on, and the averaged network."""
@@ -43,6 +44,8 @@ class Run:
         torch.set_num_threads(settings.run.threads)
         self.rank, self.device = _join_processes(settings.run.device)
         data = settings.data
+        if not data.hand_model:
+            _tell_of_mano(data.sources)
         self.hands = pair_of(load_hand(data.hand_model) if data.hand_model else load_generic_hand(),
                              load_hand(data.hand_model_left) if data.hand_model_left else None)
         torch.manual_seed(settings.run.seed)
@@ -158,6 +161,15 @@ def _network(settings: TrainingSettings) -> ImageNetwork:
     fresh = ImageNetwork(settings.network)
     fresh.load_state_dict(network.state_dict())
     return fresh
+
+
+def _tell_of_mano(sources: tuple[SourceSettings, ...]) -> None:
+    """Warn where the sources state MANO's poses and shapes, and there is no MANO; DatasetError for an unknown one."""
+    names = [source.name for source in sources if source.name != "synthesis" and dataset_class(source.name).of_mano]
+    if names:
+        logging.getLogger("fourdhands").warning(
+            "data.hand_model is not given: the poses and shapes of %s are MANO's, and are taken for the generic hand's, which has "
+            "others; give the npz of `fourdhands convert-mano`", ", ".join(names))
 
 
 def _join_processes(kind: str) -> tuple[int, torch.device]:
