@@ -85,6 +85,10 @@ def test_ho3d_in_the_cameras_optical_frame(tmp_path, version):
         assert_hand(frame.hands[RIGHT], truths["train", "ABF10", number], TO_OPENCV, pixels=through(ho3d.MATRIX))
         np.testing.assert_allclose(frame.camera.project(frame.hands[RIGHT].joints), frame.hands[RIGHT].points, atol=1e-9)
     assert dataset[4].hands == (None, None)
+    image = tmp_path / "train" / "ABF10" / "rgb" / f"0002.{'png' if version == 2 else 'jpg'}"
+    image.unlink()
+    with pytest.raises(DatasetError, match=f"{image.name} is missing"):
+        dataset[0].load()
 
 
 @pytest.mark.parametrize("late", [(), ("xyz",), ("xyz", "verts")])

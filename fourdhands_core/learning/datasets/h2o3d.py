@@ -4,7 +4,7 @@ Source: shreyashampali/ho3d (README.md, vis_H2O3D.py, utils/vis_utils.py: files,
 from the flat hand) and adwardlee/RenderIH (utils/dataset_gen/h2o3d_dataloader.py: lists of frames, 640x480).
 
     ROOT/{train,evaluation}.txt                       "sequence/0000" a line
-    ROOT/{train,evaluation}/SEQUENCE/rgb/0000.jpg     (.png where there is no .jpg)
+    ROOT/{train,evaluation}/SEQUENCE/rgb/0000.jpg     (.png where a folder has no .jpg)
     ROOT/{train,evaluation}/SEQUENCE/meta/0000.pkl    camMat, {right,left}Hand{Pose,Trans,Joints3D,BoundingBox}, handBeta
 """
 
@@ -44,6 +44,7 @@ class H2o3d(HandDataset):
         if any(len(frame) != 2 for frame in self._frames):
             raise DatasetError(f"{self.root / split}.txt must have sequence/frame a line; get it anew")
         self._sequences: dict[str, list[int]] = {}
+        self._suffixes: dict[Path, str] = {}
         for index in sorted(range(len(self._frames)), key=self._frames.__getitem__):
             self._sequences.setdefault(self._frames[index][0], []).append(index)
         for sequence in self._sequences:
@@ -86,10 +87,15 @@ class H2o3d(HandDataset):
         except (KeyError, TypeError, ValueError) as error:
             raise DatasetError(f"{folder.parent / 'meta' / number}.pkl is not {self.name}'s annotation ("
                                f"{type(error).__name__}: {error}); get it anew") from error
-        path = folder / f"{number}.jpg"
-        path = path if path.exists() or not path.with_suffix(".png").exists() else path.with_suffix(".png")
+        path = folder / f"{number}{self._suffix(folder)}"
         complete = all(meta.get(f"{name}HandJoints3D") is not None for name in SIDES)
         return Frame(f"{sequence}/{number}", hands, camera, lambda: read_image(path), complete=complete)
+
+    def _suffix(self, folder):
+        """Of a sequence's images: .jpg, in version 2 of HO3D .png."""
+        if folder not in self._suffixes:
+            self._suffixes[folder] = ".png" if any(folder.glob("*.png")) and not any(folder.glob("*.jpg")) else ".jpg"
+        return self._suffixes[folder]
 
     def _hand(self, meta, side, camera):
         name = SIDES[side]

@@ -49,8 +49,10 @@ class Mtc(HandDataset):
         data = read_pickle(path)
         self._cameras = read_pickle(cameras)
         try:
-            self._rows = [row for sample in data["training_data" if split == "train" else "testing_data"]
-                          for row in self._rows_of(sample)]
+            samples = data["training_data" if split == "train" else "testing_data"]
+            self._rows = [row for sample in samples for row in self._rows_of(sample)]
+            if samples and not self._rows:
+                self.need(f"hdImgs/{samples[0]['seqName']}/{samples[0]['frame_str']}", "a frame's images")
         except (KeyError, TypeError, ValueError) as error:
             raise DatasetError(f"{path} is not MTC's annotation ({type(error).__name__}: {error}); get it anew") from error
 
