@@ -23,12 +23,13 @@ from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.learning.losses import LossWeights
 from fourdhands_core.learning.training.batches import Batches
-from fourdhands_core.learning.training.objective import Objective
+from fourdhands_core.learning.training.objective import Objective, TokenPoints
 from fourdhands_core.learning.training.report import errors
 from fourdhands_core.learning.training.run import Run
 from fourdhands_core.learning.training.settings import TrainingSettings, build, read_settings
 from fourdhands_core.network.checkpoint import load_weights, read_header
 from fourdhands_core.network.image_model import ImageHands
+from fourdhands_core.perception.crops import CROP_SIZE
 from fourdhands_core.pipeline.image_regression import ImageRegressor
 from fourdhands_core.pipeline.regression import Frame
 
@@ -44,6 +45,8 @@ TINY = {
     "data": {"length": 2, "opposite": 0.5},
     "synthesis": {"view_angle": 12.0, "looks": {"skins": 1, "backgrounds": 2}},
 }
+FROM_NOTHING = {"network": {"stem": "convolutions"}, "losses": {"tokens": 1.0}}
+"""What a backbone from nothing needs beside."""
 
 
 def tiny(**changes) -> TrainingSettings:
@@ -146,13 +149,40 @@ def test_a_single_hand_is_flipped_to_a_far_away_opposite_hand():
     torch.testing.assert_close(gap, 10.0 * squares[:, RIGHT, 2])
 
 
-def test_a_few_steps_on_one_batch_learn_it(batch, tmp_path):
-    run = Run(tiny(run={"steps": 1000}, losses={"vertices": 0.0, "close": 0.0}), tmp_path)
+@pytest.mark.parametrize("changes", [{}, FROM_NOTHING], ids=["patches", "from nothing"])
+def test_a_few_steps_on_one_batch_learn_it(batch, tmp_path, changes):
+    run = Run(tiny(run={"steps": 1000}, **{**changes, "losses": {"vertices": 0.0, "close": 0.0, **changes.get("losses", {})}}),
+              tmp_path)
     few = {name: value[:3] for name, value in batch.items()}
-    first = run.advance(few)["loss"]
+    first = run.advance(few)
     for _ in range(40):
-        last = run.advance(few)["loss"]
-    assert last < 0.6 * first
+        last = run.advance(few)
+    assert last["loss"] < 0.6 * first["loss"] and ("tokens" in last) == bool(changes)
+    assert not changes or last["tokens"] < 0.9 * first["tokens"]
+
+
+def test_points_are_read_off_the_backbones_tokens(batch):
+    settings = tiny()
+    read = TokenPoints(settings.network)
+    there = batch["present"]
+    points, valid = batch["points"][there], batch["point_valid"][there]
+    centres = read.centres * settings.network.patch
+    middle = torch.tensor([CROP_SIZE / 2, CROP_SIZE / 2])  # of the crop, which is the middle of its square
+    torch.testing.assert_close(centres.mean(0), middle)
+    nearest = (points[:, None] - centres[:, None]).norm(dim=-1).argmin(1)  # (N, 21)
+    logits = torch.full((len(points), len(centres), 21), -1e4).scatter(1, nearest[:, None], 0.0)
+    offsets = (points - centres[nearest])[:, None] / settings.network.patch
+    # a head of one column that is passed through: what it says of every token is what forward and loss shall make points of
+    out = torch.cat([logits[..., None], offsets.expand(-1, len(centres), -1, -1)], -1).flatten(2)
+    read.head = torch.nn.Identity()
+    said, found = read(out)
+    torch.testing.assert_close(found * settings.network.patch, points, atol=1e-3, rtol=0)
+    near = (-(points[:, None] - centres[:, None]).square().sum(-1) / 2 / (0.7 * settings.network.patch) ** 2).softmax(1)
+    entropy = -(near * near.clamp(min=1e-30).log()).sum(1)[valid].mean()
+    torch.testing.assert_close(read.loss(near.clamp(min=1e-30).log(), points / settings.network.patch, points, valid), entropy,
+                               atol=1e-4, rtol=0)
+    assert read.loss(torch.zeros_like(near), found, points, valid) > entropy + 0.5
+    assert read.loss(said, found, torch.full_like(points, torch.nan), torch.zeros_like(valid)) == 0.0
 
 
 def test_a_batch_in_which_no_hand_shows_changes_nothing_and_fails_nothing(batch, tmp_path):
@@ -179,7 +209,7 @@ def environment():
 
 
 def test_a_killed_run_goes_on_bit_for_bit(tmp_path, written):
-    settings = {"run": {"steps": 9, "save_interval": 3, "evaluate_interval": 9, "picture_interval": 9}}
+    settings = {"run": {"steps": 9, "save_interval": 3, "evaluate_interval": 9, "picture_interval": 9}, **FROM_NOTHING}
     path = written(**settings)
     assert main(["train", str(path), "--out", str(tmp_path / "whole"), "--quiet"]) == 0
 
@@ -199,7 +229,8 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, written):
     one, other = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "killed"))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
     states = [torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("whole", "killed")]
-    assert all(torch.equal(states[0]["network"][name], states[1]["network"][name]) for name in one)
+    assert all(torch.equal(value, states[1]["sequences"][name]) for name, value in states[0]["sequences"].items())
+    assert "token_points.head.weight" in states[0]["sequences"]
     lines = [[{k: v for k, v in json.loads(line).items() if k != "seconds"}
               for line in (tmp_path / name / "curve.jsonl").read_text().splitlines()] for name in ("whole", "killed")]
     assert lines[0] == lines[1] and [line["step"] for line in lines[0]] == list(range(1, 10))
@@ -218,7 +249,7 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, written):
 
 
 def test_two_processes_train_one_network_on_different_data(tmp_path, written):
-    path = written(run={"steps": 2, "save_interval": 1, "evaluate_interval": 100, "picture_interval": 100})
+    path = written(run={"steps": 2, "save_interval": 1, "evaluate_interval": 100, "picture_interval": 100}, **FROM_NOTHING)
     result = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(29500 + os.getpid() % 500),
          *command(path, tmp_path / "two")[1:]], env=environment(), capture_output=True, text=True, timeout=300)
@@ -231,19 +262,19 @@ def test_two_processes_train_one_network_on_different_data(tmp_path, written):
         gradients = []
         for rank in (0, 1):
             copy = Run(settings, tmp_path / "one")
-            copy.network.load_state_dict(alone.network.state_dict())
+            copy.sequences.load_state_dict(alone.sequences.state_dict())
             data = Batches(settings, HANDS, rank)[k]
             copy.settings = replace(settings, optimiser=replace(settings.optimiser, clip=1e9))
             copy.advance(data)
-            gradients.append([None if p.grad is None else p.grad.clone() for p in copy.network.parameters()])
-        for parameter, *both in zip(alone.network.parameters(), *gradients):
+            gradients.append([None if p.grad is None else p.grad.clone() for p in copy.sequences.parameters()])
+        for parameter, *both in zip(alone.sequences.parameters(), *gradients):
             parameter.grad = sum(both) / 2
-        torch.nn.utils.clip_grad_norm_(alone.network.parameters(), settings.optimiser.clip)
+        torch.nn.utils.clip_grad_norm_(alone.sequences.parameters(), settings.optimiser.clip)
         for group in alone.optimiser.param_groups:
             group["lr"] = settings.optimiser.rate * (1.0 - k / 2)
         alone.optimiser.step()
-    for name, value in alone.network.state_dict().items():
-        torch.testing.assert_close(two["network"][name], value, atol=3e-4, rtol=0)
+    for name, value in alone.sequences.state_dict().items():
+        torch.testing.assert_close(two["sequences"][name], value, atol=3e-4, rtol=0)
 
 
 @pytest.mark.parametrize("changes, message", [
@@ -311,6 +342,8 @@ def test_a_run_starts_from_weights_or_from_a_backbone_alone(tmp_path):
     begun = Run(tiny(start={"backbone": str(tmp_path / "vit.pth")}), tmp_path / "fourth")
     assert torch.equal(begun.network.backbone.patches.weight, vit["backbone.patch_embed.proj.weight"])
     assert begun.step == 0
+    with pytest.raises(CheckpointError, match="network.stem must be 'patches'"):
+        Run(tiny(start={"backbone": str(tmp_path / "vit.pth")}, network={"stem": "convolutions"}), tmp_path / "fifth")
 
 
 def published(backbone):

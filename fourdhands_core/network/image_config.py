@@ -28,7 +28,8 @@ class ImageConfig:
     temporal_layers, temporal_heads: query over the window. window: frames in it; 1 for a network of single frames.
     frame_gap: seconds between them (paper: 5 frames of 1/30 s). tau: Eq. 2. root: the joint of the 21 that
     `left_root_relative` is between. mean_pose: the pose is relative to the hand model's mean pose, not to the flat hand.
-    patch: pixels of a patch's side, 16 or 32. virtual_camera: a hand's rotation is relative to the camera turned towards
+    patch: pixels of a patch's side, 16 or 32. stem: "patches", each made a token by one matrix as in published ViTs, or
+    "convolutions" (Xiao et al. 2021), with which a small ViT learns from nothing. virtual_camera: a hand's rotation is relative to the camera turned towards
     the middle of its crop (the shortest way), which is what a crop can tell, and `left_root_relative` to the right hand's;
     the paper's networks know no such turn.
     """
@@ -51,6 +52,7 @@ class ImageConfig:
     root: int = 0
     mean_pose: bool = False
     patch: int = PATCH
+    stem: str = "patches"
     virtual_camera: bool = False
 
     def __post_init__(self):
@@ -65,6 +67,8 @@ class ImageConfig:
                                   f"{self.heads} and {self.temporal_heads}")
         if self.patch not in (16, 32) or (self.patch != PATCH and self.relation == "add"):
             raise CheckpointError(f"patch {self.patch} must be 16, or 32 with relation 'concatenate'")
+        if self.stem not in ("patches", "convolutions"):
+            raise CheckpointError(f"stem {self.stem!r} is not known; there are 'patches' and 'convolutions'")
         if self.window % 2 == 0:
             raise CheckpointError(f"window {self.window} must be odd: as many frames before as after the estimated one")
 

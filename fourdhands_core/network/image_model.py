@@ -61,24 +61,72 @@ class Block(nn.Module):
         return x + self.mlp(self.norm_mlp(x))
 
 
+class ConvolutionNorm(nn.Module):
+    """Convolution and LayerNorm over its channels; (N, H, W, C) in and out, as a CPU has it fastest."""
+
+    def __init__(self, channels, width, stride, side=3):
+        super().__init__()
+        self.convolution = nn.Conv2d(channels, width, side, stride, side // 2, bias=False)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x):
+        return self.norm(self.convolution(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+
+
+class Residual(nn.Module):
+    """ResNet's block of two convolutions."""
+
+    def __init__(self, channels, width, stride):
+        super().__init__()
+        self.first = ConvolutionNorm(channels, width, stride)
+        self.second = ConvolutionNorm(width, width, 1)
+        self.skip = ConvolutionNorm(channels, width, stride, 1) if stride > 1 else nn.Identity()
+
+    def forward(self, x):
+        return functional.relu(self.skip(x) + self.second(functional.relu(self.first(x))))
+
+
+class ConvolutionStem(nn.Module):
+    """Halved crops (N, 3, 256, 192) through residual convolutions to tokens (N, rows, columns, C)."""
+
+    def __init__(self, config: ImageConfig):
+        super().__init__()
+        widths = [32, 64, 128, config.width] if config.patch == 32 else [32, 64, config.width]
+        self.first = ConvolutionNorm(3, widths[0], 2)
+        blocks = []
+        for channels, width in zip(widths, widths[1:]):
+            blocks += [Residual(channels, width, 2), Residual(width, width, 1)]
+        self.blocks = nn.Sequential(*blocks[:-1])
+
+    def forward(self, crops):
+        halved = functional.avg_pool2d(crops, 2).permute(0, 2, 3, 1).contiguous()
+        return self.blocks(functional.relu(self.first(halved)))
+
+
 class Backbone(nn.Module):
     """ViT without a class token: crops (N, 3, 256, 192) to tokens (N, 192, C), row by row."""
 
     def __init__(self, config: ImageConfig):
         super().__init__()
         self.grid = config.grid
-        self.patches = nn.Conv2d(3, config.width, config.patch, config.patch, padding=2)
+        if config.stem == "patches":
+            self.patches = nn.Conv2d(3, config.width, config.patch, config.patch, padding=2)
+        else:
+            self.convolutions = ConvolutionStem(config)
         self.position = nn.Parameter(0.02 * torch.randn(1, 1 + config.grid[0] * config.grid[1], config.width))
         self.blocks = nn.ModuleList(
             Block(config.width, config.heads, 4 * config.width, True, 1e-6) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
 
-    def forward(self, crops):
-        # the convolution as a matrix product: its output would lie channel by channel, and everything after it too
+    def embed(self, crops):
+        """Patches as tokens, the convolution as a matrix product: its own output, and all after it, would lie channel by channel."""
         (rows, columns), patch = self.grid, self.patches.stride[0]
         patches = functional.pad(crops[..., :-2, :-2], (2, 0, 2, 0)).unflatten(-1, (columns, patch)).unflatten(-3, (rows, patch))
         patches = patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
-        x = functional.linear(patches, self.patches.weight.flatten(1), self.patches.bias)
+        return functional.linear(patches, self.patches.weight.flatten(1), self.patches.bias)
+
+    def forward(self, crops):
+        x = self.convolutions(crops).flatten(1, 2) if hasattr(self, "convolutions") else self.embed(crops)
         x = x + (self.position[:, 1:] + self.position[:, :1])
         for block in self.blocks:
             x = block(x)
@@ -159,6 +207,11 @@ class ImageNetwork(nn.Module):
         self.camera = nn.Linear(hand // 2, 3)
         self.mean_camera = nn.Parameter(torch.tensor([4.0, 0.0, 0.0]))
         self.relative = nn.Linear(hand, 3)
+        for module in self.modules():  # so that what a crop shows is not lost in the constants on its way to the heads
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         with torch.no_grad():  # a network from nothing begins at the flat hand
             for head in (self.pose, self.betas, self.camera, self.relative):
                 head.weight.mul_(0.1)
@@ -179,8 +232,11 @@ class ImageNetwork(nn.Module):
         left hand's crop mirrored. squares: (B, 2, 4) x, y, w, h of the (left, right) hand's square in pixels of the
         image. present: (B, 2) bool.
         """
-        features = self.backbone(crops)
-        if len(crops) == present.numel():
+        return self.hand_tokens(self.backbone(crops), squares, present)
+
+    def hand_tokens(self, features: torch.Tensor, squares: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        """`encode` from the backbone's tokens (N, tokens, C) of the crops."""
+        if len(features) == present.numel():
             return self.interact(features.unflatten(0, (-1, 2)), squares)
         # by an index, not a mask, which a GPU would have to be waited for; the absent hands' tokens are there to be masked
         number = (present.flatten().cumsum(0) - 1).clamp(min=0)

@@ -123,6 +123,9 @@ def import_backbone(path: str | Path, config: ImageConfig) -> Imported:
 
     ViTPose's inputs are those of this network, 256 x 192 with patches of 16. Raises CheckpointError.
     """
+    if config.stem != "patches":
+        raise CheckpointError(f"network.stem must be 'patches' to start from the backbone {path}, not {config.stem!r}: published "
+                              "ViTs have no other")
     tensors = read_checkpoint(path)
     network = ImageNetwork(config)
     expected = {name: tuple(tensor.shape) for name, tensor in network.backbone.state_dict().items()}

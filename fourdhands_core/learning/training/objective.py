@@ -20,28 +20,60 @@ NEAR = 0.15
 """Distance of the wrists, metres, beyond which Eq. 9 counts for less."""
 
 
+class TokenPoints(nn.Module):
+    """Where each joint is in the crop, read off the backbone's tokens: a chance and an offset from each (integral regression,
+    Sun et al. 2018).
+
+    Training alone has it: as published backbones come from training on such points (ViTPose), one from nothing needs them
+    before the hands' token tells anything.
+    """
+
+    def __init__(self, config: ImageConfig):
+        super().__init__()
+        self.patch = config.patch
+        self.head = nn.Linear(config.width, 21 * 3)
+        rows, columns = (torch.arange(count) + 0.5 for count in config.grid)
+        centres = torch.stack(torch.meshgrid(columns + MARGIN / config.patch, rows, indexing="xy"), -1)
+        self.register_buffer("centres", centres.flatten(0, 1), persistent=False)
+
+    def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (N, S, 21) over the tokens (N, S, C), and the joints' positions (N, 21, 2) in patches of the square."""
+        out = self.head(tokens).float().unflatten(-1, (21, 3))
+        logits = out[..., 0]
+        return logits, (logits.softmax(1)[..., None] * (self.centres[:, None] + out[..., 1:])).sum(1)
+
+    def loss(self, logits: torch.Tensor, found: torch.Tensor, points: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy against a Gaussian of 0.7 patches, and L1 in patches, of the valid (N, 21) points (N, 21, 2), pixels."""
+        points = points / self.patch
+        near = -(points[:, None] - self.centres[:, None]).square().sum(-1) / (2.0 * 0.7 ** 2)
+        chance = -(near.softmax(1) * logits.log_softmax(1)).sum(1)
+        return torch.where(valid, chance + (found - points).abs().mean(-1), 0.0).sum() / valid.sum().clamp(min=1)
+
+
 class SequenceNetwork(nn.Module):
     """Every frame's hands of B sequences of L frames, each from the window around it.
 
     As in a stream, a window that reaches past an end of the sequence is filled with its first or its newest frame.
+    token_points: read as well, for the loss.
     """
 
-    def __init__(self, network: ImageNetwork):
+    def __init__(self, network: ImageNetwork, token_points: TokenPoints | None = None):
         super().__init__()
-        self.network = network
+        self.network, self.token_points = network, token_points
         self.register_buffer("scale", torch.from_numpy(SCALE), persistent=False)
         self.register_buffer("shift", torch.from_numpy(SHIFT), persistent=False)
 
-    def forward(self, crops: torch.Tensor, squares: torch.Tensor, present: torch.Tensor) -> ImageHands:
+    def forward(self, crops: torch.Tensor, squares: torch.Tensor, present: torch.Tensor) -> tuple[ImageHands, tuple | None]:
         """crops: (N, 256, 192, 3) uint8 of the hands that are present. squares: (B, L, 2, 4). present: (B, L, 2) bool.
 
-        Returns the hands of B L frames, float32.
+        Returns the hands of B L frames, float32, and what `token_points` reads, None without.
         """
         batch, length = present.shape[:2]
         if not len(crops):  # frames without a hand: an empty crop stands for the tokens, all of which are masked
             crops = crops.new_zeros(1, CROP_SIZE, CROP_SIZE - 2 * MARGIN, 3)
         pixels = (crops * self.scale + self.shift).permute(0, 3, 1, 2).contiguous()
-        tokens = self.network.encode(pixels, squares.flatten(0, 1), present.flatten(0, 1))
+        features = self.network.backbone(pixels)
+        tokens = self.network.hand_tokens(features, squares.flatten(0, 1), present.flatten(0, 1))
         tokens = tokens.unflatten(0, (batch, length)).transpose(1, 2)
         half = self.network.config.window // 2
         index = torch.arange(length, device=crops.device)[:, None] + torch.arange(-half, half + 1, device=crops.device)
@@ -49,7 +81,8 @@ class SequenceNetwork(nn.Module):
         windows = tokens[:, :, index].transpose(1, 2).flatten(0, 1)
         valid = present.transpose(1, 2)[:, :, index].transpose(1, 2).flatten(0, 1)
         hands = self.network.reason(windows, valid)
-        return ImageHands(**{name: value.float() for name, value in vars(hands).items()})
+        hands = ImageHands(**{name: value.float() for name, value in vars(hands).items()})
+        return hands, None if self.token_points is None else self.token_points(features)
 
 
 def present_crops(batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -20,7 +20,7 @@ from .objective import Objective, SequenceNetwork, present_crops
 
 CURVE, PLOT = "curve.jsonl", "curve.png"
 _PICTURES = 12
-_TERMS = ("mano", "joints", "points", "vertices", "relation", "close")
+_TERMS = ("mano", "joints", "points", "vertices", "relation", "close", "tokens")
 _ERRORS = (("mpjpe_mm", "mean_pose_mpjpe_mm", "MPJPE"), ("pa_mpjpe_mm", "mean_pose_pa_mpjpe_mm", "PA-MPJPE"),
            ("mrrpe_mm", "mean_root_mrrpe_mm", "MRRPE"))
 _TRUE, _PREDICTED = (60, 220, 60), (240, 60, 40)
@@ -147,7 +147,7 @@ def predict(network, batch: dict[str, torch.Tensor], device) -> tuple:
     """The hands of a batch, and the batch with (B L, ...) in front, both on the device."""
     model = SequenceNetwork(network).to(device).eval()
     batch = {name: value.to(device) for name, value in batch.items()}
-    hands = model(present_crops(batch), batch["squares"], batch["present"])
+    hands, _ = model(present_crops(batch), batch["squares"], batch["present"])
     return hands, {name: value.flatten(0, 1) for name, value in batch.items() if name != "crops"}
 
 

@@ -20,7 +20,7 @@ from ...network.image_model import ImageNetwork
 from ...network.import_weights import import_backbone
 from ..datasets.registry import dataset_class
 from .batches import Batches, loader
-from .objective import Objective, SequenceNetwork, present_crops
+from .objective import Objective, SequenceNetwork, TokenPoints, present_crops
 from .report import Report
 from .settings import SourceSettings, TrainingSettings
 
@@ -53,13 +53,14 @@ class Run:
         self.average = ImageNetwork(settings.network).to(self.device).requires_grad_(False)
         self.average.load_state_dict(self.network.state_dict())
         self.objective = Objective(settings.network, self.hands[RIGHT], settings.losses).to(self.device)
+        token_points = TokenPoints(settings.network) if settings.losses.tokens > 0.0 else None
+        self.sequences = SequenceNetwork(self.network, token_points).to(self.device)
         o = settings.optimiser
-        self.optimiser = torch.optim.AdamW(self.network.parameters(), o.rate, o.betas, weight_decay=o.weight_decay)
+        self.optimiser = torch.optim.AdamW(self.sequences.parameters(), o.rate, o.betas, weight_decay=o.weight_decay)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.run.precision == "float16")
         self.step = 0
         self._resume()
-        model = SequenceNetwork(self.network).to(self.device)
-        self._model = DistributedDataParallel(model) if torch.distributed.is_initialized() else model
+        self._model = DistributedDataParallel(self.sequences) if torch.distributed.is_initialized() else self.sequences
 
     def _resume(self) -> None:
         path = self.out / STATE
@@ -74,7 +75,7 @@ class Run:
         if differences:
             raise InputError(f"{self.out} holds a run with other settings ({'; '.join(differences)}); give them as they were, "
                              "or another --out")
-        self.network.load_state_dict(state["network"])
+        self.sequences.load_state_dict(state["sequences"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.scaler.load_state_dict(state["scaler"])
@@ -85,7 +86,7 @@ class Run:
         if self.rank:
             return
         state = {"settings": json.loads(json.dumps(self.settings.to_dict())), "step": self.step,
-                 "network": self.network.state_dict(), "average": self.average.state_dict(),
+                 "sequences": self.sequences.state_dict(), "average": self.average.state_dict(),
                  "optimiser": self.optimiser.state_dict(), "scaler": self.scaler.state_dict()}
         self.out.mkdir(parents=True, exist_ok=True)
         with (self.out / "state.tmp").open("wb") as file:
@@ -106,13 +107,17 @@ class Run:
             group["lr"] = rate
         self._model.train()
         with torch.autocast(self.device.type, getattr(torch, run.precision), enabled=run.precision != "float32"):
-            hands = self._model(present_crops(batch), batch["squares"], batch["present"])
+            hands, seen = self._model(present_crops(batch), batch["squares"], batch["present"])
         terms, _ = self.objective(hands, batch)
+        if seen is not None:
+            there = batch["present"]
+            terms["tokens"] = self.settings.losses.tokens * self.sequences.token_points.loss(
+                *seen, batch["points"][there], batch["point_valid"][there])
         loss = sum(terms.values())
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimiser)
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), optimiser.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.sequences.parameters(), optimiser.clip)
         if run.precision == "float16" or torch.isfinite(norm):  # the scaler leaves such a step out by itself
             self.scaler.step(self.optimiser)
         else:

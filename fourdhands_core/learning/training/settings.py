@@ -149,6 +149,13 @@ class StartSettings:
 
 
 @dataclass(frozen=True)
+class ImageLossWeights(LossWeights):
+    """The paper's losses' weights, and tokens: of the loss of TokenPoints, which teaches the backbone where the joints are."""
+
+    tokens: float = 0.0
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
     """A whole run."""
 
@@ -159,7 +166,7 @@ class TrainingSettings:
     data: DataSettings = field(default_factory=DataSettings)
     synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
-    losses: LossWeights = field(default_factory=LossWeights)
+    losses: ImageLossWeights = field(default_factory=ImageLossWeights)
 
     def to_dict(self) -> dict:
         """Plain values, as JSON keeps them."""
