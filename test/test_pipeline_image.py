@@ -30,7 +30,7 @@ def network(**settings):
     made = ImageNetwork(ImageConfig(**{**SMALL, **settings})).eval()
     with torch.no_grad():  # away from the flat hand that an untrained network begins at
         for head in (made.pose, made.betas, made.camera, made.relative):
-            head.weight.mul_(10.0)
+            head.weight.mul_(3.0)
     return made
 
 
