@@ -185,8 +185,9 @@ def test_points_are_read_off_the_backbones_tokens(batch):
     assert read.loss(said, found, torch.full_like(points, torch.nan), torch.zeros_like(valid)) == 0.0
 
 
-def test_a_batch_in_which_no_hand_shows_changes_nothing_and_fails_nothing(batch, tmp_path):
-    run = Run(tiny(optimiser={"rate": 1e-3, "weight_decay": 0.0}), tmp_path)
+@pytest.mark.parametrize("changes", [{}, FROM_NOTHING], ids=["patches", "from nothing"])
+def test_a_batch_in_which_no_hand_shows_changes_nothing_and_fails_nothing(batch, tmp_path, changes):
+    run = Run(tiny(optimiser={"rate": 1e-3, "weight_decay": 0.0}, **changes), tmp_path)
     before = {name: value.clone() for name, value in run.network.state_dict().items()}
     assert run.advance({**batch, "present": torch.zeros_like(batch["present"]),
                         "related": torch.zeros_like(batch["related"])})["loss"] == 0.0
