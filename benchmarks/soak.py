@@ -2,7 +2,7 @@
 
 The node with the landmark model, as a process of its own, takes a looped video at 30 Hz from another process; this one
 takes its HandPairs, measures their ages (stamp to callback) and samples the node's memory. Slopes are fitted by Theil and
-Sen, as medians, over what comes after the warm-up.
+Sen to the medians of half minutes after the warm-up, in which caches fill and threads get their memory.
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ from fourdhands_ros.benchmark import _played
 from fourdhands_ros.demo import CameraProcess, Process, configure_dds, wait_for
 from fourdhands_ros.message_types import HandPair, create_subscription
 
-WARM_UP = 0.2
-"""Share of the time that is left out: caches fill, threads get their memory."""
+_WINDOW = 30.0
+"""Seconds of which a median is taken before a slope is fitted: samples of one moment are no independent ones."""
 
 
 def memory(pid: int) -> dict[str, float]:
-    """Megabytes of a process: rss resident, pss its share of it, uss what it alone has, from the kernel's own sums."""
-    sums = dict.fromkeys(("Rss", "Pss", "Private_Clean", "Private_Dirty"), 0)
+    """What a process holds: rss, megabytes resident; own, those among them that no file and no other process has part in.
+
+    Growth shows in `own`: libraries' pages are counted as a process's alone as soon as others that use them end.
+    """
+    sums = dict.fromkeys(("Rss", "Anonymous", "Swap"), 0)
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         name, _, rest = line.partition(":")
         if name in sums:
             sums[name] = int(rest.split()[0])
-    return {"rss": sums["Rss"] / 1024, "pss": sums["Pss"] / 1024,
-            "uss": (sums["Private_Clean"] + sums["Private_Dirty"]) / 1024,
+    return {"rss": sums["Rss"] / 1024, "own": (sums["Anonymous"] + sums["Swap"]) / 1024,
             "threads": float(len(os.listdir(f"/proc/{pid}/task"))), "files": float(len(os.listdir(f"/proc/{pid}/fd")))}
 
 
@@ -46,8 +48,14 @@ def slope(hours: np.ndarray, values: np.ndarray) -> dict[str, float]:
     return {"per_hour": round(float(middle), 3), "low": round(float(low), 3), "high": round(float(high), 3)}
 
 
-def soak(video: Path, minutes: float, period: float = 2.0) -> dict:
-    """Run it; `period`: seconds between two samples, over which ages are summed up by their p50 and p99."""
+def medians(values: np.ndarray, window: int) -> np.ndarray:
+    """Of each whole window of values its median."""
+    return np.median(values[:len(values) // window * window].reshape(-1, window), axis=1)
+
+
+def soak(video: Path, minutes: float, warm_up: float = 2.0, period: float = 2.0) -> dict:
+    """Run it; minutes include those of the warm-up. period: seconds between two samples, over which ages are summed up by
+    their p50 and p99."""
     configure_dds(os.environ)
     folder = Path(tempfile.mkdtemp())
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
@@ -83,17 +91,17 @@ def soak(video: Path, minutes: float, period: float = 2.0) -> dict:
     listener.destroy_node()
     rclpy.try_shutdown()
     table = {name: np.array([sample[name] for sample in samples]) for name in samples[0]}
-    after = table["hours"] >= WARM_UP * table["hours"][-1]
+    after = table["hours"] >= warm_up / 60.0
     result = {"video": video.name, "minutes": minutes, "cores": os.cpu_count(), "load_at_the_end": os.getloadavg()[1],
-              "warm_up_minutes": round(WARM_UP * minutes, 2), **counts}
-    for name in ("rss", "pss", "uss", "age_p50_ms", "age_p99_ms", "hz", "threads", "files"):
-        values = table[name][after]
-        seen = np.isfinite(values)
-        parts = np.array_split(values[seen], 4)
-        result[name] = {"quarters": [round(float(np.median(part)), 2) for part in parts],
-                        "slope": slope(table["hours"][after][seen], values[seen])}
+              "warm_up_minutes": warm_up, **counts}
+    window = max(1, min(int(_WINDOW / period), int(after.sum()) // 4))
+    for name in ("rss", "own", "age_p50_ms", "age_p99_ms", "hz", "threads", "files"):
+        seen = after & np.isfinite(table[name])
+        hours, values = medians(table["hours"][seen], window), medians(table[name][seen], window)
+        result[name] = {"quarters": [round(float(np.median(part)), 2) for part in np.array_split(values, 4)],
+                        "slope": slope(hours, values)}
     result["samples_mb"] = {name: [round(float(v), 1) for v in table[name][:: max(1, len(samples) // 60)]]
-                            for name in ("rss", "uss")}
+                            for name in ("rss", "own")}
     return result
 
 
@@ -101,9 +109,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("video", type=Path, help="of hands; its first 10 s are looped")
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--warm-up", type=float, default=2.0, help="minutes among them that are left out (default: 2)")
     parser.add_argument("--out", type=Path, help="also write the JSON to this file")
     args = parser.parse_args()
-    text = json.dumps(soak(args.video, args.minutes), indent=1)
+    text = json.dumps(soak(args.video, args.minutes, args.warm_up), indent=1)
     print(text)
     if args.out is not None:
         args.out.write_text(text + "\n")

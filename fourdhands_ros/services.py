@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import Trigger
@@ -50,6 +51,9 @@ class Services:
             response.success = True
         except FourDHandsError as error:
             response.message = str(error)
+        except Exception:  # out of a callback it would end the node
+            self._node.get_logger().error(f"calibrate_hand failed:\n{traceback.format_exc()}")
+            response.message = "the calibration failed by an error of this package, which the node's log tells"
         finally:
             self._calibrating = False
         self._node.get_logger().info(f"calibrate_hand: {response.message}")

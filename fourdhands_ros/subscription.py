@@ -29,7 +29,7 @@ class ImageSubscription:
         self._node, self._type, self.topic, self._callback = node, message_type, topic, callback
         self._watched = reliability == "auto"
         self._came = self._came_before = self._expected_before = 0
-        self._looked = time.monotonic()
+        self._looked: float | None = None
         self._create(RELIABILITIES[reliability], QoSOverridingOptions.with_default_policies())
 
     def _create(self, reliability, options):
@@ -48,6 +48,8 @@ class ImageSubscription:
         expected: how many messages the topic should have brought so far, if that is known from another topic, else 0.
         """
         now = time.monotonic()
+        if self._looked is None:  # before, the node was busy with its start
+            self._looked = now
         if not self._watched or now - self._looked < _PATIENCE:
             return False
         came, due = self._came - self._came_before, expected - self._expected_before

@@ -282,6 +282,6 @@ def test_a_hundred_rounds_of_the_lifecycle(bench):
             assert transition() == TransitionCallbackReturn.SUCCESS
         if i % 10 == 9:
             taken.append(resources())
-            assert topics(node) == before
+            assert topics(node) == before and gc.get_freeze_count() == 0
     growth = taken[-1] - taken[1]
     assert growth[0] < 2.0 and growth[1] == 0 and growth[2] == 0

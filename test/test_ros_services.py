@@ -97,7 +97,7 @@ class Repeating(TruthDetector):
 
 def test_calibrate_hand(bench, tmp_path, monkeypatch):
     """An open hand of known length: its shape is fixed, published, kept in the file and used at the next start."""
-    monkeypatch.setattr(services, "CALIBRATION_SECONDS", 1.5)
+    monkeypatch.setattr(services, "CALIBRATION_SECONDS", 3.0)
     betas = np.random.default_rng(1).normal(0.0, 1.2, 10).clip(-2.5, 2.5)
     motion, truth = shown(betas, count=300)
     tracker = HandPairTracker(detector=Repeating(truth, noise=1.0))
@@ -137,6 +137,12 @@ def test_calibrate_hand_without_a_hand(bench, tmp_path, monkeypatch):
     bench.node.trigger_deactivate()
     assert bench.ros.spin_until(future.done)
     assert "deactivated" in future.result().message and not path.exists()
+
+
+def test_a_calibration_with_a_bug_ends_nothing(bench):
+    bench = bench()  # whose tracker lacks what a calibration needs
+    assert "an error of this package" in call(bench, "calibrate_hand").message
+    assert bench.good(T0).left.valid
 
 
 def test_a_damaged_shape_is_refused_at_activation(bench, tmp_path):
