@@ -64,6 +64,20 @@ def test_a_seed_gives_the_same_motion_again():
     assert not torch.equal(first.root, other.root)
 
 
+def test_upright_hands_point_up_with_their_palms_anywhere():
+    def axes(share):
+        rotations = MotionSampler(4, single_share=0.0, upright=share).sample(torch.zeros(600, 1)).rotations[:, :, 0, 0]
+        joints = Kinematics(load_generic_hand())(torch.eye(3).repeat(1, 1, 16, 1, 1), torch.zeros(1, 1, 10))[0, 0]
+        fingers = torch.nn.functional.normalize(rotations @ joints[9], dim=-1)  # from the wrist to the middle knuckle
+        return fingers, rotations @ torch.tensor([0.0, 1.0, 0.0])
+
+    fingers, palms = axes(1.0)
+    assert (-fingers[..., 1]).mean() > 0.7 and (fingers[..., 1] < 0.0).float().mean() > 0.95
+    assert palms.mean((0, 1)).norm() < 0.1
+    assert axes(0.0)[0].mean((0, 1)).norm() < 0.1
+    assert 0.25 < -axes(0.5)[0][..., 1].mean() < 0.55
+
+
 def test_kinematics_agree_with_the_hand_layer():
     asset = load_generic_hand()
     sample = MotionSampler(2).sample(torch.zeros(8, 1))

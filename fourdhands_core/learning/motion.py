@@ -16,6 +16,8 @@ from ..network.landmark_tokens import mirror_points
 _KEYFRAMES = 6
 _FINGER_ROWS = torch.tensor([[0, 1, 2], [3, 4, 5], [9, 10, 11], [6, 7, 8]])  # index, middle, ring, little in MANO's order
 _THUMB_ROWS = torch.tensor([12, 13, 14])
+_UPRIGHT = torch.tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+"""Orientation of a hand whose fingers, along -x in its own axes, point up in the image, along -y of the camera."""
 _MIDDLE = torch.tensor([-0.09, 0.0, 0.0])
 """Middle of the hand from the wrist, in a right hand's own axes, metres."""
 
@@ -38,16 +40,19 @@ class MotionSampler:
     """Draws clips from one random generator, so that a seed gives the same clips again.
 
     depth_range: metres, log-uniform distance of the wrists. view_angle: degrees off the optical axis.
-    single_share, together_share: shares of clips with one hand, and with two hands near each other.
+    single_share, together_share: shares of clips with one hand, and with two hands near each other. upright: share of hands
+    whose fingers begin pointing up in the image, give or take 30 degrees (standard deviation about each axis), the palm
+    anywhere; the others are turned any way.
     """
 
     def __init__(self, seed: int = 0, depth_range=(0.22, 1.4), view_angle: float = 28.0,
-                 single_share: float = 0.25, together_share: float = 0.45):
+                 single_share: float = 0.25, together_share: float = 0.45, upright: float = 0.0):
         self.generator = torch.Generator().manual_seed(seed)
         self.depth_range = depth_range
         self.view_angle = view_angle
         self.single_share = single_share
         self.together_share = together_share
+        self.upright = upright
         self.lower = torch.as_tensor(LOWER, dtype=torch.float32)
         self.upper = torch.as_tensor(UPPER, dtype=torch.float32)
 
@@ -103,6 +108,17 @@ class MotionSampler:
         angle = 2.0 * torch.acos(q[..., :1].clamp(-1, 1))
         return matrix_from_axis_angle(torch.nn.functional.normalize(q[..., 1:], dim=-1) * angle)
 
+    def _first_orientations(self, batch):
+        """Orientations (batch, 2, 3, 3) to begin with."""
+        turned = self.rotations(batch, 2)
+        if not self.upright:
+            return turned
+        spin = torch.zeros(batch, 2, 3)
+        spin[..., 0] = self.uniform(batch, 2, high=2.0 * torch.pi)
+        tilt = matrix_from_axis_angle(self.normal(batch, 2, 3) * torch.deg2rad(torch.tensor(30.0)))
+        chosen = self.chance(self.upright, batch, 2)[..., None, None]
+        return torch.where(chosen, tilt @ _UPRIGHT @ matrix_from_axis_angle(spin), turned)
+
     def _segments(self, times, hands, shortest, longest):
         """Index of the keyframe before each time, and how far the minimum-jerk step to the next has gone."""
         batch, length = times.shape
@@ -129,7 +145,7 @@ class MotionSampler:
 
         turn = self.normal(batch, 2, _KEYFRAMES, 3) * self.uniform(batch, 2, 1, 1, high=0.5)
         index, u = self._segments(times, 2, 0.25, 2.0)
-        orientation = [self.rotations(batch, 2)]
+        orientation = [self._first_orientations(batch)]
         symmetric = self.chance(0.35, batch)
         orientation[0][:, 0] = torch.where(
             symmetric[:, None, None],

@@ -24,7 +24,7 @@ class LookSettings:
 
 @dataclass(frozen=True)
 class SynthesisSettings:
-    """What clips are drawn from; see MotionSampler for the first four.
+    """What clips are drawn from; see MotionSampler for the first five.
 
     fov: degrees, horizontal field of view, from and to. width, height: of the camera's image, pixels.
     """
@@ -33,6 +33,7 @@ class SynthesisSettings:
     view_angle: float = 24.0
     single_share: float = 0.3
     together_share: float = 0.5
+    upright: float = 0.0
     fov: tuple[float, float] = (48.0, 85.0)
     width: int = 640
     height: int = 480
