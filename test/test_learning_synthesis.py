@@ -72,10 +72,10 @@ def test_upright_hands_point_up_with_their_palms_anywhere():
         return fingers, rotations @ torch.tensor([0.0, 1.0, 0.0])
 
     fingers, palms = axes(1.0)
-    assert (-fingers[..., 1]).mean() > 0.7 and (fingers[..., 1] < 0.0).float().mean() > 0.95
+    assert (-fingers[..., 1]).mean() > 0.6 and (fingers[..., 1] < 0.0).float().mean() > 0.95
     assert palms.mean((0, 1)).norm() < 0.1
     assert axes(0.0)[0].mean((0, 1)).norm() < 0.1
-    assert 0.25 < -axes(0.5)[0][..., 1].mean() < 0.55
+    assert 0.2 < -axes(0.5)[0][..., 1].mean() < 0.55
 
 
 def test_kinematics_agree_with_the_hand_layer():
