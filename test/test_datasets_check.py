@@ -22,7 +22,7 @@ from fourdhands_core.hand_model.skeleton import JOINT_NAMES, LEFT, RIGHT
 from fourdhands_core.learning.datasets import joint_orders
 from fourdhands_core.learning.datasets.check import check, draw_samples
 from fourdhands_core.learning.datasets.files import read_npy, read_pickle
-from fourdhands_core.learning.datasets.frames import HandTruth
+from fourdhands_core.learning.datasets.frames import HandTruth, without_gaps
 from fourdhands_core.learning.datasets.mano import ManoTruth, full_pose
 from fourdhands_core.learning.datasets.registry import NAMES, open_dataset
 
@@ -120,6 +120,15 @@ def test_a_pose_that_needs_a_model_needs_the_right_one():
     assert full_pose(np.zeros(48), None, flat=True).shape == (16, 3)
     with pytest.raises(DatasetError, match="hands_components"):
         full_pose(np.zeros(9), load_generic_hand(), True, components=True)
+
+
+def test_a_sequence_is_parted_where_frames_were_left_out():
+    def parts(*numbers):
+        return {name: run.tolist() for name, run in without_gaps("s", numbers)}
+
+    assert parts(5, 6, 7, 9, 10) == {"s": [0, 1, 2], "s from 9": [3, 4]}
+    assert parts(3, 6, 9, 18, 21, 24, 30) == {"s": [0, 1, 2], "s from 18": [3, 4, 5], "s from 30": [6]}
+    assert parts(4, 9) == parts(4, 5) == {"s": [0, 1]} and parts(4) == {"s": [0]} and parts() == {"s": []}
 
 
 def test_joint_orders_are_permutations_with_the_wrist_first():

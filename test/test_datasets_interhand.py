@@ -1,5 +1,7 @@
 """InterHand2.6M is read as its documentation says it is laid out."""
 
+import json
+
 import dataset_fixtures_interhand as fixture
 import numpy as np
 import pytest
@@ -51,6 +53,25 @@ def test_all_frames_of_one_and_two_hands(written):
     assert frames[40].hands[LEFT] is None and frames[40].hands[RIGHT].vertices is not None and frames[40].complete
     assert not frames[41].complete
     assert frames[42].hands[LEFT].truths == ("points", "joints")
+
+
+def test_frames_that_are_left_out_part_a_sequence(written, tmp_path):
+    """Six frames, three apart, of which the third is not of interacting hands: no acceleration is measured across it."""
+    fixture.write(tmp_path, written[1])
+    folder = tmp_path / "annotations" / "train"
+    data, joints, fits = (json.loads((folder / f"InterHand2.6M_train_{what}.json").read_text())
+                          for what in ("data", "joint_3d", "MANO_NeuralAnnot"))
+    image, annotation = data["images"][0], data["annotations"][0]
+    numbers = [60, 63, 66, 69, 72, 75]
+    data["images"] = [{**image, "id": k, "frame_idx": k} for k in numbers]
+    data["annotations"] = [{**annotation, "image_id": k, "hand_type": "right" if k == 66 else "interacting"} for k in numbers]
+    for content in (joints, fits):
+        content["7"] = {str(k): content["7"]["33"] for k in numbers}
+    for what, content in (("data", data), ("joint_3d", joints), ("MANO_NeuralAnnot", fits)):
+        (folder / f"InterHand2.6M_train_{what}.json").write_text(json.dumps(content))
+    name = "Capture7/0266_dh_pray/cam400030"
+    assert open_dataset("InterHand2.6M-30fps", tmp_path, "train").sequences == {name: [0, 1], f"{name} from 69": [2, 3, 4]}
+    assert open_dataset("InterHand2.6M-30fps-all", tmp_path, "train").sequences == {name: [0, 1, 2, 3, 4, 5]}
 
 
 def test_without_a_hand_model_only_what_needs_none(written):

@@ -14,8 +14,8 @@ from fourdhands_core.network.image_model import ImageNetwork
 from fourdhands_core.pipeline.image_execution import TorchImage
 from fourdhands_core.pipeline.together import Together
 
-SMALL = dict(width=96, depth=2, heads=3, hand_width=128, temporal_heads=2, decoder_heads=2, decoder_layers=2,
-             temporal_layers=2, spatial_layers=1)
+SMALL = dict(width=96, depth=1, heads=3, hand_width=128, temporal_heads=2, decoder_heads=2, decoder_layers=1,
+             temporal_layers=1, spatial_layers=1)
 
 
 def in_threads(*functions):
@@ -159,20 +159,21 @@ def batch(execution, name, requests):
 @pytest.mark.parametrize("relation", ["add", "concatenate"])
 @pytest.mark.parametrize("recorded", [False, True])
 def test_cameras_together_equal_each_alone(relation, recorded):
-    """Also recorded for four cameras, where every number of hands has a recording of its own."""
+    """Also recorded, where every number of hands has a recording of its own: for three cameras of one network, two of the other."""
     made = network(relation=relation)
     alone = TorchImage(made)
     traced = Traced() if recorded else None
-    execution = TorchImage(made, cameras=4, record=traced)
+    cameras = 3 if relation == "add" else 2
+    execution = TorchImage(made, cameras=cameras, record=traced)
     if recorded:
-        assert len(traced.shapes) == (2 + 3 + 4 + 5) + 4
+        assert len(traced.shapes) == sum(range(2, cameras + 2)) + cameras
     rng = np.random.default_rng(2)
     for _ in range(3):
-        images = [seen(rng) for _ in range(5)]
+        images = [seen(rng) for _ in range(cameras + 1)]
         tokens = batch(execution, "encode", [lambda s=s: execution.encode(*s) for s in images])
         for got, image in zip(tokens, images):
             np.testing.assert_allclose(got[image[2]], alone.encode(*image)[image[2]], atol=1e-5)
-        windows = [window(alone, rng) for _ in range(5)]
+        windows = [window(alone, rng) for _ in range(cameras + 1)]
         hands = batch(execution, "reason", [lambda w=w: execution.reason(*w) for w in windows])
         for got, one in zip(hands, windows):
             for value, expected in zip(got, alone.reason(*one), strict=True):

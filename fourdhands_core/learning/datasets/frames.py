@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -120,6 +120,14 @@ def window(sequence: Sequence[int], position: int, length: int = 9, gap: int = 5
     half = length // 2
     last = len(sequence) - 1
     return [sequence[min(max(position + gap * k, 0), last)] for k in range(-half, half + 1)]
+
+
+def without_gaps(name: str, numbers: Sequence[int]) -> Iterator[tuple[str, np.ndarray]]:
+    """(name, positions) of the parts of a sequence, of frame `numbers` in order, between which frames were left out."""
+    steps = np.diff(numbers)
+    wide = steps > 1.5 * np.median(steps) if len(steps) else steps
+    for run in np.split(np.arange(len(numbers)), np.flatnonzero(wide) + 1):
+        yield (name if not len(run) or run[0] == 0 else f"{name} from {numbers[run[0]]}"), run
 
 
 def read_image(path: Path) -> np.ndarray:

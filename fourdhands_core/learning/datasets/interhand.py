@@ -21,7 +21,7 @@ from ...geometry.camera import Camera
 from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import LEFT, RIGHT, SIDES
 from .files import read_json
-from .frames import Frame, HandDataset, HandTruth, box_around, read_image
+from .frames import Frame, HandDataset, HandTruth, box_around, read_image, without_gaps
 from .joint_orders import TIPS_FIRST
 from .mano import ManoTruth
 
@@ -38,8 +38,8 @@ class InterHand(HandDataset):
     """Frames at 5 a second with two interacting hands, the invalid ones left out as IntagHand does.
 
     Left out are frames that are not of interacting hands, whose hand type is not valid, or in which a hand has no MANO
-    parameters; black images are told when loaded (`usable`). The joints are the measured ones (joint_3d.json); MANO was
-    fitted to them to about 5 mm, so vertices, rotations and betas differ from them by that much.
+    parameters, which parts a sequence in two; black images are told when loaded (`usable`). The joints are the measured ones
+    (joint_3d.json); MANO was fitted to them to about 5 mm, so vertices, rotations and betas differ from them by that much.
     """
 
     name = "InterHand2.6M"
@@ -85,6 +85,9 @@ class InterHand(HandDataset):
         self._rows = np.array(rows, _FRAME)
         for sequence in self._sequences.values():
             sequence.sort(key=lambda index: self._rows["frame"][index])
+        if self.interacting:
+            self._sequences = {part: [sequence[k] for k in run] for name, sequence in self._sequences.items()
+                               for part, run in without_gaps(name, self._rows["frame"][sequence])}
 
     def __len__(self) -> int:
         return len(self._rows)

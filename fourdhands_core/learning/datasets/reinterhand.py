@@ -26,7 +26,7 @@ from ...geometry.camera import Camera
 from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import FINGERS, LEFT, RIGHT, SIDES
 from .files import read_json
-from .frames import Frame, HandDataset, hand_in_view, read_image
+from .frames import Frame, HandDataset, hand_in_view, read_image, without_gaps
 from .joint_orders import from_names
 from .mano import ManoTruth
 
@@ -163,7 +163,8 @@ class ReInterHandEgo(ReInterHand):
         self.need(f"{base}/images", "the images")
         for segment, frames in self._segments(capture).items():
             kept = [frame for frame in frames if ratio.get(f"{frame:06d}", 0.0) >= _LEAST_RATIO]
-            self._add(f"{capture}/ego/{segment}", [(capture, "ego", frame) for frame in kept])
+            for name, run in without_gaps(f"{capture}/ego/{segment}", kept):
+                self._add(name, [(capture, "ego", kept[k]) for k in run])
 
     def _lens(self, capture, camera, frame):
         base = self.root / capture / "Ego_cameras" / self.lights
