@@ -8,6 +8,7 @@ to the same. At last the intervals become one bag, which appears under its own n
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import itertools
 import json
@@ -51,7 +52,7 @@ def convert(source: Path, out: Path, options: Options, progress: Callable[[int, 
     """
     if out.exists():
         raise InputError(f"{out} is there already; remove it or choose another name")
-    with Bag(source) as bag, _Work(out) as work:
+    with _room_for(out), Bag(source) as bag, _Work(out) as work:
         cameras = find_cameras(bag.topics, options)
         work.begin(_description(bag, options), lambda: _first_state(bag, cameras, options))
         total = sum(bag.topics[camera.image].count for camera in cameras)
@@ -68,6 +69,18 @@ def convert(source: Path, out: Path, options: Options, progress: Callable[[int, 
         return Conversion({name: state["images"] for name, state in states.items()},
                           {name: state["published"] for name, state in states.items()},
                           {name: state["refused"] for name, state in states.items()}, bag.warnings)
+
+
+@contextlib.contextmanager
+def _room_for(out: Path) -> Iterator[None]:
+    """Says what to do where the disk, the quota or the size of a file gives no more."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise InputError(f"{out} cannot be written any further ({error.strerror}); make room and give the same command "
+                         "again, which continues") from error
 
 
 def _convert_interval(work: _Work, entries: Iterator[Entry], topics: list[CameraTopics], options: Options,

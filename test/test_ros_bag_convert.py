@@ -209,6 +209,19 @@ def test_a_bag_that_was_cut_off_is_converted_as_far_as_it_goes(rendered, recorde
         np.testing.assert_array_equal(joints_of(one.left), joints_of(other.left))
 
 
+def test_on_a_full_disk_it_says_so_and_continues_where_there_is_room(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (20, 48, 64, 3), np.uint8)
+    bag = write_bag(tmp_path / "in", [image_entry("/cam/image_raw", T0 + i * 10**8, image, "camera")
+                                      for i, image in enumerate(noise)], {"/cam/image_raw": TYPES["image_raw"]})
+    full = ("import resource, sys; from fourdhands_core import cli; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); "
+            "sys.exit(cli.main(sys.argv[1:]))")
+    arguments = ["bag", str(bag), str(tmp_path / "out"), "--quiet"]
+    result = subprocess.run([sys.executable, "-c", full, *arguments], capture_output=True, text=True, cwd=REPOSITORY, timeout=240)
+    assert result.returncode == 2 and "Traceback" not in result.stderr and not (tmp_path / "out").exists()
+    assert f"{tmp_path / 'out'} cannot be written any further" in result.stderr and "continues" in result.stderr
+    assert cli.main(arguments) == 0 and len(messages(tmp_path / "out", "/cam/hands", HAND_PAIR)) == 20
+
+
 def test_many_bags_at_once_and_again(short, tmp_path, capsys):
     bags = [write_bag(tmp_path / "drive", *camera_entries(short, "/cam")),
             write_bag(tmp_path / "second", *camera_entries(short, "/cam", True, flipped=True))]
