@@ -93,7 +93,7 @@ def image_network(tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("image")
     network = ImageNetwork(ImageConfig(width=96, depth=2, heads=3, hand_width=128, temporal_heads=2, decoder_heads=2,
-                                       decoder_layers=2, temporal_layers=2, spatial_layers=1)).eval()
+                                       decoder_layers=1, temporal_layers=1, spatial_layers=1)).eval()
     save_weights(network, folder / "image.safetensors")
     assert main(["export", "--weights", str(folder / "image.safetensors"), "--out", str(folder)]) == 0
     return network, folder
