@@ -2,6 +2,7 @@
 
 import json
 
+import dataset_fixtures_hic as hic
 import dataset_fixtures_interhand as interhand
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from test_learning_evaluate_dataset import Oracle
 
 from fourdhands_core.hand_model.skeleton import TIP_VERTICES, TO_21
 from fourdhands_core.learning import evaluate_dataset as evaluation
-from fourdhands_core.learning.datasets.registry import open_dataset
+from fourdhands_core.learning.datasets.registry import dataset_class, open_dataset
 from fourdhands_core.learning.metrics import mpjpe_scaled
 from fourdhands_core.learning.scores import HandFrames, Scores
 
@@ -85,6 +86,15 @@ def test_scaled_errors_are_of_the_meshes_joints_worked_out_one_by_one():
                 meshes.append(1000 * np.linalg.norm(moved, axis=1).mean())
     assert summary["mpjpe_scaled"] == pytest.approx(np.mean(expected))
     assert summary["mpvpe"] == pytest.approx(np.mean(meshes))
+
+
+@pytest.mark.parametrize("name, write, why", [("InterHand2.6M", interhand.write, "where sequences are slow"),
+                                              ("HIC", hic.write, "as their rate is not published")])
+def test_why_frames_are_evaluated_each_for_itself_is_said(tmp_path, name, write, why):
+    write(tmp_path, HANDS)
+    dataset, _ = evaluation.open_for_evaluation(name, tmp_path, dataset_class(name).splits[0], HANDS)
+    said = [note for note in evaluation.evaluate_dataset(dataset, Oracle(), progress=False).notes if "each for itself" in note]
+    assert len(said) == 1 and why in said[0]
 
 
 def test_rendered_datasets_are_not_of_mano_and_need_no_word_about_it(tmp_path):

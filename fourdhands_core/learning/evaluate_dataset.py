@@ -272,7 +272,8 @@ def _results(dataset, scores, samples, frames, rate, worst):
                      if dataset.hands else "without a hand model the scaled errors are of the dataset's own joints, the paper's "
                      "of those that MANO's regressor makes of the meshes")
     if rate is None and dataset.sequences:
-        notes.append("the frames were evaluated each for itself, as the paper does where sequences are slow (Table 2)")
+        notes.append("the frames were evaluated each for itself, " + (
+            "as the paper does where sequences are slow (Table 2)" if dataset.frame_rate else "as their rate is not published"))
     if overall["found"] < overall["hands"]:
         notes.append(f"{overall['found']} of {overall['hands']} hands were found; errors are over those, the paper's over all")
     return Evaluation(dataset.name, dataset.split, frames, rate, overall, sequences, samples, worst, notes)
