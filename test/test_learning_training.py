@@ -9,10 +9,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import dataset_fixtures_freihand
 import numpy as np
 import pytest
 import torch
 import yaml
+from dataset_support import hand_models
 from safetensors.torch import load_file
 
 from fourdhands_core.cli import main
@@ -310,6 +312,16 @@ def test_a_source_of_mano_without_mano_is_told_and_an_unknown_one_refused(tmp_pa
     assert "the poses and shapes of FreiHAND, HO3D are MANO's" in caplog.text
     with pytest.raises(DatasetError, match="there is no dataset 'FreeHand'; there are"):
         Run(tiny(data={"sources": [{"name": "FreeHand", "path": str(tmp_path)}]}), tmp_path)
+
+
+@pytest.mark.parametrize("hand_model", ["", "mano.npz"])
+def test_poses_of_mano_are_learned_of_mano_alone(tmp_path, hand_model):
+    hands = hand_models()
+    dataset_fixtures_freihand.write(tmp_path, hands)
+    settings = tiny(data={"sources": [{"name": "FreiHAND", "path": str(tmp_path)}], "hand_model": hand_model, "opposite": 0.0})
+    batch = Batches(settings, hands)[0]
+    there = batch["present"]
+    assert there.any() and batch["joint_valid"][there].all() and (batch["has_mano"][there] == bool(hand_model)).all()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config/train").glob("*.yaml")), ids=lambda path: path.stem)

@@ -16,7 +16,7 @@ from ...hand_model.skeleton import LEFT, RIGHT
 from ...perception.crops import CROP_SIZE, MARGIN, square_around
 from ...pipeline.image_regression import square_of
 from ..datasets.frames import Frame, window
-from ..datasets.registry import open_dataset
+from ..datasets.registry import dataset_class, open_dataset
 from .augmentation import Augmentation
 from .samples import MIRROR, Sample
 from .settings import SourceSettings, TrainingSettings
@@ -61,11 +61,12 @@ class SynthesisSource:
 
 
 class DatasetSource:
-    """Sequences of a dataset, or single frames where it has no sequences."""
+    """Sequences of a dataset, or single frames where it has no sequences. MANO's poses and shapes are left out without MANO."""
 
     def __init__(self, settings: TrainingSettings, source: SourceSettings, hands: tuple[HandAsset, HandAsset]):
         self.settings = settings
-        self.dataset = open_dataset(source.name, source.path, source.split, hands)
+        self._posed = bool(settings.data.hand_model) or not dataset_class(source.name).of_mano
+        self.dataset = open_dataset(source.name, source.path, source.split, hands if self._posed else None)
         if not len(self.dataset):
             raise DatasetError(f"{source.name} at {source.path} has no frames to train on")
         self._sequences = list(self.dataset.sequences.values())
@@ -94,12 +95,16 @@ class DatasetSource:
                 for values in sample.arrays.values():
                     values[t] = values[t - 1]
                 continue
-            add_frame(sample, t, frame, augmentation, self.dataset.usable)
+            add_frame(sample, t, frame, augmentation, self.dataset.usable, self._posed)
         return sample
 
 
-def add_frame(sample: Sample, t: int, frame: Frame, augmentation: Augmentation, usable=lambda image: True) -> None:
-    """Crops and truths of a dataset's frame, its camera rolled about the optical axis; none where its image is not usable."""
+def add_frame(sample: Sample, t: int, frame: Frame, augmentation: Augmentation, usable=lambda image: True,
+              posed: bool = True) -> None:
+    """Crops and truths of a dataset's frame, its camera rolled about the optical axis; none where its image is not usable.
+
+    posed: its rotations and betas are of the hand model that is learned.
+    """
     image = frame.load()
     if not usable(image):
         return
@@ -128,7 +133,7 @@ def add_frame(sample: Sample, t: int, frame: Frame, augmentation: Augmentation, 
         own = MIRROR if side == LEFT else np.eye(3)
         joints = None if hand.joints is None else hand.joints @ roll.T
         rotations = None
-        if hand.rotations is not None:
+        if posed and hand.rotations is not None:
             rotations = np.concatenate([roll @ hand.rotations[:1], hand.rotations[1:]])
             rotations = own @ rotations @ own
         sample.arrays["crops"][t, side] = augmentation(rolled_crop(image, squares[side], side == LEFT, roll, middle), True)
