@@ -1,6 +1,7 @@
 """Starting the node as a user does: as a process, with parameters good and bad, ended by signals."""
 
 import dataclasses
+import platform
 import re
 import signal
 
@@ -110,3 +111,33 @@ def test_both_ways_to_start(ros, command):
     process = ros.process(*command, "--ros-args", "-p", "tf:=bad")
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1 and "parameter tf" in output
+
+
+HEAPS = """
+import ctypes, threading
+from fourdhands_ros.node import _share_memory
+
+def heaps():
+    stream = libc.fopen(b"{file}", b"w")
+    libc.malloc_info(0, ctypes.c_void_p(stream))
+    libc.fclose(ctypes.c_void_p(stream))
+    return open("{file}").read().count("<heap nr")
+
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+_share_memory()
+before, barrier, kept = heaps(), threading.Barrier(13), []
+def work():
+    kept.append(bytearray(10_000))
+    barrier.wait()
+threads = [threading.Thread(target=work) for _ in range(12)]
+[thread.start() for thread in threads]
+barrier.wait()
+print(heaps() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that gives every thread a heap")
+def test_all_threads_share_one_heap(ros, tmp_path):
+    output, _ = ros.process("-c", HEAPS.format(file=tmp_path / "heaps.xml")).communicate(timeout=60)
+    assert int(output) == 0
