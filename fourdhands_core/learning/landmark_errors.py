@@ -53,7 +53,7 @@ class LandmarkErrors:
                 values = {f.name: data[f.name] for f in fields(cls)}
         except (OSError, KeyError, ValueError) as error:
             raise AssetError(f"{path} is not a measured landmark error model ({error}); "
-                             "run `fourdhands train measure-errors`") from error
+                             "run `fourdhands train errors`") from error
         return cls(**{name: value if value.ndim else float(value) for name, value in values.items()})
 
 
