@@ -29,8 +29,9 @@ class Channel:
     `depth/image_raw/compressedDepth`), and publishes its Outputs.
 
     node: the rclpy node, whose executor's callbacks only pass messages on. camera: the namespace of the topics, "" for
-    the node's own names. tracker: HandPairTracker or what behaves like it. network, model: their names. Nothing is shared with other channels but what trackers share, so a camera that is slow or silent, or sends
-    what makes its tracker fail, leaves the others alone.
+    the node's own names. tracker: HandPairTracker or what behaves like it. network, model: their names.
+    Nothing is shared with other channels but what trackers share, so a camera that is slow or silent, or sends what makes
+    its tracker fail, leaves the others alone.
     """
 
     def __init__(self, node, parameters: Parameters, camera: str, tracker, network: str, model: str):
