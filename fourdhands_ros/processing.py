@@ -51,10 +51,10 @@ class FrameProcessor:
     One thread decodes an image and looks for hands in it (`HandPairTracker.observe`); the other estimates and publishes
     (`HandPairTracker.estimate`). So while the hands in one image are estimated, the next image is looked at.
 
-    tracker: HandPairTracker or what behaves like it. cameras: gives the camera of each image; depth: the
-    depth image of each, if there are any. compressed: the messages are CompressedImage, else Image. reset_gap: see Parameters. clock: the node's, for the time
-    of transport. logger: the node's. `watcher`, where it is set, is called in the second thread with the tracker and each
-    estimate after that is published.
+    tracker: HandPairTracker or what behaves like it. cameras: gives the camera of each image; depth: the depth image of
+    each, if there are any. compressed: the messages are CompressedImage, else Image. reset_gap: see Parameters. clock:
+    the node's, for the time of transport. logger: the node's. `watcher`, where it is set, is called in the second thread
+    with the tracker and each estimate after that is published.
     """
 
     def __init__(self, tracker, outputs: Outputs, cameras: CameraSource, statistics: Statistics, *,

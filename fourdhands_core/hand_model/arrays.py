@@ -16,8 +16,9 @@ _IDENTITY = np.eye(3, dtype=np.int8)  # leaves float32 what it is
 class HandArrays:
     """Forward kinematics and skinning of several hands at once, for one frame in well under a millisecond.
 
-    assets: the hands, for instance (left, right), each in its own side's convention; wrists are at the origin. In all methods H is their number,
-    rotations are matrices, and further leading axes are allowed before H. Agrees with layer.HandLayer within 1e-5 m.
+    assets: the hands, for instance (left, right), each in its own side's convention; wrists are at the origin. In all
+    methods H is their number, rotations are matrices, and further leading axes are allowed before H. Agrees with
+    layer.HandLayer within 1e-5 m.
     """
 
     def __init__(self, assets: Sequence[HandAsset]):

@@ -29,9 +29,9 @@ class ImageConfig:
     frame_gap: seconds between them (paper: 5 frames of 1/30 s). tau: Eq. 2. root: the joint of the 21 that
     `left_root_relative` is between. mean_pose: the pose is relative to the hand model's mean pose, not to the flat hand.
     patch: pixels of a patch's side, 16 or 32. stem: "patches", each made a token by one matrix as in published ViTs, or
-    "convolutions" (Xiao et al. 2021), with which a small ViT learns from nothing. virtual_camera: a hand's rotation is relative to the camera turned towards
-    the middle of its crop (the shortest way), which is what a crop can tell, and `left_root_relative` to the right hand's;
-    the paper's networks know no such turn.
+    "convolutions" (Xiao et al. 2021), with which a small ViT learns from nothing. virtual_camera: a hand's rotation is
+    relative to the camera turned towards the middle of its crop (the shortest way), which is what a crop can tell, and
+    `left_root_relative` to the right hand's; the paper's networks know no such turn.
     """
 
     tokenizer: str = "image"

@@ -28,10 +28,11 @@ class Frame:
     """One image on its way through the tracker, kept while it is in the window.
 
     stamp: nanoseconds. camera: of the image. found: what the detector saw, of any number and side. detect_seconds: what
-    that took. followed: `found` is not the detector's, but where the hands were before. depth: the depth image beside it. Then, set by the tracker: detections of the (left, right) hand, and rays (2, 21, 2), their landmarks as
-    undistorted x/z, y/z; radius (2,), the hand's RMS radius as seen from the camera, in units of the focal length. The
-    regressors keep for themselves: image (H, W, 3) until it is cropped, squares (2, 4) the crops' x, y, w, h, hands
-    (2, C) tokens, turn (2, 3, 3) camera frame to virtual camera.
+    that took. followed: `found` is not the detector's, but where the hands were before. depth: the depth image beside it.
+    Then, set by the tracker: detections of the (left, right) hand, and rays (2, 21, 2), their landmarks as undistorted
+    x/z, y/z; radius (2,), the hand's RMS radius as seen from the camera, in units of the focal length. The regressors
+    keep for themselves: image (H, W, 3) until it is cropped, squares (2, 4) the crops' x, y, w, h, hands (2, C) tokens,
+    turn (2, 3, 3) camera frame to virtual camera.
     """
 
     stamp: int

@@ -25,13 +25,12 @@ class HandEstimate:
     ABSENT: valid False and None in every array field, never zeros, never another hand's numbers.
 
     side: 0 left, 1 right (`hand_model.skeleton.LEFT`, `RIGHT`). age: seconds since the hand was last detected (0 when
-    TRACKED; NaN when never).
-    confidence: 0-1. joints: (21, 3) filtered. joints_raw: (21, 3) before the temporal filter. joints_2d: (21, 2) pixels
-    of the image as given, projection of `joints` (with depth: of the joints of the hand's true size). joint_confidence: (21,) 0-1. wrist_rotation: (3, 3), wrist frame
-    (MANO's root frame of that side) to camera optical frame. global_orient: (3,) axis-angle of the same rotation.
-    hand_pose: (45,) axis-angle of MANO's 15 joints in MANO's order, flat_hand_mean=True (relative to the flat hand).
-    betas: (10,) shape. vertices: (778, 3) or None when not asked for. scaled: False where the camera's focal length
-    was assumed, so that positions have no metric scale.
+    TRACKED; NaN when never). confidence: 0-1. joints: (21, 3) filtered. joints_raw: (21, 3) before the temporal filter.
+    joints_2d: (21, 2) pixels of the image as given, projection of `joints` (with depth: of the joints of the hand's true
+    size). joint_confidence: (21,) 0-1. wrist_rotation: (3, 3), wrist frame (MANO's root frame of that side) to camera
+    optical frame. global_orient: (3,) axis-angle of the same rotation. hand_pose: (45,) axis-angle of MANO's 15 joints in
+    MANO's order, flat_hand_mean=True (relative to the flat hand). betas: (10,) shape. vertices: (778, 3) or None when not
+    asked for. scaled: False where the camera's focal length was assumed, so that positions have no metric scale.
     """
 
     side: int

@@ -42,8 +42,9 @@ class Look:
 
     texels: (F, n, n, 3) of either hand, times tint (3,). cloth: (3,) colour of the sleeves, None without. direction,
     ambient, specular, shininess: as media.render.Light. picture, placed: a background and the (2, 3) matrix from the
-    camera's pixels to its own. occluder: None, or a polygon (N, 2) in units of the hand's box around its centre, the side it lies in front of, and the background that it is cut from.
-    lengths: (2,) forearms, metres; bends: (2, 3) added to their directions.
+    camera's pixels to its own. occluder: None, or a polygon (N, 2) in units of the hand's box around its centre, the side
+    it lies in front of, and the background that it is cut from. lengths: (2,) forearms, metres; bends: (2, 3) added to
+    their directions.
     """
 
     texels: np.ndarray
