@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import rclpy
+from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
@@ -118,6 +119,11 @@ class CameraPublisher:
             self._images.publish(message)
             self.latest = max(self.latest, (time.time_ns() - stamp) * 1e-9)
 
+    def wait_until_received(self, timeout: float = 2.0) -> bool:
+        """Return when reliable subscribers have everything, or after `timeout` seconds: what is not acknowledged when the
+        process ends is lost."""
+        return all(publisher.wait_for_all_acked(Duration(seconds=timeout)) for publisher in (self._images, self._infos))
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run the camera; returns the exit code."""
@@ -146,6 +152,7 @@ def main(argv: list[str] | None = None) -> int:
         print(json.dumps({"ready": True}), flush=True)
         if not args.wait or sys.stdin.readline():
             publisher.play(args.seconds, forth_and_back(source) if args.loop else None)
+            publisher.wait_until_received()
         source.close()
     except KeyboardInterrupt:
         pass

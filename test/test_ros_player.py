@@ -1,6 +1,8 @@
 """The player as a process: every message of a bag over DDS as it was recorded, in order, at its pace."""
 
 import itertools
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -9,9 +11,10 @@ pytest.importorskip("rclpy", reason="playing needs ROS 2 (pip install 'fourdhand
 
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 
 from bag_support import TYPES, image_entry, write_bag
+from fourdhands_core.media.video import VideoWriter
 from fourdhands_ros.conversion import HandPairEncoder, encode_faces
 from fourdhands_ros.message_types import HandFaces, HandPair
 from ros_support import FACES, RELIABLE, T0, Ros, make_pair
@@ -42,8 +45,6 @@ def bag(tmp_path_factory):
 
 def play(ros, path, *arguments, topics, wanted):
     """Bytes by topic that a process plays, and the times at which they came, until there are `wanted` of all."""
-    import time
-
     heard, times = {name: [] for name in topics}, []
     node = ros.node()
     for name, (kind, qos) in topics.items():
@@ -93,3 +94,37 @@ def test_what_cannot_be_played(ros, bag, tmp_path):
         assert ros.spin_until(lambda: process.poll() is not None, 30.0)
         output = process.stdout.read()
         assert process.returncode == 2 and words in output and "Traceback" not in output, output
+
+
+LISTENER = """
+import sys, rclpy
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, Image
+rclpy.init()
+node, count = rclpy.create_node("listener"), 0
+def keep(image):
+    global count
+    count += 1
+    print(count, flush=True)
+node.create_subscription(Image, "image_raw", keep, QoSProfile(depth=100))
+print("listening", flush=True)
+rclpy.spin(node)
+"""
+
+
+def test_the_cameras_last_images_reach_a_subscriber_that_is_slow(ros, tmp_path):
+    with VideoWriter(tmp_path / "short.mp4", 30.0) as video:
+        for _ in range(8):
+            video.write(np.zeros((480, 640, 3), np.uint8))
+    ros.node().create_subscription(CameraInfo, "camera_info", lambda message: None, RELIABLE)
+    listener = ros.process("-c", LISTENER)
+    camera = ros.process("-m", "fourdhands_ros.camera", str(tmp_path / "short.mp4"), "--subscribers", "1")
+    assert listener.stdout.readline() == "listening\n"
+    assert "ready" in camera.stdout.readline()
+    listener.send_signal(signal.SIGSTOP)
+    time.sleep(1.0)  # by then all images, a quarter of a second of them, are published
+    listener.send_signal(signal.SIGCONT)
+    assert camera.wait(10.0) == 0
+    time.sleep(2.0)  # acknowledged is not yet handed on
+    listener.kill()
+    assert listener.stdout.read().split() == [str(k) for k in range(1, 9)]
