@@ -1,22 +1,13 @@
-"""Fixtures and options that every room's tests share."""
+"""Fixtures and options that all tests share."""
 
-import os
+import sys
 from pathlib import Path
 
-import pytest
+from real_data import real_data  # noqa: F401 (a fixture)
+
+sys.path.append(str(Path(__file__).parent / "ros"))  # what the ROS tests share serves test/fuzz and the demo's tests too
 
 
 def pytest_addoption(parser):
     parser.addoption("--cases", type=int, help="test/fuzz: how many inputs to try in all")
     parser.addoption("--cases-out", type=Path, help="test/fuzz: JSON file for what came of them")
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """Folder of real videos and photos: $FOURDHANDS_SHARED/data/real, or ../shared/data/real beside the repository."""
-    shared = os.environ.get("FOURDHANDS_SHARED")
-    folder = Path(shared) if shared else Path(__file__).resolve().parents[2] / "shared"
-    folder = folder / "data" / "real"
-    if not folder.is_dir():
-        pytest.skip(f"no real videos and photos at {folder}: set FOURDHANDS_SHARED to the folder that holds data/real")
-    return folder

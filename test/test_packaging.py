@@ -1,18 +1,21 @@
 """What other tools read of the repository: setup.py, package.xml, CMake, workflows, RViz's configuration agree with the code."""
 
 import ast
+import os
 import re
 import runpy
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 import setuptools
 import yaml
 
 from fourdhands_ros.parameters import Parameters
-from ros_support import REPOSITORY
+
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 ROS_PACKAGES = {"ament_index_python", "diagnostic_msgs", "geometry_msgs", "launch", "launch_ros", "lifecycle_msgs",
                 "rcl_interfaces", "rclpy", "rosgraph_msgs", "sensor_msgs", "std_msgs", "std_srvs", "tf2_msgs",
@@ -81,6 +84,33 @@ def test_an_executable_in_the_wrong_environment(missing, words):
          "run('node')"], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 1 and words in done.stderr
     assert ("Traceback" in done.stderr) == (words == "Traceback")
+
+
+LIKE_LAUNCH_TESTING = """
+import sys
+from _pytest.pathlib import import_path
+
+for name in ("numba", "skimage", "onnx", "tensorboardX"):
+    sys.modules[name] = None
+
+def pytest_pycollect_makemodule(module_path, parent):
+    import_path(module_path, root=None, consider_namespace_packages=False)
+"""
+"""A pytest plugin that imports every test file of the folders on the way to a test, as launch_testing's does."""
+
+
+def test_colcon_test_imports_nothing_that_a_workspace_lacks(tmp_path):
+    """CMakeLists.txt runs each file of test/ros by itself; the plugins of a ROS workspace then import all of them."""
+    cmake = (REPOSITORY / "CMakeLists.txt").read_text()
+    (folder,) = re.findall(r"file\(GLOB test_files CONFIGURE_DEPENDS (\S+)/test_ros_\*\.py\)", cmake)
+    assert set(REPOSITORY.glob("test/**/test_ros_*.py")) == set((REPOSITORY / folder).glob("test_ros_*.py"))
+    (tmp_path / "like_launch_testing.py").write_text(LIKE_LAUNCH_TESTING)
+    path = os.pathsep.join([str(tmp_path), str(REPOSITORY), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "like_launch_testing", "-p", "no:cacheprovider", "--collect-only",
+         str(REPOSITORY / folder / "test_ros_images.py")], cwd=tmp_path, env={**os.environ, "PYTHONPATH": path},
+        capture_output=True, text=True)
+    assert done.returncode == 0 and re.search(r"[1-9]\d* tests collected", done.stdout), done.stdout
 
 
 def test_launch_describes_parameters_that_exist():

@@ -2,35 +2,13 @@
 
 import numpy as np
 import pytest
-from test_pipeline_tracker import CAMERA, IMAGE, TruthDetector
+from pipeline_support import CAMERA, IMAGE, TruthDetector, shown
 
 from fourdhands_core.errors import AssetError, InputError
-from fourdhands_core.geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle
 from fourdhands_core.hand_model.skeleton import BONES, RIGHT
-from fourdhands_core.media.choreography import ClipMotion, from_curls
-from fourdhands_core.media.clips import clip_truth, pose_hands
 from fourdhands_core.pipeline.shape_calibration import (
     LEAST_SEEN, ShapeCalibration, hand_length, load_shape, save_shape, straightness)
 from fourdhands_core.pipeline.tracker import HandPairTracker
-
-UPRIGHT = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-"""A right hand with its fingers up and its palm towards the camera."""
-
-
-def shown(betas, curl=0.0, count=60):
-    """Motion and truth of a right hand that is shown to the camera and turns a little; curl 0 is open, 1 a fist."""
-    times = np.arange(count) / 30.0
-    orient = np.zeros((count, 2, 3))
-    sway = 0.3 * np.stack([np.sin(2 * times), np.cos(3 * times), np.sin(4 * times)], axis=1)
-    orient[:, RIGHT] = axis_angle_from_matrix(matrix_from_axis_angle(sway) @ UPRIGHT)
-    fingers = from_curls(np.array([*[curl] * 5, 0.5]))
-    present = np.zeros((count, 2), bool)
-    present[:, RIGHT] = True
-    motion = ClipMotion(
-        1 + np.round(times * 1e9).astype(np.int64), orient,
-        np.tile(axis_angle_from_matrix(fingers).ravel(), (count, 2, 1)),
-        np.tile(betas, (2, 1)), np.tile([0.02, 0.08, 0.5], (count, 2, 1)), present)
-    return motion, clip_truth(motion, CAMERA, pose_hands(motion)[1])
 
 
 def lengths(joints):

@@ -12,7 +12,7 @@ from fourdhands_core.media.clips import clip_truth, pose_hands
 from fourdhands_core.media.render import render_meshes
 from fourdhands_core.pipeline.depth import DepthImage
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
-from test_pipeline_tracker import TruthDetector
+from pipeline_support import TruthDetector
 
 CAMERA = Camera.from_fov(320, 240, 64.0, calibrated=True)
 IMAGE = np.zeros((240, 320, 3), np.uint8)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from pipeline_support import CAMERA, IMAGE, SIZE, TruthDetector
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
@@ -13,37 +14,8 @@ from fourdhands_core.learning import metrics
 from fourdhands_core.media.choreography import demo_motion
 from fourdhands_core.media.clips import clip_truth, pose_hands
 from fourdhands_core.media.video import VideoReader
-from fourdhands_core.perception.detector import HandDetection
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings, within
 from fourdhands_core.pipeline.types import ABSENT, HELD, SOURCE_JOINT, SOURCE_NETWORK, SOURCE_NONE, TRACKED
-
-SIZE = (640, 480)
-IMAGE = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
-CAMERA = Camera.from_fov(*SIZE, 64.0, calibrated=True)
-
-
-class TruthDetector:
-    """Sees the true hands of a clip, frame by frame, with a little noise."""
-
-    def __init__(self, truth, noise=0.0, mirrored=False):
-        self.truth, self.noise, self.mirrored = truth, noise, mirrored
-        self.rng = np.random.default_rng(0)
-        self.frame = -1
-        self.blind = set()
-
-    def detect(self, image):
-        self.frame += 1
-        found = []
-        for side in (LEFT, RIGHT):
-            if not self.truth["valid"][self.frame, side] or (self.frame, side) in self.blind:
-                continue
-            joints = self.truth["joints"][self.frame, side]
-            pixels = self.truth["joints_2d"][self.frame, side] + self.noise * self.rng.normal(size=(21, 2))
-            found.append(HandDetection(side, 0.95, pixels, np.zeros(21), joints - joints.mean(0), np.ones(21)))
-        return found
-
-    def close(self):
-        pass
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ from fourdhands_ros.message_types import HandPair, deserialize
 from fourdhands_ros.node import HandsNode
 from file_inputs import BACKBONE
 from ros_support import FakeTracker, make_pair
-from test_pipeline_tracker import CAMERA, TruthDetector
+from pipeline_support import CAMERA, TruthDetector
 
 LONGEST, LARGEST = 5.0, 600
 """Seconds of processor time, and megabytes beyond the most so far, that no single input may take."""

@@ -30,7 +30,7 @@ from fourdhands_core.pipeline.types import (
 from fourdhands_ros.message_types import HandFaces, HandPair, TFMessage, create_subscription
 from fourdhands_ros.node import HandsNode
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 WIDTH, HEIGHT = 64, 48
 SECOND = 10**9
 T0 = 1_700_000_000 * SECOND

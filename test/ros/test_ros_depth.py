@@ -9,11 +9,10 @@ import PIL.Image
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pipeline_support import CAMERA, IMAGE, TruthDetector, shown
 from ros_support import (  # noqa: F401 (bench is a fixture)
     PERIOD, RELIABLE, T0, FakeTracker, bench, image_message, info_message, stamp_to)
 from sensor_msgs.msg import CompressedImage, Image
-from test_pipeline_calibration import shown
-from test_pipeline_tracker import CAMERA, IMAGE, TruthDetector
 from test_ros_services import large_image
 
 from fourdhands_core.hand_model.skeleton import RIGHT

@@ -5,17 +5,15 @@ import gc
 import os
 import signal
 import threading
-import time
 
 import numpy as np
 import pytest
 from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import TransitionCallbackReturn
+from pipeline_support import TruthDetector, shown
 from ros_support import (  # noqa: F401 (bench is a fixture)
     PERIOD, REPOSITORY, SECOND, T0, FakeTracker, bench, image_message, info_message, make_pair, stamp_of)
 from sensor_msgs.msg import Image
-from test_pipeline_calibration import shown
-from test_pipeline_tracker import TruthDetector
 from test_ros_malformed import malformed
 from test_ros_services import large_image
 from test_ros_start import FAKE
@@ -26,7 +24,7 @@ from fourdhands_ros.node import create_tracker
 
 CAMERA = """
 import sys, time
-sys.path.insert(0, "test")
+sys.path.insert(0, "test/ros")
 import rclpy
 from ros_support import RELIABLE, image_message
 from sensor_msgs.msg import Image

@@ -18,9 +18,8 @@ from bag_support import TYPES, camera_entries, contents, image_entry, read_bag, 
 from fourdhands_core import cli
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
 from fourdhands_ros.message_types import typestore
-from ros_support import T0
+from ros_support import REPOSITORY, T0
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 HAND_PAIR, TRANSFORMS, MARKERS = "fourdhands_ros/msg/HandPair", "tf2_msgs/msg/TFMessage", "visualization_msgs/msg/MarkerArray"
 
 

@@ -7,12 +7,11 @@ import time
 import numpy as np
 import pytest
 from rclpy.lifecycle import TransitionCallbackReturn
+from pipeline_support import CAMERA, IMAGE, TruthDetector, shown
 from ros_support import (  # noqa: F401 (bench is a fixture)
     HEIGHT, PERIOD, T0, WIDTH, bench, info_message, make_pair, stamp_of, stamp_to)
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
-from test_pipeline_calibration import shown
-from test_pipeline_tracker import CAMERA, IMAGE, TruthDetector
 
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.media.draw import draw_hands

@@ -18,7 +18,7 @@ from fourdhands_ros.message_types import HandPair, create_subscription
 from fourdhands_ros.node import main
 from fourdhands_ros.parameters import Parameters
 
-FAKE = ("import sys; sys.path.insert(0, 'test'); from ros_support import FakeTracker; "
+FAKE = ("import sys; sys.path.insert(0, 'test/ros'); from ros_support import FakeTracker; "
         "from fourdhands_ros.node import main; sys.exit(main(tracker_factory=lambda _: FakeTracker()))")
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 

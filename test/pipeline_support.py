@@ -1,0 +1,58 @@
+"""Hands whose truth is known, and a detector that sees them as they are: what the tracker's tests need, with ROS and without."""
+
+import numpy as np
+
+from fourdhands_core.geometry.camera import Camera
+from fourdhands_core.geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle
+from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
+from fourdhands_core.media.choreography import ClipMotion, from_curls
+from fourdhands_core.media.clips import clip_truth, pose_hands
+from fourdhands_core.perception.detector import HandDetection
+
+SIZE = (640, 480)
+IMAGE = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+CAMERA = Camera.from_fov(*SIZE, 64.0, calibrated=True)
+
+
+class TruthDetector:
+    """Sees the true hands of a clip, frame by frame, with a little noise."""
+
+    def __init__(self, truth, noise=0.0, mirrored=False):
+        self.truth, self.noise, self.mirrored = truth, noise, mirrored
+        self.rng = np.random.default_rng(0)
+        self.frame = -1
+        self.blind = set()
+
+    def detect(self, image):
+        self.frame += 1
+        found = []
+        for side in (LEFT, RIGHT):
+            if not self.truth["valid"][self.frame, side] or (self.frame, side) in self.blind:
+                continue
+            joints = self.truth["joints"][self.frame, side]
+            pixels = self.truth["joints_2d"][self.frame, side] + self.noise * self.rng.normal(size=(21, 2))
+            found.append(HandDetection(side, 0.95, pixels, np.zeros(21), joints - joints.mean(0), np.ones(21)))
+        return found
+
+    def close(self):
+        pass
+
+
+UPRIGHT = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+"""A right hand with its fingers up and its palm towards the camera."""
+
+
+def shown(betas, curl=0.0, count=60):
+    """Motion and truth of a right hand that is shown to the camera and turns a little; curl 0 is open, 1 a fist."""
+    times = np.arange(count) / 30.0
+    orient = np.zeros((count, 2, 3))
+    sway = 0.3 * np.stack([np.sin(2 * times), np.cos(3 * times), np.sin(4 * times)], axis=1)
+    orient[:, RIGHT] = axis_angle_from_matrix(matrix_from_axis_angle(sway) @ UPRIGHT)
+    fingers = from_curls(np.array([*[curl] * 5, 0.5]))
+    present = np.zeros((count, 2), bool)
+    present[:, RIGHT] = True
+    motion = ClipMotion(
+        1 + np.round(times * 1e9).astype(np.int64), orient,
+        np.tile(axis_angle_from_matrix(fingers).ravel(), (count, 2, 1)),
+        np.tile(betas, (2, 1)), np.tile([0.02, 0.08, 0.5], (count, 2, 1)), present)
+    return motion, clip_truth(motion, CAMERA, pose_hands(motion)[1])
