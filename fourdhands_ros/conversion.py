@@ -203,14 +203,14 @@ class TransformEncoder(_Encoder):
 class MarkerEncoder(_Encoder):
     """MarkerArray of the hands' meshes: ns "hands", id 0 left, 1 right; one ADD a frame, one DELETE on loss.
 
-    faces: for left and right, (F, 3) vertex numbers. lifetime: seconds after which a viewer drops an old marker. shown:
-    the frame in which each side is shown at present.
+    faces: for left and right, (F, 3) vertex numbers. lifetime: seconds after which a viewer drops an old marker; may be
+    changed. shown: the frame in which each side is shown at present.
     """
 
     def __init__(self, faces, lifetime: float = 0.2):
         super().__init__()
         self._corners = tuple(np.ravel(f) for f in faces)
-        self._lifetime = lifetime
+        self.lifetime = lifetime
         self.shown: dict[int, str] = {}
 
     def encode(self, estimate: HandPairEstimate, frame_id: str) -> bytes | None:
@@ -220,7 +220,7 @@ class MarkerEncoder(_Encoder):
         self.shown = {side: frame_id for side in shown}
         if not shown and not lost:
             return None
-        key = frame_id, tuple(shown), lost
+        key = frame_id, tuple(shown), lost, self.lifetime
         template = self._template(key, lambda: self._build(*key))
         for side, vertices in shown.items():
             # Into the message without a copy between, which `mode` is for.
@@ -233,40 +233,41 @@ class MarkerEncoder(_Encoder):
         """The message that removes what is shown, or None where nothing is."""
         lost = tuple(sorted(self.shown.items()))
         self.shown = {}
-        return self._build("", (), lost).finish().fill() if lost else None
+        return self._build("", (), lost, 0.0).finish().fill() if lost else None
 
-    def _build(self, frame_id: str, sides: tuple[int, ...], lost: tuple[tuple[int, str], ...]) -> Template:
+    def _build(self, frame_id: str, sides: tuple[int, ...], lost: tuple[tuple[int, str], ...], lifetime: float) -> Template:
         template = Template()
         template.constant("u4", len(sides) + len(lost))
         for side in sides:
-            self._build_marker(template, side, frame_id, _ADD, len(self._corners[side]))
+            _marker(template, side, frame_id, _ADD, len(self._corners[side]), lifetime)
         for side, frame in lost:
-            self._build_marker(template, side, frame, _DELETE, 0)
+            _marker(template, side, frame, _DELETE, 0, lifetime)
         return template
 
-    def _build_marker(self, template: Template, side: int, frame_id: str, action: int, points: int) -> None:
-        _header(template, frame_id)
-        template.string("hands")
-        template.constant("i4", side)
-        template.constant("i4", _TRIANGLE_LIST)
-        template.constant("i4", action)
-        template.constant("f8", (0, 0, 0, 0, 0, 0, 1))  # pose: the points are in the header's frame
-        template.constant("f8", (1, 1, 1))  # scale
-        template.constant("f4", HAND_COLOURS[side])
-        seconds = int(self._lifetime)
-        template.constant("i4", seconds)
-        template.constant("u4", round((self._lifetime - seconds) * 1e9))
-        template.constant("u1", False)  # frame_locked
-        template.sequence(f"points_{side}", "f8", points, 3)
-        template.constant("u4", 0)  # colors: one for the whole mesh
-        template.string("")  # texture_resource
-        _compressed_image(template)
-        template.constant("u4", 0)  # uv_coordinates
-        template.string("")  # text
-        template.string("")  # mesh_resource
-        template.string("")  # mesh_file.filename
-        template.constant("u4", 0)  # mesh_file.data
-        template.constant("u1", False)  # mesh_use_embedded_materials
+
+def _marker(template: Template, side: int, frame_id: str, action: int, points: int, lifetime: float) -> None:
+    _header(template, frame_id)
+    template.string("hands")
+    template.constant("i4", side)
+    template.constant("i4", _TRIANGLE_LIST)
+    template.constant("i4", action)
+    template.constant("f8", (0, 0, 0, 0, 0, 0, 1))  # pose: the points are in the header's frame
+    template.constant("f8", (1, 1, 1))  # scale
+    template.constant("f4", HAND_COLOURS[side])
+    seconds, nanoseconds = split_stamp(round(lifetime * 1e9))
+    template.constant("i4", seconds)
+    template.constant("u4", nanoseconds)
+    template.constant("u1", False)  # frame_locked
+    template.sequence(f"points_{side}", "f8", points, 3)
+    template.constant("u4", 0)  # colors: one for the whole mesh
+    template.string("")  # texture_resource
+    _compressed_image(template)
+    template.constant("u4", 0)  # uv_coordinates
+    template.string("")  # text
+    template.string("")  # mesh_resource
+    template.string("")  # mesh_file.filename
+    template.constant("u4", 0)  # mesh_file.data
+    template.constant("u1", False)  # mesh_use_embedded_materials
 
 
 def encode_faces(faces, model: str = "") -> bytes:

@@ -37,8 +37,9 @@ class Outputs:
     """
 
     def __init__(self, node, parameters: Parameters, faces, network: str = "", model: str = "", camera: str = ""):
-        self._faces, self._camera = faces, camera
+        self._camera = camera
         self._pairs = HandPairEncoder(network, model)
+        self._meshes = MarkerEncoder(faces)  # it knows what viewers show, whatever parameters change
         options = QoSOverridingOptions.with_default_policies()
         with ExitStack() as made:
 
@@ -64,14 +65,14 @@ class Outputs:
         """Use other values of the parameters from the next estimate on."""
         prefix = parameters.frame_prefix + self._camera.lstrip("/")
         transforms = None if parameters.tf == "none" else TransformEncoder(parameters.tf, prefix)
-        markers = MarkerEncoder(self._faces, parameters.marker_lifetime)
+        self._meshes.lifetime = parameters.marker_lifetime
         # One assignment, as `publish` may run in another thread.
-        self._encoders = transforms, markers, parameters.publish_vertices
+        self._settings = transforms, parameters.publish_vertices
 
     @property
     def wants_vertices(self) -> bool:
         """True while somebody takes meshes: `HandPairTracker.process` computes them only then."""
-        return self._encoders[2] or self._markers.get_subscription_count() > 0
+        return self._settings[1] or self._markers.get_subscription_count() > 0
 
     def keep_image(self, stamp: int, image: np.ndarray) -> None:
         """Hand over an image (H, W, 3) uint8 RGB before its estimate, for `hands/debug_image`."""
@@ -86,21 +87,21 @@ class Outputs:
         "publish" (everything here) are added. counts: see HandPairEncoder.encode.
         """
         began = time.perf_counter()
-        transforms, markers, with_vertices = self._encoders
+        transforms, with_vertices = self._settings
         # tf2 has no frame without a name; the other messages say as much as they can.
         if transforms is not None and frame_id:
             _publish(self._tf, transforms.encode(estimate, frame_id))
         latency["total"] = time.perf_counter() - received
         _publish(self._hands, self._pairs.encode(estimate, frame_id, latency, counts, with_vertices))
         if self._markers.get_subscription_count() > 0:
-            _publish(self._markers, markers.encode(estimate, frame_id))
+            _publish(self._markers, self._meshes.encode(estimate, frame_id))
         if self._debug.wanted:
             self._debug.show(estimate, frame_id)
         latency["publish"] = time.perf_counter() - began
 
     def destroy(self) -> None:
         """Remove what is shown from viewers, and the publishers."""
-        _publish(self._markers, self._encoders[1].clear())
+        _publish(self._markers, self._meshes.clear())
         self._made.close()
 
 
