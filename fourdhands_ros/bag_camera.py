@@ -13,15 +13,14 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo
 
 from fourdhands_core.errors import InputError
-from fourdhands_core.geometry.camera import Camera
-from fourdhands_core.media.track_video import camera_for_video
+from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.network.config import SHIPPED
 from fourdhands_core.pipeline.tracker import HandPairTracker
 from fourdhands_core.pipeline.tracker_state import give_memory, tracker_memory
 from fourdhands_core.pipeline.types import HandPairEstimate
 
 from .bag_reading import Entry, Topic
-from .camera_info import CALIBRATED, CameraSource
+from .camera_info import calibration_from_info
 from .conversion import HandPairEncoder, MarkerEncoder, TransformEncoder, encode_faces
 from .image_decoding import MalformedImage, stamp_of, unpack_image
 from .parameters import Parameters
@@ -39,7 +38,7 @@ class Options:
     """How bags are converted.
 
     parameters: the node's. topics: image topics; empty for every camera. camera_info: topic of the only camera's, where
-    it does not lie beside the image. fov, intrinsics: of images without CameraInfo, see camera_for_video. markers: write
+    it does not lie beside the image. fov, intrinsics: of images without CameraInfo, see CameraSource. markers: write
     the meshes. interval: images after which what was done is safe.
     """
 
@@ -123,10 +122,9 @@ class BagCamera:
             self._transforms = TransformEncoder(parameters.tf, topics.frame_prefix)
         self._markers = MarkerEncoder(self.tracker.faces, parameters.marker_lifetime) if options.markers else None
         self._with_vertices = options.markers or parameters.publish_vertices
-        self._source = CameraSource(parameters.default_fov)
+        self._source = CameraSource(parameters.default_fov, fov=options.fov, intrinsics=options.intrinsics)
         self._info, self._last = b"", None
         self._waiting: dict[int, tuple[str, int]] = {}
-        self._lens: Camera | None = None
         self.images, self.published, self.refused = 0, 0, Counter()
 
     def close(self) -> None:
@@ -159,7 +157,7 @@ class BagCamera:
         """Take a serialised CameraInfo."""
         self._info = data
         try:
-            self._source.update(deserialize_message(data, CameraInfo))
+            self._source.update(calibration_from_info(deserialize_message(data, CameraInfo)))
         except Exception:  # rclpy's RMWError has no public name
             self.refused["CameraInfo"] += 1
 
@@ -171,7 +169,7 @@ class BagCamera:
             header, image = unpack_image(data, self.topics.compressed)
             stamp = stamp_of(header)
             messages += self._follow(stamp)
-            camera = self._camera(image.shape[1], image.shape[0])
+            camera = self._source.camera_for(image.shape[1], image.shape[0])
             self._waiting[stamp] = header.frame_id, time
             estimate = self.tracker.process(image, stamp, camera, with_vertices=self._with_vertices)
         except MalformedImage as error:
@@ -213,14 +211,6 @@ class BagCamera:
     def _forget(self) -> None:
         self.tracker.reset()
         self._waiting.clear()
-
-    def _camera(self, width: int, height: int) -> Camera:
-        camera = self._source.camera_for(width, height)
-        if self._source.state == CALIBRATED or (self._options.fov is None and self._options.intrinsics is None):
-            return camera
-        if self._lens is None or (self._lens.width, self._lens.height) != (width, height):
-            self._lens = camera_for_video(width, height, self._options.fov, self._options.intrinsics)
-        return self._lens
 
     def _encode(self, estimate: HandPairEstimate) -> list[Entry]:
         """What the node publishes for an estimate, but for the seconds that it took, which are no two times the same."""

@@ -10,7 +10,9 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from .camera_info import CALIBRATED, CameraSource
+from fourdhands_core.geometry.camera_source import CALIBRATED, CameraSource
+
+from .camera_info import calibration_from_info
 from .depth import DepthBuffer
 from .diagnostics import Statistics, diagnostic_status
 from .outputs import Outputs
@@ -106,7 +108,7 @@ class Channel:
         if data[_STAMP_END:] == self._info:
             return
         try:
-            self.cameras.update(deserialize_message(data, CameraInfo))
+            self.cameras.update(calibration_from_info(deserialize_message(data, CameraInfo)))
             self._info = data[_STAMP_END:]
         except Exception as error:  # rclpy's RMWError has no public name
             self.statistics.count_event("CameraInfo messages that do not unpack")

@@ -17,7 +17,7 @@ from fourdhands_core.media.draw import contact_sheet, draw_hands, draw_text
 from fourdhands_core.media.video import VideoWriter
 from fourdhands_core.pipeline.types import HandEstimate, HandPairEstimate
 
-from .camera_info import camera_from_info
+from .camera_info import calibration_from_info
 from .conversion import SOURCES, STATES
 from .image_decoding import stamp_of
 from .message_types import typestore
@@ -47,7 +47,7 @@ class Recording:
 
     pairs: the HandPair messages. stamp: (N,) of their images, nanoseconds. age: (N,) seconds from the image's stamp to
     the reception of its HandPair. joints: (N, 2, 21, 3) metres, NaN where not valid. counts: messages by topic.
-    camera: from camera_info; None where it was not calibrated.
+    camera: of CameraInfo; None where it was not calibrated.
     """
 
     pairs: list
@@ -73,7 +73,7 @@ class Recording:
                 if hand.valid:
                     joints[i, side] = points(hand.joints)
         info = next((info for _, info in messages(bag, "/camera_info")), None)
-        return cls(pairs, stamp, age, joints, counts, None if info is None else camera_from_info(info))
+        return cls(pairs, stamp, age, joints, counts, None if info is None else calibration_from_info(info).camera())
 
     def latencies(self) -> dict[str, np.ndarray]:
         """Seconds (N,) by stage as the node measured them, then "stamp to arrival"; NaN where a stage did not run."""

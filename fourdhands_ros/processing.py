@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.geometry.camera_source import CALIBRATED, UNKNOWN, CameraSource
 from fourdhands_core.pipeline.regression import Frame
 from fourdhands_core.pipeline.types import HELD, HandPairEstimate
 
-from .camera_info import CALIBRATED, UNKNOWN, CameraSource
 from .depth import DepthBuffer
 from .diagnostics import INTERNAL, Statistics
 from .image_decoding import MalformedImage, stamp_of, unpack_image

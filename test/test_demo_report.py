@@ -19,7 +19,7 @@ from std_msgs.msg import String
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_ros.camera import camera_info
-from fourdhands_ros.camera_info import camera_from_info
+from fourdhands_ros.camera_info import calibration_from_info
 from fourdhands_ros.demo_report import Recording, errors, messages, summary, text
 from fourdhands_ros.recorder import Recorder
 from ros_support import Ros
@@ -74,10 +74,10 @@ def test_every_frame_is_accounted_for_and_stages_that_did_not_run_are_nan():
     Camera(64, 48, [[60, 0, 31.5], [0, 61, 23.5], [0, 0, 1]], "plumb_bob", [0.1, 0.01, 0, 0, 0]),
     Camera(64, 48, [[60, 0, 31.5], [0, 61, 23.5], [0, 0, 1]], "equidistant", [0.1, 0.01, 0, 0.1])])
 def test_camera_info_carries_the_whole_camera(camera):
-    back = camera_from_info(camera_info(camera.width, camera.height, camera, "camera"))
+    back = calibration_from_info(camera_info(camera.width, camera.height, camera, "camera")).camera()
     points = np.random.default_rng(1).uniform(-0.3, 0.3, (9, 3)) + (0, 0, 1)
     np.testing.assert_allclose(back.project(points), camera.project(points), atol=1e-9)
-    assert camera_from_info(camera_info(640, 480, None, "camera")) is None
+    assert calibration_from_info(camera_info(640, 480, None, "camera")).camera() is None
 
 
 @pytest.fixture

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml
 
 from ..errors import InputError
 
@@ -89,26 +87,6 @@ class Camera:
         focal = width / (2.0 * np.tan(np.radians(fov_degrees) / 2.0))
         matrix = [[focal, 0.0, (width - 1) / 2.0], [0.0, focal, (height - 1) / 2.0], [0.0, 0.0, 1.0]]
         return cls(width, height, np.array(matrix), calibrated=calibrated)
-
-    @classmethod
-    def from_yaml(cls, path: str | Path) -> Camera:
-        """Read a camera_info YAML as ROS's camera_calibration writes it."""
-        path = Path(path)
-        if not path.is_file():
-            raise InputError(f"intrinsics file {path} does not exist; give a camera_info YAML")
-        try:
-            data = yaml.safe_load(path.read_text())
-            return cls(
-                int(data["image_width"]), int(data["image_height"]),
-                np.array(data["camera_matrix"]["data"], dtype=np.float64).reshape(3, 3),
-                data.get("distortion_model", "") or "",
-                np.array(data.get("distortion_coefficients", {}).get("data", []), dtype=np.float64))
-        except InputError as error:
-            raise InputError(f"intrinsics file {path}: {error}") from error
-        except Exception as error:  # YAML's tags have constructors that fail in many ways
-            raise InputError(
-                f"intrinsics file {path} is not a camera_info YAML ({type(error).__name__}: {error}); it needs "
-                "image_width, image_height, camera_matrix.data (9 numbers) and distortion_coefficients.data") from error
 
     def resized(self, width: int, height: int) -> Camera:
         """The same lens for an image scaled to width x height (pixel centres at integers)."""

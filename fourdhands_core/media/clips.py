@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 
 from ..errors import InputError
+from ..geometry.calibration_file import read_views
 from ..geometry.camera import Camera
 from ..geometry.rotations import matrix_from_axis_angle
 from ..hand_model.assets import HandAsset, load_generic_hand
@@ -168,11 +169,11 @@ class RenderedClip:
             raise InputError(f"{folder / 'truth.npz'} cannot be read ({error}); render the clip again") from error
         with VideoReader(folder / "video.mp4") as reader:
             fps = reader.fps
-        return cls(folder, Camera.from_yaml(folder / "camera.yaml"), truth, fps)
+        return cls(folder, read_views(folder / "camera.yaml")[0].camera, truth, fps)
 
 
 def camera_yaml(camera: Camera) -> str:
-    """A camera_info YAML, as ROS's camera_calibration writes it, that Camera.from_yaml reads back."""
+    """A camera_info YAML, as ROS's camera_calibration writes it, that read_views reads back."""
     def numbers(rows, cols, values):
         return {"rows": rows, "cols": cols, "data": [float(v) for v in np.ravel(values)]}
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..geometry.camera import Camera
+from ..geometry.camera_source import CameraSource
 from ..pipeline.types import HandPairEstimate
 from .draw import contact_sheet, draw_hands
 from .video import VideoReader, VideoWriter
@@ -90,17 +91,9 @@ def camera_for_video(width: int, height: int, fov: float | None = None,
     A calibration of another resolution is scaled; None where neither is given. Raises InputError where both are, or
     where the calibration's proportions are not the video's.
     """
-    if fov is not None and intrinsics is not None:
-        raise InputError("both a field of view and an intrinsics file were given; give one of them")
-    if fov is not None:
-        return Camera.from_fov(width, height, fov, calibrated=True)
-    if intrinsics is None:
+    if fov is None and intrinsics is None:
         return None
-    camera = Camera.from_yaml(intrinsics)
-    if abs(camera.width * height - camera.height * width) > 0.01 * camera.width * height:
-        raise InputError(f"intrinsics {intrinsics} are for {camera.width}x{camera.height}, the video is "
-                         f"{width}x{height}: other proportions mean another crop; calibrate at the video's resolution")
-    return camera.resized(width, height)
+    return CameraSource(65.0, fov=fov, intrinsics=intrinsics).camera_for(width, height)
 
 
 def track_video(source: str | Path | int, out: str | Path, tracker, fov: float | None = None,

@@ -23,6 +23,7 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo
 
 from fourdhands_core.errors import FourDHandsError
+from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.hand_model.arrays import HandArrays
 from fourdhands_core.hand_model.assets import load_hand, pair_of
 from fourdhands_core.hand_model.mano_files import convert_mano
@@ -39,7 +40,7 @@ from fourdhands_ros import bag_camera
 from fourdhands_ros.bag_camera import BagCamera, Options, find_cameras
 from fourdhands_ros.bag_info import plain, summarise, text
 from fourdhands_ros.bag_reading import Bag
-from fourdhands_ros.camera_info import CameraSource
+from fourdhands_ros.camera_info import calibration_from_info
 from fourdhands_ros.conversion import HandPairEncoder, TransformEncoder
 from fourdhands_ros.depth import DepthBuffer
 from fourdhands_ros.diagnostics import Statistics
@@ -130,7 +131,7 @@ def camera_info(data: bytes) -> bool:
     except Exception:  # as in Channel, which counts it
         return False
     source = CameraSource(65.0)
-    source.update(message)
+    source.update(calibration_from_info(message))
     for size in ((640, 480), (320, 240), (64, 48), (16, 4096)):
         camera = source.camera_for(*size)
         assert (camera.width, camera.height) == size

@@ -11,8 +11,9 @@ from ros_support import info_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from fourdhands_core.errors import InputError
-from fourdhands_ros.camera_info import (
-    CALIBRATED, INVALID, MISMATCH, UNCALIBRATED, UNKNOWN, CameraSource, camera_from_info)
+from fourdhands_core.geometry.camera_source import (
+    CALIBRATED, INVALID, MISMATCH, UNCALIBRATED, UNKNOWN, CameraSource)
+from fourdhands_ros.camera_info import calibration_from_info
 from fourdhands_ros.image_decoding import MalformedImage, decode_compressed, decode_image, stamp_of
 
 
@@ -186,7 +187,7 @@ def test_a_stamp_is_exact():
 def test_camera_info_is_taken_over():
     message = info_message(640, 480, 500.0)
     message.d = [0.1, -0.2, 0.001, 0.002, 0.05]
-    camera = camera_from_info(message)
+    camera = calibration_from_info(message).camera()
     assert (camera.width, camera.height, camera.distortion_model, camera.calibrated) == (640, 480, "plumb_bob", True)
     np.testing.assert_array_equal(camera.distortion, message.d)
     np.testing.assert_array_equal(camera.matrix.ravel(), message.k)
@@ -196,14 +197,14 @@ def test_camera_info_is_taken_over():
 def test_distortion_models(model, count):
     message = info_message()
     message.distortion_model, message.d = model, [0.01] * count
-    assert camera_from_info(message).distortion_model == model
+    assert calibration_from_info(message).camera().distortion_model == model
 
 
 def test_no_distortion_needs_no_model():
     """Simulators name models of their own, with zeros."""
     message = info_message()
     message.distortion_model = "none"
-    assert camera_from_info(message).distortion_model == ""
+    assert calibration_from_info(message).camera().distortion_model == ""
 
 
 def test_region_of_interest_and_binning():
@@ -211,7 +212,7 @@ def test_region_of_interest_and_binning():
     message = info_message(640, 480, 500.0)
     message.roi.x_offset, message.roi.y_offset, message.roi.width, message.roi.height = 100, 40, 400, 300
     message.binning_x = message.binning_y = 2
-    camera = camera_from_info(message)
+    camera = calibration_from_info(message).camera()
     assert (camera.width, camera.height) == (200, 150)
     point = np.array([0.1, -0.05, 1.0])
     full = np.array([500 * 0.1 + 319.5, 500 * -0.05 + 239.5])
@@ -222,9 +223,9 @@ def test_region_of_interest_and_binning():
 def test_zero_or_nan_focal_length_means_uncalibrated(matrix):
     message = info_message()
     message.k = matrix
-    assert camera_from_info(message) is None
+    assert calibration_from_info(message).camera() is None
     source = CameraSource(60.0)
-    source.update(message)
+    source.update(calibration_from_info(message))
     camera = source.camera_for(64, 48)
     assert source.state == UNCALIBRATED and not camera.calibrated and "zero or NaN" in source.problem
 
@@ -235,21 +236,21 @@ def test_zero_or_nan_focal_length_means_uncalibrated(matrix):
     dict(k=[60.0, 0, float("nan"), 0, 60, 5, 0, 0, 1]), dict(binning_x=1000)])
 def test_malformed_camera_info_is_named_and_replaced(change):
     source = CameraSource(60.0)
-    source.update(info_message())
+    source.update(calibration_from_info(info_message()))
     message = info_message()
     for name, value in change.items():
         setattr(message, name, value)
-    source.update(message)
+    source.update(calibration_from_info(message))
     camera = source.camera_for(64, 48)
     assert source.state == INVALID and source.problem.startswith("CameraInfo is malformed") and not camera.calibrated
-    source.update(info_message())
+    source.update(calibration_from_info(info_message()))
     assert source.camera_for(64, 48).calibrated and source.state == CALIBRATED and not source.problem
 
 
 def test_camera_follows_the_image():
     source = CameraSource(60.0)
     assert not source.camera_for(64, 48).calibrated and source.state == UNKNOWN
-    source.update(info_message(640, 480, 500.0))
+    source.update(calibration_from_info(info_message(640, 480, 500.0)))
     camera = source.camera_for(640, 480)
     assert camera.calibrated and camera.matrix[0, 0] == 500.0 and source.camera_for(640, 480) is camera
     half = source.camera_for(320, 240)  # the same shape: a resized image

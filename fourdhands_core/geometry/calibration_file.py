@@ -1,0 +1,122 @@
+"""Reads calibration files: ROS's camera_info YAML, a CameraInfo as `ros2 topic echo` prints it, OpenCV's and Kalibr's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from ..errors import InputError
+from .calibration import Calibration, View
+
+_WIDTH, _HEIGHT = ("image_width", "width", "image_Width"), ("image_height", "height", "image_Height")
+_SIZE = "resolution", "image_size", "cameraResolution"
+_K, _P = ("camera_matrix", "k", "K", "cameraMatrix"), ("projection_matrix", "p", "P")
+_D = "distortion_coefficients", "d", "D", "distCoeffs", "dist_coeffs", "distortion_coeffs"
+"""What files call a thing: ROS's camera_calibration, CameraInfo in ROS 2 and 1, OpenCV's programs, Kalibr."""
+_NEEDED = "it needs image_width, image_height, camera_matrix.data (9 numbers) and distortion_coefficients.data"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with OpenCV's matrices."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:opencv-matrix", lambda loader, node: loader.construct_mapping(node, deep=True))
+
+
+def read_views(path: str | Path, rectified: bool | None = False) -> list[View]:
+    """The cameras that images can be of which a calibration file describes, see Calibration.views; at least one.
+
+    Raises InputError, which names the file, where that cannot be.
+    """
+    try:
+        views = _calibration(_document(Path(path))).views(rectified)
+        if not views:
+            raise InputError("the focal length is zero or NaN: the camera is not calibrated; calibrate it, or give a field "
+                             "of view")
+    except InputError as error:
+        raise InputError(f"intrinsics file {path}: {error}") from error
+    return views
+
+
+def _document(path: Path) -> dict:
+    """The first document with something in it: `ros2 topic echo` puts a mark behind each."""
+    if not path.is_file():
+        raise InputError(f"{'it is a folder' if path.is_dir() else 'it does not exist'}; give a camera_info YAML")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"it cannot be read ({error.strerror}); give a camera_info YAML") from error
+    except UnicodeDecodeError as error:
+        raise InputError("it is not text; give a camera_info YAML") from error
+    if re.search(r"^\[image\]\s*$", text, re.MULTILINE):
+        raise InputError("it is an INI of camera_calibration_parsers; `ros2 run camera_calibration_parsers convert IN.ini "
+                         "OUT.yaml` makes a YAML of it")
+    if text.lstrip().startswith("<"):
+        raise InputError("it is XML; have OpenCV write it as .yml")
+    try:
+        # OpenCV's first line, %YAML:1.0, is not YAML's.
+        documents = yaml.load_all(re.sub(r"\A\s*%YAML[^\n]*\n", "", text), _Loader)
+        document = next((document for document in documents if document is not None), None)
+    except Exception as error:  # YAML's tags have constructors that fail in many ways
+        words = " ".join(str(error).split())
+        raise InputError(f"it is not a camera_info YAML ({type(error).__name__}: {words}); {_NEEDED}") from error
+    if not isinstance(document, dict):
+        raise InputError(f"it is not a camera_info YAML; {_NEEDED}")
+    return document
+
+
+def _calibration(document: dict) -> Calibration:
+    cameras = [name for name, value in document.items() if re.fullmatch(r"cam\d+", str(name)) and isinstance(value, dict)]
+    if len(cameras) > 1:
+        topics = ", ".join(f"{name} ({document[name].get('rostopic', 'no topic')})" for name in cameras)
+        raise InputError(f"it is Kalibr's of several cameras, {topics}; give a file with the camera's own entry alone")
+    if cameras:
+        return _of_kalibr(document[cameras[0]])
+    size = _value(document, _SIZE)
+    size = _numbers(size, _SIZE[0], 2) if size is not None else [
+        *_numbers(_value(document, _WIDTH), _WIDTH[0], 1), *_numbers(_value(document, _HEIGHT), _HEIGHT[0], 1)]
+    roi, p = document.get("roi"), _value(document, _P)
+    roi = [roi.get(name) or 0 for name in ("x_offset", "y_offset", "width", "height")] if isinstance(roi, dict) else [0] * 4
+    binning = [document.get(name) or 0 for name in ("binning_x", "binning_y")]
+    model = "equidistant" if document.get("fisheye_model") in (1, True, "1") else document.get("distortion_model") or ""
+    return Calibration(
+        *map(_pixels, size), _numbers(_value(document, _K), _K[0], 9), str(model), _numbers(_value(document, _D) or [], _D[0]),
+        _numbers(p, _P[0], 12) if p is not None else (), tuple(_pixels(value) for value in _numbers(roi, "roi", 4)),
+        tuple(_pixels(value) for value in _numbers(binning, "binning", 2)))
+
+
+def _of_kalibr(camera: dict) -> Calibration:
+    if (model := camera.get("camera_model")) != "pinhole":
+        raise InputError(f"Kalibr's camera model {model!r} is not known, pinhole is; calibrate with pinhole-radtan or "
+                         "pinhole-equi")
+    fx, fy, cx, cy = _numbers(camera.get("intrinsics"), "intrinsics", 4)
+    width, height = _numbers(camera.get("resolution"), "resolution", 2)
+    return Calibration(
+        _pixels(width), _pixels(height), (fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0), str(camera.get("distortion_model") or ""),
+        _numbers(camera.get("distortion_coeffs") or [], "distortion_coeffs"))
+
+
+def _value(document: dict, names):
+    """The value under the first of the names that is there, a matrix's numbers; None without one."""
+    value = next((document[name] for name in names if name in document), None)
+    return value.get("data") if isinstance(value, dict) else value
+
+
+def _numbers(value, name: str, count: int | None = None) -> tuple[float, ...]:
+    if value is None:
+        raise InputError(f"it is not a camera_info YAML: it has no {name}; {_NEEDED}")
+    try:
+        numbers = tuple(np.array(value, dtype=np.float64).ravel().tolist())
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{name} are not numbers ({error}); {_NEEDED}") from error
+    if count is not None and len(numbers) != count:
+        raise InputError(f"{name} has {len(numbers)} numbers, not {count}; {_NEEDED}")
+    return numbers
+
+
+def _pixels(value: float) -> int:
+    """A whole number; 0, which every check refuses, for what is none."""
+    return int(value) if np.isfinite(value) and 0 <= value < 2**31 else 0
