@@ -7,6 +7,7 @@ import sys
 
 from .commands import EXIT_INTERRUPTED, EXIT_USER_ERROR, ablate, bag, benchmark, data, evaluate, track, train, weights
 from .errors import FourDHandsError
+from .streams import flush_output, prepare_streams
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -22,9 +23,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, 2 for an error that the user can mend, 130 when interrupted."""
-    args = build_parser().parse_args(argv)
+    prepare_streams()
     try:
-        return args.run(args)
+        try:
+            args = build_parser().parse_args(argv)
+            return args.run(args)
+        finally:
+            flush_output()
     except (FourDHandsError, OSError) as error:
         print(f"fourdhands: error: {error}", file=sys.stderr)
         return EXIT_USER_ERROR

@@ -46,7 +46,7 @@ def told(capsys, arguments) -> tuple[int, str, str]:
 def test_the_command_is_a_process_of_its_own():
     helped, failed = run("--help"), run("track", "no.mp4", "--out", "nowhere")
     assert helped.returncode == 0 and helped.stdout.startswith("usage: fourdhands") and not helped.stderr
-    assert failed.returncode == 2 and failed.stderr.startswith("fourdhands: error: ") and not failed.stdout
+    assert failed.returncode == 2 and "\nfourdhands: error: " in f"\n{failed.stderr}" and not failed.stdout
     assert "no.mp4 does not exist" in failed.stderr and "Traceback" not in failed.stderr
 
 

@@ -1,7 +1,9 @@
-"""MediaPipe as a detector: sides, pixel convention, errors a user can cause, a quiet terminal."""
+"""MediaPipe as a detector: sides, pixel convention, errors a user can cause, threads."""
 
 import os
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -11,7 +13,7 @@ from fourdhands_core.errors import DependencyError, InputError
 from fourdhands_core.hand_model.skeleton import RIGHT
 from fourdhands_core.perception.confidence import inside_hull, landmark_confidence
 from fourdhands_core.perception.detector import HandDetection, check_image, hand_size, image_scale
-from fourdhands_core.perception.mediapipe_detector import MediaPipeDetector, _known_noise_removed
+from fourdhands_core.perception.mediapipe_detector import MediaPipeDetector
 
 
 @pytest.fixture(scope="module")
@@ -113,14 +115,23 @@ def test_images_of_changing_size_are_taken(right_hand):
     detector.close()
 
 
-def test_mediapipes_noise_is_kept_off_the_terminal_and_nothing_else(capfd, right_hand):
-    detector = MediaPipeDetector()
-    detector.detect(right_hand[0])
-    detector.close()
-    assert capfd.readouterr().err == ""
-    with _known_noise_removed():
-        os.write(2, b"W0000 inference_feedback_manager.cc:114] noise\nsomething that matters\n")
-    assert capfd.readouterr().err == "something that matters\n"
+def test_detectors_in_several_threads_leave_the_process_its_stderr(right_hand):
+    before, seen = os.fstat(2), set()
+
+    def work():
+        detector = MediaPipeDetector()
+        for frame in right_hand[:3]:
+            detector.detect(frame)
+        detector.close()
+
+    with ThreadPoolExecutor(2) as threads:
+        running = [threads.submit(work) for _ in range(4)]
+        while not all(future.done() for future in running):
+            now = os.fstat(2)
+            seen.add((now.st_dev, now.st_ino))
+            time.sleep(0.001)
+        [future.result() for future in running]
+    assert seen == {(before.st_dev, before.st_ino)} and os.path.samestat(os.fstat(2), before)
 
 
 def test_scale_and_confidence_of_a_hand_that_is_its_own_projection():

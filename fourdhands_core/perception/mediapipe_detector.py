@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
-import sys
-import tempfile
 import warnings
 
 import numpy as np
@@ -16,8 +11,8 @@ from ..hand_model.skeleton import LEFT, RIGHT
 from .confidence import landmark_confidence
 from .detector import HandDetection, check_image
 
-_NOISE = re.compile(
-    rb"absl::InitializeLog|XNNPACK delegate|inference_feedback_manager|landmark_projection_calculator|gl_context")
+# MediaPipe calls what protobuf has deprecated: a warning that tells users nothing.
+warnings.filterwarnings("ignore", r"SymbolDatabase\.GetPrototype\(\) is deprecated", UserWarning)
 
 
 class MediaPipeDetector:
@@ -30,6 +25,7 @@ class MediaPipeDetector:
     more than were asked for may be returned. model_complexity: 0 (faster) or 1 (more accurate).
     min_detection_confidence, min_tracking_confidence: 0-1, as MediaPipe's; the defaults are its own.
     single_images: treat each image on its own instead of as the next of a video.
+    MediaPipe writes a few lines of its own to stderr when it starts; they heed none of its documented settings.
 
     Raises InputError for a setting out of range, DependencyError where mediapipe is not installed.
     """
@@ -43,31 +39,26 @@ class MediaPipeDetector:
         if not (0.0 <= min_detection_confidence <= 1.0 and 0.0 <= min_tracking_confidence <= 1.0):
             raise InputError(f"min_detection_confidence={min_detection_confidence} and min_tracking_confidence="
                              f"{min_tracking_confidence} must lie between 0 and 1")
-        with _known_noise_removed():
-            try:
-                from mediapipe.python.solutions.hands import Hands
-            except ImportError as error:
-                raise DependencyError(
-                    f"MediaPipe's hand solution cannot be imported ({error}); run: pip install mediapipe==0.10.21"
-                ) from error
-            self._hands = Hands(single_images, max_hands, model_complexity,
-                                min_detection_confidence, min_tracking_confidence)
-            # The models are loaded behind the constructor's back; an empty image waits for that.
-            self._hands.process(np.zeros((64, 64, 3), np.uint8))
+        try:
+            from mediapipe.python.solutions.hands import Hands
+        except ImportError as error:
+            raise DependencyError(
+                f"MediaPipe's hand solution cannot be imported ({error}); run: pip install mediapipe==0.10.21"
+            ) from error
+        self._hands = Hands(single_images, max_hands, model_complexity,
+                            min_detection_confidence, min_tracking_confidence)
+        # The models are loaded behind the constructor's back; an empty image waits for that.
+        self._hands.process(np.zeros((64, 64, 3), np.uint8))
         self._side_of = {"Left": LEFT, "Right": RIGHT} if mirrored else {"Left": RIGHT, "Right": LEFT}
-        self._noisy = True
 
     def detect(self, image: np.ndarray) -> list[HandDetection]:
         """Hands in an RGB uint8 (H, W, 3) C-contiguous image; see `Detector.detect`."""
         check_image(image)
         if self._hands is None:
             raise InputError("this MediaPipeDetector is closed; make a new one")
-        # MediaPipe's graph logs in its own threads until its first hand is through, and not afterwards.
-        with _known_noise_removed() if self._noisy else contextlib.nullcontext():
-            result = self._hands.process(image)
+        result = self._hands.process(image)
         if not result.multi_hand_landmarks:
             return []
-        self._noisy = False
         height, width = image.shape[:2]
         return [self._detection(*hand, width, height) for hand in zip(
             result.multi_hand_landmarks, result.multi_hand_world_landmarks, result.multi_handedness)]
@@ -88,27 +79,3 @@ class MediaPipeDetector:
             side=self._side_of[label.label], score=float(label.score), landmarks=pixels,
             depth=points[:, 2] * width, world=world,
             confidence=landmark_confidence(pixels, world, float(label.score), (width, height)))
-
-
-@contextlib.contextmanager
-def _known_noise_removed():
-    """Keep MediaPipe's start-up messages off the terminal.
-
-    They come from C++ threads, heed none of the documented log levels and go straight to file descriptor 2. What else
-    arrives there meanwhile is passed on.
-    """
-    with warnings.catch_warnings(), tempfile.TemporaryFile() as kept:
-        warnings.filterwarnings("ignore", message=".*GetPrototype.*")
-        sys.stderr.flush()
-        terminal = os.dup(2)
-        try:
-            os.dup2(kept.fileno(), 2)
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(terminal, 2)
-            os.close(terminal)
-            kept.seek(0)
-            for line in kept:
-                if not _NOISE.search(line):
-                    os.write(2, line)

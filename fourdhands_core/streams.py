@@ -1,0 +1,69 @@
+"""Standard input, output and error of a command, whatever they were given: closed, full, or of a locale that is ASCII's."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+from .errors import InputError
+
+
+def prepare_streams() -> None:
+    """Make the three streams ones that a command can rely on; to be called first in a process, before it has threads.
+
+    One that is closed becomes /dev/null: else the next file that is opened would take its number, and what libraries write
+    to stderr would land in it. What stderr cannot take is lost, as there is nobody to tell; stdout raises InputError. Names
+    that are not of the locale's encoding are printed with escapes.
+    """
+    for number, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, mode), True)  # takes the lowest number that is free
+    for name, kind in (("stdout", _Output), ("stderr", _Errors)):
+        if (before := getattr(sys, name)) is getattr(sys, f"__{name}__"):  # else it is a test's own
+            setattr(sys, name, _stream(kind, before))
+            setattr(sys, f"__{name}__", getattr(sys, name))
+
+
+def flush_output() -> None:
+    """Write what was printed. Raises InputError where stdout takes no more; the rest is forgotten, which Python would try to
+    write once more when it ends, and fail."""
+    try:
+        sys.stdout.flush()
+    except InputError:
+        sys.stdout = open(os.devnull, "w")
+        raise
+
+
+class _Output(io.FileIO):
+    """Standard output."""
+
+    number = 1
+
+    def write(self, data) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise InputError(f"standard output cannot be written ({error.strerror}); what was printed is lost") from error
+
+
+class _Errors(io.FileIO):
+    """Standard error, whose `write` never fails."""
+
+    number = 2
+
+    def write(self, data) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+def _stream(kind, before):
+    """A text stream over `kind`, buffered as the one before; None where there was none."""
+    raw = kind(kind.number, "w", closefd=False)
+    encoding, *buffering = ((before.encoding, before.line_buffering, before.write_through) if before else
+                            ("utf-8", False, False))
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "backslashreplace", None, *buffering)
