@@ -22,7 +22,7 @@ from fourdhands_core.pipeline.types import HandPairEstimate
 from .bag_reading import Entry, Topic
 from .camera_info import calibration_from_info
 from .conversion import HandPairEncoder, MarkerEncoder, TransformEncoder, encode_faces
-from .image_decoding import MalformedImage, stamp_of, unpack_image
+from .image_decoding import ImageDecoder, MalformedImage, stamp_of
 from .parameters import Parameters
 
 IMAGES = {"sensor_msgs/msg/Image": False, "sensor_msgs/msg/CompressedImage": True}
@@ -123,6 +123,7 @@ class BagCamera:
         self._markers = MarkerEncoder(self.tracker.faces, parameters.marker_lifetime) if options.markers else None
         self._with_vertices = options.markers or parameters.publish_vertices
         self._source = CameraSource(parameters.default_fov, fov=options.fov, intrinsics=options.intrinsics)
+        self._decoder = ImageDecoder(topics.compressed)
         self._info, self._last = b"", None
         self._waiting: dict[int, tuple[str, int]] = {}
         self.images, self.published, self.refused = 0, 0, Counter()
@@ -134,14 +135,15 @@ class BagCamera:
     def state(self) -> dict:
         """All that a new BagCamera needs to go on from here, but for the last images; shared with this one."""
         return {"tracker": tracker_memory(self.tracker), "info": self._info, "last": self._last,
-                "waiting": self._waiting, "shown": self._markers.shown if self._markers else {},
+                "waiting": self._waiting, "shown": self._markers.shown if self._markers else {}, "bits": self._decoder.bits,
                 "images": self.images, "published": self.published, "refused": dict(self.refused)}
 
     def restore(self, state: dict, recent: Sequence[bytes]) -> None:
         """Go on from the state of another BagCamera; recent: the last image messages before."""
+        self._decoder.bits = state["bits"]
         for data in recent:
             try:
-                image = unpack_image(data, self.topics.compressed)[1]
+                image = self._decoder.decode(data)[1]
                 self.tracker.observe(image, 0)
             except Exception:  # it was counted when it came up
                 logging.debug("an image of %s was refused", self.topics.image, exc_info=True)
@@ -166,7 +168,7 @@ class BagCamera:
         self.images += 1
         messages = []
         try:
-            header, image = unpack_image(data, self.topics.compressed)
+            header, image = self._decoder.decode(data)
             stamp = stamp_of(header)
             messages += self._follow(stamp)
             camera = self._source.camera_for(image.shape[1], image.shape[0])

@@ -29,69 +29,123 @@ class MalformedImage(InputError):
 REASONS = ("size", "encoding", "step", "data", "compressed", "stamp")
 
 _CHANNELS = {
-    # encoding: (numpy type, channels, conversion to RGB or None)
-    "rgb8": ("u1", 3, None),
-    "bgr8": ("u1", 3, cv2.COLOR_BGR2RGB),
-    "rgba8": ("u1", 4, cv2.COLOR_RGBA2RGB),
-    "bgra8": ("u1", 4, cv2.COLOR_BGRA2RGB),
-    "mono8": ("u1", 1, cv2.COLOR_GRAY2RGB),
-    "mono16": ("u2", 1, cv2.COLOR_GRAY2RGB),
-    "8UC1": ("u1", 1, cv2.COLOR_GRAY2RGB),
-    "8UC3": ("u1", 3, cv2.COLOR_BGR2RGB),
-    # ROS names the upper left 2x2 pixels, OpenCV the two in the second row from the second column on.
-    "bayer_rggb8": ("u1", 1, cv2.COLOR_BayerBG2RGB),
-    "bayer_bggr8": ("u1", 1, cv2.COLOR_BayerRG2RGB),
-    "bayer_gbrg8": ("u1", 1, cv2.COLOR_BayerGR2RGB),
-    "bayer_grbg8": ("u1", 1, cv2.COLOR_BayerGB2RGB),
-    "bayer_rggb16": ("u2", 1, cv2.COLOR_BayerBG2RGB),
-    "bayer_bggr16": ("u2", 1, cv2.COLOR_BayerRG2RGB),
-    "bayer_gbrg16": ("u2", 1, cv2.COLOR_BayerGR2RGB),
-    "bayer_grbg16": ("u2", 1, cv2.COLOR_BayerGB2RGB),
-    "yuv422": ("u1", 2, cv2.COLOR_YUV2RGB_UYVY),
-    "uyvy": ("u1", 2, cv2.COLOR_YUV2RGB_UYVY),
-    "yuv422_yuy2": ("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
-    "yuyv": ("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
+    # encoding: (numpy type, channels, conversion of its upper 8 bits to RGB or None)
+    **{f"{name}{8 * size}": (f"u{size}", channels, conversion) for size in (1, 2) for name, channels, conversion in (
+        ("rgb", 3, None), ("bgr", 3, cv2.COLOR_BGR2RGB), ("rgba", 4, cv2.COLOR_RGBA2RGB),
+        ("bgra", 4, cv2.COLOR_BGRA2RGB), ("mono", 1, cv2.COLOR_GRAY2RGB),
+        # ROS names the upper left 2x2 pixels, OpenCV the two in the second row from the second column on.
+        ("bayer_rggb", 1, cv2.COLOR_BayerBG2RGB), ("bayer_bggr", 1, cv2.COLOR_BayerRG2RGB),
+        ("bayer_gbrg", 1, cv2.COLOR_BayerGR2RGB), ("bayer_grbg", 1, cv2.COLOR_BayerGB2RGB))},
+    # OpenCV's types, in OpenCV's order of colours
+    **{f"{8 * size}UC{channels}": (f"u{size}", channels, conversion) for size in (1, 2) for channels, conversion in (
+        (1, cv2.COLOR_GRAY2RGB), (3, cv2.COLOR_BGR2RGB), (4, cv2.COLOR_BGRA2RGB))},
+    "uyvy": ("u1", 2, cv2.COLOR_YUV2RGB_UYVY), "yuv422": ("u1", 2, cv2.COLOR_YUV2RGB_UYVY),
+    "yuyv": ("u1", 2, cv2.COLOR_YUV2RGB_YUY2), "yuv422_yuy2": ("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
 }
+_PAIRS = {"uyvy", "yuv422", "yuyv", "yuv422_yuy2"}
+_PLANES = {"nv12": (cv2.COLOR_YUV2RGB_NV12, 2), "nv21": (cv2.COLOR_YUV2RGB_NV21, 2),
+           "nv24": (cv2.COLOR_YUV2RGB_NV12, 1)}
+"""Encodings of luma, then interleaved chroma: the conversion, and how many pixels a side share their chroma."""
+_SPARE = 10_000
+"""Of so many numbers of a 16-bit image one may be above the range that is made visible, as a defective pixel is."""
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 """Of compressed images, by Pillow's names: what image_transport and camera drivers send."""
 _EVEN_WIDTH = {"yuv422", "uyvy", "yuv422_yuy2", "yuyv"}
 
 
-def unpack_image(data: bytes, compressed: bool):
-    """A serialised Image, or CompressedImage, to its header and (H, W, 3) uint8 RGB. Raises MalformedImage."""
-    message_type = CompressedImage if compressed else Image
-    try:
-        message = deserialize_message(data, message_type)
-    except Exception as error:  # rclpy's RMWError has no public name
-        raise MalformedImage("message", f"a message that is not a {message_type.__name__}: {error}") from error
-    return message.header, decode_compressed(message) if compressed else decode_image(message)
+class ImageDecoder:
+    """Turns one camera's serialised Image messages, or CompressedImage, into arrays.
 
-
-def decode_image(message) -> np.ndarray:
-    """sensor_msgs/Image to (H, W, 3) uint8 RGB, C-contiguous; for rgb8 without padding a view on the message's data.
-
-    Honours step and endianness; 16-bit images keep their upper 8 bits. Encodings beyond the table above go through
-    cv_bridge where it imports. Raises MalformedImage, saying what is wrong.
+    bits: of 16-bit images the lowest so many are made visible: the fewest that held what was seen so far, as drivers
+    put 10 or 12 bits into 16 without a word. They never become fewer, so that the brightness does not flicker.
     """
-    width, height, encoding = message.width, message.height, message.encoding
+
+    def __init__(self, compressed: bool):
+        self._type, self._decode = (CompressedImage, self._compressed) if compressed else (Image, self._raw)
+        self.bits = 8
+
+    def decode(self, data: bytes):
+        """A serialised message to its header and (H, W, 3) uint8 RGB. Raises MalformedImage."""
+        try:
+            message = deserialize_message(data, self._type)
+        except Exception as error:  # rclpy's RMWError has no public name
+            raise MalformedImage("message", f"a message that is not a {self._type.__name__}: {error}") from error
+        return message.header, self._decode(message)
+
+    def image(self, message) -> np.ndarray:
+        """A message to (H, W, 3) uint8 RGB, C-contiguous; for rgb8 without padding a view on the message's data.
+
+        Honours step and endianness. Encodings beyond the tables above go through cv_bridge where it imports. Raises
+        MalformedImage, saying what is wrong.
+        """
+        return self._decode(message)
+
+    def _raw(self, message) -> np.ndarray:
+        width, height, encoding = message.width, message.height, message.encoding
+        _check_size(width, height)
+        if encoding in _PLANES:
+            return _decode_planes(message)
+        known = _CHANNELS.get(encoding)
+        if known is None:
+            return _decode_by_cv_bridge(message)
+        kind, channels, conversion = known
+        if encoding in _PAIRS and width % 2:
+            raise MalformedImage("size", f"image width {width} is odd, but {encoding} stores pixels in pairs")
+        image = _rows(message, np.dtype(kind), channels)
+        if kind == "u2":
+            image = self._visible(image)
+        if channels > 1:
+            image = image.reshape(height, width, channels)
+        return image if conversion is None else cv2.cvtColor(image, conversion)
+
+    def _compressed(self, message) -> np.ndarray:
+        image = decompress(message)
+        if image.dtype == np.uint16:
+            image = self._visible(image)
+        conversion = _conversion(message.format, image.ndim == 2)
+        return image if conversion is None else cv2.cvtColor(image, conversion)
+
+    def _visible(self, image: np.ndarray) -> np.ndarray:
+        """uint16 in any order of bytes to uint8: the upper 8 of `bits` bits, which grow with the image."""
+        image = image.astype(np.uint16, copy=False)
+        while self.bits < 16 and np.count_nonzero(image >> self.bits) > image.size // _SPARE:
+            self.bits += 1
+        return np.minimum(image >> (self.bits - 8), 255).astype(np.uint8)
+
+
+def _rows(message, item: np.dtype, channels: int) -> np.ndarray:
+    """The pixels (H, W * channels) of that type, little- or big-endian as the message says, without padding."""
+    row = message.width * channels * item.itemsize
+    if message.step < row:
+        raise MalformedImage(
+            "step", f"step {message.step} is below the {row} bytes of {message.width} {message.encoding} pixels")
+    _check_length(message)
+    data = np.frombuffer(message.data, dtype=np.uint8).reshape(message.height, message.step)[:, :row]
+    return np.ascontiguousarray(data).view(item.newbyteorder(">" if message.is_bigendian else "<"))
+
+
+def _decode_planes(message) -> np.ndarray:
+    """The height is the image's, as of libcamera's drivers, or counts the rows of luma and chroma."""
+    conversion, shared = _PLANES[message.encoding]
+    width, height, step, size = message.width, message.height, message.step, len(message.data)
+    rows = height + 2 * height // shared ** 2
+    if size == step * height and height % 3 == 0 and step < 2 * width:
+        rows, height = height, height // 3 * shared
+    if width % 2 or height % 2:
+        raise MalformedImage("size", f"image size {width}x{height} is odd, but {message.encoding} has pairs of pixels")
     _check_size(width, height)
-    known = _CHANNELS.get(encoding)
-    if known is None:
-        return _decode_by_cv_bridge(message)
-    kind, channels, conversion = known
-    if encoding in _EVEN_WIDTH and width % 2:
-        raise MalformedImage("size", f"image width {width} is odd, but {encoding} stores pixels in pairs")
-    item = np.dtype(kind)
-    row = width * channels * item.itemsize
-    _check_data(message, row)
-    data = np.frombuffer(message.data, dtype=np.uint8).reshape(height, message.step)[:, :row]
-    if item.itemsize == 2:
-        # The upper byte is the second of each pair in a little-endian image.
-        data = data[:, 0 if message.is_bigendian else 1::2]
-    image = np.ascontiguousarray(data)
-    if channels > 1:
-        image = image.reshape(height, width, channels)
-    return image if conversion is None else cv2.cvtColor(image, conversion)
+    if step < width:
+        raise MalformedImage("step", f"step {step} is below the {width} bytes of {width} {message.encoding} pixels")
+    if size != step * rows:
+        raise MalformedImage("data", f"{size} bytes of data are not the {step * rows} of {message.encoding} "
+                             f"{width}x{height} with step {step}, luma and chroma")
+    data = np.frombuffer(message.data, dtype=np.uint8)
+    luma = data[:step * height].reshape(height, step)[:, :width]
+    chroma = data[step * height:].reshape(height // shared, -1)[:, :2 * width // shared]
+    chroma = chroma.reshape(height // shared, width // shared, 2)
+    if shared == 1:
+        chroma = chroma[::2, ::2]
+    return cv2.cvtColorTwoPlane(np.ascontiguousarray(luma), np.ascontiguousarray(chroma), conversion)
 
 
 def decode_depth(message) -> np.ndarray:
@@ -103,11 +157,7 @@ def decode_depth(message) -> np.ndarray:
     if kind is None:
         raise MalformedImage("encoding", f"depth encoding {message.encoding!r} is not supported; use 16UC1 or 32FC1")
     _check_size(message.width, message.height)
-    item = np.dtype(kind).newbyteorder(">" if message.is_bigendian else "<")
-    row = message.width * item.itemsize
-    _check_data(message, row)
-    data = np.frombuffer(message.data, dtype=np.uint8).reshape(message.height, message.step)[:, :row]
-    return np.ascontiguousarray(data).view(item).astype(kind, copy=False)
+    return _rows(message, np.dtype(kind), 1).astype(kind, copy=False)
 
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -146,11 +196,12 @@ def decode_compressed_depth(message) -> np.ndarray:
     return np.where((stored > 0) & (disparity > 0.0) & np.isfinite(metres), metres, np.float32(np.nan))
 
 
-def decode_compressed(message) -> np.ndarray:
-    """sensor_msgs/CompressedImage (jpeg, png, ...) to (H, W, 3) uint8 RGB. Raises MalformedImage."""
+def decompress(message) -> np.ndarray:
+    """sensor_msgs/CompressedImage (jpeg, png, ...) to (H, W) or (H, W, 3) uint8 or uint16 as OpenCV gives it, to which
+    colours are blue, green and red. Raises MalformedImage."""
     data = np.frombuffer(message.data, dtype=np.uint8)
     if not len(data):
-        raise MalformedImage("compressed", "the compressed image has no data")
+        raise MalformedImage("compressed", f"the compressed image of format {message.format!r} has no data")
     if "compressedDepth" in message.format:
         raise MalformedImage("encoding", f"format {message.format!r} is a depth image; subscribe to the colour image")
     try:
@@ -158,19 +209,43 @@ def decode_compressed(message) -> np.ndarray:
         with Picture.open(io.BytesIO(data), formats=_FORMATS) as header:
             size = header.size
     except Exception as error:  # a damaged header can fail in any way
+        if not re.search(r"jpe?g|png|webp|tiff?|bmp|^\W*$", message.format, re.IGNORECASE):
+            raise MalformedImage("encoding", f"compressed format {message.format!r} is not supported; use one of "
+                                 f"{', '.join(_FORMATS).lower()}") from error
         raise MalformedImage("compressed", f"{len(data)} bytes of format {message.format!r} are no "
                              f"{', '.join(_FORMATS)} ({type(error).__name__}: {error})") from error
     _check_size(*size)
     try:
         # Not turned by EXIF: camera_info describes the image as the sensor delivers it.
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        image = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
     except (cv2.error, MemoryError) as error:
         raise MalformedImage("compressed", f"the compressed image does not decode: {error}") from error
     if image is None:
         raise MalformedImage(
             "compressed", f"{len(data)} bytes of format {message.format!r} are not an image that OpenCV decodes")
     _check_size(image.shape[1], image.shape[0])
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    if image.dtype not in (np.uint8, np.uint16):
+        raise MalformedImage("encoding", f"a compressed image of {image.dtype} is not supported; use 8 or 16 bits")
+    return image
+
+
+def _conversion(text: str, single: bool) -> int | None:
+    """The conversion to RGB of what OpenCV decodes, by CompressedImage.format; single: it has one channel.
+
+    compressed_image_transport writes "ENCODING; CODEC compressed LAYOUT". LAYOUT is that of the numbers which it gave
+    to OpenCV: bgr8 or bgr16 make a picture by the codec's own standard, rgb8 one with red and blue exchanged. Without
+    it the numbers are those of ENCODING (TIFF always, mosaics), or RGB in the plugin's first JPEG and PNG of colour.
+    Anything else ("jpeg", "rgb8; jpeg") is a picture by the codec's standard.
+    """
+    match = re.fullmatch(r"\s*(\w+)\s*;\s*(\w+)\s+compressed\s*(\w*)\s*", text)
+    encoding, codec, stored = match.groups() if match else ("", "", "")
+    if single:
+        mosaic = encoding.startswith("bayer_") and not stored and encoding in _CHANNELS
+        return _CHANNELS[encoding][2] if mosaic else cv2.COLOR_GRAY2RGB
+    if not stored:
+        colour = re.match(r"rgb|bgr|nv|uyvy|yu", encoding)
+        stored = encoding if codec == "tiff" or not colour else "rgb"
+    return None if stored.startswith("rgb") else cv2.COLOR_BGR2RGB
 
 
 def stamp_of(header) -> int:
@@ -188,13 +263,6 @@ def _check_size(width: int, height: int) -> None:
             f"(at most {MAX_PIXELS} in all)")
 
 
-def _check_data(message, row: int) -> None:
-    if message.step < row:
-        raise MalformedImage(
-            "step", f"step {message.step} is below the {row} bytes of {message.width} {message.encoding} pixels")
-    _check_length(message)
-
-
 def _check_length(message) -> None:
     if len(message.data) != message.step * message.height:
         raise MalformedImage(
@@ -202,9 +270,10 @@ def _check_length(message) -> None:
 
 
 def _decode_by_cv_bridge(message) -> np.ndarray:
-    """cv_bridge knows more encodings than `_CHANNELS`, and breaks under some versions of numpy (vision_opencv 535)."""
-    problem = MalformedImage(
-        "encoding", f"image encoding {message.encoding!r} is not supported; use one of {', '.join(_CHANNELS)}")
+    """A newer cv_bridge may know more encodings; it breaks under some versions of numpy (vision_opencv 535)."""
+    what = " (fractions or signed numbers, as of depth)" if re.match(r"(8|16|32|64)[SF]C", message.encoding) else ""
+    problem = MalformedImage("encoding", f"image encoding {message.encoding!r}{what} is not supported; use one of "
+                             f"{', '.join([*_CHANNELS, *_PLANES])}")
     if not re.fullmatch(r"[a-z0-9_]{1,32}|(8|16|32|64)[USF]C[0-9]{1,3}", message.encoding):
         raise problem
     _check_length(message)

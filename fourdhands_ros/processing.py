@@ -17,7 +17,7 @@ from fourdhands_core.pipeline.types import HELD, HandPairEstimate
 
 from .depth import DepthBuffer
 from .diagnostics import INTERNAL, Statistics
-from .image_decoding import MalformedImage, stamp_of, unpack_image
+from .image_decoding import ImageDecoder, MalformedImage, stamp_of
 from .mailbox import Mailbox
 from .outputs import Outputs
 
@@ -61,7 +61,8 @@ class FrameProcessor:
                  depth: DepthBuffer | None = None, compressed: bool, reset_gap: float, clock, logger):
         self._tracker, self._outputs, self._cameras, self._statistics = tracker, outputs, cameras, statistics
         self._depth = depth
-        self._compressed, self.reset_gap, self._clock, self._logger = compressed, reset_gap, clock, logger
+        self._decoder = ImageDecoder(compressed)
+        self.reset_gap, self._clock, self._logger = reset_gap, clock, logger
         self._mailbox = Mailbox()
         self._observed: queue.Queue[_Item | None] = queue.Queue(maxsize=1)
         self._last_stamp: int | None = None
@@ -105,7 +106,7 @@ class FrameProcessor:
 
     def _observe_one(self, data: bytes, received: float, received_clock: int) -> _Item | None:
         started = time.perf_counter()
-        header, image = unpack_image(data, self._compressed)
+        header, image = self._decoder.decode(data)
         stamp = stamp_of(header)
         decoded = time.perf_counter()
         if not self._follow(stamp):

@@ -25,11 +25,11 @@ from mutations import FLOATS, NUMBERS, TEXTS, mutated, one_of, unsigned
 from ros_support import T0, info_message, make_pair, stamp_to
 
 ENCODINGS = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", "mono16", "8UC1", "8UC3", "bayer_rggb8", "bayer_grbg16", "yuv422",
-              "yuyv", "16UC1", "32FC1", "64FC2", "nv12", "8UC999")
+              "yuyv", "16UC1", "32FC1", "64FC2", "nv12", "nv21", "nv24", "rgba16", "16UC3", "8UC999")
 
 
 _PIXEL = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono16": 2, "8UC3": 3, "bayer_grbg16": 2, "yuv422": 2, "yuyv": 2,
-          "16UC1": 2, "32FC1": 4}
+          "16UC1": 2, "32FC1": 4, "rgba16": 8, "16UC3": 6}
 """Bytes of a pixel, where more than one."""
 
 
@@ -56,7 +56,8 @@ def image(draw, encodings) -> bytes:
         message.width, message.height = draw(st.integers(14, 70)), draw(st.integers(14, 70))
         pixel = draw(st.sampled_from([1, 2, 3, 4, 8])) if kind == 1 else _PIXEL.get(encoding, 1)
         message.step = message.width * pixel + draw(st.sampled_from([0, 0, 0, 1, 7]))
-        size = message.step * message.height + (draw(st.sampled_from([0, -1, 1, 40])) if kind == 1 else 0)
+        rows = message.height * {"nv12": 3, "nv21": 3, "nv24": 6}.get(encoding, 2) // 2
+        size = message.step * rows + (draw(st.sampled_from([0, -1, 1, 40])) if kind == 1 else 0)
     else:
         message.width, message.height, message.step = (unsigned(draw(NUMBERS)) for _ in range(3))
         size = draw(st.integers(0, 20000))
@@ -69,17 +70,22 @@ def image(draw, encodings) -> bytes:
 def _pictures() -> tuple[bytes, ...]:
     """One picture in every format that OpenCV writes, noise and plain."""
     encoded = []
-    for picture in (np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8), np.full((48, 64, 3), 90, np.uint8)):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    for picture in (noise, np.full((48, 64, 3), 90, np.uint8)):
         for ending in (".jpg", ".png", ".bmp", ".webp", ".tiff", ".ppm", ".jp2", ".hdr", ".gif"):
             with contextlib.suppress(cv2.error):  # a format that this OpenCV lacks
                 encoded.append(cv2.imencode(ending, picture)[1].tobytes())
+    for picture in (noise[..., 0], noise.astype(np.uint16) << 4):
+        encoded += [cv2.imencode(ending, picture)[1].tobytes() for ending in (".png", ".tiff")]
     return tuple(encoded)
 
 
 @st.composite
 def compressed(draw) -> bytes:
     message = CompressedImage(format=draw(st.one_of(
-        st.sampled_from(["jpeg", "png", "rgb8; jpeg compressed bgr8", "16UC1; compressedDepth png"]), TEXTS)))
+        st.sampled_from(["jpeg", "png", "rgb8; jpeg compressed bgr8", "16UC1; compressedDepth png",
+                         "rgb8; tiff compressed ", "rgb8; jpeg compressed rgb8", "bayer_rggb8; png compressed ",
+                         "bayer_; png compressed ", "h264"]), TEXTS)))
     _header(draw, message)
     data = draw(st.one_of(mutated(_pictures(), 4), mutated(_pictures(), 4), st.binary(max_size=200)))
     message.data = array.array("B", data)

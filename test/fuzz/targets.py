@@ -44,7 +44,7 @@ from fourdhands_ros.camera_info import calibration_from_info
 from fourdhands_ros.conversion import HandPairEncoder, TransformEncoder
 from fourdhands_ros.depth import DepthBuffer
 from fourdhands_ros.diagnostics import Statistics
-from fourdhands_ros.image_decoding import MalformedImage, stamp_of, unpack_image
+from fourdhands_ros.image_decoding import ImageDecoder, MalformedImage, stamp_of
 from fourdhands_ros.message_types import HandPair, deserialize
 from fourdhands_ros.node import HandsNode
 from file_inputs import BACKBONE
@@ -72,7 +72,7 @@ def run(target, data: bytes) -> bool:
 
 def image(data: bytes, compressed: bool = False) -> None:
     """A serialised Image as the node takes it, and what it makes of the header."""
-    header, pixels = unpack_image(data, compressed)
+    header, pixels = ImageDecoder(compressed).decode(data)
     assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.flags.c_contiguous
     pair = make_pair(stamp_of(header))
     sent = deserialize(HandPairEncoder("landmark", "generic").encode(pair, header.frame_id, {"total": 0.01}), HandPair)
