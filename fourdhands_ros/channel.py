@@ -89,14 +89,18 @@ class Channel:
 
     def status(self) -> DiagnosticStatus:
         """What happened since the last call; also looks whether enough images come."""
-        for images in self._images:
-            if images.watch(self._infos):
+        for images, infos in zip(self._images, (self._infos, 0)):  # CameraInfo is the colour camera's
+            if images.watch(infos):
                 self.statistics.count_event(f"changes to {images.reliability.name.lower()} delivery")
         cameras, processor = self.cameras, self.processor
         values, level, message = self.statistics.report()
         values["calibration"] = f"{cameras.state}: {cameras.problem}" if cameras.problem else cameras.state
         values["left hand"], values["right hand"] = processor.hand_states
+        colour = self._images[0]
+        values["camera's rate (Hz)"] = f"{colour.rate:.1f}" if colour.rate else "unknown"
         values.update(self._about)
+        if level == DiagnosticStatus.OK and colour.missing:
+            level, message = DiagnosticStatus.WARN, f"{colour.missing}: the others are lost on their way (README, Measured)"
         if level == DiagnosticStatus.OK and cameras.state != CALIBRATED:
             level, message = DiagnosticStatus.WARN, "not calibrated: positions are not scaled"
         if self._depth is not None and self._depth.absent() and level == DiagnosticStatus.OK:

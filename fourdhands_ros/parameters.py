@@ -38,8 +38,8 @@ class Parameters:
         choices=("raw", "compressed"), read_only=True)
     image_reliability: str = _parameter(
         "auto", "How images and depth images are asked for. best_effort: as sensor data, for lossy networks; reliable: lost "
-        "packets are sent again; auto: best_effort, and reliable where all publishers offer it and less than half of the "
-        "images come, as with large images and small socket buffers.", choices=("auto", "best_effort", "reliable"),
+        "packets are sent again; auto: best_effort, and reliable where all publishers offer it and images that are due "
+        "do not come, as with large images and small socket buffers.", choices=("auto", "best_effort", "reliable"),
         read_only=True)
     depth: bool = _parameter(
         False, "Take depth/image_raw, sensor_msgs/Image of 16UC1 millimetres or 32FC1 metres in the colour image's view (as "

@@ -2,76 +2,136 @@
 
 from __future__ import annotations
 
+import struct
 import time
 
 from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from .delivery import EVIDENCE, Interval, Spacing
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
+except ImportError:  # ROS 2 Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
+
 RELIABILITIES = {"auto": ReliabilityPolicy.BEST_EFFORT, "best_effort": ReliabilityPolicy.BEST_EFFORT,
                  "reliable": ReliabilityPolicy.RELIABLE}
 """What a subscription starts with by the value of the parameter image_reliability."""
 _PATIENCE = 2.0
-"""Seconds between two looks at how much comes."""
-_EVIDENCE = 10
-"""So many messages must be due before their absence says anything; a camera that pauses is not a lossy one."""
+"""Seconds between two looks at how much comes. Each change to reliable doubles them, up to _MOST_PATIENCE, so that
+publishers that come and go do not turn the subscription to and fro."""
+_MOST_PATIENCE = 64.0
 
 
 class ImageSubscription:
     """Newest serialised message of one topic to a callback, by keep last 1.
 
     A large image is hundreds of packets, and best effort loses it with any of them: with a system's usual socket buffers
-    some DDS deliver no image of 1280x720 at all. With reliability "auto" the subscription becomes reliable where all
-    publishers of the topic offer that and less than half of what is expected comes (or nothing ever did, where nothing is
-    known of what to expect), and best effort again where a publisher appears that offers no more.
+    some DDS deliver no image of 1280x720 at all, or some and then none. With reliability "auto" the subscription becomes
+    reliable where all publishers of the topic offer that and too few of the images that are due come (`Interval`), or none
+    ever did; and best effort again where a publisher appears that offers no more.
+
+    rate: images a second that the camera sends, as far as that can be told; 0 where it cannot. missing: what is wrong
+    with the last stretch of time, or "".
     """
 
     def __init__(self, node, message_type, topic: str, callback, reliability: str = "auto"):
         self._node, self._type, self.topic, self._callback = node, message_type, topic, callback
-        self._watched = reliability == "auto"
-        self._came = self._came_before = self._expected_before = 0
+        # Who overrides the QoS of the topic has decided.
+        overridden = f"qos_overrides.{topic}.subscription.reliability" in getattr(node, "_parameter_overrides", {})
+        self._watched = reliability == "auto" and not overridden
+        self._patience = _PATIENCE
+        self.rate, self.missing = 0.0, ""
         self._looked: float | None = None
+        self._arrived = 0.0
+        self._came = self._came_ever = self._lost = self._lost_ever = self._infos_before = 0
+        self._was_short = False
+        self._spacing = Spacing()
         self._create(RELIABILITIES[reliability], QoSOverridingOptions.with_default_policies())
 
     def _create(self, reliability, options):
         self.reliability = reliability
-        self._subscription = self._node.create_subscription(
-            self._type, self.topic, self._take, QoSProfile(depth=1, reliability=reliability), raw=True,
-            qos_overriding_options=options)
+        profile = QoSProfile(depth=1, reliability=reliability)
+        keywords = {"raw": True, "qos_overriding_options": options}
+        try:
+            self._subscription = self._node.create_subscription(
+                self._type, self.topic, self._take, profile, **keywords,
+                event_callbacks=SubscriptionEventCallbacks(message_lost=self._count_lost))
+        except UnsupportedEventTypeError:  # a middleware that does not tell
+            self._subscription = self._node.create_subscription(self._type, self.topic, self._take, profile, **keywords)
 
     def _take(self, data):
         self._came += 1
+        self._arrived = time.monotonic()
+        if len(data) >= 12:  # CDR: a byte that is odd where numbers are little-endian, then the header, first its stamp
+            sec, nanosec = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
+            self._spacing.add(sec * 1_000_000_000 + nanosec)
         self._callback(data)
 
-    def watch(self, expected: int) -> bool:
+    def _count_lost(self, event):
+        self._lost += event.total_count_change
+
+    def watch(self, infos: int = 0) -> bool:
         """Look whether enough comes; call every second or so. True where the subscription was changed.
 
-        expected: how many messages the topic should have brought so far, if that is known from another topic, else 0.
+        infos: how many CameraInfo messages of the same camera have come so far.
         """
+        if self._watched and self.reliability == ReliabilityPolicy.RELIABLE and self._offered(ReliabilityPolicy.BEST_EFFORT):
+            self._change(ReliabilityPolicy.BEST_EFFORT, "a publisher of it offers best effort only: asking for no more")
+            return True
         now = time.monotonic()
-        if self._looked is None:  # before, the node was busy with its start
-            self._looked = now
-        if not self._watched or now - self._looked < _PATIENCE:
+        if self._looked is None:  # before, the node was busy with its start, or the publishers with finding it
+            self._look(now, infos)
+        seconds, silent = now - self._looked, now - max(self._looked, self._arrived)
+        if seconds < (self._patience if self.reliability == ReliabilityPolicy.BEST_EFFORT else _PATIENCE):
             return False
-        came, due = self._came - self._came_before, expected - self._expected_before
-        self._looked, self._came_before, self._expected_before = now, self._came, expected
-        starved = came < due / 2 if due >= _EVIDENCE else self._came + expected == 0
-        wanted = self.reliability
-        if starved or wanted == ReliabilityPolicy.RELIABLE:
-            offered = {info.qos_profile.reliability for info in self._node.get_publishers_info_by_topic(self.topic)}
-            if ReliabilityPolicy.BEST_EFFORT in offered:
-                wanted = ReliabilityPolicy.BEST_EFFORT
-            elif offered:
-                wanted = ReliabilityPolicy.RELIABLE
-        if wanted == self.reliability:
+        lost_ever = self._lost_ever + self._lost
+        interval = Interval(
+            seconds, self._came, self._lost, infos - self._infos_before,
+            0 if lost_ever else self._spacing.count(),  # less exact, for a middleware that does not tell
+            silent, self.rate, paired=infos >= EVIDENCE)
+        never = not (self._came_ever or self._came or interval.due)
+        if not (interval.conclusive or interval.paused or never):
             return False
-        self._node.destroy_subscription(self._subscription)
-        self._create(wanted, QoSOverridingOptions((QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH)))
-        self._node.get_logger().warning(
-            f"{came} messages of {self.topic} came in {_PATIENCE:.0f} s" + (f" of {due}" if due else "") + ": asking for "
-            f"{wanted.name.lower()} delivery (parameter image_reliability; larger socket buffers help, see README)"
-            if wanted == ReliabilityPolicy.RELIABLE else
-            f"a publisher of {self.topic} offers best effort only: asking for no more")
+        self._look(now, infos, silent)
+        if interval.came:
+            self.rate = interval.due / seconds
+        return self._judge(interval, never)
+
+    def _look(self, now: float, infos: int, silent: float = 0.0) -> None:
+        """Begin another interval."""
+        self._looked, self._infos_before = now, infos
+        self._came_ever, self._lost_ever = self._came_ever + self._came, self._lost_ever + self._lost
+        self._came = self._lost = 0
+        self._spacing.forget(silent)
+
+    def _judge(self, interval: Interval, never: bool) -> bool:
+        again, self._was_short = self._was_short, interval.short
+        told = f"{interval.came} of {interval.due} images came in {interval.seconds:.1f} s"
+        self.missing = told if interval.surely_short else ""
+        if not (never or interval.starved or interval.short and again):
+            return False
+        if (not self._watched or self.reliability == ReliabilityPolicy.RELIABLE
+                or not self._offered(ReliabilityPolicy.RELIABLE) or self._offered(ReliabilityPolicy.BEST_EFFORT)):
+            return False
+        self._patience = min(2.0 * self._patience, _MOST_PATIENCE)
+        self._was_short = False
+        self._change(ReliabilityPolicy.RELIABLE, (
+            f"no image has come in {interval.seconds:.1f} s, though somebody publishes them" if never else told)
+            + ": asking for reliable delivery (parameter image_reliability; larger socket buffers help, see README)")
         return True
+
+    def _offered(self, reliability) -> bool:
+        """Whether a publisher of the topic offers it."""
+        return any(info.qos_profile.reliability == reliability
+                   for info in self._node.get_publishers_info_by_topic(self.topic))
+
+    def _change(self, reliability, words: str) -> None:
+        self._node.destroy_subscription(self._subscription)
+        self._looked, self.missing = None, ""
+        self._create(reliability, QoSOverridingOptions((QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH)))
+        self._node.get_logger().warning(f"{self.topic}: {words}")
 
     def destroy(self) -> None:
         """Close the topic."""

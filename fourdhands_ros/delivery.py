@@ -1,0 +1,102 @@
+"""Whether enough of a camera's images arrive: what speaks for how many it sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+EVIDENCE = 10
+"""So many images must be due before their absence says anything; a camera that pauses is not a lossy one."""
+_ENOUGH, _STARVED = 0.9, 0.5
+"""Parts of what is due: below the first twice in a row, or below the second once, too little comes."""
+_PAUSE = 10.0
+"""Seconds between two stamps from which on the camera has paused, and no images are missing."""
+_SILENCE = 1.0
+"""Seconds without an image from which on images are due by the rate of before."""
+_BUNCHED = 5.0
+"""Two images this many times closer together than three were handed over at once."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """What is known of a stretch of time, `seconds` long.
+
+    came: images. lost: those that the middleware says were lost. infos: CameraInfo messages. spaced: images that the
+    camera sent by the spacing of the stamps that came. silent: seconds since the last one. rate: images a second that were
+    due before, 0 where none ever came. paired: CameraInfo has been coming all along, so that its silence is the camera's.
+    """
+
+    seconds: float
+    came: int
+    lost: int = 0
+    infos: int = 0
+    spaced: int = 0
+    silent: float = 0.0
+    rate: float = 0.0
+    paired: bool = False
+
+    @property
+    def due(self) -> int:
+        """Images that the camera sent: the most that anything speaks for, and while all is silent as many as before."""
+        told = max(self.came + self.lost, self.infos, self.spaced)
+        return told if self.paired or self.silent < _SILENCE else told + round(self.rate * self.silent)
+
+    @property
+    def paused(self) -> bool:
+        """Whether the camera, and not only its images, was silent."""
+        return self.paired and not self.due
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether enough was due to say anything."""
+        return self.due >= EVIDENCE
+
+    @property
+    def short(self) -> bool:
+        """Whether images are missing: where that goes on, something is to be done."""
+        return self.conclusive and self.came < _ENOUGH * self.due
+
+    @property
+    def surely_short(self) -> bool:
+        """Whether images are missing, by what a camera that is not steady would not bring about as well."""
+        sent = max(self.came + self.lost, self.infos)
+        return sent >= EVIDENCE and self.came < _ENOUGH * sent
+
+    @property
+    def starved(self) -> bool:
+        """Whether so many are missing that something is to be done at once."""
+        return self.conclusive and self.came < _STARVED * self.due
+
+
+class Spacing:
+    """Tells by the stamps of the images that arrive how many were sent: some consecutive ones arrive, a period apart.
+
+    period: of the camera, nanoseconds; None where it is not known yet.
+    """
+
+    def __init__(self):
+        self.period: float | None = None
+        self._last: int | None = None
+        self._gaps: list[int] = []
+
+    def add(self, stamp: int) -> None:
+        """An image arrived; its stamp in nanoseconds."""
+        if self._last is not None and 0 < stamp - self._last < _PAUSE * 1e9:
+            self._gaps.append(stamp - self._last)
+        self._last = stamp
+
+    def count(self) -> int:
+        """Images sent since `forget` was called; 0 where that is not known."""
+        gaps = np.array(self._gaps)
+        if len(gaps) >= EVIDENCE:
+            short, pair = np.quantile(gaps, 0.1), np.quantile(gaps[1:] + gaps[:-1], 0.1) / 2
+            # Stamps jitter, so a mean; and some drivers hand over two images at once, which is no period.
+            self.period = float(gaps[gaps < 1.5 * short].mean() if short > pair / _BUNCHED else pair)
+        return round(gaps.sum() / self.period) if self.period else 0
+
+    def forget(self, silent: float = 0.0) -> None:
+        """Begin anew, the period stays known. silent: seconds without an image so far, which are not counted twice."""
+        self._gaps.clear()
+        if silent >= _SILENCE:
+            self._last = None
