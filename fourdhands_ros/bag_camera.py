@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,14 +14,15 @@ from sensor_msgs.msg import CameraInfo
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.network.config import SHIPPED
+from fourdhands_core.pipeline.session import Counts, HandSession, Notes, Result
 from fourdhands_core.pipeline.tracker import HandPairTracker
 from fourdhands_core.pipeline.tracker_state import give_memory, tracker_memory
-from fourdhands_core.pipeline.types import HandPairEstimate
 
-from .bag_reading import Entry, Topic
+from .bag_depth import AUTO, DepthTopic, open_depth
+from .bag_reading import Bag, Entry, Topic
 from .camera_info import calibration_from_info
 from .conversion import HandPairEncoder, MarkerEncoder, TransformEncoder, encode_faces
-from .image_decoding import ImageDecoder, MalformedImage, stamp_of
+from .image_decoding import ImageDecoder, stamp_of
 from .parameters import Parameters
 
 IMAGES = {"sensor_msgs/msg/Image": False, "sensor_msgs/msg/CompressedImage": True}
@@ -38,13 +38,14 @@ class Options:
     """How bags are converted.
 
     parameters: the node's. topics: image topics; empty for every camera. camera_info: topic of the only camera's, where
-    it does not lie beside the image. fov, intrinsics: of images without CameraInfo, see CameraSource. markers: write
-    the meshes. interval: images after which what was done is safe.
+    it does not lie beside the image. depth: topic of the only camera's depth images, or see `bag_depth.find_depth`.
+    fov, intrinsics: of images without CameraInfo, see CameraSource. markers: write the meshes. interval: images after which what was done is safe.
     """
 
     parameters: Parameters = field(default_factory=lambda: Parameters(lookahead=4))
     topics: tuple[str, ...] = ()
     camera_info: str = ""
+    depth: str = AUTO
     fov: float | None = None
     intrinsics: Path | None = None
     markers: bool = True
@@ -106,11 +107,11 @@ def find_cameras(topics: Mapping[str, Topic], options: Options) -> list[CameraTo
 class BagCamera:
     """Tracks the hands in one camera's recorded images and hands out the messages, serialised as the node serialises them.
 
-    `info` and `image` take the recorded messages in order, `finish` comes after the last. images, published, refused:
-    counts, the last by reason.
+    depth: the bag and topic of the depth images beside them; they are read on by themselves. `info` and `image` take the recorded messages in order, `finish` comes
+    after the last. images, published: counts. session: decides what becomes of each image; notes: what it said.
     """
 
-    def __init__(self, topics: CameraTopics, options: Options):
+    def __init__(self, topics: CameraTopics, options: Options, depth: tuple[Bag, DepthTopic] | None = None):
         self.topics, self._options = topics, options
         parameters = options.parameters
         self.tracker = HandPairTracker(parameters.tracker_settings())
@@ -122,11 +123,16 @@ class BagCamera:
             self._transforms = TransformEncoder(parameters.tf, topics.frame_prefix)
         self._markers = MarkerEncoder(self.tracker.faces, parameters.marker_lifetime) if options.markers else None
         self._with_vertices = options.markers or parameters.publish_vertices
-        self._source = CameraSource(parameters.default_fov, fov=options.fov, intrinsics=options.intrinsics)
+        self._source = CameraSource(
+            parameters.default_fov, fov=options.fov, intrinsics=options.intrinsics,
+            unknown=f"the bag has no CameraInfo for {topics.image} (--camera-info, --fov and --intrinsics give one)")
+        self.notes = Notes()
+        counts = Counts()
+        self.session = HandSession(self.tracker, self._source, counts, self.notes, parameters.reset_gap)
+        self._depth = open_depth(*depth, parameters.depth_tolerance, counts, self.notes) if depth else None
         self._decoder = ImageDecoder(topics.compressed)
-        self._info, self._last = b"", None
-        self._waiting: dict[int, tuple[str, int]] = {}
-        self.images, self.published, self.refused = 0, 0, Counter()
+        self._info, self._unset_stamps = b"", False
+        self.images, self.published = 0, 0
 
     def close(self) -> None:
         """Free the tracker."""
@@ -134,9 +140,11 @@ class BagCamera:
 
     def state(self) -> dict:
         """All that a new BagCamera needs to go on from here, but for the last images; shared with this one."""
-        return {"tracker": tracker_memory(self.tracker), "info": self._info, "last": self._last,
-                "waiting": self._waiting, "shown": self._markers.shown if self._markers else {}, "bits": self._decoder.bits,
-                "images": self.images, "published": self.published, "refused": dict(self.refused)}
+        counts = self.session.counts
+        return {"tracker": tracker_memory(self.tracker), "session": self.session.state(), "info": self._info,
+                "shown": self._markers.shown if self._markers else {}, "images": self.images, "published": self.published,
+                "refused": dict(counts.refused), "events": dict(counts.events), "notes": list(self.notes.kept),
+                "unset_stamps": self._unset_stamps, "bits": self._decoder.bits}
 
     def restore(self, state: dict, recent: Sequence[bytes]) -> None:
         """Go on from the state of another BagCamera; recent: the last image messages before."""
@@ -150,82 +158,62 @@ class BagCamera:
         give_memory(self.tracker, state["tracker"])
         if state["info"]:
             self.info(state["info"])
-        self._last, self._waiting = state["last"], state["waiting"]
+        self.session.restore(state["session"])
         if self._markers:
             self._markers.shown = state["shown"]
-        self.images, self.published, self.refused = state["images"], state["published"], Counter(state["refused"])
+        self.images, self.published, self._unset_stamps = state["images"], state["published"], state["unset_stamps"]
+        self.session.counts.refused.update(state["refused"])
+        self.session.counts.events.update(state["events"])
+        self.notes.kept.extend(state["notes"])
 
     def info(self, data: bytes) -> None:
         """Take a serialised CameraInfo."""
         self._info = data
         try:
             self._source.update(calibration_from_info(deserialize_message(data, CameraInfo)))
-        except Exception:  # rclpy's RMWError has no public name
-            self.refused["CameraInfo"] += 1
+        except Exception as error:  # rclpy's RMWError has no public name
+            self.session.refuse("CameraInfo", f"a message of {self.topics.info} does not unpack: {error}")
+
+    def look_at_stamps(self, images: Iterable[bytes]) -> None:
+        """Whether the camera's driver has set the stamps of its first images; if not, times of recording stand in for them."""
+        stamps = []
+        for data in images:
+            try:
+                stamps.append(stamp_of(self._decoder.decode(data)[0]))
+            except InputError:  # it is told in its turn
+                continue
+        if len(stamps) > 1 and not any(stamps):
+            self._unset_stamps = True
+            self.notes.warning("the images' stamps are all 0: the times at which they were recorded are taken in their place")
 
     def image(self, data: bytes, time: int) -> list[Entry]:
         """Take a serialised image that was recorded at `time`; returns what there is to write."""
         self.images += 1
-        messages = []
-        try:
+
+        def load():
             header, image = self._decoder.decode(data)
             stamp = stamp_of(header)
-            messages += self._follow(stamp)
-            camera = self._source.camera_for(image.shape[1], image.shape[0])
-            self._waiting[stamp] = header.frame_id, time
-            estimate = self.tracker.process(image, stamp, camera, with_vertices=self._with_vertices)
-        except MalformedImage as error:
-            self.refused[error.reason] += 1
-        except InputError:
-            self.refused["input"] += 1
-        except Exception:  # as in the node: one bad image must not end it all; the next one starts from nothing
-            if not self.refused["internal error"]:
-                logging.exception("an image of %s could not be processed; further ones are counted", self.topics.image)
-            self.refused["internal error"] += 1
-            self._forget()
-        else:
-            if estimate is not None:
-                messages += self._encode(estimate)
-        return messages
+            return image, time if self._unset_stamps and not stamp else stamp, (header.frame_id, time)
+
+        depth = None if self._depth is None else lambda stamp: self._depth.find(stamp, time)
+        return self._encode(self.session.process(load, depth, self._with_vertices))
 
     def finish(self) -> list[Entry]:
         """The estimates that waited for images of the future."""
-        messages = []
-        while (estimate := self.tracker.flush(with_vertices=self._with_vertices)) is not None:
-            messages += self._encode(estimate)
-        return messages
+        return self._encode(self.session.finish(self._with_vertices))
 
-    def _follow(self, stamp: int) -> list[Entry]:
-        """Compare with the last image's stamp: where time jumps, tracking starts anew, and what waited is returned.
-
-        Raises MalformedImage for one that is repeated or late.
-        """
-        last, gap = self._last, self._options.parameters.reset_gap * 1e9
-        if last is not None and last - gap <= stamp <= last:
-            raise MalformedImage("stamp order", f"the stamp {stamp} ns does not come after {last} ns")
-        messages = []
-        if last is not None and abs(stamp - last) > gap:
-            messages = self.finish()
-            self._forget()
-        self._last = stamp
-        return messages
-
-    def _forget(self) -> None:
-        self.tracker.reset()
-        self._waiting.clear()
-
-    def _encode(self, estimate: HandPairEstimate) -> list[Entry]:
-        """What the node publishes for an estimate, but for the seconds that it took, which are no two times the same."""
-        frame_id, time = self._waiting[estimate.stamp]
-        self._waiting = {stamp: value for stamp, value in self._waiting.items() if stamp > estimate.stamp}
-        self.published += 1
-        counts = self.published, 0, self.refused.total()
+    def _encode(self, results: list[Result]) -> list[Entry]:
+        """What the node publishes for estimates, but for the seconds that they took, which are no two times the same."""
         space, vertices = self.topics.namespace, self._options.parameters.publish_vertices
-        messages = [(f"{space}/hands", time, self._pairs.encode(estimate, frame_id, {}, counts, vertices))]
-        if self._transforms and frame_id:
-            messages.append(("/tf", time, self._transforms.encode(estimate, frame_id)))
-        if self._markers:
-            messages.append((f"{space}/hands/markers", time, self._markers.encode(estimate, frame_id)))
+        messages = []
+        for estimate, (frame_id, time) in results:
+            self.published += 1
+            counts = self.published, 0, self.session.counts.rejected
+            messages.append((f"{space}/hands", time, self._pairs.encode(estimate, frame_id, {}, counts, vertices)))
+            if self._transforms and frame_id:
+                messages.append(("/tf", time, self._transforms.encode(estimate, frame_id)))
+            if self._markers:
+                messages.append((f"{space}/hands/markers", time, self._markers.encode(estimate, frame_id)))
         return [message for message in messages if message[2] is not None]
 
 

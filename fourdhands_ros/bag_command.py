@@ -130,9 +130,10 @@ def _show(bar: tqdm, done: int, total: int) -> None:
 def _tell(source: Path, conversion: Conversion) -> None:
     _warn(conversion.warnings)
     for camera, images in conversion.images.items():
-        refused = ", ".join(f"{count} refused ({reason})" for reason, count in conversion.refused[camera].items())
-        tqdm.write(f"{source} {camera or '/'}: {images} images, {conversion.published[camera]} HandPairs"
-                   + (f", {refused}" if refused else ""))
+        told = [f"{images} images", f"{conversion.published[camera]} HandPairs"]
+        told += [f"{count} refused ({reason})" for reason, count in conversion.refused[camera].items()]
+        told += [f"{count} {event}" for event, count in conversion.events[camera].items()]
+        tqdm.write(f"{source} {camera or '/'}: {', '.join(told)}")
 
 
 def _warn(warnings: list[str]) -> None:

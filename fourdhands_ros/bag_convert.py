@@ -24,6 +24,7 @@ from fourdhands_core.errors import InputError
 from fourdhands_core.pipeline.tracker_state import load_memory, save_memory
 
 from .bag_camera import RECENT, BagCamera, CameraTopics, Options, find_cameras, written_topics
+from .bag_depth import AUTO, NONE, DepthTopic, find_depth
 from .bag_reading import Bag, Entry
 from .message_types import typestore
 from .recorder import bag_qos
@@ -33,11 +34,16 @@ _STATE, _LOCK = "state.pt", "lock"
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a conversion came to. images, published, refused (by reason): by the camera's namespace. warnings: see Bag."""
+    """What a conversion came to.
+
+    images, published, refused (by reason), events (by name): by the camera's namespace. warnings: Bag's, and what was said of
+    single cameras.
+    """
 
     images: dict[str, int]
     published: dict[str, int]
     refused: dict[str, dict[str, int]]
+    events: dict[str, dict[str, int]]
     warnings: list[str]
 
 
@@ -47,13 +53,18 @@ def convert(source: Path, out: Path, options: Options, progress: Callable[[int, 
 
     Messages have the images' stamps, and the times at which the images were recorded, so that both bags can be played
     together. progress: called with the images done and their number. A call like an earlier one that was killed
-    continues it. Raises InputError for a bag that cannot be read, an `out` that is there, and settings that are not
-    those of the call that is continued.
+    continues it. Raises InputError for a bag that cannot be read, an `out` that is there, settings that are not those of
+    the call that is continued, and where not one image could be used, of which nothing is left.
     """
     if out.exists():
         raise InputError(f"{out} is there already; remove it or choose another name")
-    with _room_for(out), Bag(source) as bag, _Work(out) as work:
+    with _room_for(out), Bag(source) as bag, Bag(source) as beside, _Work(out) as work:
         cameras = find_cameras(bag.topics, options)
+        if len(cameras) > 1 and options.depth not in (AUTO, NONE):
+            raise InputError(f"--depth {options.depth} is one camera's, but {', '.join(camera.image for camera in cameras)} are "
+                             "to be converted; choose one with --topic")
+        depths = {camera.image: (beside, topic) for camera in cameras
+                  if (topic := find_depth(bag, camera.image, options.depth))}
         work.begin(_description(bag, options), lambda: _first_state(bag, cameras, options))
         total = sum(bag.topics[camera.image].count for camera in cameras)
         entries = bag.messages({name for camera in cameras for name in (camera.image, camera.info) if name})
@@ -63,12 +74,16 @@ def convert(source: Path, out: Path, options: Options, progress: Callable[[int, 
                 recent[topic].append(data)
         while not work.state["finished"]:
             progress(sum(state["images"] for state in work.state["cameras"]), total)
-            _convert_interval(work, entries, cameras, options, recent, lambda done: progress(done, total))
-        work.join(written_topics(cameras, options))
+            _convert_interval(work, entries, cameras, options, depths, recent, lambda done: progress(done, total))
         states = {camera.namespace: state for camera, state in zip(cameras, work.state["cameras"])}
-        return Conversion({name: state["images"] for name, state in states.items()},
-                          {name: state["published"] for name, state in states.items()},
-                          {name: state["refused"] for name, state in states.items()}, bag.warnings)
+        notes = [f"{name or '/'}: {note}" for name, state in states.items() for note in state["notes"]]
+        if not any(state["published"] for state in states.values()):
+            work.remove()
+            raise InputError(f"none of the {total} images of {source} could be used. " + ". ".join([*bag.warnings, *notes]))
+        work.join(written_topics(cameras, options))
+        figures = ({name: state[figure] for name, state in states.items()}
+                   for figure in ("images", "published", "refused", "events"))
+        return Conversion(*figures, bag.warnings + notes)
 
 
 @contextlib.contextmanager
@@ -84,13 +99,13 @@ def _room_for(out: Path) -> Iterator[None]:
 
 
 def _convert_interval(work: _Work, entries: Iterator[Entry], topics: list[CameraTopics], options: Options,
-                      recent: dict[str, deque[bytes]], progress: Callable[[int], None]) -> None:
+                      depths: dict[str, tuple[Bag, DepthTopic]], recent: dict[str, deque[bytes]], progress: Callable[[int], None]) -> None:
     """Track through the next options.interval images, or to the end of the entries."""
     state = work.state
     cameras = {}
     with contextlib.ExitStack() as cleanup:
         for one, before in zip(topics, state["cameras"]):
-            cameras[one.image] = camera = BagCamera(one, options)
+            cameras[one.image] = camera = BagCamera(one, options, depths.get(one.image))
             cleanup.callback(camera.close)
             camera.restore(before, recent[one.image])
         by_info = {}
@@ -131,6 +146,7 @@ def _first_state(bag: Bag, cameras: list[CameraTopics], options: Options) -> lis
         camera = BagCamera(topics, options)
         for _, _, data in itertools.islice(bag.messages([topics.info]), 1):
             camera.info(data)
+        camera.look_at_stamps(data for _, _, data in itertools.islice(bag.messages([topics.image]), 2))
         states.append(camera.state())
         camera.close()
     return states
@@ -193,6 +209,10 @@ class _Work:
         save_memory(self._folder / _STATE, self.state)
         self.state = load_memory(self._folder / _STATE)  # what a run that continues would begin with
 
+    def remove(self) -> None:
+        """Leave nothing of it."""
+        shutil.rmtree(self._folder)
+
     def join(self, topics) -> None:
         """Make one bag of the intervals, under its own name."""
         whole = _removed(self._folder / "whole") / self._out.name
@@ -202,7 +222,7 @@ class _Work:
                     for connection, time, data in reader.messages():
                         write((connection.topic, time, data))
         whole.rename(self._out)
-        shutil.rmtree(self._folder)
+        self.remove()
 
 
 @contextlib.contextmanager

@@ -27,8 +27,9 @@ class CameraSummary:
 
     pairs: HandPair messages. seconds: from the first image's stamp to the last one's. rate: HandPairs a second, by the
     median period. left, right, both: share of the pairs in which they are valid. tracks: (left, right) how often a hand
-    came up; held for a moment it is the same track. confidence: (left, right) mean where valid, NaN where never. gaps:
-    how often images are missing, missing: seconds of it in all. images: of each image topic of this camera its messages.
+    came up; held for a moment it is the same track. confidence: (left, right) mean where valid, NaN where never. scaled:
+    share of the valid hands whose positions are metres, NaN where there are none. gaps: how often images are missing,
+    missing: seconds of it in all. images: of each image topic of this camera its messages.
     """
 
     pairs: int
@@ -39,6 +40,7 @@ class CameraSummary:
     both: float
     tracks: tuple[int, int]
     confidence: tuple[float, float]
+    scaled: float
     gaps: int
     missing: float
     images: dict[str, int]
@@ -62,7 +64,8 @@ def summarise(path: Path) -> tuple[dict[str, CameraSummary], list[str]]:
                 pair = stores[name].deserialize_cdr(data, HAND_PAIR)
                 hands = pair.left, pair.right
                 row = (stamp_of(pair.header), *(bool(hand.valid) for hand in hands),
-                       *(hand.state != Hand.ABSENT for hand in hands), *(float(hand.confidence) for hand in hands))
+                       *(hand.state != Hand.ABSENT for hand in hands), *(float(hand.confidence) for hand in hands),
+                       *(bool(hand.scaled) for hand in hands))
             except Exception as error:  # rosbags lets out whatever it runs into; a damaged definition lacks fields
                 raise InputError(f"{path}: a message of {name} does not unpack ({type(error).__name__}: {error}); "
                                  "it is damaged") from error
@@ -83,6 +86,8 @@ def text(summaries: dict[str, CameraSummary]) -> str:
             rows.append(f"  {side:<6} {100 * share:5.1f} %, {tracks} track{'s' * (tracks != 1)}"
                         + (f", mean confidence {confidence:.2f}" if tracks else ""))
         rows.append(f"  both   {100 * one.both:5.1f} %")
+        if one.scaled < 1.0:  # NaN where there is no hand
+            rows.append(f"  scaled {100 * one.scaled:5.1f} %: the other positions are of an assumed field of view, not metres")
         rows.append(f"  gaps   {one.gaps}" + (f", {one.missing:.1f} s in all" if one.gaps else ""))
         rows += [f"  images {image} {count}" for image, count in sorted(one.images.items())]
         blocks.append("\n".join(rows))
@@ -98,9 +103,9 @@ def plain(summaries: dict[str, CameraSummary]) -> dict:
 
 
 def _summary(rows: list[tuple], images: dict[str, int]) -> CameraSummary:
-    table = np.array(sorted(rows), dtype=np.float64).reshape(-1, 7)
+    table = np.array(sorted(rows), dtype=np.float64).reshape(-1, 9)
     stamp = np.array(sorted(row[0] for row in rows), np.int64)  # too large for a float
-    valid, there, confidence = table[:, 1:3] > 0, table[:, 3:5] > 0, table[:, 5:7]
+    valid, there, confidence, scaled = table[:, 1:3] > 0, table[:, 3:5] > 0, table[:, 5:7], table[:, 7:9]
     periods = np.diff(stamp) / 1e9
     usual = float(np.median(periods)) if len(periods) else 0.0
     gaps = periods[periods > _GAP * usual]
@@ -110,7 +115,8 @@ def _summary(rows: list[tuple], images: dict[str, int]) -> CameraSummary:
                   for side in range(2))
     return CameraSummary(
         len(rows), (stamp[-1] - stamp[0]) / 1e9, 1.0 / usual if usual else 0.0, left, right,
-        float(valid.all(axis=1).mean()), tuple(began.sum(axis=0).tolist()), means, len(gaps),
+        float(valid.all(axis=1).mean()), tuple(began.sum(axis=0).tolist()), means,
+        float(scaled[valid].mean()) if valid.any() else float("nan"), len(gaps),
         float((gaps - usual).sum()), images)
 
 

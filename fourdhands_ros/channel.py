@@ -78,7 +78,7 @@ class Channel:
     def apply(self, parameters: Parameters) -> None:
         """Use other values of the parameters that may change while the node runs."""
         self.outputs.apply(parameters)
-        self.processor.reset_gap = parameters.reset_gap
+        self.processor.session.reset_gap = parameters.reset_gap
         self.cameras.default_fov = parameters.default_fov
         if self._depth is not None:
             self._depth.tolerance = parameters.depth_tolerance

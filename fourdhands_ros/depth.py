@@ -10,7 +10,8 @@ import numpy as np
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
-from .diagnostics import Statistics
+from fourdhands_core.pipeline.session import Counts, Logger
+
 from .image_decoding import MalformedImage, decode_compressed_depth, decode_depth
 
 _KEPT = 8
@@ -21,17 +22,17 @@ class DepthBuffer:
     """Takes in serialised depth images and finds the one that belongs to an image's stamp.
 
     tolerance: seconds between the two stamps at most; may be changed. compressed: the messages are CompressedImage of
-    image_transport's compressedDepth, else Image. Only a depth image that is used is unpacked.
+    image_transport's compressedDepth, else Image. kept: messages. Only a depth image that is used is unpacked.
     Malformed ones, and images without one, are counted and told; those are placed without depth. `put` and `find` may be
     called from different threads.
     """
 
-    def __init__(self, tolerance: float, statistics: Statistics, logger, compressed: bool = False):
-        self.tolerance, self._statistics, self._logger = tolerance, statistics, logger
+    def __init__(self, tolerance: float, counts: Counts, logger: Logger, compressed: bool = False, kept: int = _KEPT):
+        self.tolerance, self._counts, self._logger = tolerance, counts, logger
         self.message_type, self._decode = ((CompressedImage, decode_compressed_depth) if compressed else
                                            (Image, decode_depth))
         self._lock = threading.Lock()
-        self._messages: deque[tuple[int, bytes]] = deque(maxlen=_KEPT)
+        self._messages: deque[tuple[int, bytes]] = deque(maxlen=kept)
         self._found = self._missed = 0
 
     def put(self, data: bytes) -> None:
@@ -63,7 +64,7 @@ class DepthBuffer:
         with self._lock:
             found = min(self._messages, key=lambda item: abs(item[0] - stamp), default=None)
         if found is None or abs(found[0] - stamp) > self.tolerance * 1e9:
-            self._statistics.count_event("images without a depth image of their moment")
+            self._counts.count_event("images without a depth image of their moment")
             return None
         try:
             return self._decode(deserialize_message(found[1], self.message_type))
@@ -74,5 +75,5 @@ class DepthBuffer:
         return None
 
     def _refuse(self, problem: str) -> None:
-        self._statistics.count_event("malformed depth images")
-        self._logger.warning(f"depth image refused: {problem}", throttle_duration_sec=60.0)
+        if self._counts.count_event("malformed depth images"):
+            self._logger.warning(f"depth image refused: {problem}; further ones are counted only")

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-INTERNAL = "internal error"
-"""The reason under which images are refused that made this package fail."""
+from fourdhands_core.pipeline.session import INTERNAL, Counts
 
 
-class Statistics:
+class Statistics(Counts):
     """Counts since activation, and what happened since the last report. All methods may be called from any thread."""
 
     def __init__(self):
-        self._lock = threading.Lock()
+        super().__init__()
         self.received = self.published = self.dropped = 0
-        self.refused: Counter[str] = Counter()
-        self.events: Counter[str] = Counter()
-        self.last_problem = ""
         self._latency: dict[str, list[float]] = defaultdict(list)
         self._reported = (0, 0, 0, 0, 0)
         self._reported_at = time.monotonic()
         self._last_received = self._last_published = float("nan")
-
-    @property
-    def rejected(self) -> int:
-        """Images that were refused, for whatever reason."""
-        return sum(self.refused.values())
 
     def count_received(self) -> None:
         """An image message arrived."""
@@ -43,18 +33,6 @@ class Statistics:
         """An image was replaced by a newer one before it was processed."""
         with self._lock:
             self.dropped += 1
-
-    def count_refused(self, reason: str, problem: str) -> bool:
-        """An image was refused. True the first time that this reason comes up."""
-        with self._lock:
-            self.refused[reason] += 1
-            self.last_problem = problem
-            return self.refused[reason] == 1
-
-    def count_event(self, event: str) -> None:
-        """Something else worth counting, such as a reset."""
-        with self._lock:
-            self.events[event] += 1
 
     def count_published(self, latency: Mapping[str, float]) -> None:
         """An image's results are out; latency in seconds by stage."""

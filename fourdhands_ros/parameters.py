@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.pipeline.session import RESET_GAP
 from fourdhands_core.pipeline.tracker import CHOICES, TrackerSettings
 
 _TRACKER = TrackerSettings()
@@ -106,7 +107,7 @@ class Parameters:
     marker_lifetime: float = _parameter(
         0.2, "Seconds after which a viewer removes a mesh that is not renewed; 0 keeps it.", limits=(0.0, 60.0))
     reset_gap: float = _parameter(
-        2.0, "Seconds between the stamps of two images after which tracking starts anew, as after a pause of the "
+        RESET_GAP, "Seconds between the stamps of two images after which tracking starts anew, as after a pause of the "
         "camera.", limits=(0.2, 60.0))
     diagnostics_period: float = _parameter(
         1.0, "Seconds between two messages on /diagnostics, and over which their rates and latencies are taken.",

@@ -34,7 +34,7 @@ class Services:
         """Forget the tracks of all cameras."""
         channels = self._node.channels
         for channel in channels:
-            channel.processor.reset()
+            channel.processor.session.reset()
         response.success = bool(channels)
         response.message = "tracking starts anew with the next image" if channels else "the node is not active"
         return response
@@ -84,7 +84,7 @@ class Services:
             betas = calibration.result()
         for channel in channels:
             channel.tracker.betas = betas
-            channel.processor.reset()
+            channel.processor.session.reset()
         length = hand_length(channels[0].tracker.hands, betas)
         message = (f"{calibration.count} open hands seen; from the wrist to the tip of the middle finger "
                    f"{1e3 * length:.0f} mm" + ("" if parameters.hand_length else ", a guess without hand_length"))

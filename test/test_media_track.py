@@ -6,12 +6,14 @@ import pytest
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
+from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.media.track_video import camera_for_video, track_video
 from fourdhands_core.media.video import VideoReader, VideoWriter
+from fourdhands_core.pipeline.regression import Frame
 from fourdhands_core.pipeline.types import ABSENT, TRACKED, HandEstimate, HandPairEstimate
 
 SHAPES = {
-    "stamp": (), "valid": (2,), "confidence": (2,), "joints": (2, 21, 3), "joints_2d": (2, 21, 2),
+    "stamp": (), "valid": (2,), "scaled": (), "confidence": (2,), "joints": (2, 21, 3), "joints_2d": (2, 21, 2),
     "joint_confidence": (2, 21), "wrist_rotation": (2, 3, 3), "hand_pose": (2, 45), "betas": (2, 10),
     "left_root_relative": (3,),
 }
@@ -26,15 +28,17 @@ class ScriptedTracker:
         self.calls, self.interrupt_at, self.cameras = 0, interrupt_at, []
         self.lookahead, self.pending = lookahead, []
 
-    def process(self, image, stamp_ns, camera, with_vertices=False):
+    def observe(self, image, stamp, camera, first=False):
         if self.calls == self.interrupt_at:
             raise KeyboardInterrupt
-        frame, self.calls = self.calls, self.calls + 1
         self.cameras.append(camera)
-        camera = camera or Camera.from_fov(image.shape[1], image.shape[0], 60)
-        hands = tuple(self.hand(side, frame) for side in (0, 1))
+        return Frame(stamp, camera, [], first=first)
+
+    def estimate(self, frame, with_vertices=False):
+        number, self.calls = self.calls, self.calls + 1
+        hands = tuple(self.hand(side, number) for side in (0, 1))
         both = hands[0].valid and hands[1].valid
-        self.pending.append(HandPairEstimate(stamp_ns, *hands, camera, np.full(3, float(frame)) if both else None))
+        self.pending.append(HandPairEstimate(frame.stamp, *hands, frame.camera, np.full(3, float(number)) if both else None))
         return self.flush() if len(self.pending) > self.lookahead else None
 
     def flush(self, with_vertices=False):
@@ -57,18 +61,21 @@ def video(tmp_path):
     return tmp_path / "in.mp4"
 
 
-def test_hands_npz_has_every_key_and_nan_exactly_where_invalid(video, tmp_path):
-    summary = track_video(video, tmp_path / "out", ScriptedTracker(), progress=False)
+def test_hands_npz_has_every_key_and_nan_exactly_where_invalid(video, tmp_path, capsys):
+    cameras = CameraSource(65.0, unknown="no option was given")
+    summary = track_video(video, tmp_path / "out", ScriptedTracker(), cameras, progress=False)
+    said = capsys.readouterr().err
+    assert said.count("no option was given") == 1 and "not metres" in said
     with np.load(tmp_path / "out" / "hands.npz") as file:
         hands = dict(file)
     assert set(hands) == set(SHAPES)
     for name, shape in SHAPES.items():
         assert hands[name].shape == (7, *shape), name
-    assert hands["stamp"].dtype == np.int64 and hands["valid"].dtype == bool
+    assert hands["stamp"].dtype == np.int64 and hands["valid"].dtype == bool and not hands["scaled"].any()
     np.testing.assert_allclose(hands["stamp"], np.arange(7) * 40_000_000, atol=1)
     expected = np.array([[frame % 2 == 0, frame % 3 == 0] for frame in range(7)])
     np.testing.assert_array_equal(hands["valid"], expected)
-    for name in set(SHAPES) - {"stamp", "valid", "left_root_relative"}:
+    for name in set(SHAPES) - {"stamp", "valid", "scaled", "left_root_relative"}:
         finite = np.isfinite(hands[name]).reshape(7, 2, -1)
         np.testing.assert_array_equal(finite, np.broadcast_to(expected[..., None], finite.shape), err_msg=name)
     np.testing.assert_array_equal(np.isfinite(hands["left_root_relative"]).all(1), expected.all(1))
@@ -81,13 +88,13 @@ def test_hands_npz_has_every_key_and_nan_exactly_where_invalid(video, tmp_path):
 def test_lookahead_loses_no_frame_and_no_order(video, tmp_path):
     for lookahead, stop, frames in ((3, None, 7), (3, 5, 5), (20, None, 7)):
         out = tmp_path / f"{lookahead}-{stop}"
-        track_video(video, out, ScriptedTracker(stop, lookahead), progress=False)
+        track_video(video, out, ScriptedTracker(stop, lookahead), CameraSource(65.0), progress=False)
         np.testing.assert_allclose(np.load(out / "hands.npz")["stamp"], np.arange(frames) * 40_000_000, atol=1)
         assert len(list(VideoReader(out / "overlay.mp4"))) == frames
 
 
 def test_an_interrupt_still_writes_what_was_tracked(video, tmp_path):
-    summary = track_video(video, tmp_path / "out", ScriptedTracker(interrupt_at=4), progress=False)
+    summary = track_video(video, tmp_path / "out", ScriptedTracker(interrupt_at=4), CameraSource(65.0), progress=False)
     assert summary.interrupted and summary.frames == 4
     assert len(np.load(tmp_path / "out" / "hands.npz")["stamp"]) == 4
     assert len(list(VideoReader(tmp_path / "out" / "overlay.mp4"))) == 4
@@ -95,7 +102,7 @@ def test_an_interrupt_still_writes_what_was_tracked(video, tmp_path):
 
 
 def test_an_interrupt_before_the_first_frame_leaves_empty_arrays(video, tmp_path):
-    summary = track_video(video, tmp_path / "out", ScriptedTracker(interrupt_at=0), progress=False)
+    summary = track_video(video, tmp_path / "out", ScriptedTracker(interrupt_at=0), CameraSource(65.0), progress=False)
     assert summary.interrupted and summary.frames == 0
     hands = np.load(tmp_path / "out" / "hands.npz")
     assert all(hands[name].shape == (0, *shape) for name, shape in SHAPES.items())
@@ -110,8 +117,9 @@ def test_the_camera_comes_from_fov_or_scaled_intrinsics(video, tmp_path):
     camera = camera_for_video(320, 240, intrinsics=calibration)
     assert camera.matrix[0, 0] == 250 and camera.distortion[0] == 0.1
     tracker = ScriptedTracker()
-    track_video(video, tmp_path / "out", tracker, fov=90.0, progress=False)
+    track_video(video, tmp_path / "out", tracker, CameraSource(65.0, fov=90.0), progress=False)
     assert tracker.cameras[0].matrix[0, 0] == pytest.approx(32.0) and tracker.cameras[0].calibrated
+    assert np.load(tmp_path / "out" / "hands.npz")["scaled"].all()
     assert camera_for_video(320, 240) is None
     with pytest.raises(InputError, match="proportions"):
         camera_for_video(1280, 720, intrinsics=calibration)
@@ -121,5 +129,23 @@ def test_the_camera_comes_from_fov_or_scaled_intrinsics(video, tmp_path):
 
 def test_a_missing_video_makes_no_folder(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
-        track_video(tmp_path / "none.mp4", tmp_path / "out", ScriptedTracker(), progress=False)
+        track_video(tmp_path / "none.mp4", tmp_path / "out", ScriptedTracker(), CameraSource(65.0), progress=False)
     assert not (tmp_path / "out").exists()
+
+
+def test_frames_that_cannot_be_used_are_counted_and_a_video_of_nothing_else_is_an_error(video, tmp_path, capsys):
+    tracker = ScriptedTracker()
+    observe, tracker.observe = tracker.observe, None
+    with pytest.raises(InputError, match="no frame of .* could be used"):
+        track_video(video, tmp_path / "out", tracker, CameraSource(65.0, fov=60.0), progress=False)
+
+    def now_and_then(image, stamp, camera, first=False):
+        if len(tracker.cameras) == 3:
+            tracker.cameras.append(camera)
+            raise InputError("this one is not")
+        return observe(image, stamp, camera, first)
+
+    tracker.observe = now_and_then
+    summary = track_video(video, tmp_path / "out", tracker, CameraSource(65.0, fov=60.0), progress=False)
+    assert summary.frames == 6 and summary.refused == {"input": 1} and "1 refused (input)" in str(summary)
+    assert "this one is not" in capsys.readouterr().err

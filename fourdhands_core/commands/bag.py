@@ -20,6 +20,9 @@ def add(commands) -> None:
                          help="image topic, raw or compressed; may be repeated (default: every camera's)")
     command.add_argument("--camera-info", default="", metavar="TOPIC",
                          help="the camera's CameraInfo topic (default: camera_info beside the image topic)")
+    command.add_argument("--depth", default="auto", metavar="TOPIC",
+                         help="topic of depth images in the image's view; none; auto (default): one beside the image whose "
+                         "messages name the image's frame")
     lens = command.add_mutually_exclusive_group()
     lens.add_argument("--fov", type=float, metavar="DEGREES", help="horizontal field of view of images without CameraInfo")
     lens.add_argument("--intrinsics", type=Path, metavar="FILE", help="calibration for them, a camera_info YAML")
@@ -55,7 +58,7 @@ def bag(args: argparse.Namespace) -> int:
     parameters = Parameters(lookahead=args.lookahead, mirrored=args.mirrored, model=args.model, weights=args.weights,
                             device=args.device, precision=args.precision, tf=args.tf,
                             hand_model=args.hand_model, hand_model_left=args.hand_model_left)
-    options = Options(parameters, tuple(args.topic), args.camera_info, args.fov, args.intrinsics, not args.no_markers,
+    options = Options(parameters, tuple(args.topic), args.camera_info, args.depth, args.fov, args.intrinsics, not args.no_markers,
                       args.interval)
     convert_bags(sources, out, options, args.jobs, args.quiet)
     return 0

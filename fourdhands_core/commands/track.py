@@ -26,13 +26,16 @@ def add(commands) -> None:
 
 def track(args: argparse.Namespace) -> int:
     """Track the hands through a video."""
+    from ..geometry.camera_source import CameraSource
     from ..media.track_video import track_video
     from ..pipeline.tracker import HandPairTracker
 
-    tracker = HandPairTracker(tracker_settings(args))
+    settings = tracker_settings(args)
+    cameras = CameraSource(settings.default_fov, fov=args.fov, intrinsics=args.intrinsics,
+                           unknown="neither --fov nor --intrinsics was given")
+    tracker = HandPairTracker(settings)
     try:
-        summary = track_video(args.video, args.out, tracker, fov=args.fov, intrinsics=args.intrinsics, mesh=args.mesh,
-                              progress=not args.quiet)
+        summary = track_video(args.video, args.out, tracker, cameras, mesh=args.mesh, progress=not args.quiet)
     finally:
         tracker.close()
     print(f"{summary}\nwritten to {args.out}: hands.npz, overlay.mp4, contact_sheet.png")

@@ -100,6 +100,18 @@ class Camera:
         matrix[1, 2] += (sy - 1.0) / 2.0
         return Camera(width, height, matrix, self.distortion_model, self.distortion, self.calibrated)
 
+    def mirrored(self) -> Camera:
+        """The camera of this one's images mirrored in x, in whose optical frame the world is mirrored in x too."""
+        matrix = self.matrix.copy()
+        matrix[0, 1] = -matrix[0, 1]
+        matrix[0, 2] = self.width - 1.0 - matrix[0, 2]
+        distortion = self.distortion.copy()
+        if self.distortion_model in ("plumb_bob", "rational_polynomial"):
+            # OpenCV's k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4 tau_x tau_y: those whose shift along x does not change its sign with x.
+            turned = [i for i in (3, 8, 9, 13) if i < len(distortion)]
+            distortion[turned] = -distortion[turned]
+        return Camera(self.width, self.height, matrix, self.distortion_model, distortion, self.calibrated)
+
     def is_like(self, other: Camera) -> bool:
         """Whether both are one lens at whatever resolutions: the same rays in the same parts of their images, to 1 %."""
         def relative(camera):

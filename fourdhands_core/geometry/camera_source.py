@@ -22,14 +22,14 @@ class CameraSource:
 
     default_fov: horizontal field of view in degrees of the assumed camera. fov, intrinsics: the fixed lens, its horizontal
     field of view in degrees or a calibration file; neither, or one of them. rectified: whether the images are rectified,
-    None where that is not known, see Calibration. Raises InputError for a lens that cannot be used.
+    None where that is not known, see Calibration. unknown: `problem` as long as there is no calibration. Raises InputError for a lens that cannot be used.
 
     `state` is the last image's: CALIBRATED, or why a field of view was assumed, which `problem` says in words. `remarks`:
     sentences for the user on what was assumed of the last image's calibration. CameraInfo may arrive in another thread.
     """
 
     def __init__(self, default_fov: float, *, fov: float | None = None, intrinsics: str | Path | None = None,
-                 rectified: bool | None = False):
+                 rectified: bool | None = False, unknown: str = "no CameraInfo has been received"):
         if fov is not None and intrinsics is not None:
             raise InputError("both a field of view and an intrinsics file were given; give one of them")
         if fov is not None:
@@ -38,7 +38,7 @@ class CameraSource:
         self._fov, self._intrinsics = fov, intrinsics
         self._fixed = read_views(intrinsics, rectified) if intrinsics is not None else []
         self._calibration: Calibration | None = None
-        self._newest: tuple[list[View], str, str] = ([], UNKNOWN, "no CameraInfo has been received")
+        self._newest: tuple[list[View], str, str] = ([], UNKNOWN, unknown)
         self._matched: Camera | None = None
         self._matched_from: tuple = ()
         self.state, self.problem, self.remarks = UNKNOWN, "", ()

@@ -69,7 +69,10 @@ def draw_meshes(image: np.ndarray, pair: HandPairEstimate, faces, alpha: float =
     for hand in pair.hands:
         if hand.valid and hand.vertices is not None:
             colour = 0.5 + 0.5 * np.asarray(SIDE_COLOURS[hand.side]) / 255.0  # paler than the skeleton on top
-            meshes.append((hand.vertices, faces[hand.side], np.tile(colour, (len(hand.vertices), 1))))
+            vertices, triangles = hand.vertices, faces[hand.side]
+            if pair.mirrored:  # as its image and camera are
+                vertices, triangles = vertices * (-1.0, 1.0, 1.0), triangles[:, ::-1]
+            meshes.append((vertices, triangles, np.tile(colour, (len(vertices), 1))))
     if meshes:
         image[:], _ = render_meshes(image, meshes, pair.camera, Light(ambient=0.15, specular=0.2), alpha=alpha)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..geometry.camera_source import CameraSource
+from ..pipeline.session import Counts, HandSession, Notes
 from ..pipeline.types import HandPairEstimate
 from .draw import contact_sheet, draw_hands
 from .video import VideoReader, VideoWriter
@@ -42,6 +44,7 @@ class PairRecord:
                 for name in _SHAPES:
                     values[name][side] = getattr(hand, name)
         values["stamp"], values["valid"] = pair.stamp, [hand.valid for hand in pair.hands]
+        values["scaled"] = pair.camera.calibrated
         both = all(values["valid"]) and pair.left_root_relative is not None
         values["left_root_relative"] = pair.left_root_relative if both else np.full(3, np.nan)
         self._pairs.append(values)  # one step: an interrupt cannot leave half a frame behind
@@ -49,14 +52,14 @@ class PairRecord:
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays of hands.npz over N frames; axis 1 is the side, 0 left and 1 right.
 
-        stamp (N,) int64 nanoseconds; valid (N, 2) bool; confidence (N, 2) 0-1; joints (N, 2, 21, 3) metres in the
-        camera's optical frame; joints_2d (N, 2, 21, 2) pixels; joint_confidence (N, 2, 21) 0-1; wrist_rotation
+        stamp (N,) int64 nanoseconds; valid (N, 2) bool; scaled (N,) bool, positions are metres, otherwise of an assumed
+        field of view; confidence (N, 2) 0-1; joints (N, 2, 21, 3) metres in the camera's optical frame; joints_2d (N, 2, 21, 2) pixels; joint_confidence (N, 2, 21) 0-1; wrist_rotation
         (N, 2, 3, 3) wrist to camera; hand_pose (N, 2, 45) axis-angle, MANO's order, relative to the flat hand; betas
         (N, 2, 10); left_root_relative (N, 3) metres, left wrist minus right wrist. NaN where the hand is invalid.
         """
-        shapes = {"stamp": (), "valid": (2,), "left_root_relative": (3,)}
+        shapes = {"stamp": (), "valid": (2,), "scaled": (), "left_root_relative": (3,)}
         shapes.update((name, (2, *shape)) for name, shape in _SHAPES.items())
-        kinds = {"stamp": np.int64, "valid": bool}
+        kinds = {"stamp": np.int64, "valid": bool, "scaled": bool}
         return {name: np.array([pair[name] for pair in self._pairs], kinds.get(name, np.float64)).reshape(-1, *shape)
                 for name, shape in shapes.items()}
 
@@ -69,7 +72,8 @@ class PairRecord:
 
 @dataclass(frozen=True)
 class TrackSummary:
-    """What a run over a video came to: frames, frames with a valid left and right hand, both, seconds, interrupted."""
+    """What a run over a video came to: frames, frames with a valid left and right hand, both, seconds, interrupted, and how
+    many frames were refused by reason."""
 
     frames: int
     left: int
@@ -77,11 +81,13 @@ class TrackSummary:
     both: int
     seconds: float
     interrupted: bool
+    refused: dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         speed = self.frames / self.seconds if self.seconds > 0 else 0.0
+        refused = "".join(f"; {count} refused ({reason})" for reason, count in self.refused.items())
         return (f"{self.frames} frames in {self.seconds:.1f} s ({speed:.1f} FPS): left hand in {self.left}, "
-                f"right in {self.right}, both in {self.both}{'; interrupted' if self.interrupted else ''}")
+                f"right in {self.right}, both in {self.both}{refused}{'; interrupted' if self.interrupted else ''}")
 
 
 def camera_for_video(width: int, height: int, fov: float | None = None,
@@ -96,54 +102,54 @@ def camera_for_video(width: int, height: int, fov: float | None = None,
     return CameraSource(65.0, fov=fov, intrinsics=intrinsics).camera_for(width, height)
 
 
-def track_video(source: str | Path | int, out: str | Path, tracker, fov: float | None = None,
-                intrinsics: str | Path | None = None, mesh: bool = False, progress: bool = True) -> TrackSummary:
+def track_video(source: str | Path | int, out: str | Path, tracker, cameras: CameraSource, mesh: bool = False,
+                progress: bool = True) -> TrackSummary:
     """Run a tracker over every frame of a video or camera; write overlay.mp4, contact_sheet.png and hands.npz to out.
 
-    tracker: a pipeline.HandPairTracker, with lookahead or without (anything with its `process`, `flush`, and `faces`
-    where mesh is True); it is neither reset nor closed here. fov, intrinsics: see camera_for_video. mesh: draw the
-    meshes as well as the skeletons. progress: show a progress bar on stderr. Ctrl-C, and any error on the way, still
-    writes what was tracked so far.
+    tracker: a pipeline.HandPairTracker, with lookahead or without (anything that a HandSession takes, with `faces` where
+    mesh is True); it is neither reset nor closed here. cameras: the lens. mesh: draw the meshes as well as the skeletons.
+    progress: show a progress bar on stderr. What HandSession has to say of the frames is said on stderr. Ctrl-C, and any
+    error on the way, still writes what was tracked so far.
 
-    Raises InputError where the video or the camera's description is not usable.
+    Raises InputError where the video or the lens is not usable, or not one frame of it could be used.
     """
     out = Path(out)
-    record, sheet, waiting = PairRecord(), _Samples(), {}
+    record, sheet = PairRecord(), _Samples()
+    notes = Notes(lambda text: tqdm.write(f"fourdhands: warning: {text}", file=sys.stderr))
+    session = HandSession(tracker, cameras, Counts(), notes)
     interrupted, start = False, time.perf_counter()
     with VideoReader(source) as video:
-        camera = camera_for_video(video.width, video.height, fov, intrinsics)
+        cameras.camera_for(video.width, video.height)  # raises what is wrong with it before anything is written
         out.mkdir(parents=True, exist_ok=True)
         bar = tqdm(total=video.frame_count, unit="frame", disable=not progress)
         try:
             with VideoWriter(out / "overlay.mp4", video.fps) as writer, bar:
-                def take(pair):
-                    image = waiting.pop(pair.stamp)  # with lookahead the estimate is of an earlier frame
-                    record.append(pair)
-                    draw_hands(image, pair, tracker.faces if mesh else None)
-                    writer.write(image)
-                    sheet.add(image)
-                    bar.update()
+                def take(results):
+                    for pair, image in results:  # with lookahead the estimate is of an earlier frame
+                        record.append(pair)
+                        draw_hands(image, pair, tracker.faces if mesh else None)
+                        writer.write(image)
+                        sheet.add(image)
+                        bar.update()
 
                 try:
                     for stamp, image in video:
-                        waiting[stamp] = image
-                        pair = tracker.process(image, stamp, camera, with_vertices=mesh)
-                        if pair is not None:
-                            take(pair)
+                        take(session.process(lambda: (image, stamp, image), with_vertices=mesh))
                 except KeyboardInterrupt:
                     interrupted = True
-                while (pair := tracker.flush(with_vertices=mesh)) is not None:
-                    if pair.stamp in waiting:  # an interrupt may have taken the frame while it was being written
-                        take(pair)
+                take(session.finish(with_vertices=mesh))
         finally:
             seconds = time.perf_counter() - start
             record.save(out / "hands.npz")
             if sheet.images:
                 picture = contact_sheet(sheet.spread(16), 4)
                 cv2.imwrite(str(out / "contact_sheet.png"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    if not len(record) and not interrupted:
+        raise InputError(f"no frame of {source} could be used: {session.counts.last_problem}")
     valid = record.arrays()["valid"]
     left, right = valid.sum(axis=0).tolist()
-    return TrackSummary(len(record), left, right, int(valid.all(axis=1).sum()), seconds, interrupted)
+    return TrackSummary(len(record), left, right, int(valid.all(axis=1).sum()), seconds, interrupted,
+                        dict(session.counts.refused))
 
 
 class _Samples:

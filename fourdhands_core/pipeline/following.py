@@ -17,23 +17,26 @@ _APART = 2.0
 class Following:
     """Decides for each image whether the detector has to look, and gives what stands in for its detections otherwise.
 
-    interval: the detector looks at least at every `interval`th image; 1 for every one.
+    interval: the detector looks at least at every `interval`th image; 1 for every one. epoch: how often it was reset. What
+    is known of hands before a reset never comes back, though an estimate from before may come after it: `expected` and
+    `reset` may be called by one thread, `seen` by another.
     """
 
     def __init__(self, interval: int):
-        self.interval = interval
+        self.interval, self.epoch = interval, 0
         self.reset()
 
     def reset(self) -> None:
         """Forget the hands: the detector looks at the next image."""
-        self._expected: list[HandDetection] | None = None
+        self.epoch += 1
+        self._expected: tuple[int, list[HandDetection] | None] = self.epoch, None
         self._since = 0
 
     def expected(self) -> list[HandDetection] | None:
         """The hands as they were last seen, for an image that the detector need not look at; else None."""
-        expected = self._expected
+        epoch, expected = self._expected
         self._since += 1
-        if expected is None or self._since >= self.interval:
+        if expected is None or epoch != self.epoch or self._since >= self.interval:
             self._since = 0
             return None
         return expected
@@ -42,7 +45,8 @@ class Following:
         """Take in a frame's estimate. The detector looks at the next image where there is doubt, or a hand was lost."""
         expected = [_as_detection(hand, frame.detections[hand.side], frame) for hand in pair.hands if hand.valid]
         lost = any(hand.state == HELD for hand in pair.hands)
-        self._expected = None if doubt or lost or not expected or _doubtful(expected, frame) else expected
+        usable = expected and not (doubt or lost or _doubtful(expected, frame))
+        self._expected = frame.epoch, expected if usable else None
 
 
 def doubted(regressed: Regression, frame: Frame) -> np.ndarray:

@@ -28,7 +28,9 @@ class Frame:
     """One image on its way through the tracker, kept while it is in the window.
 
     stamp: nanoseconds. camera: of the image. found: what the detector saw, of any number and side. detect_seconds: what
-    that took. followed: `found` is not the detector's, but where the hands were before. depth: the depth image beside it.
+    that took. first: what came before it is forgotten. followed: `found` is not the detector's, but where the hands were
+    before; epoch: since how many resets. depth: the depth image beside it. given: the camera of the image as given, which
+    is not `camera` where images are mirrored.
     Then, set by the tracker: detections of the (left, right) hand, and rays (2, 21, 2), their landmarks as undistorted
     x/z, y/z; radius (2,), the hand's RMS radius as seen from the camera, in units of the focal length. The regressors
     keep for themselves: image (H, W, 3) until it is cropped, squares (2, 4) the crops' x, y, w, h, hands (2, C) tokens,
@@ -39,7 +41,10 @@ class Frame:
     camera: Camera
     found: list[HandDetection]
     detect_seconds: float = 0.0
+    first: bool = False
     followed: bool = False
+    epoch: int = 0
+    given: Camera | None = None
     depth: DepthImage | None = None
     detections: tuple[HandDetection | None, HandDetection | None] = (None, None)
     rays: np.ndarray = field(default_factory=lambda: np.zeros((2, 21, 2)))

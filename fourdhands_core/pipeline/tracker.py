@@ -109,6 +109,7 @@ class HandPairTracker:
         self.tracks = tuple(HandTrack(side, settings.hold, smoothing, settings.acceleration) for side in (LEFT, RIGHT))
         self.betas: np.ndarray | None = None
         self._assumed: Camera | None = None
+        self._mirror: tuple[Camera, Camera] | None = None
         self.reset()
 
     def for_another_camera(self) -> HandPairTracker:
@@ -137,8 +138,11 @@ class HandPairTracker:
 
     def reset(self) -> None:
         """Forget the past: identities, tracks, the window and the person's shape as far as it was estimated."""
-        self.identity.reset()
         self._following.reset()
+        self._forget()
+
+    def _forget(self) -> None:
+        self.identity.reset()
         self.shape = ShapeMemory()
         self.size = SizeMemory(), SizeMemory()
         for track in self.tracks:
@@ -162,8 +166,12 @@ class HandPairTracker:
         return self.estimate(self.observe(image, stamp, camera, depth), with_vertices)
 
     def observe(self, image: np.ndarray, stamp: int, camera: Camera | None = None,
-                depth: np.ndarray | None = None) -> Frame:
-        """Look for hands in an image. One thread may observe the next image while another one estimates the last."""
+                depth: np.ndarray | None = None, first: bool = False) -> Frame:
+        """Look for hands in an image. One thread may observe the next image while another one estimates the last.
+
+        first: forget the past as `reset` does, from this image on: neither does an earlier one that is still to be estimated
+        change what this one is tracked from, nor this one what becomes of that.
+        """
         check_image(image)
         height, width = image.shape[:2]
         camera = camera or self._assumed_camera(width, height)
@@ -171,11 +179,15 @@ class HandPairTracker:
             raise InputError(f"the image is {width}x{height} but its camera is {camera.width}x{camera.height}; "
                              "give the intrinsics of this image size")
         began = time.perf_counter()
+        given = camera
         if self.settings.mirrored:
-            image = np.ascontiguousarray(image[:, ::-1])
+            image, camera = np.ascontiguousarray(image[:, ::-1]), self._unmirrored(camera)
+        if first:
+            self._following.reset()
+        epoch = self._following.epoch
         expected = self._following.expected() if self.regressor.sees else None
         found = self.detector.detect(image) if expected is None else expected
-        frame = Frame(stamp, camera, found, time.perf_counter() - began, followed=expected is not None)
+        frame = Frame(stamp, camera, found, time.perf_counter() - began, first, expected is not None, epoch, given)
         if self.regressor.sees:
             frame.image = image
         if depth is not None:
@@ -189,6 +201,10 @@ class HandPairTracker:
 
     def estimate(self, frame: Frame, with_vertices: bool = False) -> HandPairEstimate | None:
         """Take in a frame from `observe`, in the order of their stamps; see `process`."""
+        if frame.first:
+            self._forget()
+        if frame.followed and frame.epoch != self._following.epoch:
+            frame.found = []  # hands of a past that is forgotten; nobody looked for any in this image
         if self._frames and frame.stamp <= self._frames[-1].stamp:
             raise InputError(f"stamp {frame.stamp} does not come after {self._frames[-1].stamp}; "
                              "drop the frame, or call reset() when time has jumped back")
@@ -196,7 +212,7 @@ class HandPairTracker:
         frame.detections = self.identity.update(frame.found, frame.stamp, (frame.camera.width, frame.camera.height))
         laps("identity")
         for side in np.flatnonzero(frame.present):
-            frame.rays[side] = self._unproject(frame.camera, frame.detections[side].landmarks)
+            frame.rays[side] = frame.camera.unproject(frame.detections[side].landmarks)
         beyond = frame.present & ~frame.camera.sees(frame.rays).all(axis=1)  # of a fisheye's view, where it has no rays
         frame.detections = tuple(None if beyond[side] else frame.detections[side] for side in (LEFT, RIGHT))
         self.regressor.encode(frame)
@@ -218,11 +234,11 @@ class HandPairTracker:
             self._assumed = Camera.from_fov(width, height, self.settings.default_fov)
         return self._assumed
 
-    def _unproject(self, camera, landmarks):
-        """Rays (21, 2) of landmarks in the picture that the detector saw."""
-        if not self.settings.mirrored:
-            return camera.unproject(landmarks)
-        return camera.unproject(landmarks * (-1.0, 1.0) + (camera.width - 1.0, 0.0)) * (-1.0, 1.0)
+    def _unmirrored(self, camera):
+        """The camera of the pictures that the detector sees, from that of the mirrored images; the same object again."""
+        if self._mirror is None or self._mirror[0] is not camera:
+            self._mirror = camera, camera.mirrored()
+        return self._mirror[1]
 
     def _estimate(self, laps, with_vertices):
         """The estimate of the oldest frame that has none yet."""
@@ -246,7 +262,8 @@ class HandPairTracker:
             else:  # an assumed focal length scales the wrists' distance, but not what the network says of it
                 relative, source = regressed.relative, SOURCE_NETWORK
         forget_old(self._frames, frame, self.regressor.half_window)
-        pair = HandPairEstimate(frame.stamp, left, right, frame.camera, relative, source, laps.seconds)
+        pair = HandPairEstimate(
+            frame.stamp, left, right, frame.given, relative, source, laps.seconds, self.settings.mirrored)
         if self.regressor.sees:
             self._following.seen(pair, frame, doubt.any())
         laps("hand_model")
@@ -258,7 +275,7 @@ class HandPairTracker:
         doubt = doubted(regressed, frame)
         for side in np.flatnonzero(frame.present):
             if not doubt[side]:
-                frame.rays[side] = self._unproject(frame.camera, regressed.landmarks[side])
+                frame.rays[side] = frame.camera.unproject(regressed.landmarks[side])
         if frame.followed:
             frame.detections = tuple(None if doubt[side] else frame.detections[side] for side in (LEFT, RIGHT))
         frame.radius = np.sqrt(np.square(frame.rays - frame.rays.mean(1, keepdims=True)).sum(-1).mean(1))
@@ -304,7 +321,9 @@ class HandPairTracker:
 
         apparent = self._scales(seen) * joints + wrists[:, None]
         joints = joints + wrists[:, None]
-        pixels = frame.camera.project(apparent * MIRROR[LEFT] if self.settings.mirrored else apparent)
+        pixels = frame.camera.project(apparent)
+        if self.settings.mirrored:
+            pixels = pixels * MIRROR[LEFT, :2] + (frame.camera.width - 1.0, 0.0)
         axis_angle = axis_angle_from_matrix(filtered)
         estimates = {}
         for k, side in enumerate(seen):

@@ -57,7 +57,8 @@ class HandPairEstimate:
     stamp: the image's stamp, nanoseconds. left, right: always present; an unseen hand has valid False.
     left_root_relative: (3,) the left wrist minus the right wrist, metres, camera optical frame; None unless both are
     valid. left_root_source: SOURCE_NONE, SOURCE_NETWORK or SOURCE_JOINT. camera: the camera used.
-    timings: seconds by stage, in order: "detect", "identity", "network", "solve", "hand_model".
+    timings: seconds by stage, in order: "detect", "identity", "network", "solve", "hand_model". mirrored: the image and its
+    camera are mirrored; positions are in the optical frame of the camera as it would be unmirrored.
     """
 
     stamp: int
@@ -67,6 +68,7 @@ class HandPairEstimate:
     left_root_relative: np.ndarray | None = None
     left_root_source: str = SOURCE_NONE
     timings: dict[str, float] = field(default_factory=dict)
+    mirrored: bool = False
 
     @property
     def hands(self) -> tuple[HandEstimate, HandEstimate]:

@@ -34,6 +34,7 @@ from fourdhands_core.network.checkpoint import load_weights
 from fourdhands_core.network.import_weights import import_backbone, import_released
 from fourdhands_core.pipeline.depth import DepthImage
 from fourdhands_core.pipeline.shape_calibration import load_shape
+from fourdhands_core.pipeline.session import INTERNAL
 from fourdhands_core.pipeline.tracker import HandPairTracker
 from fourdhands_core.pipeline.tracker_state import load_memory
 from fourdhands_ros import bag_camera
@@ -227,8 +228,8 @@ def _read_bag(path: Path) -> bool:
             for topic, when, message in bag.messages({topics.image, topics.info}):
                 (camera.info(message) if topic == topics.info else camera.image(message, when))
             camera.finish()
-            assert camera.published + camera.refused.total() >= camera.images
-            assert not camera.refused["internal error"], "an image made the tracker fail"
+            assert camera.published + camera.session.counts.rejected >= camera.images
+            assert not camera.session.counts.refused[INTERNAL], "an image made the tracker fail"
     try:
         summaries, _ = summarise(path)
         assert text(summaries) and plain(summaries)

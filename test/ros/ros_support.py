@@ -83,17 +83,19 @@ class FakeTracker:
         self.others.append(FakeTracker())
         return self.others[-1]
 
-    def observe(self, image, stamp, camera) -> Frame:
+    def observe(self, image, stamp, camera, first=False) -> Frame:
         assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.flags.c_contiguous
         assert image.shape[:2] == (camera.height, camera.width)
         time.sleep(self.delay)
-        return Frame(stamp, camera, found=[int(value) for value in image[0, 0]])
+        return Frame(stamp, camera, found=[int(value) for value in image[0, 0]], first=first)
 
     def add_depth(self, frame, depth) -> None:
         assert depth.dtype in (np.uint16, np.float32) and depth.ndim == 2
         self.depths[frame.stamp] = depth
 
     def estimate(self, frame, with_vertices=False) -> HandPairEstimate:
+        if frame.first:
+            self.reset()
         assert self.last is None or frame.stamp > self.last
         self.last = frame.stamp
         red, green, blue = frame.found
@@ -101,6 +103,9 @@ class FakeTracker:
         if blue == 251:
             raise RuntimeError("a bug in the tracker")
         return make_pair(frame.stamp, states, with_vertices, blue, frame.camera)
+
+    def flush(self, with_vertices=False) -> None:
+        return None
 
     def reset(self) -> None:
         self.resets += 1

@@ -76,14 +76,14 @@ def test_a_camera_that_changes_in_mid_stream(bench):
     stamp, used = T0, []
     observe = bench.tracker.observe
 
-    def note(image, stamp, camera):
+    def note(image, stamp, camera, first=False):
         used.append(camera)
-        return observe(image, stamp, camera)
+        return observe(image, stamp, camera, first)
 
     bench.tracker.observe = note
     for focal, calibrated in ((60.0, (64, 48)), (45.0, (64, 48)), (600.0, (640, 480)), (70.0, (80, 45))):
         bench.infos.publish(info_message(*calibrated, focal))
-        assert bench.ros.spin_until(lambda: cameras._newest[0] is not None and cameras._newest[0].matrix[0, 0] == focal)
+        assert bench.ros.spin_until(lambda: cameras.camera_for(*calibrated).matrix[0, 0] == focal)
         for width, height in ((64, 48), (80, 45), (640, 480), (32, 24)):
             for encoding in ("rgb8", "bgra8", "bgr8", "rgba8"):
                 stamp += PERIOD
@@ -127,8 +127,8 @@ def test_twenty_of_every_hundred_are_malformed(bench):
     """Between them eighty good ones, among which ten make detector or network fail: seventy results, all of them true."""
 
     class Failing(FakeTracker):
-        def observe(self, image, stamp, camera):
-            frame = super().observe(image, stamp, camera)
+        def observe(self, image, stamp, camera, first=False):
+            frame = super().observe(image, stamp, camera, first)
             if frame.found[2] == 250:
                 raise RuntimeError("a bug in the detector")
             return frame

@@ -1,0 +1,262 @@
+"""One camera's images in, both hands out or the reason why not: alike under the node, `fourdhands bag` and `track`."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..errors import InputError
+from ..geometry.camera_source import CALIBRATED, INVALID, MISMATCH, UNCALIBRATED, UNKNOWN, CameraSource
+from .regression import Frame
+from .types import HandPairEstimate
+
+INTERNAL = "internal error"
+"""The reason under which images are refused that made this package fail."""
+RESET_GAP = 2.0
+"""Seconds between the stamps of two images after which tracking starts anew, unless another value is given."""
+
+
+class Logger(Protocol):
+    """Says things to people: rclpy's logger, logging.Logger, Notes."""
+
+    def info(self, text: str) -> None:
+        """Something to know."""
+
+    def warning(self, text: str) -> None:
+        """Something is lost or not as it should be."""
+
+    def error(self, text: str) -> None:
+        """This package failed."""
+
+
+class Counts:
+    """Counts of what became of one camera's images that gave no estimate. All methods may be called from any thread."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self.refused: Counter[str] = Counter()
+        self.events: Counter[str] = Counter()
+        self.last_problem = ""
+
+    @property
+    def rejected(self) -> int:
+        """Images that were refused, for whatever reason."""
+        return sum(self.refused.values())
+
+    def count_refused(self, reason: str, problem: str) -> bool:
+        """An image was refused. True the first time that it is for this reason."""
+        with self._lock:
+            self.refused[reason] += 1
+            self.last_problem = problem
+            return self.refused[reason] == 1
+
+    def count_event(self, event: str) -> bool:
+        """Something else worth counting, such as a reset. True the first time."""
+        with self._lock:
+            self.events[event] += 1
+            return self.events[event] == 1
+
+
+@dataclass
+class Notes:
+    """A Logger that keeps warnings and errors, and passes each on to `say`."""
+
+    say: Callable[[str], None] = lambda text: None
+    kept: list[str] = field(default_factory=list)
+
+    def info(self, text: str) -> None:
+        """Not kept."""
+
+    def warning(self, text: str) -> None:
+        """Keep it."""
+        self.kept.append(text)
+        self.say(text)
+
+    error = warning
+
+
+@dataclass
+class Observed:
+    """An image in which hands were looked for. companion: what the caller gave with it, and gets back with its estimate."""
+
+    frame: Frame
+    companion: Any
+
+
+Result = tuple[HandPairEstimate, Any]
+"""An estimate and the companion of its image."""
+
+
+class HandSession:
+    """Decides what becomes of each image of one camera: an estimate by `tracker`, or a refusal that is counted and told.
+
+    tracker: HandPairTracker or what behaves like it. cameras: gives the camera of each image. logger: is told the first
+    refusal for each reason, and where positions have no scale. reset_gap: seconds between the stamps of two images, forwards
+    or back, after which tracking starts anew; may be changed. patience: images without any CameraInfo before that is told;
+    live, the topics need not start together.
+
+    `observe` and `estimate` may be called by two threads, one each, and `reset` by any; `process` is both in one.
+    """
+
+    def __init__(self, tracker, cameras: CameraSource, counts: Counts, logger: Logger, reset_gap: float = RESET_GAP,
+                 patience: int = 0):
+        self.tracker, self.cameras, self.counts, self._logger = tracker, cameras, counts, logger
+        self.reset_gap, self._patience = reset_gap, patience
+        self._last: int | None = None
+        self._late: int | None = None
+        self._restart = False
+        self._said: list[str] = []
+        self._without_info = 0
+        self._waiting: dict[int, Any] = {}
+
+    def process(self, load: Callable[[], tuple[np.ndarray, int, Any]], depth: Callable[[int], np.ndarray | None] | None = None,
+                with_vertices: bool = False) -> list[Result]:
+        """`observe`, then `estimate`. depth: from a stamp, nanoseconds, to the depth image of that moment."""
+        observed = self.observe(load)
+        if observed is None:
+            return []
+        return self.estimate(observed, depth and depth(observed.frame.stamp), with_vertices)
+
+    def observe(self, load: Callable[[], tuple[np.ndarray, int, Any]]) -> Observed | None:
+        """Look for hands in an image. None where it is refused.
+
+        load: called once, returns the image (H, W, 3) uint8 RGB, its stamp in nanoseconds, and anything that is to come back
+        with its estimate; raises InputError where there is none. An error's `reason`, if it has one, is what it is counted
+        under.
+        """
+        with self.guard(self._restart_next):
+            image, stamp, companion = load()
+            if not self._follows(stamp):
+                return None
+            camera = self.cameras.camera_for(image.shape[1], image.shape[0])
+            self._tell_calibration()
+            if first := self._restart:  # which another thread may set; it is never set back unseen
+                self._restart = False
+            try:
+                return Observed(self.tracker.observe(image, stamp, camera, first=first), companion)
+            except BaseException:
+                self._restart = self._restart or first
+                raise
+        return None
+
+    def estimate(self, observed: Observed, depth: np.ndarray | None = None, with_vertices: bool = False) -> list[Result]:
+        """The estimates that are ready now, most often that of this image; with lookahead of an earlier one, or none.
+
+        depth: (H, W) uint16 millimetres or float32 metres, of the image's moment and view.
+        """
+        frame, results = observed.frame, []
+        if frame.first:
+            results += self.finish(with_vertices)
+        self._waiting[frame.stamp] = observed.companion
+        with self.guard(self._lost, self._lost):
+            if depth is not None:
+                self.tracker.add_depth(frame, depth)
+            estimate = self.tracker.estimate(frame, with_vertices)
+            if estimate is not None:
+                results.append(self._result(estimate))
+        return results
+
+    def finish(self, with_vertices: bool = False) -> list[Result]:
+        """The estimates that waited for images of the future."""
+        results = []
+        with self.guard(self._lost, self._lost):
+            while (estimate := self.tracker.flush(with_vertices)) is not None:
+                results.append(self._result(estimate))
+        self._waiting.clear()
+        return results
+
+    def reset(self) -> None:
+        """Have the next image tracked as the first one."""
+        self.counts.count_event("resets asked for")
+        self._restart_next()
+
+    def state(self) -> dict[str, Any]:
+        """What another session needs to go on from here, beside the tracker's memory and the counts; plain values."""
+        return {"last": self._last, "late": self._late, "restart": self._restart, "said": list(self._said),
+                "waiting": dict(self._waiting)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from another session's state."""
+        self._last, self._late, self._restart = state["last"], state["late"], state["restart"]
+        self._said, self._waiting = list(state["said"]), dict(state["waiting"])
+
+    def refuse(self, reason: str, problem: str) -> None:
+        """Count an image that gives no estimate; the first for a reason is told."""
+        if self.counts.count_refused(reason, problem):
+            self._logger.warning(f"image refused ({reason}): {problem}; further ones are counted only")
+
+    @contextlib.contextmanager
+    def guard(self, after_error: Callable[[], None] = lambda: None, after_refusal: Callable[[], None] = lambda: None
+              ) -> Iterator[None]:
+        """What goes wrong with one image within this context is counted and told, and does not end what comes after it."""
+        try:
+            yield
+        except InputError as error:
+            self.refuse(getattr(error, "reason", "input"), str(error))
+            after_refusal()
+        except Exception as error:  # one bad image must not end it all; the next one starts from nothing
+            if self.counts.count_refused(INTERNAL, repr(error)):
+                self._logger.error(f"an image could not be processed:\n{traceback.format_exc()}")
+            after_error()
+
+    def _result(self, estimate: HandPairEstimate) -> Result:
+        return estimate, self._waiting.pop(estimate.stamp)
+
+    def _lost(self) -> None:
+        """The tracker's past cannot be trusted: it is forgotten, and with it images that waited for others."""
+        self.tracker.reset()
+        for _ in range(len(self._waiting) - 1):  # the one that failed is counted
+            self.refuse("lost", "its estimate waited for later images, and one of those could not be processed")
+        self._waiting.clear()
+
+    def _follows(self, stamp: int) -> bool:
+        """Compare with the last image's stamp: False to leave this image out; where time jumps, tracking starts anew."""
+        last = self._last
+        if last == stamp:
+            self.refuse("repeated stamp", f"two images in a row have the stamp {stamp} ns" + (
+                ", which the camera's driver has not set" if stamp == 0 else ""))
+            return False
+        late, self._late = self._late, None
+        if last is not None and stamp < last:
+            if last - stamp <= self.reset_gap * 1e9 and (late is None or stamp <= late):
+                # Overtaken by others on its way; where another one follows that is newer than it, time went back.
+                self._late = stamp
+                self.refuse("late", f"an image is {(last - stamp) / 1e9:.3f} s older than the one before it")
+                return False
+            self._jump("stamps that went backwards")
+        elif last is not None and stamp - last > self.reset_gap * 1e9:
+            self._jump("pauses of the camera")
+        self._last = stamp
+        return True
+
+    def _jump(self, event: str) -> None:
+        """Time has jumped: this image is tracked as the first one."""
+        self.counts.count_event(event)
+        self._restart_next()
+
+    def _restart_next(self) -> None:
+        self._restart = True
+
+    def _tell_calibration(self) -> None:
+        for remark in self.cameras.remarks:
+            if remark not in self._said:
+                self._said.append(remark)
+                self._logger.warning(remark)
+        state = self.cameras.state
+        self._without_info += state == UNKNOWN
+        if state in self._said or (state == UNKNOWN and self._without_info < self._patience):
+            return
+        if state != CALIBRATED:
+            self._logger.warning(
+                f"{self.cameras.problem}: assuming a horizontal field of view of {self.cameras.default_fov:g} degrees; "
+                "positions are marked as not scaled, they are not metres")
+        elif {UNKNOWN, UNCALIBRATED, INVALID, MISMATCH} & set(self._said):
+            self._logger.info("the camera is calibrated now")
+        self._said.append(state)
