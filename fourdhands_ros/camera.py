@@ -1,7 +1,7 @@
 """A camera made of a file or a device: publishes `image_raw` and `camera_info` with the times of the frames as stamps.
 
 `python -m fourdhands_ros.camera SOURCE` plays a video in any format that OpenCV reads, or a live camera by its index.
-It says on stdout, as one line of JSON each, when it is ready and what it has published.
+It says on stdout, as one line of JSON each, when it is ready and what it has published; what is wrong goes to the ROS log.
 """
 
 from __future__ import annotations
@@ -21,12 +21,21 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CameraInfo, Image
 
-from fourdhands_core.errors import FourDHandsError, InputError
+from fourdhands_core.errors import FourDHandsError
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.media.track_video import camera_for_video
 from fourdhands_core.media.video import VideoReader
 
 from .cdr import Template
+
+_LATE = 200_000_000
+"""Nanoseconds by which a frame of a file may be published too late; one that is more overdue is left out."""
+_STUCK = 10
+"""Frames left out in a row without gain after which a file plays slower."""
+_GONE = 5_000_000_000
+"""Nanoseconds: a frame more overdue than that was not waited for, but the computer slept or its clock was set."""
+_TELL = 10.0
+"""Seconds between two lines of the log that say the same."""
 
 CAMERA_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 """Reliable serves subscribers of both kinds: a node takes the newest image, a recorder takes every one."""
@@ -76,6 +85,40 @@ def forth_and_back(source: VideoReader, most: int = 300):
         number += 1
 
 
+class Pace:
+    """When each frame of a file is due, and which are left out on a computer that is too busy, so that stamps stay near now.
+
+    start: the clock at the file's beginning. skipped: frames left out. slowed: by how much the rest of the file plays later:
+    where frames take longer to decode than they last, leaving them out does not help. Times in nanoseconds.
+    """
+
+    def __init__(self, start: int):
+        self._start, self._run, self._late_before, self._slow = start, 0, 0, False
+        self.skipped = self.slowed = 0
+
+    def due(self, time_in_file: int) -> int:
+        """When a frame is to be published, which is its stamp."""
+        return self._start + time_in_file
+
+    def overdue(self, time_in_file: int, now: int) -> bool:
+        """Whether a frame, of which it is asked once and in order, is to be left out."""
+        late = now - self.due(time_in_file)
+        if late <= _LATE:
+            self._run = 0
+            return False
+        if not self._run:
+            self._late_before = late
+        self._run += 1
+        self._slow |= self._run > _STUCK and late >= self._late_before
+        if self._slow or late > _GONE:
+            self._start += late
+            self.slowed += late
+            self._run = 0
+            return False
+        self.skipped += 1
+        return True
+
+
 class CameraPublisher:
     """Publishes the frames of a video or camera when they are due."""
 
@@ -85,16 +128,18 @@ class CameraPublisher:
         self._infos = node.create_publisher(CameraInfo, "camera_info", CAMERA_QOS)
         self._info = camera_info(source.width, source.height, camera, frame_id)
         self._image = image_template(source.width, source.height, frame_id)
+        self.pace = Pace(0)
         self.published, self.first_stamp, self.latest = 0, None, 0.0
 
-    def wait_for_subscribers(self, count: int, timeout: float = 60.0) -> None:
-        """Return when both topics have `count` subscribers; raises InputError where they do not come."""
-        deadline = time.monotonic() + timeout
+    def wait_for_subscribers(self, count: int) -> None:
+        """Return when both topics have `count` subscribers; a node may load its model for minutes."""
+        told = time.monotonic()
         while min(self._images.get_subscription_count(), self._infos.get_subscription_count()) < count:
-            if time.monotonic() > deadline:
-                raise InputError(
-                    f"{self._images.get_subscription_count()} of {count} subscribers of {self._images.topic_name} came "
-                    f"within {timeout:.0f} s; start the node, or ask for fewer with --subscribers")
+            if time.monotonic() > told + _TELL:
+                told = time.monotonic()
+                self._node.get_logger().warning(
+                    f"{self._images.get_subscription_count()} of {count} subscribers of {self._images.topic_name} and "
+                    f"{self._infos.get_subscription_count()} of {self._infos.topic_name} are there: waiting for the others")
             time.sleep(0.02)
 
     def play(self, seconds: float | None, images=None) -> None:
@@ -102,10 +147,15 @@ class CameraPublisher:
 
         images: (stamp, image) pairs in place of the source's own.
         """
-        start = time.time_ns()
+        pace = self.pace = Pace(time.time_ns())
         for stamp, image in images or self._source:
             if not self._source.is_camera:
-                stamp += start
+                if pace.overdue(stamp, time.time_ns()):
+                    self._node.get_logger().warning(
+                        f"this computer is too busy to publish every frame: {pace.skipped} left out so far",
+                        throttle_duration_sec=_TELL)
+                    continue
+                stamp = pace.due(stamp)
                 time.sleep(max(0.0, (stamp - time.time_ns()) * 1e-9))
             if self.first_stamp is None:
                 self.first_stamp = stamp
@@ -144,9 +194,9 @@ def main(argv: list[str] | None = None) -> int:
     rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
     publisher = None
     try:
+        node = rclpy.create_node("camera", namespace=args.namespace)
         source = VideoReader(args.source)
         camera = camera_for_video(source.width, source.height, args.fov, args.intrinsics)
-        node = rclpy.create_node("camera", namespace=args.namespace)
         publisher = CameraPublisher(node, source, camera, args.frame_id)
         publisher.wait_for_subscribers(args.subscribers)
         print(json.dumps({"ready": True}), flush=True)
@@ -157,13 +207,14 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         pass
     except FourDHandsError as error:
-        print(json.dumps({"error": str(error)}), flush=True)
+        rclpy.logging.get_logger("camera").error(str(error))
         return 2
     finally:
         rclpy.try_shutdown()
     if publisher is not None:
-        print(json.dumps({"published": publisher.published, "first_stamp": publisher.first_stamp,
-                          "latest": publisher.latest}), flush=True)
+        pace = publisher.pace
+        print(json.dumps({"published": publisher.published, "first_stamp": publisher.first_stamp, "latest": publisher.latest,
+                          "skipped": pace.skipped, "slowed": pace.slowed * 1e-9}), flush=True)
     return 0
 
 

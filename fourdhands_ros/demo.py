@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -73,11 +74,12 @@ class CameraProcess(Process):
         self.ended.set()
 
     def check(self) -> None:
-        """Raise what the camera said was wrong."""
-        if "error" in self.said:
-            raise InputError(self.said["error"])
-        if "published" not in self.said:
-            super().check()
+        """Raise what the camera logged as wrong, where it has ended without saying what it published."""
+        if "published" in self.said:
+            return
+        if self.ended.is_set() and (problems := re.findall(r"\[ERROR\] .*?\]: (.*)", self.log.read_text(errors="replace"))):
+            raise InputError(problems[-1])
+        super().check()
 
     def start(self) -> None:
         """Let it play."""
@@ -225,7 +227,12 @@ def run(args: argparse.Namespace) -> None:
     recording = Recording.read(out / "bag")
     if not recording.pairs:
         raise InputError(f"the node published nothing for {said['published']} images; see {out / 'node.log'}")
+    if said["skipped"] or said["slowed"]:
+        print(f"this computer was too busy for the camera: {said['skipped']} frames were left out, and the video played "
+              f"{said['slowed']:.1f} s longer")
+        truth = None if said["slowed"] else truth  # its frames are found by their times
     numbers = summary(recording, said["published"], truth, said["first_stamp"], fps)
+    numbers["rates"]["skipped"] = said["skipped"]
     (out / "report.json").write_text(json.dumps(numbers, indent=1) + "\n")
     write_pictures(out / "bag", recording, out, fps, lambda images: tqdm(
         images, total=recording.counts["/image_raw"], unit="frame", desc="drawing"))

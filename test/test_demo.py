@@ -101,7 +101,7 @@ def test_numbers_are_finite_add_up_and_are_those_of_hands(demo):
     out, printed = demo
     numbers = json.loads((out / "report.json").read_text())
     rates, errors = numbers["rates"], numbers["errors_mm"]
-    assert rates["frames_in"] == 90
+    assert rates["frames_in"] + rates["skipped"] == 90  # a busy camera leaves frames out
     assert rates["frames_in"] == sum(rates[key] for key in ("frames_out", "dropped", "rejected", "not_received"))
     assert 0 < rates["fps"] < 31
     for stage in ("transport", "wait", "decode", "detect", "network", "total", "stamp to arrival"):

@@ -1,0 +1,112 @@
+"""The camera made of a file: on a busy computer it leaves frames out and says so, and what is wrong goes to the log."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from ros_support import RELIABLE, REPOSITORY, Ros, stamp_of
+from sensor_msgs.msg import CameraInfo, Image
+
+from fourdhands_core.media.video import VideoWriter
+from fourdhands_ros.camera import Pace
+
+MS = 10**6
+START = 1_700_000_000 * 10**9
+
+
+def play(frames, decode, publish, period=33 * MS, stalls=()):
+    """Plays a file by Pace on an imagined clock; decode, publish: what a frame takes. Returns Pace and (stamp, lateness)."""
+    pace, now, published = Pace(START), START, []
+    for number in range(frames):
+        now += decode + dict(stalls).get(number, 0)
+        if pace.overdue(number * period, now):
+            continue
+        stamp = pace.due(number * period)
+        now = max(now, stamp) + publish
+        published.append((stamp, now - stamp))
+    return pace, published
+
+
+def test_in_time_every_frame_is_published():
+    pace, published = play(300, 5 * MS, 5 * MS)
+    assert pace.skipped == pace.slowed == 0
+    assert [stamp for stamp, _ in published] == [START + i * 33 * MS for i in range(300)]
+
+
+@pytest.mark.parametrize("publish", [40, 60, 100, 300])
+def test_where_publishing_takes_too_long_frames_are_left_out(publish):
+    """Stamps stay near now, however long it goes on; each frame has its own time."""
+    pace, published = play(3000, 2 * MS, publish * MS)
+    late = [lateness for _, lateness in published]
+    assert max(late) < (200 + 2 + publish) * MS and pace.slowed == 0
+    assert pace.skipped + len(published) == 3000 and pace.skipped > 300
+    assert all((stamp - START) % (33 * MS) == 0 for stamp, _ in published)
+
+
+def test_where_decoding_takes_too_long_the_file_plays_slower():
+    """Frames that are left out were decoded all the same: that gains nothing."""
+    pace, published = play(1000, 50 * MS, 2 * MS)
+    stamps = [stamp for stamp, _ in published]
+    assert max(lateness for _, lateness in published) < 260 * MS and stamps == sorted(set(stamps))
+    assert pace.skipped < 50 and len(published) > 950 and pace.slowed == pytest.approx(1000 * 19 * MS, rel=0.1)
+
+
+def test_a_stall_is_caught_up_with():
+    pace, published = play(300, 2 * MS, 2 * MS, stalls=[(100, 1500 * MS)])
+    assert 30 < pace.skipped < 60 and pace.slowed == 0
+    assert [stamp for stamp, _ in published[-50:]] == [START + i * 33 * MS for i in range(250, 300)]
+
+
+def test_after_a_sleep_of_the_computer_the_file_goes_on_from_where_it_was():
+    pace, published = play(300, 2 * MS, 2 * MS, stalls=[(100, 3600 * 1000 * MS)])
+    assert pace.skipped == 0 and len(published) == 300 and pace.slowed > 3590 * 1000 * MS
+
+
+@pytest.fixture
+def ros():
+    made = Ros()
+    yield made
+    made.close()
+
+
+def test_a_camera_that_could_not_run_for_a_while(ros, tmp_path):
+    """Stopped for longer than it may be late: it leaves out what is overdue, counts it, and stamps are near now."""
+    with VideoWriter(tmp_path / "video.mp4", 30.0) as video:
+        for i in range(120):
+            video.write(np.full((48, 64, 3), i, np.uint8))
+    node, images = ros.node("listener"), []
+    node.create_subscription(Image, "image_raw", lambda image: images.append(stamp_of(image.header)), RELIABLE)
+    node.create_subscription(CameraInfo, "camera_info", lambda message: None, RELIABLE)
+    camera = ros.process("-m", "fourdhands_ros.camera", str(tmp_path / "video.mp4"), "--subscribers", "1")
+    assert ros.spin_until(lambda: len(images) > 5)
+    camera.send_signal(signal.SIGSTOP)
+    ros.spin_for(1.5)
+    resumed, before = time.time_ns(), len(images)
+    camera.send_signal(signal.SIGCONT)
+    assert ros.spin_until(lambda: camera.poll() is not None, 60.0)
+    output = camera.stdout.read()
+    told = json.loads(output.splitlines()[-1])
+    assert ros.spin_until(lambda: len(images) == told["published"])
+    assert told["published"] + told["skipped"] == 120 and told["skipped"] > 0
+    assert "left out so far" in output and images == sorted(set(images))
+    assert all(stamp > resumed - 3 * 10**8 for stamp in images[before + 2:])  # one or two were on their way
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["{tmp}/none.mp4"], "does not exist"), (["{tmp}/text.mp4"], "text.mp4"), (["97"], "camera 97"),
+    (["{tmp}/video.mp4", "--intrinsics", "{tmp}/none.yaml"], "none.yaml")])
+def test_what_is_wrong_goes_to_the_log(tmp_path, arguments, words):
+    """One sentence on stderr, where the ROS log is; stdout is for who reads its lines as JSON."""
+    (tmp_path / "text.mp4").write_text("this is no video")
+    with VideoWriter(tmp_path / "video.mp4", 30) as writer:
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+    result = subprocess.run(
+        [sys.executable, "-m", "fourdhands_ros.camera", *(one.replace("{tmp}", str(tmp_path)) for one in arguments)],
+        capture_output=True, text=True, cwd=REPOSITORY, timeout=60)
+    assert result.returncode == 2 and not result.stdout
+    assert any("[ERROR]" in line and "[camera]" in line and words in line for line in result.stderr.splitlines())
+    assert "Traceback" not in result.stderr
