@@ -67,13 +67,14 @@ class Channel:
                 sources.append((self._depth.message_type, depth_topic, self._depth.put))
             for source in sources:
                 self._images.append(ImageSubscription(node, *source, parameters.image_reliability))
-                made.callback(self._images[-1].destroy)
+                made.callback(self._images[-1].close)
             infos = node.create_subscription(
                 CameraInfo, prefix + "camera_info", self._on_camera_info,
                 QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT), raw=True,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies())
             made.callback(node.destroy_subscription, infos)
             self._made = made.pop_all()
+        self.paused = False
 
     def apply(self, parameters: Parameters) -> None:
         """Use other values of the parameters that may change while the node runs."""
@@ -83,6 +84,17 @@ class Channel:
         if self._depth is not None:
             self._depth.tolerance = parameters.depth_tolerance
 
+    def pause(self, paused: bool) -> None:
+        """Take no images and publish no hands for a while; then track the next image as the first one."""
+        if paused == self.paused:
+            return
+        self.paused = paused
+        for images in self._images:
+            (images.close if paused else images.open)()
+        if not paused:
+            self.processor.session.reset()
+        self.outputs.hide(paused)
+
     def close(self) -> None:
         """Close the topics and finish the images in work."""
         self._made.close()
@@ -90,7 +102,7 @@ class Channel:
     def status(self) -> DiagnosticStatus:
         """What happened since the last call; also looks whether enough images come."""
         for images, infos in zip(self._images, (self._infos, 0)):  # CameraInfo is the colour camera's
-            if images.watch(infos):
+            if not self.paused and images.watch(infos):
                 self.statistics.count_event(f"changes to {images.reliability.name.lower()} delivery")
         cameras, processor = self.cameras, self.processor
         values, level, message = self.statistics.report()
@@ -105,6 +117,9 @@ class Channel:
             level, message = DiagnosticStatus.WARN, "not calibrated: positions are not scaled"
         if self._depth is not None and self._depth.absent() and level == DiagnosticStatus.OK:
             level, message = DiagnosticStatus.WARN, "no depth images of these images' moments: colour alone places the hands"
+        if self.paused:
+            level, message = DiagnosticStatus.OK, "paused"
+            values["left hand"] = values["right hand"] = "absent"
         return diagnostic_status(self.name, processor.frame_id, level, message, values)
 
     def _on_camera_info(self, data: bytes) -> None:

@@ -7,8 +7,9 @@ import threading
 import traceback
 from collections import deque
 
+import cv2
 import numpy as np
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from fourdhands_core.media.draw import draw_hands
 from fourdhands_core.pipeline.types import HandPairEstimate
@@ -23,12 +24,12 @@ _IN_WORK = 4
 class DebugImage:
     """Draws estimates on their images in a thread of its own; what comes faster than it draws is left out.
 
-    publisher: of sensor_msgs/Image. lookahead: images that an estimate is behind its image. `keep` and `show` may be
-    called from different threads.
+    publisher, compressed: of sensor_msgs/Image and of sensor_msgs/CompressedImage (JPEG). lookahead: images that an estimate
+    is behind its image. `keep` and `show` may be called from different threads.
     """
 
-    def __init__(self, publisher, logger, lookahead: int = 0):
-        self.publisher, self._logger = publisher, logger
+    def __init__(self, publisher, compressed, logger, lookahead: int = 0):
+        self._plain, self._compressed, self._logger = publisher, compressed, logger
         self._images: deque[tuple[int, np.ndarray]] = deque(maxlen=lookahead + _IN_WORK)
         self._mailbox = Mailbox()
         self._thread = threading.Thread(target=self._work, name="debug image", daemon=True)
@@ -37,7 +38,7 @@ class DebugImage:
     @property
     def wanted(self) -> bool:
         """True while somebody subscribes."""
-        return self.publisher.get_subscription_count() > 0
+        return any(publisher.get_subscription_count() for publisher in (self._plain, self._compressed))
 
     def keep(self, stamp: int, image: np.ndarray) -> None:
         """Hand over an image (H, W, 3) uint8 RGB, which is not changed, before its estimate."""
@@ -65,9 +66,18 @@ class DebugImage:
             return
         image = image.copy()
         draw_hands(image, estimate)
-        height, width = image.shape[:2]
-        message = Image(height=height, width=width, encoding="rgb8", step=3 * width)
-        message.header.frame_id = frame_id
-        message.header.stamp.sec, message.header.stamp.nanosec = split_stamp(estimate.stamp)
-        message.data = array.array("B", image.tobytes())  # anything else is checked element by element
-        self.publisher.publish(message)
+        if self._plain.get_subscription_count():
+            height, width = image.shape[:2]
+            message = Image(height=height, width=width, encoding="rgb8", step=3 * width)
+            _publish(self._plain, message, image.tobytes(), frame_id, estimate.stamp)
+        if self._compressed.get_subscription_count():
+            jpeg = cv2.imencode(".jpg", image[..., ::-1])[1].tobytes()
+            message = CompressedImage(format="rgb8; jpeg compressed bgr8")  # as image_transport names it
+            _publish(self._compressed, message, jpeg, frame_id, estimate.stamp)
+
+
+def _publish(publisher, message, data: bytes, frame_id: str, stamp: int) -> None:
+    message.header.frame_id = frame_id
+    message.header.stamp.sec, message.header.stamp.nanosec = split_stamp(stamp)
+    message.data = array.array("B", data)  # anything else is checked element by element
+    publisher.publish(message)

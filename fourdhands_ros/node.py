@@ -46,7 +46,8 @@ class HandsNode(LifecycleNode):
     """Tracks both hands in the images of one camera or several.
 
     Takes each camera's `image_raw` (or `image_raw/compressed`) and `camera_info`; publishes its `hands` (HandPair),
-    `hands/markers` (MarkerArray), `hands/faces` (HandFaces, latched), `hands/debug_image`, and `/tf` and `/diagnostics`.
+    `hands/markers` (MarkerArray), `hands/faces` (HandFaces, latched), `hands/debug_image` (and its `compressed`), and `/tf`
+    and `/diagnostics`.
     Models, topics and threads exist while the node is active. The callbacks only pass messages on; decoding, tracking
     and publishing have threads of their own for each camera, which always take the newest image.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import ExitStack
 
 import numpy as np
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from visualization_msgs.msg import MarkerArray
 
 from fourdhands_core.pipeline.types import HandPairEstimate
@@ -29,7 +30,8 @@ publisher's two before it waits for the next image: with a dozen, longer than th
 
 
 class Outputs:
-    """Publishes a camera's estimates on `hands`, `/tf`, `hands/markers`, `hands/debug_image`, once on `hands/faces`.
+    """Publishes a camera's estimates on `hands`, `/tf`, `hands/markers`, `hands/debug_image` and its `compressed`, and once
+    on `hands/faces`.
 
     node: the rclpy node. faces: for left and right, (F, 3) vertex numbers. network, model: names for the messages.
     camera: put before the names of topics and frames, "" or such as "left/". Meshes are laid out, and images drawn, only
@@ -40,6 +42,7 @@ class Outputs:
         self._camera = camera
         self._pairs = HandPairEncoder(network, model)
         self._meshes = MarkerEncoder(faces)  # it knows what viewers show, whatever parameters change
+        self._lock, self._hidden = threading.Lock(), False
         options = QoSOverridingOptions.with_default_policies()
         with ExitStack() as made:
 
@@ -55,7 +58,8 @@ class Outputs:
             self._markers = publisher(MarkerArray, camera + "hands/markers", 5)
             self._faces_topic = publisher(HandFaces, camera + "hands/faces", 1, DurabilityPolicy.TRANSIENT_LOCAL)
             self._debug = DebugImage(
-                publisher(Image, camera + "hands/debug_image", 1), node.get_logger(), parameters.lookahead)
+                publisher(Image, camera + "hands/debug_image", 1),
+                publisher(CompressedImage, camera + "hands/debug_image/compressed", 1), node.get_logger(), parameters.lookahead)
             made.callback(self._debug.stop)
             self._faces_topic.publish(encode_faces(faces, model))
             self.apply(parameters)
@@ -80,12 +84,18 @@ class Outputs:
             self._debug.keep(stamp, image)
 
     def publish(self, estimate: HandPairEstimate, frame_id: str, latency: dict[str, float], received: float,
-                counts: tuple[int, int, int]) -> None:
-        """Publish an estimate, the smallest messages first.
+                counts: tuple[int, int, int]) -> bool:
+        """Publish an estimate, the smallest messages first. False while nothing is shown.
 
         frame_id: of the image. latency: seconds by stage so far; "total" since `received` (time.perf_counter) and
         "publish" (everything here) are added. counts: see HandPairEncoder.encode.
         """
+        with self._lock:
+            if not self._hidden:
+                self._publish(estimate, frame_id, latency, received, counts)
+            return not self._hidden
+
+    def _publish(self, estimate, frame_id, latency, received, counts):
         began = time.perf_counter()
         transforms, with_vertices = self._settings
         # tf2 has no frame without a name; the other messages say as much as they can.
@@ -98,6 +108,12 @@ class Outputs:
         if self._debug.wanted:
             self._debug.show(estimate, frame_id)
         latency["publish"] = time.perf_counter() - began
+
+    def hide(self, hidden: bool) -> None:
+        """Remove what is shown from viewers and publish nothing more, until that is taken back."""
+        with self._lock:
+            self._hidden = hidden
+            _publish(self._markers, self._meshes.clear())
 
     def destroy(self) -> None:
         """Remove what is shown from viewers, and the publishers."""

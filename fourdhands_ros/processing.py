@@ -119,7 +119,9 @@ class FrameProcessor:
         latency = {"transport": transport if 0.0 <= transport <= _MAX_TRANSPORT else float("nan"),
                    **item.latency, **estimate.timings}
         counts = statistics.published + 1, statistics.dropped, statistics.rejected
-        self._outputs.publish(estimate, item.frame_id, latency, item.received, counts)
+        if not self._outputs.publish(estimate, item.frame_id, latency, item.received, counts):
+            statistics.count_dropped()
+            return
         statistics.count_published({**latency, "age": latency["transport"] + latency["total"]})
         self.hand_states = tuple(
             f"{hand.state}, seen {hand.age:.2f} s before" if hand.state == HELD else hand.state

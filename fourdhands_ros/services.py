@@ -1,4 +1,4 @@
-"""The node's services: `~/reset` and `~/calibrate_hand`, std_srvs/Trigger both."""
+"""The node's services: `~/reset` and `~/calibrate_hand` (std_srvs/Trigger), `~/pause` (std_srvs/SetBool)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import traceback
 
 from rclpy.callback_groups import ReentrantCallbackGroup
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 from fourdhands_core.errors import FourDHandsError, InputError
 from fourdhands_core.pipeline.shape_calibration import ShapeCalibration, hand_length, save_shape
@@ -28,6 +28,7 @@ class Services:
         # A group of their own: a calibration that waits would keep all else in its group from running.
         group = ReentrantCallbackGroup()
         node.create_service(Trigger, "~/reset", self._reset, callback_group=group)
+        node.create_service(SetBool, "~/pause", self._pause, callback_group=group)
         node.create_service(Trigger, "~/calibrate_hand", self._calibrate_hand, callback_group=group)
 
     def _reset(self, request, response):
@@ -39,11 +40,26 @@ class Services:
         response.message = "tracking starts anew with the next image" if channels else "the node is not active"
         return response
 
+    def _pause(self, request, response):
+        """Stop tracking in all cameras, or go on; models stay loaded."""
+        channels = self._node.channels
+        for channel in channels:
+            channel.pause(request.data)
+        response.success = bool(channels)
+        response.message = "the node is not active" if not channels else (
+            "paused: no images are taken, the models stay loaded" if request.data else
+            "tracking starts anew with the next image")
+        if channels:
+            self._node.get_logger().info(f"pause: {response.message}")
+        return response
+
     async def _calibrate_hand(self, request, response):
         """Look at the hands in all cameras for a while, then fix their shape and keep it."""
         channels = self._node.channels
-        if not channels or self._calibrating:
-            response.message = "a calibration is under way" if channels else "the node is not active"
+        paused = any(channel.paused for channel in channels)
+        if not channels or self._calibrating or paused:
+            response.message = ("the node is not active" if not channels else "the node is paused; ~/pause with data: false"
+                                if paused else "a calibration is under way")
             return response
         self._calibrating = True
         try:

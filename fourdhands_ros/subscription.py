@@ -42,18 +42,20 @@ class ImageSubscription:
         overridden = f"qos_overrides.{topic}.subscription.reliability" in getattr(node, "_parameter_overrides", {})
         self._watched = reliability == "auto" and not overridden
         self._patience = _PATIENCE
-        self.rate, self.missing = 0.0, ""
-        self._looked: float | None = None
+        self.rate = 0.0
         self._arrived = 0.0
         self._came = self._came_ever = self._lost = self._lost_ever = self._infos_before = 0
         self._was_short = False
         self._spacing = Spacing()
-        self._create(RELIABILITIES[reliability], QoSOverridingOptions.with_default_policies())
+        self.reliability = RELIABILITIES[reliability]
+        self._policies = QoSOverridingOptions.with_default_policies()
+        self.open()
 
-    def _create(self, reliability, options):
-        self.reliability = reliability
-        profile = QoSProfile(depth=1, reliability=reliability)
-        keywords = {"raw": True, "qos_overriding_options": options}
+    def open(self) -> None:
+        """Open the topic, at first and after `close`."""
+        self._looked, self.missing = None, ""
+        profile = QoSProfile(depth=1, reliability=self.reliability)
+        keywords = {"raw": True, "qos_overriding_options": self._policies}
         try:
             self._subscription = self._node.create_subscription(
                 self._type, self.topic, self._take, profile, **keywords,
@@ -128,11 +130,11 @@ class ImageSubscription:
                    for info in self._node.get_publishers_info_by_topic(self.topic))
 
     def _change(self, reliability, words: str) -> None:
-        self._node.destroy_subscription(self._subscription)
-        self._looked, self.missing = None, ""
-        self._create(reliability, QoSOverridingOptions((QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH)))
+        self.close()
+        self.reliability, self._policies = reliability, QoSOverridingOptions((QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH))
+        self.open()
         self._node.get_logger().warning(f"{self.topic}: {words}")
 
-    def destroy(self) -> None:
-        """Close the topic."""
+    def close(self) -> None:
+        """Close the topic; what is known of it stays."""
         self._node.destroy_subscription(self._subscription)

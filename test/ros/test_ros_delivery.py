@@ -144,7 +144,7 @@ def test_images_that_are_due_and_do_not_come_are_asked_for_reliably(ros):
     known(ros, hands._node, 2)
     assert hands.watch(1000) and hands.reliability == ReliabilityPolicy.BEST_EFFORT
     assert arrives(ros, second, images) and arrives(ros, publisher, images)
-    hands.destroy()
+    hands.close()
 
 
 def test_some_that_are_missing_are_asked_for_the_second_time(ros):
@@ -157,7 +157,7 @@ def test_some_that_are_missing_are_asked_for_the_second_time(ros):
         hands._came = 80
         assert hands.watch(100 + 100 * again) == again
         assert bool(hands.missing) != again
-    hands.destroy()
+    hands.close()
 
 
 def test_a_pause_or_a_publisher_of_best_effort_changes_nothing(ros):
@@ -169,7 +169,7 @@ def test_a_pause_or_a_publisher_of_best_effort_changes_nothing(ros):
     assert hands.missing == "0 of 100 images came in 0.0 s"
     assert arrives(ros, publisher, images)
     assert not hands.watch(100) and not hands.watch(100)  # neither images nor CameraInfo: a pause
-    hands.destroy()
+    hands.close()
 
 
 def test_where_nothing_ever_came_and_nothing_is_known_reliable_is_tried(ros):
@@ -178,7 +178,7 @@ def test_where_nothing_ever_came_and_nothing_is_known_reliable_is_tried(ros):
     publisher = user.create_publisher(Image, "/image_raw", RELIABLE)
     known(ros, hands._node, 1)
     assert hands.watch(0) and arrives(ros, publisher, images)
-    hands.destroy()
+    hands.close()
 
 
 def test_images_that_came_and_then_stay_away_without_camera_info(ros, monkeypatch):
@@ -203,7 +203,7 @@ def test_images_that_came_and_then_stay_away_without_camera_info(ros, monkeypatc
     assert not hands.watch(0)
     now[0] += 1.5
     assert hands.watch(0) and hands.reliability == ReliabilityPolicy.RELIABLE
-    hands.destroy()
+    hands.close()
 
 
 def test_publishers_that_come_and_go_do_not_turn_it_to_and_fro(ros, monkeypatch):
@@ -224,7 +224,7 @@ def test_publishers_that_come_and_go_do_not_turn_it_to_and_fro(ros, monkeypatch)
             changes.append(second)
     reliable = changes[::2]
     assert reliable[0] < 5 and np.diff(reliable)[:4].min() >= 4 and np.diff(reliable)[-3:].min() >= 64
-    hands.destroy()
+    hands.close()
 
 
 @pytest.mark.parametrize("reliability", ["best_effort", "reliable"])
@@ -235,7 +235,7 @@ def test_what_was_asked_for_stays(ros, reliability):
     assert not hands.watch(1000) and not hands.watch(2000)
     assert hands.reliability.name.lower() == reliability and arrives(ros, publisher, images)
     assert hands.missing == "0 of 1000 images came in 0.0 s"  # told all the same
-    hands.destroy()
+    hands.close()
 
 
 # The node.

@@ -2,16 +2,20 @@
 
 import array
 import re
+import threading
 import time
 
+import cv2
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.qos import ReliabilityPolicy
 from pipeline_support import CAMERA, IMAGE, TruthDetector, shown
 from ros_support import (  # noqa: F401 (bench is a fixture)
-    HEIGHT, PERIOD, T0, WIDTH, bench, info_message, make_pair, stamp_of, stamp_to)
-from sensor_msgs.msg import Image
-from std_srvs.srv import Trigger
+    HEIGHT, PERIOD, T0, WIDTH, FakeTracker, bench, image_message, info_message, make_pair, stamp_of, stamp_to)
+from sensor_msgs.msg import CompressedImage, Image
+from std_srvs.srv import SetBool, Trigger
 
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.media.draw import draw_hands
@@ -20,11 +24,12 @@ from fourdhands_core.pipeline.tracker import HandPairTracker
 from fourdhands_ros import services
 
 
-def call(bench, name, meanwhile=lambda: None, timeout=20.0):
-    """The answer of a Trigger service of the node; `meanwhile` is called while it is awaited."""
-    client = bench.user.create_client(Trigger, f"{bench.node.get_name()}/{name}")
+def call(bench, name, meanwhile=lambda: None, timeout=20.0, data=None):
+    """The answer of a service of the node, a SetBool with `data`, else a Trigger; `meanwhile` is called while awaited."""
+    kind = Trigger if data is None else SetBool
+    client = bench.user.create_client(kind, f"{bench.node.get_name()}/{name}")
     assert bench.ros.spin_until(client.service_is_ready)
-    future = client.call_async(Trigger.Request())
+    future = client.call_async(kind.Request() if data is None else kind.Request(data=data))
 
     def answered():
         meanwhile()
@@ -50,6 +55,83 @@ def test_services_of_a_node_that_is_not_active(bench):
     for name in ("reset", "calibrate_hand"):
         answer = call(bench, name)
         assert not answer.success and answer.message == "the node is not active"
+    answer = call(bench, "pause", data=True)
+    assert not answer.success and answer.message == "the node is not active"
+
+
+def test_a_pause_keeps_the_model_and_takes_no_images(bench):
+    """Nothing is subscribed to or published, viewers show nothing; then tracking starts anew."""
+    bench = bench({"marker_lifetime": 0.0})
+    bench.good(T0)
+    assert bench.ros.spin_until(lambda: bench.markers)
+    for _ in range(2):  # a second time changes nothing
+        assert call(bench, "pause", data=True).success
+    assert bench.ros.spin_until(lambda: not bench.images.get_subscription_count())
+    assert bench.ros.spin_until(lambda: len(bench.markers) == 2)
+    assert [(m.id, m.action) for m in bench.markers[1].markers] == [(0, 2), (1, 2)]
+    bench.images.publish(image_message(T0 + PERIOD))
+    told = bench.diagnosis()
+    assert (told["level"], told["message"], told["left hand"]) == (DiagnosticStatus.OK, "paused", "absent")
+    answer = call(bench, "calibrate_hand")
+    assert not answer.success and "paused" in answer.message
+    assert not bench.tracker.closed and len(bench.pairs) == 1 and bench.channel.statistics.received == 1
+
+    answer = call(bench, "pause", data=False)
+    assert answer.success and "anew" in answer.message
+    bench.connect()
+    resets = bench.tracker.resets
+    assert bench.good(T0 + 2 * PERIOD).left.valid and bench.tracker.resets == resets + 1
+    assert bench.ros.spin_until(lambda: len(bench.markers) == 3)
+    bench.good(T0 + 3 * PERIOD)
+    assert bench.tracker.resets == resets + 1 and bench.diagnosis()["message"] != "paused"
+
+
+def test_an_image_in_work_when_the_pause_comes_is_not_shown(bench):
+    """Its hands would stay in viewers; it is counted as dropped."""
+    paused = threading.Event()
+
+    class Slow(FakeTracker):
+        def estimate(self, *args, **kwargs):
+            assert paused.wait(60.0)
+            return super().estimate(*args, **kwargs)
+
+    bench = bench({"marker_lifetime": 0.0}, tracker=Slow())
+    bench.images.publish(image_message(T0))
+    assert bench.ros.spin_until(lambda: bench.channel.statistics.received == 1)
+    assert call(bench, "pause", data=True).success
+    paused.set()
+    assert bench.ros.spin_until(lambda: bench.channel.statistics.dropped == 1)
+    assert not bench.channel.outputs._meshes.shown and bench.channel.statistics.published == 0
+    bench.diagnosis()
+    assert not bench.markers and not bench.pairs
+
+
+def test_a_node_that_is_deactivated_while_paused_starts_unpaused(bench):
+    bench = bench()
+    assert call(bench, "pause", data=True).success
+    assert bench.node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    assert not call(bench, "pause", data=False).success
+    bench.tracker.closed = False
+    assert bench.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    bench.connect()
+    assert bench.good(T0).left.valid and bench.diagnosis()["message"] != "paused"
+
+
+def test_a_pause_of_all_cameras_with_depth_and_reliable_delivery(bench):
+    """What was learnt of the network stays: the topic opens as it was closed."""
+    bench = bench({"cameras": ["a", "b"], "depth": True}, activate=False)
+    bench.node.trigger_configure()
+    bench.node.trigger_activate()
+    images = [subscription for channel in bench.node.channels for subscription in channel._images]
+    assert len(images) == 4
+    images[0]._change(ReliabilityPolicy.RELIABLE, "for a test")
+    assert call(bench, "pause", data=True).success
+    topics = [subscription.topic for subscription in images]
+    assert bench.ros.spin_until(lambda: not any(bench.user.count_subscribers(topic) for topic in topics))
+    assert call(bench, "pause", data=False).success
+    assert bench.ros.spin_until(lambda: all(bench.user.count_subscribers(topic) == 1 for topic in topics))
+    offers = [bench.user.get_subscriptions_info_by_topic(topic)[0].qos_profile.reliability for topic in topics]
+    assert offers == [ReliabilityPolicy.RELIABLE, *[ReliabilityPolicy.BEST_EFFORT] * 3]
 
 
 def test_a_real_tracker_forgets(bench):
@@ -182,6 +264,31 @@ def test_the_debug_image(bench):
     bench.good(T0 + 2 * PERIOD)
     bench.ros.spin_for(0.1)
     assert len(images) == 1
+
+
+def test_the_compressed_debug_image(bench, monkeypatch):
+    """The same picture as JPEG, drawn once for both topics, and only while somebody subscribes to it."""
+    drawn = []
+    monkeypatch.setattr("fourdhands_ros.debug_image.draw_hands",
+                        lambda image, estimate: drawn.append(estimate.stamp) or draw_hands(image, estimate))
+    bench = bench()
+    debug = bench.channel.outputs._debug
+    compressed, plain = [], []
+    bench.user.create_subscription(CompressedImage, "hands/debug_image/compressed", compressed.append, 1)
+    assert bench.ros.spin_until(lambda: debug.wanted)
+    bench.good(T0, (200, 255, 7))
+    assert bench.ros.spin_until(lambda: compressed)
+    bench.user.create_subscription(Image, "hands/debug_image", plain.append, 1)
+    assert bench.ros.spin_until(lambda: debug._plain.get_subscription_count())
+    bench.good(T0 + PERIOD, (200, 255, 7))
+    assert bench.ros.spin_until(lambda: plain and len(compressed) == 2)
+    assert drawn == [T0, T0 + PERIOD]
+    message = compressed[1]
+    assert stamp_of(message.header) == T0 + PERIOD and message.header.frame_id == "camera"
+    assert message.format == "rgb8; jpeg compressed bgr8"
+    shown_picture = cv2.imdecode(np.array(message.data, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    picture = np.array(plain[0].data, np.uint8).reshape(HEIGHT, WIDTH, 3)
+    assert np.abs(shown_picture.astype(int) - picture).mean() < 12
 
 
 def test_a_debug_image_that_fails_ends_nothing(bench, monkeypatch):
