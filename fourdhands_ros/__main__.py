@@ -1,7 +1,5 @@
 """`python -m fourdhands_ros`: the node without a colcon workspace."""
 
-import sys
+from .executable import run
 
-from .node import main
-
-sys.exit(main())
+run("node")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
+import select
 import sys
 import time
 from pathlib import Path
@@ -17,16 +17,15 @@ import numpy as np
 import rclpy
 from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
-from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CameraInfo, Image
 
-from fourdhands_core.errors import FourDHandsError
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.media.track_video import camera_for_video
 from fourdhands_core.media.video import VideoReader
 
 from .cdr import Template
+from .executable import Stop, end, program
+from .process import make_node, parse, run_ros
 
 _LATE = 200_000_000
 """Nanoseconds by which a frame of a file may be published too late; one that is more overdue is left out."""
@@ -122,8 +121,8 @@ class Pace:
 class CameraPublisher:
     """Publishes the frames of a video or camera when they are due."""
 
-    def __init__(self, node, source: VideoReader, camera: Camera | None, frame_id: str):
-        self._node, self._source = node, source
+    def __init__(self, node, source: VideoReader, camera: Camera | None, frame_id: str, stop: Stop):
+        self._node, self._source, self._stop = node, source, stop
         self._images = node.create_publisher(Image, "image_raw", CAMERA_QOS)
         self._infos = node.create_publisher(CameraInfo, "camera_info", CAMERA_QOS)
         self._info = camera_info(source.width, source.height, camera, frame_id)
@@ -132,7 +131,7 @@ class CameraPublisher:
         self.published, self.first_stamp, self.latest = 0, None, 0.0
 
     def wait_for_subscribers(self, count: int) -> None:
-        """Return when both topics have `count` subscribers; a node may load its model for minutes."""
+        """Return when both topics have `count` subscribers, or at a signal; a node may load its model for minutes."""
         told = time.monotonic()
         while min(self._images.get_subscription_count(), self._infos.get_subscription_count()) < count:
             if time.monotonic() > told + _TELL:
@@ -140,15 +139,20 @@ class CameraPublisher:
                 self._node.get_logger().warning(
                     f"{self._images.get_subscription_count()} of {count} subscribers of {self._images.topic_name} and "
                     f"{self._infos.get_subscription_count()} of {self._infos.topic_name} are there: waiting for the others")
-            time.sleep(0.02)
+            if self._stop.wait(0.02):
+                return
 
     def play(self, seconds: float | None, images=None) -> None:
-        """Publish until the source or `seconds` end. A file's frame i gets the stamp of the start plus its own time.
+        """Publish until the source or `seconds` end, or a signal comes.
+
+        A file's frame i gets the stamp of the start plus its own time.
 
         images: (stamp, image) pairs in place of the source's own.
         """
         pace = self.pace = Pace(time.time_ns())
         for stamp, image in images or self._source:
+            if self._stop.is_set():
+                break
             if not self._source.is_camera:
                 if pace.overdue(stamp, time.time_ns()):
                     self._node.get_logger().warning(
@@ -156,7 +160,8 @@ class CameraPublisher:
                         throttle_duration_sec=_TELL)
                     continue
                 stamp = pace.due(stamp)
-                time.sleep(max(0.0, (stamp - time.time_ns()) * 1e-9))
+                if self._stop.wait((stamp - time.time_ns()) * 1e-9):
+                    break
             if self.first_stamp is None:
                 self.first_stamp = stamp
             if seconds is not None and stamp - self.first_stamp >= seconds * 1e9:
@@ -165,8 +170,8 @@ class CameraPublisher:
             self._info.header.stamp.sec, self._info.header.stamp.nanosec = sec, nanosec
             message = self._image.fill(sec=sec, nanosec=nanosec, data=image)
             self._infos.publish(self._info)
-            self.published += 1  # before: an interrupt between the two must not leave an image uncounted
             self._images.publish(message)
+            self.published += 1
             self.latest = max(self.latest, (time.time_ns() - stamp) * 1e-9)
 
     def wait_until_received(self, timeout: float = 2.0) -> bool:
@@ -177,7 +182,7 @@ class CameraPublisher:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the camera; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m fourdhands_ros.camera", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("camera"), description=__doc__)
     parser.add_argument("source", help="video file, or index of a camera")
     parser.add_argument("--fov", type=float, help="horizontal field of view, degrees; without it uncalibrated")
     parser.add_argument("--intrinsics", type=Path, help="camera_info YAML")
@@ -187,36 +192,34 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, help="stop after this time")
     parser.add_argument("--subscribers", type=int, default=0, help="wait until both topics have this many")
     parser.add_argument("--wait", action="store_true", help="wait for a line on stdin before the first frame")
-    argv = sys.argv[1:] if argv is None else argv
-    args = parser.parse_args(remove_ros_args(["camera", *argv])[1:])
-    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started this with SIGINT ignored
-        signal.signal(number, signal.default_int_handler)
-    rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
-    publisher = None
-    try:
-        node = rclpy.create_node("camera", namespace=args.namespace)
-        source = VideoReader(args.source)
+    args, command_line = parse(parser, argv)
+    return run_ros("camera", parser.prog, command_line, lambda stop: _run(args, stop))
+
+
+def _run(args: argparse.Namespace, stop: Stop) -> int:
+    node = make_node(rclpy.create_node, "camera", namespace=args.namespace)
+    with VideoReader(args.source) as source:
         camera = camera_for_video(source.width, source.height, args.fov, args.intrinsics)
-        publisher = CameraPublisher(node, source, camera, args.frame_id)
+        publisher = CameraPublisher(node, source, camera, args.frame_id, stop)
         publisher.wait_for_subscribers(args.subscribers)
-        print(json.dumps({"ready": True}), flush=True)
-        if not args.wait or sys.stdin.readline():
+        if not stop.is_set():
+            print(json.dumps({"ready": True}), flush=True)
+        if not args.wait or _line_comes(stop):
             publisher.play(args.seconds, forth_and_back(source) if args.loop else None)
             publisher.wait_until_received()
-        source.close()
-    except KeyboardInterrupt:
-        pass
-    except FourDHandsError as error:
-        rclpy.logging.get_logger("camera").error(str(error))
-        return 2
-    finally:
-        rclpy.try_shutdown()
-    if publisher is not None:
-        pace = publisher.pace
-        print(json.dumps({"published": publisher.published, "first_stamp": publisher.first_stamp, "latest": publisher.latest,
-                          "skipped": pace.skipped, "slowed": pace.slowed * 1e-9}), flush=True)
+    pace = publisher.pace
+    print(json.dumps({"published": publisher.published, "first_stamp": publisher.first_stamp, "latest": publisher.latest,
+                      "skipped": pace.skipped, "slowed": pace.slowed * 1e-9}), flush=True)
     return 0
 
 
+def _line_comes(stop: Stop) -> bool:
+    """Wait for a line on stdin; False at a signal, or where stdin ends without one."""
+    while not stop.is_set():
+        if select.select([sys.stdin], [], [], 0.1)[0]:
+            return bool(sys.stdin.readline())
+    return False
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

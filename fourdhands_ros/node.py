@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
-import signal
 import sys
 import traceback
 from pathlib import Path
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.signals import SignalHandlerOptions
 
 from fourdhands_core.errors import FourDHandsError, InputError
 from fourdhands_core.network.config import SHIPPED
@@ -25,9 +23,12 @@ from fourdhands_core.pipeline.shape_calibration import load_shape
 from fourdhands_core.pipeline.tracker import HandPairTracker
 
 from .channel import Channel
+from .executable import Stop, end, program
 from .outputs import NO_EVENTS
 from .parameters import Parameters, declare
+from .process import is_refusal, make_node, parse, refusal, run_ros
 from .services import Services
+from .usage import node_parser
 
 _SWITCH_INTERVAL = 5e-4
 """Seconds that a thread may keep others from running Python; with Python's own 5 ms, looking for hands in the next image
@@ -76,8 +77,9 @@ class HandsNode(LifecycleNode):
         except FourDHandsError as error:
             self.get_logger().error(str(error))
             return TransitionCallbackReturn.FAILURE
-        except Exception:  # rclpy swallows it without a word
-            self.get_logger().error(f"the node could not be activated:\n{traceback.format_exc()}")
+        except Exception as error:  # rclpy swallows it without a word
+            words = refusal(error) if is_refusal(error) else f"the node could not be activated:\n{traceback.format_exc()}"
+            self.get_logger().error(words)
             return TransitionCallbackReturn.FAILURE
         self.get_logger().info(f"tracking hands in {', '.join(channel.topic for channel in self.channels)}")
         return super().on_activate(state)
@@ -181,40 +183,31 @@ def _model_name(parameters: Parameters) -> str:
 
 
 def main(args: list[str] | None = None, tracker_factory=create_tracker) -> int:
-    """Run the node until SIGINT or SIGTERM. Returns the exit status: 0, or 1 where it could not start."""
+    """Run the node until SIGINT or SIGTERM. Returns the exit status: 0; 1 where it could not start."""
+    prog = program("")
+    _, command_line = parse(node_parser(prog), args)
     sys.setswitchinterval(_SWITCH_INTERVAL)
     _share_memory()
-    # rclpy's own handlers would invalidate the publishers at once, under the image in work.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    stopped = []
+    return run_ros("hands", prog, command_line, functools.partial(_run, tracker_factory), failed=1)
 
-    def stop(number, _):
-        stopped.append(number)
-        signal.signal(number, signal.SIG_DFL)  # a second Ctrl-C does not wait
 
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    node = None
+def _run(tracker_factory, stop: Stop) -> int:
+    node = make_node(HandsNode, tracker_factory)
     try:
-        node = HandsNode(tracker_factory)
         if node.parameters.autostart:
             for transition in (node.trigger_configure, node.trigger_activate):
+                if stop.is_set():
+                    return 0
                 if transition() != TransitionCallbackReturn.SUCCESS:
                     return 1
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        while not stopped:  # Python runs signal handlers only between two waits
+        while not stop.is_set():  # Python runs signal handlers only between two waits
             executor.spin_once(timeout_sec=0.2)
-    except InputError as error:
-        rclpy.logging.get_logger("hands").error(str(error))
-        return 1
+        return 0
     finally:
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    return 0
+        node.destroy_node()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

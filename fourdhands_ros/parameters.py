@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field, fields, replace
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.parameter import Parameter
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.pipeline.session import RESET_GAP
@@ -14,6 +15,8 @@ from fourdhands_core.pipeline.tracker import CHOICES, TrackerSettings
 
 _TRACKER = TrackerSettings()
 """The tracker's own defaults are the node's."""
+_KINDS = {bool: "true or false", float: "a number", int: "a whole number", str: "a text; put it in double quotes",
+          tuple: "a list of texts, such as [left, right]"}
 _NAME = "[A-Za-z_][A-Za-z0-9_]*"
 
 
@@ -118,8 +121,7 @@ class Parameters:
             value, meta = getattr(self, spec.name), spec.metadata
             expected = type(spec.default)
             if type(value) is not expected:
-                raise InputError(f"parameter {spec.name}: {value!r} is a {type(value).__name__}, "
-                                 f"give a {expected.__name__}")
+                raise InputError(f"parameter {spec.name}: {value!r} is not {_KINDS[expected]}")
             if meta["choices"] and value not in meta["choices"]:
                 raise InputError(f"parameter {spec.name}: {value!r} is not one of {', '.join(meta['choices'])}")
             if meta["limits"] and not (math.isfinite(value) and meta["limits"][0] <= value <= meta["limits"][1]):
@@ -165,7 +167,7 @@ def declare(node) -> Parameters:
     Raises InputError naming a parameter whose given value is refused; warns of given names that no parameter has.
     """
     names = [spec.name for spec in fields(Parameters)]
-    given = getattr(node, "_parameter_overrides", {})  # rclpy has no public way to read them
+    given = node._parameter_overrides  # rclpy has no public way to read them
     unknown = [name for name in given if name not in names and not node.has_parameter(name)
                and not name.startswith("qos_overrides.")]
     if unknown:
@@ -173,11 +175,22 @@ def declare(node) -> Parameters:
             f"no parameter is called {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     values = {}
     for spec in fields(Parameters):
-        # ROS takes an empty list for one of bytes.
-        empty = isinstance(spec.default, tuple) and spec.name in given and not given[spec.name].value
-        try:
-            value = node.declare_parameter(spec.name, spec.default, descriptor_of(spec), ignore_override=empty).value
-        except Exception as error:  # rclpy has a class for each way of being refused, without a common base
-            raise InputError(f"parameter {spec.name}: {error}") from error
-        values[spec.name] = tuple(value) if isinstance(value, list) else value
-    return Parameters(**values)
+        value = given[spec.name].value if spec.name in given else None
+        if isinstance(spec.default, tuple):
+            value = tuple(value) if isinstance(value, list) else value or None  # ROS takes an empty list for one of bytes
+        if value not in (None, ()):
+            values[spec.name] = _with_decimals(spec.name, value)
+    parameters = Parameters(**values)
+    for spec in fields(Parameters):
+        node.declare_parameter(spec.name, getattr(parameters, spec.name), descriptor_of(spec), ignore_override=True)
+    if hasattr(node, "add_pre_set_parameters_callback"):  # Humble lacks it, and refuses hold 1 in place of 1.0
+        node.add_pre_set_parameters_callback(
+            lambda changed: [one if one.type_ != Parameter.Type.INTEGER else
+                             Parameter(one.name, value=_with_decimals(one.name, one.value)) for one in changed])
+    return parameters
+
+
+def _with_decimals(name: str, value):
+    """A parameter's value; where the number 1 stands for 1.0, that."""
+    spec = Parameters.__dataclass_fields__.get(name)
+    return float(value) if spec is not None and type(spec.default) is float and type(value) is int else value

@@ -7,9 +7,6 @@ are, under their own names and as they were offered, in the order and at the pac
 from __future__ import annotations
 
 import argparse
-import signal
-import sys
-import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,17 +14,17 @@ from pathlib import Path
 import rclpy
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import serialize_message
-from rclpy.signals import SignalHandlerOptions
-from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
 
-from fourdhands_core.errors import FourDHandsError, InputError
+from fourdhands_core.errors import InputError
 
 from .bag_camera import CAMERA_INFO, IMAGES
 from .bag_info import HAND_PAIR
 from .bag_reading import Bag
 from .conversion import split_stamp
+from .executable import Stop, end, program
 from .message_types import message_type
+from .process import make_node, parse, run_ros
 
 _HANDS = (HAND_PAIR, "fourdhands_ros/msg/HandFaces", "visualization_msgs/msg/MarkerArray", "tf2_msgs/msg/TFMessage")
 KINDS = {"images": (*IMAGES, CAMERA_INFO), "hands": _HANDS, "all": (*IMAGES, CAMERA_INFO, *_HANDS)}
@@ -52,7 +49,7 @@ class Player:
         self._clock = node.create_publisher(Clock, "/clock", 10) if clock else None
         self.topics = sorted(self._publishers)
 
-    def play(self, rate: float, stopped: threading.Event) -> int:
+    def play(self, rate: float, stopped: Stop) -> int:
         """Publish everything once, `rate` times as fast as it came, or until stopped. Returns the number of messages."""
         first, began, ticked, count = None, time.monotonic(), None, 0
         for topic, at, data in self._bag.messages(self._publishers.keys()):
@@ -78,7 +75,7 @@ class Player:
 
 def main(args: list[str] | None = None) -> int:
     """Play until the end, SIGINT or SIGTERM. Returns the exit status: 0, or 2 where the bag cannot be played."""
-    parser = argparse.ArgumentParser(prog="python -m fourdhands_ros.player", description=__doc__,
+    parser = argparse.ArgumentParser(prog=program("player"), description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bag", type=Path, help="folder or file of a rosbag2, mcap or sqlite3")
     parser.add_argument("--what", choices=KINDS, default="all", help="images as a camera, the hands, or all of them")
@@ -86,38 +83,33 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--delay", type=float, default=1.0, help="seconds before the first message, for others to connect")
     parser.add_argument("--loop", action="store_true", help="begin again at the end")
     parser.add_argument("--clock", action="store_true", help="publish /clock, for nodes with use_sim_time")
-    args = sys.argv if args is None else [sys.argv[0], *args]
-    given = parser.parse_args(remove_ros_args(args)[1:])
+    given, command_line = parse(parser, args)
     if not given.rate > 0 or not given.delay >= 0:
         parser.error("--rate must be above 0, --delay at least 0")
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    node = rclpy.create_node("hands_player", enable_rosout=False)
+    return run_ros("hands_player", parser.prog, command_line, lambda stop: _play(given, stop))
+
+
+def _play(given: argparse.Namespace, stop: Stop) -> int:
+    node = make_node(rclpy.create_node, "hands_player", enable_rosout=False)
     logger = node.get_logger()
     try:
         with Bag(given.bag) as bag:
             for warning in bag.warnings:
                 logger.warning(warning)
             player = Player(node, bag, KINDS[given.what], given.clock)
-            stopped.wait(given.delay)
+            stop.wait(given.delay)
             logger.info(f"playing {', '.join(player.topics)}")
             count = 0
-            while not stopped.is_set():
-                count += player.play(given.rate, stopped)
+            while not stop.is_set():
+                count += player.play(given.rate, stop)
                 if not given.loop:
-                    stopped.wait(0.2)  # for the last messages to leave
+                    stop.wait(0.2)  # for the last messages to leave
                     break
             logger.info(f"{count} messages were played")
-    except FourDHandsError as error:
-        logger.error(str(error))
-        return 2
+        return 0
     finally:
         node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import signal
-import sys
 import threading
 import time
 from collections import deque
@@ -22,16 +20,16 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
-from rclpy.utilities import remove_ros_args
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 
 from fourdhands_core.errors import FourDHandsError, InputError
 
 from .bag_writing import BagWriter
 from .diagnostics import diagnostic_status
+from .executable import Stop, end, program
 from .message_types import message_type, typestore
+from .process import make_node, parse, run_ros
 
 _FOREVER = QosTime(9223372036, 854775807)
 _DIAGNOSTICS_PERIOD = 0.5
@@ -186,15 +184,14 @@ def recording_status(bag: Path, recorder: Recorder | None, problem: str = "") ->
 
 def main(args: list[str] | None = None) -> int:
     """Record until SIGINT or SIGTERM. Returns the exit status: 0, or 2 where the bag cannot be made or the disk is full."""
-    parser = argparse.ArgumentParser(prog="python -m fourdhands_ros.recorder", description=__doc__,
+    parser = argparse.ArgumentParser(prog=program("recorder"), description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bag", type=Path, nargs="?", help="folder to write (default: hands_ and the time)")
     parser.add_argument("--images", choices=IMAGES, default="none", help="also record images (default: none)")
     parser.add_argument("--no-markers", action="store_true",
                         help="leave the meshes out, which the node then need not compute")
     parser.add_argument("--topic", action="append", default=[], metavar="REGEX", help="also record this; may be repeated")
-    args = sys.argv if args is None else [sys.argv[0], *args]
-    given = parser.parse_args(remove_ros_args(args)[1:])
+    given, command_line = parse(parser, args)
     bag = given.bag or Path(f"hands_{datetime.now():%Y_%m_%d-%H_%M_%S}")
     only = [*HANDS, *IMAGES[given.images], *given.topic, *([] if given.no_markers else [MARKERS])]
     try:
@@ -202,11 +199,12 @@ def main(args: list[str] | None = None) -> int:
     except re.error as error:
         parser.error(f"--topic is no regular expression: {error}")
 
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    node = rclpy.create_node("hands_recorder", enable_rosout=False)
+    # The bag is completed, however long that takes.
+    return run_ros("hands_recorder", parser.prog, command_line, lambda stop: _record(bag, only, stop), patience=None)
+
+
+def _record(bag: Path, only: list[str], stop: Stop) -> int:
+    node = make_node(rclpy.create_node, "hands_recorder", enable_rosout=False)
     logger, recorder = node.get_logger(), None
     diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
     try:
@@ -214,7 +212,7 @@ def main(args: list[str] | None = None) -> int:
         recorder = Recorder(node, bag, memory=0, only=only)
         logger.info(f"recording to {bag}")
         try:
-            while not stopped.wait(_DIAGNOSTICS_PERIOD):
+            while not stop.wait(_DIAGNOSTICS_PERIOD):
                 recorder.check()
                 diagnostics.publish(recording_status(bag, recorder))
         finally:
@@ -226,7 +224,6 @@ def main(args: list[str] | None = None) -> int:
         return 2
     finally:
         node.destroy_node()
-        rclpy.try_shutdown()
     for topic, reason in recorder.skipped.items():
         logger.warning(f"{topic} was not recorded: {reason}")
     logger.info(f"recorded to {bag}: " + (", ".join(f"{topic} {count}" for topic, count in sorted(recorder.counts.items()))
@@ -235,4 +232,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

@@ -173,12 +173,16 @@ class Ros:
         """Spin for a time."""
         self.spin_until(lambda: False, seconds)
 
-    def process(self, *command: str) -> subprocess.Popen:
-        """A Python process on the same domain, ended with the context."""
+    def process(self, *command: str, environment: dict | None = None, **options) -> subprocess.Popen:
+        """A Python process on the same domain, ended with the context.
+
+        environment: variables that are other than this process's, None for those that are missing. options: Popen's.
+        """
         path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
-        environment = {**os.environ, "ROS_DOMAIN_ID": str(self.domain), "PYTHONPATH": path}
+        variables = {**os.environ, "ROS_DOMAIN_ID": str(self.domain), "PYTHONPATH": path, **(environment or {})}
         process = subprocess.Popen(
-            [sys.executable, *command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            [sys.executable, *command], env={name: value for name, value in variables.items() if value is not None},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
         self._processes.append(process)
         return process
 

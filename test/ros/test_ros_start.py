@@ -8,14 +8,15 @@ import signal
 import numpy as np
 import pytest
 import yaml
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_support import REPOSITORY, Ros, image_message
+from ros_support import REPOSITORY, FakeTracker, Ros, image_message
 from sensor_msgs.msg import Image
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.pipeline.tracker import TrackerSettings
 from fourdhands_ros.message_types import HandPair, create_subscription
-from fourdhands_ros.node import main
+from fourdhands_ros.node import HandsNode, main
 from fourdhands_ros.parameters import Parameters
 
 FAKE = ("import sys; sys.path.insert(0, 'test/ros'); from ros_support import FakeTracker; "
@@ -71,6 +72,26 @@ def test_bad_parameters_are_refused(arguments, words, capfd):
     assert main(["--ros-args", *arguments]) == 1
     output = "".join(capfd.readouterr())
     assert words in output and "Traceback" not in output
+
+
+def test_whole_numbers_for_those_with_decimals(ros):
+    """hold 1 is 1.0, from the command line, a file or `ros2 param set`; other types are refused with what to give."""
+    node = ros.add(HandsNode(lambda _: FakeTracker(), context=ros.context, parameter_overrides=[
+        Parameter("hold", value=1), Parameter("default_fov", value=70), Parameter("cameras", value=["left"])]))
+    assert (node.parameters.hold, node.parameters.default_fov, node.parameters.cameras) == (1.0, 70.0, ("left",))
+    assert node.get_parameter("hold").value == 1.0 and list(node.get_parameter("cameras").value) == ["left"]
+    if hasattr(node, "add_pre_set_parameters_callback"):
+        assert all(result.successful for result in node.set_parameters([
+            Parameter("default_fov", value=80), Parameter("tf", value="none"), Parameter("use_sim_time", value=False)]))
+        assert node.parameters.default_fov == 80.0 and node.parameters.tf == "none"
+    assert not node.set_parameters([Parameter("default_fov", value=800)])[0].successful
+    assert not node.set_parameters([Parameter("default_fov", value="80")])[0].successful
+    for name, value, words in (("hold", "a", "'a' is not a number"), ("hold", True, "True is not a number"),
+                               ("lookahead", 2.0, "2.0 is not a whole number"), ("mirrored", 1, "1 is not true or false"),
+                               ("frame_prefix", 1, "1 is not a text; put it in double quotes"),
+                               ("cameras", "left", r"'left' is not a list of texts, such as \[left, right\]")):
+        with pytest.raises(InputError, match=f"parameter {name}: {words}"):
+            HandsNode(lambda _: FakeTracker(), context=ros.context, parameter_overrides=[Parameter(name, value=value)])
 
 
 def test_misspelt_parameters_are_told(ros):

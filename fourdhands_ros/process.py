@@ -1,0 +1,121 @@
+"""A ROS process from its arguments to its end: what the node, the camera, the recorder and the player share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import rclpy
+from rclpy.logging import get_logger
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
+
+from fourdhands_core.errors import FourDHandsError, InputError
+
+from .executable import Stop
+
+PATIENCE = 15.0
+"""Seconds that a program without a file to complete takes to end; ros2 launch is told to kill after 20."""
+
+
+def parse(parser: argparse.ArgumentParser, args: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """The values of a program's own arguments, and the command line that is ROS's to read.
+
+    args: without the program's name; None for the process's own. Exits with 2, as argparse does, where ROS refuses its part.
+    """
+    command_line = sys.argv if args is None else [sys.argv[0], *args]
+    try:
+        own = remove_ros_args(command_line)[1:]
+    except Exception as error:  # rclpy's classes for this have no public names
+        raise SystemExit(_told(parser.prog, error)) from error
+    return parser.parse_args(own), command_line
+
+
+def run_ros(name: str, prog: str, command_line: list[str], body: Callable[[Stop], int], failed: int = 2,
+            patience: float | None = PATIENCE) -> int:
+    """Initialise ROS, run `body` until it returns, shut ROS down; returns body's exit status.
+
+    name: of the logger for what goes wrong. prog: the program's own name, before ROS has a logger. body: looks at the Stop
+    that it is given, which signals set. failed: the status where ROS refuses the command line, which is said in a sentence,
+    or where body raises a FourDHandsError, which is logged. patience: see Stop.
+    """
+    with Stop(patience) as stop:
+        without_files = _problem_of_log_folder()
+        if without_files:
+            command_line = [*command_line, "--ros-args", "--disable-external-lib-logs"]
+        try:
+            # rclpy's own handlers would invalidate the publishers at once, under the message in work.
+            rclpy.init(args=command_line, signal_handler_options=SignalHandlerOptions.NO)
+        except Exception as error:
+            _told(prog, error)
+            return failed
+        logger = get_logger(name)
+        try:
+            if without_files:
+                logger.warning(f"{without_files}: the log goes to the terminal alone; set ROS_LOG_DIR to a folder that can "
+                               "be written to")
+            return 0 if stop.is_set() else body(stop)
+        except FourDHandsError as error:
+            logger.error(str(error))
+            return failed
+        finally:
+            rclpy.try_shutdown()
+
+
+def make_node(make: Callable, *args, **kwargs):
+    """A node, made by calling `make`. Raises InputError where rclpy refuses a name, a remapping or a parameter's type."""
+    try:
+        return make(*args, **kwargs)
+    except Exception as error:
+        if not is_refusal(error):
+            raise
+        raise InputError(refusal(error)) from error
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether rclpy itself raised it, which has a class for each way of refusing something and no common base."""
+    return type(error).__module__.partition(".")[0] == "rclpy"
+
+
+def refusal(error: Exception) -> str:
+    """A sentence of what rclpy or rcl refuses: without the places in its source, and without what only its authors read."""
+    text = re.sub(r",? at [^\s,]+:\d+", "", str(error)).strip()
+    text = re.sub(r"^failed to [\w ]+: ", "", text, flags=re.IGNORECASE)
+    file = re.search(r"params file: '(?:--params-file )?(.*?)'\. Error: (.*)", text, re.DOTALL)
+    if file:
+        path, problem = file[1], " ".join(file[2].split())
+        if not Path(path).is_file():
+            problem = "it is a folder" if Path(path).is_dir() else "it does not exist"
+        return f"the file of parameters {path} is not taken: {problem}; give a YAML file laid out as config/hands.yaml"
+    if type(error).__name__ == "UnknownROSArgsError":
+        return f"ROS has no arguments {text.strip('[]')}; it takes --ros-args -p NAME:=VALUE, -r FROM:=TO, --params-file FILE"
+    rule = re.fullmatch(r"Couldn't parse ([\w ]+): '(.*)'\. Error: .*", text, re.DOTALL)
+    if rule:
+        return (f"ROS does not take the {rule[1]} {rule[2]}; it is written as -p NAME:=VALUE, -r FROM:=TO or "
+                "--log-level LEVEL")
+    return text
+
+
+def _told(prog: str, error: Exception) -> int:
+    print(f"{prog}: error: {refusal(error)}", file=sys.stderr)
+    return 2
+
+
+def _problem_of_log_folder() -> str:
+    """Why ROS could not write its log files, without which rclpy does not start: empty where it can."""
+    folder = os.environ.get("ROS_LOG_DIR") or os.path.join(os.environ.get("ROS_HOME") or "~/.ros", "log")
+    if folder.startswith("~"):
+        if not os.environ.get("HOME"):
+            return "HOME is not set"
+        folder = os.environ["HOME"] + folder[1:]
+    try:
+        os.makedirs(folder, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        return f"{folder} cannot be written to ({error.strerror})"
+    return ""
