@@ -14,6 +14,7 @@ from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT, SIDES
 from fourdhands_core.learning.metrics import mpjpe, mrrpe
 from fourdhands_core.media.draw import contact_sheet, draw_hands, draw_text
+from fourdhands_core.media.images import write_image
 from fourdhands_core.media.video import VideoWriter
 from fourdhands_core.pipeline.types import HandEstimate, HandPairEstimate
 
@@ -188,8 +189,7 @@ def write_pictures(bag: Path, recording: Recording, out: Path, fps: float, progr
             if stamp in picked:
                 cells.append(cv2.resize(image, (480, round(480 * image.shape[0] / image.shape[1]))))
     if cells:
-        sheet = contact_sheet(cells, 4, 480)
-        cv2.imwrite(str(out / "contact_sheet.png"), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+        write_image(out / "contact_sheet.png", contact_sheet(cells, 4, 480))
 
 
 def _mean(values) -> float:

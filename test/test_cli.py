@@ -46,7 +46,7 @@ def told(capsys, arguments) -> tuple[int, str, str]:
 def test_the_command_is_a_process_of_its_own():
     helped, failed = run("--help"), run("track", "no.mp4", "--out", "nowhere")
     assert helped.returncode == 0 and helped.stdout.startswith("usage: fourdhands") and not helped.stderr
-    assert failed.returncode == 2 and "\nfourdhands: error: " in f"\n{failed.stderr}" and not failed.stdout
+    assert failed.returncode == 2 and failed.stderr.startswith("fourdhands: error: ") and not failed.stdout
     assert "no.mp4 does not exist" in failed.stderr and "Traceback" not in failed.stderr
 
 
@@ -62,10 +62,10 @@ def test_help_imports_no_heavy_package():
     (["fly"], "invalid choice"),
     (["track", "no.mp4"], "--out"),
     (["track", "no.mp4", "--out", "{tmp}/o"], "video no.mp4 does not exist"),
-    (["track", "no.mp4", "--out", "{tmp}/o", "--weights", "no.safetensors"], "no.safetensors does not exist"),
+    (["track", "{tmp}/in.mp4", "--out", "{tmp}/o", "--weights", "no.safetensors"], "no.safetensors does not exist"),
     (["track", "no.mp4", "--out", "{tmp}/o", "--fov", "60", "--intrinsics", "c.yaml"], "not allowed with"),
     (["track", "{tmp}/text.mp4", "--out", "{tmp}/o"], "cannot be read"),
-    (["track", "{tmp}/text.mp4", "--out", "{tmp}/o", "--hand-model", "no.npz"], "no.npz"),
+    (["track", "{tmp}/in.mp4", "--out", "{tmp}/o", "--hand-model", "no.npz"], "no.npz"),
     (["convert-mano", "no.pkl"], "no.pkl does not exist"),
     (["convert-mano", "{tmp}/text.mp4", "--out", "{tmp}"], "text.mp4"),
     (["convert-mano", "a.pkl", "b.pkl", "--out", "{tmp}/one.npz"], "give a folder"),
@@ -76,6 +76,8 @@ def test_help_imports_no_heavy_package():
 ])
 def test_a_users_error_is_one_message_and_exit_code_2(tmp_path, capsys, arguments, message):
     (tmp_path / "text.mp4").write_text("this is no video")
+    with VideoWriter(tmp_path / "in.mp4", 30) as writer:
+        writer.write(np.zeros((48, 64, 3), np.uint8))
     code, _, error = told(capsys, [argument.replace("{tmp}", str(tmp_path)) for argument in arguments])
     assert code == 2 and message in error
 

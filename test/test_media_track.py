@@ -1,12 +1,16 @@
 """Tracking a video to files: the layout of hands.npz, NaN where invalid, interruption, the camera's options."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
+from video_support import write_damaged
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.camera_source import CameraSource
+from fourdhands_core.media.images import write_image
 from fourdhands_core.media.track_video import camera_for_video, track_video
 from fourdhands_core.media.video import VideoReader, VideoWriter
 from fourdhands_core.pipeline.regression import Frame
@@ -149,3 +153,45 @@ def test_frames_that_cannot_be_used_are_counted_and_a_video_of_nothing_else_is_a
     summary = track_video(video, tmp_path / "out", tracker, CameraSource(65.0, fov=60.0), progress=False)
     assert summary.frames == 6 and summary.refused == {"input": 1} and "1 refused (input)" in str(summary)
     assert "this one is not" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["overlay.mp4", "contact_sheet.png", "hands.npz", "hands.partial.npz"])
+@pytest.mark.parametrize("link", ["none", "hard", "symbolic", "folder"])
+def test_no_recording_is_written_over(video, tmp_path, name, link):
+    out = tmp_path / "out"
+    out.mkdir()
+    if name.endswith(".png"):
+        write_image(tmp_path / "in.png", np.zeros((48, 64, 3), np.uint8))
+        video = (tmp_path / "in.png").rename(video)
+    content = video.read_bytes()
+    recording = tmp_path / f"recording{Path(name).suffix}"
+    if link == "none":
+        recording = video.rename(out / name)
+    elif link == "folder":  # another name of the folder
+        video.rename(out / name)
+        (tmp_path / "again").symlink_to(out)
+        recording = tmp_path / "again" / name
+    else:
+        video.rename(recording)
+        (out / name).hardlink_to(recording) if link == "hard" else (out / name).symlink_to(recording)
+    with pytest.raises(InputError, match="would be written over; choose another --out"):
+        track_video(recording, out, ScriptedTracker(), CameraSource(65.0), progress=False)
+    assert recording.read_bytes() == content and [file.name for file in out.iterdir()] == [name]
+
+
+def test_a_folder_of_images_keeps_its_images(tmp_path):
+    for number in range(3):
+        write_image(tmp_path / f"{number}.png", np.full((48, 64, 3), 30 * number, np.uint8))
+    with pytest.raises(InputError, match="is the folder of the images"):
+        track_video(tmp_path, tmp_path, ScriptedTracker(), CameraSource(65.0), progress=False)
+    for _ in range(2):  # a second run reads what the first has read
+        summary = track_video(tmp_path, tmp_path / "out", ScriptedTracker(), CameraSource(65.0), progress=False)
+        assert summary.frames == 3 and summary.missing == 0
+
+
+def test_frames_that_could_not_be_read_are_told(tmp_path):
+    summary = track_video(write_damaged(tmp_path / "in.avi", 12, {3, 4}), tmp_path / "out", ScriptedTracker(),
+                          CameraSource(65.0), progress=False)
+    assert (summary.frames, summary.missing, summary.announced) == (10, 2, 12)
+    assert "2 of 12 frames in the file could not be read" in str(summary)
+    assert len(list(VideoReader(tmp_path / "out" / "overlay.mp4"))) == 10

@@ -3,15 +3,10 @@
 import numpy as np
 import pytest
 
+from video_support import picture, recode, stretch, turn, write_damaged, write_video
+
 from fourdhands_core.errors import InputError
 from fourdhands_core.media.video import VideoReader, VideoWriter
-
-
-def picture(width, height, phase):
-    """A smooth coloured picture, which the codec keeps almost exactly."""
-    y, x = np.mgrid[:height, :width]
-    planes = [128 + 100 * np.sin(x / 40 + phase), 128 + 100 * np.cos(y / 30), 40 + 150 * x / width]
-    return np.stack(planes, axis=-1).astype(np.uint8)
 
 
 @pytest.mark.parametrize("size", [(320, 240), (321, 181)])
@@ -41,9 +36,7 @@ def test_what_is_no_video_raises_input_error(tmp_path, content):
 
 
 def test_a_truncated_video_raises_or_ends_early(tmp_path):
-    with VideoWriter(tmp_path / "whole.mp4", 30) as writer:
-        for i in range(10):
-            writer.write(picture(160, 120, i))
+    write_video(tmp_path / "whole.mp4", [picture(160, 120, i) for i in range(10)])
     data = (tmp_path / "whole.mp4").read_bytes()
     (tmp_path / "half.mp4").write_bytes(data[:len(data) // 2])
     with pytest.raises(InputError, match="half.mp4"):
@@ -72,3 +65,73 @@ def test_real_video_opens_with_its_true_size_and_rate(real_data):
         assert (reader.width, reader.height, reader.frame_count) == (1280, 720, 621)
         stamps = [stamp for stamp, _ in zip((s for s, _ in reader), range(5))]
     np.testing.assert_allclose(stamps, np.arange(5) / 30 * 1e9, atol=2)
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_phone_videos_are_upright_as_players_show_them(tmp_path, degrees):
+    upright = [picture(160, 120, i * 0.5) for i in range(4)]
+    path = write_video(tmp_path / "phone.mp4", [np.rot90(frame, degrees // 90) for frame in upright], fps=25)
+    turn(path, degrees)
+    with VideoReader(path) as reader:
+        assert (reader.width, reader.height, reader.fps, reader.frame_count) == (160, 120, 25, 4)
+        for frame, (_, image) in zip(upright, reader):
+            assert image.shape == frame.shape and np.abs(image.astype(float) - frame).mean() < 8
+
+
+@pytest.mark.parametrize("pixels, degrees, size", [
+    ((2, 1), 0, (320, 120)), ((1, 2), 0, (160, 240)), ((16, 15), 0, (171, 120)), ((2, 1), 90, (120, 320)),
+    ((1000, 999), 0, (160, 120)), ((1, 10000), 0, (160, 120))])
+def test_frames_have_square_pixels(tmp_path, pixels, degrees, size):
+    path = write_video(tmp_path / "dv.mp4", [picture(160, 120, i) for i in range(2)])
+    stretch(path, *pixels)
+    if degrees:
+        turn(path, degrees)
+    with VideoReader(path) as reader:
+        assert (reader.width, reader.height) == size
+        assert all(image.shape == (*size[::-1], 3) and image.flags.c_contiguous for _, image in reader)
+
+
+@pytest.mark.parametrize("damaged", [{9}, {0}, {29}, {0, 1, 2, 10, 12, 13}, set(range(5, 29))])
+def test_damaged_frames_are_passed_over_counted_and_keep_their_time(tmp_path, damaged):
+    with VideoReader(write_damaged(tmp_path / "old.avi", 30, damaged)) as reader:
+        stamps = [stamp for stamp, _ in reader]
+        assert reader.frame_count == 30 and reader.missing == len(damaged)
+    expected = [number / 30 * 1e9 for number in range(30) if number not in damaged]
+    np.testing.assert_allclose(stamps, expected, atol=2)
+
+
+def test_a_whole_video_misses_nothing_and_one_that_was_cut_off_what_it_lacks(tmp_path):
+    path = write_damaged(tmp_path / "whole.avi", 30, ())
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+    for file in (path, cut):
+        with VideoReader(file) as reader:
+            count = len(list(reader))
+            assert count + reader.missing == 30 and (count == 30) == (file == path)
+
+
+def test_a_video_of_damaged_frames_alone_ends(tmp_path):
+    with pytest.raises(InputError, match="no frame that can be decoded"):
+        VideoReader(write_damaged(tmp_path / "lost.avi", 30, range(30)))
+
+
+@pytest.mark.parametrize("code, name", [(b"av01", "AV1"), (b"vvc1", "H.266"), (b"zzz9", "of the codec zzz9")])
+def test_what_is_not_decoded_is_named_with_the_command_that_converts_it(tmp_path, code, name):
+    path = write_video(tmp_path / "new phone.mp4", [picture(160, 120, i) for i in range(3)])
+    recode(path, code)
+    with pytest.raises(InputError, match=f"is {name}, which is not decoded.*ffmpeg -i '.*new phone.mp4' -c:v libx264"):
+        VideoReader(path)
+
+
+@pytest.mark.parametrize("name", ["vid\udce9o.mp4", "h\u00e4nde.mp4", "new\nline.mp4", "-i.mp4", "100%d.mp4", "a*b[c].mp4"])
+def test_videos_are_written_and_read_under_any_name(tmp_path, name):
+    path = write_video(tmp_path / name, [picture(64, 48, i) for i in range(3)])
+    assert path.stat().st_size > 100 and len(list(VideoReader(path))) == 3
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_cut_off_mp4_is_said_to_lack_its_index(tmp_path):
+    path = write_video(tmp_path / "half.mp4", [picture(160, 120, i) for i in range(10)])
+    path.write_bytes(path.read_bytes()[:path.read_bytes().index(b"mdat") + 1000])
+    with pytest.raises(InputError, match="lacks its index"):
+        VideoReader(path)

@@ -44,6 +44,14 @@ def tracker_settings(args):
                            threads=getattr(args, "threads", 1))
 
 
+def keep_inputs(args, outputs, *inputs) -> None:
+    """Raise InputError where a file to be written is one that the arguments name, or one of the further inputs."""
+    from ..files import refuse_overwriting
+
+    named = "weights", "hand_model", "hand_model_left", "intrinsics"
+    refuse_overwriting(outputs, [*(getattr(args, name, None) for name in named), *inputs])
+
+
 def positive(text: str) -> int:
     """The type of arguments that count something."""
     value = int(text)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from . import EXIT_INTERRUPTED, add_command, add_models, tracker_settings
+from . import EXIT_INTERRUPTED, add_command, add_models, keep_inputs, tracker_settings
 
 
 def add(commands) -> None:
     """Its arguments."""
     command = add_command(commands, "track", track, "track both hands through a video: hands.npz and overlay.mp4")
-    command.add_argument("video", metavar="VIDEO", help="video file, or index of a camera")
+    command.add_argument("video", metavar="VIDEO", help="video file, folder of images (taken for 30 a second), or index of a camera")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     lens = command.add_mutually_exclusive_group()
     lens.add_argument("--fov", type=float, metavar="DEGREES", help="the camera's horizontal field of view")
@@ -27,15 +27,20 @@ def add(commands) -> None:
 def track(args: argparse.Namespace) -> int:
     """Track the hands through a video."""
     from ..geometry.camera_source import CameraSource
-    from ..media.track_video import track_video
+    from ..media.sources import camera_index
+    from ..media.track_video import OUTPUTS, track_video
+    from ..media.video import VideoReader
     from ..pipeline.tracker import HandPairTracker
 
+    # A file that cannot be read is told before the models are loaded; a camera's images would grow old meanwhile.
+    video = args.video if camera_index(args.video) is not None else VideoReader(args.video)
+    keep_inputs(args, [args.out / name for name in OUTPUTS], *getattr(video, "files", ()))
     settings = tracker_settings(args)
     cameras = CameraSource(settings.default_fov, fov=args.fov, intrinsics=args.intrinsics,
                            unknown="neither --fov nor --intrinsics was given")
     tracker = HandPairTracker(settings)
     try:
-        summary = track_video(args.video, args.out, tracker, cameras, mesh=args.mesh, progress=not args.quiet)
+        summary = track_video(video, args.out, tracker, cameras, mesh=args.mesh, progress=not args.quiet)
     finally:
         tracker.close()
     print(f"{summary}\nwritten to {args.out}: hands.npz, overlay.mp4, contact_sheet.png")

@@ -9,7 +9,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from tqdm import tqdm
@@ -18,6 +17,7 @@ from ..errors import InputError
 from ..geometry.camera import Camera
 from ..hand_model.skeleton import LEFT, RIGHT
 from ..media.clips import HandScene, clip_truth, pose_hands, render_frames
+from ..media.images import read_image
 from ..media.video import VideoReader
 from ..pipeline.tracker import HandPairTracker, TrackerSettings
 from ..pipeline.translation import solve_translations
@@ -129,14 +129,14 @@ def photo_errors(folder: Path, settings: TrackerSettings = TrackerSettings()) ->
     try:
         for k, annotation in enumerate(data["annotations"]):
             path = folder / Path(names[annotation["image_id"]]).name
-            image = cv2.imread(str(path))
+            image = read_image(path)
             if image is None:
                 continue
             points = np.array(annotation["keypoints"], dtype=np.float64).reshape(21, 3)
             known = points[:, 2] > 0
             tracker.close()
             tracker = HandPairTracker(single)
-            estimate = tracker.process(np.ascontiguousarray(image[..., ::-1]), k + 1)
+            estimate = tracker.process(image, k + 1)
             size = np.ptp(points[known, :2], axis=0).max()
             errors = [
                 (np.linalg.norm(hand.joints_2d - points[:, :2], axis=-1)[known].mean() / size,

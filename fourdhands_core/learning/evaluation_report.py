@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import InputError
 from ..hand_model.skeleton import BONES, SIDES
 from ..media.draw import contact_sheet, draw_skeleton, draw_text
+from ..media.images import write_image
 from .datasets.frames import Frame, HandDataset
 from .evaluate_dataset import SAMPLE_METRICS, SINGLE_IMAGES, Evaluation, Sample, unit
 from .published import ALL_COLUMNS, TABLES, Column
@@ -78,7 +79,7 @@ def write(evaluation: Evaluation, dataset: HandDataset, folder: Path, text: str,
     (folder / "worst.png").unlink(missing_ok=True)  # of an earlier evaluation
     if evaluation.worst:
         pictures = [draw_sample(dataset[sample.index], sample) for sample in evaluation.worst]
-        cv2.imwrite(str(folder / "worst.png"), cv2.cvtColor(contact_sheet(pictures, cell_width=_CELL), cv2.COLOR_RGB2BGR))
+        write_image(folder / "worst.png", contact_sheet(pictures, cell_width=_CELL))
 
 
 def draw_sample(frame: Frame, sample: Sample) -> np.ndarray:

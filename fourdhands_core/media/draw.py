@@ -84,6 +84,7 @@ def draw_text(image: np.ndarray, text: str, position, colour=(255, 255, 255), sc
     taken: a rectangle (x, y, width, height) that another text covers; this one goes below or above it.
     Returns the rectangle of the text.
     """
+    text = text.encode("ascii", "replace").decode()  # OpenCV draws no other letters, and crashes on a part of a name's bytes
     height, width = image.shape[:2]
     scale = scale or max(height, width) / 1600.0 + 0.1
     thickness = max(1, round(1.6 * scale))

@@ -13,11 +13,13 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import InputError
+from ..files import refuse_overwriting
 from ..geometry.camera import Camera
 from ..geometry.camera_source import CameraSource
 from ..pipeline.session import Counts, HandSession, Notes
 from ..pipeline.types import HandPairEstimate
 from .draw import contact_sheet, draw_hands
+from .images import write_image
 from .video import VideoReader, VideoWriter
 
 _SHAPES = {
@@ -25,6 +27,10 @@ _SHAPES = {
     "hand_pose": (45,), "betas": (10,),
 }
 """Per hand: a field of HandEstimate, and a key of hands.npz."""
+
+
+OUTPUTS = "hands.npz", "overlay.mp4", "contact_sheet.png", "hands.partial.npz"
+"""What track_video writes in its folder."""
 
 
 class PairRecord:
@@ -72,8 +78,8 @@ class PairRecord:
 
 @dataclass(frozen=True)
 class TrackSummary:
-    """What a run over a video came to: frames, frames with a valid left and right hand, both, seconds, interrupted, and how
-    many frames were refused by reason."""
+    """What a run over a video came to: frames, frames with a valid left and right hand, both, seconds, interrupted, how
+    many frames were refused by reason, and how many did not come of how many that the file announces."""
 
     frames: int
     left: int
@@ -82,10 +88,14 @@ class TrackSummary:
     seconds: float
     interrupted: bool
     refused: dict[str, int] = field(default_factory=dict)
+    missing: int = 0
+    announced: int | None = None
 
     def __str__(self) -> str:
         speed = self.frames / self.seconds if self.seconds > 0 else 0.0
         refused = "".join(f"; {count} refused ({reason})" for reason, count in self.refused.items())
+        if self.missing:
+            refused += f"; {self.missing} of {self.announced or 'the'} frames in the file could not be read"
         return (f"{self.frames} frames in {self.seconds:.1f} s ({speed:.1f} FPS): left hand in {self.left}, "
                 f"right in {self.right}, both in {self.both}{refused}{'; interrupted' if self.interrupted else ''}")
 
@@ -102,23 +112,26 @@ def camera_for_video(width: int, height: int, fov: float | None = None,
     return CameraSource(65.0, fov=fov, intrinsics=intrinsics).camera_for(width, height)
 
 
-def track_video(source: str | Path | int, out: str | Path, tracker, cameras: CameraSource, mesh: bool = False,
+def track_video(source: VideoReader | str | Path | int, out: str | Path, tracker, cameras: CameraSource, mesh: bool = False,
                 progress: bool = True) -> TrackSummary:
     """Run a tracker over every frame of a video or camera; write overlay.mp4, contact_sheet.png and hands.npz to out.
 
-    tracker: a pipeline.HandPairTracker, with lookahead or without (anything that a HandSession takes, with `faces` where
+    source: what VideoReader takes, or one, which is closed here. tracker: a pipeline.HandPairTracker, with lookahead or without (anything that a HandSession takes, with `faces` where
     mesh is True); it is neither reset nor closed here. cameras: the lens. mesh: draw the meshes as well as the skeletons.
     progress: show a progress bar on stderr. What HandSession has to say of the frames is said on stderr. Ctrl-C, and any
     error on the way, still writes what was tracked so far.
 
-    Raises InputError where the video or the lens is not usable, or not one frame of it could be used.
+    Raises InputError where the video or the lens is not usable, an input would be written over, or not one frame of it could be used.
     """
     out = Path(out)
     record, sheet = PairRecord(), _Samples()
     notes = Notes(lambda text: tqdm.write(f"fourdhands: warning: {text}", file=sys.stderr))
     session = HandSession(tracker, cameras, Counts(), notes)
     interrupted, start = False, time.perf_counter()
-    with VideoReader(source) as video:
+    with source if isinstance(source, VideoReader) else VideoReader(source) as video:
+        refuse_overwriting([out / name for name in OUTPUTS], video.files)
+        if len(video.files) > 1 and out.is_dir() and out.samefile(video.files[0].parent):
+            raise InputError(f"{out} is the folder of the images, where {OUTPUTS[2]} would be one of them; choose another --out")
         cameras.camera_for(video.width, video.height)  # raises what is wrong with it before anything is written
         out.mkdir(parents=True, exist_ok=True)
         bar = tqdm(total=video.frame_count, unit="frame", disable=not progress)
@@ -142,14 +155,13 @@ def track_video(source: str | Path | int, out: str | Path, tracker, cameras: Cam
             seconds = time.perf_counter() - start
             record.save(out / "hands.npz")
             if sheet.images:
-                picture = contact_sheet(sheet.spread(16), 4)
-                cv2.imwrite(str(out / "contact_sheet.png"), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+                write_image(out / "contact_sheet.png", contact_sheet(sheet.spread(16), 4))
     if not len(record) and not interrupted:
-        raise InputError(f"no frame of {source} could be used: {session.counts.last_problem}")
+        raise InputError(f"no frame of {video.source} could be used: {session.counts.last_problem}")
     valid = record.arrays()["valid"]
     left, right = valid.sum(axis=0).tolist()
     return TrackSummary(len(record), left, right, int(valid.all(axis=1).sum()), seconds, interrupted,
-                        dict(session.counts.refused))
+                        dict(session.counts.refused), 0 if interrupted else video.missing, video.frame_count)
 
 
 class _Samples:

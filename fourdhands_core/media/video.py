@@ -1,8 +1,7 @@
-"""Reads frames with their stamps from video files and cameras, and writes mp4 files."""
+"""Reads frames with their stamps from video files, folders of images and cameras, and writes mp4 files."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,49 +9,48 @@ import cv2
 import numpy as np
 
 from ..errors import InputError
-
-ASSUMED_FPS = 30.0
-"""Frames per second where neither the container nor the camera states it."""
+from ..files import utf8_name
+from .captures import CameraFrames, FileFrames, PictureFrames
+from .sources import camera_index, pictures_of
 
 
 class VideoReader:
-    """Frames of a video file or camera, in order, once.
+    """Frames of a video file, camera or images, in order, once, as a player shows them: upright, with square pixels.
 
-    source: path of a video file, or the index of a camera (int or a string of digits that is no file).
+    source: path of a video file; index of a camera (int, or a string of digits that is no file) or /dev/videoN; an image,
+    a folder of images, or a pattern of their names (frame_%04d.png).
     Iterating yields (stamp, image): stamp int nanoseconds, strictly increasing, from the container's presentation
-    times for a file (0 at its start) and the clock at capture for a camera; image (H, W, 3) uint8 RGB.
-    width, height: pixels. fps: as the container or camera states it. frame_count: frames that the container
-    announces, None where unknown; some files hold fewer.
+    times for a file (0 at its start) and the clock at capture for a camera; image (H, W, 3) uint8 RGB. Damaged frames
+    are passed over. files: what it reads, none of a camera. width, height: pixels. fps: as the container or camera states it. frame_count: frames that the
+    container announces, None where unknown; some files hold fewer. missing: how many of them have not come, at the end.
 
-    Raises InputError where the source is missing, unreadable or holds no frame.
+    Raises InputError where the source is missing, unreadable or holds no frame, or where images differ in size.
     """
 
     def __init__(self, source: str | Path | int):
-        self.is_camera = isinstance(source, int) or (str(source).isdigit() and not Path(source).exists())
-        self.source = source
+        self.source, index = source, camera_index(source)
+        self.is_camera = index is not None
         if self.is_camera:
-            self._capture = cv2.VideoCapture(int(source))
-            problem = f"camera {source} cannot be opened; check that it is plugged in, or try another index (0, 1, ...)"
+            self.files, self._frames = [], CameraFrames(index, str(source))
+        elif pictures := pictures_of(source):
+            self.files, self._frames = pictures, PictureFrames(pictures)
         else:
-            path = Path(source)
-            if not path.is_file():
-                raise InputError(f"video {path} does not exist; give a video file or a camera's index")
-            self._capture = cv2.VideoCapture(str(path))
-            problem = f"video {path} cannot be read; give a file in a format that OpenCV's FFmpeg decodes, such as mp4"
-        if not self._capture.isOpened():
-            raise InputError(problem)
-        self.fps = self._capture.get(cv2.CAP_PROP_FPS)
-        if not 0.0 < self.fps < 1e4:
-            self.fps = ASSUMED_FPS
-        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.frame_count = count if count > 0 and not self.is_camera else None
+            self.files, self._frames = [Path(source)], FileFrames(Path(source))
+        self.fps, self.frame_count = self._frames.fps, self._frames.frame_count
         # The first frame is decoded here, so that a file without frames fails at once and the size is the true one.
-        self._index, self._stamp = 0, -1
+        self._count = self._failed = 0
+        self._stamp = -1
         self._first = self._read()
         if self._first is None:
+            problem = self._frames.nothing()
             self.close()
-            raise InputError(f"{problem} (it opened, but holds no frame that can be decoded)")
+            raise InputError(problem)
         self.height, self.width = self._first[1].shape[:2]
+
+    @property
+    def missing(self) -> int:
+        """Frames that could not be decoded or that the file announces and does not hold; to be asked at the end."""
+        return max(self._failed, (self.frame_count or 0) - self._count)
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         while True:
@@ -62,24 +60,22 @@ class VideoReader:
             yield frame
 
     def _read(self):
-        if not self._capture.grab():
-            return None
-        if self.is_camera:
-            stamp = time.time_ns()
+        for failed in range(self._frames.patience):
+            if (frame := self._frames.read()) is not None:
+                break
         else:
-            stamp = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
-            if self._index > 0 and stamp <= self._stamp:  # containers without presentation times report 0
-                stamp = self._stamp + round(1e9 / self.fps)
-        ok, image = self._capture.retrieve()
-        if not ok or image is None:
             return None
-        self._index += 1
-        self._stamp = stamp = max(stamp, self._stamp + 1)
-        return stamp, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        stamp, image = frame
+        if self._count and stamp <= self._stamp:  # containers without presentation times report 0
+            stamp = self._stamp + round((1 + failed) * 1e9 / self.fps)
+        self._stamp = stamp = max(stamp, 0)
+        self._count += 1
+        self._failed += failed
+        return stamp, image
 
     def close(self) -> None:
         """Release the file or camera."""
-        self._capture.release()
+        self._frames.close()
 
     def __enter__(self) -> VideoReader:
         return self
@@ -110,7 +106,8 @@ class VideoWriter:
         if self._writer is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._size = (width, height)
-            self._writer = cv2.VideoWriter(str(self.path), cv2.VideoWriter_fourcc(*"mp4v"), self.fps, self._size)
+            with utf8_name(self.path) as name:
+                self._writer = cv2.VideoWriter(name, cv2.VideoWriter_fourcc(*"mp4v"), self.fps, self._size)
             if not self._writer.isOpened():
                 raise InputError(f"cannot write the video {self.path} at {width}x{height}; check folder and rights")
         if (width, height) != self._size:

@@ -9,10 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ...errors import DatasetError, InputError
+from ...errors import DatasetError
 from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import BONES, JOINT_NAMES, MANO_IN_21, SIDES
 from ...media.draw import SIDE_COLOURS, contact_sheet, draw_skeleton, draw_text
+from ...media.images import write_image
 from ...media.render import Light, render_meshes
 from .frames import Frame, HandDataset, HandTruth
 
@@ -126,8 +127,7 @@ def draw_samples(dataset: HandDataset, path: Path, count: int = 12) -> None:
     """Write a PNG with `count` annotated frames, evenly spaced: meshes, skeletons, boxes and which truths each hand has."""
     pictures = [annotated(dataset[index], dataset) for index in _spaced(len(dataset), count)]
     sheet = contact_sheet(pictures, columns=min(4, len(pictures)), cell_width=480)
-    if not cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-        raise InputError(f"{path} cannot be written; give a .png in a folder that exists")
+    write_image(path, sheet)
 
 
 def annotated(frame: Frame, dataset: HandDataset) -> np.ndarray:

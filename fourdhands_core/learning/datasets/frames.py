@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import cv2
 import numpy as np
 
 from ...errors import DatasetError
+from ...files import not_a
 from ...geometry.camera import Camera
 from ...hand_model.assets import HandAsset
+from ...media import images
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,10 +135,10 @@ def read_image(path: Path) -> np.ndarray:
     """An image file as (H, W, 3) uint8 RGB; DatasetError where it is missing or none."""
     if not path.is_file():
         raise DatasetError(f"image {path} is missing; the dataset's images must be unpacked beside its annotations")
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    image = images.read_image(path)
     if image is None:
-        raise DatasetError(f"{path} is not a readable image; unpack it anew")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        raise DatasetError(not_a(path, "a readable image", advice="unpack it anew", known=["a picture"]))
+    return image
 
 
 def box_around(points: np.ndarray, margin: float = 0.1) -> np.ndarray:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ...errors import InputError
 from ...geometry.rotations import mirror_matrix
 from ...hand_model.skeleton import LEFT
+from ...media.images import write_image
 from ...media.scenery import Sensor
 from ..datasets.synthetic import ANNOTATIONS, SHAPES, image_path
 from .clips import Clip, ClipSynthesis
@@ -35,7 +35,7 @@ def synthesise(out: str | Path, clips: int, frames: int = 30, frame_rate: float 
             path = out / image_path(number, t)
             path.parent.mkdir(parents=True, exist_ok=True)
             picture = camera(synthesis.image(clip, t)[0])
-            cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
+            write_image(path, picture, quality=92)
             for name, value in _row(clip, number, t).items():
                 rows[name].append(value)
     arrays = {name: np.stack(values) for name, values in rows.items()}

@@ -1,0 +1,185 @@
+"""Where a VideoReader's frames come from: a camera, a video file, or image files, each with the same few members.
+
+fps; frame_count, None where unknown; patience: how many frames in a row may fail to come before the end is assumed; `read`:
+the next (stamp in nanoseconds, image (H, W, 3) uint8 RGB as a player shows it), None where it fails to come; `nothing`: the
+sentence for a source without a single frame; `close`.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..errors import InputError
+from ..files import kind_of, not_a, utf8_name
+from .images import read_image
+
+# What FFmpeg says of each damaged frame; the readers say how many there were.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+ASSUMED_FPS = 30.0
+"""Frames per second where neither the container nor the camera states it, and of images."""
+_SQUARE, _NARROWEST = 0.01, 1 / 8
+"""Pixels of which one side is so little longer count as square; beyond the other shape the statement is damaged."""
+_CODECS = {"av01": "AV1", "vvc1": "H.266", "vvi1": "H.266", "ap4h": "ProRes", "apch": "ProRes", "apcn": "ProRes"}
+_AUDIO = ("mp4a", "ac-3", "ec-3", "opus", "alac", "sowt", "twos", "samr", "lpcm", "tmcd", "text", "mebx", "gpmd")
+"""Codes in a container's table that are no codecs of videos."""
+
+
+class CameraFrames:
+    """A camera through OpenCV, by its index; stamps by the clock at capture. InputError where it cannot be opened."""
+
+    patience, frame_count = 3, None
+
+    def __init__(self, index: int, name: str):
+        there = ", ".join(path.name.removeprefix("video") for path in sorted(Path("/dev").glob("video[0-9]*"))) or "none"
+        self._problem = (f"camera {name} cannot be opened; check that it is plugged in, that no other program has it, and its "
+                         f"index (there are now: {there})")
+        if sys.platform == "linux" and not os.path.exists(f"/dev/video{index}"):
+            raise InputError(self._problem)  # without OpenCV's lines about every kind of camera that it has tried
+        self._capture = cv2.VideoCapture(index)
+        if not self._capture.isOpened():
+            raise InputError(self._problem)
+        self.fps = _fps(self._capture)
+
+    def read(self) -> tuple[int, np.ndarray] | None:
+        """See the module."""
+        if not self._capture.grab():
+            return None
+        stamp = time.time_ns()
+        ok, image = self._capture.retrieve()
+        return (stamp, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)) if ok and image is not None else None
+
+    def nothing(self) -> str:
+        """See the module."""
+        return f"{self._problem} (it opened, but gave no image)"
+
+    def close(self) -> None:
+        """Release it."""
+        self._capture.release()
+
+
+class FileFrames:
+    """A video file through OpenCV, turned and stretched as its metadata say. InputError where it cannot be opened."""
+
+    patience = 300
+
+    def __init__(self, path: Path):
+        self._path = path
+        with utf8_name(path) as name:
+            self._capture = cv2.VideoCapture(name)
+        if not self._capture.isOpened():
+            raise InputError(self._not_opened())
+        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+        self.fps = _fps(self._capture)
+        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.frame_count = count if count > 0 else None
+        self._wide = self._width_of_pixels()
+
+    def read(self) -> tuple[int, np.ndarray] | None:
+        """See the module."""
+        if not self._capture.grab():
+            return None
+        stamp = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+        ok, image = self._capture.retrieve()
+        if not ok or image is None:
+            return None
+        if self._wide != 1.0:  # the longer side of the pixels gets more of them, so that no detail is lost
+            image = cv2.resize(image, None, fx=max(1.0, self._wide), fy=max(1.0, 1.0 / self._wide))
+        return stamp, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+    def nothing(self) -> str:
+        """See the module."""
+        code = int(self._capture.get(cv2.CAP_PROP_FOURCC)) & 0xffffffff
+        code = code.to_bytes(4, "little").decode("latin1").strip("\0 ").lower()
+        if code in _CODECS:
+            return self._not_decoded(code)
+        return (f"video {self._path} holds no frame that can be decoded (codec {code or 'unknown'}); it is cut off or damaged: "
+                "copy or download it again")
+
+    def close(self) -> None:
+        """Release it."""
+        self._capture.release()
+
+    def _width_of_pixels(self) -> float:
+        """Of a pixel as it is shown, its width by its height."""
+        wide, high = (self._capture.get(name) for name in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN))
+        if not (wide > 0 and high > 0 and _NARROWEST <= wide / high <= 1 / _NARROWEST) or abs(wide / high - 1) < _SQUARE:
+            return 1.0
+        sideways = self._capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180 == 90
+        return high / wide if sideways else wide / high
+
+    def _not_opened(self) -> str:
+        kind, _ = kind_of(self._path)
+        if kind not in ("", "a video"):
+            return not_a(self._path, "a video", advice="give a video file")
+        index, codes = _table(self._path)
+        if not index:
+            return (f"video {self._path} lacks its index (moov), which a recorder writes at the end: the recording or the copy "
+                    "of it was cut off; copy it again, or have a tool such as untrunc restore it")
+        if codes:
+            return self._not_decoded(codes[0])
+        return f"video {self._path} cannot be read; give a file in a format that OpenCV's FFmpeg decodes, such as mp4 with H.264"
+
+    def _not_decoded(self, code: str) -> str:
+        target = self._path.with_name(f"{self._path.stem}_h264.mp4")
+        return (f"video {self._path} is {_CODECS.get(code, f'of the codec {code}')}, which is not decoded here; convert it: "
+                f"ffmpeg -i {shlex.quote(str(self._path))} -c:v libx264 -crf 18 {shlex.quote(str(target))}")
+
+
+class PictureFrames:
+    """Image files as the frames of a video of ASSUMED_FPS; damaged ones fail. InputError where their sizes differ."""
+
+    fps = ASSUMED_FPS
+
+    def __init__(self, paths: list[Path]):
+        self._paths, self._next, self._size = paths, 0, None
+        self.frame_count = self.patience = len(paths)
+
+    def read(self) -> tuple[int, np.ndarray] | None:
+        """See the module."""
+        if self._next == len(self._paths):
+            return None
+        path, number = self._paths[self._next], self._next
+        self._next += 1
+        image = read_image(path)
+        if image is None:
+            return None
+        size = image.shape[1], image.shape[0]
+        if size != (self._size or size):
+            raise InputError(f"{path} is {size[0]}x{size[1]}, the images before it {self._size[0]}x{self._size[1]}; give images "
+                             "of one size, those of one camera")
+        self._size = size
+        return round(number * 1e9 / self.fps), image
+
+    def nothing(self) -> str:
+        """See the module."""
+        kind, advice = kind_of(self._paths[0])
+        told = f"it is {kind}; {advice}" if kind not in ("", "a picture") else "copy or download it again"
+        more = f", nor the {len(self._paths) - 1} others" if len(self._paths) > 1 else ""
+        return f"image {self._paths[0]} cannot be read{more}: {told}"
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _fps(capture) -> float:
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    return fps if 0.0 < fps < 1e4 else ASSUMED_FPS
+
+
+def _table(path: Path) -> tuple[bool, list[str]]:
+    """Of an mp4 or mov whether it has its index, and its videos' codecs by their codes; (True, []) for other files."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if data[4:8] != b"ftyp":
+            return True, []
+        codes = [match[1].decode("latin1").lower() for match in re.finditer(rb"(?s)stsd.{12}([ -~]{4})", data)]
+        return data.find(b"moov") >= 0, [code for code in codes if code not in _AUDIO]

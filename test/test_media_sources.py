@@ -1,0 +1,123 @@
+"""What the name of a video may be: folders, patterns and images are read; for the rest one right sentence."""
+
+import os
+import zipfile
+
+import numpy as np
+import pytest
+from video_support import picture, write_video
+
+from fourdhands_core.errors import InputError
+from fourdhands_core.media.images import read_image, write_image
+from fourdhands_core.media.sources import camera_index, pictures_of
+from fourdhands_core.media.video import VideoReader
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Images 1 to 12 without leading zeros, of which each one's brightness is its number, and other files."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(1, 13):
+        write_image(folder / f"frame_{number}.png", np.full((48, 64, 3), 10 * number, np.uint8))
+    (folder / "times.txt").write_text("0.1\n")
+    (folder / "._frame_1.png").write_bytes(b"\0\5\26\7")
+    return folder
+
+
+@pytest.mark.parametrize("source", ["{}", "{}/", "{}/frame_%d.png", "{}/frame_*.png", "{}/frame_%02d.png"])
+def test_images_are_read_in_natural_order(folder, source):
+    with VideoReader(source.format(folder)) as reader:
+        assert (reader.width, reader.height, reader.fps, reader.frame_count) == (64, 48, 30.0, 12)
+        frames = list(reader)
+        assert reader.missing == 0 and not reader.is_camera and len(reader.files) == 12
+    assert [int(image.mean()) for _, image in frames] == [10 * number for number in range(1, 13)]
+    np.testing.assert_allclose([stamp for stamp, _ in frames], np.arange(12) / 30 * 1e9, atol=1)
+
+
+def test_one_image_is_one_frame_also_under_a_name_that_is_not_utf8(tmp_path):
+    write_image(tmp_path / "hand\udce9.jpg", picture(64, 48))
+    with VideoReader(tmp_path / "hand\udce9.jpg") as reader:
+        assert len(list(reader)) == 1
+    assert read_image(tmp_path / "hand\udce9.jpg").shape == (48, 64, 3)
+
+
+def test_a_damaged_image_is_passed_over_and_another_size_is_named(folder):
+    (folder / "frame_5.png").write_bytes(b"\x89PNG\r\n")
+    (folder / "frame_6.png").write_bytes(b"")
+    with VideoReader(folder) as reader:
+        stamps = [stamp for stamp, _ in reader]
+        assert len(stamps) == 10 and reader.missing == 2
+    assert stamps[4] == round(6 / 30 * 1e9)  # frame_7, in its own time
+    write_image(folder / "frame_12.png", np.zeros((10, 10, 3), np.uint8))
+    with pytest.raises(InputError, match="frame_12.png is 10x10, the images before it 64x48"), VideoReader(folder) as reader:
+        list(reader)
+
+
+@pytest.mark.parametrize("source, words", [
+    ("{}/none", "none does not exist"),
+    ("{}/none/frame_%04d.png", "the folder .*none does not exist"),
+    ("{}/frames/depth_%04d.png", "no image in .*frames has a name like depth_%04d.png"),
+    ("{}/empty", "empty is a folder without images"),
+    ("{}/bag", "bag is a bag of ROS, not a video; run: fourdhands bag"),
+    ("{}/videos", "videos is a folder without images .*; give the video in it: .*one.mp4"),
+    ("{}/pipe", "is a device or a pipe"),
+    ("/dev/null", "is a device or a pipe"),
+    ("/dev/video77", "camera /dev/video77 cannot be opened"),
+    ("rtsp://127.0.0.1/x", "rtsp://127.0.0.1/x is an address, which is not read"),
+    ("https://example.org/a.mp4?b=c&d", "ffmpeg -i 'https://example.org/a.mp4"),
+    ("file:///a.mp4", "file:///a.mp4 is an address"),
+    ("{}/link.mp4", "link.mp4 is a link to a file that does not exist"),
+    ("{}/page.mp4", "page.mp4 is a web page, not a video; log in"),
+    ("{}/lfs.mp4", "lfs.mp4 is a Git LFS pointer.*git lfs pull"),
+    ("{}/empty.mp4", "empty.mp4 is empty, not a video"),
+    ("{}/packed.zip", "packed.zip is a zip archive, not a video; unpack it and give the file in it .it holds notes/readme.txt"),
+    ("{}/page.png", "page.png cannot be read: it is a web page"),
+    ("{}/" + 300 * "x", "cannot be opened .File name too long"),
+])
+def test_what_cannot_be_read_is_told_as_what_it_is(folder, tmp_path, source, words):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bag").mkdir()
+    (tmp_path / "bag" / "b_0.mcap").write_bytes(b"\x89MCAP0\r\n")
+    (tmp_path / "videos").mkdir()
+    write_video(tmp_path / "videos" / "one.mp4", [picture(64, 48)])
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link.mp4").symlink_to("gone.mp4")
+    for name in ("page.mp4", "page.png"):
+        (tmp_path / name).write_text("<!DOCTYPE html><html><body>Please log in</body></html>")
+    (tmp_path / "lfs.mp4").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
+        archive.writestr("notes/readme.txt", 50 * "text ")
+    with pytest.raises(InputError, match=words) as raised:
+        VideoReader(source.format(tmp_path))
+    assert "does not exist" not in str(raised.value) or not os.path.exists(source.format(tmp_path))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_files_and_folders_without_permission_are_told(folder, tmp_path):
+    video = write_video(tmp_path / "mine.mp4", [picture(64, 48)])
+    video.chmod(0)
+    folder.chmod(0)
+    try:
+        for source in (video, folder, folder / "frame_1.png"):
+            with pytest.raises(InputError, match="may not be read|cannot be opened"):
+                VideoReader(source)
+    finally:
+        folder.chmod(0o700)
+
+
+def test_a_number_is_a_camera_and_a_file_of_that_name_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert camera_index("3") == camera_index(3) == camera_index("/dev/video3") == 3
+    assert camera_index("\u00b2") is None and camera_index("/dev/video") is None and camera_index("-1") is None
+    write_video(tmp_path / "in.mp4", [picture(64, 48)]).rename(tmp_path / "3")
+    assert camera_index("3") is None and pictures_of("3") is None
+    with VideoReader("3") as reader:
+        assert len(list(reader)) == 1
+
+
+@pytest.mark.parametrize("name, words", [("picture.txt", "has no ending"), ("none/picture.png", "cannot be written")])
+def test_images_that_cannot_be_written_are_told(tmp_path, name, words):
+    with pytest.raises(InputError, match=words):
+        write_image(tmp_path / name, picture(8, 8))

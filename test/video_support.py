@@ -1,0 +1,69 @@
+"""Videos as phones, scanners and damaged disks give them, made of plain ones by changing their bytes."""
+
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fourdhands_core.media.video import VideoWriter
+
+
+def picture(width, height, phase=0.0):
+    """A smooth coloured picture without symmetry, which the codec keeps almost exactly."""
+    y, x = np.mgrid[:height, :width]
+    planes = [128 + 100 * np.sin(x / 40 + phase), 128 + 100 * np.cos(y / 30), 40 + 150 * x / width]
+    return np.stack(planes, axis=-1).astype(np.uint8)
+
+
+def write_video(path: Path, frames, fps=30) -> Path:
+    """An mp4 of frames (H, W, 3) uint8 RGB."""
+    with VideoWriter(path, fps) as writer:
+        for frame in frames:
+            writer.write(np.ascontiguousarray(frame))
+    return path
+
+
+def turn(path: Path, degrees: int) -> None:
+    """State in an mp4 that players are to turn it clockwise, as phones do."""
+    data = bytearray(path.read_bytes())
+    place = data.index(b"tkhd") + 44
+    cos, sin = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+    data[place:place + 20] = struct.pack(">5i", cos << 16, sin << 16, 0, -sin << 16, cos << 16)
+    path.write_bytes(data)
+
+
+def stretch(path: Path, wide: int, high: int) -> None:
+    """State in an mp4 that its pixels are wide : high (a `pasp` box)."""
+    data = bytearray(path.read_bytes())
+    box = struct.pack(">I4sII", 16, b"pasp", wide, high)
+    place = 0
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"mp4v"):
+        place = data.index(name, place)
+        size, = struct.unpack_from(">I", data, place - 4)
+        struct.pack_into(">I", data, place - 4, size + len(box))
+    end = place - 4 + size
+    path.write_bytes(bytes(data[:end] + box + data[end:]))
+
+
+def recode(path: Path, code: bytes) -> None:
+    """State in an mp4 that it is of another codec."""
+    path.write_bytes(path.read_bytes().replace(b"mp4v", code).replace(b"esds", b"free"))  # which states it once more
+
+
+def write_damaged(path: Path, count: int, damaged) -> Path:
+    """An AVI of `count` JPEGs, of which those numbered `damaged` are overwritten with zeros."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 30, (160, 120))
+    for number in range(count):
+        writer.write(picture(160, 120, number * 0.3))
+    writer.release()
+    data = bytearray(path.read_bytes())
+    place = data.index(b"movi")
+    for number in range(count):
+        place = data.index(b"00dc", place)
+        size, = struct.unpack_from("<I", data, place + 4)
+        if number in damaged:
+            data[place + 8:place + 8 + size] = bytes(size)
+        place += 8 + size
+    path.write_bytes(data)
+    return path
