@@ -20,6 +20,9 @@ ROS_FROM_PYPI = [
     "mcap>=1.2",
 ]
 
+TORCH = ["torch==2.13.0"]  # a range would take the newest build with several GB of CUDA
+MANO = ["smplx==0.1.28"]  # MANO's forward function in torch, which training needs; its licence forbids commercial use
+
 setup(
     name="fourdhands",
     version="0.1.0",
@@ -39,10 +42,8 @@ setup(
     install_requires=[
         "numpy>=1.26",
         "scipy>=1.10",
-        "torch==2.13.0",  # a range would take the newest build with several GB of CUDA
         "safetensors>=0.4",
         "onnxruntime>=1.20",  # runs the landmark network in half of torch's time
-        "smplx==0.1.28",
         "PyYAML>=6",
         "threadpoolctl>=3",
         "tqdm>=4.60",
@@ -58,8 +59,11 @@ setup(
     extras_require={
         "mediapipe": ["mediapipe==0.10.21"],  # with everything that it declares, jax included
         "ros": ROS_FROM_PYPI,
-        "onnx": ["onnx>=1.17", "onnxscript>=0.5"],  # to export networks; what they export runs without
-        "train": ["numba>=0.60", "tensorboardX>=2.6"],  # TensorBoard itself wants a protobuf that MediaPipe does not
+        "torch": TORCH,  # the image network, and networks of other sizes than the shipped one's
+        "mano": MANO,
+        "onnx": [*TORCH, "onnx>=1.17", "onnxscript>=0.5"],  # to export networks; what they export runs without
+        # TensorBoard itself wants a protobuf that MediaPipe does not
+        "train": [*TORCH, *MANO, "numba>=0.60", "tensorboardX>=2.6"],
         "test": ["pytest<9", "hypothesis>=6", "scikit-image>=0.22"],  # pytest 9 and launch_testing: ros2/launch 979
     },
     entry_points={"console_scripts": ["fourdhands = fourdhands_core.cli:main"]},

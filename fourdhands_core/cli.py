@@ -7,6 +7,7 @@ import sys
 
 from .commands import EXIT_INTERRUPTED, EXIT_USER_ERROR, ablate, bag, benchmark, data, evaluate, track, train, weights
 from .errors import FourDHandsError
+from .extras import needed_for
 from .streams import flush_output, prepare_streams
 
 
@@ -27,7 +28,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         try:
             args = build_parser().parse_args(argv)
-            return args.run(args)
+            with needed_for(f"fourdhands {args.command}"):
+                return args.run(args)
         finally:
             flush_output()
     except (FourDHandsError, OSError) as error:

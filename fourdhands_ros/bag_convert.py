@@ -29,7 +29,7 @@ from .bag_reading import Bag, Entry
 from .message_types import typestore
 from .recorder import bag_qos
 
-_STATE, _LOCK = "state.pt", "lock"
+_STATE, _LOCK = "state.npz", "lock"
 
 
 @dataclass(frozen=True)

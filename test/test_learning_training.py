@@ -29,8 +29,9 @@ from fourdhands_core.learning.training.objective import Objective, TokenPoints
 from fourdhands_core.learning.training.report import errors
 from fourdhands_core.learning.training.run import Run
 from fourdhands_core.learning.training.settings import TrainingSettings, build, read_settings
-from fourdhands_core.network.checkpoint import load_weights, read_header
+from fourdhands_core.network.checkpoint import load_weights
 from fourdhands_core.network.image_model import ImageHands
+from fourdhands_core.network.weights_file import read_header
 from fourdhands_core.perception.crops import CROP_SIZE
 from fourdhands_core.pipeline.image_regression import ImageRegressor
 from fourdhands_core.pipeline.regression import Frame

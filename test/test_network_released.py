@@ -16,10 +16,11 @@ import torch
 
 from fourdhands_core.cli import main
 from fourdhands_core.errors import CheckpointError
-from fourdhands_core.network.checkpoint import load_weights, read_header
+from fourdhands_core.network.checkpoint import load_weights
 from fourdhands_core.network.image_config import ImageConfig
 from fourdhands_core.network.image_model import ImageNetwork
 from fourdhands_core.network.import_weights import import_backbone, import_released
+from fourdhands_core.network.weights_file import read_header
 from released_support import SHAPES, checkpoint, inputs
 
 TOLERANCE = 1e-3

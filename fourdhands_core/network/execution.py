@@ -1,6 +1,7 @@
 """Running the landmark network's two parts, numpy arrays in and out: in onnxruntime, or in torch.
 
-With a weights file, `landmark_execution` takes onnxruntime where it can: these small networks take half of torch's time in it.
+With a weights file, `landmark_execution` takes onnxruntime where it can: these small networks take half of torch's time in it,
+and torch need not be installed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import CheckpointError, DependencyError
+from ..extras import needed_for
 from .config import SHIPPED, NetworkConfig
+from .weights_file import load_arrays, read_header, require_tokenizer
 
 ENCODE, REASON = "encode.onnx", "reason.onnx"
 """The files of an exported landmark network: what is computed once a frame, and on each window of frames."""
@@ -53,7 +56,7 @@ def landmark_execution(weights: str | Path | None = None, threads: int = 1) -> E
     """What runs a weights file (default: the shipped one) fastest on the CPU.
 
     onnxruntime, where it is installed and the file's network has NetworkConfig's own sizes; else torch. threads: for the whole
-    process. Raises CheckpointError for a file that cannot be used.
+    process. Raises CheckpointError for a file that cannot be used, DependencyError where that needs torch and there is none.
     """
     if importlib.util.find_spec("onnxruntime") is not None:
         execution = _with_graphs(*_version(weights), threads)
@@ -65,11 +68,13 @@ def landmark_execution(weights: str | Path | None = None, threads: int = 1) -> E
 class TorchExecution:
     """The network of a weights file (default: the shipped one) in torch, on the CPU.
 
-    threads: of torch, for the whole process. Raises CheckpointError for a file that cannot be used.
+    threads: of torch, for the whole process. Raises CheckpointError for a file that cannot be used, DependencyError
+    without torch.
     """
 
     def __init__(self, weights: str | Path | None = None, threads: int = 1):
-        import torch
+        with needed_for("a landmark network of other sizes than the shipped one's, or without onnxruntime,"):
+            import torch
 
         torch.set_num_threads(threads)
         self.config, self._parts = _traced_parts(*_version(weights))
@@ -98,7 +103,7 @@ class OnnxParts:
         try:
             import onnxruntime
         except ImportError as error:
-            raise DependencyError("device onnx needs onnxruntime: pip install 'fourdhands[onnx]'") from error
+            raise DependencyError("device onnx needs onnxruntime, which is not installed: pip install onnxruntime") from error
 
         folder = Path(folder or "")
         self._sessions, self._inputs, self._weights = {}, {}, weights or {}
@@ -150,26 +155,17 @@ def _version(weights: str | Path | None) -> tuple[Path, int]:
     return path, path.stat().st_mtime_ns if path.is_file() else 0
 
 
-def _landmark_network(weights: Path):
-    from .checkpoint import load_weights
-
-    network = load_weights(weights)
-    if network.config.tokenizer != "landmark":
-        raise CheckpointError(f"{weights} holds an {network.config.tokenizer} network; use model "
-                              f"{network.config.tokenizer} for it")
-    return network
-
-
 @functools.lru_cache(maxsize=2)
 def _with_graphs(weights: Path, written: int, threads: int) -> OnnxExecution | None:
     """The network of a weights file in GRAPHS; None where it has other sizes than they."""
-    network = _landmark_network(weights)
-    if network.config != NetworkConfig():
+    config, _ = read_header(weights)
+    require_tokenizer(config, "landmark", weights)
+    if config != NetworkConfig():
         return None
     encode, reason = (path.name for path in GRAPHS)
     arrays = {encode: {}, reason: {}}
-    for name, tensor in network.state_dict().items():
-        arrays[encode if name.split(".")[0] in _FRAME_MODULES else reason][f"network.{name}"] = tensor.numpy()
+    for name, array in load_arrays(weights).items():
+        arrays[encode if name.split(".")[0] in _FRAME_MODULES else reason][f"network.{name}"] = array
     return OnnxExecution(GRAPHS[0].parent, threads, (encode, reason), arrays)
 
 
@@ -179,9 +175,11 @@ def _traced_parts(weights: Path, written: int):
 
     Kept, as torch frees nothing that it has traced: a node that is activated again and again would grow by 20 MB each time.
     """
+    from .checkpoint import load_weights
     from .parts import EncodePart, ReasonPart, traced
 
-    network = _landmark_network(weights)
+    network = load_weights(weights)
+    require_tokenizer(network.config, "landmark", weights)
     return network.config, {"encode": traced(EncodePart(network)), "reason": traced(ReasonPart(network))}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ..errors import DependencyError
+from ..extras import needed_for
 from .execution import BACKBONE, ENCODE, REASON, SPATIAL, TEMPORAL
 from .image_config import CROP_HEIGHT, CROP_WIDTH
 from .image_model import ImageNetwork
@@ -114,11 +114,9 @@ def export_onnx(network: FourDHands | ImageNetwork, folder: str | Path) -> list[
     Of a landmark network what is computed once a frame, and on each window; of an image network the ViT, what follows
     it once a frame, and on each window. Raises DependencyError without the exporter's packages.
     """
-    try:
+    with needed_for("the export"):
         import onnx
         import onnxscript  # noqa: F401  what torch.onnx exports with
-    except ImportError as error:
-        raise DependencyError(f"the export needs {error.name}: pip install 'fourdhands[onnx]'") from error
 
     if network.config.tokenizer == "landmark":
         parts = {ENCODE: EncodePart(network), REASON: ReasonPart(network)}

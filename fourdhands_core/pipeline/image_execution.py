@@ -33,7 +33,8 @@ class ImageExecution(Protocol):
     def reason(self, tokens: Sequence, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Rotations (2, 16, 3, 3), betas (2, 10), cameras (2, 3) and the relative root (3,) of `ImageHands`, float64.
 
-        tokens: of the T frames of a window, None where there was no hand. valid: (2, T) bool.
+        tokens: of the T frames of a window, None where there was no hand; numpy's arrays where they were kept in a file
+        (`tracker_state`). valid: (2, T) bool.
         """
 
 
@@ -104,7 +105,8 @@ class TorchImage:
     def _reason_all(self, requests):
         torch = self._torch
         with torch.inference_mode():
-            tokens = torch.stack([self._no_hands if token is None else token for window, _ in requests for token in window])
+            tokens = torch.stack([self._no_hands if token is None else torch.as_tensor(token).to(self._no_hands)
+                                  for window, _ in requests for token in window])
             windows = tokens.unflatten(0, (len(requests), -1)).transpose(1, 2)
             flat = self._to_host(self._reason(windows, self._host([valid for _, valid in requests], bool)))
         return [self.network.split(row) for row in flat.astype(float)]

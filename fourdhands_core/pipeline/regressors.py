@@ -6,9 +6,11 @@ import logging
 
 import numpy as np
 
-from ..errors import CheckpointError, InputError
+from ..errors import InputError
+from ..extras import needed_for
 from ..hand_model.arrays import HandArrays
 from ..network.execution import OnnxExecution, landmark_execution
+from ..network.weights_file import require_tokenizer
 from .image_execution import OnnxImage, TorchImage
 from .image_regression import ImageRegressor
 from .regression import LandmarkRegressor
@@ -18,7 +20,8 @@ def make_regressor(settings, hands: HandArrays, mean_pose: np.ndarray):
     """A LandmarkRegressor or ImageRegressor.
 
     settings: TrackerSettings. hands: the (left, right) hand models. mean_pose: (45,) of the right one. Raises
-    CheckpointError for weights of the other model, InputError for settings that do not go together.
+    CheckpointError for weights of the other model, InputError for settings that do not go together, DependencyError where
+    they need torch and it is not installed.
     """
     if settings.model == "landmark":
         if settings.device == "cuda":
@@ -41,13 +44,12 @@ def make_regressor(settings, hands: HandArrays, mean_pose: np.ndarray):
 
 
 def _in_torch(settings):
-    import torch
+    with needed_for("model = 'image', unless it was exported for device onnx,"):
+        import torch
 
-    from ..network.checkpoint import load_weights
+        from ..network.checkpoint import load_weights
 
     torch.set_num_threads(settings.threads)
     network = load_weights(settings.weights)
-    if network.config.tokenizer != "image":
-        raise CheckpointError(f"{settings.weights} holds a {network.config.tokenizer} network; use model "
-                              f"{network.config.tokenizer} for it")
+    require_tokenizer(network.config, "image", settings.weights)
     return TorchImage(network, settings.device, settings.precision)

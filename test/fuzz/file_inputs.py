@@ -127,7 +127,7 @@ def checkpoints() -> tuple[bytes, ...]:
 @functools.lru_cache(maxsize=None)
 def memories() -> tuple[bytes, ...]:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "state.pt")
+        path = Path(folder, "state.npz")
         save_memory(path, {"identity": HandIdentity(), "last": None, "numbers": np.arange(6.0), "images": 3, "text": "a"})
         return (path.read_bytes(),)
 

@@ -282,7 +282,7 @@ def checkpoint(path: Path) -> bool:
     return refused < 2
 
 
-@_in_file("state.pt")
+@_in_file("state.npz")
 def memory(path: Path) -> None:
     """What a conversion that was killed left."""
     assert isinstance(load_memory(path), dict)

@@ -1,0 +1,27 @@
+"""The packages that only some functions need, and the extra of this package that brings each."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from .errors import DependencyError
+
+EXTRAS = {"torch": "torch", "smplx": "mano", "onnx": "onnx", "onnxscript": "onnx", "numba": "train", "tensorboardX": "train"}
+"""By the name that is imported; setup.py has what each extra installs."""
+
+
+@contextlib.contextmanager
+def needed_for(what: str) -> Iterator[None]:
+    """Says what to install where an import within this context finds none of the packages of EXTRAS.
+
+    what: that needs them, the subject of a sentence. Raises DependencyError.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        raise DependencyError(f"{what} needs {package}, which is not installed: pip install 'fourdhands[{EXTRAS[package]}]'"
+                              ) from error

@@ -1,0 +1,86 @@
+"""What a robot installs: video, bag and node with the shipped network, where neither torch nor smplx is there."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from bag_support import camera_entries, rendered, write_bag  # noqa: F401
+from ros_support import REPOSITORY
+from safetensors.numpy import save_file
+
+from fourdhands_core.media.video import VideoWriter
+from fourdhands_core.network.config import NetworkConfig
+
+OPTIONAL = ("torch", "smplx", "onnx", "onnxscript", "numba", "tensorboardX", "skimage", "hypothesis")
+
+
+@pytest.fixture(scope="module")
+def without(tmp_path_factory):
+    """The environment of processes, and of those that they start, which have none of the packages of the extras."""
+    folder = tmp_path_factory.mktemp("without")
+    for name in OPTIONAL:
+        (folder / f"{name}.py").write_text(f"raise ModuleNotFoundError('No module named {name}', name={name!r})")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (folder, REPOSITORY)))}
+
+
+def run(without, *arguments):
+    return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, cwd=REPOSITORY, env=without,
+                          timeout=300)
+
+
+def command(without, *arguments):
+    return run(without, "-m", "fourdhands_core.cli", *arguments)
+
+
+def test_a_video(without, rendered, tmp_path):  # noqa: F811
+    with VideoWriter(tmp_path / "in.mp4", 30) as writer:
+        for _, image in rendered.images[:12]:
+            writer.write(image)
+    done = command(without, "track", tmp_path / "in.mp4", "--out", tmp_path / "out", "--fov", 64, "--quiet", "--mesh")
+    assert done.returncode == 0, done.stderr
+    assert np.load(tmp_path / "out" / "hands.npz")["valid"].any()
+
+
+def test_a_bag_in_intervals(without, rendered, tmp_path):  # noqa: F811
+    """Also what is kept between them."""
+    rendered.images, every = rendered.images[:12], rendered.images
+    bag = write_bag(tmp_path / "in", *camera_entries(rendered, "/cam"))
+    rendered.images = every
+    done = command(without, "bag", bag, tmp_path / "out", "--quiet", "--interval", 5)
+    assert done.returncode == 0, done.stderr
+    assert "12 images, 12 HandPairs" in done.stdout
+
+
+def test_the_node(without):
+    done = run(without, "-c", """
+import rclpy
+from rclpy.lifecycle import TransitionCallbackReturn
+from fourdhands_ros.node import HandsNode
+
+rclpy.init()
+node = HandsNode()
+print(*(transition() == TransitionCallbackReturn.SUCCESS for transition in (node.trigger_configure, node.trigger_activate)))
+node.destroy_node()
+rclpy.try_shutdown()
+""")
+    assert done.stdout.split() == ["True", "True"], done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["track", "{tmp}/in.mp4", "--out", "{tmp}/out", "--weights", "{tmp}/small.safetensors"], ("sizes", "torch", "[torch]")),
+    (["track", "{tmp}/in.mp4", "--out", "{tmp}/out", "--model", "image", "--weights", "w"], ("model = 'image'", "torch", "[torch]")),
+    (["export", "--out", "{tmp}/out"], ("fourdhands export", "torch", "[torch]")),
+    (["import-weights", "x.pth"], ("fourdhands import-weights", "torch", "[torch]")),
+    (["benchmark", "--backbone", "S"], ("fourdhands benchmark", "torch", "[torch]")),
+])
+def test_what_needs_more_says_what_to_install(without, tmp_path, arguments, words):
+    header = json.dumps({"config": NetworkConfig(width=64).to_dict()})
+    save_file({"x": np.zeros(1)}, tmp_path / "small.safetensors", {"fourdhands": header})
+    with VideoWriter(tmp_path / "in.mp4", 30) as writer:
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+    done = command(without, *(argument.replace("{tmp}", str(tmp_path)) for argument in arguments))
+    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert all(word in done.stderr for word in words) and "pip install 'fourdhands" in done.stderr, done.stderr
