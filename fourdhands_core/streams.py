@@ -37,6 +37,11 @@ def flush_output() -> None:
         raise
 
 
+def printable(text: str) -> str:
+    """The text for libraries that take UTF-8 alone: parts of names that are not are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 class _Output(io.FileIO):
     """Standard output."""
 

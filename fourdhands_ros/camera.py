@@ -183,7 +183,7 @@ class CameraPublisher:
 def main(argv: list[str] | None = None) -> int:
     """Run the camera; returns the exit code."""
     parser = argparse.ArgumentParser(prog=program("camera"), description=__doc__)
-    parser.add_argument("source", help="video file, or index of a camera")
+    parser.add_argument("source", help="video file, folder of images (30 a second), or index of a camera")
     parser.add_argument("--fov", type=float, help="horizontal field of view, degrees; without it uncalibrated")
     parser.add_argument("--intrinsics", type=Path, help="camera_info YAML")
     parser.add_argument("--frame-id", default="camera_optical_frame")
@@ -207,9 +207,12 @@ def _run(args: argparse.Namespace, stop: Stop) -> int:
         if not args.wait or _line_comes(stop):
             publisher.play(args.seconds, forth_and_back(source) if args.loop else None)
             publisher.wait_until_received()
+        missing = 0 if stop.is_set() or args.loop or args.seconds else source.missing
+    if missing:
+        node.get_logger().warning(f"{missing} of {source.frame_count or 'the'} frames in the file could not be read")
     pace = publisher.pace
     print(json.dumps({"published": publisher.published, "first_stamp": publisher.first_stamp, "latest": publisher.latest,
-                      "skipped": pace.skipped, "slowed": pace.slowed * 1e-9}), flush=True)
+                      "skipped": pace.skipped, "slowed": pace.slowed * 1e-9, "missing": missing}), flush=True)
     return 0
 
 

@@ -14,6 +14,9 @@ import threading
 from pathlib import Path
 from typing import NoReturn
 
+from fourdhands_core.errors import InputError
+from fourdhands_core.streams import flush_output, prepare_streams
+
 _MODULES = ("fourdhands_ros", *(f"fourdhands_ros.{name}" for name in ("camera", "node", "player", "recorder")))
 
 
@@ -74,6 +77,7 @@ def starting() -> None:
     Imports take seconds, nothing is open yet, and an exception out of a handler would be a traceback or lost in who imports.
     """
     _catch(_leave)
+    prepare_streams()
 
 
 def is_a_program() -> bool:
@@ -100,10 +104,21 @@ def end(status: int) -> NoReturn:
     Python's own teardown, of torch and MediaPipe, is left out: on a busy computer it takes longer than the 5 s after which
     `ros2 launch` kills, and a signal in it is a traceback.
     """
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, full, or nobody reads it
-            stream.flush()
+    status = flushed(status)
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, full, or nobody reads it
+        sys.stderr.flush()
     os._exit(status)
+
+
+def flushed(status: int) -> int:
+    """Write what was printed; returns the status, 2 where stdout takes no more, which is said."""
+    try:
+        flush_output()
+    except (InputError, OSError, ValueError) as error:
+        if not status:  # else it was said
+            _say(str(error))
+        return status or 2
+    return status
 
 
 def _main(module: str) -> int:

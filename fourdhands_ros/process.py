@@ -16,8 +16,9 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from fourdhands_core.errors import FourDHandsError, InputError
+from fourdhands_core.streams import printable
 
-from .executable import Stop
+from .executable import Stop, flushed
 
 PATIENCE = 15.0
 """Seconds that a program without a file to complete takes to end; ros2 launch is told to kill after 20."""
@@ -30,10 +31,15 @@ def parse(parser: argparse.ArgumentParser, args: list[str] | None) -> tuple[argp
     """
     command_line = sys.argv if args is None else [sys.argv[0], *args]
     try:
-        own = remove_ros_args(command_line)[1:]
+        # rclpy takes UTF-8 alone, and a file's name may be any bytes: each of them as a letter of its own goes through
+        own = remove_ros_args([os.fsencode(arg).decode("latin1") for arg in command_line])[1:]
+        own = [os.fsdecode(arg.encode("latin1")) for arg in own]
     except Exception as error:  # rclpy's classes for this have no public names
         raise SystemExit(_told(parser.prog, error)) from error
-    return parser.parse_args(own), command_line
+    try:
+        return parser.parse_args(own), command_line
+    except SystemExit as error:  # of --help too
+        raise SystemExit(flushed(error.code)) from error
 
 
 def run_ros(name: str, prog: str, command_line: list[str], body: Callable[[Stop], int], failed: int = 2,
@@ -50,7 +56,7 @@ def run_ros(name: str, prog: str, command_line: list[str], body: Callable[[Stop]
             command_line = [*command_line, "--ros-args", "--disable-external-lib-logs"]
         try:
             # rclpy's own handlers would invalidate the publishers at once, under the message in work.
-            rclpy.init(args=command_line, signal_handler_options=SignalHandlerOptions.NO)
+            rclpy.init(args=[printable(arg) for arg in command_line], signal_handler_options=SignalHandlerOptions.NO)
         except Exception as error:
             _told(prog, error)
             return failed
@@ -61,7 +67,7 @@ def run_ros(name: str, prog: str, command_line: list[str], body: Callable[[Stop]
                                "be written to")
             return 0 if stop.is_set() else body(stop)
         except FourDHandsError as error:
-            logger.error(str(error))
+            logger.error(printable(str(error)))
             return failed
         finally:
             rclpy.try_shutdown()
