@@ -65,11 +65,15 @@ class ImageDecoder:
         self.bits = 8
 
     def decode(self, data: bytes):
-        """A serialised message to its header and (H, W, 3) uint8 RGB. Raises MalformedImage."""
+        """A serialised message to its header and (H, W, 3) uint8 RGB. Raises MalformedImage.
+
+        The header's frame is without slashes before it, which drivers bring from ROS 1 and tf2 refuses to look up.
+        """
         try:
             message = deserialize_message(data, self._type)
         except Exception as error:  # rclpy's RMWError has no public name
             raise MalformedImage("message", f"a message that is not a {self._type.__name__}: {error}") from error
+        message.header.frame_id = message.header.frame_id.lstrip("/")
         return message.header, self._decode(message)
 
     def image(self, message) -> np.ndarray:

@@ -77,7 +77,7 @@ def image(data: bytes, compressed: bool = False) -> None:
     assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.flags.c_contiguous
     pair = make_pair(stamp_of(header))
     sent = deserialize(HandPairEncoder("landmark", "generic").encode(pair, header.frame_id, {"total": 0.01}), HandPair)
-    assert sent.header.frame_id == header.frame_id and sent.left.valid
+    assert sent.header.frame_id == header.frame_id and sent.left.valid and header.frame_id[:1] != "/"
     if header.frame_id:
         TransformEncoder().encode(pair, header.frame_id)
 

@@ -176,6 +176,24 @@ def test_an_image_without_a_frame_has_no_transforms(bench):
     """tf2 refuses a frame without a name; the message goes out all the same."""
     bench = bench()
     assert bench.good(T0, frame_id="").left.valid
-    bench.good(T0 + PERIOD)
+    assert bench.good(T0 + PERIOD, frame_id="/").header.frame_id == ""
+    bench.good(T0 + 2 * PERIOD)
     assert bench.ros.spin_until(lambda: bench.transforms)
     assert bench.transforms[0].transforms[0].header.frame_id == "camera"
+
+
+@pytest.mark.parametrize("frame_id", ["/camera", "//camera"])
+def test_slashes_before_a_frame_are_left_out_everywhere(bench, frame_id):
+    """As drivers and bags from ROS 1 have them; tf2 refuses to look such a frame up."""
+    bench = bench({"tf": "joints", "frame_prefix": "robot/"})
+    drawn = []
+    bench.user.create_subscription(Image, "hands/debug_image", drawn.append, 10)
+    assert bench.ros.spin_until(lambda: bench.channel.outputs._debug.wanted)
+    pair = bench.good(T0, frame_id=frame_id)
+    assert {pair.header.frame_id, pair.left.header.frame_id, pair.right.header.frame_id} == {"camera"}
+    assert bench.ros.spin_until(lambda: bench.transforms and bench.markers and drawn)
+    frames = {t.child_frame_id: t.header.frame_id for t in bench.transforms[0].transforms}
+    assert frames["robot/left_wrist"] == "camera" and not any(name.startswith("/") for one in frames.items() for name in one)
+    assert {marker.header.frame_id for marker in bench.markers[0].markers} == {drawn[0].header.frame_id} == {"camera"}
+    bench.diagnosis()
+    assert bench.diagnostics[-1].status[0].hardware_id == "camera"
