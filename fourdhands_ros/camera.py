@@ -200,7 +200,7 @@ def _run(args: argparse.Namespace, stop: Stop) -> int:
     node = make_node(rclpy.create_node, "camera", namespace=args.namespace)
     with VideoReader(args.source) as source:
         camera = camera_for_video(source.width, source.height, args.fov, args.intrinsics)
-        publisher = CameraPublisher(node, source, camera, args.frame_id, stop)
+        publisher = CameraPublisher(node, source, camera, args.frame_id.lstrip("/"), stop)
         publisher.wait_for_subscribers(args.subscribers)
         if not stop.is_set():
             print(json.dumps({"ready": True}), flush=True)
