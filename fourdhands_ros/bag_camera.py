@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message
@@ -19,15 +20,13 @@ from fourdhands_core.pipeline.tracker import HandPairTracker
 from fourdhands_core.pipeline.tracker_state import give_memory, tracker_memory
 
 from .bag_depth import AUTO, DepthTopic, open_depth
-from .bag_reading import Bag, Entry, Topic
+from .bag_reading import Bag, Entry
+from .bag_topics import CAMERA_INFO, IMAGES, Topic, may_hold_pictures, no_camera_words, topic_words
 from .camera_info import calibration_from_info
 from .conversion import HandPairEncoder, MarkerEncoder, TransformEncoder, encode_faces
 from .image_decoding import ImageDecoder, stamp_of
 from .parameters import Parameters
 
-IMAGES = {"sensor_msgs/msg/Image": False, "sensor_msgs/msg/CompressedImage": True}
-"""Types of image topics, and whether they are compressed."""
-CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 RECENT = 15
 """Images that the detector of a new tracker sees again: it finds a hand that it follows in poses in which it would not
 find it anew. In 7 of 25 places of a clip of two hands a fresh detector saw one hand less, for up to 11 images."""
@@ -64,12 +63,13 @@ class CameraTopics:
     frame_prefix: str
 
 
-def find_cameras(topics: Mapping[str, Topic], options: Options) -> list[CameraTopics]:
+def find_cameras(topics: Mapping[str, Topic], options: Options, unread: Mapping[str, Topic] = MappingProxyType({})
+                 ) -> list[CameraTopics]:
     """The cameras of a bag: `/cam/image_raw` (or `/cam/image_raw/compressed`) with `/cam/camera_info` is `/cam`.
 
     Without options.topics these are all image topics whose last name begins with "image", depth images left out, one a
     namespace: image_raw before others, raw before compressed. Raises InputError where there is none, where a given topic
-    holds no images, or where two are of one namespace.
+    holds no images, or where two are of one namespace. unread: see Bag.
     """
     images = {name: IMAGES[topic.type] for name, topic in topics.items() if topic.type in IMAGES and topic.count}
     there = ", ".join(sorted(images)) or "none"
@@ -77,7 +77,9 @@ def find_cameras(topics: Mapping[str, Topic], options: Options) -> list[CameraTo
     if options.topics:
         for name in options.topics:
             if name not in images:
-                raise InputError(f"topic {name} holds no images in this bag; image topics are: {there}")
+                what = {**unread, **topics}.get(name)
+                why = f": {topic_words(name, what)}" if what and may_hold_pictures(what) else ""
+                raise InputError(f"topic {name} holds no images in this bag{why}; image topics are: {there}")
             if (other := chosen.setdefault(_namespace(name), name)) != name:
                 raise InputError(f"{other} and {name} would both be written to {_namespace(name)}/hands; choose one")
     else:
@@ -86,7 +88,7 @@ def find_cameras(topics: Mapping[str, Topic], options: Options) -> list[CameraTo
         for name in sorted(usual, key=lambda name: (_last(plain[name]) != "image_raw", images[name], name)):
             chosen.setdefault(_namespace(name), name)
         if not chosen:
-            raise InputError(f"no topic of a camera is in this bag; image topics are: {there}; choose with --topic")
+            raise InputError(no_camera_words(topics, unread))
     if options.camera_info:
         if len(chosen) > 1:
             raise InputError(f"--camera-info {options.camera_info} is one camera's, but {', '.join(chosen.values())} "

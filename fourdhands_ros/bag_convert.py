@@ -59,7 +59,7 @@ def convert(source: Path, out: Path, options: Options, progress: Callable[[int, 
     if out.exists():
         raise InputError(f"{out} is there already; remove it or choose another name")
     with _room_for(out), Bag(source) as bag, Bag(source) as beside, _Work(out) as work:
-        cameras = find_cameras(bag.topics, options)
+        cameras = find_cameras(bag.topics, options, bag.unread)
         if len(cameras) > 1 and options.depth not in (AUTO, NONE):
             raise InputError(f"--depth {options.depth} is one camera's, but {', '.join(camera.image for camera in cameras)} are "
                              "to be converted; choose one with --topic")
@@ -179,6 +179,8 @@ class _Work:
         return self
 
     def __exit__(self, *_) -> None:
+        if self._folder.exists() and [file.name for file in self._folder.iterdir()] == [_LOCK]:
+            shutil.rmtree(self._folder, ignore_errors=True)  # nothing was begun
         self._lock.close()
 
     def begin(self, description: dict, cameras: Callable[[], list[dict]]) -> None:

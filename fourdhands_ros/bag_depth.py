@@ -106,5 +106,5 @@ def _frame(bag: Bag, name: str) -> str | None:
     """The frame that the first message of an image topic names; None where that does not unpack."""
     for _, _, data in itertools.islice(bag.messages([name]), 1):
         with contextlib.suppress(Exception):  # rclpy's RMWError has no public name; the image is told in its turn
-            return deserialize_message(data, _TYPES[bag.topics[name].type]).header.frame_id
+            return deserialize_message(data, _TYPES[bag.topics[name].type]).header.frame_id.lstrip("/")
     return None

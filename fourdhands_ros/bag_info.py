@@ -11,8 +11,8 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from fourdhands_core.errors import InputError
 from fourdhands_core.hand_model.skeleton import SIDES
 
-from .bag_camera import IMAGES
-from .bag_reading import Bag, Topic
+from .bag_reading import Bag
+from .bag_topics import IMAGES, Topic
 from .image_decoding import stamp_of
 from .message_types import Hand, typestore
 

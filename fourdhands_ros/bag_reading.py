@@ -14,7 +14,7 @@ import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from urllib.parse import quote
@@ -27,6 +27,9 @@ from rosbags.rosbag2.storage_mcap import McapReader
 
 from fourdhands_core.errors import InputError
 
+from .bag_foreign import file_words, folder_words
+from .bag_topics import Topic, encoding_words
+
 _ZSTD = b"\x28\xb5\x2f\xfd"
 """How zstd's frames begin; a serialised message begins with its encapsulation, 00."""
 _COPIED = 1 << 20
@@ -35,33 +38,30 @@ Entry = tuple[str, int, bytes]
 """A message: its topic, the time at which it was recorded in nanoseconds, and its CDR."""
 
 
-@dataclass(frozen=True)
-class Topic:
-    """type: as "sensor_msgs/msg/Image". count: its messages. definition: the text of the type, where the bag has it."""
-
-    type: str
-    count: int = 0
-    definition: str = ""
-
-
 class Bag:
     """A bag to read from: a folder, or one of its files.
 
-    topics: by name. warnings: what could not be read and how far the rest goes, in words; `messages` may add to them.
-    A context manager. Raises InputError where there is nothing that can be read.
+    topics: by name; unread: those whose messages are of another encoding than ROS 2's. warnings: what could not be read
+    and how far the rest goes, in words; `messages` may add to them. A context manager. Raises InputError where there is nothing that can be read.
     """
 
     def __init__(self, path: str | Path):
         self.path, self.warnings = Path(path), []
         self.topics: dict[str, Topic] = {}
-        self.files = _files(self.path)
+        self.unread: dict[str, Topic] = {}
+        self.files, self._others = _files(self.path), 0
         with contextlib.ExitStack() as stack:
             self._files = [self._open(file, stack) for file in self.files]
             for file in self._files:
+                self.unread.update(file.unread)
                 for name, topic in file.topics.items():
                     known = self.topics.get(name, topic)
                     self.topics[name] = replace(topic, count=topic.count + (known.count if known is not topic else 0))
+            if self._others == len(self.files):
+                raise InputError("; ".join(self.warnings))
             if not any(topic.count for topic in self.topics.values()):
+                if self.unread:
+                    raise InputError(f"{self.path}: {encoding_words(self.unread)}")
                 told = "".join(f"; {warning}" for warning in self.warnings)
                 raise InputError(f"{self.path} holds no message that can be read{told}")
             self._stack = stack.pop_all()
@@ -91,7 +91,13 @@ class Bag:
         except Exception as error:  # rosbags lets out whatever its own parsing runs into
             reason = _words(error)
         file = _ScannedDatabase(settled) if database else _ScannedMcap(settled)
-        if file.problem:
+        words = "" if file.topics or file.unread else file_words(path, plain)
+        if not words and "no such table" in file.problem:
+            words = "is a SQLite database without the tables of a rosbag2"
+        if words:
+            self._others += 1
+            self._warn(f"{path} {words}")
+        elif file.problem:
             self._warn(f"{path} was cut off or is damaged ({reason}): {file.problem}")
         return file
 
@@ -113,11 +119,13 @@ class _Indexed:
                 self._reader.close()
                 raise InputError("not every message is in its index")
         self.topics: dict[str, Topic] = {}
+        self.unread: dict[str, Topic] = {}
         for connection in self._reader.connections:
-            if connection.ext.serialization_format == "cdr":
-                before = self.topics.get(connection.topic)
-                self.topics[connection.topic] = Topic(
-                    connection.msgtype, connection.msgcount + (before.count if before else 0), connection.msgdef.data)
+            encoding = connection.ext.serialization_format
+            topics = self.topics if encoding == "cdr" else self.unread
+            before = topics.get(connection.topic)
+            topics[connection.topic] = Topic(connection.msgtype, connection.msgcount + (before.count if before else 0),
+                                             connection.msgdef.data, encoding)
 
     def __enter__(self) -> _Indexed:
         return self
@@ -127,7 +135,7 @@ class _Indexed:
 
     def messages(self, topics: Collection[str]) -> Iterator[Entry]:
         connections = [connection for connection in self._reader.connections
-                       if connection.topic in topics and connection.topic in self.topics]
+                       if connection.topic in topics and connection.ext.serialization_format == "cdr"]
         if connections:
             for connection, time, data in self._reader.messages(connections):
                 yield connection.topic, time, data
@@ -142,6 +150,7 @@ class _Scanned:
     def __init__(self, path: Path):
         self._path, self.problem = path, ""
         self.topics: dict[str, Topic] = {}
+        self.unread: dict[str, Topic] = {}
         counts, times = Counter(), []
         try:
             for name, time, _ in self._scan():
@@ -159,7 +168,8 @@ class _Scanned:
                     yield entry
 
     def _scan(self) -> Iterator[Entry]:
-        """Every message that can be read; puts what topics come up into `topics`. Raises where it goes no further."""
+        """Every message that can be read; puts what topics come up into `topics` and `unread`. Raises where it goes no
+        further."""
         raise NotImplementedError
 
 
@@ -176,7 +186,10 @@ class _ScannedMcap(_Scanned):
                 for item in breakup_chunk(record) if isinstance(record, Chunk) else [record]:
                     if isinstance(item, Schema):
                         schemas[item.id] = item
-                    elif isinstance(item, Channel) and item.message_encoding == "cdr":
+                    elif isinstance(item, Channel) and item.message_encoding != "cdr":
+                        name = schemas[item.schema_id].name if item.schema_id in schemas else ""
+                        self.unread.setdefault(item.topic, Topic(name, encoding=item.message_encoding))
+                    elif isinstance(item, Channel):
                         channels[item.id] = item.topic
                         schema = schemas[item.schema_id]
                         self.topics.setdefault(item.topic, Topic(schema.name, 0, schema.data.decode()))
@@ -228,7 +241,8 @@ def _files(path: Path) -> list[Path]:
     files = [file for name, file in files.items() if name.removesuffix(".zstd") == name
              or name.removesuffix(".zstd") not in files]
     if not files:
-        raise InputError(f"{path} is no rosbag2: it is neither an .mcap or .db3 file nor a folder with such files")
+        words = file_words(path) if path.is_file() else folder_words(path)
+        raise InputError(f"{path} {words or 'is no rosbag2: neither an .mcap or .db3 file nor a folder with such files'}")
     return sorted(files, key=lambda file: [part.zfill(20) if part.isdigit() else part
                                            for part in re.split(r"(\d+)", file.name)])
 

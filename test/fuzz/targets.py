@@ -220,7 +220,7 @@ def _read_bag(path: Path) -> bool:
         warned = bool(bag.warnings)
     with Bag(path) as bag:
         try:
-            cameras = find_cameras(bag.topics, Options())
+            cameras = find_cameras(bag.topics, Options(), bag.unread)
         except FourDHandsError:
             cameras = []
         for topics in cameras:

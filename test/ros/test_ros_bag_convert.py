@@ -230,7 +230,7 @@ def test_many_bags_at_once_and_again(short, tmp_path, capsys):
     (tmp_path / "broken.mcap").write_bytes(b"nothing")
     result = run(*bags, tmp_path / "broken.mcap", tmp_path / "all", "--jobs", 2)
     assert result.returncode == 2 and "1 of 3 bags were not converted" in result.stderr, result.stderr
-    assert "broken.mcap holds no message" in result.stderr and "Traceback" not in result.stderr
+    assert "broken.mcap is text, not a recording" in result.stderr and "Traceback" not in result.stderr
     assert "32/32" in result.stderr
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["drive", "second"]
     assert len(messages(tmp_path / "all" / "drive", "/cam/hands", HAND_PAIR)) == 16

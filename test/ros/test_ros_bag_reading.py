@@ -160,11 +160,12 @@ def test_a_database_with_a_journal_is_read_up_to_its_last_commit(tmp_path, mode)
 
 @pytest.mark.parametrize("make, words", [
     (lambda path: None, "cannot be opened"),
-    (lambda path: path.mkdir(), "is no rosbag2"),
-    (lambda path: path.write_text("text"), "is no rosbag2"),
-    (lambda path: (path.mkdir(), (path / "empty.mcap").touch()), "holds no message that can be read"),
-    (lambda path: (path.mkdir(), (path / "text.db3").write_text("not a database")), "holds no message that can be read"),
-    (lambda path: (path.mkdir(), (path / "text.mcap.zstd").write_text("not packed")), "holds no message that can be read"),
+    (lambda path: path.mkdir(), "is an empty folder"),
+    (lambda path: path.write_bytes(bytes(range(256))), "is no rosbag2: neither an .mcap or .db3 file nor a folder"),
+    (lambda path: (path.mkdir(), (path / "cut.mcap").write_bytes(b"\x89MCAP0\r\n\x01")), "holds no message that can be read"),
+    (lambda path: (path.mkdir(), (path / "cut.db3").write_bytes(b"SQLite format 3\0")), "without the tables of a rosbag2"),
+    (lambda path: (path.mkdir(), (path / "cut.mcap.zstd").write_bytes(b"\x28\xb5\x2f\xfd")),
+     "holds no message that can be read"),
 ])
 def test_what_is_no_bag_is_named(tmp_path, make, words):
     make(tmp_path / "bag")
