@@ -41,8 +41,9 @@ Entry = tuple[str, int, bytes]
 class Bag:
     """A bag to read from: a folder, or one of its files.
 
-    topics: by name; unread: those whose messages are of another encoding than ROS 2's. warnings: what could not be read
-    and how far the rest goes, in words; `messages` may add to them. A context manager. Raises InputError where there is nothing that can be read.
+    topics: by name. unread: those whose messages are not in ROS 2's encoding. warnings: what could not be read and how
+    far the rest goes, in words; `messages` may add to them. A context manager. Raises InputError where there is nothing
+    that can be read.
     """
 
     def __init__(self, path: str | Path):
@@ -242,7 +243,7 @@ def _files(path: Path) -> list[Path]:
              or name.removesuffix(".zstd") not in files]
     if not files:
         words = file_words(path) if path.is_file() else folder_words(path)
-        raise InputError(f"{path} {words or 'is no rosbag2: neither an .mcap or .db3 file nor a folder with such files'}")
+        raise InputError(f"{path} " + (words or "is no rosbag2: neither an .mcap or .db3 file nor a folder with such files"))
     return sorted(files, key=lambda file: [part.zfill(20) if part.isdigit() else part
                                            for part in re.split(r"(\d+)", file.name)])
 
