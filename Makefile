@@ -41,7 +41,7 @@ $(INSTALLED): setup.py constraints.txt requirements-mediapipe.txt
 			"install one and name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	"$(PYTHON)" -m venv "$(VENV)"
 	$(PIP) install -q -c constraints.txt setuptools
-	$(PIP) install -q -c constraints.txt --no-build-isolation --use-pep517 -e ".[ros,test,torch,mano,onnx,train]"
+	$(PIP) install -q -c constraints.txt --no-build-isolation --use-pep517 -e ".[ros,test,render,torch,mano,onnx,train]"
 	$(PIP) install -q --no-deps -r requirements-mediapipe.txt
 	@touch "$@"
 

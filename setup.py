@@ -22,6 +22,7 @@ ROS_FROM_PYPI = [
 
 TORCH = ["torch==2.13.0"]  # a range would take the newest build with several GB of CUDA
 MANO = ["smplx==0.1.28"]  # MANO's forward function in torch, which training needs; its licence forbids commercial use
+RENDER = ["scipy>=1.10"]
 
 setup(
     name="fourdhands",
@@ -41,7 +42,6 @@ setup(
     },
     install_requires=[
         "numpy>=1.26",
-        "scipy>=1.10",
         "safetensors>=0.4",
         "onnxruntime>=1.20",  # runs the landmark network in half of torch's time
         "PyYAML>=6",
@@ -59,12 +59,13 @@ setup(
     extras_require={
         "mediapipe": ["mediapipe==0.10.21"],  # with everything that it declares, jax included
         "ros": ROS_FROM_PYPI,
+        "render": RENDER,  # the demo's and the evaluation's rendered hands
         "torch": TORCH,  # the image network, and networks of other sizes than the shipped one's
         "mano": MANO,
         "onnx": [*TORCH, "onnx>=1.17", "onnxscript>=0.5"],  # to export networks; what they export runs without
         # TensorBoard itself wants a protobuf that MediaPipe does not
-        "train": [*TORCH, *MANO, "numba>=0.60", "tensorboardX>=2.6"],
-        "test": ["pytest<9", "hypothesis>=6", "scikit-image>=0.22"],  # pytest 9 and launch_testing: ros2/launch 979
+        "train": [*TORCH, *MANO, *RENDER, "numba>=0.60", "tensorboardX>=2.6"],
+        "test": [*RENDER, "pytest<9", "hypothesis>=6", "scikit-image>=0.22"],  # pytest 9 and launch_testing: ros2/launch 979
     },
     entry_points={"console_scripts": ["fourdhands = fourdhands_core.cli:main"]},
 )

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from .errors import DependencyError
 
-EXTRAS = {"torch": "torch", "smplx": "mano", "onnx": "onnx", "onnxscript": "onnx", "numba": "train", "tensorboardX": "train"}
+EXTRAS = {"torch": "torch", "smplx": "mano", "onnx": "onnx", "onnxscript": "onnx", "numba": "train", "tensorboardX": "train",
+          "scipy": "render"}
 """By the name that is imported; setup.py has what each extra installs."""
 
 

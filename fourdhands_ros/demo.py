@@ -23,6 +23,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fourdhands_core.errors import DependencyError, FourDHandsError, InputError
+from fourdhands_core.extras import needed_for
 
 TOPICS_OF_NODE = ("hands", "hands/markers", "hands/faces", "/tf")
 START_TIMEOUT = 90.0
@@ -193,13 +194,14 @@ def run(args: argparse.Namespace) -> None:
     except ImportError as error:
         raise DependencyError(f"the demo needs ROS 2 and rosbags, and {error.name} is not installed: "
                               "`make install`, or pip install 'fourdhands[ros]'") from error
-    from fourdhands_core.media.clips import demo_clip
     from fourdhands_core.media.video import VideoReader
 
     out, truth = args.out, None
     camera_arguments = []
     prepare(out)
     if args.video is None and args.camera is None:
+        with needed_for("a rendered clip"):
+            from fourdhands_core.media.clips import demo_clip
         seconds, fps = 12.0 if args.seconds is None else args.seconds, 30.0
         clip = demo_clip(out / "clip", seconds=seconds, fps=fps, progress=lambda frames: tqdm(
             frames, total=round(seconds * fps), unit="frame", desc="rendering"))

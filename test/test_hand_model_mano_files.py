@@ -153,6 +153,18 @@ def test_wrong_values_are_named(official, tmp_path, key, value, message):
         convert_mano(write(tmp_path / "hand.pkl", data), tmp_path)
 
 
+@pytest.mark.parametrize("name, value", [
+    ("indices", np.array([0, 99])), ("indices", np.array([0, -1])), ("indices", np.array([0])), ("indptr", np.array([0, 2])),
+    ("indptr", np.array([0, 2, 1, 2])), ("indptr", np.array([1, 1, 1, 2])), ("indptr", np.array([0, 1, 1, 3])),
+    ("data", np.ones(3)), ("_shape", (10**9, 10**9)), ("_shape", (-2, -3)), ("_shape", (2, 2))])
+def test_a_sparse_matrix_whose_parts_do_not_belong_together_is_refused(official, tmp_path, name, value):
+    data = official(load_generic_hand())
+    data["J_regressor"] = matrix = scipy.sparse.csc_matrix(np.array([[5.0, 0.0, 0.0], [0.0, 0.0, 7.0]]))
+    vars(matrix)[name] = value
+    with pytest.raises(AssetError, match="do not belong together"):
+        read_mano(write(tmp_path / "hand.pkl", data))
+
+
 def test_truncated_and_foreign_files_are_refused(official, tmp_path):
     whole = write(tmp_path / "hand.pkl", official(load_generic_hand())).read_bytes()
     damaged = tmp_path / "damaged.pkl"

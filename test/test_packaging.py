@@ -44,7 +44,7 @@ def test_package_xml_names_every_ros_package_that_is_imported():
                 [node.module] if isinstance(node, ast.ImportFrom) and not node.level else [])
             imported |= {name.partition(".")[0] for name in names}
     assert imported & ROS_PACKAGES <= depends <= ROS_PACKAGES | {
-        "rosidl_default_runtime", "python3-numpy", "python3-pil", "python3-scipy", "python3-yaml"}
+        "rosidl_default_runtime", "python3-numpy", "python3-pil", "python3-yaml"}
     # The order that the schema of format 3 asks for.
     order = ["name", "version", "description", "maintainer", "license", "buildtool_depend", "depend", "exec_depend",
              "test_depend", "member_of_group", "export"]

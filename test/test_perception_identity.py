@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.perception.detector import HAND_LENGTH, HandDetection, hand_size
-from fourdhands_core.perception.identity import HandIdentity, IdentitySettings
+from fourdhands_core.perception.identity import HandIdentity, IdentitySettings, _assign
 
 SIZE = (1280, 720)
 LENGTH = 200.0  # pixels
@@ -261,3 +262,17 @@ def test_sides_are_right_under_label_noise(seed, every):
                 assert hand is None
             else:
                 assert_is(hand, true_centre)
+
+
+@given(st.integers(0, 6), st.integers(0, 6), st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([0.0, 0.3, 0.9]))
+@settings(max_examples=300, deadline=None)
+def test_the_assignment_is_scipys(rows, columns, seed, ties, impossible):
+    """As many pairs, of the same cost; the same pairs where no two assignments cost the same."""
+    rng = np.random.default_rng(seed)
+    costs = rng.integers(0, 4, (rows, columns)).astype(float) if ties else rng.exponential(5.0, (rows, columns))
+    costs[rng.random((rows, columns)) < impossible] = np.inf
+    expected = [(r, c) for r, c in zip(*linear_sum_assignment(np.where(np.isfinite(costs), costs, 1e6))) if np.isfinite(costs[r, c])]
+    got = _assign(costs)
+    assert len(got) == len({row for row, _ in got}) == len({column for _, column in got}) == len(expected)
+    assert sum(costs[pair] for pair in got) == pytest.approx(sum(costs[pair] for pair in expected))
+    assert ties or got == expected

@@ -2,8 +2,8 @@
 
 A pickle names functions that unpickling calls. `ArrayUnpickler` (which the datasets' pickles are read with too) admits
 numpy's arrays, and stand-ins for scipy's sparse matrix and chumpy's arrays (chumpy itself no longer installs), and
-refuses every other name. numpy and scipy believe what a pickle says of types and sizes, and would read and write beyond
-their memory: all of it is checked first.
+refuses every other name. numpy believes what a pickle says of types and sizes, and would read and write beyond
+its memory: all of it is checked first.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import pickle
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse
 
 from ..errors import AssetError
 from .assets import OPTIONAL_SHAPES, SHAPES, check_arrays
@@ -51,10 +50,16 @@ class _Columns(_StandIn):
     """scipy's csc_matrix."""
 
     def array(self) -> np.ndarray:
-        parts = self.state["data"], self.state["indices"], self.state["indptr"]
-        matrix = scipy.sparse.csc_matrix(parts, shape=self.state["_shape"])
-        matrix.check_format(full_check=True)
-        return matrix.toarray()
+        """The numbers, with the zeros between them: `indices` are rows, column k has those from indptr[k] to indptr[k + 1]."""
+        values, rows, starts = (np.asarray(self.state[name]) for name in ("data", "indices", "indptr"))
+        height, width = self.state["_shape"]
+        if not (0 <= height * width <= _LARGEST // 8 and len(values) == len(rows) and starts.shape == (width + 1,)
+                and starts[0] == 0 and starts[-1] == len(rows) and (np.diff(starts) >= 0).all()
+                and ((rows >= 0) & (rows < height)).all()):
+            raise AssetError("the file holds a sparse matrix whose parts do not belong together")
+        matrix = np.zeros((height, width))
+        np.add.at(matrix, (rows, np.repeat(np.arange(width), np.diff(starts))), values)
+        return matrix
 
 
 class _Dtype(_StandIn):

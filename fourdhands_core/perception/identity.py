@@ -12,7 +12,6 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from ..errors import InputError
 from ..hand_model.skeleton import LEFT, RIGHT
@@ -274,9 +273,36 @@ def _distance(landmarks: np.ndarray, others: np.ndarray, length: float) -> float
 
 
 def _assign(costs: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs (row, column) of least total cost that match as many as possible, none of infinite cost."""
-    if costs.size == 0:
-        return []
+    """Pairs (row, column) of least total cost that match as many as possible, none of infinite cost.
+
+    The Hungarian method by shortest augmenting paths. The matrices are two by two, and importing scipy's takes a quarter of a
+    second and 30 MB.
+    """
+    if len(costs) > len(costs.T):
+        return sorted((row, column) for column, row in _assign(costs.T))
     impossible = 1e6
-    rows, columns = linear_sum_assignment(np.where(np.isfinite(costs), costs, impossible))
-    return [(r, c) for r, c in zip(rows.tolist(), columns.tolist()) if np.isfinite(costs[r, c])]
+    cost = np.where(np.isfinite(costs), costs, impossible).tolist()
+    columns = range(len(costs.T))
+    of_row, of_column = [0.0] * len(cost), [0.0] * len(columns)  # potentials: their sums stay below the costs
+    matched: list[int | None] = [None] * len(columns)  # the row of each column
+    for row in range(len(cost)):
+        # A path from this row to a free column: `last` is its newest column (-1: none yet), `done` has the row after each of
+        # the columns that were reached, `before` the column before each.
+        least, before, done, last = [math.inf] * len(columns), [-1] * len(columns), {}, -1
+        while row is not None:
+            done[last] = row
+            for column in columns:
+                reduced = cost[row][column] - of_row[row] - of_column[column]
+                if column not in done and reduced < least[column]:
+                    least[column], before[column] = reduced, last
+            nearest = min((column for column in columns if column not in done), key=least.__getitem__)
+            step = least[nearest]
+            for column, passed in done.items():
+                of_row[passed] += step
+                if column >= 0:
+                    of_column[column] -= step
+            least = [value - step for value in least]
+            last, row = nearest, matched[nearest]
+        while last >= 0:
+            matched[last], last = done[before[last]], before[last]
+    return sorted((row, column) for column, row in enumerate(matched) if row is not None and np.isfinite(costs[row, column]))

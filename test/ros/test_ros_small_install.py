@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from fourdhands_core.media.video import VideoWriter
 from fourdhands_core.network.config import NetworkConfig
 
-OPTIONAL = ("torch", "smplx", "onnx", "onnxscript", "numba", "tensorboardX", "skimage", "hypothesis")
+OPTIONAL = ("torch", "smplx", "onnx", "onnxscript", "numba", "tensorboardX", "scipy", "skimage")
 
 
 @pytest.fixture(scope="module")
