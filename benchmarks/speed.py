@@ -21,7 +21,7 @@ import numpy as np
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.media.video import VideoReader, VideoWriter
 from fourdhands_core.perception.mediapipe_detector import MediaPipeDetector
-from fourdhands_core.pipeline.regression import Frame
+from fourdhands_core.pipeline.frame import Frame
 from fourdhands_core.pipeline.tracker import HandPairTracker
 from fourdhands_core.pipeline.types import ABSENT, HandEstimate, HandPairEstimate
 

@@ -87,7 +87,7 @@ def benchmark_network(network, hands, device: str, precision: str, steps: int, c
     import torch
 
     from .pipeline.image_execution import TorchImage
-    from .pipeline.image_regression import ImageRegressor, square_of
+    from .pipeline.image_regression import ImageRegressor, ImageTokens, square_of
 
     execution = TorchImage(network, device, precision, cameras)
     regressor = ImageRegressor(execution, hands, np.zeros(45))
@@ -110,7 +110,7 @@ def benchmark_network(network, hands, device: str, precision: str, steps: int, c
 
     def recompute_at_once():
         for frame, tokens in zip(made, execution.encode_batch([(image, squares, both)] * config.window)):
-            frame.hands = tokens
+            frame.tokens = ImageTokens(tokens, squares)
         regressor.regress(made[:config.window], made[config.window - 1])
 
     numbers = iter(range(len(made)))
@@ -205,7 +205,7 @@ def _name(device):
 def _frame(rng, image, number, size):
     """An image with two hands 1/6 s after the last one, so that each is a frame of the paper's window."""
     from .perception.detector import HandDetection
-    from .pipeline.regression import Frame
+    from .pipeline.frame import Frame
 
     detections = tuple(
         HandDetection(side, 1.0, np.array([size[0] * (0.7 - 0.4 * side), size[1] / 2]) + rng.normal(0, 40, (21, 2)),

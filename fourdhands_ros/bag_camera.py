@@ -17,7 +17,6 @@ from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.network.config import SHIPPED
 from fourdhands_core.pipeline.session import Counts, HandSession, Notes, Result
 from fourdhands_core.pipeline.tracker import HandPairTracker
-from fourdhands_core.pipeline.tracker_state import give_memory, tracker_memory
 
 from .bag_depth import AUTO, DepthTopic, open_depth
 from .bag_reading import Bag, Entry
@@ -143,7 +142,7 @@ class BagCamera:
     def state(self) -> dict:
         """All that a new BagCamera needs to go on from here, but for the last images; shared with this one."""
         counts = self.session.counts
-        return {"tracker": tracker_memory(self.tracker), "session": self.session.state(), "info": self._info,
+        return {"tracker": self.tracker.memory(), "session": self.session.state(), "info": self._info,
                 "shown": self._markers.shown if self._markers else {}, "images": self.images, "published": self.published,
                 "refused": dict(counts.refused), "events": dict(counts.events), "notes": list(self.notes.kept),
                 "unset_stamps": self._unset_stamps, "bits": self._decoder.bits}
@@ -157,7 +156,7 @@ class BagCamera:
                 self.tracker.observe(image, 0)
             except Exception:  # it was counted when it came up
                 logging.debug("an image of %s was refused", self.topics.image, exc_info=True)
-        give_memory(self.tracker, state["tracker"])
+        self.tracker.recall(state["tracker"])
         if state["info"]:
             self.info(state["info"])
         self.session.restore(state["session"])

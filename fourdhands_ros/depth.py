@@ -62,7 +62,7 @@ class DepthBuffer:
 
     def _find(self, stamp):
         with self._lock:
-            found = min(self._messages, key=lambda item: abs(item[0] - stamp), default=None)
+            found = min(reversed(self._messages), key=lambda item: abs(item[0] - stamp), default=None)
         if found is None or abs(found[0] - stamp) > self.tolerance * 1e9:
             self._counts.count_event("images without a depth image of their moment")
             return None

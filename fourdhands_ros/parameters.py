@@ -11,7 +11,7 @@ from rclpy.parameter import Parameter
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.pipeline.session import RESET_GAP
-from fourdhands_core.pipeline.tracker import CHOICES, TrackerSettings
+from fourdhands_core.pipeline.settings import CHOICES, TrackerSettings
 
 _TRACKER = TrackerSettings()
 """The tracker's own defaults are the node's."""

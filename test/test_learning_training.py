@@ -33,8 +33,8 @@ from fourdhands_core.network.checkpoint import load_weights
 from fourdhands_core.network.image_model import ImageHands
 from fourdhands_core.network.weights_file import read_header
 from fourdhands_core.perception.crops import CROP_SIZE
-from fourdhands_core.pipeline.image_regression import ImageRegressor
-from fourdhands_core.pipeline.regression import Frame
+from fourdhands_core.pipeline.image_regression import ImageRegressor, ImageTokens
+from fourdhands_core.pipeline.frame import Frame
 
 ROOT = Path(__file__).parent.parent
 HANDS = pair_of(load_generic_hand())
@@ -108,7 +108,7 @@ def test_the_truth_fed_to_the_tracker_as_the_networks_answer_is_the_truth_in_the
             own = HandArrays((HANDS[RIGHT],) * 2).joints(truth["rotations"][:, 0], truth["rotations"][:, 1:], truth["betas"])
             # upsilon is between the joints `root`, in the right hand's axes
             relative = truth["left_root"] + truth["left_to_right"] @ own[LEFT, 9] - own[RIGHT, 9]
-            frame = Frame(0, clip.camera, [], squares=truth["squares"], detections=("seen", "seen"))
+            frame = Frame(0, clip.camera, [], tokens=ImageTokens(None, truth["squares"]), detections=("seen", "seen"))
             network = type("Answer", (), {"config": settings.network})()
             regressor = ImageRegressor(network, HandArrays(HANDS), np.zeros(45))
             camera = np.array([[5.0, 0.01, -0.02], [6.0, 0.0, 0.03]])

@@ -13,7 +13,7 @@ from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.media.images import write_image
 from fourdhands_core.media.track_video import camera_for_video, track_video
 from fourdhands_core.media.video import VideoReader, VideoWriter
-from fourdhands_core.pipeline.regression import Frame
+from fourdhands_core.pipeline.frame import Frame
 from fourdhands_core.pipeline.types import ABSENT, TRACKED, HandEstimate, HandPairEstimate
 
 SHAPES = {

@@ -16,7 +16,8 @@ from fourdhands_core.perception.crops import crop_hands
 from fourdhands_core.perception.detector import HandDetection
 from fourdhands_core.pipeline.image_execution import TorchImage
 from fourdhands_core.pipeline.image_regression import ImageRegressor, square_of
-from fourdhands_core.pipeline.regression import Frame, Regression
+from fourdhands_core.pipeline.frame import Frame
+from fourdhands_core.pipeline.regression import Regression
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
 
 SMALL = dict(width=96, depth=2, heads=3, hand_width=128, temporal_heads=2, decoder_heads=2, decoder_layers=2,
@@ -87,10 +88,10 @@ def test_the_weak_perspective_camera_puts_the_root_where_it_says():
     regressor.encode(frame)
     regression = regressor.regress([frame], frame)
     with torch.inference_mode():
-        hands = made.reason(frame.hands[None, :, None].expand(-1, -1, 9, -1))
+        hands = made.reason(frame.tokens.hands[None, :, None].expand(-1, -1, 9, -1))
     for side in (LEFT, RIGHT):
         s, x, y = hands.camera[0, side].tolist()
-        square = frame.squares[side]
+        square = frame.tokens.squares[side]
         offset = 5000 * np.array([x, y]) / (2 * 5000 / (256 * s)) / 256 * square[2]  # the crop's pixels are the square's
         offset[0] *= -1 if side == LEFT else 1
         np.testing.assert_allclose(regression.landmarks[side, 9], square[:2] + square[2:] / 2 + offset, atol=1e-3)
@@ -154,12 +155,9 @@ class Script:
 
 
 @pytest.fixture
-def followed(tmp_path):
-    save_weights(network(), tmp_path / "w.safetensors")
+def followed():
     script = Script()
-    tracker = HandPairTracker(TrackerSettings(model="image", weights=str(tmp_path / "w.safetensors"), detect_every=5), script)
-    tracker.regressor = Truth(script)
-    return tracker, script
+    return HandPairTracker(TrackerSettings(detect_every=5), script, Truth(script)), script
 
 
 def test_hands_beyond_doubt_are_followed_without_the_detector(followed):

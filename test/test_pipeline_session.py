@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
-from test_pipeline_image import Script, Truth, network
+from test_pipeline_image import Script, Truth
 from test_pipeline_tracker import CAMERA, IMAGE, TruthDetector, clip  # noqa: F401 (clip is a fixture)
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
-from fourdhands_core.network.checkpoint import save_weights
 from fourdhands_core.pipeline.session import INTERNAL, Counts, HandSession, Notes
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
 from fourdhands_core.pipeline.types import ABSENT
@@ -27,18 +26,14 @@ def given(image, stamp, companion=None):
 
 
 @pytest.fixture
-def following(tmp_path):
+def following():
     """Makes a session over a tracker that follows two hands without its detector, and the script that they move by."""
-    save_weights(network(), tmp_path / "w.safetensors")
-
     def make(images=6, camera=None, **settings):
         script = Script()
         if camera is not None:
             script.landmarks = lambda number: camera.project(script.joints + np.array(
                 [[-0.22 - 0.001 * number, 0.0, 0.6], [0.22 + 0.001 * number, 0.0, 0.6]])[:, None])
-        tracker = HandPairTracker(
-            TrackerSettings(model="image", weights=str(tmp_path / "w.safetensors"), detect_every=1000, **settings), script)
-        tracker.regressor = Truth(script)
+        tracker = HandPairTracker(TrackerSettings(detect_every=1000, **settings), script, Truth(script))
         session = session_of(tracker)
         for script.number in range(images):
             ((pair, _),) = session.process(given(SMALL, (script.number + 1) * PERIOD))

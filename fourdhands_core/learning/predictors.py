@@ -18,7 +18,7 @@ from ..perception.crops import SQUARE_SCALE, square_around
 from ..perception.detector import HandDetection
 from ..perception.mediapipe_detector import MediaPipeDetector
 from ..pipeline.image_regression import BOX_MARGIN, ImageRegressor
-from ..pipeline.regression import Frame as PipelineFrame
+from ..pipeline.frame import Frame as PipelineFrame
 from ..pipeline.regressors import make_regressor
 from ..pipeline.tracker import HandPairTracker, TrackerSettings
 from ..pipeline.translation import solve_translations

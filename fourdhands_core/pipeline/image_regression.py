@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +14,11 @@ from ..hand_model.arrays import HandArrays
 from ..hand_model.skeleton import LEFT, RIGHT
 from ..perception.crops import CROP_SIZE, from_crop, square_around
 from .image_execution import ImageExecution
-from .regression import MIRROR, Frame, Regression, pick_window
+from .frame import Frame
+from .regression import MIRROR, Regression, pick_window
+
+if TYPE_CHECKING:
+    import torch
 
 BOX_MARGIN = 1.1
 """The landmarks' bounding box times this encloses the hand's skin."""
@@ -20,6 +26,14 @@ JOINT_SIGMA, RELATIVE_SIGMA = 0.008, 0.02
 """Expected errors a coordinate, metres, of joints and of the relative root: the network states none of its own."""
 FOCAL = 5000.0
 """Focal length, in pixels of the crop, of the camera that the network's s, tx, ty belong to."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageTokens:
+    """hands: (2, C) hand tokens, of numpy or torch. squares: (2, 4) x, y, w, h of what each hand was cropped from, pixels."""
+
+    hands: np.ndarray | torch.Tensor
+    squares: np.ndarray
 
 
 class ImageRegressor:
@@ -54,16 +68,17 @@ class ImageRegressor:
         image, frame.image = frame.image, None
         if not present.any():
             return
-        frame.squares = np.zeros((2, 4))
+        squares = np.zeros((2, 4))
         for side in np.flatnonzero(present):
-            frame.squares[side] = square_of(frame.detections[side].landmarks)
-        frame.hands = self._network.encode(image, frame.squares, present)
+            squares[side] = square_of(frame.detections[side].landmarks)
+        frame.tokens = ImageTokens(self._network.encode(image, squares, present), squares)
 
     def regress(self, frames: Sequence[Frame], target: Frame) -> Regression:
         """The hands in `target`, one of `frames` (in order of time), from the window around it."""
         window = [frames[k] for k in pick_window(frames, target, self.config)[0]]
         valid = np.stack([frame.present for frame in window], 1)
-        return self._in_camera(target, *self._network.reason([frame.hands for frame in window], valid))
+        return self._in_camera(target, *self._network.reason(
+            [None if frame.tokens is None else frame.tokens.hands for frame in window], valid))
 
     def _in_camera(self, target, rotations, betas, camera, relative):
         """Own rotations, shapes, weak-perspective cameras and the relative root as a Regression."""
@@ -80,9 +95,9 @@ class ImageRegressor:
                 continue
             points = own[side] + (x, y, 2.0 * FOCAL / (CROP_SIZE * s))
             seen = FOCAL * points[:, :2] / points[:, 2:] + CROP_SIZE / 2
-            landmarks[side] = from_crop(seen, target.squares[side], side == LEFT)
+            landmarks[side] = from_crop(seen, target.tokens.squares[side], side == LEFT)
         if self.config.virtual_camera:
-            back = np.swapaxes(virtual_turns(target.camera, target.squares), -1, -2)
+            back = np.swapaxes(virtual_turns(target.camera, target.tokens.squares), -1, -2)
             rotations[:, 0] = back @ rotations[:, 0]
             root, relative = (back @ root[..., None])[..., 0], back[RIGHT] @ relative
         wrists = relative - root[LEFT] + root[RIGHT]

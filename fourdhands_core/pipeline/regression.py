@@ -1,69 +1,20 @@
-"""What the network makes of a window of frames, in the camera's frame."""
+"""From a window of frames to what the landmark network says of one of them, in the camera's frame."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
-from ..geometry.camera import Camera
 from ..geometry.rotations import mirror_matrix
 from ..hand_model.skeleton import LEFT, RIGHT
 from ..network.execution import Execution
-from ..perception.detector import HandDetection
-from .depth import DepthImage
-
-if TYPE_CHECKING:
-    import torch
+from .frame import Frame
 
 MIRROR = np.array([[-1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])
 """Factors on the coordinates of (left, right) between the camera's frame and each hand's own: left hands are mirrored."""
-
-
-@dataclass(eq=False)
-class Frame:
-    """One image on its way through the tracker, kept while it is in the window.
-
-    stamp: nanoseconds. camera: of the image. found: what the detector saw, of any number and side. detect_seconds: what
-    that took. first: what came before it is forgotten. followed: `found` is not the detector's, but where the hands were
-    before; epoch: since how many resets. depth: the depth image beside it. given: the camera of the image as given, which
-    is not `camera` where images are mirrored.
-    Then, set by the tracker: detections of the (left, right) hand, and rays (2, 21, 2), their landmarks as undistorted
-    x/z, y/z; radius (2,), the hand's RMS radius as seen from the camera, in units of the focal length. The regressors
-    keep for themselves: image (H, W, 3) until it is cropped, squares (2, 4) the crops' x, y, w, h, hands (2, C) tokens,
-    turn (2, 3, 3) camera frame to virtual camera.
-    """
-
-    stamp: int
-    camera: Camera
-    found: list[HandDetection]
-    detect_seconds: float = 0.0
-    first: bool = False
-    followed: bool = False
-    epoch: int = 0
-    given: Camera | None = None
-    depth: DepthImage | None = None
-    detections: tuple[HandDetection | None, HandDetection | None] = (None, None)
-    rays: np.ndarray = field(default_factory=lambda: np.zeros((2, 21, 2)))
-    radius: np.ndarray | None = None
-    image: np.ndarray | None = None
-    squares: np.ndarray | None = None
-    hands: np.ndarray | torch.Tensor | None = None
-    turn: np.ndarray | None = None
-
-    @property
-    def present(self) -> np.ndarray:
-        """(2,) bool: the (left, right) hand was seen."""
-        left, right = self.detections
-        return np.array((left is not None, right is not None))
-
-    @property
-    def confidence(self) -> np.ndarray:
-        """(2, 21) confidence of the landmarks; 0 of a hand that was not seen."""
-        return np.array([np.zeros(21) if detection is None else detection.confidence for detection in self.detections])
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +38,34 @@ class Regression:
     landmarks: np.ndarray | None = None
     prompt: np.ndarray | None = None
     doubt: np.ndarray = field(default_factory=lambda: np.ones(2))
+
+
+class Regressor(Protocol):
+    """Runs a network on windows of frames. `encode` sets a frame's `tokens` and, where it knows it, `radius`."""
+
+    sees: bool
+    """Whether the network is given the image."""
+
+    @property
+    def half_window(self) -> float:
+        """Seconds between the estimated frame and either end of its window."""
+
+    def add_camera(self) -> None:
+        """Be ready for one camera more, whose threads will call too."""
+
+    def encode(self, frame: Frame) -> None:
+        """What is computed of a frame once, when its `detections` and `rays` are known."""
+
+    def regress(self, frames: Sequence[Frame], target: Frame) -> Regression:
+        """The hands in `target`, one of `frames` (in order of time), from the window around it."""
+
+
+@dataclass(frozen=True, eq=False)
+class LandmarkTokens:
+    """hands: (2, C) float32 hand tokens. turn: (2, 3, 3) camera frame to each hand's virtual camera."""
+
+    hands: np.ndarray
+    turn: np.ndarray
 
 
 class LandmarkRegressor:
@@ -118,15 +97,15 @@ class LandmarkRegressor:
             world[side] = frame.detections[side].world
         has_world = np.isfinite(world).all((1, 2)) & present
         world = np.where(has_world[:, None, None], world, 0.0) * MIRROR[:, None]
-        frame.hands, turn, radius = self._network.encode(
+        hands, turn, radius = self._network.encode(
             (frame.rays * MIRROR[:, None, :2]).astype(np.float32), world.astype(np.float32), has_world, present)
-        frame.turn, frame.radius = turn.astype(float), radius.astype(float)
+        frame.tokens, frame.radius = LandmarkTokens(hands, turn.astype(float)), radius.astype(float)
 
     def regress(self, frames: Sequence[Frame], target: Frame) -> Regression:
         """The hands in `target`, one of `frames` (in order of time), from the window around it."""
         picked, offsets = pick_window(frames, target, self.config)
         window = [frames[k] for k in picked.tolist()]
-        hands = np.array([self._no_hands if frame.hands is None else frame.hands for frame in window]).swapaxes(0, 1)
+        hands = np.array([self._no_hands if frame.tokens is None else frame.tokens.hands for frame in window]).swapaxes(0, 1)
         valid = np.array([[frame.detections[side] is not None for frame in window] for side in (LEFT, RIGHT)])
         offsets = offsets.astype(np.float32)
         rotations, betas, other_root, other_sigma, joint_sigma = (
@@ -138,12 +117,12 @@ class LandmarkRegressor:
         # the fewer frames the network has seen of a hand, the less its pose is to be held to
         doubt = 1.0 + 1.0 / np.maximum(valid[:, np.diff(picked, prepend=-1) > 0].sum(1), 1)
         return Regression(self._turned(rotations, target), betas, joint_sigma,
-                          *_relative(target.turn, other_root, other_sigma), prompt=prompt, doubt=doubt)
+                          *_relative(target.tokens.turn, other_root, other_sigma), prompt=prompt, doubt=doubt)
 
     @staticmethod
     def _turned(rotations, target):
         """Rotations (2, 16, 3, 3) from the virtual cameras, own coordinates, to the camera's, each side's convention."""
-        rotations[:, 0] = np.swapaxes(target.turn, -1, -2) @ rotations[:, 0]
+        rotations[:, 0] = np.swapaxes(target.tokens.turn, -1, -2) @ rotations[:, 0]
         rotations[LEFT] = mirror_matrix(rotations[LEFT])
         return rotations
 
@@ -167,10 +146,3 @@ def _relative(turn, root, sigma):
     weights = 1.0 / sigma ** 2
     mean = (weights[LEFT] * from_left + weights[RIGHT] * from_right) / weights.sum()
     return mean, float(np.sqrt(0.5 * (sigma ** 2).mean()))
-
-
-def forget_old(frames: deque[Frame], target: Frame, half_window: float) -> None:
-    """Drop frames at the front that no window around `target`, one of them, or around a later one picks."""
-    start = target.stamp - int(half_window * 1e9)
-    while frames[0] is not target and frames[1].stamp <= start:
-        frames.popleft()

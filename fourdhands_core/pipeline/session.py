@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.camera_source import CALIBRATED, INVALID, MISMATCH, UNCALIBRATED, UNKNOWN, CameraSource
-from .regression import Frame
+from .frame import Frame
 from .types import HandPairEstimate
 
 INTERNAL = "internal error"

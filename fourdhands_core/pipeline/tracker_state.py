@@ -17,27 +17,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import CheckpointError
-from .tracker import HandPairTracker
 
-_MEMORY = ("identity", "shape", "size", "tracks", "_frames", "_pending")
-"""What HandPairTracker.reset forgets. The detector's own memory is not among them: let it see the last images again."""
 _PACKAGES = ("fourdhands_core.geometry.", "fourdhands_core.perception.", "fourdhands_core.pipeline.")
 """Whose objects a memory holds."""
 _PLAIN = (type(None), bool, int, float, str)
 _SEQUENCES = {"list": list, "tuple": tuple, "deque": deque}
 _NODES = "nodes"
 """The member of the npz with the JSON."""
-
-
-def tracker_memory(tracker: HandPairTracker) -> dict:
-    """All that the tracker has learned from the frames so far; it is shared with the tracker, not copied."""
-    return {name: getattr(tracker, name) for name in _MEMORY}
-
-
-def give_memory(tracker: HandPairTracker, memory: dict) -> None:
-    """Have a tracker of the same settings continue with the memory of another one."""
-    for name in _MEMORY:
-        setattr(tracker, name, memory[name])
 
 
 def save_memory(path: Path, content: dict) -> None:

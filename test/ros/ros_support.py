@@ -24,7 +24,7 @@ from visualization_msgs.msg import MarkerArray
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
-from fourdhands_core.pipeline.regression import Frame
+from fourdhands_core.pipeline.frame import Frame
 from fourdhands_core.pipeline.types import (
     ABSENT, SOURCE_JOINT, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate)
 from fourdhands_ros.message_types import HandFaces, HandPair, TFMessage, create_subscription

@@ -1,0 +1,131 @@
+"""First stage: where hands are in an image, by the detector, or by what the network saw in the one before."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from ..errors import InputError
+from ..geometry.camera import Camera
+from ..perception.detector import Detector, HandDetection, check_image, image_scale
+from .frame import Frame
+from .settings import TrackerSettings
+from .types import HELD, HandPairEstimate
+
+_APART = 2.0
+"""Hands nearer to each other than this, in units of the larger radius, could be confused: the detector looks."""
+_IN_VIEW = 0.7
+"""Share of a hand's landmarks inside the image from which it is followed."""
+
+
+class Detect:
+    """Makes a Frame of an image.
+
+    keeps_image: the network sees the image too, so that it can follow hands.
+    """
+
+    def __init__(self, detector: Detector, settings: TrackerSettings, keeps_image: bool):
+        self.detector, self._settings, self._keeps_image = detector, settings, keeps_image
+        self.schedule = DetectionSchedule(1 if settings.lookahead else settings.detect_every)
+        self._assumed: Camera | None = None
+        self._mirror: tuple[Camera, Camera] | None = None
+
+    def __call__(self, image: np.ndarray, stamp: int, camera: Camera | None, first: bool) -> Frame:
+        """See HandPairTracker.observe."""
+        check_image(image)
+        height, width = image.shape[:2]
+        given = camera or self._assumed_camera(width, height)
+        if (given.width, given.height) != (width, height):
+            raise InputError(f"the image is {width}x{height} but its camera is {given.width}x{given.height}; "
+                             "give the intrinsics of this image size")
+        began = time.perf_counter()
+        camera = given
+        if self._settings.mirrored:
+            image, camera = np.ascontiguousarray(image[:, ::-1]), self._unmirrored(given)
+        if first:
+            self.schedule.reset()
+        epoch = self.schedule.epoch
+        expected = self.schedule.expected() if self._keeps_image else None
+        found = self.detector.detect(image) if expected is None else expected
+        return Frame(stamp, camera, found, time.perf_counter() - began, first, expected is not None, epoch, given,
+                     image if self._keeps_image else None)
+
+    def settle(self, frame: Frame) -> None:
+        """Before the next stage: hands that were followed from before a reset were not seen; nobody looked for them."""
+        if frame.followed and frame.epoch != self.schedule.epoch:
+            frame.found = []
+
+    def _assumed_camera(self, width, height):
+        if self._assumed is None or (self._assumed.width, self._assumed.height) != (width, height):
+            self._assumed = Camera.from_fov(width, height, self._settings.default_fov)
+        return self._assumed
+
+    def _unmirrored(self, camera):
+        """The camera of the unmirrored picture; the same object again for the same camera."""
+        if self._mirror is None or self._mirror[0] is not camera:
+            self._mirror = camera, camera.mirrored()
+        return self._mirror[1]
+
+
+class DetectionSchedule:
+    """Decides for each image whether the detector has to look, and gives what stands in for its detections otherwise.
+
+    interval: the detector looks at least at every `interval`th image; 1 for every one. epoch: how often it was reset. What
+    is known of hands before a reset never comes back, though an estimate from before may come after it: `expected` and
+    `reset` may be called by one thread, `seen` by another.
+    """
+
+    def __init__(self, interval: int):
+        self.interval, self.epoch = interval, 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the hands: the detector looks at the next image."""
+        self.epoch += 1
+        self._expected: tuple[int, list[HandDetection] | None] = self.epoch, None
+        self._since = 0
+
+    def expected(self) -> list[HandDetection] | None:
+        """The hands as they were last seen, for an image that the detector need not look at; else None."""
+        epoch, expected = self._expected
+        self._since += 1
+        if expected is None or epoch != self.epoch or self._since >= self.interval:
+            self._since = 0
+            return None
+        return expected
+
+    def seen(self, pair: HandPairEstimate, frame: Frame) -> None:
+        """Take in a frame's estimate. The detector looks at the next image where a hand was lost or is uncertain."""
+        expected = [_as_detection(hand, frame.detections[hand.side], frame) for hand in pair.hands if hand.valid]
+        lost = any(hand.state == HELD for hand in pair.hands)
+        usable = expected and not (frame.uncertain or lost or _uncertain(expected, frame.camera))
+        self._expected = frame.epoch, expected if usable else None
+
+
+def _as_detection(hand, detection, frame):
+    """An estimate as the detector would have seen it."""
+    world = hand.joints - hand.joints.mean(0)
+    landmarks = frame.camera.project(hand.joints)
+    scale, _ = image_scale(landmarks, world)
+    return HandDetection(hand.side, detection.score, landmarks, scale * (hand.joints[:, 2] - hand.joints[0, 2]), world,
+                         hand.joint_confidence)
+
+
+def _uncertain(expected, camera):
+    """Whether hands leave the image, or are so near to each other that they could be confused."""
+    size = np.array([camera.width, camera.height])
+    for hand in expected:
+        inside = ((hand.landmarks >= 0) & (hand.landmarks < size)).all(1)
+        if not np.isfinite(hand.landmarks).all() or inside.mean() < _IN_VIEW:
+            return True
+    if len(expected) == 2:
+        first, second = (hand.landmarks for hand in expected)
+        apart = np.linalg.norm(first.mean(0) - second.mean(0))
+        return apart < _APART * max(radius_of(first), radius_of(second))
+    return False
+
+
+def radius_of(landmarks: np.ndarray) -> float:
+    """RMS distance of landmarks (21, 2) from their mean, in their unit."""
+    return np.sqrt(np.square(landmarks - landmarks.mean(0)).sum(-1).mean())

@@ -1,0 +1,29 @@
+"""Second stage: which detection is the left hand and which the right, and along which rays their landmarks lie."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..hand_model.skeleton import LEFT, RIGHT
+from ..perception.identity import HandIdentity
+from .frame import Frame
+
+
+class Identify:
+    """Sets a frame's `detections` and `rays`. identity: its memory of both hands."""
+
+    def __init__(self):
+        self.identity = HandIdentity()
+
+    def __call__(self, frame: Frame) -> None:
+        """Take in a frame, in the order of their stamps."""
+        camera = frame.camera
+        frame.detections = self.identity.update(frame.found, frame.stamp, (camera.width, camera.height))
+        for side in np.flatnonzero(frame.present):
+            frame.rays[side] = camera.unproject(frame.detections[side].landmarks)
+        beyond = frame.present & ~camera.sees(frame.rays).all(axis=1)  # of a fisheye's view, where it has no rays
+        frame.detections = tuple(None if beyond[side] else frame.detections[side] for side in (LEFT, RIGHT))
+
+    def reset(self) -> None:
+        """Forget both hands."""
+        self.identity.reset()

@@ -1,0 +1,94 @@
+"""Fifth stage: where the wrists are, in metres, from reprojection, the relative root, the past and depth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..hand_model.arrays import HandArrays
+from .depth import SizeMemory, measure
+from .frame import Frame
+from .hand_track import HandTrack
+from .refine import Pose
+from .regression import Regression
+from .settings import TrackerSettings
+from .translation import solve_translations
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Wrists of the N hands that are seen, (N, 3) metres in the camera's optical frame, filtered and raw; scales (N, 1, 1):
+    how large the hands are beside their models, as far as depth has told."""
+
+    wrists: np.ndarray
+    wrists_raw: np.ndarray
+    scales: np.ndarray
+
+
+class Place:
+    """Makes a Placement of a Pose. palm: (778,) bool, the skin that moves with the wrist. tracks: the (left, right) hand's."""
+
+    def __init__(self, hands: HandArrays, palm: np.ndarray, tracks: tuple[HandTrack, HandTrack], settings: TrackerSettings):
+        self._hands, self._palm, self.tracks, self._settings = hands, palm, tracks, settings
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget how large the hands are."""
+        self.size = SizeMemory(), SizeMemory()
+
+    def __call__(self, frame: Frame, seen: np.ndarray, intervals: dict[int, float], regressed: Regression, pose: Pose,
+                 vertices: np.ndarray | None) -> Placement:
+        """vertices: (2, 778, 3) relative to the wrists; needed where there is depth."""
+        wrists, raw = self._wrists(frame, seen, intervals, regressed, pose, vertices)
+        return Placement(wrists, raw, self._scales(seen))
+
+    def _wrists(self, frame, seen, intervals, regressed, pose, vertices):
+        rays = frame.rays[seen]
+        radius = frame.radius[seen]
+        scales = self._scales(seen)
+        joints, joints_raw = scales * pose.joints, scales * pose.joints_raw
+        distance = np.linalg.norm(joints - joints.mean(1, keepdims=True), axis=-1).mean(1) / radius
+        sigma = np.sqrt(
+            (self._settings.landmark_error * radius[:, None]) ** 2 / frame.confidence[seen].clip(0.05)
+            + (regressed.joint_sigma[seen] / distance[:, None]) ** 2)
+        scale = scales.mean()
+        relative = (scale * regressed.relative, scale * regressed.relative_sigma) if len(seen) == 2 else None
+        raw, _ = solve_translations(joints_raw, rays, sigma, pose.wrists, relative=relative)
+        mean, information = raw.copy(), np.zeros((len(seen), 3, 3))
+        if self._settings.temporal:
+            for k, side in enumerate(seen):
+                prior = self.tracks[side].position.predict(intervals[side])
+                if prior:
+                    mean[k], information[k] = prior
+        if frame.depth is not None:
+            meshes = [scales[k] * vertices[side] + raw[k] for k, side in enumerate(seen)]
+            faces = [self._hands.faces[side] for side in seen]
+            for k, measured in enumerate(measure(frame.depth, frame.camera, meshes, faces, self._palm)):
+                if measured is not None:
+                    _take_depth(measured, self.size[seen[k]], raw[k], mean[k], information[k])
+        elif not self._settings.temporal:
+            return raw, raw
+        wrists, covariance = solve_translations(
+            joints, rays, sigma, start=raw, prior=(mean, information), relative=relative)
+        if self._settings.temporal:
+            for k, side in enumerate(seen):
+                self.tracks[side].position.update(wrists[k], covariance[k])
+        return wrists, raw
+
+    def _scales(self, seen):
+        return np.array([self.size[side].scale for side in seen])[:, None, None]
+
+
+def _take_depth(measured, size, raw, mean, information):
+    """Join what depth says of one wrist along its viewing ray to its prior, mean (3,) and information (3, 3)."""
+    ratio = 1.0 + measured.offset / raw[2]
+    ray = raw / np.linalg.norm(raw)
+    known = float(ray @ information @ ray)
+    surprise = abs(ray @ (ratio * raw - mean)) - 3.0 / np.sqrt(known) if known > 0.0 else 0.0
+    if not size.accepts(ratio, surprise):
+        return
+    precise = np.outer(ray, ray) / (measured.sigma * np.linalg.norm(raw) / raw[2]) ** 2
+    both = information + precise
+    mean[:] = np.linalg.solve(both + 1e-6 * np.eye(3), information @ mean + precise @ (ratio * raw) + 1e-6 * raw)
+    information[:] = both

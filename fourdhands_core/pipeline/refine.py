@@ -1,0 +1,92 @@
+"""Fourth stage: the network's pose, held to the landmarks and to human limits, and filtered over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..geometry.rotations import mirror_matrix
+from ..hand_model.arrays import HandArrays
+from ..hand_model.limits import clamp
+from ..hand_model.skeleton import LEFT
+from .frame import Frame
+from .hand_track import HandTrack, ShapeMemory
+from .refinement import SPREAD, PoseRefinement
+from .regression import MIRROR, Regression
+from .settings import TrackerSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Pose:
+    """Pose and shape of the hands that are seen, (left, right) first, each in its side's convention, camera axes.
+
+    rotations, raw: (2, 16, 3, 3) with and without the temporal filter. betas: (2, 10). joints, joints_raw: (N, 21, 3) of the
+    N hands that are seen, relative to the wrist, metres. wrists: (N, 3) first guess of the wrists' positions, or None.
+    """
+
+    rotations: np.ndarray
+    raw: np.ndarray
+    betas: np.ndarray
+    joints: np.ndarray
+    joints_raw: np.ndarray
+    wrists: np.ndarray | None
+
+
+class Refine:
+    """Makes a Pose of a Regression.
+
+    joint_frames: (15, 3, 3) axes of the right hand's joints. tracks: the (left, right) hand's. known: the shape (10,) that
+    both hands are known to have; None to estimate it.
+    """
+
+    def __init__(self, hands: HandArrays, joint_frames: np.ndarray, tracks: tuple[HandTrack, HandTrack],
+                 settings: TrackerSettings):
+        self._hands, self._joint_frames, self.tracks, self._settings = hands, joint_frames, tracks, settings
+        flip = MIRROR[LEFT][:, None]
+        self._solve = PoseRefinement(hands, np.stack([flip * joint_frames, joint_frames]))
+        self.known: np.ndarray | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the shape as far as it was estimated."""
+        self.shape = ShapeMemory()
+
+    def __call__(self, frame: Frame, seen: np.ndarray, intervals: dict[int, float], regressed: Regression) -> Pose:
+        """seen: sides of the hands in the frame. intervals: by side, seconds since each was last seen."""
+        betas = self._betas(seen, regressed.betas)
+        raw, wrists = regressed.rotations, None
+        if regressed.landmarks is None:  # the network is told the landmarks, but not held to them
+            sigma = self._settings.landmark_error * SPREAD * frame.radius[:, None] / np.sqrt(frame.confidence.clip(0.05))
+            raw, wrists = self._solve(raw, betas, frame.rays, sigma, seen, regressed.doubt)
+            wrists = wrists[seen]
+        raw = self._within_limits(raw)
+        rotations = raw.copy()
+        for side in seen:
+            prompt = None if regressed.prompt is None else regressed.prompt[side]
+            rotations[side] = self.tracks[side].smooth(raw[side], prompt, intervals[side])
+        rotations = self._within_limits(rotations)
+        both = np.stack([rotations, raw])
+        joints, joints_raw = self._hands.joints(both[:, :, 0], both[:, :, 1:], np.stack([betas, betas]))[:, seen]
+        return Pose(rotations, raw, betas, joints, joints_raw, wrists)
+
+    def _betas(self, seen, regressed):
+        """(2, 10): the known shape, else the one that the track began with."""
+        betas = np.zeros((2, 10))
+        for side in seen:
+            track = self.tracks[side]
+            self.shape.add(regressed[side])
+            if self.known is not None:
+                track.betas = self.known
+            elif track.betas is None:
+                track.betas = self.shape.mean
+            betas[side] = track.betas
+        return betas
+
+    def _within_limits(self, rotations):
+        """Rotations (2, 16, 3, 3) with every joint angle inside the human limits."""
+        own = rotations.copy()
+        own[LEFT] = mirror_matrix(rotations[LEFT])
+        own[:, 1:] = clamp(own[:, 1:], self._joint_frames)
+        own[LEFT] = mirror_matrix(own[LEFT])
+        return own
