@@ -74,7 +74,7 @@ class Channel:
                 qos_overriding_options=QoSOverridingOptions.with_default_policies())
             made.callback(node.destroy_subscription, infos)
             self._made = made.pop_all()
-        self.paused = False
+        self.paused, self._conflict = False, ""
 
     def apply(self, parameters: Parameters) -> None:
         """Use other values of the parameters that may change while the node runs."""
@@ -99,8 +99,11 @@ class Channel:
         """Close the topics and finish the images in work."""
         self._made.close()
 
-    def status(self) -> DiagnosticStatus:
-        """What happened since the last call; also looks whether enough images come."""
+    def status(self, frames_problem: str = "") -> DiagnosticStatus:
+        """What happened since the last call; also looks whether enough images come.
+
+        frames_problem: what is wrong with the frames on /tf, or "".
+        """
         for images, infos in zip(self._images, (self._infos, 0)):  # CameraInfo is the colour camera's
             if not self.paused and images.watch(infos):
                 self.statistics.count_event(f"changes to {images.reliability.name.lower()} delivery")
@@ -111,6 +114,14 @@ class Channel:
         colour = self._images[0]
         values["camera's rate (Hz)"] = f"{colour.rate:.1f}" if colour.rate else "unknown"
         values.update(self._about)
+        conflict = frames_problem or self._same_topic()
+        if conflict:
+            values["conflict"] = conflict
+            if not self._conflict:
+                self._node.get_logger().warning(conflict)
+        self._conflict = conflict
+        if level == DiagnosticStatus.OK and conflict:
+            level, message = DiagnosticStatus.WARN, conflict
         if level == DiagnosticStatus.OK and colour.missing:
             level, message = DiagnosticStatus.WARN, f"{colour.missing}: the others are lost on their way (README, Measured)"
         if level == DiagnosticStatus.OK and cameras.state != CALIBRATED:
@@ -121,6 +132,12 @@ class Channel:
             level, message = DiagnosticStatus.OK, "paused"
             values["left hand"] = values["right hand"] = "absent"
         return diagnostic_status(self.name, processor.frame_id, level, message, values)
+
+    def _same_topic(self) -> str:
+        """What is wrong where another node publishes `hands` too, or ""."""
+        if self._node.count_publishers(self.outputs.topic) < 2:
+            return ""
+        return (f"another node publishes {self.outputs.topic} too: give one of the two a namespace, or end it")
 
     def _on_camera_info(self, data: bytes) -> None:
         self._infos += 1

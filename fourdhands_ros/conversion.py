@@ -174,7 +174,13 @@ class TransformEncoder(_Encoder):
 
     def __init__(self, level: str = "wrist", prefix: str = ""):
         super().__init__()
-        self._joints, self._prefix = level == "joints", prefix
+        self._joints = level == "joints"
+        self._names = [[f"{prefix}{side}_{joint}" for joint in JOINT_NAMES] for side in SIDES]
+
+    @property
+    def frames(self) -> list[str]:
+        """The names of all frames that messages may hold."""
+        return [name for names in self._names for name in names[:21 if self._joints else 1]]
 
     def encode(self, estimate: HandPairEstimate, frame_id: str) -> bytes | None:
         """The serialised message, or None where neither hand is valid."""
@@ -192,7 +198,7 @@ class TransformEncoder(_Encoder):
         template = Template()
         template.constant("u4", len(sides) * len(joints))
         for side in sides:
-            names = [f"{self._prefix}{SIDES[side]}_{name}" for name in JOINT_NAMES]
+            names = self._names[side]
             for joint in joints:
                 _header(template, names[JOINT_PARENTS[joint]] if joint else frame_id)
                 template.string(names[joint])

@@ -24,6 +24,7 @@ from fourdhands_core.pipeline.tracker import HandPairTracker
 
 from .channel import Channel
 from .executable import Stop, end, program
+from .frame_watch import FrameWatch
 from .outputs import NO_EVENTS
 from .parameters import Parameters, declare
 from .process import is_refusal, make_node, parse, refusal, run_ros
@@ -97,6 +98,8 @@ class HandsNode(LifecycleNode):
         timer = self.create_timer(parameters.diagnostics_period, self._publish_diagnostics,
                                   clock=Clock(clock_type=ClockType.STEADY_TIME))
         made.callback(self.destroy_timer, timer)
+        self._frame_watch = FrameWatch(self)
+        made.callback(self._frame_watch.destroy)
         network, channels = Path(parameters.weights or SHIPPED).stem, []
         for camera, tracker in zip(parameters.cameras, trackers):
             channels.append(Channel(self, parameters, camera, tracker, network, _model_name(parameters)))
@@ -161,7 +164,8 @@ class HandsNode(LifecycleNode):
         return SetParametersResult(successful=True)
 
     def _publish_diagnostics(self) -> None:
-        array = DiagnosticArray(status=[channel.status() for channel in self.channels])
+        shared = self._frame_watch.look(channel.outputs for channel in self.channels)
+        array = DiagnosticArray(status=[channel.status(shared.get(channel.outputs, "")) for channel in self.channels])
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
 

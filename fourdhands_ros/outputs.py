@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from contextlib import ExitStack
 
 import numpy as np
@@ -27,6 +28,8 @@ except ImportError:  # ROS 2 Humble
 NO_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
 """rclpy's own callbacks tell of subscribers with another QoS, as those do themselves. The executor goes through every
 publisher's two before it waits for the next image: with a dozen, longer than through all the rest."""
+_SENT = 1000
+"""Messages on /tf that are known again: more than come back between two looks at it."""
 
 
 class Outputs:
@@ -36,6 +39,7 @@ class Outputs:
     node: the rclpy node. faces: for left and right, (F, 3) vertex numbers. network, model: names for the messages.
     camera: put before the names of topics and frames, "" or such as "left/". Meshes are laid out, and images drawn, only
     while somebody subscribes to them. The methods may be called from different threads.
+    topic: the name of `hands`. sent: hashes of the newest messages on /tf, by which `FrameWatch` knows them again.
     """
 
     def __init__(self, node, parameters: Parameters, faces, network: str = "", model: str = "", camera: str = ""):
@@ -43,6 +47,7 @@ class Outputs:
         self._pairs = HandPairEncoder(network, model)
         self._meshes = MarkerEncoder(faces)  # it knows what viewers show, whatever parameters change
         self._lock, self._hidden = threading.Lock(), False
+        self.sent: deque[int] = deque(maxlen=_SENT)
         options = QoSOverridingOptions.with_default_policies()
         with ExitStack() as made:
 
@@ -54,6 +59,7 @@ class Outputs:
                 return one
 
             self._hands = publisher(HandPair, camera + "hands", 5)
+            self.topic = self._hands.topic_name
             self._tf = publisher(TFMessage, "/tf", 100)
             self._markers = publisher(MarkerArray, camera + "hands/markers", 5)
             self._faces_topic = publisher(HandFaces, camera + "hands/faces", 1, DurabilityPolicy.TRANSIENT_LOCAL)
@@ -72,6 +78,12 @@ class Outputs:
         self._meshes.lifetime = parameters.marker_lifetime
         # One assignment, as `publish` may run in another thread.
         self._settings = transforms, parameters.publish_vertices
+
+    @property
+    def frames(self) -> list[str]:
+        """The names of the frames that are published on /tf."""
+        transforms = self._settings[0]
+        return [] if transforms is None else transforms.frames
 
     @property
     def wants_vertices(self) -> bool:
@@ -100,7 +112,9 @@ class Outputs:
         transforms, with_vertices = self._settings
         # tf2 has no frame without a name; the other messages say as much as they can.
         if transforms is not None and frame_id:
-            _publish(self._tf, transforms.encode(estimate, frame_id))
+            data = transforms.encode(estimate, frame_id)
+            self.sent.append(hash(data))  # before: it may come back at once
+            _publish(self._tf, data)
         latency["total"] = time.perf_counter() - received
         _publish(self._hands, self._pairs.encode(estimate, frame_id, latency, counts, with_vertices))
         if self._markers.get_subscription_count() > 0:

@@ -237,7 +237,7 @@ class Bench:
         outputs = self.channel.outputs
         assert self.ros.spin_until(lambda: self.images.get_subscription_count() and self.infos.get_subscription_count()
                                    and outputs._hands.get_subscription_count()
-                                   and outputs._tf.get_subscription_count())
+                                   and outputs._tf.get_subscription_count() > 1)  # the node watches /tf itself
         self.ros.spin_for(0.2)
 
     def send(self, message) -> None:

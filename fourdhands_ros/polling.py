@@ -1,0 +1,66 @@
+"""Subscriptions whose messages are taken when asked for: no executor waits for them, and none is woken by them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rclpy.callback_groups import CallbackGroup
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
+except ImportError:  # ROS 2 Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
+
+
+class _Unattended(CallbackGroup):
+    """Whose members no executor may execute, so that it leaves them out."""
+
+    def can_execute(self, entity) -> bool:
+        return False
+
+    def beginning_execution(self, entity) -> bool:
+        return False
+
+    def ending_execution(self, entity) -> None:
+        pass
+
+
+class PolledSubscription:
+    """A topic's serialised messages. Of more than the depth of `qos` between two calls of `take` the oldest are lost.
+
+    lost: how many the middleware says did not arrive, so far as it tells; brought up to date by `take`.
+    """
+
+    def __init__(self, node, message_type, topic: str, qos):
+        self._node, self.topic, self.lost = node, topic, 0
+        arguments = (message_type, topic, lambda data: None, qos)
+        keywords = {"raw": True, "callback_group": _Unattended()}
+        try:
+            self._subscription = node.create_subscription(*arguments, **keywords, event_callbacks=SubscriptionEventCallbacks(
+                message_lost=lambda event: None, use_default_callbacks=False))
+        except UnsupportedEventTypeError:
+            self._subscription = node.create_subscription(*arguments, **keywords, event_callbacks=SubscriptionEventCallbacks(
+                use_default_callbacks=False))
+
+    def take(self) -> Iterator[tuple[bytes, dict]]:
+        """What has come since, oldest first, each with what the middleware tells of it (source_timestamp and so on)."""
+        handle, kind = self._subscription.handle, self._subscription.msg_type
+        while True:
+            with handle:
+                taken = handle.take_message(kind, True)
+            if taken is None:
+                break
+            yield taken
+        for event in self._subscription.event_handlers:
+            event._ready_to_take_data = True  # what an executor that waits for it would set
+            if status := event.take_data():
+                self.lost += status.total_count_change
+
+    def publisher_count(self) -> int:
+        """How many publishers it is connected to."""
+        count = getattr(self._subscription, "get_publisher_count", None)  # Humble lacks it
+        return count() if count else self._node.count_publishers(self.topic)
+
+    def destroy(self) -> None:
+        """Close the topic."""
+        self._node.destroy_subscription(self._subscription)
