@@ -17,6 +17,10 @@ _FARTHEST_CENTRE = 1e3
 """How far the principal point may lie from a region of interest, in units of the region's larger side."""
 _STEEPEST = 1e3
 """The largest x/z or y/z of a ray that a lens sees: 89.9 degrees off its axis."""
+_EXACT, _REPROJECTED = 1e-6, 0.5
+"""Pixels by which a ray that was found for a pixel is projected beside it when it is good enough, and at most."""
+_STEPS = 20
+"""Of Newton's method at most; it takes three or four but near the fold."""
 _COEFFICIENTS = {"": (0,), "plumb_bob": (0, 4, 5), "rational_polynomial": (0, 8, 12, 14), "equidistant": (0, 4)}
 
 
@@ -28,6 +32,9 @@ class Camera:
     distortion_model: "" (none), plumb_bob, rational_polynomial or equidistant (ROS's names).
     distortion: coefficients in OpenCV's order. calibrated: False where the focal length was assumed, so that
     positions computed with this camera are unscaled.
+
+    widest: radius x/z, y/z of the rays up to which the distortion moves a point further out the further out its ray is.
+    Beyond it folds back into the image, where no lens does.
     """
 
     width: int
@@ -36,6 +43,7 @@ class Camera:
     distortion_model: str = ""
     distortion: np.ndarray = field(default_factory=lambda: np.zeros(0))
     calibrated: bool = True
+    widest: float = field(init=False, repr=False, default=_STEEPEST)
 
     def __post_init__(self):
         matrix = np.array(self.matrix, dtype=np.float64)
@@ -65,6 +73,9 @@ class Camera:
             raise InputError(
                 f"distortion model {self.distortion_model!r} takes {counts} finite coefficients, "
                 f"not {distortion.tolist()}; check the calibration")
+        if distortion.any():
+            object.__setattr__(self, "_radii", self._known_radii())
+            object.__setattr__(self, "widest", self._radii[1][-1])
         if distortion.any() and not self.sees(self.unproject(self._middle())).all():
             raise InputError(f"the distortion {distortion.tolist()} leaves no image of {self.width}x{self.height} pixels; "
                              "check the calibration")
@@ -76,7 +87,7 @@ class Camera:
 
     @staticmethod
     def sees(rays: np.ndarray) -> np.ndarray:
-        """(...,) bool: rays (..., 2) as from `unproject` are in front of a lens; it has none for pixels that it cannot map."""
+        """(...,) bool: rays (..., 2) as from `unproject` are in front of a lens; NaN, of pixels that it cannot map, is not."""
         return (np.abs(rays) < _STEEPEST).all(axis=-1)
 
     @classmethod
@@ -123,20 +134,31 @@ class Camera:
             and bool((np.abs(relative(self) - relative(other)) < 0.01).all()))
 
     def unproject(self, pixels: np.ndarray) -> np.ndarray:
-        """Pixels (..., 2) to undistorted normalised coordinates (..., 2): x/z, y/z in the camera's optical frame."""
+        """Pixels (..., 2) to undistorted normalised coordinates (..., 2): x/z, y/z in the camera's optical frame.
+
+        NaN for pixels that the lens maps nothing to, as a calibration's distortion may leave in the corners.
+        """
         pixels = np.asarray(pixels, dtype=np.float64)
-        flat = np.ascontiguousarray(pixels.reshape(-1, 1, 2))
+        k = self.matrix
+        y = (pixels[..., 1] - k[1, 2]) / k[1, 1]
         if not self.distortion.any():
-            k = self.matrix
-            y = (pixels[..., 1] - k[1, 2]) / k[1, 1]
-            x = (pixels[..., 0] - k[0, 2] - k[0, 1] * y) / k[0, 0]
-            return np.stack([x, y], axis=-1)
-        if self.distortion_model == "equidistant":
-            rays = cv2.fisheye.undistortPoints(flat, self.matrix, self.distortion)
-        else:
-            criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 50, 1e-9)
-            rays = cv2.undistortPointsIter(flat, self.matrix, self.distortion, None, None, criteria)
-        return rays.reshape(pixels.shape)
+            return np.stack([(pixels[..., 0] - k[0, 2] - k[0, 1] * y) / k[0, 0], y], axis=-1)
+        target = pixels.reshape(-1, 2)
+        distorted = np.stack([(target[:, 0] - k[0, 2]) / k[0, 0], y.ravel()], axis=-1)
+        radius, (known, ideal) = np.linalg.norm(distorted, axis=1), self._radii
+        with np.errstate(all="ignore"):  # of pixels without a ray
+            rays = distorted * (np.interp(radius, known, ideal) / np.maximum(radius, 1e-12))[:, None]
+            for _ in range(_STEPS):  # Newton's: OpenCV's iteration finds no ray for many a pixel of a wide lens
+                shown, (a, b, c, d) = self._lens(rays)
+                x, y = (target - shown).T
+                if (np.abs(target - shown) < _EXACT).all():
+                    break
+                rays = rays + np.stack([d * x - b * y, a * y - c * x], axis=-1) / (a * d - b * c)[:, None]
+            else:
+                shown = self._lens(rays)[0]
+            found = (np.abs(target - shown) < _REPROJECTED).all(-1)
+            found &= np.square(rays).sum(-1) < self.widest ** 2
+        return np.where(found[:, None], rays, np.nan).reshape(pixels.shape)
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Points (..., 3) in metres in the camera's optical frame to pixels (..., 2); NaN behind the camera."""
@@ -147,10 +169,27 @@ class Camera:
             k = self.matrix
             x = k[0, 0] * rays[..., 0] + k[0, 1] * rays[..., 1] + k[0, 2]
             return np.stack([x, k[1, 1] * rays[..., 1] + k[1, 2]], axis=-1)
-        unit = np.concatenate([rays, np.ones_like(z)], axis=-1).reshape(-1, 1, 3)
-        zero = np.zeros(3)
-        if self.distortion_model == "equidistant":
-            pixels, _ = cv2.fisheye.projectPoints(unit, zero, zero, self.matrix, self.distortion)
-        else:
-            pixels, _ = cv2.projectPoints(unit, zero, zero, self.matrix, self.distortion)
-        return pixels.reshape(rays.shape)
+        return self._lens(rays.reshape(-1, 2))[0].reshape(rays.shape)
+
+    def _lens(self, rays, distortion=None):
+        """Pixels (N, 2) of rays (N, 2) through a distorting lens, and their derivatives dx/dX, dx/dY, dy/dX, dy/dY (4, N)."""
+        if not len(rays):  # of which OpenCV makes None
+            return np.zeros((0, 2)), np.zeros((4, 0))
+        points, zero = np.concatenate([rays, np.ones_like(rays[:, :1])], axis=-1)[:, None], np.zeros(3)
+        project, first = (cv2.fisheye.projectPoints, 11) if self.distortion_model == "equidistant" else (cv2.projectPoints, 3)
+        pixels, derivatives = project(points, zero, zero, self.matrix, self.distortion if distortion is None else distortion)
+        # From `first` on they are by a shift of the point along X and Y.
+        return pixels[:, 0], derivatives[:, first:first + 2].reshape(-1, 4).T
+
+    def _known_radii(self):
+        """Radii of distorted rays, increasing, and those of the rays that they come from; tangential distortion aside."""
+        ideal = np.tan(np.linspace(0.0, np.arctan(_STEEPEST), 1024))
+        radial = self.distortion.copy()
+        if self.distortion_model != "equidistant":
+            radial[2:4], radial[8:] = 0.0, 0.0
+        with np.errstate(all="ignore"):
+            pixels = self._lens(np.stack([ideal, 0.0 * ideal], axis=-1), radial)[0]
+            distorted = (pixels[:, 0] - self.matrix[0, 2]) / self.matrix[0, 0]
+            further = np.append(np.diff(distorted) > 0.0, False)
+        count = 1 + int(np.argmin(further))
+        return distorted[:count], ideal[:count]

@@ -142,7 +142,8 @@ def _largest_ray(camera):
         return np.inf
     w, h = camera.width - 1.0, camera.height - 1.0
     border = np.array([[0, 0], [w / 2, 0], [w, 0], [w, h / 2], [w, h], [w / 2, h], [0, h], [0, h / 2]])
-    return 1.2 * np.nanmax(np.linalg.norm(camera.unproject(border), axis=-1))
+    radii = np.linalg.norm(camera.unproject(border), axis=-1)
+    return camera.widest if np.isnan(radii).any() else 1.2 * radii.max()
 
 
 def _rasterise(triangles, size):

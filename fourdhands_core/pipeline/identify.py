@@ -21,7 +21,8 @@ class Identify:
         frame.detections = self.identity.update(frame.found, frame.stamp, (camera.width, camera.height))
         for side in np.flatnonzero(frame.present):
             frame.rays[side] = camera.unproject(frame.detections[side].landmarks)
-        beyond = frame.present & ~camera.sees(frame.rays).all(axis=1)  # of a fisheye's view, where it has no rays
+        beyond = frame.present & ~camera.sees(frame.rays).all(axis=1)  # where the lens has no rays
+        frame.rays[beyond] = 0.0
         frame.detections = tuple(None if beyond[side] else frame.detections[side] for side in (LEFT, RIGHT))
 
     def reset(self) -> None:

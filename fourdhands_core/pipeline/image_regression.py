@@ -105,8 +105,11 @@ class ImageRegressor:
 
 
 def virtual_turns(camera: Camera, squares: np.ndarray) -> np.ndarray:
-    """Rotations (2, 3, 3) from the camera's axes to those of a camera turned towards the middle of each square (2, 4)."""
-    return turn_to_axis(camera.unproject(squares[:, :2] + squares[:, 2:] / 2))
+    """Rotations (2, 3, 3) from the camera's axes to those of a camera turned towards the middle of each square (2, 4).
+
+    Not turned where the lens has no ray to there.
+    """
+    return turn_to_axis(np.nan_to_num(camera.unproject(squares[:, :2] + squares[:, 2:] / 2)))
 
 
 def square_of(landmarks: np.ndarray) -> np.ndarray:

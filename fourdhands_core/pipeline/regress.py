@@ -68,8 +68,9 @@ class Regress:
         for side in np.flatnonzero(frame.present):
             looked_for = frame.detections[side].landmarks
             off = np.sqrt(np.square(landmarks[side] - looked_for).sum(-1).mean())
-            if off < FARTHEST * radius_of(looked_for):  # NaN is not
-                frame.rays[side] = frame.camera.unproject(landmarks[side])
+            rays = frame.camera.unproject(landmarks[side])
+            if off < FARTHEST * radius_of(looked_for) and frame.camera.sees(rays).all():  # NaN is not
+                frame.rays[side] = rays
             else:
                 lost.append(side)
         frame.uncertain = bool(lost)
