@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 
@@ -18,6 +19,9 @@ _D = "distortion_coefficients", "d", "D", "distCoeffs", "dist_coeffs", "distorti
 """What files call a thing: ROS's camera_calibration, CameraInfo in ROS 2 and 1, OpenCV's programs, Kalibr."""
 _NEEDED = "it needs image_width, image_height, camera_matrix.data (9 numbers) and distortion_coefficients.data"
 
+_LONGEST = 1 << 20
+"""Characters; no calibration has more."""
+
 
 class _Loader(yaml.SafeLoader):
     """YAML with OpenCV's matrices."""
@@ -32,56 +36,70 @@ def read_views(path: str | Path, rectified: bool | None = False) -> list[View]:
     Raises InputError, which names the file, where that cannot be.
     """
     try:
-        views = _calibration(_document(Path(path))).views(rectified)
-        if not views:
-            raise InputError("the focal length is zero or NaN: the camera is not calibrated; calibrate it, or give a field "
-                             "of view")
+        entry = _entry(_document(Path(path)))
+        calibration = _calibration(entry)
+    except InputError as error:
+        raise InputError(f"intrinsics file {path} {error}") from error
+    try:
+        views = calibration.views(rectified)
     except InputError as error:
         raise InputError(f"intrinsics file {path}: {error}") from error
-    return views
+    if not views:
+        raise InputError(f"intrinsics file {path} is an uncalibrated camera's: its focal length is zero or NaN; calibrate the "
+                         "camera, or give its field of view")
+    if rectified or _value(entry, _D) is not None:
+        return views
+    remark = f"intrinsics file {path} has no distortion coefficients: the lens is taken to have none"
+    return [View(view.camera, (*view.remarks, remark)) for view in views]
 
 
 def _document(path: Path) -> dict:
     """The first document with something in it: `ros2 topic echo` puts a mark behind each."""
-    if not path.is_file():
-        raise InputError(f"{'it is a folder' if path.is_dir() else 'it does not exist'}; give a camera_info YAML")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            text = file.read(_LONGEST)
     except OSError as error:
-        raise InputError(f"it cannot be read ({error.strerror}); give a camera_info YAML") from error
+        words = {errno.ENOENT: "does not exist", errno.EISDIR: "is a folder"}
+        raise InputError(f"{words.get(error.errno, f'cannot be read ({error.strerror})')}; give a camera_info YAML") from error
     except UnicodeDecodeError as error:
-        raise InputError("it is not text; give a camera_info YAML") from error
+        raise InputError("is not text; give a camera_info YAML") from error
     if re.search(r"^\[image\]\s*$", text, re.MULTILINE):
-        raise InputError("it is an INI of camera_calibration_parsers; `ros2 run camera_calibration_parsers convert IN.ini "
+        raise InputError("is an INI of camera_calibration_parsers; `ros2 run camera_calibration_parsers convert IN.ini "
                          "OUT.yaml` makes a YAML of it")
     if text.lstrip().startswith("<"):
-        raise InputError("it is XML; have OpenCV write it as .yml")
+        raise InputError("is XML; have OpenCV write it as .yml")
     try:
         # OpenCV's first line, %YAML:1.0, is not YAML's.
         documents = yaml.load_all(re.sub(r"\A\s*%YAML[^\n]*\n", "", text), _Loader)
         document = next((document for document in documents if document is not None), None)
     except Exception as error:  # YAML's tags have constructors that fail in many ways
         words = " ".join(str(error).split())
-        raise InputError(f"it is not a camera_info YAML ({type(error).__name__}: {words}); {_NEEDED}") from error
+        raise InputError(f"is not a camera_info YAML ({type(error).__name__}: {words}); {_NEEDED}") from error
     if not isinstance(document, dict):
-        raise InputError(f"it is not a camera_info YAML; {_NEEDED}")
+        raise InputError(f"is not a camera_info YAML; {_NEEDED}")
     return document
 
 
-def _calibration(document: dict) -> Calibration:
+def _entry(document: dict) -> dict:
+    """What describes the camera: in Kalibr's files the entry of the only one."""
     cameras = [name for name, value in document.items() if re.fullmatch(r"cam\d+", str(name)) and isinstance(value, dict)]
     if len(cameras) > 1:
         topics = ", ".join(f"{name} ({document[name].get('rostopic', 'no topic')})" for name in cameras)
-        raise InputError(f"it is Kalibr's of several cameras, {topics}; give a file with the camera's own entry alone")
-    if cameras:
-        return _of_kalibr(document[cameras[0]])
+        raise InputError(f"is Kalibr's, of several cameras, {topics}; give a file with the camera's own entry alone")
+    return document[cameras[0]] if cameras else document
+
+
+def _calibration(document: dict) -> Calibration:
+    if "intrinsics" in document:
+        return _of_kalibr(document)
     size = _value(document, _SIZE)
     size = _numbers(size, _SIZE[0], 2) if size is not None else [
         *_numbers(_value(document, _WIDTH), _WIDTH[0], 1), *_numbers(_value(document, _HEIGHT), _HEIGHT[0], 1)]
     roi, p = document.get("roi"), _value(document, _P)
     roi = [roi.get(name) or 0 for name in ("x_offset", "y_offset", "width", "height")] if isinstance(roi, dict) else [0] * 4
     binning = [document.get(name) or 0 for name in ("binning_x", "binning_y")]
-    model = "equidistant" if document.get("fisheye_model") in (1, True, "1") else document.get("distortion_model") or ""
+    model = "equidistant" if document.get("fisheye_model") in (1, True, "1") else (
+        document.get("distortion_model") or document.get("camera_model") or "")
     return Calibration(
         *map(_pixels, size), _numbers(_value(document, _K), _K[0], 9), str(model), _numbers(_value(document, _D) or [], _D[0]),
         _numbers(p, _P[0], 12) if p is not None else (), tuple(_pixels(value) for value in _numbers(roi, "roi", 4)),
@@ -90,8 +108,8 @@ def _calibration(document: dict) -> Calibration:
 
 def _of_kalibr(camera: dict) -> Calibration:
     if (model := camera.get("camera_model")) != "pinhole":
-        raise InputError(f"Kalibr's camera model {model!r} is not known, pinhole is; calibrate with pinhole-radtan or "
-                         "pinhole-equi")
+        raise InputError(f"is Kalibr's with the camera model {model!r}, which is not known; calibrate with "
+                         "pinhole-radtan or pinhole-equi")
     fx, fy, cx, cy = _numbers(camera.get("intrinsics"), "intrinsics", 4)
     width, height = _numbers(camera.get("resolution"), "resolution", 2)
     return Calibration(
@@ -107,13 +125,13 @@ def _value(document: dict, names):
 
 def _numbers(value, name: str, count: int | None = None) -> tuple[float, ...]:
     if value is None:
-        raise InputError(f"it is not a camera_info YAML: it has no {name}; {_NEEDED}")
+        raise InputError(f"has no {name}; {_NEEDED}")
     try:
         numbers = tuple(np.array(value, dtype=np.float64).ravel().tolist())
     except (ValueError, TypeError, OverflowError) as error:
-        raise InputError(f"{name} are not numbers ({error}); {_NEEDED}") from error
+        raise InputError(f"has a {name} that is not numbers ({error}); {_NEEDED}") from error
     if count is not None and len(numbers) != count:
-        raise InputError(f"{name} has {len(numbers)} numbers, not {count}; {_NEEDED}")
+        raise InputError(f"has {len(numbers)} numbers as {name}, not {count}; {_NEEDED}")
     return numbers
 
 

@@ -22,7 +22,8 @@ class CameraSource:
 
     default_fov: horizontal field of view in degrees of the assumed camera. fov, intrinsics: the fixed lens, its horizontal
     field of view in degrees or a calibration file; neither, or one of them. rectified: whether the images are rectified,
-    None where that is not known, see Calibration. unknown: `problem` as long as there is no calibration. Raises InputError for a lens that cannot be used.
+    None where that is not known, see Calibration. unknown: `problem` as long as there is no calibration. Raises InputError
+    for a lens that cannot be used.
 
     `state` is the last image's: CALIBRATED, or why a field of view was assumed, which `problem` says in words. `remarks`:
     sentences for the user on what was assumed of the last image's calibration. CameraInfo may arrive in another thread.
