@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +23,7 @@ from fourdhands_core.pipeline.tracker import HandPairTracker
 from .bag_depth import AUTO, DepthTopic, open_depth
 from .bag_reading import Bag, Entry
 from .bag_topics import CAMERA_INFO, IMAGES, Topic, may_hold_pictures, no_camera_words, topic_words
-from .camera_info import calibration_from_info
+from .camera_info import calibration_from_info, info_topics, is_rectified
 from .conversion import HandPairEncoder, MarkerEncoder, TransformEncoder, encode_faces
 from .image_decoding import ImageDecoder, stamp_of
 from .parameters import Parameters
@@ -53,13 +55,14 @@ class Options:
 @dataclass(frozen=True)
 class CameraTopics:
     """Topics of one camera. info: empty where there is none. namespace: of what is written, without a slash at its end.
-    frame_prefix: of the hands' frames."""
+    frame_prefix: of the hands' frames. other_infos: topics of CameraInfo that may be this camera's, where there is no info."""
 
     image: str
     compressed: bool
     info: str
     namespace: str
     frame_prefix: str
+    other_infos: tuple[str, ...] = ()
 
 
 def find_cameras(topics: Mapping[str, Topic], options: Options, unread: Mapping[str, Topic] = MappingProxyType({})
@@ -72,37 +75,74 @@ def find_cameras(topics: Mapping[str, Topic], options: Options, unread: Mapping[
     """
     images = {name: IMAGES[topic.type] for name, topic in topics.items() if topic.type in IMAGES and topic.count}
     there = ", ".join(sorted(images)) or "none"
-    chosen: dict[str, str] = {}
     if options.topics:
-        for name in options.topics:
+        chosen = list(dict.fromkeys(options.topics))
+        for name in chosen:
             if name not in images:
                 what = {**unread, **topics}.get(name)
                 why = f": {topic_words(name, what)}" if what and may_hold_pictures(what) else ""
                 raise InputError(f"topic {name} holds no images in this bag{why}; image topics are: {there}")
-            if (other := chosen.setdefault(_namespace(name), name)) != name:
-                raise InputError(f"{other} and {name} would both be written to {_namespace(name)}/hands; choose one")
     else:
-        plain = {name: name.removesuffix("/compressed") if images[name] else name for name in images}
-        usual = [name for name in images if _last(plain[name]).startswith("image") and "depth" not in name]
-        for name in sorted(usual, key=lambda name: (_last(plain[name]) != "image_raw", images[name], name)):
-            chosen.setdefault(_namespace(name), name)
+        usual = [name for name in images if _is_usual(name) and "depth" not in name]
+        usual.sort(key=lambda name: (_plain(name).rpartition("/")[2] != "image_raw", images[name], name))
+        chosen = list({_plain(name).rpartition("/")[0]: name for name in reversed(usual)}.values())
         if not chosen:
             raise InputError(no_camera_words(topics, unread))
     if options.camera_info:
         if len(chosen) > 1:
-            raise InputError(f"--camera-info {options.camera_info} is one camera's, but {', '.join(chosen.values())} "
+            raise InputError(f"--camera-info {options.camera_info} is one camera's, but {', '.join(sorted(chosen))} "
                              "are to be converted; choose one with --topic")
         if options.camera_info not in topics or topics[options.camera_info].type != CAMERA_INFO:
             raise InputError(f"--camera-info {options.camera_info} is no CameraInfo topic of this bag")
-    found = []
-    for namespace, name in sorted(chosen.items()):
-        info = options.camera_info or f"{namespace}/camera_info"
+    found: dict[str, CameraTopics] = {}
+    for name in chosen:
+        info = next((info for info in info_topics(name) if info in topics and topics[info].type == CAMERA_INFO), "")
+        namespace = (info or (_plain(name) if _is_usual(name) else name)).rpartition("/")[0]
+        if namespace in found:
+            raise InputError(f"{found[namespace].image} and {name} would both be written to {namespace}/hands; choose one")
         prefix = options.parameters.frame_prefix
         if len(chosen) > 1:  # else every camera's hands would be the same frames
             prefix = f"{namespace.lstrip('/')}/{prefix}".lstrip("/")
-        there = info in topics and topics[info].type == CAMERA_INFO
-        found.append(CameraTopics(name, images[name], info if there else "", namespace, prefix))
-    return found
+        info = options.camera_info or info
+        others = () if info else tuple(name for name, topic in sorted(topics.items()) if topic.type == CAMERA_INFO)
+        found[namespace] = CameraTopics(name, images[name], info, namespace, prefix, others)
+    return [camera for _, camera in sorted(found.items())]
+
+
+def _plain(topic: str) -> str:
+    """The base name of a topic of image_transport."""
+    return topic.removesuffix("/compressed")
+
+
+def _is_usual(topic: str) -> bool:
+    """Whether an image topic is called as image_transport's are, in its camera's namespace."""
+    return _plain(topic).rpartition("/")[2].startswith("image")
+
+
+def check_lens(bag: Bag, topics: CameraTopics, options: Options) -> None:
+    """Raises InputError where the lens that is given for a camera without CameraInfo is none, or not of its images' shape."""
+    source = _camera_source(topics, options)
+    if options.intrinsics is None:
+        return
+    decoder = ImageDecoder(topics.compressed)
+    with contextlib.suppress(Exception):  # rclpy's RMWError has no public name; a message that is none is told in its turn
+        for _, _, data in itertools.islice(bag.messages([topics.info]), 1):
+            source.update(calibration_from_info(deserialize_message(data, CameraInfo)))
+    for _, _, data in itertools.islice(bag.messages([topics.image]), RECENT):
+        try:
+            image = decoder.decode(data)[1]
+        except InputError:  # likewise
+            continue
+        source.camera_for(image.shape[1], image.shape[0])
+        return
+
+
+def _camera_source(topics: CameraTopics, options: Options) -> CameraSource:
+    others = f"has CameraInfo on {', '.join(topics.other_infos)} only, not by" if topics.other_infos else "has no CameraInfo for"
+    return CameraSource(
+        options.parameters.default_fov, fov=options.fov, intrinsics=options.intrinsics,
+        rectified=is_rectified(options.parameters.rectified, topics.image),
+        unknown=f"the bag {others} {topics.image} (--camera-info, --fov and --intrinsics give one)")
 
 
 class BagCamera:
@@ -124,9 +164,7 @@ class BagCamera:
             self._transforms = TransformEncoder(parameters.tf, topics.frame_prefix)
         self._markers = MarkerEncoder(self.tracker.faces, parameters.marker_lifetime) if options.markers else None
         self._with_vertices = options.markers or parameters.publish_vertices
-        self._source = CameraSource(
-            parameters.default_fov, fov=options.fov, intrinsics=options.intrinsics,
-            unknown=f"the bag has no CameraInfo for {topics.image} (--camera-info, --fov and --intrinsics give one)")
+        self._source = _camera_source(topics, options)
         self.notes = Notes()
         counts = Counts()
         self.session = HandSession(self.tracker, self._source, counts, self.notes, parameters.reset_gap)
@@ -230,11 +268,3 @@ def written_topics(cameras: Sequence[CameraTopics], options: Options) -> dict[st
     if options.parameters.tf != "none":
         written["/tf"] = "tf2_msgs/msg/TFMessage", QoSProfile(depth=100)
     return written
-
-
-def _last(topic: str) -> str:
-    return topic.rpartition("/")[2]
-
-
-def _namespace(topic: str) -> str:
-    return topic.removesuffix("/compressed").rpartition("/")[0]

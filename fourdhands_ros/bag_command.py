@@ -13,6 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fourdhands_core.errors import FourDHandsError, InputError
+from fourdhands_core.geometry.camera_source import CameraSource
 
 from .bag_camera import Options
 from .bag_convert import Conversion, convert
@@ -32,6 +33,7 @@ def convert_bags(sources: list[Path], out: Path, options: Options, jobs: int = 0
         with tqdm(unit="image", disable=quiet) as bar:
             _tell(sources[0], convert(sources[0], out, options, lambda done, total: _show(bar, done, total)))
         return
+    CameraSource(options.parameters.default_fov, fov=options.fov, intrinsics=options.intrinsics)  # one error instead of many
     outs = {source: out / source.resolve().name.removesuffix(".mcap").removesuffix(".db3") for source in sources}
     if len(set(outs.values())) < len(outs):
         raise InputError("two of the bags have one name; convert them one by one")

@@ -23,7 +23,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StorageP
 from fourdhands_core.errors import InputError
 from fourdhands_core.pipeline.tracker_state import load_memory, save_memory
 
-from .bag_camera import RECENT, BagCamera, CameraTopics, Options, find_cameras, written_topics
+from .bag_camera import RECENT, BagCamera, CameraTopics, Options, check_lens, find_cameras, written_topics
 from .bag_depth import AUTO, NONE, DepthTopic, find_depth
 from .bag_reading import Bag, Entry
 from .message_types import typestore
@@ -58,32 +58,35 @@ def convert(source: Path, out: Path, options: Options, progress: Callable[[int, 
     """
     if out.exists():
         raise InputError(f"{out} is there already; remove it or choose another name")
-    with _room_for(out), Bag(source) as bag, Bag(source) as beside, _Work(out) as work:
+    with _room_for(out), Bag(source) as bag, Bag(source) as beside:
         cameras = find_cameras(bag.topics, options, bag.unread)
         if len(cameras) > 1 and options.depth not in (AUTO, NONE):
             raise InputError(f"--depth {options.depth} is one camera's, but {', '.join(camera.image for camera in cameras)} are "
                              "to be converted; choose one with --topic")
         depths = {camera.image: (beside, topic) for camera in cameras
                   if (topic := find_depth(bag, camera.image, options.depth))}
-        work.begin(_description(bag, options), lambda: _first_state(bag, cameras, options))
-        total = sum(bag.topics[camera.image].count for camera in cameras)
-        entries = bag.messages({name for camera in cameras for name in (camera.image, camera.info) if name})
-        recent = {camera.image: deque(maxlen=RECENT) for camera in cameras}
-        for topic, _, data in itertools.islice(entries, work.state["consumed"]):
-            if topic in recent:
-                recent[topic].append(data)
-        while not work.state["finished"]:
-            progress(sum(state["images"] for state in work.state["cameras"]), total)
-            _convert_interval(work, entries, cameras, options, depths, recent, lambda done: progress(done, total))
-        states = {camera.namespace: state for camera, state in zip(cameras, work.state["cameras"])}
-        notes = [f"{name or '/'}: {note}" for name, state in states.items() for note in state["notes"]]
-        if not any(state["published"] for state in states.values()):
-            work.remove()
-            raise InputError(f"none of the {total} images of {source} could be used. " + ". ".join([*bag.warnings, *notes]))
-        work.join(written_topics(cameras, options))
-        figures = ({name: state[figure] for name, state in states.items()}
-                   for figure in ("images", "published", "refused", "events"))
-        return Conversion(*figures, bag.warnings + notes)
+        for camera in cameras:
+            check_lens(bag, camera, options)
+        with _Work(out) as work:
+            work.begin(_description(bag, options), lambda: _first_state(bag, cameras, options))
+            total = sum(bag.topics[camera.image].count for camera in cameras)
+            entries = bag.messages({name for camera in cameras for name in (camera.image, camera.info) if name})
+            recent = {camera.image: deque(maxlen=RECENT) for camera in cameras}
+            for topic, _, data in itertools.islice(entries, work.state["consumed"]):
+                if topic in recent:
+                    recent[topic].append(data)
+            while not work.state["finished"]:
+                progress(sum(state["images"] for state in work.state["cameras"]), total)
+                _convert_interval(work, entries, cameras, options, depths, recent, lambda done: progress(done, total))
+            states = {camera.namespace: state for camera, state in zip(cameras, work.state["cameras"])}
+            notes = [f"{name or '/'}: {note}" for name, state in states.items() for note in state["notes"]]
+            if not any(state["published"] for state in states.values()):
+                work.remove()
+                raise InputError(f"none of the {total} images of {source} could be used. " + ". ".join([*bag.warnings, *notes]))
+            work.join(written_topics(cameras, options))
+            figures = ({name: state[figure] for name, state in states.items()}
+                       for figure in ("images", "published", "refused", "events"))
+            return Conversion(*figures, bag.warnings + notes)
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.media.track_video import camera_for_video
 from fourdhands_core.media.video import VideoReader
 
+from .camera_info import resolved_info_topics
 from .cdr import Template
 from .executable import Stop, end, program
 from .process import make_node, parse, run_ros
@@ -124,7 +125,8 @@ class CameraPublisher:
     def __init__(self, node, source: VideoReader, camera: Camera | None, frame_id: str, stop: Stop):
         self._node, self._source, self._stop = node, source, stop
         self._images = node.create_publisher(Image, "image_raw", CAMERA_QOS)
-        self._infos = node.create_publisher(CameraInfo, "camera_info", CAMERA_QOS)
+        self._infos = node.create_publisher(
+            CameraInfo, resolved_info_topics(node, "camera_info", self._images.topic_name)[-1], CAMERA_QOS)
         self._info = camera_info(source.width, source.height, camera, frame_id)
         self._image = image_template(source.width, source.height, frame_id)
         self.pace = Pace(0)

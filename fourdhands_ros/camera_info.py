@@ -1,6 +1,8 @@
-"""CameraInfo messages to calibrations."""
+"""Which CameraInfo is an image topic's, whether its images are rectified, and what the message says."""
 
 from __future__ import annotations
+
+import re
 
 from fourdhands_core.geometry.calibration import Calibration
 
@@ -11,3 +13,40 @@ def calibration_from_info(info) -> Calibration:
     return Calibration(
         info.width, info.height, tuple(map(float, info.k)), info.distortion_model, tuple(map(float, info.d)),
         tuple(map(float, info.p)), (roi.x_offset, roi.y_offset, roi.width, roi.height), (info.binning_x, info.binning_y))
+
+
+def info_topics(image_topic: str) -> tuple[str, str]:
+    """Where the CameraInfo of an image topic may be, best first.
+
+    Right below the image topic, as AirSim's and those of cameras that are all of their namespace, `/wrist_camera/compressed`
+    with `/wrist_camera/camera_info`; else beside it, as image_transport's CameraSubscriber takes it: for
+    `/cam/image_raw/compressed` that is `/cam/camera_info`.
+    """
+    plain = image_topic.removesuffix("/compressed")
+    return f"{plain}/camera_info", f"{plain.rpartition('/')[0]}/camera_info"
+
+
+def resolved_info_topics(node, name: str, image_topic: str) -> tuple[str, ...]:
+    """Where a node has its CameraInfo topic `name`, best first: what it is remapped to, else by its image topic."""
+    resolved = node.resolve_topic_name(name)
+    return info_topics(image_topic) if resolved == node.resolve_topic_name(name, only_expand=True) else (resolved,)
+
+
+def rectified_by_name(image_topic: str) -> bool | None:
+    """Whether a topic's images are rectified, by its name; None where that does not tell.
+
+    The last name counts most (`image_rect`, `image_rect_color` of image_pipeline, `image_rect_raw` of RealSense's stereo
+    cameras, against `image_raw`), then those before it (`color/rect/image` of the ZED).
+    """
+    *spaces, last = image_topic.removesuffix("/compressed").lower().split("/")
+    for words in (re.split("[_.-]", last), *([space] for space in reversed(spaces))):
+        if not {"rect", "rectified", "undistorted"}.isdisjoint(words):
+            return True
+        if "raw" in words:
+            return False
+    return None
+
+
+def is_rectified(parameter: str, image_topic: str) -> bool | None:
+    """The node's parameter `rectified` for a topic: as given, or with auto by its name."""
+    return rectified_by_name(image_topic) if parameter == "auto" else parameter == "true"

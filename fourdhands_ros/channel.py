@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -12,7 +13,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from fourdhands_core.geometry.camera_source import CALIBRATED, CameraSource
 
-from .camera_info import calibration_from_info
+from .camera_info import calibration_from_info, is_rectified, resolved_info_topics
 from .depth import DepthBuffer
 from .diagnostics import Statistics, diagnostic_status
 from .outputs import Outputs
@@ -42,15 +43,17 @@ class Channel:
         self._about = {"network": network, "hand model": model, "device": parameters.device}
         self.tracker, self.model = tracker, model
         self.statistics = Statistics()
-        self.cameras = CameraSource(parameters.default_fov)
         self.name = f"{node.get_fully_qualified_name().lstrip('/')}: {prefix.lstrip('/')}hands"
         compressed_depth = parameters.depth_transport == "compressedDepth"
-        self._info, self._infos = b"", 0
+        self._info, self._infos, self._info_place = b"", 0, float("inf")
         self._depth = (DepthBuffer(parameters.depth_tolerance, self.statistics, node.get_logger(), compressed_depth)
                        if parameters.depth else None)
         compressed = parameters.image_transport == "compressed"
         # Resolved first: a remapping is of image_raw, and its compressed topic lies below what it is mapped to.
         self.topic = node.resolve_topic_name(prefix + "image_raw") + ("/compressed" if compressed else "")
+        rectified = is_rectified(parameters.rectified, self.topic)
+        self._about["images"] = "rectified" if rectified else "raw" if rectified is False else "raw, unless a parameter says so"
+        self.cameras = CameraSource(parameters.default_fov, rectified=rectified)
         with ExitStack() as made:  # what was made is undone where the rest cannot be
             self.outputs = Outputs(node, parameters, tracker.faces, network, model, prefix)
             made.callback(self.outputs.destroy)
@@ -68,11 +71,12 @@ class Channel:
             for source in sources:
                 self._images.append(ImageSubscription(node, *source, parameters.image_reliability))
                 made.callback(self._images[-1].close)
-            infos = node.create_subscription(
-                CameraInfo, prefix + "camera_info", self._on_camera_info,
-                QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT), raw=True,
-                qos_overriding_options=QoSOverridingOptions.with_default_policies())
-            made.callback(node.destroy_subscription, infos)
+            for place, topic in enumerate(resolved_info_topics(node, prefix + "camera_info", self.topic)):
+                infos = node.create_subscription(
+                    CameraInfo, topic, partial(self._on_camera_info, place),
+                    QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT), raw=True,
+                    qos_overriding_options=QoSOverridingOptions.with_default_policies())
+                made.callback(node.destroy_subscription, infos)
             self._made = made.pop_all()
         self.paused, self._conflict = False, ""
 
@@ -109,7 +113,7 @@ class Channel:
                 self.statistics.count_event(f"changes to {images.reliability.name.lower()} delivery")
         cameras, processor = self.cameras, self.processor
         values, level, message = self.statistics.report()
-        values["calibration"] = f"{cameras.state}: {cameras.problem}" if cameras.problem else cameras.state
+        values["calibration"] = ": ".join(filter(None, (cameras.state, cameras.problem, *cameras.remarks)))
         values["left hand"], values["right hand"] = processor.hand_states
         colour = self._images[0]
         values["camera's rate (Hz)"] = f"{colour.rate:.1f}" if colour.rate else "unknown"
@@ -139,7 +143,10 @@ class Channel:
             return ""
         return (f"another node publishes {self.outputs.topic} too: give one of the two a namespace, or end it")
 
-    def _on_camera_info(self, data: bytes) -> None:
+    def _on_camera_info(self, place: int, data: bytes) -> None:
+        if place > self._info_place:
+            return  # this camera's own came from nearer
+        self._info_place = place
         self._infos += 1
         if data[_STAMP_END:] == self._info:
             return

@@ -57,6 +57,9 @@ class Parameters:
     mirrored: bool = _parameter(
         _TRACKER.mirrored, "The camera delivers mirrored images, as in a selfie: left and right would be swapped.",
         read_only=True)
+    rectified: str = _parameter(
+        "auto", "Whether the images are rectified: P of CameraInfo holds for them and no distortion, else K and D. auto: by "
+        "the image topic's name, image_rect and the like.", choices=("auto", "true", "false"), read_only=True)
     default_fov: float = _parameter(
         _TRACKER.default_fov, "Horizontal field of view in degrees that is assumed while the camera is not calibrated; "
         "positions are then marked as not scaled.", limits=(10.0, 170.0))
@@ -119,6 +122,9 @@ class Parameters:
     def __post_init__(self):
         for spec in fields(self):
             value, meta = getattr(self, spec.name), spec.metadata
+            if isinstance(value, bool) and "true" in meta["choices"]:  # as YAML reads it
+                value = str(value).lower()
+                object.__setattr__(self, spec.name, value)
             expected = type(spec.default)
             if type(value) is not expected:
                 raise InputError(f"parameter {spec.name}: {value!r} is not {_KINDS[expected]}")
@@ -151,6 +157,7 @@ def descriptor_of(spec) -> ParameterDescriptor:
     meta = spec.metadata
     descriptor = ParameterDescriptor(description=meta["description"], read_only=meta["read_only"])
     if meta["choices"]:
+        descriptor.dynamic_typing = "true" in meta["choices"]
         descriptor.additional_constraints = "one of: " + ", ".join(meta["choices"])
     if meta["limits"]:
         low, high = meta["limits"]

@@ -13,7 +13,7 @@ from fourdhands_ros.rviz import start_rviz
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 PARAMETERS = ("cameras", "image_transport", "image_reliability", "model", "weights", "device", "precision", "hand_model", "hand_model_left",
-              "depth", "depth_transport", "tf", "frame_prefix", "mirrored")
+              "depth", "depth_transport", "tf", "frame_prefix", "mirrored", "rectified")
 """Arguments that are parameters of the node; left empty, the value of params_file holds."""
 TEXTS = ("weights", "hand_model", "hand_model_left", "frame_prefix")
 """Those that are texts, whatever they look like."""
@@ -24,7 +24,8 @@ ARGUMENTS = [
         description="Image topic, sensor_msgs/Image; with image_transport:=compressed its base name. For one camera."),
     DeclareLaunchArgument(
         "camera_info", default_value="camera_info",
-        description="CameraInfo topic of the same camera. Without one a field of view is assumed: no true metres."),
+        description="CameraInfo topic of the same camera; not given, the one beside the image topic. Without one a field of "
+        "view is assumed: no true metres."),
     DeclareLaunchArgument(
         "namespace", default_value="", description="Namespace of the node and of its topics, one for each camera."),
     DeclareLaunchArgument("name", default_value="hands", description="Name of the node."),
@@ -71,6 +72,9 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "mirrored", default_value="", choices=["", "false", "true"],
         description="Whether the camera delivers mirrored images, as in a selfie."),
+    DeclareLaunchArgument(
+        "rectified", default_value="", choices=["", "auto", "false", "true"],
+        description="Whether the images are rectified; auto: by the name of their topic."),
     DeclareLaunchArgument(
         "video", default_value="",
         description="A video file, or the number of a webcam, to play as the camera; a file as each of several."),

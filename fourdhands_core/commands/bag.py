@@ -26,6 +26,9 @@ def add(commands) -> None:
     lens = command.add_mutually_exclusive_group()
     lens.add_argument("--fov", type=float, metavar="DEGREES", help="horizontal field of view of images without CameraInfo")
     lens.add_argument("--intrinsics", type=Path, metavar="FILE", help="calibration for them, a camera_info YAML")
+    command.add_argument("--rectified", choices=("auto", "true", "false"), default="auto",
+                         help="whether the images are rectified, so that P of CameraInfo and no distortion holds for them "
+                         "(default: auto, by the topic's name, image_rect and the like)")
     command.add_argument("--mirrored", action="store_true", help="the images are mirrored, as in a selfie")
     command.add_argument("--lookahead", type=int, default=4, metavar="IMAGES",
                          help="images of the future each estimate may use, 0 to 60 (default: 4, the landmark model's window)")
@@ -56,7 +59,7 @@ def bag(args: argparse.Namespace) -> int:
     if not sources:
         raise InputError(f"one path was given, {out}; give the bag to read and the bag to write, or `bag info {out}`")
     parameters = Parameters(lookahead=args.lookahead, mirrored=args.mirrored, model=args.model, weights=args.weights,
-                            device=args.device, precision=args.precision, tf=args.tf,
+                            device=args.device, precision=args.precision, tf=args.tf, rectified=args.rectified,
                             hand_model=args.hand_model, hand_model_left=args.hand_model_left)
     options = Options(parameters, tuple(args.topic), args.camera_info, args.depth, args.fov, args.intrinsics, not args.no_markers,
                       args.interval)

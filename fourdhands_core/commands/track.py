@@ -16,6 +16,8 @@ def add(commands) -> None:
     lens = command.add_mutually_exclusive_group()
     lens.add_argument("--fov", type=float, metavar="DEGREES", help="the camera's horizontal field of view")
     lens.add_argument("--intrinsics", type=Path, metavar="FILE", help="the camera's calibration, a camera_info YAML")
+    command.add_argument("--rectified", action="store_true",
+                         help="the images are rectified: FILE's projection_matrix and no distortion holds for them")
     command.add_argument("--mirrored", action="store_true", help="the video is mirrored, as in a selfie")
     command.add_argument("--mesh", action="store_true", help="draw the meshes on the overlay too")
     command.add_argument("--lookahead", type=int, default=0, metavar="FRAMES",
@@ -37,7 +39,7 @@ def track(args: argparse.Namespace) -> int:
     keep_inputs(args, [args.out / name for name in OUTPUTS], *getattr(video, "files", ()))
     settings = tracker_settings(args)
     cameras = CameraSource(settings.default_fov, fov=args.fov, intrinsics=args.intrinsics,
-                           unknown="neither --fov nor --intrinsics was given")
+                           rectified=args.rectified, unknown="neither --fov nor --intrinsics was given")
     tracker = HandPairTracker(settings)
     try:
         summary = track_video(video, args.out, tracker, cameras, mesh=args.mesh, progress=not args.quiet)

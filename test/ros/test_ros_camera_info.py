@@ -1,0 +1,353 @@
+"""Which CameraInfo an image topic has and which of its matrices: in bags, and in the node over DDS."""
+
+import array
+
+import numpy as np
+import pytest
+from bag_support import TYPES, image_entry, write_bag
+from pipeline_support import IMAGE, SIZE, TruthDetector, shown
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.serialization import serialize_message
+from ros_support import (
+    HEIGHT, PERIOD, RELIABLE, T0, WIDTH, FakeTracker, Ros, image_message, info_message, stamp_of, stamp_to)
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from fourdhands_core import cli
+from fourdhands_core.errors import InputError
+from fourdhands_core.geometry.calibration import Calibration
+from fourdhands_core.media.clips import clip_truth, pose_hands
+from fourdhands_core.media.video import VideoReader
+from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
+from fourdhands_ros import camera as video_camera
+from fourdhands_ros.bag_camera import BagCamera, Options, find_cameras
+from fourdhands_ros.bag_topics import Topic
+from fourdhands_ros.camera_info import calibration_from_info, info_topics, is_rectified, rectified_by_name
+from fourdhands_ros.message_types import HandPair, create_subscription
+from fourdhands_ros.node import HandsNode
+from fourdhands_ros.parameters import Parameters
+
+D = [-0.3, 0.1, 0.0, 0.0, 0.0]
+
+
+def full_info(width=WIDTH, height=HEIGHT, focal=60.0, rectified_focal=45.0) -> CameraInfo:
+    """A CameraInfo with distortion, and another focal length for rectified images."""
+    message = info_message(width, height, focal)
+    message.d = D
+    message.p = [rectified_focal, 0.0, 0.45 * width, 0.0, 0.0, rectified_focal, 0.52 * height, 0.0, 0.0, 0.0, 1.0, 0.0]
+    return message
+
+
+# By names
+
+@pytest.mark.parametrize("topic, rectified", [
+    ("/cam/image_rect", True), ("/cam/image_rect_color", True), ("/camera/infra1/image_rect_raw", True),
+    ("/camera/color/image_rect_raw/compressed", True), ("/cam/image_rect_color/compressed", True), ("image_rect", True),
+    ("/cam/Image_Rectified", True), ("/cam/image_undistorted", True), ("/zed/zed_node/rgb/color/rect/image", True),
+    ("/stereo/left/rectified/image/compressed", True), ("/zed/zed_node/left_raw/image_rect_color", True),
+    ("/cam/image_raw", False), ("/cam/image_raw/compressed", False), ("/zed/rgb_raw/image_raw_color", False),
+    ("/zed/zed_node/rgb/color/raw/image", False), ("/rect/image_raw", False), ("/camera/color/image_raw", False),
+    ("/cam/image", None), ("/cam/image_color", None), ("/cam/image_mono/compressed", None), ("/rectangle/image", None),
+    ("/direct/image", None), ("/compressed", None), ("/corrections/draw", None)])
+def test_topics_whose_images_are_rectified(topic, rectified):
+    assert rectified_by_name(topic) is rectified
+    assert is_rectified("auto", topic) is rectified
+    assert is_rectified("true", topic) is True and is_rectified("false", topic) is False
+
+
+@pytest.mark.parametrize("image, below, beside", [
+    ("/camera/color/image_raw", "/camera/color/image_raw/camera_info", "/camera/color/camera_info"),
+    ("/camera/color/image_raw/compressed", "/camera/color/image_raw/camera_info", "/camera/color/camera_info"),
+    ("/airsim/front/Scene/compressed", "/airsim/front/Scene/camera_info", "/airsim/front/camera_info"),
+    ("/wrist_camera/compressed", "/wrist_camera/camera_info", "/camera_info"),
+    ("/image_raw", "/image_raw/camera_info", "/camera_info")])
+def test_where_camera_info_is(image, below, beside):
+    assert info_topics(image) == (below, beside)
+
+
+def found(*topics, info="", asked=()):
+    """The cameras of a bag with these image topics and, of those that end in camera_info, CameraInfo topics."""
+    kinds = {name: TYPES["camera_info"] if name.endswith("info") else
+             TYPES["image_raw/compressed" if name.endswith("compressed") else "image_raw"] for name in topics}
+    cameras = find_cameras({name: Topic(kind, 5) for name, kind in kinds.items()}, Options(topics=tuple(asked), camera_info=info))
+    return {camera.image: (camera.info, camera.namespace) for camera in cameras}
+
+
+@pytest.mark.parametrize("topics, asked, expected", [
+    (["/cam/image_raw", "/cam/camera_info"], [], {"/cam/image_raw": ("/cam/camera_info", "/cam")}),
+    (["/cam/image_raw/compressed", "/cam/camera_info"], [], {"/cam/image_raw/compressed": ("/cam/camera_info", "/cam")}),
+    (["/sim/Scene/compressed", "/sim/Scene/camera_info", "/sim/camera_info"], ["/sim/Scene/compressed"],
+     {"/sim/Scene/compressed": ("/sim/Scene/camera_info", "/sim/Scene")}),
+    (["/sim/Scene", "/sim/Scene/camera_info"], ["/sim/Scene"], {"/sim/Scene": ("/sim/Scene/camera_info", "/sim/Scene")}),
+    (["/sim/Scene", "/sim/camera_info"], ["/sim/Scene"], {"/sim/Scene": ("/sim/camera_info", "/sim")}),
+    (["/wrist_camera/compressed", "/wrist_camera/camera_info"], ["/wrist_camera/compressed"],
+     {"/wrist_camera/compressed": ("/wrist_camera/camera_info", "/wrist_camera")}),
+    (["/wrist_camera/compressed"], ["/wrist_camera/compressed"], {"/wrist_camera/compressed": ("", "/wrist_camera")}),
+    (["/left/compressed", "/right/compressed", "/left/camera_info", "/right/camera_info"], ["/left/compressed", "/right/compressed"],
+     {"/left/compressed": ("/left/camera_info", "/left"), "/right/compressed": ("/right/camera_info", "/right")}),
+    (["/image_raw", "/camera_info"], [], {"/image_raw": ("/camera_info", "")}),
+    (["/cam/image_raw", "/other/camera_info"], [], {"/cam/image_raw": ("", "/cam")}),
+    (["/cam/image_rect", "/cam/image_raw", "/cam/camera_info"], [], {"/cam/image_raw": ("/cam/camera_info", "/cam")}),
+    (["/cam/image_rect", "/cam/camera_info"], [], {"/cam/image_rect": ("/cam/camera_info", "/cam")}),
+    (["/cam/depth/image_rect_raw", "/cam/color/image_raw", "/cam/color/camera_info", "/cam/depth/camera_info"], [],
+     {"/cam/color/image_raw": ("/cam/color/camera_info", "/cam/color")})])
+def test_the_camera_info_of_a_bags_images(topics, asked, expected):
+    assert found(*topics, asked=asked) == expected
+
+
+def test_camera_info_that_is_asked_for_changes_no_namespace():
+    assert found("/wrist/compressed", "/wrist/camera_info", "/x/camera_info", info="/x/camera_info", asked=["/wrist/compressed"]) == {
+        "/wrist/compressed": ("/x/camera_info", "/wrist")}
+    with pytest.raises(InputError, match="/cam/image_raw and /cam/image_raw/compressed would both be written to /cam/hands"):
+        found("/cam/image_raw", "/cam/image_raw/compressed", asked=["/cam/image_raw", "/cam/image_raw/compressed"])
+
+
+# In bags
+
+def a_bag(path, image_topic="/cam/image_raw", info_topic="/cam/camera_info", count=3, size=(WIDTH, HEIGHT)):
+    """Empty images with a CameraInfo each."""
+    info, entries = full_info(*size), []
+    for i in range(count):
+        stamp_to(info, T0 + i * PERIOD)
+        entries += [(info_topic, T0 + i * PERIOD, serialize_message(info)),
+                    image_entry(image_topic, T0 + i * PERIOD, np.zeros((size[1], size[0], 3), np.uint8), "camera")]
+    return write_bag(path, entries, {image_topic: TYPES["image_raw"], info_topic: TYPES["camera_info"]})
+
+
+@pytest.mark.parametrize("name, rectified, focal", [
+    ("image_rect", "auto", 45.0), ("image_raw", "auto", 60.0), ("image", "auto", 60.0), ("image", "true", 45.0),
+    ("image_raw", "true", 45.0), ("image_rect", "false", 60.0)])
+def test_a_bags_images_are_rectified_by_name_or_option(name, rectified, focal):
+    (topics,) = find_cameras({f"/cam/{name}": Topic(TYPES["image_raw"], 1), "/cam/camera_info": Topic(TYPES["camera_info"], 1)},
+                             Options())
+    camera = BagCamera(topics, Options(Parameters(rectified=rectified)))
+    try:
+        camera.info(serialize_message(full_info()))
+        _, _, image = image_entry(topics.image, T0, np.zeros((HEIGHT, WIDTH, 3), np.uint8), "camera")
+        camera.image(image, T0)
+        lens = camera.session.cameras.camera_for(WIDTH, HEIGHT)
+        assert lens.matrix[0, 0] == focal and lens.distortion.any() == (focal == 60.0)
+        told = [note for note in camera.notes.kept if "rectified" in note]
+        assert bool(told) == (name == "image" and rectified == "auto")
+    finally:
+        camera.close()
+
+
+LENS = ("image_width: {}\nimage_height: {}\ncamera_matrix: {{data: [60, 0, 32, 0, 60, 24, 0, 0, 1]}}\n"
+        "distortion_coefficients: {{data: []}}\n")
+
+
+@pytest.mark.parametrize("lens, words", [
+    (None, "lens.yaml does not exist; give a camera_info YAML"),
+    (LENS.format(480, 480), "lens.yaml are for 480x480, the images are 64x48: other proportions mean another crop"),
+    (LENS.format(0, 48), "image size 0x48"), ("{}", "has no image_width")])
+def test_a_bad_lens_for_a_bag_fails_at_once_and_leaves_nothing(lens, words, tmp_path, capsys):
+    bag = a_bag(tmp_path / "in", info_topic="/other/camera_info")
+    if lens is not None:
+        (tmp_path / "lens.yaml").write_text(lens)
+    for sources in ([bag], [bag, a_bag(tmp_path / "second", info_topic="/other/camera_info")]):
+        code = cli.main(["bag", "--quiet", "--intrinsics", str(tmp_path / "lens.yaml"), *map(str, sources), str(tmp_path / "out")])
+        error = capsys.readouterr().err
+        assert code == 2 and words in error and "Traceback" not in error
+        if len(sources) == 1:
+            assert len([line for line in error.splitlines() if line.startswith("fourdhands: ")]) == 1
+            assert not list(tmp_path.glob("out*"))
+
+
+def test_a_lens_is_not_needed_where_camera_info_can_be_used(tmp_path, capsys):
+    """It stands in for what is missing; the other shape then matters to nobody."""
+    (tmp_path / "lens.yaml").write_text(LENS.format(480, 480))
+    bag = a_bag(tmp_path / "in")
+    assert cli.main(["bag", "--quiet", "--intrinsics", str(tmp_path / "lens.yaml"), str(bag), str(tmp_path / "out")]) == 0
+    assert "3 images, 3 HandPairs" in capsys.readouterr().out
+
+
+def test_camera_info_elsewhere_in_the_bag_is_told(tmp_path, capsys):
+    bag = a_bag(tmp_path / "in", info_topic="/other/camera_info")
+    assert cli.main(["bag", "--quiet", str(bag), str(tmp_path / "out")]) == 0
+    assert "the bag has CameraInfo on /other/camera_info only, not by /cam/image_raw (--camera-info" in capsys.readouterr().err
+    assert cli.main(["bag", "--quiet", "--camera-info", "/other/camera_info", str(bag), str(tmp_path / "other")]) == 0
+    assert "not scaled" not in capsys.readouterr().err
+
+
+# In the node
+
+class Seeing(FakeTracker):
+    """Keeps the cameras that images came with."""
+
+    def __init__(self):
+        super().__init__()
+        self.cameras = []
+
+    def observe(self, image, stamp, camera, **kwargs):
+        self.cameras.append(camera)
+        return super().observe(image, stamp, camera, **kwargs)
+
+
+class Remapped:
+    """The node with remappings and parameters, in this process; `image` and `infos` publish to the given topics."""
+
+    def __init__(self, remap, image, infos, parameters=None, tracker=None, image_type=Image):
+        self.ros, self.tracker = Ros(), tracker or Seeing()
+        arguments = ["--ros-args", *(word for rule in remap for word in ("-r", rule))]
+        self.node = self.ros.add(HandsNode(
+            lambda _: self.tracker, context=self.ros.context, enable_rosout=False, cli_args=arguments,
+            parameter_overrides=[Parameter(name, value=value) for name, value in (parameters or {}).items()]))
+        assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        self.channel = self.node.channels[0]
+        user = self.ros.node()
+        self.image = user.create_publisher(image_type, image, RELIABLE)
+        self.infos = [user.create_publisher(CameraInfo, info, RELIABLE) for info in infos]
+        self.pairs = []
+        create_subscription(user, HandPair, "hands", self.pairs.append, RELIABLE)
+        assert self.ros.spin_until(lambda: self.image.get_subscription_count()
+                                   and self.channel.outputs._hands.get_subscription_count())
+
+    def tell(self, number: int, message: CameraInfo, arrives=True) -> None:
+        """Publish a CameraInfo on one of the topics, and wait until the node has it."""
+        publisher, before = self.infos[number], self.channel._infos
+        assert self.ros.spin_until(lambda: publisher.get_subscription_count()) or not arrives
+        publisher.publish(message)
+        assert self.ros.spin_until(lambda: self.channel._infos > before, 20.0 if arrives else 1.0) == arrives
+
+    def see(self, message):
+        """The camera that an image's estimate was made with, and the estimate."""
+        before = len(self.pairs)
+        self.image.publish(message)
+        assert self.ros.spin_until(lambda: len(self.pairs) > before)
+        return getattr(self.tracker, "cameras", [None])[-1], self.pairs[-1]
+
+
+@pytest.fixture
+def remapped():
+    made = []
+
+    def make(*args, **kwargs):
+        made.append(Remapped(*args, **kwargs))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.ros.close()
+
+
+def test_camera_info_is_taken_from_beside_the_images(remapped):
+    """`image_raw:=/camera/color/image_raw` alone is enough, and the node's own namespace is not looked into."""
+    bench = remapped(["image_raw:=/camera/color/image_raw"], "/camera/color/image_raw", ["/camera/color/camera_info", "/camera_info"])
+    bench.tell(0, info_message(focal=50.0))
+    bench.tell(1, info_message(focal=70.0), arrives=False)
+    camera, _ = bench.see(image_message(T0))
+    assert camera.calibrated and camera.matrix[0, 0] == 50.0
+
+
+def test_camera_info_below_the_images_goes_first(remapped):
+    """As AirSim has it; what lies beside may be another camera's."""
+    bench = remapped(["image_raw:=/sim/Scene"], "/sim/Scene", ["/sim/camera_info", "/sim/Scene/camera_info"])
+    bench.tell(0, info_message(focal=70.0))
+    assert bench.see(image_message(T0))[0].matrix[0, 0] == 70.0
+    bench.tell(1, info_message(focal=50.0))
+    bench.tell(0, info_message(focal=70.0), arrives=False)
+    assert bench.see(image_message(T0 + PERIOD))[0].matrix[0, 0] == 50.0
+
+
+def test_a_remapped_camera_info_is_the_one(remapped):
+    bench = remapped(["image_raw:=/cam/image_raw", "camera_info:=/calibration/info"], "/cam/image_raw",
+                     ["/calibration/info", "/cam/camera_info"])
+    bench.tell(0, info_message(focal=50.0))
+    bench.tell(1, info_message(focal=70.0), arrives=False)
+    assert bench.see(image_message(T0))[0].matrix[0, 0] == 50.0
+
+
+def test_compressed_images_directly_in_the_cameras_namespace(remapped):
+    bench = remapped(["image_raw:=/wrist_camera"], "/wrist_camera/compressed", ["/wrist_camera/camera_info"],
+                     {"image_transport": "compressed"}, image_type=CompressedImage)
+    bench.tell(0, info_message(focal=50.0))
+    _, _, data = image_entry("/wrist_camera/compressed", T0, np.full((HEIGHT, WIDTH, 3), 255, np.uint8), "camera")
+    camera, _ = bench.see(data)
+    assert camera.calibrated and camera.matrix[0, 0] == 50.0
+
+
+@pytest.mark.parametrize("topic, parameters, focal", [
+    ("/cam/image_rect", {}, 45.0), ("/cam/image_raw", {}, 60.0), ("/cam/image", {}, 60.0),
+    ("/cam/image", {"rectified": "true"}, 45.0), ("/cam/image", {"rectified": True}, 45.0),
+    ("/cam/image_rect", {"rectified": False}, 60.0)])
+def test_rectified_images_have_ps_lens(remapped, topic, parameters, focal):
+    """By the topic's name after remapping, or the parameter, also as the boolean that YAML makes of it."""
+    bench = remapped([f"image_raw:={topic}"], topic, ["/cam/camera_info"], parameters)
+    bench.tell(0, full_info())
+    camera, _ = bench.see(image_message(T0))
+    assert camera.matrix[0, 0] == focal and camera.distortion.any() == (focal == 60.0)
+    values = {value.key: value.value for value in bench.channel.status().values}
+    in_doubt = topic == "/cam/image" and not parameters
+    assert values["images"] == ("rectified" if focal == 45.0 else "raw, unless a parameter says so" if in_doubt else "raw")
+    assert ("nothing says whether the images are rectified" in values["calibration"]) == in_doubt
+
+
+def test_the_parameter_rectified():
+    assert Parameters(rectified=True).rectified == "true" and Parameters(rectified=False).rectified == "false"
+    for value in (1, "yes", None):
+        with pytest.raises(InputError, match="parameter rectified: "):
+            Parameters(rectified=value)
+
+
+def test_mirrored_and_rectified_together(remapped):
+    """Hands in mirrored, rectified images over DDS are where they are before the camera: as far as its rectified image says,
+    and seen unmirrored. K is another lens's and its principal point lies on the other side."""
+    width, height = SIZE
+    info = info_message(width, height, 520.0)
+    info.d = D
+    info.k[2], info.k[5] = 250.0, 200.0
+    info.p = [400.0, 0.0, 370.0, 0.0, 0.0, 410.0, 250.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    world = calibration_from_info(info).camera(rectified=True).mirrored()  # of the picture as it would be without the mirror
+    motion, _ = shown(np.zeros(10), count=25)
+    truth = clip_truth(motion, world, pose_hands(motion)[1])
+    direct = HandPairTracker(TrackerSettings(), TruthDetector(truth))
+    expected = [direct.process(IMAGE, T0 + int(stamp), world) for stamp in motion.stamp]
+    bench = remapped(["image_raw:=/cam/image_rect"], "/cam/image_rect", ["/cam/camera_info"], {"mirrored": True},
+                     HandPairTracker(TrackerSettings(mirrored=True), TruthDetector(truth)))
+    bench.tell(0, info)
+    message = Image(width=width, height=height, encoding="rgb8", step=3 * width, data=array.array("B", IMAGE.tobytes()))
+    hands = 0
+    for number, (stamp, wanted) in enumerate(zip(motion.stamp, expected)):
+        stamp_to(message, T0 + int(stamp))
+        _, pair = bench.see(message)
+        assert stamp_of(pair.header) == wanted.stamp
+        for hand, other in zip((pair.left, pair.right), wanted.hands):
+            assert hand.valid == other.valid
+            if hand.valid:
+                assert hand.scaled
+                joints = np.array([(p.x, p.y, p.z) for p in hand.joints])
+                np.testing.assert_allclose(joints, other.joints, atol=1e-4)
+                middle, true = joints.mean(0), truth["joints"][number, hand.side].mean(0)
+                np.testing.assert_allclose(middle, true, atol=0.03)  # its size is a guess
+                hands += 1
+    assert hands == 25
+
+
+def test_a_camera_made_of_a_file_publishes_camera_info_beside_its_images(tmp_path):
+    """As image_transport's CameraPublisher does, so that both nodes find each other by `image_raw` alone."""
+    from fourdhands_core.media.video import VideoWriter
+
+    with VideoWriter(tmp_path / "clip.mp4", 30.0) as writer:
+        for _ in range(3):
+            writer.write(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    ros = Ros()
+    try:
+        for rules, image, info in ((["image_raw:=/front/image"], "/front/image", "/front/camera_info"),
+                                   (["image_raw:=/front/image", "camera_info:=/lens"], "/front/image", "/lens"),
+                                   ([], "/image_raw", "/camera_info")):
+            node = ros.node(cli_args=["--ros-args", *(word for rule in rules for word in ("-r", rule))])
+            with VideoReader(tmp_path / "clip.mp4") as source:
+                publisher = video_camera.CameraPublisher(node, source, None, "camera", stop=None)
+                assert (publisher._images.topic_name, publisher._infos.topic_name) == (image, info)
+    finally:
+        ros.close()
+
+
+def test_a_calibration_is_all_that_camera_info_says():
+    message = full_info(640, 480, 500.0)
+    message.roi.x_offset, message.roi.y_offset, message.roi.width, message.roi.height = 10, 20, 300, 200
+    message.binning_x, message.binning_y = 2, 1
+    assert calibration_from_info(message) == Calibration(
+        640, 480, tuple(message.k), "plumb_bob", tuple(D), tuple(message.p), (10, 20, 300, 200), (2, 1))
