@@ -138,8 +138,9 @@ class ImagePredictor:
             found.points[side] = regressed.landmarks[side] - (window[position].offset, 0.0)
         if len(present) == 2:
             found.left_root = regressed.relative
-        if frame.camera is not None and frame.camera.calibrated and np.isfinite(found.points[present]).all():
-            rays = frame.camera.unproject(found.points[present])
+        calibrated = frame.camera is not None and frame.camera.calibrated
+        rays = frame.camera.unproject(found.points[present]) if calibrated else np.full((1, 2), np.nan)
+        if np.isfinite(rays).all():  # NaN where the network is at a loss, or the lens
             relative = (regressed.relative, regressed.relative_sigma) if len(present) == 2 else None
             found.wrist[present], _ = solve_translations(joints[present], rays, np.full(rays.shape[:2], 0.01),
                                                          relative=relative)
