@@ -15,6 +15,7 @@ ROS_FROM_PYPI = [
     "ros-jazzy-visualization-msgs",
     "ros-jazzy-std-srvs",
     "ros-jazzy-diagnostic-msgs",
+    "cv-bridge>=1.13",  # a workspace has ROS's own
     "rosbags>=0.11",
     "backports.zstd>=1",
     "mcap>=1.2",
@@ -65,7 +66,8 @@ setup(
         "onnx": [*TORCH, "onnx>=1.17", "onnxscript>=0.5"],  # to export networks; what they export runs without
         # TensorBoard itself wants a protobuf that MediaPipe does not
         "train": [*TORCH, *MANO, *RENDER, "numba>=0.60", "tensorboardX>=2.6"],
-        "test": [*RENDER, "pytest<9", "hypothesis>=6", "scikit-image>=0.22"],  # pytest 9 and launch_testing: ros2/launch 979
+        # pytest 9 and launch_testing: ros2/launch 979; transforms3d is what tf_transformations is a layer on
+        "test": [*RENDER, "pytest<9", "hypothesis>=6", "scikit-image>=0.22", "transforms3d>=0.4"],
     },
     entry_points={"console_scripts": ["fourdhands = fourdhands_core.cli:main"]},
 )

@@ -14,6 +14,8 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from fourdhands_core.errors import InputError
 
+from .cv_bridge_decoder import BridgeDecoder, decode_unknown
+
 MIN_SIDE, MAX_SIDE, MAX_PIXELS = 16, 16384, 1 << 27
 """Images outside these are refused: below, no hand can be seen; above, a header is corrupt, not a camera huge."""
 
@@ -50,7 +52,6 @@ _SPARE = 10_000
 """Of so many numbers of a 16-bit image one may be above the range that is made visible, as a defective pixel is."""
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 """Of compressed images, by Pillow's names: what image_transport and camera drivers send."""
-_EVEN_WIDTH = {"yuv422", "uyvy", "yuv422_yuy2", "yuyv"}
 
 
 class ImageDecoder:
@@ -63,6 +64,7 @@ class ImageDecoder:
     def __init__(self, compressed: bool):
         self._type, self._decode = (CompressedImage, self._compressed) if compressed else (Image, self._raw)
         self.bits = 8
+        self._bridge = BridgeDecoder(self._own)
 
     def decode(self, data: bytes):
         """A serialised message to its header and (H, W, 3) uint8 RGB. Raises MalformedImage.
@@ -79,27 +81,31 @@ class ImageDecoder:
     def image(self, message) -> np.ndarray:
         """A message to (H, W, 3) uint8 RGB, C-contiguous; for rgb8 without padding a view on the message's data.
 
-        Honours step and endianness. Encodings beyond the tables above go through cv_bridge where it imports. Raises
-        MalformedImage, saying what is wrong.
+        Honours step and endianness. cv_bridge decodes where it is there and right, also encodings beyond the tables above;
+        what it is given was checked here. Raises MalformedImage, saying what is wrong.
         """
         return self._decode(message)
 
     def _raw(self, message) -> np.ndarray:
-        width, height, encoding = message.width, message.height, message.encoding
-        _check_size(width, height)
-        if encoding in _PLANES:
+        _check_size(message.width, message.height)
+        if message.encoding in _PLANES:
             return _decode_planes(message)
-        known = _CHANNELS.get(encoding)
-        if known is None:
-            return _decode_by_cv_bridge(message)
-        kind, channels, conversion = known
-        if encoding in _PAIRS and width % 2:
-            raise MalformedImage("size", f"image width {width} is odd, but {encoding} stores pixels in pairs")
+        if message.encoding not in _CHANNELS:
+            return _decode_unknown(message)
+        kind, channels, conversion = _CHANNELS[message.encoding]
+        row = _row_bytes(message, channels * np.dtype(kind).itemsize)
+        if kind == "u1" and conversion is not None and (image := self._bridge.decode(message, row)) is not None:
+            return image
+        return self._own(message)
+
+    def _own(self, message) -> np.ndarray:
+        """As `image`, of an encoding in _CHANNELS, without cv_bridge."""
+        kind, channels, conversion = _CHANNELS[message.encoding]
         image = _rows(message, np.dtype(kind), channels)
         if kind == "u2":
             image = self._visible(image)
         if channels > 1:
-            image = image.reshape(height, width, channels)
+            image = image.reshape(message.height, message.width, channels)
         return image if conversion is None else cv2.cvtColor(image, conversion)
 
     def _compressed(self, message) -> np.ndarray:
@@ -117,13 +123,22 @@ class ImageDecoder:
         return np.minimum(image >> (self.bits - 8), 255).astype(np.uint8)
 
 
-def _rows(message, item: np.dtype, channels: int) -> np.ndarray:
-    """The pixels (H, W * channels) of that type, little- or big-endian as the message says, without padding."""
-    row = message.width * channels * item.itemsize
+def _row_bytes(message, pixel: int) -> int:
+    """Bytes of a row without padding, of so many bytes a pixel. Raises MalformedImage where width, step and length are not
+    those of a whole image."""
+    if message.encoding in _PAIRS and message.width % 2:
+        raise MalformedImage("size", f"image width {message.width} is odd, but {message.encoding} stores pixels in pairs")
+    row = message.width * pixel
     if message.step < row:
         raise MalformedImage(
             "step", f"step {message.step} is below the {row} bytes of {message.width} {message.encoding} pixels")
     _check_length(message)
+    return row
+
+
+def _rows(message, item: np.dtype, channels: int) -> np.ndarray:
+    """The pixels (H, W * channels) of that type, little- or big-endian as the message says, without padding."""
+    row = _row_bytes(message, channels * item.itemsize)
     data = np.frombuffer(message.data, dtype=np.uint8).reshape(message.height, message.step)[:, :row]
     return np.ascontiguousarray(data).view(item.newbyteorder(">" if message.is_bigendian else "<"))
 
@@ -273,19 +288,13 @@ def _check_length(message) -> None:
             "data", f"{len(message.data)} bytes of data are not step {message.step} x height {message.height}")
 
 
-def _decode_by_cv_bridge(message) -> np.ndarray:
-    """A newer cv_bridge may know more encodings; it breaks under some versions of numpy (vision_opencv 535)."""
+def _decode_unknown(message) -> np.ndarray:
     what = " (fractions or signed numbers, as of depth)" if re.match(r"(8|16|32|64)[SF]C", message.encoding) else ""
-    problem = MalformedImage("encoding", f"image encoding {message.encoding!r}{what} is not supported; use one of "
+    image = None
+    if re.fullmatch(r"[a-z0-9_]{1,32}|(8|16|32|64)[USF]C[0-9]{1,3}", message.encoding):
+        _check_length(message)
+        image = decode_unknown(message)
+    if image is None:
+        raise MalformedImage("encoding", f"image encoding {message.encoding!r}{what} is not supported; use one of "
                              f"{', '.join([*_CHANNELS, *_PLANES])}")
-    if not re.fullmatch(r"[a-z0-9_]{1,32}|(8|16|32|64)[USF]C[0-9]{1,3}", message.encoding):
-        raise problem
-    _check_length(message)
-    try:
-        from cv_bridge import CvBridge
-        image = CvBridge().imgmsg_to_cv2(message, "rgb8")
-    except Exception as error:  # cv_bridge raises its own errors, numpy's, OpenCV's and ImportError
-        raise problem from error
-    if image.shape != (message.height, message.width, 3) or image.dtype != np.uint8:
-        raise problem
-    return np.ascontiguousarray(image)
+    return image

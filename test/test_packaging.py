@@ -17,19 +17,19 @@ from fourdhands_ros.parameters import Parameters
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-ROS_PACKAGES = {"ament_index_python", "diagnostic_msgs", "geometry_msgs", "launch", "launch_ros", "lifecycle_msgs",
+ROS_PACKAGES = {"ament_index_python", "cv_bridge", "diagnostic_msgs", "geometry_msgs", "launch", "launch_ros", "lifecycle_msgs",
                 "rcl_interfaces", "rclpy", "rosgraph_msgs", "sensor_msgs", "std_msgs", "std_srvs", "tf2_msgs",
                 "visualization_msgs"}
 
 
 def test_a_workspace_gets_from_pip_what_setup_declares(monkeypatch):
-    """requirements-workspace.txt: the package's requirements, those of ROS that are no ros- package, and the tests'."""
+    """requirements-workspace.txt: the package's requirements, those of ROS that ROS itself does not have, and the tests'."""
     given = {}
     monkeypatch.setattr(setuptools, "setup", lambda **kwargs: given.update(kwargs))
     monkeypatch.chdir(REPOSITORY)
     runpy.run_path("setup.py")
     extras = given["extras_require"]
-    expected = {*given["install_requires"], *extras["test"], *(name for name in extras["ros"] if not name.startswith("ros-"))}
+    expected = {*given["install_requires"], *extras["test"], *(name for name in extras["ros"] if not name.startswith(("ros-", "cv-bridge")))}
     lines = (REPOSITORY / "requirements-workspace.txt").read_text().splitlines()
     assert {line for line in lines if line and not line.startswith("#")} == expected
 

@@ -1,5 +1,6 @@
 """Serialised messages against rosbags' and rclpy's own readers; types made at run time against rosidl's."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -20,7 +21,7 @@ from fourdhands_core.pipeline.types import ABSENT, HELD, TRACKED
 from fourdhands_ros import message_types
 from fourdhands_ros.camera import image_template
 from fourdhands_ros.conversion import (
-    SOURCES, STATES, HandPairEncoder, MarkerEncoder, TransformEncoder, encode_faces, joint_poses)
+    SOURCES, STATES, HandPairEncoder, MarkerEncoder, TransformEncoder, encode_faces, joint_poses, wrist_pose)
 from fourdhands_ros.message_types import HandFaces, HandPair, TFMessage, deserialize, typestore
 
 STATES_OF_BOTH = list(itertools.product((ABSENT, TRACKED, HELD), repeat=2))
@@ -121,6 +122,23 @@ def test_transforms_read_back(frame_id, prefix, states, level):
                          for j in range(1, 21)]
     assert [(t.header.frame_id, t.child_frame_id) for t in transforms] == expected
     assert {(t.header.stamp.sec, t.header.stamp.nanosec) for t in transforms} == {divmod(pair.stamp, 10**9)}
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-12, 1e-7, 1e-3, 1.0, np.pi - 1e-9, np.pi, 3.5, 6.2, 40.0])
+def test_quaternions_are_those_of_tf_transformations(angle):
+    """Of wrists and of all joints, each about another axis; PyPI has only transforms3d, of which that package makes them."""
+    transforms3d = pytest.importorskip("transforms3d")
+    try:
+        from tf_transformations import quaternion_about_axis
+    except ImportError:
+        def quaternion_about_axis(angle, axis):
+            return np.roll(transforms3d.quaternions.axangle2quat(axis, angle), -1)
+    axes = np.random.default_rng(0).normal(size=(16, 3))
+    axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+    expected = np.array([quaternion_about_axis(angle, axis) for axis in axes])
+    hand = dataclasses.replace(make_hand(1), global_orient=angle * axes[0], hand_pose=(angle * axes[1:]).ravel())
+    np.testing.assert_allclose(wrist_pose(hand)[3:], expected[0], atol=1e-13)
+    np.testing.assert_allclose(joint_poses([hand])[0, MANO_IN_21, 3:], expected, atol=1e-13)
 
 
 def test_chained_transforms_are_the_joints():
