@@ -27,7 +27,7 @@ endif
 .DEFAULT_GOAL := install
 
 demo: $(INSTALLED)
-	$(BIN)/python -m fourdhands_ros.demo $(if $(VIDEO),--video "$(VIDEO)") $(if $(CAMERA),--camera "$(CAMERA)") $(ARGS)
+	$(BIN)/python -m fourdhands_ros.tools.demo $(if $(VIDEO),--video "$(VIDEO)") $(if $(CAMERA),--camera "$(CAMERA)") $(ARGS)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -q test $(ARGS)

@@ -38,7 +38,7 @@ setup(
     package_dir={"fourdhands_ros.msg": "msg"},
     package_data={
         "fourdhands_core": ["**/*.npz", "**/*.safetensors", "**/*.onnx", "**/*.yaml"],
-        "fourdhands_ros": ["*.xml"],
+        "fourdhands_ros": ["tools/*.xml"],
         "fourdhands_ros.msg": ["*.msg"],
     },
     install_requires=[

@@ -20,9 +20,9 @@ import rclpy
 from rclpy.signals import SignalHandlerOptions
 from scipy.stats import theilslopes
 
-from fourdhands_ros.benchmark import _played
-from fourdhands_ros.demo import CameraProcess, Process, configure_dds, wait_for
-from fourdhands_ros.message_types import HandPair, create_subscription
+from fourdhands_ros.tools.benchmark import _played
+from fourdhands_ros.tools.demo import CameraProcess, Process, configure_dds, wait_for
+from fourdhands_ros.pypi.message_types import HandPair, create_subscription
 
 _WINDOW = 30.0
 """Seconds of which a median is taken before a slope is fitted: samples of one moment are no independent ones."""

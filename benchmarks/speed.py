@@ -84,7 +84,7 @@ def node_rates(frames, seconds: float) -> dict:
     MediaPipe takes in an empty process; that rate is given too.
     """
     import rclpy
-    from fourdhands_ros.demo import configure_dds
+    from fourdhands_ros.tools.demo import configure_dds
 
     configure_dds(os.environ)
     bare = mediapipe_rate(frames, seconds / 2)
@@ -94,7 +94,7 @@ def node_rates(frames, seconds: float) -> dict:
         for k in range(int(camera_rate * (seconds + 3.0))):
             writer.write(frames[k % len(frames)])
     rclpy.init(args=[])
-    command = "-c", "import speed; from fourdhands_ros.node import main; main(tracker_factory=speed.MediaPipeAlone)"
+    command = "-c", "import speed; from fourdhands_ros.node.node import main; main(tracker_factory=speed.MediaPipeAlone)"
     alone = [arriving(folder, command, seconds)]
     rate = arriving(folder, ("-m", "fourdhands_ros"), seconds)
     alone.append(arriving(folder, command, seconds))
@@ -107,8 +107,8 @@ def node_rates(frames, seconds: float) -> dict:
 def arriving(folder: Path, command: tuple[str, ...], seconds: float) -> float:
     """HandPair messages a second from a process `python *command` that is fed with folder/fast.mp4."""
     import rclpy
-    from fourdhands_ros.demo import CameraProcess, wait_for
-    from fourdhands_ros.message_types import create_subscription, message_type
+    from fourdhands_ros.tools.demo import CameraProcess, wait_for
+    from fourdhands_ros.pypi.message_types import create_subscription, message_type
 
     node = rclpy.create_node("benchmark")
     arrivals = []

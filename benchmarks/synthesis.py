@@ -13,8 +13,8 @@ import cv2
 import torch
 
 from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
-from fourdhands_core.learning.training.batches import Batches
-from fourdhands_core.learning.training.settings import AugmentationSettings, TrainingSettings, build
+from fourdhands_core.learning.image.batches import Batches
+from fourdhands_core.learning.image.settings import AugmentationSettings, TrainingSettings, build
 
 BATCHES = 30
 

@@ -86,7 +86,7 @@ def benchmark_network(network, hands, device: str, precision: str, steps: int, c
     """
     import torch
 
-    from .pipeline.image_execution import TorchImage
+    from .runtime.image import TorchImage
     from .pipeline.image_regression import ImageRegressor, ImageTokens, square_of
 
     execution = TorchImage(network, device, precision, cameras)
@@ -142,8 +142,8 @@ def _stages(network, device, number, image, squares, steps):
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    from .network.cuda_graphs import ByShape, GraphRecorder
-    from .perception.crops import DeviceCrops, crop_hands
+    from .runtime.cuda_graphs import ByShape, GraphRecorder
+    from .runtime.crops import DeviceCrops, crop_hands
 
     mirrored, config = np.array([True, False]), network.config
     crop = DeviceCrops(device, number) if device == "cuda" else (lambda *args: torch.from_numpy(crop_hands(*args)).to(number))

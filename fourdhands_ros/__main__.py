@@ -2,4 +2,4 @@
 
 from .executable import run
 
-run("node")
+run("node.node")

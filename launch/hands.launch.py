@@ -9,7 +9,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from fourdhands_core.errors import InputError
-from fourdhands_ros.rviz import start_rviz
+from fourdhands_ros.tools.rviz import start_rviz
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 PARAMETERS = ("cameras", "image_transport", "image_reliability", "model", "weights", "device", "precision", "hand_model", "hand_model_left",

@@ -7,7 +7,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from fourdhands_ros.rviz import start_rviz
+from fourdhands_ros.tools.rviz import start_rviz
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 

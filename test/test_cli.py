@@ -133,7 +133,7 @@ builtins.print = interrupted_print
 
 
 def test_settings_are_replaced_by_their_own_types():
-    from fourdhands_core.learning.train import TrainSettings
+    from fourdhands_core.learning.landmark.train import TrainSettings
 
     settings = commands.replaced(TrainSettings(), ["single_steps=7", "joints=2.5"])
     assert settings.single_steps == 7 and settings.joints == 2.5
@@ -142,7 +142,7 @@ def test_settings_are_replaced_by_their_own_types():
 
 
 def test_evaluate_prints_and_writes_the_same_json(tmp_path, monkeypatch, capsys):
-    from fourdhands_core.learning import evaluate as evaluation
+    from fourdhands_core.learning.evaluation import clips as evaluation
 
     monkeypatch.setattr(evaluation, "evaluate", lambda settings, clips, real: {"clips": clips, "real": str(real)})
     assert cli.main(["evaluate", "--clips", "3", "--real", str(tmp_path), "--out", str(tmp_path / "e.json")]) == 0

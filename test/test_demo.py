@@ -19,8 +19,8 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from fourdhands_core.media.video import VideoReader, VideoWriter
-from fourdhands_ros.demo import main as demo_command
-from fourdhands_ros.message_types import typestore
+from fourdhands_ros.tools.demo import main as demo_command
+from fourdhands_ros.pypi.message_types import typestore
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -53,7 +53,7 @@ def stamp(header) -> int:
 def demo(tmp_path_factory):
     """A run of three seconds: its output folder, and what it printed."""
     out = tmp_path_factory.mktemp("demo")
-    result = run("fourdhands_ros.demo", "--seconds", 3, "--out", out)
+    result = run("fourdhands_ros.tools.demo", "--seconds", 3, "--out", out)
     assert result.returncode == 0, result.stderr + (out / "node.log").read_text()
     return out, result.stdout
 
@@ -123,7 +123,7 @@ def test_overlay_and_contact_sheet_show_every_recorded_image(demo, bag):
 
 
 def test_a_video_goes_the_same_way_without_truth(demo, tmp_path):
-    result = run("fourdhands_ros.demo", "--video", demo[0] / "clip" / "video.mp4", "--seconds", 1, "--out", tmp_path)
+    result = run("fourdhands_ros.tools.demo", "--video", demo[0] / "clip" / "video.mp4", "--seconds", 1, "--out", tmp_path)
     assert result.returncode == 0, result.stderr
     assert "not calibrated" in result.stdout and "MPJPE" not in result.stdout
     numbers = json.loads((tmp_path / "report.json").read_text())
@@ -137,7 +137,7 @@ def test_ctrl_c_ends_the_recording_and_still_reports(tmp_path):
             writer.write(np.full((48, 64, 3), i % 255, np.uint8))
     environment = {**os.environ, "ROS_DOMAIN_ID": str(1 + os.getpid() % 100)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "fourdhands_ros.demo", "--video", tmp_path / "long.mp4", "--out", tmp_path / "out"],
+        [sys.executable, "-m", "fourdhands_ros.tools.demo", "--video", tmp_path / "long.mp4", "--out", tmp_path / "out"],
         cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     said = ""
     while not re.search(r"tracking: .* [1-9]\d*/1200", said) and process.poll() is None:
@@ -156,7 +156,7 @@ def here(monkeypatch):
     monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
-        monkeypatch.setenv(name, os.environ.get(name, str(REPOSITORY / "fourdhands_ros" / "fastdds_large_images.xml")))
+        monkeypatch.setenv(name, os.environ.get(name, str(REPOSITORY / "fourdhands_ros" / "tools" / "fastdds_large_images.xml")))
     before = signal.getsignal(signal.SIGTERM)
     yield demo_command
     signal.signal(signal.SIGTERM, before)
@@ -189,13 +189,13 @@ def test_a_users_error_is_one_message_and_exit_code_2(tmp_path, here, capsys, ar
 
 
 def test_a_users_error_on_the_command_line_has_no_traceback(tmp_path):
-    result = run("fourdhands_ros.demo", "--video", tmp_path / "none.mp4", "--out", tmp_path / "out")
+    result = run("fourdhands_ros.tools.demo", "--video", tmp_path / "none.mp4", "--out", tmp_path / "out")
     assert result.returncode == 2 and "does not exist" in result.stderr and "Traceback" not in result.stderr, result.stderr
 
 
 def test_without_ros_it_says_what_to_install(tmp_path):
     (tmp_path / "rclpy.py").write_text("raise ModuleNotFoundError('No module named rclpy', name='rclpy')")
-    result = run("fourdhands_ros.demo", "--out", tmp_path / "out", PYTHONPATH=str(tmp_path))
+    result = run("fourdhands_ros.tools.demo", "--out", tmp_path / "out", PYTHONPATH=str(tmp_path))
     # The interpreter puts the working directory first for -m, but nothing there is called rclpy.
     assert result.returncode == 2 and "rclpy is not installed" in result.stderr and "fourdhands[ros]" in result.stderr
     assert "Traceback" not in result.stderr
@@ -206,11 +206,11 @@ def test_another_camera_in_the_domain_is_refused(tmp_path):
         writer.write(np.zeros((48, 64, 3), np.uint8))
     environment = {**os.environ, "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
                    "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-    other = subprocess.Popen([sys.executable, "-m", "fourdhands_ros.camera", str(tmp_path / "video.mp4"), "--wait"],
+    other = subprocess.Popen([sys.executable, "-m", "fourdhands_ros.tools.camera", str(tmp_path / "video.mp4"), "--wait"],
                              cwd=REPOSITORY, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert json.loads(other.stdout.readline()) == {"ready": True}
-        result = run("fourdhands_ros.demo", "--video", tmp_path / "video.mp4", "--out", tmp_path / "out")
+        result = run("fourdhands_ros.tools.demo", "--video", tmp_path / "video.mp4", "--out", tmp_path / "out")
     finally:
         assert other.communicate("\n", timeout=20)[0].startswith('{"published": 1')
     assert result.returncode == 2 and "2 nodes publish /image_raw" in result.stderr, result.stderr

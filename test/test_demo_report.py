@@ -14,10 +14,10 @@ from std_msgs.msg import String
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
-from fourdhands_ros.camera import camera_info
-from fourdhands_ros.camera_info import calibration_from_info
-from fourdhands_ros.demo_report import Recording, errors, messages, summary, text
-from fourdhands_ros.recorder import Recorder
+from fourdhands_ros.tools.camera import camera_info
+from fourdhands_ros.convert.camera_info import calibration_from_info
+from fourdhands_ros.tools.demo_report import Recording, errors, messages, summary, text
+from fourdhands_ros.bags.recorder import Recorder
 from ros_support import Ros
 
 START, PERIOD = 1_700_000_000 * 10**9, 10**9 // 30

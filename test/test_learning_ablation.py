@@ -8,12 +8,12 @@ import torch
 
 from fourdhands_core.cli import main
 from fourdhands_core.errors import CheckpointError
-from fourdhands_core.learning.ablation import ROWS, AblationSettings, configuration, estimate
-from fourdhands_core.learning.ablation_data import CONDITIONS, OccludedSynthesis, condition
+from fourdhands_core.learning.landmark.ablation import ROWS, AblationSettings, configuration, estimate
+from fourdhands_core.learning.landmark.ablation_data import CONDITIONS, OccludedSynthesis, condition
 from fourdhands_core.network.checkpoint import load_weights, save_weights
-from fourdhands_core.network.config import NetworkConfig
+from fourdhands_core.network.landmark_config import NetworkConfig
 from fourdhands_core.network.landmark_tokens import landmark_tokens, mirror_points
-from fourdhands_core.network.model import FourDHands
+from fourdhands_core.network.landmark_model import FourDHands
 
 TINY = AblationSettings(width=16, layers=1)
 BY_NAME = {row.name: row for row in ROWS}

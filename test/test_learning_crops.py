@@ -14,7 +14,7 @@ from fourdhands_core.learning.datasets.registry import open_dataset
 from fourdhands_core.learning.synthesis.clips import ClipSynthesis
 from fourdhands_core.learning.synthesis.scene import OBJECT
 from fourdhands_core.learning.synthesis.settings import LookSettings, SynthesisSettings
-from fourdhands_core.perception.crops import SCALE, SHIFT, crop_hands, to_crop
+from fourdhands_core.runtime.crops import SCALE, SHIFT, crop_hands, to_crop
 from fourdhands_core.pipeline.image_regression import square_of
 
 FEW = LookSettings(skins=2, backgrounds=2, occluded=0.0)

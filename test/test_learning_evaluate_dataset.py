@@ -21,20 +21,20 @@ from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.hand_model.arrays import HandArrays
 from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT, TO_21
-from fourdhands_core.learning import evaluate_dataset as evaluation
-from fourdhands_core.learning import evaluation_report as report
+from fourdhands_core.learning.evaluation import dataset as evaluation
+from fourdhands_core.learning.evaluation import report as report
 from fourdhands_core.learning.datasets.frames import Frame, HandDataset, HandTruth, box_around
 from fourdhands_core.learning.datasets.registry import dataset_class, open_dataset
-from fourdhands_core.learning.measure_errors import clip_motions
-from fourdhands_core.learning.motion import MotionSampler
-from fourdhands_core.learning.predictors import ImagePredictor, Prediction
-from fourdhands_core.learning.published import TABLES
+from fourdhands_core.learning.landmark.measure_errors import clip_motions
+from fourdhands_core.learning.landmark.motion import MotionSampler
+from fourdhands_core.learning.evaluation.predictors import ImagePredictor, Prediction
+from fourdhands_core.learning.evaluation.published import TABLES
 from fourdhands_core.media.clips import HandScene, clip_truth, pose_hands, render_frames
 from fourdhands_core.network.checkpoint import save_weights
 from fourdhands_core.network.image_config import ImageConfig
 from fourdhands_core.network.image_model import ImageNetwork
-from fourdhands_core.perception.crops import crop_hands
-from fourdhands_core.pipeline.image_execution import TorchImage
+from fourdhands_core.runtime.crops import crop_hands
+from fourdhands_core.runtime.image import TorchImage
 from fourdhands_core.pipeline.image_regression import ImageRegressor, square_of
 
 HANDS = hand_models()

@@ -10,10 +10,10 @@ from dataset_support import hand_models
 from test_learning_evaluate_dataset import Oracle
 
 from fourdhands_core.hand_model.skeleton import TIP_VERTICES, TO_21
-from fourdhands_core.learning import evaluate_dataset as evaluation
+from fourdhands_core.learning.evaluation import dataset as evaluation
 from fourdhands_core.learning.datasets.registry import dataset_class, open_dataset
-from fourdhands_core.learning.metrics import mpjpe_scaled
-from fourdhands_core.learning.scores import HandFrames, Scores
+from fourdhands_core.learning.evaluation.metrics import mpjpe_scaled
+from fourdhands_core.learning.evaluation.scores import HandFrames, Scores
 
 HANDS = hand_models()
 

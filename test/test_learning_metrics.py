@@ -8,8 +8,8 @@ from scipy.linalg import orthogonal_procrustes
 from scipy.spatial.transform import Rotation
 
 from fourdhands_core.errors import InputError
-from fourdhands_core.learning import metrics
-from fourdhands_core.learning.scores import UNITS, HandFrames, Scores
+from fourdhands_core.learning.evaluation import metrics
+from fourdhands_core.learning.evaluation.scores import UNITS, HandFrames, Scores
 
 SEEDS = st.integers(0, 2 ** 31)
 

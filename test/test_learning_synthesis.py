@@ -10,16 +10,16 @@ from fourdhands_core.hand_model.assets import load_generic_hand
 from fourdhands_core.hand_model.layer import HandLayer
 from fourdhands_core.hand_model.limits import LOWER, UPPER, to_angles
 from fourdhands_core.learning.kinematics import Kinematics
-from fourdhands_core.learning.landmark_errors import ErrorSampler, LandmarkErrors, fit, true_configuration, unit_shape
-from fourdhands_core.learning.measure_errors import clip_motions
-from fourdhands_core.learning.motion import MotionSampler
-from fourdhands_core.learning.measured_clips import Mixed, collect, exchanged, measured_clips, turned
-from fourdhands_core.learning.samples import Synthesis
-from fourdhands_core.learning.train import TrainSettings, place, train_landmark, window_frames
+from fourdhands_core.learning.landmark.detector_errors import ErrorSampler, LandmarkErrors, fit, true_configuration, unit_shape
+from fourdhands_core.learning.landmark.measure_errors import clip_motions
+from fourdhands_core.learning.landmark.motion import MotionSampler
+from fourdhands_core.learning.landmark.measured_clips import Mixed, collect, exchanged, measured_clips, turned
+from fourdhands_core.learning.landmark.samples import Synthesis
+from fourdhands_core.learning.landmark.train import TrainSettings, place, train_landmark, window_frames
 from fourdhands_core.media.clips import pose_hands
 from fourdhands_core.network.checkpoint import load_weights, save_weights
-from fourdhands_core.network.config import NetworkConfig
-from fourdhands_core.network.model import FourDHands
+from fourdhands_core.network.landmark_config import NetworkConfig
+from fourdhands_core.network.landmark_model import FourDHands
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +212,7 @@ def test_measured_clips_are_what_the_detector_saw_of_the_true_hands(measured):
 
 
 def test_more_measured_clips_begin_with_the_same_ones(monkeypatch):
-    monkeypatch.setattr("fourdhands_core.learning.measured_clips.PART", 1)
+    monkeypatch.setattr("fourdhands_core.learning.landmark.measured_clips.PART", 1)
     two, first, second = collect(2, 2, 8), collect(1, 2, 8), collect(1, 2, 9)
     for name, values in vars(two).items():
         assert torch.equal(values, torch.cat([getattr(first, name), getattr(second, name)])), name

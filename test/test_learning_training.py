@@ -24,15 +24,15 @@ from fourdhands_core.hand_model.arrays import HandArrays
 from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.learning.losses import LossWeights
-from fourdhands_core.learning.training.batches import Batches
-from fourdhands_core.learning.training.objective import Objective, TokenPoints
-from fourdhands_core.learning.training.report import errors
-from fourdhands_core.learning.training.run import Run
-from fourdhands_core.learning.training.settings import TrainingSettings, build, read_settings
+from fourdhands_core.learning.image.batches import Batches
+from fourdhands_core.learning.image.objective import Objective, TokenPoints
+from fourdhands_core.learning.image.report import errors
+from fourdhands_core.learning.image.run import Run
+from fourdhands_core.learning.image.settings import TrainingSettings, build, read_settings
 from fourdhands_core.network.checkpoint import load_weights
 from fourdhands_core.network.image_model import ImageHands
 from fourdhands_core.network.weights_file import read_header
-from fourdhands_core.perception.crops import CROP_SIZE
+from fourdhands_core.runtime.crops import CROP_SIZE
 from fourdhands_core.pipeline.image_regression import ImageRegressor, ImageTokens
 from fourdhands_core.pipeline.frame import Frame
 
@@ -121,7 +121,7 @@ def test_the_truth_fed_to_the_tracker_as_the_networks_answer_is_the_truth_in_the
             # and Eq. 8 projects as the tracker does
             objective = Objective(settings.network, HANDS[RIGHT], LossWeights())
             seen = objective.project(torch.tensor(own)[None], torch.tensor(camera)[None])[0].numpy()
-            from fourdhands_core.perception.crops import to_crop
+            from fourdhands_core.runtime.crops import to_crop
             for side in (LEFT, RIGHT):
                 crop = to_crop(answer.landmarks[side], truth["squares"][side], side == LEFT)
                 np.testing.assert_allclose(seen[side], crop / 128.0 - 1.0, atol=1e-5)

@@ -13,14 +13,14 @@ import torch
 from fourdhands_core.cli import main
 from fourdhands_core.errors import CheckpointError
 from fourdhands_core.network.checkpoint import load_weights, save_weights
-from fourdhands_core.network.execution import (
+from fourdhands_core.runtime.landmark import (
     BACKBONE, ENCODE, REASON, TEMPORAL, OnnxExecution, TorchExecution, landmark_execution)
-from fourdhands_core.network.model import FourDHands
-from fourdhands_core.network.config import NetworkConfig
+from fourdhands_core.network.landmark_model import FourDHands
+from fourdhands_core.network.landmark_config import NetworkConfig
 from fourdhands_core.network.image_config import ImageConfig
 from fourdhands_core.network.image_model import ImageNetwork
-from fourdhands_core.network.parts import EncodePart, ReasonPart
-from fourdhands_core.pipeline.image_execution import OnnxImage, TorchImage
+from fourdhands_core.runtime.parts import EncodePart, ReasonPart
+from fourdhands_core.runtime.image import OnnxImage, TorchImage
 
 pytest.importorskip("onnxruntime")
 

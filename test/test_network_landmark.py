@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 
 from fourdhands_core.errors import CheckpointError
 from fourdhands_core.network.checkpoint import load_weights, save_weights
-from fourdhands_core.network.config import NetworkConfig
+from fourdhands_core.network.landmark_config import NetworkConfig
 from fourdhands_core.network.landmark_tokens import BOX_SCALE, landmark_tokens, look_at, mirror_points
-from fourdhands_core.network.model import FourDHands
+from fourdhands_core.network.landmark_model import FourDHands
 
 SMALL = NetworkConfig(width=32, relation_width=8, heads=2)
 

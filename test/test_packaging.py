@@ -13,7 +13,7 @@ import pytest
 import setuptools
 import yaml
 
-from fourdhands_ros.parameters import Parameters
+from fourdhands_ros.node.parameters import Parameters
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -81,7 +81,7 @@ def test_an_executable_in_the_wrong_environment(missing, words):
     """A package that is not installed is named with what to do; the package's own modules are a fault of ours."""
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.modules['{missing}'] = None; from fourdhands_ros.executable import run; "
-         "run('node')"], cwd=REPOSITORY, capture_output=True, text=True)
+         "run('node.node')"], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 1 and words in done.stderr
     assert ("Traceback" in done.stderr) == (words == "Traceback")
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fourdhands_core.perception.crops import (
+from fourdhands_core.runtime.crops import (
     DeviceCrops, crop_hands, from_crop, square_around, to_crop)
 from released_support import DATA
 

@@ -125,7 +125,7 @@ def test_holes_are_holes():
 
 
 def test_the_noise_of_the_evaluation_is_what_it_says():
-    from fourdhands_core.learning.evaluate_depth import depth_image
+    from fourdhands_core.learning.evaluation.depth import depth_image
 
     true = np.full((200, 200), np.inf, np.float32)
     true[:, :100] = 0.8

@@ -12,9 +12,9 @@ from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.network.checkpoint import SHIPPED, save_weights
 from fourdhands_core.network.image_config import ImageConfig
 from fourdhands_core.network.image_model import ImageNetwork
-from fourdhands_core.perception.crops import crop_hands
+from fourdhands_core.runtime.crops import crop_hands
 from fourdhands_core.perception.detector import HandDetection
-from fourdhands_core.pipeline.image_execution import TorchImage
+from fourdhands_core.runtime.image import TorchImage
 from fourdhands_core.pipeline.image_regression import ImageRegressor, square_of
 from fourdhands_core.pipeline.frame import Frame
 from fourdhands_core.pipeline.regression import Regression

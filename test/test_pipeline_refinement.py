@@ -7,7 +7,7 @@ from fourdhands_core.geometry.rotations import matrix_from_axis_angle, mirror_ma
 from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.hand_model.arrays import HandArrays
 from fourdhands_core.hand_model.limits import from_angles, joint_frames
-from fourdhands_core.learning.landmark_errors import LandmarkErrors
+from fourdhands_core.learning.landmark.detector_errors import LandmarkErrors
 from fourdhands_core.pipeline.refinement import SPREAD, PoseRefinement
 from fourdhands_core.pipeline.tracker import TrackerSettings
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from fourdhands_core.network.cuda_graphs import Recorded
+from fourdhands_core.runtime.cuda_graphs import Recorded
 from fourdhands_core.network.image_config import ImageConfig
 from fourdhands_core.network.image_model import ImageNetwork
-from fourdhands_core.pipeline.image_execution import TorchImage
-from fourdhands_core.pipeline.together import Together
+from fourdhands_core.runtime.image import TorchImage
+from fourdhands_core.runtime.batcher import Together
 
 SMALL = dict(width=96, depth=1, heads=3, hand_width=128, temporal_heads=2, decoder_heads=2, decoder_layers=1,
              temporal_layers=1, spatial_layers=1)

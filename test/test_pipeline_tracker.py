@@ -10,7 +10,7 @@ from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle
 from fourdhands_core.hand_model.limits import LOWER, UPPER, to_angles
 from fourdhands_core.hand_model.skeleton import BONES, LEFT, RIGHT
-from fourdhands_core.learning import metrics
+from fourdhands_core.learning.evaluation import metrics
 from fourdhands_core.media.choreography import demo_motion
 from fourdhands_core.media.clips import clip_truth, pose_hands
 from fourdhands_core.media.video import VideoReader

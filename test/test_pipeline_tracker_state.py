@@ -15,9 +15,9 @@ from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.network.image_config import ImageConfig
 from fourdhands_core.network.image_model import ImageNetwork
 from fourdhands_core.perception.identity import HandIdentity
-from fourdhands_core.pipeline.image_execution import TorchImage
+from fourdhands_core.runtime.image import TorchImage
 from fourdhands_core.pipeline.regression import Frame
-from fourdhands_core.pipeline.tracker_state import load_memory, save_memory
+from fourdhands_core.pipeline.checkpoint import load_memory, save_memory
 
 
 def kept(content, path):
@@ -78,8 +78,8 @@ def written(path, nodes, **arrays):
 
 
 @pytest.mark.parametrize("kind", [
-    "subprocess:Popen", "builtins:list", "fourdhands_core.pipeline.tracker_state:save_memory", "set",
-    "fourdhands_core.pipeline.tracker_state:Path", "fourdhands_core.pipeline.regression:Nothing", "fourdhands_core.pipeline.nothing:X",
+    "subprocess:Popen", "builtins:list", "fourdhands_core.pipeline.checkpoint:save_memory", "set",
+    "fourdhands_core.pipeline.checkpoint:Path", "fourdhands_core.pipeline.regression:Nothing", "fourdhands_core.pipeline.nothing:X",
     "fourdhands_core.commands.track:argparse", "fourdhands_core.pipeline.regression", "fourdhands_core_other.x:Y", ""])
 def test_a_file_that_names_anything_else_is_refused(tmp_path, kind):
     """Functions, other packages' classes, also those that this package imports, and classes that are not there."""

@@ -25,7 +25,7 @@ def ablate(args: argparse.Namespace) -> int:
     """Train what is missing, and report."""
     import json
 
-    from ..learning import ablation, ablation_report
+    from ..learning.landmark import ablation, ablation_report
 
     steps = {} if args.steps is None else {"single_steps": args.steps, "clip_steps": max(1, args.steps // 8)}
     seeds = {} if args.seeds is None else {"seeds": args.seeds}

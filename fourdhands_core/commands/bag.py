@@ -46,8 +46,8 @@ def add(commands) -> None:
 def bag(args: argparse.Namespace) -> int:
     """Find the hands in the images of rosbag2 recordings, or summarise the hands in them."""
     try:
-        from fourdhands_ros.bag_camera import Options, Parameters
-        from fourdhands_ros.bag_command import convert_bags, info
+        from fourdhands_ros.bags.camera import Options, Parameters
+        from fourdhands_ros.bags.command import convert_bags, info
     except ImportError as error:
         raise DependencyError(f"bags need ROS 2 and rosbags, and {error.name} is not installed: pip install "
                               "'fourdhands[ros]', or source a ROS 2 workspace and pip install rosbags mcap") from error

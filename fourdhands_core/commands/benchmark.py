@@ -39,7 +39,7 @@ def benchmark(args: argparse.Namespace) -> int:
                          "image network alone")
     if of_ros:
         try:
-            from fourdhands_ros.benchmark import run
+            from fourdhands_ros.tools.benchmark import run
         except ImportError as error:
             raise DependencyError(f"benchmark ros needs ROS 2, and {error.name} is not installed: pip install "
                                   "'fourdhands[ros]', or source a ROS 2 workspace") from error
@@ -53,7 +53,7 @@ def benchmark(args: argparse.Namespace) -> int:
         from ..hand_model.assets import load_generic_hand, pair_of
         from ..network.image_config import ImageConfig
         from ..network.image_model import ImageNetwork
-        from ..pipeline.image_execution import check_device
+        from ..runtime.image import check_device
 
         if args.device == "onnx":
             raise InputError("--backbone measures the network in torch: give --device cpu or cuda")
@@ -71,7 +71,7 @@ def benchmark(args: argparse.Namespace) -> int:
 def _tracker(speed, settings, video: Path, frames: int) -> dict:
     """The whole tracker on a video, with the stage `publish` where ROS 2 is installed."""
     try:
-        from fourdhands_ros.benchmark import published
+        from fourdhands_ros.tools.benchmark import published
     except ImportError as error:
         return {**speed.benchmark(settings, video, frames),
                 "publish": f"not measured: ROS 2 is not installed ({error.name} is missing)"}

@@ -37,12 +37,12 @@ def evaluate(args: argparse.Namespace) -> int:
 
     if args.dataset or args.data:
         return evaluate_dataset(args)
-    from ..learning import evaluate as evaluation
+    from ..learning.evaluation import clips as evaluation
 
     if args.real is not None and not args.real.is_dir():
         raise InputError(f"--real {args.real} is not a folder; give one with video/, freihand/ and onehand10k/")
     if args.depth:
-        from ..learning.evaluate_depth import evaluate_depth
+        from ..learning.evaluation.depth import evaluate_depth
         text = json.dumps(evaluate_depth(tracker_settings(args), args.clips), indent=1)
     else:
         text = json.dumps(evaluation.evaluate(tracker_settings(args), args.clips, args.real), indent=1)
@@ -54,9 +54,9 @@ def evaluate(args: argparse.Namespace) -> int:
 
 def evaluate_dataset(args: argparse.Namespace) -> int:
     """Measure a network or the tracker on a dataset."""
-    from ..learning import evaluate_dataset as evaluation
-    from ..learning import evaluation_report as report
-    from ..learning.predictors import hand_models, make_predictor
+    from ..learning.evaluation import dataset as evaluation
+    from ..learning.evaluation import report as report
+    from ..learning.evaluation.predictors import hand_models, make_predictor
 
     if not (args.dataset and args.data):
         raise InputError("--dataset NAME and --data PATH go together; give both")

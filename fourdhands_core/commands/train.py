@@ -40,9 +40,9 @@ def train_image(args: argparse.Namespace) -> int:
     """Train the image network by a configuration."""
     import json
 
-    from ..learning.training.run import WEIGHTS
-    from ..learning.training.run import train as train_run
-    from ..learning.training.settings import read_settings
+    from ..learning.image.run import WEIGHTS
+    from ..learning.image.run import train as train_run
+    from ..learning.image.settings import read_settings
 
     settings = read_settings(args.what, args.set)
     out = args.out or Path("runs") / Path(args.what).stem
@@ -53,8 +53,8 @@ def train_image(args: argparse.Namespace) -> int:
 
 def train_landmark(args: argparse.Namespace) -> int:
     """Train the landmark network."""
-    from ..learning.train import TrainSettings
-    from ..learning.train import train_landmark as train_network
+    from ..learning.landmark.train import TrainSettings
+    from ..learning.landmark.train import train_landmark as train_network
 
     if args.out is None:
         raise InputError("train landmark needs --out FILE, the weights to write (safetensors)")
@@ -65,7 +65,7 @@ def train_landmark(args: argparse.Namespace) -> int:
 
 def train_errors(args: argparse.Namespace) -> int:
     """Measure the detector's errors, which the training imitates."""
-    from ..learning.measure_errors import MEASURED, measure
+    from ..learning.landmark.measure_errors import MEASURED, measure
 
     out = args.out or MEASURED
     measure(out, clips=args.clips or 150, seed=7 if args.seed is None else args.seed)

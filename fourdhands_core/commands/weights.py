@@ -62,7 +62,7 @@ def import_weights(args: argparse.Namespace) -> int:
 def export(args: argparse.Namespace) -> int:
     """Write a network as ONNX."""
     from ..network.checkpoint import load_weights
-    from ..network.parts import export_onnx
+    from ..runtime.parts import export_onnx
 
     for path in export_onnx(load_weights(args.weights or None), args.out):
         print(path)

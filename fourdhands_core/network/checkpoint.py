@@ -11,10 +11,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ..errors import CheckpointError
-from .config import SHIPPED, NetworkConfig
+from .landmark_config import SHIPPED, NetworkConfig
 from .image_config import ImageConfig
 from .image_model import ImageNetwork
-from .model import FourDHands
+from .landmark_model import FourDHands
 from .weights_file import KEY, check_fit, read_header
 
 _NETWORKS = {"landmark": FourDHands, "image": ImageNetwork}

@@ -11,10 +11,10 @@ import warnings
 
 import torch
 
-from .config import NetworkConfig
-from .execution import GRAPHS
-from .model import FourDHands
-from .parts import EncodePart, ReasonPart
+from .landmark_config import NetworkConfig
+from ..runtime.landmark import GRAPHS
+from .landmark_model import FourDHands
+from ..runtime.parts import EncodePart, ReasonPart
 
 WEIGHTS = "weights"
 """Where the graphs say that their weights lie; who makes a session brings them by name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 
 from ..errors import CheckpointError
-from .config import check_numbers
+from .landmark_config import check_numbers
 
 CROP_HEIGHT, CROP_WIDTH = 256, 192
 """Pixels of a hand's crop: the middle of a square of 256, as published ViT hand backbones take it."""

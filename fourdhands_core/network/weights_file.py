@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, deserialize, safe_open
 
 from ..errors import CheckpointError
-from .config import SHIPPED, NetworkConfig
+from .landmark_config import SHIPPED, NetworkConfig
 from .image_config import ImageConfig
 
 KEY = "fourdhands"

@@ -12,8 +12,8 @@ from ..geometry.camera import Camera
 from ..geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle, mirror_matrix, turn_to_axis
 from ..hand_model.arrays import HandArrays
 from ..hand_model.skeleton import LEFT, RIGHT
-from ..perception.crops import CROP_SIZE, from_crop, square_around
-from .image_execution import ImageExecution
+from ..runtime.crops import CROP_SIZE, from_crop, square_around
+from ..runtime.image import ImageExecution
 from .frame import Frame
 from .regression import MIRROR, Regression, pick_window
 

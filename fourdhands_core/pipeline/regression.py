@@ -10,7 +10,7 @@ import numpy as np
 
 from ..geometry.rotations import mirror_matrix
 from ..hand_model.skeleton import LEFT, RIGHT
-from ..network.execution import Execution
+from ..runtime.landmark import Execution
 from .frame import Frame
 
 MIRROR = np.array([[-1.0, 1.0, 1.0], [1.0, 1.0, 1.0]])

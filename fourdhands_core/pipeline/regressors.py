@@ -9,9 +9,9 @@ import numpy as np
 from ..errors import InputError
 from ..extras import needed_for
 from ..hand_model.arrays import HandArrays
-from ..network.execution import OnnxExecution, landmark_execution
+from ..runtime.landmark import OnnxExecution, landmark_execution
 from ..network.weights_file import require_tokenizer
-from .image_execution import OnnxImage, TorchImage
+from ..runtime.image import OnnxImage, TorchImage
 from .image_regression import ImageRegressor
 from .regression import LandmarkRegressor
 

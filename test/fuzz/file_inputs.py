@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from fourdhands_core.hand_model.assets import GENERIC_HAND, SHAPES
-from fourdhands_core.network.config import NetworkConfig
+from fourdhands_core.network.landmark_config import NetworkConfig
 from fourdhands_core.network.image_config import ImageConfig
 from fourdhands_core.network.image_model import ImageNetwork
 from fourdhands_core.network.import_weights import _published as published_name
-from fourdhands_core.network.model import FourDHands
+from fourdhands_core.network.landmark_model import FourDHands
 from fourdhands_core.perception.identity import HandIdentity
-from fourdhands_core.pipeline.tracker_state import save_memory
+from fourdhands_core.pipeline.checkpoint import save_memory
 from mutations import ANY, FLOATS, NUMBERS, TEXTS, mutated, one_of
 
 _SMALL = {

@@ -18,9 +18,9 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from bag_support import TYPES, image_entry, write_bag
-from fourdhands_ros.bag_info import HAND_PAIR
-from fourdhands_ros.conversion import HandPairEncoder
-from fourdhands_ros.parameters import Parameters
+from fourdhands_ros.bags.info import HAND_PAIR
+from fourdhands_ros.convert.encoders import HandPairEncoder
+from fourdhands_ros.node.parameters import Parameters
 from mutations import FLOATS, NUMBERS, TEXTS, mutated, one_of, unsigned
 from ros_support import T0, info_message, make_pair, stamp_to
 

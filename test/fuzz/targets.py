@@ -36,18 +36,18 @@ from fourdhands_core.pipeline.depth import DepthImage
 from fourdhands_core.pipeline.shape_calibration import load_shape
 from fourdhands_core.pipeline.session import INTERNAL
 from fourdhands_core.pipeline.tracker import HandPairTracker
-from fourdhands_core.pipeline.tracker_state import load_memory
-from fourdhands_ros import bag_camera
-from fourdhands_ros.bag_camera import BagCamera, Options, find_cameras
-from fourdhands_ros.bag_info import plain, summarise, text
-from fourdhands_ros.bag_reading import Bag
-from fourdhands_ros.camera_info import calibration_from_info
-from fourdhands_ros.conversion import HandPairEncoder, TransformEncoder
-from fourdhands_ros.depth import DepthBuffer
-from fourdhands_ros.diagnostics import Statistics
-from fourdhands_ros.image_decoding import ImageDecoder, MalformedImage, stamp_of
-from fourdhands_ros.message_types import HandPair, deserialize
-from fourdhands_ros.node import HandsNode
+from fourdhands_core.pipeline.checkpoint import load_memory
+from fourdhands_ros.bags import camera as bag_camera
+from fourdhands_ros.bags.camera import BagCamera, Options, find_cameras
+from fourdhands_ros.bags.info import plain, summarise, text
+from fourdhands_ros.bags.reading import Bag
+from fourdhands_ros.convert.camera_info import calibration_from_info
+from fourdhands_ros.convert.encoders import HandPairEncoder, TransformEncoder
+from fourdhands_ros.convert.depth_buffer import DepthBuffer
+from fourdhands_ros.node.diagnostics import Statistics
+from fourdhands_ros.convert.images import ImageDecoder, MalformedImage, stamp_of
+from fourdhands_ros.pypi.message_types import HandPair, deserialize
+from fourdhands_ros.node.node import HandsNode
 from file_inputs import BACKBONE
 from ros_support import FakeTracker, make_pair
 from pipeline_support import CAMERA, TruthDetector

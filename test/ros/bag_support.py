@@ -13,8 +13,8 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StorageP
 from sensor_msgs.msg import CompressedImage, Image
 
 from fourdhands_core.media.clips import demo_clip
-from fourdhands_ros.camera import camera_info
-from fourdhands_ros.message_types import typestore
+from fourdhands_ros.tools.camera import camera_info
+from fourdhands_ros.pypi.message_types import typestore
 from ros_support import T0, stamp_to
 
 TYPES = {"image_raw": "sensor_msgs/msg/Image", "image_raw/compressed": "sensor_msgs/msg/CompressedImage",

@@ -27,8 +27,8 @@ from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.pipeline.frame import Frame
 from fourdhands_core.pipeline.types import (
     ABSENT, SOURCE_JOINT, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate)
-from fourdhands_ros.message_types import HandFaces, HandPair, TFMessage, create_subscription
-from fourdhands_ros.node import HandsNode
+from fourdhands_ros.pypi.message_types import HandFaces, HandPair, TFMessage, create_subscription
+from fourdhands_ros.node.node import HandsNode
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WIDTH, HEIGHT = 64, 48

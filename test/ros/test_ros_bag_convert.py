@@ -17,7 +17,7 @@ pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ro
 from bag_support import TYPES, camera_entries, contents, image_entry, read_bag, rendered, write_bag  # noqa: F401
 from fourdhands_core import cli
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
-from fourdhands_ros.message_types import typestore
+from fourdhands_ros.pypi.message_types import typestore
 from ros_support import REPOSITORY, T0
 
 HAND_PAIR, TRANSFORMS, MARKERS = "fourdhands_ros/msg/HandPair", "tf2_msgs/msg/TFMessage", "visualization_msgs/msg/MarkerArray"

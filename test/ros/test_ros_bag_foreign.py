@@ -20,8 +20,8 @@ from bag_support import camera_entries, read_bag, rendered, write_bag  # noqa: F
 from fourdhands_core import cli
 from fourdhands_core.errors import InputError
 from fourdhands_core.pipeline.tracker import HandPairTracker
-from fourdhands_ros.bag_reading import Bag
-from fourdhands_ros.message_types import HandPair, TFMessage, deserialize
+from fourdhands_ros.bags.reading import Bag
+from fourdhands_ros.pypi.message_types import HandPair, TFMessage, deserialize
 
 
 @pytest.fixture(scope="module")

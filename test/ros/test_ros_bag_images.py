@@ -11,7 +11,7 @@ pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ro
 
 from bag_support import TYPES, camera_entries, image_entry, read_bag, rendered, write_bag  # noqa: F401
 from fourdhands_core import cli
-from fourdhands_ros.message_types import typestore
+from fourdhands_ros.pypi.message_types import typestore
 from rclpy.serialization import serialize_message
 from ros_support import SECOND, T0, stamp_of, stamp_to
 from sensor_msgs.msg import Image

@@ -14,8 +14,8 @@ from rclpy.serialization import serialize_message
 
 from bag_support import TYPES, contents, image_entry, write_bag
 from fourdhands_core.errors import InputError
-from fourdhands_ros.bag_reading import Bag
-from fourdhands_ros.camera import camera_info
+from fourdhands_ros.bags.reading import Bag
+from fourdhands_ros.tools.camera import camera_info
 from ros_support import T0
 
 KINDS = {"mcap": ("mcap", "none", 4), "mcap, zstd chunks": ("mcap", "storage", 4),

@@ -17,10 +17,10 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
 from bag_support import contents, read_bag
-from fourdhands_ros import recorder
-from fourdhands_ros.bag_reading import Bag
-from fourdhands_ros.conversion import HandPairEncoder, TransformEncoder, encode_faces
-from fourdhands_ros.message_types import HandFaces, HandPair, TFMessage
+from fourdhands_ros.bags import recorder
+from fourdhands_ros.bags.reading import Bag
+from fourdhands_ros.convert.encoders import HandPairEncoder, TransformEncoder, encode_faces
+from fourdhands_ros.pypi.message_types import HandFaces, HandPair, TFMessage
 from ros_support import FACES, RELIABLE, T0, Ros, info_message, make_pair, stamp_to
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -74,7 +74,7 @@ class Talker:
 
 
 def record(ros, bag, *arguments):
-    return ros.process("-m", "fourdhands_ros.recorder", str(bag), *arguments)
+    return ros.process("-m", "fourdhands_ros.bags.recorder", str(bag), *arguments)
 
 
 def counts(path) -> dict[str, int]:
@@ -165,7 +165,7 @@ def test_where_not_even_the_end_can_be_written_the_rest_is_there(ros, tmp_path):
     """A limit on the file's size, which nobody announces: the bag ends after a whole record."""
     talker = Talker(ros)
     code = ("import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000)); "
-            "from fourdhands_ros.recorder import main; sys.exit(main(sys.argv[1:]))")
+            "from fourdhands_ros.bags.recorder import main; sys.exit(main(sys.argv[1:]))")
     process = ros.process("-c", code, str(tmp_path / "bag"), "--images", "raw")
     talker.wait_for(talker.hands, talker.images)
     for _ in range(400):

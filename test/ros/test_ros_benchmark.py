@@ -6,10 +6,10 @@ from rclpy.serialization import serialize_message
 from ros_support import FACES, Ros, make_pair
 from visualization_msgs.msg import MarkerArray
 
-from fourdhands_ros import benchmark
-from fourdhands_ros.camera import forth_and_back
-from fourdhands_ros.conversion import HandPairEncoder, MarkerEncoder, TransformEncoder
-from fourdhands_ros.message_types import HandPair, TFMessage, deserialize, is_compiled, typestore
+from fourdhands_ros.tools import benchmark
+from fourdhands_ros.tools.camera import forth_and_back
+from fourdhands_ros.convert.encoders import HandPairEncoder, MarkerEncoder, TransformEncoder
+from fourdhands_ros.pypi.message_types import HandPair, TFMessage, deserialize, is_compiled, typestore
 
 
 @pytest.fixture

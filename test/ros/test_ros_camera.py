@@ -12,7 +12,7 @@ from ros_support import RELIABLE, REPOSITORY, Ros, stamp_of
 from sensor_msgs.msg import CameraInfo, Image
 
 from fourdhands_core.media.video import VideoWriter
-from fourdhands_ros.camera import Pace
+from fourdhands_ros.tools.camera import Pace
 
 MS = 10**6
 START = 1_700_000_000 * 10**9
@@ -81,7 +81,7 @@ def test_a_camera_that_could_not_run_for_a_while(ros, tmp_path):
     node, images = ros.node("listener"), []
     node.create_subscription(Image, "image_raw", lambda image: images.append(stamp_of(image.header)), RELIABLE)
     node.create_subscription(CameraInfo, "camera_info", lambda message: None, RELIABLE)
-    camera = ros.process("-m", "fourdhands_ros.camera", str(tmp_path / "video.mp4"), "--subscribers", "1")
+    camera = ros.process("-m", "fourdhands_ros.tools.camera", str(tmp_path / "video.mp4"), "--subscribers", "1")
     assert ros.spin_until(lambda: len(images) > 5)
     camera.send_signal(signal.SIGSTOP)
     ros.spin_for(1.5)
@@ -105,7 +105,7 @@ def test_what_is_wrong_goes_to_the_log(tmp_path, arguments, words):
     with VideoWriter(tmp_path / "video.mp4", 30) as writer:
         writer.write(np.zeros((48, 64, 3), np.uint8))
     result = subprocess.run(
-        [sys.executable, "-m", "fourdhands_ros.camera", *(one.replace("{tmp}", str(tmp_path)) for one in arguments)],
+        [sys.executable, "-m", "fourdhands_ros.tools.camera", *(one.replace("{tmp}", str(tmp_path)) for one in arguments)],
         capture_output=True, text=True, cwd=REPOSITORY, timeout=60)
     assert result.returncode == 2 and not result.stdout
     assert any("[ERROR]" in line and "[camera]" in line and words in line for line in result.stderr.splitlines())

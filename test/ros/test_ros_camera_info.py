@@ -19,13 +19,13 @@ from fourdhands_core.geometry.calibration import Calibration
 from fourdhands_core.media.clips import clip_truth, pose_hands
 from fourdhands_core.media.video import VideoReader
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
-from fourdhands_ros import camera as video_camera
-from fourdhands_ros.bag_camera import BagCamera, Options, find_cameras
-from fourdhands_ros.bag_topics import Topic
-from fourdhands_ros.camera_info import calibration_from_info, info_topics, is_rectified, rectified_by_name
-from fourdhands_ros.message_types import HandPair, create_subscription
-from fourdhands_ros.node import HandsNode
-from fourdhands_ros.parameters import Parameters
+from fourdhands_ros.tools import camera as video_camera
+from fourdhands_ros.bags.camera import BagCamera, Options, find_cameras
+from fourdhands_ros.bags.topics import Topic
+from fourdhands_ros.convert.camera_info import calibration_from_info, info_topics, is_rectified, rectified_by_name
+from fourdhands_ros.pypi.message_types import HandPair, create_subscription
+from fourdhands_ros.node.node import HandsNode
+from fourdhands_ros.node.parameters import Parameters
 
 D = [-0.3, 0.1, 0.0, 0.0, 0.0]
 

@@ -20,8 +20,8 @@ from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.media.video import VideoReader
 from fourdhands_core.pipeline.tracker import HandPairTracker
-from fourdhands_ros.message_types import HandPair, create_subscription
-from fourdhands_ros.parameters import Parameters
+from fourdhands_ros.pypi.message_types import HandPair, create_subscription
+from fourdhands_ros.node.parameters import Parameters
 
 
 class Cameras(Bench):

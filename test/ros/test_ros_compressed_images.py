@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage
 
-from fourdhands_ros.image_decoding import ImageDecoder, MalformedImage
+from fourdhands_ros.convert.images import ImageDecoder, MalformedImage
 from test_ros_images import mosaic, smooth_picture
 
 

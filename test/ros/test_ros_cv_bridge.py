@@ -10,8 +10,8 @@ import pytest
 from sensor_msgs.msg import Image
 from test_ros_images import message_of, smooth_picture
 
-from fourdhands_ros import cv_bridge_decoder
-from fourdhands_ros.image_decoding import ImageDecoder, MalformedImage
+from fourdhands_ros.convert import cv_bridge_decoder
+from fourdhands_ros.convert.images import ImageDecoder, MalformedImage
 
 CODES = {"bgr8": cv2.COLOR_BGR2RGB, "rgba8": cv2.COLOR_RGBA2RGB, "bgra8": cv2.COLOR_BGRA2RGB, "mono8": cv2.COLOR_GRAY2RGB}
 CHANNELS = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1, "sharp8": 3}

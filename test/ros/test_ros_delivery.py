@@ -11,9 +11,9 @@ from ros_support import (  # noqa: F401 (bench is a fixture)
     PERIOD, SECOND, T0, Ros, bench, image_message, info_message, stamp_of)
 from sensor_msgs.msg import Image
 
-from fourdhands_ros import subscription
-from fourdhands_ros.delivery import EVIDENCE, Interval, Spacing
-from fourdhands_ros.subscription import ImageSubscription
+from fourdhands_ros.node import subscription
+from fourdhands_ros.node.delivery import EVIDENCE, Interval, Spacing
+from fourdhands_ros.node.subscription import ImageSubscription
 
 RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -301,8 +301,8 @@ CAMERA = """
 import json, sys, time
 import numpy as np, rclpy
 from sensor_msgs.msg import CameraInfo, Image
-from fourdhands_ros.camera import CAMERA_QOS, camera_info, image_template
-from fourdhands_ros.message_types import HandPair, create_subscription
+from fourdhands_ros.tools.camera import CAMERA_QOS, camera_info, image_template
+from fourdhands_ros.pypi.message_types import HandPair, create_subscription
 from fourdhands_core.geometry.camera import Camera
 rclpy.init()
 node = rclpy.create_node("camera")

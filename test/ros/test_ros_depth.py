@@ -19,7 +19,7 @@ from fourdhands_core.hand_model.skeleton import RIGHT
 from fourdhands_core.media.clips import pose_hands
 from fourdhands_core.media.render import render_meshes
 from fourdhands_core.pipeline.tracker import HandPairTracker
-from fourdhands_ros.image_decoding import MalformedImage, decode_compressed_depth, decode_depth
+from fourdhands_ros.convert.images import MalformedImage, decode_compressed_depth, decode_depth
 
 
 def depth_message(stamp, values, encoding, padding=0, big_endian=False):

@@ -19,8 +19,8 @@ from test_ros_services import large_image
 from test_ros_start import FAKE
 
 from fourdhands_core.pipeline.tracker import HandPairTracker
-from fourdhands_ros.message_types import HandPair, create_subscription
-from fourdhands_ros.node import create_tracker
+from fourdhands_ros.pypi.message_types import HandPair, create_subscription
+from fourdhands_ros.node.node import create_tracker
 
 CAMERA = """
 import sys, time

@@ -14,11 +14,11 @@ from test_ros_faults import other_image
 from test_ros_malformed import malformed
 from test_ros_start import FAKE
 
-from fourdhands_ros.message_types import Hand, HandPair, TFMessage, create_subscription
+from fourdhands_ros.pypi.message_types import Hand, HandPair, TFMessage, create_subscription
 
 FAILING = """
 import sys
-from fourdhands_ros.node import create_tracker, main
+from fourdhands_ros.node.node import create_tracker, main
 
 def fail_sometimes(owner, name, every):
     real, calls = getattr(owner, name), [0]
@@ -175,7 +175,7 @@ def test_the_real_node_with_a_camera_that_is_killed_and_a_failing_network(ros, r
     watch.wait_for_node(process)
     video, silent = str(real_data / "video" / "right_hand.mp4"), 0
     for life in range(2):
-        camera = ros.process("-m", "fourdhands_ros.camera", video, "--fov", "60", "--loop")
+        camera = ros.process("-m", "fourdhands_ros.tools.camera", video, "--fov", "60", "--loop")
         before, began, i = sum(pair.right.valid for pair in watch.pairs), time.monotonic(), 0
         while sum(pair.right.valid for pair in watch.pairs) < before + 25:
             assert time.monotonic() < began + 90.0, watch.told

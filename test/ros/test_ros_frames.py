@@ -8,9 +8,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_support import PERIOD, RELIABLE, T0, FakeTracker, bench, image_message  # noqa: F401 (bench is a fixture)
 from sensor_msgs.msg import Image
 
-from fourdhands_ros import frame_watch
-from fourdhands_ros.message_types import HandPair, TFMessage, typestore
-from fourdhands_ros.node import HandsNode
+from fourdhands_ros.node import frame_watch
+from fourdhands_ros.pypi.message_types import HandPair, TFMessage, typestore
+from fourdhands_ros.node.node import HandsNode
 
 
 def transforms(*frames) -> bytes:

@@ -13,8 +13,8 @@ from sensor_msgs.msg import Image
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera_source import (
     CALIBRATED, INVALID, MISMATCH, UNCALIBRATED, UNKNOWN, CameraSource)
-from fourdhands_ros.camera_info import calibration_from_info
-from fourdhands_ros.image_decoding import ImageDecoder, MalformedImage, stamp_of
+from fourdhands_ros.convert.camera_info import calibration_from_info
+from fourdhands_ros.convert.images import ImageDecoder, MalformedImage, stamp_of
 
 
 def decode_image(message: Image) -> np.ndarray:

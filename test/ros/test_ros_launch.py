@@ -13,8 +13,9 @@ pytest.importorskip("rclpy", reason="the programs need ROS 2 (pip install 'fourd
 from ament_index_python.packages import PackageNotFoundError
 
 from fourdhands_core.errors import InputError
-from fourdhands_ros import camera, player, recorder
-from fourdhands_ros.parameters import Parameters
+from fourdhands_ros.tools import camera
+from fourdhands_ros.bags import player, recorder
+from fourdhands_ros.node.parameters import Parameters
 from ros_support import REPOSITORY
 
 
@@ -49,8 +50,8 @@ def launched(monkeypatch):
     modules["launch_ros.actions"].Node = Node
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setitem(sys.modules, "fourdhands_ros.rviz", None)
-    monkeypatch.delitem(sys.modules, "fourdhands_ros.rviz")  # imported anew, and forgotten afterwards
+    monkeypatch.setitem(sys.modules, "fourdhands_ros.tools.rviz", None)
+    monkeypatch.delitem(sys.modules, "fourdhands_ros.tools.rviz")  # imported anew, and forgotten afterwards
     monkeypatch.setattr("ament_index_python.packages.get_package_prefix", lambda package: "/opt/ros")
 
     def launch(file, all_nodes=False, **given):

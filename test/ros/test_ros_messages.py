@@ -18,11 +18,11 @@ from fourdhands_core.errors import DependencyError
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle, matrix_from_quaternion
 from fourdhands_core.hand_model.skeleton import JOINT_NAMES, JOINT_PARENTS, MANO_IN_21, SIDES
 from fourdhands_core.pipeline.types import ABSENT, HELD, TRACKED
-from fourdhands_ros import message_types
-from fourdhands_ros.camera import image_template
-from fourdhands_ros.conversion import (
+from fourdhands_ros.pypi import message_types
+from fourdhands_ros.tools.camera import image_template
+from fourdhands_ros.convert.encoders import (
     SOURCES, STATES, HandPairEncoder, MarkerEncoder, TransformEncoder, encode_faces, joint_poses, wrist_pose)
-from fourdhands_ros.message_types import HandFaces, HandPair, TFMessage, deserialize, typestore
+from fourdhands_ros.pypi.message_types import HandFaces, HandPair, TFMessage, deserialize, typestore
 
 STATES_OF_BOTH = list(itertools.product((ABSENT, TRACKED, HELD), repeat=2))
 FRAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=9)

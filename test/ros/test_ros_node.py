@@ -17,7 +17,7 @@ from sensor_msgs.msg import CompressedImage
 from visualization_msgs.msg import MarkerArray
 
 from fourdhands_core.errors import AssetError
-from fourdhands_ros.message_types import HandPair
+from fourdhands_ros.pypi.message_types import HandPair
 
 
 def test_images_in_hands_out(bench):

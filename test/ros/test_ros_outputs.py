@@ -7,7 +7,7 @@ from rclpy.parameter import Parameter
 from visualization_msgs.msg import MarkerArray
 
 from fourdhands_core.pipeline.types import ABSENT, HELD, TRACKED
-from fourdhands_ros.conversion import MarkerEncoder
+from fourdhands_ros.convert.encoders import MarkerEncoder
 
 ADD, DELETE = 0, 2
 BOTH, NEITHER = (255, 255, 0), (0, 0, 0)

@@ -16,8 +16,8 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from bag_support import TYPES, image_entry, write_bag
 from fourdhands_core.media.video import VideoWriter
-from fourdhands_ros.conversion import HandPairEncoder, encode_faces
-from fourdhands_ros.message_types import HandFaces, HandPair
+from fourdhands_ros.convert.encoders import HandPairEncoder, encode_faces
+from fourdhands_ros.pypi.message_types import HandFaces, HandPair
 from ros_support import FACES, RELIABLE, T0, Ros, make_pair
 
 STEP = 50_000_000
@@ -53,7 +53,7 @@ def play(ros, path, *arguments, topics, wanted):
             heard[name].append(bytes(data))
             times.append(time.monotonic())
         node.create_subscription(kind, name, keep, qos, raw=True)
-    process = ros.process("-m", "fourdhands_ros.player", str(path), *arguments)
+    process = ros.process("-m", "fourdhands_ros.bags.player", str(path), *arguments)
     ros.spin_until(lambda: len(times) >= wanted or process.poll() is not None, 30.0)
     ros.spin_until(lambda: process.poll() is not None, 10.0)
     return heard, times, process
@@ -91,7 +91,7 @@ def test_what_cannot_be_played(ros, bag, tmp_path):
         if arguments:
             entries = [("/cam/camera_info", T0, b"\0\1\0\0")]
             path = write_bag(tmp_path / "other", entries, {"/cam/camera_info": TYPES["camera_info"]})
-        process = ros.process("-m", "fourdhands_ros.player", str(path), *arguments)
+        process = ros.process("-m", "fourdhands_ros.bags.player", str(path), *arguments)
         assert ros.spin_until(lambda: process.poll() is not None, 30.0)
         output = process.stdout.read()
         assert process.returncode == 2 and words in output and "Traceback" not in output, output
@@ -119,7 +119,7 @@ def test_the_cameras_last_images_reach_a_subscriber_that_is_slow(ros, tmp_path):
             video.write(np.zeros((480, 640, 3), np.uint8))
     ros.node().create_subscription(CameraInfo, "camera_info", lambda message: None, RELIABLE)
     listener = ros.process("-c", LISTENER)
-    camera = ros.process("-m", "fourdhands_ros.camera", str(tmp_path / "short.mp4"), "--subscribers", "1")
+    camera = ros.process("-m", "fourdhands_ros.tools.camera", str(tmp_path / "short.mp4"), "--subscribers", "1")
     assert listener.stdout.readline() == "listening\n"
     assert "ready" in camera.stdout.readline()
     listener.send_signal(signal.SIGSTOP)

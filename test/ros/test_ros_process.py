@@ -15,7 +15,7 @@ from test_ros_start import FAKE
 
 from fourdhands_core.media.video import VideoWriter
 from fourdhands_ros.executable import Stop
-from fourdhands_ros.parameters import Parameters
+from fourdhands_ros.node.parameters import Parameters
 from fourdhands_ros.process import parse, refusal
 
 PROGRAMS = {name: [f"fourdhands_ros/hands_{name}"] for name in ("node", "camera", "recorder", "player")}
@@ -81,7 +81,7 @@ import sys, time
 sys.path.insert(0, "test/ros")
 from ros_support import FakeTracker
 from fourdhands_ros.executable import end
-from fourdhands_ros.node import main
+from fourdhands_ros.node.node import main
 
 class Busy(FakeTracker):
     def __init__(self):

@@ -21,7 +21,7 @@ from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.media.draw import draw_hands
 from fourdhands_core.pipeline.shape_calibration import hand_length, load_shape
 from fourdhands_core.pipeline.tracker import HandPairTracker
-from fourdhands_ros import services
+from fourdhands_ros.node import services
 
 
 def call(bench, name, meanwhile=lambda: None, timeout=20.0, data=None):
@@ -269,7 +269,7 @@ def test_the_debug_image(bench):
 def test_the_compressed_debug_image(bench, monkeypatch):
     """The same picture as JPEG, drawn once for both topics, and only while somebody subscribes to it."""
     drawn = []
-    monkeypatch.setattr("fourdhands_ros.debug_image.draw_hands",
+    monkeypatch.setattr("fourdhands_ros.node.debug_image.draw_hands",
                         lambda image, estimate: drawn.append(estimate.stamp) or draw_hands(image, estimate))
     bench = bench()
     debug = bench.channel.outputs._debug
@@ -299,7 +299,7 @@ def test_a_debug_image_that_fails_ends_nothing(bench, monkeypatch):
     debug = bench.channel.outputs._debug
     debug._logger.error = lambda text, **_: logged.append(text)
     assert bench.ros.spin_until(lambda: debug.wanted)
-    monkeypatch.setattr("fourdhands_ros.debug_image.draw_hands", lambda *_: 1 / 0)
+    monkeypatch.setattr("fourdhands_ros.node.debug_image.draw_hands", lambda *_: 1 / 0)
     assert bench.good(T0).left.valid
     assert bench.ros.spin_until(lambda: logged)
     monkeypatch.undo()

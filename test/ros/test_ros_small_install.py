@@ -12,7 +12,7 @@ from ros_support import REPOSITORY
 from safetensors.numpy import save_file
 
 from fourdhands_core.media.video import VideoWriter
-from fourdhands_core.network.config import NetworkConfig
+from fourdhands_core.network.landmark_config import NetworkConfig
 
 OPTIONAL = ("torch", "smplx", "onnx", "onnxscript", "numba", "tensorboardX", "scipy", "skimage")
 
@@ -58,7 +58,7 @@ def test_the_node(without):
     done = run(without, "-c", """
 import rclpy
 from rclpy.lifecycle import TransitionCallbackReturn
-from fourdhands_ros.node import HandsNode
+from fourdhands_ros.node.node import HandsNode
 
 rclpy.init()
 node = HandsNode()

@@ -15,12 +15,12 @@ from sensor_msgs.msg import Image
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.pipeline.tracker import TrackerSettings
-from fourdhands_ros.message_types import HandPair, create_subscription
-from fourdhands_ros.node import HandsNode, main
-from fourdhands_ros.parameters import Parameters
+from fourdhands_ros.pypi.message_types import HandPair, create_subscription
+from fourdhands_ros.node.node import HandsNode, main
+from fourdhands_ros.node.parameters import Parameters
 
 FAKE = ("import sys; sys.path.insert(0, 'test/ros'); from ros_support import FakeTracker; "
-        "from fourdhands_ros.node import main; sys.exit(main(tracker_factory=lambda _: FakeTracker()))")
+        "from fourdhands_ros.node.node import main; sys.exit(main(tracker_factory=lambda _: FakeTracker()))")
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 
@@ -136,7 +136,7 @@ def test_both_ways_to_start(ros, command):
 
 HEAPS = """
 import ctypes, threading
-from fourdhands_ros.node import _share_memory
+from fourdhands_ros.node.node import _share_memory
 
 def heaps():
     stream = libc.fopen(b"{file}", b"w")

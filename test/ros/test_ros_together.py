@@ -16,7 +16,7 @@ from test_ros_services import call, large_image
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
-from fourdhands_ros.message_types import Hand
+from fourdhands_ros.pypi.message_types import Hand
 from pipeline_support import CAMERA
 
 
@@ -108,7 +108,7 @@ def test_after_a_jump_in_time_depth_is_that_of_the_new_time(image_model, jump):
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-@pytest.mark.parametrize("rectified", ["false"])
+@pytest.mark.parametrize("rectified", ["true", "false"])
 def test_mirrored_and_rectified(image_model, mirrored, rectified):
     """The hands are where they are, by the lens that their images have: P of rectified ones, K and D of raw ones."""
     k = np.array([[420.0, 0.0, 300.0], [0.0, 415.0, 250.0], [0.0, 0.0, 1.0]])

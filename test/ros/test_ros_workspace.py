@@ -104,7 +104,7 @@ def video(real_data, tmp_path_factory):
 def test_messages_import_from_anywhere(folder):
     """Also where this repository's folder of the same name comes first on the path."""
     done = subprocess.run([sys.executable, "-c", "from fourdhands_ros.msg import HandPair, Hand, HandFaces; HandPair(); "
-                           "import fourdhands_ros.node"], cwd=folder, capture_output=True, text=True)
+                           "import fourdhands_ros.node.node"], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

@@ -11,8 +11,8 @@ from ...geometry.camera import Camera
 from ...hand_model.arrays import HandArrays
 from ...hand_model.assets import HandAsset, load_generic_hand
 from ...hand_model.skeleton import LEFT
-from ...perception.crops import CROP_SIZE, MARGIN
-from ..motion import MotionSampler
+from ...runtime.crops import CROP_SIZE, MARGIN
+from ..landmark.motion import MotionSampler
 from .scene import Look, Looks, View
 from .settings import SynthesisSettings
 

@@ -1,0 +1,1 @@
+"""Metrics, and what they say of the tracker on rendered clips, real videos and datasets."""

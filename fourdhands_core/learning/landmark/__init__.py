@@ -1,0 +1,1 @@
+"""Training the landmark network: synthetic motion, measured detector errors, ablations."""

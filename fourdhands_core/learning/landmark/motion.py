@@ -1,0 +1,187 @@
+"""Synthetic motion of two hands: anatomically limited, smooth, apart, together, crossing and touching.
+
+Each hand is described in its own coordinates: as a right hand, a left one (and its camera) mirrored in x.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ...geometry.rotations import matrix_from_axis_angle
+from ...hand_model.limits import LOWER, UPPER, from_angles
+from ...network.landmark_tokens import mirror_points
+
+_KEYFRAMES = 6
+_FINGER_ROWS = torch.tensor([[0, 1, 2], [3, 4, 5], [9, 10, 11], [6, 7, 8]])  # index, middle, ring, little in MANO's order
+_THUMB_ROWS = torch.tensor([12, 13, 14])
+_UPRIGHT = torch.tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+"""Orientation of a hand whose fingers, along -x in its own axes, point up in the image, along -y of the camera."""
+_MIDDLE = torch.tensor([-0.09, 0.0, 0.0])
+"""Middle of the hand from the wrist, in a right hand's own axes, metres."""
+
+
+@dataclass
+class Motion:
+    """B clips of T frames, hands (left, right), own coordinates (left mirrored in x).
+
+    rotations: (B, 2, T, 16, 3, 3), global orientation in the camera frame, then MANO's 15 joints. betas: (B, 2, 10).
+    root: (B, 2, T, 3), wrist in the camera frame, metres. present: (B, 2) bool.
+    """
+
+    rotations: torch.Tensor
+    betas: torch.Tensor
+    root: torch.Tensor
+    present: torch.Tensor
+
+
+class MotionSampler:
+    """Draws clips from one random generator, so that a seed gives the same clips again.
+
+    depth_range: metres, log-uniform distance of the wrists. view_angle: degrees off the optical axis.
+    single_share, together_share: shares of clips with one hand, and with two hands near each other. upright: share of hands
+    whose fingers begin pointing up in the image, give or take 30 degrees (standard deviation about each axis), the palm
+    anywhere; the others are turned any way.
+    """
+
+    def __init__(self, seed: int = 0, depth_range=(0.22, 1.4), view_angle: float = 28.0,
+                 single_share: float = 0.25, together_share: float = 0.45, upright: float = 0.0):
+        self.generator = torch.Generator().manual_seed(seed)
+        self.depth_range = depth_range
+        self.view_angle = view_angle
+        self.single_share = single_share
+        self.together_share = together_share
+        self.upright = upright
+        self.lower = torch.as_tensor(LOWER, dtype=torch.float32)
+        self.upper = torch.as_tensor(UPPER, dtype=torch.float32)
+
+    def uniform(self, *shape, low=0.0, high=1.0):
+        """Uniform numbers from this sampler's generator."""
+        return torch.rand(*shape, generator=self.generator) * (high - low) + low
+
+    def normal(self, *shape):
+        """Standard normal numbers from this sampler's generator."""
+        return torch.randn(*shape, generator=self.generator)
+
+    def chance(self, probability, *shape):
+        """Booleans, each True with `probability`."""
+        return torch.rand(*shape, generator=self.generator) < probability
+
+    def poses(self, count: int) -> torch.Tensor:
+        """Joint angles (count, 15, 3) inside the limits: flexion, abduction, twist, radians.
+
+        A mixture of fingers that curl together, fingers that are each straight or bent (gestures), and fingers with
+        independent joints; the last joint of a finger follows the middle one, and spread shrinks with flexion.
+        """
+        together = self.uniform(count, 1).clamp(0.0, 1.0) + 0.15 * self.normal(count, 4)
+        gesture = torch.where(self.chance(0.5, count, 4), 0.05, 0.9) + 0.08 * self.normal(count, 4)
+        free = self.uniform(count, 4)
+        kind = self.uniform(count, 1)
+        curl = torch.where(kind < 0.45, together, torch.where(kind < 0.75, gesture, free))
+        spread_of_joints = torch.where(kind > 0.75, 0.35, 0.15)
+        base = (curl + spread_of_joints * self.normal(count, 4)).clamp(-0.25, 1.0)
+        middle = (curl + spread_of_joints * self.normal(count, 4)).clamp(0.0, 1.0)
+        tip = (0.7 * middle + 0.12 * self.normal(count, 4)).clamp(-0.1, 1.0)
+        angles = torch.zeros(count, 15, 3)
+        for joint, amount in enumerate((base, middle, tip)):
+            rows = _FINGER_ROWS[:, joint]
+            angles[:, rows, 0] = torch.where(amount > 0, amount * self.upper[rows, 0], -amount * self.lower[rows, 0] / 0.3)
+        rows = _FINGER_ROWS[:, 0]
+        spread = self.normal(count, 1) * torch.tensor([1.0, 0.2, -0.5, -1.0]) + 0.5 * self.normal(count, 4)
+        angles[:, rows, 1] = 0.16 * spread * (1.0 - 0.7 * base.clamp(min=0.0))
+        angles[:, _THUMB_ROWS] = self._thumb(count)
+        angles[..., 2] += 0.04 * self.normal(count, 15)
+        return angles.clamp(self.lower, self.upper)
+
+    def _thumb(self, count):
+        lower, upper = self.lower[_THUMB_ROWS], self.upper[_THUMB_ROWS]
+        wide = (self.uniform(count, 3, 3) + self.uniform(count, 3, 3)) / 2
+        rest = ((0.0 - lower) / (upper - lower).clamp(min=1e-6)).clamp(0.0, 1.0)
+        near_rest = (rest + 0.2 * self.normal(count, 3, 3)).clamp(0.0, 1.0)
+        share = torch.where(self.chance(0.6, count, 1, 1), wide, near_rest)
+        return lower + share * (upper - lower)
+
+    def rotations(self, *shape) -> torch.Tensor:
+        """Uniform rotations (*shape, 3, 3)."""
+        q = torch.nn.functional.normalize(self.normal(*shape, 4), dim=-1)
+        angle = 2.0 * torch.acos(q[..., :1].clamp(-1, 1))
+        return matrix_from_axis_angle(torch.nn.functional.normalize(q[..., 1:], dim=-1) * angle)
+
+    def _first_orientations(self, batch):
+        """Orientations (batch, 2, 3, 3) to begin with."""
+        turned = self.rotations(batch, 2)
+        if not self.upright:
+            return turned
+        spin = torch.zeros(batch, 2, 3)
+        spin[..., 0] = self.uniform(batch, 2, high=2.0 * torch.pi)
+        tilt = matrix_from_axis_angle(self.normal(batch, 2, 3) * torch.deg2rad(torch.tensor(30.0)))
+        chosen = self.chance(self.upright, batch, 2)[..., None, None]
+        return torch.where(chosen, tilt @ _UPRIGHT @ matrix_from_axis_angle(spin), turned)
+
+    def _segments(self, times, hands, shortest, longest):
+        """Index of the keyframe before each time, and how far the minimum-jerk step to the next has gone."""
+        batch, length = times.shape
+        duration = torch.exp(self.uniform(batch, hands, 1, low=torch.log(torch.tensor(shortest)).item(),
+                                          high=torch.log(torch.tensor(longest)).item()))
+        position = (self.uniform(batch, hands, 1) + (times - times[:, :1])[:, None] / duration)
+        position = position.clamp(max=_KEYFRAMES - 1.001)
+        index = position.floor()
+        u = position - index
+        return index.long(), u ** 3 * (10.0 + u * (6.0 * u - 15.0))
+
+    def sample(self, times: torch.Tensor) -> Motion:
+        """Draw one clip for every row of `times` (B, T), seconds, increasing."""
+        batch, length = times.shape
+        pick = torch.arange(batch)[:, None, None], torch.arange(2)[None, :, None]
+
+        keys = self.poses(batch * 2 * _KEYFRAMES).reshape(batch, 2, _KEYFRAMES, 15, 3)
+        still = self.chance(0.2, batch, 2)[..., None, None, None]
+        keys = torch.where(still, 0.9 * keys[:, :, :1] + 0.1 * keys, keys)
+        index, u = self._segments(times, 2, 0.2, 2.0)
+        u = u[..., None, None]
+        angles = keys[(*pick, index)] * (1 - u) + keys[(*pick, index + 1)] * u
+        finger_rotations = from_angles(angles)
+
+        turn = self.normal(batch, 2, _KEYFRAMES, 3) * self.uniform(batch, 2, 1, 1, high=0.5)
+        index, u = self._segments(times, 2, 0.25, 2.0)
+        orientation = [self._first_orientations(batch)]
+        symmetric = self.chance(0.35, batch)
+        orientation[0][:, 0] = torch.where(
+            symmetric[:, None, None],
+            matrix_from_axis_angle(0.5 * self.normal(batch, 3)) @ orientation[0][:, 1], orientation[0][:, 0])
+        for k in range(_KEYFRAMES - 1):
+            orientation.append(matrix_from_axis_angle(turn[:, :, k]) @ orientation[-1])
+        orientation = torch.stack(orientation, dim=2)
+        turning = torch.gather(turn, 2, index[..., None].expand(-1, -1, -1, 3)) * u[..., None]
+        global_orient = matrix_from_axis_angle(turning) @ orientation[(*pick, index)]
+
+        # what is placed is the hand's middle, so that hands rather than wrists are spread over the picture
+        root = self._roots(times, batch, pick) - (orientation[:, :, :1] @ _MIDDLE)
+        present = torch.ones(batch, 2, dtype=torch.bool)
+        alone = self.chance(self.single_share, batch)
+        present[torch.arange(batch), self.chance(0.5, batch).long()] = ~alone
+        betas = self.normal(batch, 1, 10).expand(-1, 2, -1) + 0.1 * self.normal(batch, 2, 10)
+        return Motion(torch.cat([global_orient[..., None, :, :], finger_rotations], dim=-3), betas.clamp(-2.5, 2.5), root, present)
+
+    def _roots(self, times, batch, pick):
+        near, far = self.depth_range
+        depth = near * (far / near) ** self.uniform(batch, 2, 1)
+        tangent = torch.tan(torch.deg2rad(torch.tensor(self.view_angle)))
+        place = (self.uniform(batch, 2, 2) * 2 - 1) * tangent
+        start = torch.cat([place, torch.ones(batch, 2, 1)], dim=-1) * depth
+        together = self.chance(self.together_share, batch)[:, None]
+        offset = torch.nn.functional.normalize(self.normal(batch, 3), dim=-1) * self.uniform(batch, 1, low=0.03, high=0.25)
+        partner = mirror_points(start[:, 1]) + offset
+        start[:, 0] = torch.where(together, partner, start[:, 0])
+        reach = self.uniform(batch, 2, 1, 1, high=0.10) * depth[..., None].clamp(max=1.0) / 0.5
+        steps = self.normal(batch, 2, _KEYFRAMES, 3) * reach
+        # hands that are together move together, each with a part of its own
+        steps[:, 0] = torch.where(together[..., None], mirror_points(steps[:, 1]) + 0.6 * steps[:, 0], steps[:, 0])
+        keys = start[:, :, None] + steps
+        index, u = self._segments(times, 2, 0.25, 1.5)
+        index[:, 0] = torch.where(together, index[:, 1], index[:, 0])
+        u[:, 0] = torch.where(together, u[:, 1], u[:, 0])
+        u = u[..., None]
+        root = keys[(*pick, index)] * (1 - u) + keys[(*pick, index + 1)] * u
+        return torch.cat([root[..., :2], root[..., 2:].clamp(min=0.2)], dim=-1)

@@ -1,0 +1,313 @@
+"""Training of the landmark network from synthetic motion alone: single frames, windows of them, then rendered clips.
+
+Reproducible from a seed on one machine: every random number comes from generators seeded by it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from tqdm import tqdm
+
+from ...errors import CheckpointError
+from ...hand_model.assets import load_generic_hand
+from ...hand_model.layer import HandLayer
+from ...network.checkpoint import load_weights, save_weights
+from ...network.landmark_config import NetworkConfig
+from ...network.landmark_model import FourDHands
+from .. import losses
+from ..kinematics import Kinematics
+from .detector_errors import LandmarkErrors
+from .measured_clips import MeasuredClips, Mixed, measured_clips
+from .samples import Sample, Synthesis
+
+
+@dataclass(frozen=True)
+class TrainSettings(losses.LossWeights):
+    """Settings of a run, the weights of the losses included; the defaults made the shipped weights.
+
+    start: weights to begin from, a file; nothing where empty. single_steps, window_steps: optimiser steps on single frames
+    and on windows. single_batch: samples a step; window_batch: clips a step, of `clip_frames` frames. single_rate,
+    window_rate: peak learning rates of AdamW (one warm-up, then linear decay to zero). measured_clips: rendered clips on
+    which the detector is run, of motion from `measured_seed` on, kept in `measured_file` where that is named; in the third
+    phase, of measured_steps at measured_rate, they are `measured_share` of the batches, and half of the synthetic ones are
+    hurried. nearness: metres between the wrists at which Eq. 9 counts half: hands a metre apart err by decimetres, which
+    would drown everything else. likelihood: weight of the joints' Laplace likelihood, which teaches the expected errors.
+    velocity: weight of the error of joint velocities between frames. world_missing: share of samples without the
+    detector's 3-D landmarks. vertex_samples: samples of a batch whose vertices are compared, in every `vertex_interval`th
+    step. average: of the exponential moving average of the weights, which is what is kept. alone: share of the batches of
+    windows in which every frame stands alone, as the tracker asks for it too (section 3.3: its repetition).
+    """
+
+    seed: int = 1
+    start: str = ""
+    single_steps: int = 5200
+    single_batch: int = 384
+    single_rate: float = 3e-3
+    window_steps: int = 320
+    window_batch: int = 48
+    window_rate: float = 6e-4
+    clip_frames: int = 14
+    measured_clips: int = 4700
+    measured_steps: int = 3700
+    measured_rate: float = 1e-3
+    measured_share: float = 0.6
+    measured_seed: int = 60001
+    measured_file: str = ""
+    nearness: float = 0.15
+    likelihood: float = 0.3
+    velocity: float = 60.0
+    world_missing: float = 0.1
+    vertex_samples: int = 16
+    vertex_interval: int = 4
+    weight_decay: float = 0.01
+    average: float = 0.998
+    alone: float = 0.0
+
+
+def place(joints: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """Differentiable wrists (..., 3) by linear least squares, from joints (..., 21, 3) and image points (..., 21, 2)."""
+    u, v = points.unbind(-1)
+    x, y, z = joints.unbind(-1)
+    ones = torch.ones_like(u).sum(-1)
+    zero = torch.zeros_like(ones)
+    normal = torch.stack([ones, zero, -u.sum(-1), zero, ones, -v.sum(-1), -u.sum(-1), -v.sum(-1),
+                          (u * u + v * v).sum(-1)], -1).unflatten(-1, (3, 3))
+    a, b = u * z - x, v * z - y
+    right = torch.stack([a.sum(-1), b.sum(-1), -(u * a + v * b).sum(-1)], -1)
+    return torch.linalg.solve(normal + 1e-7 * torch.eye(3), right[..., None])[..., 0]
+
+
+class Objective:
+    """The weighted sum of Eq. 6-10, the likelihood of the expected errors."""
+
+    def __init__(self, settings: TrainSettings):
+        asset = load_generic_hand()
+        self.settings = settings
+        self.kinematics = Kinematics(asset)
+        self.layer = HandLayer(asset)
+
+    def __call__(self, output, sample: Sample, mask: torch.Tensor):
+        """Loss over the hands where mask (N, 2) is True, and the predicted joints (N, 2, 21, 3), metres."""
+        s = self.settings
+        joints = self.kinematics(output.rotations, output.betas)
+        count, both = mask.sum().clamp(min=1), mask.all(1)
+        pairs = both.sum().clamp(min=1)
+
+        def mean(values):
+            return (values * mask).sum() / count
+
+        def mean_of_pairs(values):
+            return (values * both).sum() / pairs
+
+        placed = joints + place(joints, sample.points)[..., None, :]
+        projected = placed[..., :2] / placed[..., 2:].clamp(min=0.05)
+        centred = sample.points - sample.points.mean(-2, keepdim=True)
+        radius = centred.square().sum(-1).mean(-1).sqrt()[..., None, None]
+        # early on a hand may come to lie beside or behind the camera, where the projection says nothing useful
+        missed = ((projected - sample.points) / radius).clamp(-2.0, 2.0)
+        nearness = 1.0 / (1.0 + (sample.other_root[:, 1] / s.nearness).square().sum(-1))
+        distance = (joints - sample.joints).norm(dim=-1)
+        other_distance = (output.other_root - sample.other_root).norm(dim=-1)
+        terms = losses.objective(
+            losses.Hands(output.rotations, output.betas, joints, points=missed,
+                         pair_joints=self._together(joints, output.other_root, sample)),
+            losses.Truth(sample.rotations, sample.betas, sample.joints, points=torch.zeros_like(missed),
+                         pair_joints=self._together(sample.joints, sample.other_root, sample),
+                         present=mask, relation_weight=nearness), s)
+        total = (
+            sum(terms.values())
+            + s.likelihood * mean((3.0 * output.joint_sigma.log() + distance / output.joint_sigma).mean(-1))
+            + s.likelihood * mean_of_pairs(
+                (3.0 * output.other_root_sigma.log() + other_distance / output.other_root_sigma).mean(-1))
+        )
+        return total, joints
+
+    @staticmethod
+    def _together(points, other_root, sample):
+        """Both hands' points (N, 2, P, 3) around the right wrist in the right hand's virtual camera."""
+        turn = sample.left_to_right[:len(points)]
+        root = Objective.left_root(other_root, sample)
+        return torch.stack([points[:, 0] @ turn.transpose(-1, -2) + root[:, None], points[:, 1]], 1)
+
+    @staticmethod
+    def left_root(other_root, sample):
+        """The left wrist relative to the right (N, 3), in the right hand's virtual camera: the mean of what both sides say."""
+        from_left = (sample.left_to_right[:len(other_root)] @ other_root[:, 0, :, None])[..., 0]
+        return (other_root[:, 1] - from_left) / 2.0
+
+    def of_vertices(self, output, sample, mask):
+        """The vertices' part of Eq. 7, and Eq. 10 where both hands are there, on the first samples of the batch."""
+        n = self.settings.vertex_samples
+        rotations = torch.cat([output.rotations[:n], sample.rotations[:n]]).flatten(0, 1)
+        betas = torch.cat([output.betas[:n], sample.betas[:n]]).flatten(0, 1)
+        vertices, _ = self.layer(rotations[:, 0], rotations[:, 1:], betas)
+        predicted, true = vertices.unflatten(0, (2, -1, 2))
+        terms = losses.objective(
+            losses.Hands(vertices=predicted, pair_vertices=self._together(predicted, output.other_root[:n], sample)),
+            losses.Truth(vertices=true, pair_vertices=self._together(true, sample.other_root[:n], sample), present=mask[:n]),
+            self.settings)
+        return sum(terms.values())
+
+
+def select(output, keep):
+    """The same dataclass of tensors with every field indexed by `keep`."""
+    return type(output)(**{name: value[keep] for name, value in vars(output).items()})
+
+
+class Trainer:
+    """The network, its exponential average, the data and the two phases."""
+
+    def __init__(self, settings: TrainSettings, config: NetworkConfig, errors: LandmarkErrors):
+        torch.manual_seed(settings.seed)
+        self.settings = settings
+        self.network = load_weights(settings.start) if settings.start else FourDHands(config)
+        config = self.network.config
+        if not isinstance(config, NetworkConfig):
+            raise CheckpointError(f"{settings.start} holds an image network; `start` takes weights of `train landmark`")
+        self.average = FourDHands(config)
+        self.average.load_state_dict(self.network.state_dict())
+        self.objective = Objective(settings)
+        self.data = Synthesis(settings.seed, errors, config, settings.world_missing)
+        self.held_out = Synthesis(settings.seed + 1000, errors, config, 0.0)
+        self.curve: list[dict] = []
+        self.step = 0
+
+    def learn_from(self, clips: MeasuredClips) -> None:
+        """From now on draw `measured_share` of the batches from these clips, and hurry half of the others."""
+        self.data.hurried = 0.5
+        self.data = Mixed(self.data, clips, self.settings.measured_share)
+
+    def single_loss(self):
+        """Loss of one batch of single frames; the window is one frame, which equals its repetition."""
+        (tokens, sample), = self.data.draw(self.settings.single_batch, 1)[0]
+        return self._single(self.network, tokens, sample)[0]
+
+    def _single(self, network, tokens, sample):
+        with torch.autocast("cpu", torch.bfloat16, enabled=network.training):
+            hand = network.encode_frame(tokens)[:, :, None]
+            output = network.reason(hand, torch.zeros(len(hand), 1), tokens.present[..., None])
+        output = type(output)(**{name: value.float() for name, value in vars(output).items()})
+        loss, joints = self.objective(output, sample, tokens.present)
+        return loss + self._vertices(output, sample, tokens.present), joints
+
+    def _vertices(self, output, sample, mask):
+        """The vertices' losses in the steps that compute them, else 0."""
+        due = self.network.training and self.step % self.settings.vertex_interval == 0
+        return self.objective.of_vertices(output, sample, mask) if due else 0.0
+
+    def window_loss(self):
+        """Loss of one batch of clips: hand tokens once a frame, then every window that fits, with and without a future."""
+        return self._windows(self.network, self.data, self.settings.window_batch)[0]
+
+    def _windows(self, network, data, batch, lookahead=None):
+        s, config = self.settings, network.config
+        half = config.window // 2
+        frames, times = data.draw(batch, s.clip_frames)
+        with torch.autocast("cpu", torch.bfloat16, enabled=network.training):
+            hands = torch.stack([network.encode_frame(tokens) for tokens, _ in frames], dim=2)
+        present = torch.stack([tokens.present for tokens, _ in frames], dim=2)
+        if lookahead is None:
+            lookahead = half if data.motion.chance(0.25, 1).item() else 0
+        targets = range(half, s.clip_frames - lookahead)
+        alone = network.training and s.alone > 0.0 and data.motion.chance(s.alone, 1).item()
+        outputs, samples, masks = [], [], []
+        for target in targets:
+            index = (torch.full((batch, 1), target) if alone else
+                     window_frames(times[:, :target + lookahead + 1], times[:, target], config))
+            picked = torch.gather(hands, 2, index[:, None, :, None].expand(-1, 2, -1, hands.shape[-1]))
+            valid = torch.gather(present, 2, index[:, None].expand(-1, 2, -1))
+            offsets = (torch.gather(times, 1, index) - times[:, target, None]) / config.frame_gap
+            with torch.autocast("cpu", torch.bfloat16, enabled=network.training):
+                outputs.append(network.reason(picked, offsets, valid))
+            samples.append(frames[target][1])
+            masks.append(present[:, :, target])
+        count = len(outputs)
+        output = type(outputs[0])(**{
+            name: torch.cat([getattr(o, name) for o in outputs]).float() for name in vars(outputs[0])})
+        sample = Sample(**{name: torch.cat([getattr(x, name) for x in samples]) for name in vars(samples[0])})
+        mask = torch.cat(masks)
+        # the vertices' losses look at the first samples only: mix the clips' frames
+        order = torch.randperm(len(mask), generator=data.motion.generator)
+        output, sample, mask = select(output, order), select(sample, order), mask[order]
+        loss, joints = self.objective(output, sample, mask)
+        loss = loss + self._vertices(output, sample, mask)
+        back = torch.argsort(order)
+        joints, true, steady = (x[back].unflatten(0, (count, batch)) for x in (joints, sample.joints, mask))
+        moving = (joints[1:] - joints[:-1]) - (true[1:] - true[:-1])
+        both_seen = steady[1:] & steady[:-1]
+        velocity = (moving.norm(dim=-1).mean(-1) * both_seen).sum() / both_seen.sum().clamp(min=1)
+        return loss + s.velocity * velocity, joints, true, steady
+
+    @torch.no_grad()
+    def evaluate(self, windows: bool, batches: int = 4) -> dict:
+        """MPJPE in millimetres of the averaged network on motion that is not trained on."""
+        network = self.average.eval()
+        total, count = 0.0, 0
+        for _ in range(batches):
+            if windows:
+                _, joints, true, mask = self._windows(network, self.held_out, 64, lookahead=0)
+            else:
+                (tokens, sample), = self.held_out.draw(512, 1)[0]
+                _, joints = self._single(network, tokens, sample)
+                true, mask = sample.joints, tokens.present
+            total += ((joints - true).norm(dim=-1).mean(-1) * mask).sum().item()
+            count += mask.sum().item()
+        return {"mpjpe_mm": 1000.0 * total / count}
+
+    def run(self, name: str, steps: int, rate: float, loss_of, windows: bool) -> None:
+        """One phase: AdamW, linear warm-up over 5 % of the steps, linear decay, gradients clipped to norm 1."""
+        parameters = list(self.network.parameters())
+        optimizer = torch.optim.AdamW(parameters, rate, weight_decay=self.settings.weight_decay, betas=(0.9, 0.98))
+        warm = max(1, steps // 20)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda k: min((k + 1) / warm, (steps - k) / max(1, steps - warm)))
+        bar = tqdm(range(steps), desc=name, mininterval=5.0)
+        for self.step in bar:
+            step = self.step
+            self.network.train()
+            with sdpa_kernel(SDPBackend.MATH):  # the fused kernel's backward pass is slower on a CPU
+                loss = loss_of()
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            schedule.step()
+            with torch.no_grad():
+                torch._foreach_lerp_(list(self.average.parameters()), parameters,
+                                     1.0 - min(self.settings.average, (step + 1) / (step + 10)))
+            if step % 200 == 199 or step == steps - 1:
+                self.curve.append({"phase": bar.desc, "step": step + 1, "loss": loss.item(), **self.evaluate(windows)})
+                bar.write(json.dumps(self.curve[-1]))
+
+
+def window_frames(stamps: torch.Tensor, at: torch.Tensor, config: NetworkConfig) -> torch.Tensor:
+    """Indices (B, window) of the frames nearest in time to the window around `at` (B,), among stamps (B, T), seconds.
+
+    What lies beyond either end is filled with the first or the newest frame, as at the ends of a video.
+    """
+    half = config.window // 2
+    wanted = at[:, None] + config.frame_gap * torch.arange(-half, half + 1)
+    return (stamps[:, None, :] - wanted[..., None]).abs().argmin(dim=-1)
+
+
+def train_landmark(out: Path, settings: TrainSettings = TrainSettings(), config: NetworkConfig = NetworkConfig(),
+                   errors: LandmarkErrors | None = None) -> dict:
+    """Train and write weights to `out` (safetensors) with the settings and the curve inside; returns the last figures."""
+    started = time.time()
+    trainer = Trainer(settings, config, errors or LandmarkErrors.load())
+    trainer.run("single frames", settings.single_steps, settings.single_rate, trainer.single_loss, windows=False)
+    trainer.run("windows", settings.window_steps, settings.window_rate, trainer.window_loss, windows=True)
+    if settings.measured_steps:
+        trainer.learn_from(measured_clips(settings.measured_file, settings.measured_clips, settings.clip_frames,
+                                          settings.measured_seed))
+        trainer.run("rendered clips", settings.measured_steps, settings.measured_rate, trainer.window_loss, windows=True)
+    about = {"settings": asdict(settings), "curve": trainer.curve, "minutes": round((time.time() - started) / 60, 1),
+             "torch": torch.__version__, "threads": torch.get_num_threads()}
+    save_weights(trainer.average, out, **about)
+    return trainer.curve[-1]

@@ -1,1 +1,0 @@
-"""Training of the image network from datasets and synthesis: `fourdhands train CONFIG`."""

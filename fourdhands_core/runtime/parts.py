@@ -1,0 +1,136 @@
+"""The networks' parts with plain tensors in and out, as tracing and exporting want them."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from pathlib import Path
+
+import torch
+
+from ..extras import needed_for
+from .landmark import BACKBONE, ENCODE, REASON, SPATIAL, TEMPORAL
+from ..network.image_config import CROP_HEIGHT, CROP_WIDTH
+from ..network.image_model import ImageNetwork
+from ..network.landmark_tokens import BOX_SCALE, landmark_tokens
+from ..network.landmark_model import FourDHands
+
+
+class EncodePart(torch.nn.Module):
+    """`execution.Execution.encode` for one sample, each input and output with a leading axis of 1."""
+
+    def __init__(self, network: FourDHands):
+        super().__init__()
+        self.network = network
+
+    def forward(self, rays, world, has_world, present):
+        config = self.network.config
+        tokens = landmark_tokens(rays, world, has_world, present, config.tau, config.common_box)
+        return self.network.encode_frame(tokens), tokens.rotation, tokens.size / BOX_SCALE
+
+    def examples(self) -> tuple[torch.Tensor, ...]:
+        """Inputs of the right shapes; all of them distinct, as tracing takes one tensor for one input."""
+        return (torch.rand(1, 2, 21, 2), torch.rand(1, 2, 21, 3),
+                torch.ones(1, 2, dtype=torch.bool), torch.ones(1, 2, dtype=torch.bool))
+
+
+class ReasonPart(torch.nn.Module):
+    """`execution.Execution.reason` for one sample, each input and output with a leading axis of 1."""
+
+    def __init__(self, network: FourDHands):
+        super().__init__()
+        self.network = network
+
+    def forward(self, hands, offsets, valid):
+        output = self.network.reason(hands, offsets, valid)
+        return output.rotations, output.betas, output.other_root, output.other_root_sigma, output.joint_sigma
+
+    def examples(self) -> tuple[torch.Tensor, ...]:
+        """Inputs of the right shapes."""
+        config = self.network.config
+        return (torch.zeros(1, 2, config.window, config.width), torch.zeros(1, config.window),
+                torch.ones(1, 2, config.window, dtype=torch.bool))
+
+
+def traced(part):
+    """A part as one call that leaves Python, and Python's lock, alone: it has many operations, all of them small."""
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # of its deprecation (its successors need a compiler on the robot), of fixed shapes
+        return torch.jit.freeze(torch.jit.trace(part.eval(), part.examples()))
+
+
+class SpatialPart(torch.nn.Module):
+    """`ImageNetwork.interact` for one frame, whichever hands are present."""
+
+    def __init__(self, network: ImageNetwork):
+        super().__init__()
+        self.network = network
+
+    def forward(self, features, squares, present):
+        return self.network.interact(features, squares, present)
+
+    def examples(self) -> tuple[torch.Tensor, ...]:
+        """Inputs of the right shapes."""
+        return (torch.rand(1, 2, math.prod(self.network.config.grid), self.network.config.width), torch.rand(1, 2, 4) + 1.0,
+                torch.ones(1, 2, dtype=torch.bool))
+
+
+class TemporalPart(torch.nn.Module):
+    """`ImageNetwork.reason` for one window, whichever hands are there in whichever frames."""
+
+    def __init__(self, network: ImageNetwork):
+        super().__init__()
+        self.network = network
+
+    def forward(self, tokens, valid):
+        hands = self.network.reason(tokens, valid)
+        return hands.rotations, hands.betas, hands.camera, hands.left_root_relative
+
+    def examples(self) -> tuple[torch.Tensor, ...]:
+        """Inputs of the right shapes."""
+        config = self.network.config
+        return (torch.rand(1, 2, config.window, config.hand_width), torch.ones(1, 2, config.window, dtype=torch.bool))
+
+
+class BackbonePart(torch.nn.Module):
+    """The ViT for the crops of one or two hands, or of several cameras' hands."""
+
+    def __init__(self, network: ImageNetwork):
+        super().__init__()
+        self.network = network
+
+    def forward(self, crops):
+        return self.network.backbone(crops)
+
+    def examples(self) -> tuple[torch.Tensor, ...]:
+        """Inputs of the right shapes."""
+        return (torch.rand(2, 3, CROP_HEIGHT, CROP_WIDTH),)
+
+
+def export_onnx(network: FourDHands | ImageNetwork, folder: str | Path) -> list[Path]:
+    """Write the parts as ONNX, with the network's configuration in their metadata; returns the files.
+
+    Of a landmark network what is computed once a frame, and on each window; of an image network the ViT, what follows
+    it once a frame, and on each window. Raises DependencyError without the exporter's packages.
+    """
+    with needed_for("the export"):
+        import onnx
+        import onnxscript  # noqa: F401  what torch.onnx exports with
+
+    if network.config.tokenizer == "landmark":
+        parts = {ENCODE: EncodePart(network), REASON: ReasonPart(network)}
+    else:
+        parts = {BACKBONE: BackbonePart(network), SPATIAL: SpatialPart(network), TEMPORAL: TemporalPart(network)}
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, part in parts.items():
+        batch = ({0: torch.export.Dim("hands", min=1, max=64)},) if name == BACKBONE else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = torch.onnx.export(
+                part.eval(), part.examples(), dynamo=True, verbose=False, dynamic_shapes=batch).model_proto
+        onnx.helper.set_model_props(model, {"fourdhands": json.dumps(network.config.to_dict())})
+        large = model.ByteSize() > 2**30  # a protobuf holds no more than 2 GB
+        onnx.save(model, str(folder / name), save_as_external_data=large, location=f"{name}.data" if large else None)
+    return [folder / name for name in parts]

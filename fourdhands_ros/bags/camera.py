@@ -1,0 +1,270 @@
+"""One camera of a bag: which topics it has, and from its recorded images to the messages that the node would publish."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CameraInfo
+
+from fourdhands_core.errors import InputError
+from fourdhands_core.geometry.camera_source import CameraSource
+from fourdhands_core.network.landmark_config import SHIPPED
+from fourdhands_core.pipeline.session import Counts, HandSession, Notes, Result
+from fourdhands_core.pipeline.tracker import HandPairTracker
+
+from .depth import AUTO, DepthTopic, open_depth
+from .reading import Bag, Entry
+from .topics import CAMERA_INFO, IMAGES, Topic, may_hold_pictures, no_camera_words, topic_words
+from ..convert.camera_info import calibration_from_info, info_topics, is_rectified
+from ..convert.encoders import HandPairEncoder, MarkerEncoder, TransformEncoder, encode_faces
+from ..convert.images import ImageDecoder, stamp_of
+from ..node.parameters import Parameters
+
+RECENT = 15
+"""Images that the detector of a new tracker sees again: it finds a hand that it follows in poses in which it would not
+find it anew. In 7 of 25 places of a clip of two hands a fresh detector saw one hand less, for up to 11 images."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How bags are converted.
+
+    parameters: the node's. topics: image topics; empty for every camera. camera_info: topic of the only camera's, where
+    it does not lie beside the image. depth: topic of the only camera's depth images, or see `bag_depth.find_depth`.
+    fov, intrinsics: of images without CameraInfo, see CameraSource. markers: write the meshes. interval: images after which what was done is safe.
+    """
+
+    parameters: Parameters = field(default_factory=lambda: Parameters(lookahead=4))
+    topics: tuple[str, ...] = ()
+    camera_info: str = ""
+    depth: str = AUTO
+    fov: float | None = None
+    intrinsics: Path | None = None
+    markers: bool = True
+    interval: int = 1000
+
+
+@dataclass(frozen=True)
+class CameraTopics:
+    """Topics of one camera. info: empty where there is none. namespace: of what is written, without a slash at its end.
+    frame_prefix: of the hands' frames. other_infos: topics of CameraInfo that may be this camera's, where there is no info."""
+
+    image: str
+    compressed: bool
+    info: str
+    namespace: str
+    frame_prefix: str
+    other_infos: tuple[str, ...] = ()
+
+
+def find_cameras(topics: Mapping[str, Topic], options: Options, unread: Mapping[str, Topic] = MappingProxyType({})
+                 ) -> list[CameraTopics]:
+    """The cameras of a bag: `/cam/image_raw` (or `/cam/image_raw/compressed`) with `/cam/camera_info` is `/cam`.
+
+    Without options.topics these are all image topics whose last name begins with "image", depth images left out, one a
+    namespace: image_raw before others, raw before compressed. Raises InputError where there is none, where a given topic
+    holds no images, or where two are of one namespace. unread: see Bag.
+    """
+    images = {name: IMAGES[topic.type] for name, topic in topics.items() if topic.type in IMAGES and topic.count}
+    there = ", ".join(sorted(images)) or "none"
+    if options.topics:
+        chosen = list(dict.fromkeys(options.topics))
+        for name in chosen:
+            if name not in images:
+                what = {**unread, **topics}.get(name)
+                why = f": {topic_words(name, what)}" if what and may_hold_pictures(what) else ""
+                raise InputError(f"topic {name} holds no images in this bag{why}; image topics are: {there}")
+    else:
+        usual = [name for name in images if _is_usual(name) and "depth" not in name]
+        usual.sort(key=lambda name: (_plain(name).rpartition("/")[2] != "image_raw", images[name], name))
+        chosen = list({_plain(name).rpartition("/")[0]: name for name in reversed(usual)}.values())
+        if not chosen:
+            raise InputError(no_camera_words(topics, unread))
+    if options.camera_info:
+        if len(chosen) > 1:
+            raise InputError(f"--camera-info {options.camera_info} is one camera's, but {', '.join(sorted(chosen))} "
+                             "are to be converted; choose one with --topic")
+        if options.camera_info not in topics or topics[options.camera_info].type != CAMERA_INFO:
+            raise InputError(f"--camera-info {options.camera_info} is no CameraInfo topic of this bag")
+    found: dict[str, CameraTopics] = {}
+    for name in chosen:
+        info = next((info for info in info_topics(name) if info in topics and topics[info].type == CAMERA_INFO), "")
+        namespace = (info or (_plain(name) if _is_usual(name) else name)).rpartition("/")[0]
+        if namespace in found:
+            raise InputError(f"{found[namespace].image} and {name} would both be written to {namespace}/hands; choose one")
+        prefix = options.parameters.frame_prefix
+        if len(chosen) > 1:  # else every camera's hands would be the same frames
+            prefix = f"{namespace.lstrip('/')}/{prefix}".lstrip("/")
+        info = options.camera_info or info
+        others = () if info else tuple(name for name, topic in sorted(topics.items()) if topic.type == CAMERA_INFO)
+        found[namespace] = CameraTopics(name, images[name], info, namespace, prefix, others)
+    return [camera for _, camera in sorted(found.items())]
+
+
+def _plain(topic: str) -> str:
+    """The base name of a topic of image_transport."""
+    return topic.removesuffix("/compressed")
+
+
+def _is_usual(topic: str) -> bool:
+    """Whether an image topic is called as image_transport's are, in its camera's namespace."""
+    return _plain(topic).rpartition("/")[2].startswith("image")
+
+
+def check_lens(bag: Bag, topics: CameraTopics, options: Options) -> None:
+    """Raises InputError where the lens that is given for a camera without CameraInfo is none, or not of its images' shape."""
+    source = _camera_source(topics, options)
+    if options.intrinsics is None:
+        return
+    decoder = ImageDecoder(topics.compressed)
+    with contextlib.suppress(Exception):  # rclpy's RMWError has no public name; a message that is none is told in its turn
+        for _, _, data in itertools.islice(bag.messages([topics.info]), 1):
+            source.update(calibration_from_info(deserialize_message(data, CameraInfo)))
+    for _, _, data in itertools.islice(bag.messages([topics.image]), RECENT):
+        try:
+            image = decoder.decode(data)[1]
+        except InputError:  # likewise
+            continue
+        source.camera_for(image.shape[1], image.shape[0])
+        return
+
+
+def _camera_source(topics: CameraTopics, options: Options) -> CameraSource:
+    others = f"has CameraInfo on {', '.join(topics.other_infos)} only, not by" if topics.other_infos else "has no CameraInfo for"
+    return CameraSource(
+        options.parameters.default_fov, fov=options.fov, intrinsics=options.intrinsics,
+        rectified=is_rectified(options.parameters.rectified, topics.image),
+        unknown=f"the bag {others} {topics.image} (--camera-info, --fov and --intrinsics give one)")
+
+
+class BagCamera:
+    """Tracks the hands in one camera's recorded images and hands out the messages, serialised as the node serialises them.
+
+    depth: the bag and topic of the depth images beside them; they are read on by themselves. `info` and `image` take the recorded messages in order, `finish` comes
+    after the last. images, published: counts. session: decides what becomes of each image; notes: what it said.
+    """
+
+    def __init__(self, topics: CameraTopics, options: Options, depth: tuple[Bag, DepthTopic] | None = None):
+        self.topics, self._options = topics, options
+        parameters = options.parameters
+        self.tracker = HandPairTracker(parameters.tracker_settings())
+        model = Path(parameters.hand_model).stem or "generic"
+        self.faces = encode_faces(self.tracker.faces, model)
+        self._pairs = HandPairEncoder(Path(parameters.weights or SHIPPED).stem, model)
+        self._transforms = None
+        if parameters.tf != "none":
+            self._transforms = TransformEncoder(parameters.tf, topics.frame_prefix)
+        self._markers = MarkerEncoder(self.tracker.faces, parameters.marker_lifetime) if options.markers else None
+        self._with_vertices = options.markers or parameters.publish_vertices
+        self._source = _camera_source(topics, options)
+        self.notes = Notes()
+        counts = Counts()
+        self.session = HandSession(self.tracker, self._source, counts, self.notes, parameters.reset_gap)
+        self._depth = open_depth(*depth, parameters.depth_tolerance, counts, self.notes) if depth else None
+        self._decoder = ImageDecoder(topics.compressed)
+        self._info, self._unset_stamps = b"", False
+        self.images, self.published = 0, 0
+
+    def close(self) -> None:
+        """Free the tracker."""
+        self.tracker.close()
+
+    def state(self) -> dict:
+        """All that a new BagCamera needs to go on from here, but for the last images; shared with this one."""
+        counts = self.session.counts
+        return {"tracker": self.tracker.memory(), "session": self.session.state(), "info": self._info,
+                "shown": self._markers.shown if self._markers else {}, "images": self.images, "published": self.published,
+                "refused": dict(counts.refused), "events": dict(counts.events), "notes": list(self.notes.kept),
+                "unset_stamps": self._unset_stamps, "bits": self._decoder.bits}
+
+    def restore(self, state: dict, recent: Sequence[bytes]) -> None:
+        """Go on from the state of another BagCamera; recent: the last image messages before."""
+        self._decoder.bits = state["bits"]
+        for data in recent:
+            try:
+                image = self._decoder.decode(data)[1]
+                self.tracker.observe(image, 0)
+            except Exception:  # it was counted when it came up
+                logging.debug("an image of %s was refused", self.topics.image, exc_info=True)
+        self.tracker.recall(state["tracker"])
+        if state["info"]:
+            self.info(state["info"])
+        self.session.restore(state["session"])
+        if self._markers:
+            self._markers.shown = state["shown"]
+        self.images, self.published, self._unset_stamps = state["images"], state["published"], state["unset_stamps"]
+        self.session.counts.refused.update(state["refused"])
+        self.session.counts.events.update(state["events"])
+        self.notes.kept.extend(state["notes"])
+
+    def info(self, data: bytes) -> None:
+        """Take a serialised CameraInfo."""
+        self._info = data
+        try:
+            self._source.update(calibration_from_info(deserialize_message(data, CameraInfo)))
+        except Exception as error:  # rclpy's RMWError has no public name
+            self.session.refuse("CameraInfo", f"a message of {self.topics.info} does not unpack: {error}")
+
+    def look_at_stamps(self, images: Iterable[bytes]) -> None:
+        """Whether the camera's driver has set the stamps of its first images; if not, times of recording stand in for them."""
+        stamps = []
+        for data in images:
+            try:
+                stamps.append(stamp_of(self._decoder.decode(data)[0]))
+            except InputError:  # it is told in its turn
+                continue
+        if len(stamps) > 1 and not any(stamps):
+            self._unset_stamps = True
+            self.notes.warning("the images' stamps are all 0: the times at which they were recorded are taken in their place")
+
+    def image(self, data: bytes, time: int) -> list[Entry]:
+        """Take a serialised image that was recorded at `time`; returns what there is to write."""
+        self.images += 1
+
+        def load():
+            header, image = self._decoder.decode(data)
+            stamp = stamp_of(header)
+            return image, time if self._unset_stamps and not stamp else stamp, (header.frame_id, time)
+
+        depth = None if self._depth is None else lambda stamp: self._depth.find(stamp, time)
+        return self._encode(self.session.process(load, depth, self._with_vertices))
+
+    def finish(self) -> list[Entry]:
+        """The estimates that waited for images of the future."""
+        return self._encode(self.session.finish(self._with_vertices))
+
+    def _encode(self, results: list[Result]) -> list[Entry]:
+        """What the node publishes for estimates, but for the seconds that they took, which are no two times the same."""
+        space, vertices = self.topics.namespace, self._options.parameters.publish_vertices
+        messages = []
+        for estimate, (frame_id, time) in results:
+            self.published += 1
+            counts = self.published, 0, self.session.counts.rejected
+            messages.append((f"{space}/hands", time, self._pairs.encode(estimate, frame_id, {}, counts, vertices)))
+            if self._transforms and frame_id:
+                messages.append(("/tf", time, self._transforms.encode(estimate, frame_id)))
+            if self._markers:
+                messages.append((f"{space}/hands/markers", time, self._markers.encode(estimate, frame_id)))
+        return [message for message in messages if message[2] is not None]
+
+
+def written_topics(cameras: Sequence[CameraTopics], options: Options) -> dict[str, tuple[str, QoSProfile]]:
+    """What a conversion writes: of each topic its type, and how the node would offer it."""
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    written = {}
+    for camera in cameras:
+        written[f"{camera.namespace}/hands"] = "fourdhands_ros/msg/HandPair", QoSProfile(depth=5)
+        written[f"{camera.namespace}/hands/faces"] = "fourdhands_ros/msg/HandFaces", latched
+        if options.markers:
+            written[f"{camera.namespace}/hands/markers"] = "visualization_msgs/msg/MarkerArray", QoSProfile(depth=5)
+    if options.parameters.tf != "none":
+        written["/tf"] = "tf2_msgs/msg/TFMessage", QoSProfile(depth=100)
+    return written

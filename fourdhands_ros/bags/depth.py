@@ -1,0 +1,110 @@
+"""The depth images that a bag has beside a camera's images."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CompressedImage, Image
+
+from fourdhands_core.errors import InputError
+
+from .reading import Bag, Entry
+from ..convert.depth_buffer import DepthBuffer
+
+AUTO, NONE = "auto", "none"
+"""What may be asked for in place of a topic: one that surely is in the image's view, if there is any; none at all."""
+_TYPES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
+_COMPRESSED = "/compressedDepth"
+_SPAN = 500_000_000
+"""Nanoseconds of recording around an image within which its depth image was recorded."""
+_KEPT = 64
+"""Depth images that may be recorded in twice that time."""
+
+
+@dataclass(frozen=True)
+class DepthTopic:
+    """name: of the topic. compressed: it holds CompressedImage of image_transport's compressedDepth, else Image."""
+
+    name: str
+    compressed: bool
+
+
+class RecordedDepth:
+    """Finds the depth image of an image's moment, reading on in a bag as far as that needs.
+
+    entries: the depth topic's messages in order. buffer: of as many messages as `_KEPT`.
+    """
+
+    def __init__(self, entries: Iterator[Entry], buffer: DepthBuffer):
+        self._entries, self._buffer = entries, buffer
+        self._next = next(entries, None)
+
+    def find(self, stamp: int, time: int) -> np.ndarray | None:
+        """See DepthBuffer.find. time: when the image was recorded, nanoseconds; never earlier than in the call before."""
+        while self._next is not None and self._next[1] <= time + _SPAN:
+            if self._next[1] >= time - _SPAN:
+                self._buffer.put(self._next[2])
+            self._next = next(self._entries, None)
+        return self._buffer.find(stamp)
+
+
+def open_depth(bag: Bag, topic: DepthTopic, tolerance: float, counts, logger) -> RecordedDepth:
+    """The depth images of a topic. tolerance: seconds between the stamps of an image and its depth image at most."""
+    buffer = DepthBuffer(tolerance, counts, logger, topic.compressed, _KEPT)
+    return RecordedDepth(bag.messages([topic.name]), buffer)
+
+
+def find_depth(bag: Bag, image: str, wanted: str) -> DepthTopic | None:
+    """The topic of the depth images in the view of an image topic.
+
+    wanted: a topic, or NONE, or AUTO: a depth topic beside the image whose messages name the image's own frame, as drivers
+    do where they align the two; one that names another frame is told among `bag.warnings` and left out. Raises InputError
+    where the given topic holds no images.
+    """
+    if wanted == NONE:
+        return None
+    if wanted != AUTO:
+        found = _topic(bag, wanted) or _topic(bag, wanted + _COMPRESSED)
+        if found is None:
+            raise InputError(f"--depth {wanted} holds no images in this bag; image topics are: "
+                             + (", ".join(sorted(name for name in bag.topics if _topic(bag, name))) or "none"))
+        return found
+    frame = _frame(bag, image)
+    for name in _usual_names(image):
+        for candidate in (name, name + _COMPRESSED):
+            found = _topic(bag, candidate)
+            if found is None:
+                continue
+            if (other := _frame(bag, candidate)) == frame:
+                return found
+            bag.warnings.append(f"{candidate} is of frame {other!r} and {image} of {frame!r}: its depth is not used; where "
+                                f"it is aligned with the image all the same, give --depth {candidate}")
+    return None
+
+
+def _usual_names(image: str) -> list[str]:
+    """As drivers call depth images aligned with /camera/color/image_raw, or with /camera/image_raw."""
+    beside = image.removesuffix("/compressed").rpartition("/")[0]
+    above = beside.rpartition("/")[0]
+    return [f"{space}/{name}/{last}" for space in dict.fromkeys((beside, above))
+            for name in ("aligned_depth_to_color", "depth_registered", "depth") for last in ("image_raw", "image_rect", "image")]
+
+
+def _topic(bag: Bag, name: str) -> DepthTopic | None:
+    topic = bag.topics.get(name)
+    if topic is None or topic.type not in _TYPES or not topic.count:
+        return None
+    return DepthTopic(name, topic.type == "sensor_msgs/msg/CompressedImage")
+
+
+def _frame(bag: Bag, name: str) -> str | None:
+    """The frame that the first message of an image topic names; None where that does not unpack."""
+    for _, _, data in itertools.islice(bag.messages([name]), 1):
+        with contextlib.suppress(Exception):  # rclpy's RMWError has no public name; the image is told in its turn
+            return deserialize_message(data, _TYPES[bag.topics[name].type]).header.frame_id.lstrip("/")
+    return None

@@ -1,0 +1,115 @@
+"""Plays a bag, whole or cut off: its images as a camera, or its hands for RViz. ROS 2 from PyPI has no rosbag2.
+
+`python -m fourdhands_ros.bags.player BAG` (in a workspace `hands_player`) publishes the recorded messages, serialised as they
+are, under their own names and as they were offered, in the order and at the pace in which they came.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import rclpy
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.serialization import serialize_message
+from rosgraph_msgs.msg import Clock
+
+from fourdhands_core.errors import InputError
+
+from .camera import CAMERA_INFO, IMAGES
+from .info import HAND_PAIR
+from .reading import Bag
+from ..convert.encoders import split_stamp
+from ..executable import Stop, end, program
+from ..pypi.message_types import message_type
+from ..process import make_node, parse, run_ros
+
+_HANDS = (HAND_PAIR, "fourdhands_ros/msg/HandFaces", "visualization_msgs/msg/MarkerArray", "tf2_msgs/msg/TFMessage")
+KINDS = {"images": (*IMAGES, CAMERA_INFO), "hands": _HANDS, "all": (*IMAGES, CAMERA_INFO, *_HANDS)}
+"""Types of the messages that are played."""
+_LATCHED = ("/tf_static", "/faces")
+_CLOCK_PERIOD = 10_000_000
+
+
+class Player:
+    """Publishes a bag's messages of some types. node: for the publishers. clock: also publish /clock, the bag's time."""
+
+    def __init__(self, node, bag: Bag, kinds: Iterable[str], clock: bool = False):
+        self._bag, self._publishers = bag, {}
+        for name, topic in sorted(bag.topics.items()):
+            if topic.type in kinds:
+                # Latched like what the node and tf2 latch; the others reliable, which serves every subscriber.
+                latched = DurabilityPolicy.TRANSIENT_LOCAL if name.endswith(_LATCHED) else DurabilityPolicy.VOLATILE
+                self._publishers[name] = node.create_publisher(
+                    message_type(topic.type), name, QoSProfile(depth=100, durability=latched))
+        if not self._publishers:
+            raise InputError(f"{bag.path} holds nothing of that kind, but {', '.join(sorted(bag.topics))}; choose with --what")
+        self._clock = node.create_publisher(Clock, "/clock", 10) if clock else None
+        self.topics = sorted(self._publishers)
+
+    def play(self, rate: float, stopped: Stop) -> int:
+        """Publish everything once, `rate` times as fast as it came, or until stopped. Returns the number of messages."""
+        first, began, ticked, count = None, time.monotonic(), None, 0
+        for topic, at, data in self._bag.messages(self._publishers.keys()):
+            if first is None:
+                first = ticked = at
+            while True:
+                left = (at - first) / rate / 1e9 - (time.monotonic() - began)
+                now = at - max(0, round(left * rate * 1e9))
+                if self._clock is not None and now - ticked >= _CLOCK_PERIOD:
+                    sec, nanosec = split_stamp(now)
+                    tick = Clock()
+                    tick.clock.sec, tick.clock.nanosec = sec, nanosec
+                    self._clock.publish(serialize_message(tick))
+                    ticked = now
+                if left <= 0 or stopped.wait(min(left, _CLOCK_PERIOD / rate / 1e9) if self._clock is not None else left):
+                    break
+            if stopped.is_set():
+                break
+            self._publishers[topic].publish(data)
+            count += 1
+        return count
+
+
+def main(args: list[str] | None = None) -> int:
+    """Play until the end, SIGINT or SIGTERM. Returns the exit status: 0, or 2 where the bag cannot be played."""
+    parser = argparse.ArgumentParser(prog=program("bags.player"), description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bag", type=Path, help="folder or file of a rosbag2, mcap or sqlite3")
+    parser.add_argument("--what", choices=KINDS, default="all", help="images as a camera, the hands, or all of them")
+    parser.add_argument("--rate", type=float, default=1.0, help="how many times as fast as recorded")
+    parser.add_argument("--delay", type=float, default=1.0, help="seconds before the first message, for others to connect")
+    parser.add_argument("--loop", action="store_true", help="begin again at the end")
+    parser.add_argument("--clock", action="store_true", help="publish /clock, for nodes with use_sim_time")
+    given, command_line = parse(parser, args)
+    if not given.rate > 0 or not given.delay >= 0:
+        parser.error("--rate must be above 0, --delay at least 0")
+    return run_ros("hands_player", parser.prog, command_line, lambda stop: _play(given, stop))
+
+
+def _play(given: argparse.Namespace, stop: Stop) -> int:
+    node = make_node(rclpy.create_node, "hands_player", enable_rosout=False)
+    logger = node.get_logger()
+    try:
+        with Bag(given.bag) as bag:
+            for warning in bag.warnings:
+                logger.warning(warning)
+            player = Player(node, bag, KINDS[given.what], given.clock)
+            stop.wait(given.delay)
+            logger.info(f"playing {', '.join(player.topics)}")
+            count = 0
+            while not stop.is_set():
+                count += player.play(given.rate, stop)
+                if not given.loop:
+                    stop.wait(0.2)  # for the last messages to leave
+                    break
+            logger.info(f"{count} messages were played")
+        return 0
+    finally:
+        node.destroy_node()
+
+
+if __name__ == "__main__":
+    end(main())

@@ -1,0 +1,79 @@
+"""Depth images beside a camera's images: the newest few are kept, and each image gets the one of its moment."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections import deque
+
+import numpy as np
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CompressedImage, Image
+
+from fourdhands_core.pipeline.session import Counts, Logger
+
+from .images import MalformedImage, decode_compressed_depth, decode_depth
+
+_KEPT = 8
+"""Messages: a quarter of a second at 30 Hz, which is longer than an image takes to be processed."""
+
+
+class DepthBuffer:
+    """Takes in serialised depth images and finds the one that belongs to an image's stamp.
+
+    tolerance: seconds between the two stamps at most; may be changed. compressed: the messages are CompressedImage of
+    image_transport's compressedDepth, else Image. kept: messages. Only a depth image that is used is unpacked.
+    Malformed ones, and images without one, are counted and told; those are placed without depth. `put` and `find` may be
+    called from different threads.
+    """
+
+    def __init__(self, tolerance: float, counts: Counts, logger: Logger, compressed: bool = False, kept: int = _KEPT):
+        self.tolerance, self._counts, self._logger = tolerance, counts, logger
+        self.message_type, self._decode = ((CompressedImage, decode_compressed_depth) if compressed else
+                                           (Image, decode_depth))
+        self._lock = threading.Lock()
+        self._messages: deque[tuple[int, bytes]] = deque(maxlen=kept)
+        self._found = self._missed = 0
+
+    def put(self, data: bytes) -> None:
+        """Hand over a serialised message; returns at once."""
+        if len(data) < 12:
+            self._refuse(f"a message that is not of type {self.message_type.__name__}")
+            return
+        # CDR: a byte that is odd where numbers are little-endian, then the header, which begins with its stamp.
+        sec, nanosec = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
+        with self._lock:
+            self._messages.append((sec * 1_000_000_000 + nanosec, data))
+
+    def absent(self) -> bool:
+        """Whether none of the images since the last call had a depth image."""
+        with self._lock:
+            absent = self._missed and not self._found
+            self._found = self._missed = 0
+        return bool(absent)
+
+    def find(self, stamp: int) -> np.ndarray | None:
+        """The depth image (H, W), uint16 millimetres or float32 metres, of the moment `stamp`, nanoseconds; or None."""
+        depth = self._find(stamp)
+        with self._lock:
+            self._found += depth is not None
+            self._missed += depth is None
+        return depth
+
+    def _find(self, stamp):
+        with self._lock:
+            found = min(reversed(self._messages), key=lambda item: abs(item[0] - stamp), default=None)
+        if found is None or abs(found[0] - stamp) > self.tolerance * 1e9:
+            self._counts.count_event("images without a depth image of their moment")
+            return None
+        try:
+            return self._decode(deserialize_message(found[1], self.message_type))
+        except MalformedImage as error:
+            self._refuse(str(error))
+        except Exception as error:  # rclpy's RMWError has no public name
+            self._refuse(f"a message that is not of type {self.message_type.__name__}: {error}")
+        return None
+
+    def _refuse(self, problem: str) -> None:
+        if self._counts.count_event("malformed depth images"):
+            self._logger.warning(f"depth image refused: {problem}; further ones are counted only")

@@ -1,0 +1,1 @@
+"""The way of an image in the node: subscription, processing, outputs; parameters, services, diagnostics."""

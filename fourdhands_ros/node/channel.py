@@ -1,0 +1,159 @@
+"""One camera's life while the node is active: its topics, its tracker, what it publishes and tells of itself."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from fourdhands_core.geometry.camera_source import CALIBRATED, CameraSource
+
+from ..convert.camera_info import calibration_from_info, is_rectified, resolved_info_topics
+from ..convert.depth_buffer import DepthBuffer
+from .diagnostics import Statistics, diagnostic_status
+from .outputs import Outputs
+from .parameters import Parameters
+from .processing import FrameProcessor
+from .subscription import ImageSubscription
+
+
+_STAMP_END = 12
+"""Where a serialised message's header goes on after its stamp: what follows is alike in all CameraInfo of a camera, which
+saves unpacking it for every image."""
+
+
+class Channel:
+    """Takes one camera's `image_raw` (or `image_raw/compressed`), `camera_info` and where asked `depth/image_raw` (or
+    `depth/image_raw/compressedDepth`), and publishes its Outputs.
+
+    node: the rclpy node, whose executor's callbacks only pass messages on. camera: the namespace of the topics, "" for
+    the node's own names. tracker: HandPairTracker or what behaves like it. network, model: their names.
+    Nothing is shared with other channels but what trackers share, so a camera that is slow or silent, or sends what makes
+    its tracker fail, leaves the others alone.
+    """
+
+    def __init__(self, node, parameters: Parameters, camera: str, tracker, network: str, model: str):
+        self._node, self.camera = node, camera
+        prefix = camera + "/" if camera else ""
+        self._about = {"network": network, "hand model": model, "device": parameters.device}
+        self.tracker, self.model = tracker, model
+        self.statistics = Statistics()
+        self.name = f"{node.get_fully_qualified_name().lstrip('/')}: {prefix.lstrip('/')}hands"
+        compressed_depth = parameters.depth_transport == "compressedDepth"
+        self._info, self._infos, self._info_place = b"", 0, float("inf")
+        self._depth = (DepthBuffer(parameters.depth_tolerance, self.statistics, node.get_logger(), compressed_depth)
+                       if parameters.depth else None)
+        compressed = parameters.image_transport == "compressed"
+        # Resolved first: a remapping is of image_raw, and its compressed topic lies below what it is mapped to.
+        self.topic = node.resolve_topic_name(prefix + "image_raw") + ("/compressed" if compressed else "")
+        rectified = is_rectified(parameters.rectified, self.topic)
+        self._about["images"] = "rectified" if rectified else "raw" if rectified is False else "raw, unless a parameter says so"
+        self.cameras = CameraSource(parameters.default_fov, rectified=rectified)
+        with ExitStack() as made:  # what was made is undone where the rest cannot be
+            self.outputs = Outputs(node, parameters, tracker.faces, network, model, prefix)
+            made.callback(self.outputs.destroy)
+            self.processor = FrameProcessor(
+                tracker, self.outputs, self.cameras, self.statistics, depth=self._depth, compressed=compressed,
+                reset_gap=parameters.reset_gap, clock=node.get_clock(), logger=node.get_logger())
+            made.callback(self.processor.stop)
+            # Serialised (raw): an image that is dropped was never unpacked, and one that does not unpack is counted.
+            self._images = []
+            sources = [(CompressedImage if compressed else Image, self.topic, self.processor.put)]
+            if self._depth is not None:
+                depth_topic = (node.resolve_topic_name(prefix + "depth/image_raw")
+                               + ("/compressedDepth" if compressed_depth else ""))
+                sources.append((self._depth.message_type, depth_topic, self._depth.put))
+            for source in sources:
+                self._images.append(ImageSubscription(node, *source, parameters.image_reliability))
+                made.callback(self._images[-1].close)
+            for place, topic in enumerate(resolved_info_topics(node, prefix + "camera_info", self.topic)):
+                infos = node.create_subscription(
+                    CameraInfo, topic, partial(self._on_camera_info, place),
+                    QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT), raw=True,
+                    qos_overriding_options=QoSOverridingOptions.with_default_policies())
+                made.callback(node.destroy_subscription, infos)
+            self._made = made.pop_all()
+        self.paused, self._conflict = False, ""
+
+    def apply(self, parameters: Parameters) -> None:
+        """Use other values of the parameters that may change while the node runs."""
+        self.outputs.apply(parameters)
+        self.processor.session.reset_gap = parameters.reset_gap
+        self.cameras.default_fov = parameters.default_fov
+        if self._depth is not None:
+            self._depth.tolerance = parameters.depth_tolerance
+
+    def pause(self, paused: bool) -> None:
+        """Take no images and publish no hands for a while; then track the next image as the first one."""
+        if paused == self.paused:
+            return
+        self.paused = paused
+        for images in self._images:
+            (images.close if paused else images.open)()
+        if not paused:
+            self.processor.session.reset()
+        self.outputs.hide(paused)
+
+    def close(self) -> None:
+        """Close the topics and finish the images in work."""
+        self._made.close()
+
+    def status(self, frames_problem: str = "") -> DiagnosticStatus:
+        """What happened since the last call; also looks whether enough images come.
+
+        frames_problem: what is wrong with the frames on /tf, or "".
+        """
+        for images, infos in zip(self._images, (self._infos, 0)):  # CameraInfo is the colour camera's
+            if not self.paused and images.watch(infos):
+                self.statistics.count_event(f"changes to {images.reliability.name.lower()} delivery")
+        cameras, processor = self.cameras, self.processor
+        values, level, message = self.statistics.report()
+        values["calibration"] = ": ".join(filter(None, (cameras.state, cameras.problem, *cameras.remarks)))
+        values["left hand"], values["right hand"] = processor.hand_states
+        colour = self._images[0]
+        values["camera's rate (Hz)"] = f"{colour.rate:.1f}" if colour.rate else "unknown"
+        values.update(self._about)
+        conflict = frames_problem or self._same_topic()
+        if conflict:
+            values["conflict"] = conflict
+            if not self._conflict:
+                self._node.get_logger().warning(conflict)
+        self._conflict = conflict
+        if level == DiagnosticStatus.OK and conflict:
+            level, message = DiagnosticStatus.WARN, conflict
+        if level == DiagnosticStatus.OK and colour.missing:
+            level, message = DiagnosticStatus.WARN, f"{colour.missing}: the others are lost on their way (README, Measured)"
+        if level == DiagnosticStatus.OK and cameras.state != CALIBRATED:
+            level, message = DiagnosticStatus.WARN, "not calibrated: positions are not scaled"
+        if self._depth is not None and self._depth.absent() and level == DiagnosticStatus.OK:
+            level, message = DiagnosticStatus.WARN, "no depth images of these images' moments: colour alone places the hands"
+        if self.paused:
+            level, message = DiagnosticStatus.OK, "paused"
+            values["left hand"] = values["right hand"] = "absent"
+        return diagnostic_status(self.name, processor.frame_id, level, message, values)
+
+    def _same_topic(self) -> str:
+        """What is wrong where another node publishes `hands` too, or ""."""
+        if self._node.count_publishers(self.outputs.topic) < 2:
+            return ""
+        return (f"another node publishes {self.outputs.topic} too: give one of the two a namespace, or end it")
+
+    def _on_camera_info(self, place: int, data: bytes) -> None:
+        if place > self._info_place:
+            return  # this camera's own came from nearer
+        self._info_place = place
+        self._infos += 1
+        if data[_STAMP_END:] == self._info:
+            return
+        try:
+            self.cameras.update(calibration_from_info(deserialize_message(data, CameraInfo)))
+            self._info = data[_STAMP_END:]
+        except Exception as error:  # rclpy's RMWError has no public name
+            self.statistics.count_event("CameraInfo messages that do not unpack")
+            self._node.get_logger().warning(
+                f"{self.name}: a message that is not a CameraInfo: {error}", throttle_duration_sec=60.0)

@@ -1,0 +1,217 @@
+"""The ROS 2 node: images of one camera or several in, both hands out."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import gc
+import sys
+import traceback
+from pathlib import Path
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+from fourdhands_core.errors import FourDHandsError, InputError
+from fourdhands_core.network.landmark_config import SHIPPED
+from fourdhands_core.pipeline.shape_calibration import load_shape
+from fourdhands_core.pipeline.tracker import HandPairTracker
+
+from .channel import Channel
+from ..executable import Stop, end, program
+from .frame_watch import FrameWatch
+from .outputs import NO_EVENTS
+from .parameters import Parameters, declare
+from ..process import is_refusal, make_node, parse, refusal, run_ros
+from .services import Services
+from .usage import node_parser
+
+_SWITCH_INTERVAL = 5e-4
+"""Seconds that a thread may keep others from running Python; with Python's own 5 ms, looking for hands in the next image
+waits for the arithmetic on the last one, which is over by then."""
+
+_M_ARENA_MAX = -8
+"""glibc's malloc.h."""
+
+
+def create_tracker(parameters: Parameters):
+    """The tracker that the node runs unless it is given another."""
+    return HandPairTracker(parameters.tracker_settings())
+
+
+class HandsNode(LifecycleNode):
+    """Tracks both hands in the images of one camera or several.
+
+    Takes each camera's `image_raw` (or `image_raw/compressed`) and `camera_info`; publishes its `hands` (HandPair),
+    `hands/markers` (MarkerArray), `hands/faces` (HandFaces, latched), `hands/debug_image` (and its `compressed`), and `/tf`
+    and `/diagnostics`.
+    Models, topics and threads exist while the node is active. The callbacks only pass messages on; decoding, tracking
+    and publishing have threads of their own for each camera, which always take the newest image.
+
+    tracker_factory: called with Parameters at activation, returns a HandPairTracker, whose `for_another_camera` makes the
+    other cameras'. Other arguments are rclpy's. `channels`: one for each camera; empty while the node is not active.
+    Raises InputError where a parameter's given value is refused.
+    """
+
+    def __init__(self, tracker_factory=create_tracker, node_name: str = "hands", **kwargs):
+        super().__init__(node_name, **kwargs)
+        self._tracker_factory = tracker_factory
+        self.parameters = declare(self)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        self.channels: list[Channel] = []
+        self._made = contextlib.ExitStack()
+        Services(self)
+
+    # Lifecycle: what on_activate creates, on_deactivate destroys in the opposite order.
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the model and open the topics. FAILURE, with the reason logged, where that does not succeed."""
+        try:
+            with contextlib.ExitStack() as made:
+                self._open(made)
+                self._made = made.pop_all()
+        except FourDHandsError as error:
+            self.get_logger().error(str(error))
+            return TransitionCallbackReturn.FAILURE
+        except Exception as error:  # rclpy swallows it without a word
+            words = refusal(error) if is_refusal(error) else f"the node could not be activated:\n{traceback.format_exc()}"
+            self.get_logger().error(words)
+            return TransitionCallbackReturn.FAILURE
+        self.get_logger().info(f"tracking hands in {', '.join(channel.topic for channel in self.channels)}")
+        return super().on_activate(state)
+
+    def _open(self, made: contextlib.ExitStack) -> None:
+        """Make all that is there while the node is active; `made` gets what undoes it."""
+        made.callback(_return_memory)
+        parameters = self.parameters
+        trackers = self._make_trackers(made)
+        diagnostics = self._diagnostics = self.create_publisher(
+            DiagnosticArray, "/diagnostics", 10, qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            event_callbacks=NO_EVENTS)
+        made.callback(self.destroy_publisher, diagnostics)
+        # By a clock that goes on where a simulation's stands still.
+        timer = self.create_timer(parameters.diagnostics_period, self._publish_diagnostics,
+                                  clock=Clock(clock_type=ClockType.STEADY_TIME))
+        made.callback(self.destroy_timer, timer)
+        self._frame_watch = FrameWatch(self)
+        made.callback(self._frame_watch.destroy)
+        network, channels = Path(parameters.weights or SHIPPED).stem, []
+        for camera, tracker in zip(parameters.cameras, trackers):
+            channels.append(Channel(self, parameters, camera, tracker, network, _model_name(parameters)))
+            made.callback(channels[-1].close)
+        self.channels = channels
+        # What exists now lives as long as the node is active. Looking through all of it (400,000 objects, most of them the
+        # libraries') for garbage stops every thread for 0.1 to 0.2 s, which is a hand's pose five frames late.
+        gc.collect()
+        gc.freeze()
+        made.callback(gc.unfreeze)
+
+    def _make_trackers(self, made: contextlib.ExitStack) -> list:
+        """A tracker for each camera, which know the person's hand shape where it was calibrated."""
+        parameters = self.parameters
+        path = Path(parameters.hand_shape).expanduser()
+        kept = load_shape(path, _model_name(parameters)) if parameters.hand_shape and path.exists() else None
+        trackers = [self._tracker_factory(parameters)]
+        made.callback(trackers[0].close)
+        if kept is not None:
+            trackers[0].betas = kept
+            self.get_logger().info(f"the hands have the shape kept in {path}")
+        for _ in parameters.cameras[1:]:
+            trackers.append(trackers[0].for_another_camera())
+            made.callback(trackers[-1].close)
+        return trackers
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Close the topics and release the model."""
+        self._release()
+        return super().on_deactivate(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """As on_deactivate, from any state."""
+        self._release()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """As on_deactivate, after a failed transition."""
+        self._release()
+        return super().on_error(state)
+
+    def _release(self) -> None:
+        self.channels = []
+        self._made.close()
+
+    def destroy_node(self) -> None:
+        """Release everything and destroy the node."""
+        self._release()
+        super().destroy_node()
+
+    # Callbacks
+
+    def _on_set_parameters(self, changed) -> SetParametersResult:
+        known = Parameters.__dataclass_fields__
+        try:
+            parameters = self.parameters.changed({p.name: p.value for p in changed if p.name in known})
+        except InputError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self.parameters = parameters
+        for channel in self.channels:
+            channel.apply(parameters)
+        return SetParametersResult(successful=True)
+
+    def _publish_diagnostics(self) -> None:
+        shared = self._frame_watch.look(channel.outputs for channel in self.channels)
+        array = DiagnosticArray(status=[channel.status(shared.get(channel.outputs, "")) for channel in self.channels])
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(array)
+
+
+def _return_memory() -> None:
+    """What threads have freed glibc keeps: 0.6 MB more with each activation."""
+    with contextlib.suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _share_memory() -> None:
+    """One heap for all threads. With glibc's heap for each, every one fills up by what passes through it: a few MB an hour."""
+    with contextlib.suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def _model_name(parameters: Parameters) -> str:
+    return Path(parameters.hand_model).stem or "generic"
+
+
+def main(args: list[str] | None = None, tracker_factory=create_tracker) -> int:
+    """Run the node until SIGINT or SIGTERM. Returns the exit status: 0; 1 where it could not start."""
+    prog = program("")
+    _, command_line = parse(node_parser(prog), args)
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    _share_memory()
+    return run_ros("hands", prog, command_line, functools.partial(_run, tracker_factory), failed=1)
+
+
+def _run(tracker_factory, stop: Stop) -> int:
+    node = make_node(HandsNode, tracker_factory)
+    try:
+        if node.parameters.autostart:
+            for transition in (node.trigger_configure, node.trigger_activate):
+                if stop.is_set():
+                    return 0
+                if transition() != TransitionCallbackReturn.SUCCESS:
+                    return 1
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        while not stop.is_set():  # Python runs signal handlers only between two waits
+            executor.spin_once(timeout_sec=0.2)
+        return 0
+    finally:
+        node.destroy_node()
+
+
+if __name__ == "__main__":
+    end(main())

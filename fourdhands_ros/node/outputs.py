@@ -1,0 +1,140 @@
+"""The node's publishers, and what goes out on each of them for one estimate."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from contextlib import ExitStack
+
+import numpy as np
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CompressedImage, Image
+from visualization_msgs.msg import MarkerArray
+
+from fourdhands_core.pipeline.types import HandPairEstimate
+
+from ..convert.encoders import HandPairEncoder, MarkerEncoder, TransformEncoder, encode_faces
+from .debug_image import DebugImage
+from ..pypi.message_types import HandFaces, HandPair, TFMessage
+from .parameters import Parameters
+
+try:
+    from rclpy.event_handler import PublisherEventCallbacks
+except ImportError:  # ROS 2 Humble
+    from rclpy.qos_event import PublisherEventCallbacks
+
+NO_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
+"""rclpy's own callbacks tell of subscribers with another QoS, as those do themselves. The executor goes through every
+publisher's two before it waits for the next image: with a dozen, longer than through all the rest."""
+_SENT = 1000
+"""Messages on /tf that are known again: more than come back between two looks at it."""
+
+
+class Outputs:
+    """Publishes a camera's estimates on `hands`, `/tf`, `hands/markers`, `hands/debug_image` and its `compressed`, and once
+    on `hands/faces`.
+
+    node: the rclpy node. faces: for left and right, (F, 3) vertex numbers. network, model: names for the messages.
+    camera: put before the names of topics and frames, "" or such as "left/". Meshes are laid out, and images drawn, only
+    while somebody subscribes to them. The methods may be called from different threads.
+    topic: the name of `hands`. sent: hashes of the newest messages on /tf, by which `FrameWatch` knows them again.
+    """
+
+    def __init__(self, node, parameters: Parameters, faces, network: str = "", model: str = "", camera: str = ""):
+        self._camera = camera
+        self._pairs = HandPairEncoder(network, model)
+        self._meshes = MarkerEncoder(faces)  # it knows what viewers show, whatever parameters change
+        self._lock, self._hidden = threading.Lock(), False
+        self.sent: deque[int] = deque(maxlen=_SENT)
+        options = QoSOverridingOptions.with_default_policies()
+        with ExitStack() as made:
+
+            def publisher(message_type, topic, depth, durability=DurabilityPolicy.VOLATILE):
+                one = node.create_publisher(
+                    message_type, topic, QoSProfile(depth=depth, durability=durability), qos_overriding_options=options,
+                    event_callbacks=NO_EVENTS)
+                made.callback(node.destroy_publisher, one)
+                return one
+
+            self._hands = publisher(HandPair, camera + "hands", 5)
+            self.topic = self._hands.topic_name
+            self._tf = publisher(TFMessage, "/tf", 100)
+            self._markers = publisher(MarkerArray, camera + "hands/markers", 5)
+            self._faces_topic = publisher(HandFaces, camera + "hands/faces", 1, DurabilityPolicy.TRANSIENT_LOCAL)
+            self._debug = DebugImage(
+                publisher(Image, camera + "hands/debug_image", 1),
+                publisher(CompressedImage, camera + "hands/debug_image/compressed", 1), node.get_logger(), parameters.lookahead)
+            made.callback(self._debug.stop)
+            self._faces_topic.publish(encode_faces(faces, model))
+            self.apply(parameters)
+            self._made = made.pop_all()
+
+    def apply(self, parameters: Parameters) -> None:
+        """Use other values of the parameters from the next estimate on."""
+        prefix = parameters.frame_prefix + self._camera.lstrip("/")
+        transforms = None if parameters.tf == "none" else TransformEncoder(parameters.tf, prefix)
+        self._meshes.lifetime = parameters.marker_lifetime
+        # One assignment, as `publish` may run in another thread.
+        self._settings = transforms, parameters.publish_vertices
+
+    @property
+    def frames(self) -> list[str]:
+        """The names of the frames that are published on /tf."""
+        transforms = self._settings[0]
+        return [] if transforms is None else transforms.frames
+
+    @property
+    def wants_vertices(self) -> bool:
+        """True while somebody takes meshes: `HandPairTracker.process` computes them only then."""
+        return self._settings[1] or self._markers.get_subscription_count() > 0
+
+    def keep_image(self, stamp: int, image: np.ndarray) -> None:
+        """Hand over an image (H, W, 3) uint8 RGB before its estimate, for `hands/debug_image`."""
+        if self._debug.wanted:
+            self._debug.keep(stamp, image)
+
+    def publish(self, estimate: HandPairEstimate, frame_id: str, latency: dict[str, float], received: float,
+                counts: tuple[int, int, int]) -> bool:
+        """Publish an estimate, the smallest messages first. False while nothing is shown.
+
+        frame_id: of the image. latency: seconds by stage so far; "total" since `received` (time.perf_counter) and
+        "publish" (everything here) are added. counts: see HandPairEncoder.encode.
+        """
+        with self._lock:
+            if not self._hidden:
+                self._publish(estimate, frame_id, latency, received, counts)
+            return not self._hidden
+
+    def _publish(self, estimate, frame_id, latency, received, counts):
+        began = time.perf_counter()
+        transforms, with_vertices = self._settings
+        # tf2 has no frame without a name; the other messages say as much as they can.
+        if transforms is not None and frame_id:
+            data = transforms.encode(estimate, frame_id)
+            self.sent.append(hash(data))  # before: it may come back at once
+            _publish(self._tf, data)
+        latency["total"] = time.perf_counter() - received
+        _publish(self._hands, self._pairs.encode(estimate, frame_id, latency, counts, with_vertices))
+        if self._markers.get_subscription_count() > 0:
+            _publish(self._markers, self._meshes.encode(estimate, frame_id))
+        if self._debug.wanted:
+            self._debug.show(estimate, frame_id)
+        latency["publish"] = time.perf_counter() - began
+
+    def hide(self, hidden: bool) -> None:
+        """Remove what is shown from viewers and publish nothing more, until that is taken back."""
+        with self._lock:
+            self._hidden = hidden
+            _publish(self._markers, self._meshes.clear())
+
+    def destroy(self) -> None:
+        """Remove what is shown from viewers, and the publishers."""
+        _publish(self._markers, self._meshes.clear())
+        self._made.close()
+
+
+def _publish(publisher, data: bytes | None) -> None:
+    if data is not None:
+        publisher.publish(data)

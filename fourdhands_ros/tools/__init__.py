@@ -1,0 +1,1 @@
+"""Programs around the node: a camera from a file, the demo, benchmarks."""
