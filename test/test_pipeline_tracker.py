@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from pipeline_support import CAMERA, IMAGE, SIZE, TruthDetector
+from pipeline_support import CAMERA, IMAGE, SIZE, TruthDetector, shown
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
@@ -14,6 +14,9 @@ from fourdhands_core.learning.evaluation import metrics
 from fourdhands_core.media.choreography import demo_motion
 from fourdhands_core.media.clips import clip_truth, pose_hands
 from fourdhands_core.media.video import VideoReader
+from fourdhands_core.perception.detector import HandDetection
+from fourdhands_core.pipeline.frame import Frame
+from fourdhands_core.pipeline.regress import Regress
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings, within
 from fourdhands_core.pipeline.types import ABSENT, HELD, SOURCE_JOINT, SOURCE_NETWORK, SOURCE_NONE, TRACKED
 
@@ -229,6 +232,42 @@ def test_wrong_frames_are_refused_and_the_next_good_one_is_taken(clip):
         with pytest.raises(InputError, match=said):
             tracker.process(image, stamp, camera)
     assert tracker.process(IMAGE, 2000, CAMERA).right.valid
+
+
+@pytest.mark.parametrize("model, d", [("plumb_bob", [-0.5, 0, 0, 0]), ("equidistant", [-0.3, -0.1, 0, 0])])
+def test_a_hand_where_the_lens_has_no_rays_is_not_seen_and_the_other_is_as_alone(model, d):
+    """In a corner that a calibration's polynomial does not reach, there is no telling where a hand is."""
+    camera = Camera(*SIZE, [[420.0, 0, 319.5], [0, 420.0, 239.5], [0, 0, 1]], model, d)
+    motion, truth = shown(np.zeros(10), count=5)
+    truth = clip_truth(motion, camera, pose_hands(motion)[1])
+    alone = run((motion, truth), camera)
+    truth["valid"][:, LEFT] = True
+    truth["joints"][:, LEFT] = truth["joints"][:, RIGHT] * [-1, 1, 1]
+    truth["joints_2d"][:, LEFT] = truth["joints_2d"][:, RIGHT] * 0.2 + [570, 420] - 0.2 * truth["joints_2d"][:, RIGHT, :1]
+    for one, both in zip(alone, run((motion, truth), camera), strict=True):
+        assert one.right.valid and both.right.valid and not both.left.valid
+        np.testing.assert_array_equal(one.right.joints, both.right.joints)
+
+
+def test_landmarks_of_a_network_where_the_lens_has_no_rays_are_not_taken():
+    """What the detector saw stays; a hand that was only followed there is not seen."""
+    camera = Camera(*SIZE, [[420.0, 0, 319.5], [0, 420.0, 239.5], [0, 0, 1]], "plumb_bob", [-0.5, 0, 0, 0])
+    seen = np.random.default_rng(0).uniform(-30, 30, (21, 2)) + [440, 320]
+    hand = HandDetection(RIGHT, 0.9, seen, np.zeros(21), np.zeros((21, 3)), np.ones(21))
+    landmarks = np.stack([seen, seen + 5.0])
+    landmarks[RIGHT, 4] = 570, 420
+    for followed in (False, True):
+        frame = Frame(1, camera, [], followed=followed)
+        frame.detections, frame.rays[RIGHT] = (None, hand), camera.unproject(seen)
+        before = frame.rays.copy()
+        Regress._take_landmarks(frame, landmarks)
+        np.testing.assert_array_equal(frame.rays, before)
+        assert frame.uncertain and frame.present.tolist() == [False, not followed]
+        landmarks_within = landmarks.copy()
+        landmarks_within[RIGHT, 4] = seen[4]
+        frame.detections = None, hand
+        Regress._take_landmarks(frame, landmarks_within)
+        assert not frame.uncertain and frame.present[RIGHT] and (frame.rays[RIGHT] != before[RIGHT]).any()
 
 
 def test_probability_within_a_distance():

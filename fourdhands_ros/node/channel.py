@@ -80,6 +80,9 @@ class Channel:
             self._made = made.pop_all()
         self.paused, self._conflict = False, ""
 
+    def __str__(self) -> str:
+        return self.topic + (" (rectified)" if self.cameras.rectified else "")
+
     def apply(self, parameters: Parameters) -> None:
         """Use other values of the parameters that may change while the node runs."""
         self.outputs.apply(parameters)

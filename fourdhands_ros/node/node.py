@@ -82,7 +82,7 @@ class HandsNode(LifecycleNode):
             words = refusal(error) if is_refusal(error) else f"the node could not be activated:\n{traceback.format_exc()}"
             self.get_logger().error(words)
             return TransitionCallbackReturn.FAILURE
-        self.get_logger().info(f"tracking hands in {', '.join(channel.topic for channel in self.channels)}")
+        self.get_logger().info(f"tracking hands in {', '.join(map(str, self.channels))}")
         return super().on_activate(state)
 
     def _open(self, made: contextlib.ExitStack) -> None:

@@ -206,7 +206,7 @@ def yaml_file(draw, content: dict) -> bytes:
         return yaml.safe_dump(content).encode()
     text = yaml.safe_dump(content).encode()
     tags = [b"!!int ", b"!!float ", b"!!timestamp ", b"!!binary ", b"!!set ", b"!!omap ", b"&a ", b"*a ", b"<<: ", b"---\n",
-            b"? ", b"!!python/name:os.system ", b"[" * 1000, b"1e400", b"0x", b".inf", b"1:2", b"2001-99-99", b"''"]
+            b"? ", b"!!opencv-matrix ", b"%YAML:1.0\n", b"!!python/name:os.system ", b"[" * 1000, b"1e400", b"0x", b".inf", b"1:2", b"2001-99-99", b"''"]
     for _ in range(draw(st.integers(0, 3))):
         place = draw(st.integers(0, len(text)))
         text = text[:place] + draw(st.sampled_from(tags)) + text[place:]
@@ -217,4 +217,10 @@ SHAPE_FILE = {"hand_model": "generic", "betas": [0.1 * i for i in range(10)]}
 CAMERA_FILE = {"image_width": 640, "image_height": 480, "camera_name": "camera",
                 "camera_matrix": {"rows": 3, "cols": 3, "data": [500.0, 0.0, 320.0, 0.0, 500.0, 240.0, 0.0, 0.0, 1.0]},
                 "distortion_model": "plumb_bob",
-                "distortion_coefficients": {"rows": 1, "cols": 5, "data": [0.1, -0.2, 0.0, 0.0, 0.0]}}
+                "distortion_coefficients": {"rows": 1, "cols": 5, "data": [0.1, -0.2, 0.0, 0.0, 0.0]},
+                "projection_matrix": {"rows": 3, "cols": 4, "data": [400.0, 0, 320, 0, 0, 410, 240, 0, 0, 0, 1, 0]}}
+ECHOED = {"height": 480, "width": 640, "distortion_model": "equidistant", "d": [0.1, -0.02, 0.0, 0.0],
+          "k": [500.0, 0.0, 320.0, 0.0, 500.0, 240.0, 0.0, 0.0, 1.0], "binning_x": 0, "binning_y": 0,
+          "roi": {"x_offset": 0, "y_offset": 0, "height": 0, "width": 0}}
+KALIBR_FILE = {"cam0": {"camera_model": "pinhole", "distortion_model": "radtan", "distortion_coeffs": [0.1, -0.2, 0.0, 0.0],
+                        "intrinsics": [500.0, 500.0, 320.0, 240.0], "resolution": [640, 480]}}

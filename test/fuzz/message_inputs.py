@@ -104,8 +104,12 @@ def camera_info(draw) -> bytes:
         message.k = matrix
     if draw(st.booleans()):
         message.distortion_model = draw(st.one_of(
-            st.sampled_from(["plumb_bob", "rational_polynomial", "equidistant", ""]), TEXTS))
+            st.sampled_from(["plumb_bob", "rational_polynomial", "equidistant", "", "fisheye", "radtan", "pinhole"]), TEXTS))
         message.d = draw(st.lists(st.one_of(FLOATS, st.floats(-1.0, 1.0)), max_size=14))
+    if draw(st.booleans()):
+        message.p = [450.0, 0.0, 310.0, 0.0, 0.0, 455.0, 250.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+        for _ in range(draw(st.integers(0, 3))):
+            message.p[draw(st.integers(0, 11))] = draw(FLOATS)
     if draw(st.integers(0, 3)) == 0:
         message.binning_x, message.binning_y = unsigned(draw(NUMBERS)), unsigned(draw(NUMBERS))
         for name in ("x_offset", "y_offset", "width", "height"):

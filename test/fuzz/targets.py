@@ -131,11 +131,12 @@ def camera_info(data: bytes) -> bool:
         message = deserialize_message(data, CameraInfo)
     except Exception:  # as in Channel, which counts it
         return False
-    source = CameraSource(65.0)
-    source.update(calibration_from_info(message))
-    for size in ((640, 480), (320, 240), (64, 48), (16, 4096)):
-        camera = source.camera_for(*size)
-        assert (camera.width, camera.height) == size
+    for rectified in (None, True, False):
+        source = CameraSource(65.0, rectified=rectified)
+        source.update(calibration_from_info(message))
+        for size in ((640, 480), (320, 240), (64, 48), (16, 4096)):
+            camera = source.camera_for(*size)
+            assert (camera.width, camera.height) == size
     camera = source.camera_for(640, 480)
     try:
         _track(camera)

@@ -279,6 +279,7 @@ def test_rectified_images_have_ps_lens(remapped, topic, parameters, focal):
     camera, _ = bench.see(image_message(T0))
     assert camera.matrix[0, 0] == focal and camera.distortion.any() == (focal == 60.0)
     values = {value.key: value.value for value in bench.channel.status().values}
+    assert str(bench.channel) == topic + (" (rectified)" if focal == 45.0 else "")
     in_doubt = topic == "/cam/image" and not parameters
     assert values["images"] == ("rectified" if focal == 45.0 else "raw, unless a parameter says so" if in_doubt else "raw")
     assert ("nothing says whether the images are rectified" in values["calibration"]) == in_doubt
