@@ -97,7 +97,7 @@ def test_the_recorder_keeps_every_message_of_every_topic(ros, tmp_path):
     kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     latched = talker.create_publisher(String, "latched", kept)
     latched.publish(String(data="before"))
-    recorder = Recorder(rclpy.create_node("recorder", context=ros.context), tmp_path / "bag", ("/secret",), memory=100)
+    recorder = Recorder(rclpy.create_node("recorder", context=ros.context), tmp_path / "bag", exclude=("/secret",), memory=100)
     loose = talker.create_publisher(String, "loose", QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT))
     secret = talker.create_publisher(String, "secret", 1)
     assert wait(lambda: recorder.publishers("loose") and recorder.counts.get("/latched"))
@@ -131,9 +131,9 @@ def test_a_recording_that_cannot_be_written_is_told(ros, tmp_path):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    recorder._writer.write = full
+    recorder._queue._writer.write = full
     publisher.publish(String(data="x"))
-    assert wait(lambda: recorder._error is not None)
+    assert wait(lambda: recorder._queue.error is not None)
     with pytest.raises(InputError, match="No space left"):
         recorder.close()
     talker.destroy_node()

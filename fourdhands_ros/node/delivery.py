@@ -95,6 +95,10 @@ class Spacing:
             self.period = float(gaps[gaps < 1.5 * short].mean() if short > pair / _BUNCHED else pair)
         return round(gaps.sum() / self.period) if self.period else 0
 
+    def missing(self) -> int:
+        """Images sent since `forget` was called that did not arrive, so far as that is known."""
+        return max(0, self.count() - len(self._gaps))
+
     def forget(self, silent: float = 0.0) -> None:
         """Begin anew, the period stays known. silent: seconds without an image so far, which are not counted twice."""
         self._gaps.clear()

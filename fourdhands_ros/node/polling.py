@@ -28,7 +28,7 @@ class _Unattended(CallbackGroup):
 class PolledSubscription:
     """A topic's serialised messages. Of more than the depth of `qos` between two calls of `take` the oldest are lost.
 
-    lost: how many the middleware says did not arrive, so far as it tells; brought up to date by `take`.
+    lost: how many the middleware says did not arrive, so far as it tells; brought up to date by `count_lost`.
     """
 
     def __init__(self, node, message_type, topic: str, qos):
@@ -51,6 +51,9 @@ class PolledSubscription:
             if taken is None:
                 break
             yield taken
+
+    def count_lost(self) -> None:
+        """Ask the middleware what was lost."""
         for event in self._subscription.event_handlers:
             event._ready_to_take_data = True  # what an executor that waits for it would set
             if status := event.take_data():

@@ -24,9 +24,9 @@ gives:
   hands                     fourdhands_ros/HandPair, both hands of every image
   hands/markers             visualization_msgs/MarkerArray, both meshes
   hands/faces               fourdhands_ros/HandFaces, triangles, latched
-  hands/debug_image         sensor_msgs/Image with the hands drawn on it
+  hands/debug_image         sensor_msgs/Image with the hands drawn on it; hands/debug_image/compressed, CompressedImage
   /tf, /diagnostics
-services: ~/reset, ~/calibrate_hand (std_srvs/Trigger), and those of a lifecycle node
+services: ~/reset, ~/calibrate_hand (std_srvs/Trigger), ~/pause (std_srvs/SetBool), and those of a lifecycle node
 """
 
 

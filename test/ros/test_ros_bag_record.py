@@ -17,7 +17,6 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
 from bag_support import contents, read_bag
-from fourdhands_ros.bags import recorder
 from fourdhands_ros.bags.reading import Bag
 from fourdhands_ros.convert.encoders import HandPairEncoder, TransformEncoder, encode_faces
 from fourdhands_ros.pypi.message_types import HandFaces, HandPair, TFMessage
@@ -189,18 +188,3 @@ def test_a_place_that_cannot_be_written_is_named(ros, tmp_path):
     bad = record(ros, tmp_path / "bag", "--topic", "(")
     output, _ = bad.communicate(timeout=30)
     assert bad.returncode == 2 and "no regular expression" in output
-
-
-def test_recording_under_humble(ros, tmp_path, monkeypatch):
-    """Its rclpy tells no time of reception: the time of the callback is stored."""
-    monkeypatch.setattr(recorder, "_TELLS_RECEPTION", False)
-    publisher = ros.node("talker", enable_rosout=False).create_publisher(String, "/words", RELIABLE)
-    one = recorder.Recorder(ros.node("listener", enable_rosout=False), tmp_path / "bag", only=("/words",))
-    assert ros.spin_until(publisher.get_subscription_count)
-    before = time.time_ns()
-    publisher.publish(String(data="word"))
-    assert ros.spin_until(lambda: one.counts["/words"])
-    one.close()
-    with Bag(tmp_path / "bag") as bag:
-        ((topic, at, _),) = bag.messages(["/words"])
-    assert topic == "/words" and before <= at <= time.time_ns()

@@ -1,0 +1,158 @@
+"""Which topics of the ROS graph belong to the hands, and what of each of them arrives."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Sequence
+
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+from ..node.delivery import Spacing
+from ..node.polling import PolledSubscription
+
+_DEPTH = 200
+"""Messages that wait in the middleware while the recorder is busy: seconds of any topic."""
+
+HANDS = (r"(.*/)?hands", r"(.*/)?hands/faces", r"/tf", r"/tf_static", r"(.*/)?camera_info", r"/diagnostics")
+"""Topics that belong to the hands, regular expressions of whole names."""
+MARKERS = r"(.*/)?hands/markers"
+IMAGES = {"none": (), "raw": (r"(.*/)?image_\w+",), "compressed": (r"(.*/)?image_\w+/compressed",)}
+_PAIR, _FACES, _MARKERS = "fourdhands_ros/msg/HandPair", "fourdhands_ros/msg/HandFaces", "visualization_msgs/msg/MarkerArray"
+_INFO, _IMAGE, _COMPRESSED = (f"sensor_msgs/msg/{name}" for name in ("CameraInfo", "Image", "CompressedImage"))
+_SPACING = 5
+"""Looks between two counts by the spacing of stamps, which need some."""
+_STAMPED = (_IMAGE, _COMPRESSED, _INFO)
+"""Types that cameras send at a steady rate, with a header first."""
+
+
+class Selection:
+    """Chooses topics by name, and what is remapped by what it is: all of the nodes that publish a HandPair.
+
+    names: regular expressions of whole names; images: a key of IMAGES; markers: also the meshes. everything: every topic.
+    """
+
+    def __init__(self, names: Sequence[str] = (), images: str = "none", markers: bool = True, everything: bool = False):
+        names = [*HANDS, *IMAGES[images], *names, *([MARKERS] if markers else [])]
+        self._names = re.compile("|".join(f"(?:{name})" for name in names))
+        self._images, self._markers, self._everything = images, markers, everything
+
+    def __call__(self, node) -> dict[str, str]:
+        """The types of the chosen topics by name, of those that somebody publishes or takes now."""
+        present = {topic: types[0] for topic, types in node.get_topic_names_and_types()}
+        if self._everything:
+            return present
+        chosen = {topic for topic, kind in present.items() if self._names.fullmatch(topic) or kind in (_PAIR, _FACES)}
+        pairs = [topic for topic in chosen if present[topic] == _PAIR]
+        nodes = {(info.node_name, info.node_namespace) for topic in pairs for info in node.get_publishers_info_by_topic(topic)}
+        for name in nodes:
+            chosen |= self._of_node(node, name)
+        return {topic: present[topic] for topic in chosen & present.keys()}
+
+    def _of_node(self, node, name: tuple[str, str]) -> set[str]:
+        """What a node that publishes hands publishes and takes."""
+        try:
+            published, taken = (
+                {topic: types[0] for topic, types in ask(*name)}
+                for ask in (node.get_publisher_names_and_types_by_node, node.get_subscriber_names_and_types_by_node))
+        except Exception:  # it has ended meanwhile; rclpy's class for that has no public name
+            return set()
+        chosen = {topic for topic, kind in taken.items() if kind == _INFO}
+        if self._markers:
+            chosen |= {topic for topic, kind in published.items() if kind == _MARKERS}
+        for topic, kind in taken.items():
+            if self._images == "raw" and kind in (_IMAGE, _COMPRESSED):
+                chosen.add(re.sub(r"/compressed(Depth)?$", "", topic))
+            elif self._images == "compressed" and kind == _COMPRESSED:
+                chosen.add(topic)
+            elif self._images == "compressed" and kind == _IMAGE:
+                chosen.add(topic + "/compressed")
+        return chosen
+
+
+class RecordedTopic:
+    """A topic's messages, and how many of them do not arrive.
+
+    kind: the type's class, type_name: its name. connection: the bag's. written: messages for the bag.
+    Subscribes with the reliability and durability that all publishers offer: a reliable subscription hears no best-effort
+    publisher, and so on.
+    """
+
+    def __init__(self, node, kind, type_name: str, topic: str, connection):
+        self._node, self._kind, self.topic, self.connection = node, kind, topic, connection
+        self.written = self._refused = 0
+        self._told_before = self._gaps = 0
+        self._sequence: int | None = None
+        self._alone, self._numbered = True, False
+        self._spacing = Spacing() if type_name in _STAMPED else None
+        self._sparse = self._looks = 0
+        self._profile = self._common()
+        self._subscription = PolledSubscription(node, kind, topic, self._profile)
+
+    def _common(self) -> QoSProfile:
+        offers = [info.qos_profile for info in self._node.get_publishers_info_by_topic(self.topic)]
+        reliable = bool(offers) and all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers)
+        latched = bool(offers) and all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers)
+        return QoSProfile(
+            depth=_DEPTH, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE)
+
+    def take(self):
+        """Messages that have come, as (data, time of reception in nanoseconds or 0)."""
+        for data, info in self._subscription.take():
+            self._follow(info.get("publication_sequence_number"))
+            if self._spacing is not None and len(data) >= 12:
+                sec, nanosec = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
+                self._spacing.add(sec * 1_000_000_000 + nanosec)
+            yield data, info.get("received_timestamp", 0)
+
+    def _follow(self, number: int | None) -> None:
+        """Count by the numbers that a publisher gives its messages, where the middleware tells them."""
+        if number is None:
+            return
+        self._numbered = True
+        if self._sequence is not None and number > self._sequence:
+            self._gaps += number - self._sequence - 1
+        self._sequence = number
+
+    def refuse(self) -> None:
+        """A message came and was not written, as the disk is too slow."""
+        self._refused += 1
+
+    def look(self, last: bool = False) -> None:
+        """Keep up with publishers that come and go, and with what is lost; call every second or so, and at the end."""
+        self._alone &= self._subscription.publisher_count() <= 1
+        self._subscription.count_lost()
+        self._looks += 1
+        if self._spacing is not None and (last or self._looks % _SPACING == 0):
+            self._sparse += self._spacing.missing()
+            self._spacing.forget()
+        if last:
+            return
+        profile = self._common()
+        if self._node.count_publishers(self.topic) and (profile.reliability, profile.durability) != (
+                self._profile.reliability, self._profile.durability):
+            self._told_before += self._subscription.lost
+            self._subscription.destroy()
+            self._profile, self._sequence = profile, None
+            self._subscription = PolledSubscription(self._node, self._kind, self.topic, profile)
+
+    @property
+    def lost(self) -> int:
+        """Messages that were published after the first that came, and are not written."""
+        told = self._told_before + self._subscription.lost
+        return self._refused + max(told, self._gaps if self._alone else 0)
+
+    @property
+    def missing(self) -> int:
+        """About how many messages are not there, by the spacing of stamps, where the middleware tells nothing better."""
+        return self._sparse if self._alone and not self._numbered and not self.lost else 0
+
+    @property
+    def publishers(self) -> int:
+        """How many publishers it is connected to."""
+        return self._subscription.publisher_count()
+
+    def destroy(self) -> None:
+        """Close the topic."""
+        self._subscription.destroy()

@@ -1,0 +1,293 @@
+"""The recorder loses nothing in silence, finds what is remapped, and writes large messages as they are."""
+
+import re
+import signal
+import struct
+import threading
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="recording needs ROS 2 (pip install 'fourdhands[ros]')")
+
+from rclpy.duration import Duration
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rosbags.interfaces import Qos
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import String
+from visualization_msgs.msg import MarkerArray
+
+from bag_support import read_bag
+from fourdhands_ros.bags import recorded_topics
+from fourdhands_ros.bags.reading import Bag
+from fourdhands_ros.bags.writing import BagWriter, WriteQueue
+from fourdhands_ros.convert.encoders import encode_faces
+from fourdhands_ros.pypi.message_types import HandFaces, HandPair, typestore
+from fourdhands_ros.bags.recorded_topics import RecordedTopic, Selection
+from fourdhands_ros.bags.recorder import Recorder, bag_qos
+from ros_support import FACES, PERIOD, RELIABLE, T0, Ros, image_message
+
+FEW = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+BEST_EFFORT = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+@pytest.fixture
+def ros():
+    made = Ros()
+    yield made
+    made.close()
+
+
+# What is lost.
+
+def test_what_a_recorder_that_could_not_run_has_missed_is_told(ros, tmp_path):
+    """Stopped while a publisher goes on that keeps five: what is in the bag and what is told to be lost are all."""
+    node = ros.node("camera", enable_rosout=False)
+    publisher = node.create_publisher(Image, "/image_raw", FEW)
+    process = ros.process("-m", "fourdhands_ros.bags.recorder", str(tmp_path / "bag"), "--images", "raw")
+    assert ros.spin_until(publisher.get_subscription_count, 60.0)
+    sent = 0
+
+    def send(count):
+        nonlocal sent
+        for _ in range(count):
+            publisher.publish(image_message(T0 + sent * PERIOD))
+            sent += 1
+            ros.spin_for(0.002)
+
+    send(20)
+    ros.spin_for(1.0)
+    process.send_signal(signal.SIGSTOP)
+    send(200)
+    process.send_signal(signal.SIGCONT)
+    ros.spin_for(0.5)
+    for _ in range(10):
+        send(1)
+        ros.spin_for(0.05)
+    assert publisher.wait_for_all_acked(Duration(seconds=60))  # what has not arrived by the end is nobody's loss
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    written = int(re.search(r"/image_raw (\d+)", output)[1])
+    with Bag(tmp_path / "bag") as bag:
+        assert bag.topics["/image_raw"].count == written
+    missing = re.search(r"/image_raw \d+ \((?:about )?(\d+) (lost|missing)", output)
+    assert written < sent and missing, output
+    assert written + int(missing[1]) == (sent if missing[2] == "lost" else pytest.approx(sent, rel=0.1)), output
+    assert re.search(r"\[WARN\].*/image_raw: .* are in the bag", output)
+
+
+class Numbered:
+    """In place of a subscription: messages with the numbers that their publishers gave them."""
+
+    def __init__(self, numbers=(), lost=0, publishers=1, stamps=()):
+        self.lost, self.publishers = lost, publishers
+        stamps = stamps or [T0] * len(numbers)
+        self.waiting = [(b"\0\1\0\0" + struct.pack("<iI", *divmod(stamp, 10**9)) + bytes(8),
+                         {"publication_sequence_number": number}) for number, stamp in zip(numbers, stamps)]
+
+    def take(self):
+        while self.waiting:
+            yield self.waiting.pop(0)
+
+    def publisher_count(self):
+        return self.publishers
+
+    def count_lost(self):
+        pass
+
+
+def losses(ros, monkeypatch, *rounds, type_name="sensor_msgs/msg/Image"):
+    """Lost and missing after these rounds of messages."""
+    monkeypatch.setattr(recorded_topics, "PolledSubscription", lambda *_: rounds[0])
+    topic = RecordedTopic(ros.node(), Image, type_name, "/image_raw", None)
+    for one in rounds:
+        topic._subscription = one
+        assert len(list(topic.take())) >= 0
+        topic.look()
+    topic.look(last=True)
+    return topic.lost, topic.missing
+
+
+@pytest.mark.parametrize("rounds, lost", [
+    ([Numbered([7, 8, 9])], 0),  # it came later than the publisher
+    ([Numbered([1, 2, 5, 6, 9])], 4),
+    ([Numbered([1, 2, 5]), Numbered([1, 2, 4])], 3),  # the publisher was started again
+    ([Numbered([1, 2, 5], lost=2)], 2),  # told twice, counted once
+    ([Numbered([1, 2, 3], lost=3)], 3),
+    ([Numbered([1, 100, 2, 101], publishers=2)], 0),  # of two publishers numbers say nothing
+    ([Numbered([1, 100, 2, 101], publishers=2, lost=1)], 1),
+    ([Numbered([1, 2]), Numbered([9, 10], publishers=2)], 0)])
+def test_losses_by_the_publishers_numbers(ros, monkeypatch, rounds, lost):
+    assert losses(ros, monkeypatch, *rounds) == (lost, 0)
+
+
+def test_losses_by_the_spacing_of_stamps(ros, monkeypatch):
+    """Where the middleware neither numbers nor tells; of other types nothing can be said."""
+    keep = np.random.default_rng(0).random(300) < 0.6
+    stamps = [T0 + i * PERIOD for i in range(300) if keep[i]]
+
+    def silent(**kwargs):
+        return Numbered([None] * len(stamps), stamps=stamps, **kwargs)
+
+    lost, missing = losses(ros, monkeypatch, silent())
+    assert lost == 0 and missing == pytest.approx(300 - len(stamps), abs=10)
+    assert losses(ros, monkeypatch, silent(), type_name="std_msgs/msg/String") == (0, 0)
+    assert losses(ros, monkeypatch, silent(lost=5)) == (5, 0)
+    assert losses(ros, monkeypatch, silent(publishers=2)) == (0, 0)
+
+
+class SlowDisk:
+    """A BagWriter whose disk takes nothing until it may."""
+
+    def __init__(self):
+        self.may, self.written = threading.Event(), []
+
+    def write(self, *item):
+        assert self.may.wait(60.0)
+        self.written.append(item)
+
+    def keep(self):
+        pass
+
+    def close(self):
+        pass
+
+
+def test_a_disk_that_is_too_slow():
+    """Large messages are refused, never waited for; small ones are kept; in the end all that was taken is written."""
+    disk = SlowDisk()
+    queue = WriteQueue(disk, limit=10 * 2**20)
+    taken = [queue.put("image", i, bytes(2**20)) for i in range(20)]
+    small = [queue.put("hands", i, b"small") for i in range(1000)]
+    assert 10 <= sum(taken) <= 12 and taken == sorted(taken, reverse=True) and all(small)
+    disk.may.set()
+    queue.close()
+    assert len(disk.written) == sum(taken) + 1000 and queue.error is None
+    assert [at for connection, at, _ in disk.written if connection == "hands"] == list(range(1000))
+
+
+def test_what_the_disk_did_not_take_is_lost(ros, tmp_path):
+    recorder = Recorder(ros.node("recorder", enable_rosout=False), tmp_path / "bag", Selection(images="raw"), memory=0)
+    ros.executor.remove_node(recorder._node)  # it has one of its own
+    recorder._queue._limit = -1
+    publisher = ros.node("camera", enable_rosout=False).create_publisher(Image, "/image_raw", RELIABLE)
+    assert ros.spin_until(lambda: publisher.get_subscription_count() and recorder.publishers("/image_raw"))
+    message = image_message(T0)
+    message.width, message.height, message.step, message.data = 640, 480, 1920, bytes(640 * 480 * 3)
+    for _ in range(5):
+        publisher.publish(message)
+    assert ros.spin_until(lambda: recorder.lost.get("/image_raw", "").startswith("5 "))
+    recorder.close()
+    assert recorder.counts["/image_raw"] == 0
+
+
+def test_a_publisher_of_less_that_comes_later_is_heard_too(ros, tmp_path):
+    """The subscription was reliable, which hears no best effort; it becomes what both offer."""
+    recorder = Recorder(ros.node("recorder", enable_rosout=False), tmp_path / "bag", Selection(["/words"]), memory=0)
+    ros.executor.remove_node(recorder._node)
+    talker = ros.node("talker", enable_rosout=False)
+    first = talker.create_publisher(String, "/words", RELIABLE)
+    assert ros.spin_until(lambda: first.get_subscription_count() and recorder.publishers("/words"))
+    first.publish(String(data="first"))
+    assert ros.spin_until(lambda: recorder.counts["/words"] == 1)
+    second = talker.create_publisher(String, "/words", BEST_EFFORT)
+
+    def heard():
+        second.publish(String(data="second"))
+        ros.spin_for(0.05)
+        return recorder.counts["/words"] > 1
+
+    assert ros.spin_until(heard)
+    recorder.close()
+    words = {data for _, _, data in read_bag(tmp_path / "bag")}
+    assert len(words) == 2
+
+
+# Which topics.
+
+def test_what_is_remapped_is_found(ros):
+    """By the type of the hands, and the rest by the node that publishes them and what it takes."""
+    node, other, names = ros.node("hands", namespace="/robot"), ros.node("other"), ros.node("finder")
+    for kind, topic in ((HandPair, "/arm/pose"), (HandFaces, "/arm/triangles"), (MarkerArray, "/arm/meshes"),
+                        (Image, "/arm/drawn")):
+        node.create_publisher(kind, topic, 1)
+    for kind, topic in ((Image, "/front/rgb"), (CameraInfo, "/front/lens"), (CompressedImage, "/side/rgb/compressed")):
+        node.create_subscription(kind, topic, lambda _: None, 1)
+    for kind, topic in ((MarkerArray, "/walls"), (Image, "/back/rgb"), (CameraInfo, "/back/lens"), (Image, "/side/rgb"),
+                        (CompressedImage, "/front/rgb/compressed")):
+        other.create_publisher(kind, topic, 1)
+    every = {"/arm/pose", "/arm/triangles", "/arm/meshes", "/front/lens"}
+
+    def found(**kwargs):
+        return {topic for topic in Selection(**kwargs)(names) if not topic.startswith(("/rosout", "/parameter"))}
+
+    assert ros.spin_until(lambda: found() == every), found()
+    assert ros.spin_until(lambda: len(names.get_topic_names_and_types()) > 12)
+    assert found(markers=False) == every - {"/arm/meshes"}
+    assert found(images="raw") == every | {"/front/rgb", "/side/rgb"}
+    assert found(images="compressed") == every | {"/front/rgb/compressed", "/side/rgb/compressed"}
+    assert found(names=["/wal.*"]) == every | {"/walls"}
+
+
+def test_remapped_hands_are_recorded(ros, tmp_path):
+    node = ros.node("hands", enable_rosout=False)
+    faces = node.create_publisher(HandFaces, "/arm/triangles", RELIABLE)
+    node.create_publisher(HandPair, "/arm/pose", 1)
+    process = ros.process("-m", "fourdhands_ros.bags.recorder", str(tmp_path / "bag"))
+    assert ros.spin_until(faces.get_subscription_count, 60.0)
+    faces.publish(encode_faces((FACES, FACES)))
+    ros.spin_for(1.0)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert "/arm/pose 0" in output and "/arm/triangles 1" in output and "lost" not in output
+
+
+# The bag.
+
+def write(path, count=30, size=500_000):
+    """A bag of small and of large messages in turn, as the recorder writes it; returns what is in it."""
+    writer, written = BagWriter(path, pack=False), []
+    qos: list[Qos] = [bag_qos(RELIABLE)]
+    small, large = (writer.add_connection(name, "std_msgs/msg/String", typestore=typestore(), offered_qos_profiles=qos)
+                    for name in ("/small", "/large"))
+    for i in range(count):
+        for connection, length in ((large, size), (small, 20)):
+            data = bytes(typestore().serialize_cdr(typestore().types["std_msgs/msg/String"](chr(97 + i % 26) * length),
+                                                   "std_msgs/msg/String"))
+            at = T0 + len(written) * PERIOD
+            writer.write(connection, at, data)
+            written.append((connection.topic, at, data))
+    return writer, written
+
+
+def test_large_messages_are_written_as_they_are(tmp_path):
+    """rosbags and this package read them back, with and without an index."""
+    writer, written = write(tmp_path / "bag")
+    writer.keep()
+    there = (tmp_path / "bag" / "bag.mcap").read_bytes()
+    writer.close()
+    assert read_bag(tmp_path / "bag") == written
+    with Bag(tmp_path / "bag") as bag:
+        assert not bag.warnings and {name: topic.count for name, topic in bag.topics.items()} == {"/large": 30, "/small": 30}
+        assert list(bag.messages(bag.topics)) == written
+        assert list(bag.messages(["/small"])) == written[1::2]
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "cut.mcap").write_bytes(there[:-300_000])
+    with Bag(tmp_path / "cut") as bag:
+        assert "was cut off" in bag.warnings[0]
+        assert list(bag.messages(bag.topics)) == written[:58]
+
+
+def test_a_write_that_fails_leaves_whole_records(tmp_path):
+    """The disk is full in the middle of an image: what was there before can be read."""
+    writer, written = write(tmp_path / "bag", 4)
+    writer.keep()
+    writer._file.reserve = 1 << 60
+    connection = writer._writer.connections[1]
+    with pytest.raises(OSError, match="left free"):
+        for i in range(5):
+            writer.write(connection, T0 + (100 + i) * PERIOD, bytes(2_000_000))
+    writer.close()
+    messages = read_bag(tmp_path / "bag")
+    assert messages[:8] == written and all(len(data) == 2_000_000 for _, _, data in messages[8:])
