@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns its exit code: 0, 2 for an error that the user can mend, 130 when interrupted."""
+    """Run the command; returns its exit code: 0, 2 for an error that the user can fix, 130 when interrupted."""
     prepare_streams()
     try:
         try:

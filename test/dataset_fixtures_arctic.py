@@ -29,7 +29,7 @@ def write(root, hands, seed=7):
     """
     rng = np.random.default_rng(seed)
     models = {"left": released_left(hands[0]), "right": hands[1]}
-    truths, ego, subjects = {}, {}, {}
+    ground_truth, ego, subjects = {}, {}, {}
     views = {view: camera_pose(rng) for view in range(1, 9)}
     views[2] = views[2][0], np.array([0.0, 0.0, 0.15])
     matrix = [[FOCAL[0], 0, CENTRE[0]], [0, FOCAL[1], CENTRE[1]], [0, 0, 1]]
@@ -41,7 +41,7 @@ def write(root, hands, seed=7):
             centre = views[2][0].T @ np.array([-0.05, 0.0, -0.4]) if side == "left" else np.array([0.0, 0.0, 0.0])
             rows = [make_truth(hand, centre, _FixedShape(rng, shape))] * COUNT
             for row in range(7, 11):  # the only ones that images of the splits show
-                rows[row] = truths[name, row, side] = make_truth(hand, centre, _FixedShape(rng, shape))
+                rows[row] = ground_truth[name, row, side] = make_truth(hand, centre, _FixedShape(rng, shape))
             data[side] = {"rot": np.array([t.pose[:3] for t in rows]), "pose": np.array([t.pose[3:] for t in rows]),
                           "trans": np.array([t.translation for t in rows]), "shape": shape, "fitting_err": np.zeros(COUNT)}
         poses = [camera_pose(rng) for _ in range(COUNT)]
@@ -67,7 +67,7 @@ def write(root, hands, seed=7):
     for protocol in ("p1", "p2"):
         (root / "splits_json" / f"protocol_{protocol}.json").write_text(json.dumps(
             {"train": ["s01/box_grab_01", "s05/box_use_01"], "val": ["s05/box_use_01"], "test": []}))
-    return truths, views, ego
+    return ground_truth, views, ego
 
 
 class _FixedShape:

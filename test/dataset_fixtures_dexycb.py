@@ -17,7 +17,7 @@ LENGTH = 3
 def write(root, hands, seed=5):
     """Both subjects of s0_val; of other sequences than NAMED a frame without a hand. All cameras see the same.
 
-    Returns (truths by frame, betas of the person) of NAMED."""
+    Returns (ground_truth by frame, betas of the person) of NAMED."""
     rng = np.random.default_rng(seed)
     left = released_left(hands[0])
     for serial in SERIALS:
@@ -43,7 +43,7 @@ def write(root, hands, seed=5):
             _yaml(sequence / "meta.yml", {
                 "serials": SERIALS, "num_frames": LENGTH if name == NAMED else 1, "mano_sides": [side],
                 "mano_calib": ["subject-01_left" if name == NAMED else "subject-02_right"], "ycb_ids": [1]})
-    truths = []
+    ground_truth = []
     for frame in range(LENGTH):
         folder = root / SUBJECTS[0] / NAMED / SERIALS[0]
         truth = make_truth(left, (-0.05, 0.02, 0.8), rng, components=45, betas=betas)
@@ -56,14 +56,14 @@ def write(root, hands, seed=5):
                  pose_m=pose[None].astype(np.float32), joint_3d=joints[None].astype(np.float32),
                  joint_2d=points[None].astype(np.float32))
         write_image(folder / f"color_{frame:06d}.jpg", 640, 480)
-        truths.append(truth)
+        ground_truth.append(truth)
     for recording in sorted(root.glob("20*/*/*")):
         if recording.is_dir() and recording != folder:
             frames = range(LENGTH) if recording.parent == folder.parent else [LENGTH - 1]
             for number, frame in enumerate(frames):
                 for name, suffix in (("labels", "npz"), ("color", "jpg")):
                     (recording / f"{name}_{number:06d}.{suffix}").hardlink_to(folder / f"{name}_{frame:06d}.{suffix}")
-    return truths, betas
+    return ground_truth, betas
 
 
 def _yaml(path, content):

@@ -17,16 +17,16 @@ def write(root, hands, released=True, seed=6):
     """
     rng = np.random.default_rng(seed)
     left = released_left(hands[0]) if released else hands[0]
-    truths = {}
+    ground_truth = {}
     for split, sequence, frames in (("train", "AB1", ("0001", "0000", "0002")), ("evaluation", "CD1", ("0000",))):
         (root / split / sequence / "meta").mkdir(parents=True)
         (root / f"{split}.txt").write_text("".join(f"{sequence}/{frame}\n" for frame in frames))
         for frame in frames:
             meta = {"camMat": MATRIX, "objName": "003_cracker_box", "objRot": np.zeros((3, 1)), "handBeta": None}
             for side, hand, x in (("left", left, -0.1), ("right", hands[1], 0.1)):
-                truth = truths[split, frame, side] = make_truth(hand, (x, 0.0, -0.7), rng, flat=True)
+                truth = ground_truth[split, frame, side] = make_truth(hand, (x, 0.0, -0.7), rng, flat=True)
                 if side == "right":  # both hands of a person have one shape
-                    truth = truths[split, frame, side] = _with_betas(hand, truth, meta["handBeta"])
+                    truth = ground_truth[split, frame, side] = _with_betas(hand, truth, meta["handBeta"])
                 meta["handBeta"] = truth.betas
                 if split == "train":
                     meta.update({f"{side}HandPose": truth.pose, f"{side}HandTrans": truth.translation,
@@ -37,7 +37,7 @@ def write(root, hands, released=True, seed=6):
                 meta = {key: meta[key] if key == "camMat" else None for key in meta}
             (root / split / sequence / "meta" / f"{frame}.pkl").write_bytes(pickle.dumps(meta, 2))
             write_image(root / split / sequence / "rgb" / f"{frame}.jpg", 640, 480)
-    return truths
+    return ground_truth
 
 
 def _with_betas(hand, truth, betas):

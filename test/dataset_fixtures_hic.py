@@ -32,13 +32,13 @@ def write(root, hands, components=None, seed=4):
     """
     rng = np.random.default_rng(seed)
     models = {"left": released_left(hands[0]), "right": hands[1]}
-    truths, images, annotations = {}, [], []
+    ground_truth, images, annotations = {}, [], []
     for number, (sequence, frame, sides) in enumerate((("01", "005", "LR"), ("01", "000", "LR"), ("15", "000", "R"))):
         name, meshes = f"{sequence}/1/rgb/{frame}.png", {"left": None, "right": None}
         for side in ("left", "right"):
             if side[0].upper() not in sides:
                 continue
-            truth = truths[sequence, frame, side] = make_truth(
+            truth = ground_truth[sequence, frame, side] = make_truth(
                 models[side], (0.08 if side == "right" else -0.08, 0.0, 0.7), rng, components=components)
             meshes[side] = f"{FITS}/IJCV16___fakeGT___IJCV___{sequence}___Model_Hand_{side[0].upper()}___ncomps45/{frame}.ply"
             write_ply(root / meshes[side], truth.vertices, models[side].faces[:5], binary=sequence == "01")
@@ -50,4 +50,4 @@ def write(root, hands, components=None, seed=4):
                             "left_mano_path": meshes["left"], "right_mano_path": meshes["right"]})
         write_image(root / name, 640, 480)
     (root / "HIC.json").write_text(json.dumps({"images": images, "annotations": annotations}))
-    return truths
+    return ground_truth

@@ -16,7 +16,7 @@ def write(root, hands, version=2, late=("xyz", "verts"), seed=4):
     """Right hands in OpenGL's frame; ABF10 lacks images 3 to 6, MC1's one image has no annotation. late: what came out
     when the challenge ended. Returns {(split, sequence, frame): Truth} in OpenGL's frame."""
     rng = np.random.default_rng(seed)
-    truths, published = {}, {"xyz": [], "verts": []}
+    ground_truth, published = {}, {"xyz": [], "verts": []}
     for split, sequences in (("train", TRAIN), ("evaluation", EVALUATION)):
         lines = [f"{sequence}/{frame}\n" for sequence, frames in sequences.items() for frame in frames]
         (root / split).mkdir(parents=True)
@@ -24,7 +24,7 @@ def write(root, hands, version=2, late=("xyz", "verts"), seed=4):
         for sequence, frame in (line.strip().split("/") for line in lines):
             folder = root / split / sequence
             (folder / "meta").mkdir(parents=True, exist_ok=True)
-            truth = truths[split, sequence, frame] = make_truth(hands[1], (0.02, 0.03, -0.6), rng, flat=True)
+            truth = ground_truth[split, sequence, frame] = make_truth(hands[1], (0.02, 0.03, -0.6), rng, flat=True)
             meta = {"camMat": MATRIX, "objName": "021_bleach_cleanser", "objRot": np.ones((3, 1)), "objTrans": np.zeros(3)}
             if split == "evaluation":
                 meta.update(handJoints3D=truth.joints["wrist"], handBoundingBox=[100, 110, 300, 320])
@@ -39,4 +39,4 @@ def write(root, hands, version=2, late=("xyz", "verts"), seed=4):
             write_image(folder / "rgb" / f"{frame}.{'png' if version == 2 else 'jpg'}", 640, 480)
     for what in late:
         (root / f"evaluation_{what}.json").write_text(json.dumps(published[what]))
-    return truths
+    return ground_truth

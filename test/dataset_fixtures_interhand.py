@@ -17,13 +17,13 @@ def write(root, hands, split="train", seed=1):
     folder = root / "annotations" / split
     folder.mkdir(parents=True)
     (root / "annotations" / "skeleton.txt").write_text("")
-    truths, images, annotations, joints, fits = {}, [], [], {"7": {}}, {"7": {}}
+    ground_truth, images, annotations, joints, fits = {}, [], [], {"7": {}}, {"7": {}}
     rotation, offset = camera_pose(rng)
     cases = {33: "both", 30: "both", 40: "right", 41: "unknown", 42: "no left fit"}
     for number, (frame, case) in enumerate(cases.items()):
         left = make_truth(hands[0], (0.1, 0.0, 0.0), rng)
         right = make_truth(hands[1], (-0.1, 0.0, 0.0), rng)
-        truths[frame, "left"], truths[frame, "right"] = left, right
+        ground_truth[frame, "left"], ground_truth[frame, "right"] = left, right
         world = 1000.0 * np.concatenate([right.listed(JOINTS), left.listed(JOINTS)])
         valid = np.ones((42, 1), int)
         valid[2] = 0  # the right hand's thumb_2 was not measured
@@ -50,7 +50,7 @@ def write(root, hands, split="train", seed=1):
     for what, content in (("data", {"images": images, "annotations": annotations}), ("camera", cameras),
                           ("joint_3d", joints), ("MANO_NeuralAnnot", fits)):
         (folder / f"InterHand2.6M_{split}_{what}.json").write_text(json.dumps(content))
-    return truths, (rotation, offset)
+    return ground_truth, (rotation, offset)
 
 
 def in_camera(points, pose):

@@ -27,13 +27,13 @@ def write(root, hands, seed=8):
     """
     rng = np.random.default_rng(seed)
     poses = {camera: camera_pose(rng) for camera in (0, 3, 5, 6)}
-    truths = {}
+    ground_truth = {}
 
     def sample(frame, sides, cameras):
         made = {"seqName": SEQUENCE, "frame_str": frame, "id": 0, "body": {"landmarks": [0.0] * 57}}
         for side, hand, x in (("left", hands[0], 0.06), ("right", hands[1], -0.06)):
             if side in sides:
-                truth = truths[frame, side] = make_truth(hand, (x, 0.0, 0.0), rng)
+                truth = ground_truth[frame, side] = make_truth(hand, (x, 0.0, 0.0), rng)
                 state = {camera: {"insideImg": np.ones(21, bool), "occluded": [False] * 21, "overlap": False}
                          for camera in cameras}
                 if 5 in state:
@@ -52,4 +52,4 @@ def write(root, hands, seed=8):
     (root / "camera_data.pkl").write_bytes(pickle.dumps(cameras, 2))
     for camera, frame in ((0, FRAME), (3, FRAME), (5, FRAME), (3, "00003310")):
         write_image(root / "hdImgs" / SEQUENCE / frame / f"00_{camera:02d}_{frame}.jpg", 1920, 1080)
-    return truths, poses
+    return ground_truth, poses

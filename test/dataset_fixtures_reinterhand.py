@@ -30,7 +30,7 @@ def write(root, hands, seed=2):
     Returns ({(capture, frame, side name): Truth}, Mugsy (R, t), {(capture, frame): headset (R, t)}).
     """
     rng = np.random.default_rng(seed)
-    truths, mugsy, ego = {}, camera_pose(rng), {}
+    ground_truth, mugsy, ego = {}, camera_pose(rng), {}
     for capture in CAPTURES:
         base = root / capture
         for folder in ("orig_fits/left/Keypoints", "orig_fits/right/Keypoints", "mano_fits/params", "Mugsy_cameras"):
@@ -41,7 +41,7 @@ def write(root, hands, seed=2):
         for frame in (7, 8, 20):
             ego[capture, frame] = camera_pose(rng)
             for side, hand, x in (("left", hands[0], 0.06), ("right", hands[1], -0.06)):
-                truth = truths[capture, frame, side] = make_truth(hand, (x, 0.0, 0.0), rng)
+                truth = ground_truth[capture, frame, side] = make_truth(hand, (x, 0.0, 0.0), rng)
                 named = {**truth.joints, "thumb_0": np.zeros(3), "little_0": np.zeros(3), "forearm": np.ones(3)}
                 (base / "orig_fits" / side / "Keypoints" / f"keypoint-{frame:06d}.json").write_text(
                     json.dumps([(named[name] * 1000).tolist() for name in JOINTS]))
@@ -58,4 +58,4 @@ def write(root, hands, seed=2):
                     {"R": rotation.tolist(), "t": (offset * 1000).tolist(), "focal": EGO_FOCAL.tolist(),
                      "princpt": CENTRE.tolist(), "D": FISHEYE.tolist()}))
                 (folder / "truncation_ratio.json").write_text(json.dumps({"000007": 1.0, "000008": 0.1, "000020": 0.9}))
-    return truths, mugsy, ego
+    return ground_truth, mugsy, ego

@@ -12,14 +12,14 @@ MATRIX = np.array([[500.0, 0.0, 128.0], [0.0, 500.0, 126.0], [0.0, 0.0, 1.0]])
 def write(root, hands, seed=5):
     """Images 366358 and 1000000. Returns ({(number, side): Truth}, {number: (R, t)})."""
     rng = np.random.default_rng(seed)
-    truths, poses = {}, {}
+    ground_truth, poses = {}, {}
     folder = root / "train"
     (folder / "color_annot").mkdir(parents=True)
     for number in ("366358", "1000000"):
         rotation, offset = poses[number] = camera_pose(rng)
         params = {}
         for side, hand, x in (("left", hands[0], 0.02), ("right", hands[1], -0.02)):
-            truth = truths[number, side] = make_truth(hand, (x, 0.0, 0.0), rng, components=44)
+            truth = ground_truth[number, side] = make_truth(hand, (x, 0.0, 0.0), rng, components=44)
             params[side] = {"R": Rotation.from_rotvec(truth.pose[:3]).as_matrix()[None].astype(np.float32),
                             "pose": np.append(truth.pose[3:], 0.0)[None].astype(np.float32),
                             "shape": truth.betas[None].astype(np.float32), "trans": truth.translation[None].astype(np.float32)}
@@ -27,4 +27,4 @@ def write(root, hands, seed=5):
                 "camera": {"R": rotation.astype(np.float32), "t": offset.astype(np.float32), "camera": MATRIX}}
         (folder / "color_annot" / f"{number}.pkl").write_bytes(pickle.dumps(data))
         write_image(folder / "color_img" / f"{number}.jpg", 256, 256)
-    return truths, poses
+    return ground_truth, poses

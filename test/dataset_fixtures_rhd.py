@@ -13,10 +13,10 @@ NUMBERS = (0, 1, 17)
 def write(root, hands, split="training", seed=7):
     """Left and right hands; in number 1 no keypoint of the right hand is visible. Returns {(number, side): Truth}."""
     rng = np.random.default_rng(seed)
-    truths, annotations = {}, {}
+    ground_truth, annotations = {}, {}
     for number in NUMBERS:
         pair = [make_truth(hands[side], (0.08 - 0.16 * side, 0.0, 0.6), rng) for side in (0, 1)]
-        truths.update({(number, side): pair[side] for side in (0, 1)})
+        ground_truth.update({(number, side): pair[side] for side in (0, 1)})
         joints = np.concatenate([truth.listed(ONE_HAND) for truth in pair])
         visible = np.ones((42, 1))
         visible[[3, 8]] = 0.0
@@ -27,4 +27,4 @@ def write(root, hands, split="training", seed=7):
                                "K": MATRIX.astype(np.float32)}
         write_image(root / split / "color" / f"{number:05d}.png", 320, 320)
     (root / split / f"anno_{split}.pickle").write_bytes(pickle.dumps(annotations, 2))
-    return truths
+    return ground_truth

@@ -19,7 +19,7 @@ def assert_frames(dataset, expected):
             if points is None:
                 assert found is None
                 continue
-            assert found.truths == ("points",)
+            assert found.ground_truth == ("points",)
             np.testing.assert_allclose(found.points, points, atol=1e-4)
             assert (found.box[:2] < np.nanmin(points, 0)).all() and (found.box[2:] > np.nanmax(points, 0)).all()
 
@@ -51,7 +51,7 @@ def test_check_and_pictures(tmp_path, name, split, write):
     write(tmp_path)
     dataset = open_dataset(name, tmp_path, split)
     report = check(dataset)
-    assert report.truths == {"points": sum(hand is not None for k in range(len(dataset)) for hand in dataset[k].hands)}
+    assert report.ground_truth == {"points": sum(hand is not None for k in range(len(dataset)) for hand in dataset[k].hands)}
     draw_samples(dataset, tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size > 1000
 

@@ -18,7 +18,7 @@ def written(tmp_path_factory):
 
 
 def test_fixed_cameras(written):
-    root, hands, truths, views, _ = written
+    root, hands, ground_truth, views, _ = written
     dataset = open_dataset("ARCTIC", root, "train", hands)
     images = range(10, fixture.COUNT - 10)  # what the toolkit uses of 24 rows
     assert len(dataset) == 8 * len(images) and list(dataset.sequences[f"{NAME}/2"]) == [4, 5, 6, 7]
@@ -30,7 +30,7 @@ def test_fixed_cameras(written):
                 if (view, side) == (2, LEFT):
                     assert frame.hands[LEFT] is None, "it is behind the camera"
                 elif frame.hands[side] is not None:
-                    assert_hand(frame.hands[side], truths[NAME, number - fixture.OFFSET, SIDES[side]], *views[view],
+                    assert_hand(frame.hands[side], ground_truth[NAME, number - fixture.OFFSET, SIDES[side]], *views[view],
                                 lambda p: pinhole(p, fixture.FOCAL, fixture.CENTRE), betas=side == RIGHT)
     assert dataset[0].hands[RIGHT] is not None and dataset[0].load().shape == (1000, 1400, 3)
     with pytest.raises(IndexError):
@@ -38,14 +38,14 @@ def test_fixed_cameras(written):
 
 
 def test_egocentric_camera_with_its_distortion(written):
-    root, hands, truths, _, ego = written
+    root, hands, ground_truth, _, ego = written
     dataset = open_dataset("ARCTIC-ego", root, "val", hands)
     name, seen = "s05/box_use_01", 0
     for index, number in zip(dataset.sequences[f"{name}/0"], range(10, 14)):
         frame, row = dataset[index], number - fixture.OFFSET
         assert frame.key == f"{name}/0/{number:05d}.jpg"
         hand = frame.hands[RIGHT]
-        assert_hand(hand, truths[name, row, "right"], *ego[name, row], fixture.rational)
+        assert_hand(hand, ground_truth[name, row, "right"], *ego[name, row], fixture.rational)
         seen += hand is not None
     assert seen == 4 and dataset[0].load().shape == (960, 1280, 3)
 

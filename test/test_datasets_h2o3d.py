@@ -17,32 +17,32 @@ def pixels(points):
 @pytest.mark.parametrize("released", [True, False])
 def test_training_hands_are_the_truth(tmp_path, released):
     hands = hand_models()
-    truths = fixture.write(tmp_path, hands, released)
+    ground_truth = fixture.write(tmp_path, hands, released)
     dataset = open_dataset("H2O3D", tmp_path, "train", hands)
     assert dataset.sequences == {"AB1": [1, 0, 2]}
     for i in range(2):
         frame = dataset[i]
         assert frame.load().shape == (480, 640, 3) and frame.complete
         for side in (LEFT, RIGHT):
-            truth = truths["train", frame.key[-4:], SIDES[side]]
+            truth = ground_truth["train", frame.key[-4:], SIDES[side]]
             assert_hand(frame.hands[side], truth, fixture.TO_OPENGL, np.zeros(3), pixels, betas=side == RIGHT or not released)
     assert dataset[2].hands == (None, None) and not dataset[2].complete
 
 
 def test_evaluation_has_boxes_and_wrists(tmp_path):
-    truths = fixture.write(tmp_path, hand_models())
+    ground_truth = fixture.write(tmp_path, hand_models())
     hand = open_dataset("H2O3D", tmp_path, "evaluation")[0].hands[LEFT]
-    wrist = truths["evaluation", "0000", "left"].joints["wrist"] * [1, -1, -1]
+    wrist = ground_truth["evaluation", "0000", "left"].joints["wrist"] * [1, -1, -1]
     np.testing.assert_allclose(hand.joints[0], wrist)
     np.testing.assert_allclose(hand.points[0], pixels(wrist[None])[0])
     assert np.isnan(hand.joints[1:]).all() and hand.box.tolist() == [100, 110, 200, 220]
 
 
 def test_without_a_hand_model_joints_and_rotations_are_there(tmp_path):
-    truths = fixture.write(tmp_path, hand_models())
+    ground_truth = fixture.write(tmp_path, hand_models())
     hand = open_dataset("H2O3D", tmp_path, "train")[1].hands[RIGHT]
-    assert hand.truths == ("points", "joints", "rotations", "betas")
-    np.testing.assert_allclose(hand.rotations[0], fixture.moved_truth_rotation(truths["train", "0000", "right"]), atol=1e-6)
+    assert hand.ground_truth == ("points", "joints", "rotations", "betas")
+    np.testing.assert_allclose(hand.rotations[0], fixture.moved_truth_rotation(ground_truth["train", "0000", "right"]), atol=1e-6)
 
 
 @pytest.mark.parametrize("missing", ["train.txt", "train/AB1/meta", "train/AB1/rgb"])

@@ -18,7 +18,7 @@ def pixels(points):
 @pytest.mark.parametrize("components", [None, 44])
 def test_hands_are_the_truth_however_the_pose_is_stated(tmp_path, components):
     hands = hand_models()
-    truths = fixture.write(tmp_path, hands, components)
+    ground_truth = fixture.write(tmp_path, hands, components)
     dataset = open_dataset("HIC", tmp_path, "test", hands)
     assert [dataset[i].key for i in range(3)] == ["01/1/rgb/000.png", "01/1/rgb/005.png", "15/1/rgb/000.png"]
     assert dataset.sequences == {"01/1/rgb": [0, 1], "15/1/rgb": [2]}
@@ -26,19 +26,19 @@ def test_hands_are_the_truth_however_the_pose_is_stated(tmp_path, components):
         frame = dataset[i]
         assert frame.complete and frame.load().shape == (480, 640, 3)
         for side in (LEFT, RIGHT):
-            assert_hand(frame.hands[side], truths["01", number, SIDES[side]], pixels=pixels, betas=side == RIGHT)
+            assert_hand(frame.hands[side], ground_truth["01", number, SIDES[side]], pixels=pixels, betas=side == RIGHT)
         assert frame.hands[LEFT].betas is None
     left, right = dataset[2].hands
     assert left is None and right.rotations is None, "these parameters are 2 cm beside the mesh"
-    np.testing.assert_allclose(right.vertices, truths["15", "000", "right"].vertices, atol=1e-6)
-    assert np.abs(right.joints - truths["15", "000", "right"].listed(JOINT_NAMES)).max() < 0.01
+    np.testing.assert_allclose(right.vertices, ground_truth["15", "000", "right"].vertices, atol=1e-6)
+    assert np.abs(right.joints - ground_truth["15", "000", "right"].listed(JOINT_NAMES)).max() < 0.01
 
 
 def test_without_a_hand_model_the_meshes_are_there(tmp_path):
-    truths = fixture.write(tmp_path, hand_models())
+    ground_truth = fixture.write(tmp_path, hand_models())
     frame = open_dataset("HIC", tmp_path)[1]
-    assert frame.hands[LEFT].truths == ("vertices",)
-    np.testing.assert_allclose(frame.hands[LEFT].vertices, truths["01", "005", "left"].vertices, atol=1e-6)
+    assert frame.hands[LEFT].ground_truth == ("vertices",)
+    np.testing.assert_allclose(frame.hands[LEFT].vertices, ground_truth["01", "005", "left"].vertices, atol=1e-6)
 
 
 @pytest.mark.parametrize("missing", ["HIC.json", fixture.FITS, "01", "15"])

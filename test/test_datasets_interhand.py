@@ -15,8 +15,8 @@ from fourdhands_core.learning.datasets.registry import open_dataset
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     root, hands = tmp_path_factory.mktemp("interhand"), hand_models()
-    truths, pose = fixture.write(root, hands)
-    return root, hands, truths, pose
+    ground_truth, pose = fixture.write(root, hands)
+    return root, hands, ground_truth, pose
 
 
 def pixels(points):
@@ -24,7 +24,7 @@ def pixels(points):
 
 
 def test_both_hands_are_the_truth_in_the_camera(written):
-    root, hands, truths, (rotation, offset) = written
+    root, hands, ground_truth, (rotation, offset) = written
     dataset = open_dataset("InterHand2.6M", root, "train", hands)
     assert len(dataset) == 2 and dataset.frame_rate == 5
     assert dataset.sequences == {"Capture7/0266_dh_pray/cam400030": [1, 0]}
@@ -35,7 +35,7 @@ def test_both_hands_are_the_truth_in_the_camera(written):
         thumb = JOINT_NAMES.index("thumb_2")
         assert np.isnan(frame.hands[RIGHT].joints[thumb]).all() and np.isnan(frame.hands[RIGHT].points[thumb]).all()
         for side in (LEFT, RIGHT):
-            truth, hand = truths[number, SIDES[side]], frame.hands[side]
+            truth, hand = ground_truth[number, SIDES[side]], frame.hands[side]
             assert_hand(hand, truth, rotation, offset, joints=False)
             expected = moved(truth.listed(JOINT_NAMES), rotation, offset)
             known = np.isfinite(hand.joints[:, 0])
@@ -46,13 +46,13 @@ def test_both_hands_are_the_truth_in_the_camera(written):
 
 
 def test_all_frames_of_one_and_two_hands(written):
-    root, hands, truths, _ = written
+    root, hands, ground_truth, _ = written
     dataset = open_dataset("interhand2.6m-30fps-all", root, "train", hands)
     assert len(dataset) == 5 and dataset.frame_rate == 30
     frames = {int(dataset[i].key[-6:-4]): dataset[i] for i in range(5)}
     assert frames[40].hands[LEFT] is None and frames[40].hands[RIGHT].vertices is not None and frames[40].complete
     assert not frames[41].complete
-    assert frames[42].hands[LEFT].truths == ("points", "joints")
+    assert frames[42].hands[LEFT].ground_truth == ("points", "joints")
 
 
 def test_frames_that_are_left_out_part_a_sequence(written, tmp_path):
@@ -75,11 +75,11 @@ def test_frames_that_are_left_out_part_a_sequence(written, tmp_path):
 
 
 def test_without_a_hand_model_only_what_needs_none(written):
-    root, _, truths, (rotation, offset) = written
+    root, _, ground_truth, (rotation, offset) = written
     frame = open_dataset("InterHand2.6M", root, "train")[1]
-    assert frame.hands[LEFT].truths == ("points", "joints", "betas")
+    assert frame.hands[LEFT].ground_truth == ("points", "joints", "betas")
     np.testing.assert_allclose(frame.hands[LEFT].joints,
-                               moved(truths[30, "left"].listed(JOINT_NAMES), rotation, offset), atol=2e-6)
+                               moved(ground_truth[30, "left"].listed(JOINT_NAMES), rotation, offset), atol=2e-6)
 
 
 @pytest.mark.parametrize("missing", [f"annotations/train/InterHand2.6M_train_{what}.json" for what in (

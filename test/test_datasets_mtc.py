@@ -14,7 +14,7 @@ from fourdhands_core.learning.datasets.registry import open_dataset
 
 
 def test_joints_are_the_truth_in_usable_views(tmp_path):
-    truths, poses = fixture.write(tmp_path, hand_models())
+    ground_truth, poses = fixture.write(tmp_path, hand_models())
     dataset = open_dataset("MTC", tmp_path, "train")
     frames = [dataset[i] for i in range(len(dataset))]
     assert [frame.key.split("/")[-1][:5] for frame in frames] == ["00_00", "00_03"]
@@ -25,8 +25,8 @@ def test_joints_are_the_truth_in_usable_views(tmp_path):
         for side in (LEFT, RIGHT):
             hand = frame.hands[side]
             if hand is not None:
-                expected = moved(truths[name, SIDES[side]].listed(JOINT_NAMES), *poses[number])
-                assert hand.truths == ("points", "joints")
+                expected = moved(ground_truth[name, SIDES[side]].listed(JOINT_NAMES), *poses[number])
+                assert hand.ground_truth == ("points", "joints")
                 np.testing.assert_allclose(hand.joints, expected, atol=1e-9)
                 np.testing.assert_allclose(hand.points, fixture.panoptic(expected), atol=1e-6)
 

@@ -22,7 +22,7 @@ def number(frame):
 
 
 def test_third_person_video(written):
-    root, hands, truths, mugsy, _ = written
+    root, hands, ground_truth, mugsy, _ = written
     dataset = open_dataset("Re:InterHand", root, "all", hands)
     assert len(dataset) == 6 and dataset.frame_rate == 30
     assert dataset.sequences[f"{TRAIN}/400002/seg000"] == [0, 1] and len(dataset.sequences) == 4
@@ -31,7 +31,7 @@ def test_third_person_video(written):
         frame = dataset[i]
         assert frame.load().shape == (360, 500, 3) and (frame.camera.width, frame.camera.height) == (500, 360)
         for side in (LEFT, RIGHT):
-            truth = truths[frame.key.split("/")[0], number(frame), SIDES[side]]
+            truth = ground_truth[frame.key.split("/")[0], number(frame), SIDES[side]]
             assert_hand(frame.hands[side], truth, *mugsy, lambda p: pinhole(p, fixture.FOCAL, fixture.CENTRE))
 
 
@@ -41,19 +41,19 @@ def test_splits_and_single_images(written):
     assert len(tested) == 3 and all(tested[i].key.startswith(TEST) for i in range(3))
     single = open_dataset("ReInterHand-frames", root, "train")
     assert [number(single[i]) for i in range(len(single))] == [7, 20] and "per_frame" in single[0].key
-    assert single[0].hands[LEFT].truths == ("points", "joints", "betas")
+    assert single[0].hands[LEFT].ground_truth == ("points", "joints", "betas")
 
 
 @pytest.mark.parametrize("name", ["ReInterHand-ego", "ReInterHand-ego-frames"])
 def test_egocentric_fisheye(written, name):
-    root, hands, truths, _, ego = written
+    root, hands, ground_truth, _, ego = written
     dataset = open_dataset(name, root, "train", hands)
     assert [number(dataset[i]) for i in range(len(dataset))] == [7, 20], "frame 8 has too little of the hands"
     for i in range(2):
         frame = dataset[i]
         assert frame.camera.distortion_model == "equidistant"
         for side in (LEFT, RIGHT):
-            truth = truths[TRAIN, number(frame), SIDES[side]]
+            truth = ground_truth[TRAIN, number(frame), SIDES[side]]
             assert_hand(frame.hands[side], truth, *ego[TRAIN, number(frame)], fixture.fisheye)
 
 

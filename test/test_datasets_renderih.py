@@ -12,14 +12,14 @@ from fourdhands_core.learning.datasets.registry import open_dataset
 @pytest.mark.parametrize("inside", [False, True])
 def test_hands_are_the_truth(tmp_path, inside):
     hands = hand_models()
-    truths, poses = fixture.write(tmp_path, hands)
+    ground_truth, poses = fixture.write(tmp_path, hands)
     dataset = open_dataset("RenderIH", tmp_path / "train" if inside else tmp_path, "train", hands)
     assert [dataset[i].key for i in range(len(dataset))] == ["366358", "1000000"] and not dataset.sequences
     for i in range(2):
         frame = dataset[i]
         assert frame.load().shape == (256, 256, 3) and frame.complete
         for side in (LEFT, RIGHT):
-            assert_hand(frame.hands[side], truths[frame.key, SIDES[side]], *poses[frame.key],
+            assert_hand(frame.hands[side], ground_truth[frame.key, SIDES[side]], *poses[frame.key],
                         lambda p: pinhole(p, fixture.MATRIX[[0, 1], [0, 1]], fixture.MATRIX[:2, 2]))
 
 

@@ -38,26 +38,26 @@ def through(matrix):
 
 
 def test_freihand_and_its_four_backgrounds(roots):
-    root, truths = roots["FreiHAND"]
+    root, ground_truth = roots["FreiHAND"]
     dataset = open_dataset("FreiHAND", root, "training", HANDS)
     assert len(dataset) == 4 * freihand.COUNT and dataset.frame_rate is None and not dataset.sequences
     for index in range(len(dataset)):
         frame = dataset[index]
         assert frame.key == f"training/{index:08d}.jpg" and frame.hands[LEFT] is None and not frame.complete
         assert abs(frame.load().mean() - (40 + 10 * index)) < 2
-        assert_hand(frame.hands[RIGHT], truths[index % freihand.COUNT], pixels=through(freihand.MATRIX))
+        assert_hand(frame.hands[RIGHT], ground_truth[index % freihand.COUNT], pixels=through(freihand.MATRIX))
         np.testing.assert_allclose(frame.camera.project(frame.hands[RIGHT].joints), frame.hands[RIGHT].points)
     with pytest.raises(IndexError):
         dataset[len(dataset)]
 
 
 def test_freihand_of_version_1_makes_the_vertices_of_mano(tmp_path):
-    truths = freihand.write(tmp_path, HANDS, "evaluation", versions=1, vertices=False)
+    ground_truth = freihand.write(tmp_path, HANDS, "evaluation", versions=1, vertices=False)
     dataset = open_dataset("FreiHAND", tmp_path, "evaluation", HANDS)
     assert len(dataset) == freihand.COUNT
-    for index, truth in enumerate(truths):
+    for index, truth in enumerate(ground_truth):
         assert_hand(dataset[index].hands[RIGHT], truth)
-    assert open_dataset("FreiHAND", tmp_path, "evaluation")[0].hands[RIGHT].truths == ("points", "joints", "betas")
+    assert open_dataset("FreiHAND", tmp_path, "evaluation")[0].hands[RIGHT].ground_truth == ("points", "joints", "betas")
 
 
 def test_a_list_of_lists_is_read_an_entry_at_a_time(tmp_path):
@@ -74,7 +74,7 @@ def test_a_list_of_lists_is_read_an_entry_at_a_time(tmp_path):
 
 @pytest.mark.parametrize("version", [2, 3])
 def test_ho3d_in_the_cameras_optical_frame(tmp_path, version):
-    truths = ho3d.write(tmp_path, HANDS, version)
+    ground_truth = ho3d.write(tmp_path, HANDS, version)
     dataset = open_dataset("HO3D", tmp_path, "train", HANDS)
     assert len(dataset) == 5 and dataset.frame_rate == 30.0
     assert dataset.sequences == {"ABF10": [1, 2, 0], "ABF10 from 0007": [3], "MC1": [4]}
@@ -82,7 +82,7 @@ def test_ho3d_in_the_cameras_optical_frame(tmp_path, version):
         frame = dataset[index]
         assert frame.key == f"ABF10/{number}" and frame.load().shape == (480, 640, 3)
         assert frame.hands[LEFT] is None and not frame.complete
-        assert_hand(frame.hands[RIGHT], truths["train", "ABF10", number], TO_OPENCV, pixels=through(ho3d.MATRIX))
+        assert_hand(frame.hands[RIGHT], ground_truth["train", "ABF10", number], TO_OPENCV, pixels=through(ho3d.MATRIX))
         np.testing.assert_allclose(frame.camera.project(frame.hands[RIGHT].joints), frame.hands[RIGHT].points, atol=1e-9)
     assert dataset[4].hands == (None, None)
     image = tmp_path / "train" / "ABF10" / "rgb" / f"0002.{'png' if version == 2 else 'jpg'}"
@@ -93,9 +93,9 @@ def test_ho3d_in_the_cameras_optical_frame(tmp_path, version):
 
 @pytest.mark.parametrize("late", [(), ("xyz",), ("xyz", "verts")])
 def test_ho3d_evaluation_has_what_came_out(tmp_path, late):
-    truths = ho3d.write(tmp_path, HANDS, late=late)
+    ground_truth = ho3d.write(tmp_path, HANDS, late=late)
     hand = open_dataset("HO3D", tmp_path, "evaluation", HANDS)[1].hands[RIGHT]
-    truth = truths["evaluation", "SM1", "0001"]
+    truth = ground_truth["evaluation", "SM1", "0001"]
     assert hand.box.tolist() == [100, 110, 300, 320]
     joints = truth.listed(JOINT_NAMES) @ TO_OPENCV
     np.testing.assert_allclose(hand.joints[0], joints[0])
@@ -119,12 +119,12 @@ def test_ho3d_of_two_versions_mixed_is_told(tmp_path):
 
 
 def test_dexycb_left_hand_in_principal_components(roots):
-    root, (truths, betas) = roots["DexYCB"]
+    root, (ground_truth, betas) = roots["DexYCB"]
     dataset = open_dataset("DexYCB", root, "s0_val", HANDS)
     assert len(dataset) == 8 * (dexycb.LENGTH + 39) and dataset.frame_rate == 30.0
     indices = dataset.sequences[f"{dexycb.SUBJECTS[0]}/{dexycb.NAMED}/{dexycb.SERIALS[0]}"]
     assert len(indices) == dexycb.LENGTH and len(dataset.sequences) == 2 * 20 * 8
-    for number, truth in enumerate(truths[:-1]):
+    for number, truth in enumerate(ground_truth[:-1]):
         frame = dataset[indices[number]]
         assert frame.key == f"{dexycb.SUBJECTS[0]}/{dexycb.NAMED}/{dexycb.SERIALS[0]}/{number:06d}"
         assert frame.hands[RIGHT] is None and frame.load().shape == (480, 640, 3)
@@ -134,7 +134,7 @@ def test_dexycb_left_hand_in_principal_components(roots):
         np.testing.assert_allclose(frame.camera.project(hand.joints), hand.points, atol=1e-3)
     assert dataset[indices[-1]].hands == (None, None)
     plain = open_dataset("DexYCB", root, "s0_val")[indices[0]].hands[LEFT]
-    assert plain.truths == ("points", "joints")
+    assert plain.ground_truth == ("points", "joints")
 
 
 def test_dexycb_splits_part_what_was_published():
@@ -151,7 +151,7 @@ def test_dexycb_splits_part_what_was_published():
 
 
 def test_rhd_both_hands(roots):
-    root, truths = roots["RHD"]
+    root, ground_truth = roots["RHD"]
     dataset = open_dataset("RHD", root, "training", HANDS)
     assert len(dataset) == len(rhd.NUMBERS)
     for index, number in enumerate(rhd.NUMBERS):
@@ -162,7 +162,7 @@ def test_rhd_both_hands(roots):
             if (number, side) == (1, RIGHT):
                 assert hand is None
                 continue
-            joints = truths[number, side].listed(JOINT_NAMES)
+            joints = ground_truth[number, side].listed(JOINT_NAMES)
             np.testing.assert_allclose(hand.joints, joints, atol=1e-6)
             np.testing.assert_allclose(hand.points, through(rhd.MATRIX)(joints), atol=1e-3)
             np.testing.assert_allclose(frame.camera.project(hand.joints), hand.points, atol=1e-2)

@@ -11,9 +11,9 @@ from fourdhands_core.errors import CheckpointError
 from fourdhands_core.learning.landmark.ablation import ROWS, AblationSettings, configuration, estimate
 from fourdhands_core.learning.landmark.ablation_data import CONDITIONS, OccludedSynthesis, condition
 from fourdhands_core.network.checkpoint import load_weights, save_weights
-from fourdhands_core.network.landmark_config import NetworkConfig
+from fourdhands_core.network.landmark_config import LandmarkConfig
 from fourdhands_core.network.landmark_tokens import landmark_tokens, mirror_points
-from fourdhands_core.network.landmark_model import FourDHands
+from fourdhands_core.network.landmark_model import LandmarkNetwork
 
 TINY = AblationSettings(width=16, layers=1)
 BY_NAME = {row.name: row for row in ROWS}
@@ -22,7 +22,7 @@ BY_NAME = {row.name: row for row in ROWS}
 def network_of(name):
     """An untrained network of a row, every weight of it in use."""
     torch.manual_seed(1)
-    network = FourDHands(configuration(BY_NAME[name], TINY)).eval()
+    network = LandmarkNetwork(configuration(BY_NAME[name], TINY)).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -113,7 +113,7 @@ def test_a_networks_missing_parts_are_kept_in_its_weights_file(tmp_path):
         loaded = load_weights(tmp_path / "w.safetensors")
         assert loaded.config == network.config and loaded.state_dict().keys() == network.state_dict().keys()
     with pytest.raises(CheckpointError, match="cross_hand must be true or false"):
-        NetworkConfig(cross_hand=1)
+        LandmarkConfig(cross_hand=1)
 
 
 def test_hidden_fingers_tell_nothing_and_the_truth_stays():

@@ -23,7 +23,7 @@ from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT, TO_21
 from fourdhands_core.learning.evaluation import dataset as evaluation
 from fourdhands_core.learning.evaluation import report as report
-from fourdhands_core.learning.datasets.frames import Frame, HandDataset, HandTruth, box_around
+from fourdhands_core.learning.datasets.frames import DatasetFrame, HandDataset, HandTruth, box_around
 from fourdhands_core.learning.datasets.registry import dataset_class, open_dataset
 from fourdhands_core.learning.landmark.measure_errors import clip_motions
 from fourdhands_core.learning.landmark.motion import MotionSampler
@@ -99,7 +99,7 @@ class Made(HandDataset):
         return self._sequences
 
     def __getitem__(self, index):
-        return Frame(f"{index:04d}", self.hands_there, self.camera, lambda: np.full((480, 640, 3), 90, np.uint8))
+        return DatasetFrame(f"{index:04d}", self.hands_there, self.camera, lambda: np.full((480, 640, 3), 90, np.uint8))
 
 
 def measured(dataset, change=lambda prediction, number: None, **options):
@@ -183,7 +183,7 @@ def test_images_that_the_datasets_users_leave_out_are_left_out(tmp_path):
         def __getitem__(self, index):
             frame = super().__getitem__(index)
             dark = np.zeros((480, 640, 3), np.uint8)
-            return Frame(frame.key, frame.hands, frame.camera, (lambda: dark) if index in (3, 11) else frame.load)
+            return DatasetFrame(frame.key, frame.hands, frame.camera, (lambda: dark) if index in (3, 11) else frame.load)
 
     result = measured(Dark(tmp_path))
     assert [sample.key for sample in result.samples[::2]] == [f"{k:04d}" for k in range(11) if k != 3] and result.frames == 10
@@ -197,7 +197,7 @@ def test_a_table_of_pairs_leaves_hands_that_are_alone_out(tmp_path):
 
         def __getitem__(self, index):
             frame = super().__getitem__(index)
-            return Frame(frame.key, (frame.hands[LEFT], None), frame.camera, frame.load) if index % 3 == 0 else frame
+            return DatasetFrame(frame.key, (frame.hands[LEFT], None), frame.camera, frame.load) if index % 3 == 0 else frame
 
     result = measured(Hic(tmp_path))
     assert (result.overall["hands"], result.overall["pairs"], result.frames) == (16, 8, 12)
@@ -236,7 +236,7 @@ def test_the_truth_gives_zero_on_every_datasets_fixture(tmp_path, name, split, w
             shown, = (line for line in text.splitlines() if line.startswith(method))
             assert len(shown[len(method):].split()) == len(columns)
     if name == "COCO-WholeBody":
-        assert "left out, for want of truths or of hands found: MPJPE mm" in text and "mpjpe" not in result.overall
+        assert "left out, for want of ground_truth or of hands found: MPJPE mm" in text and "mpjpe" not in result.overall
 
 
 def test_the_papers_figures_are_those_of_its_tables():
@@ -314,7 +314,7 @@ def test_a_single_hand_is_its_own_opposite_far_away(tmp_path, side):
     both = dataset[0]
     rng = np.random.default_rng(0)
     image = cv2.GaussianBlur(rng.integers(0, 255, (480, 640, 3), dtype=np.uint8), (0, 0), 3)
-    alone = Frame("a", tuple(both.hands[k] if k == side else None for k in (0, 1)), both.camera, lambda: image)
+    alone = DatasetFrame("a", tuple(both.hands[k] if k == side else None for k in (0, 1)), both.camera, lambda: image)
     spy = Spy(regressor)
     (_, found), = ImagePredictor(spy, hands).predict(iter([alone]), None)
     picture, detections = spy.encoded[0]

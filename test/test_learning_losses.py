@@ -120,9 +120,9 @@ def hands(batch=3, vertices=11, kind=losses.Hands, **masks):
 def of_single_samples(predicted, true, weights):
     """Every term's mean over samples and hands, by the equations' own functions."""
     w, spread = weights, list(zip(*(getattr(predicted, name) for name in vars(predicted))))
-    truths = list(zip(*(getattr(true, name) for name in vars(predicted))))
+    ground_truth = list(zip(*(getattr(true, name) for name in vars(predicted))))
     total = dict.fromkeys(("mano", "joints", "points", "vertices", "relation", "close"), 0.0)
-    for p, t in zip(spread, truths):
+    for p, t in zip(spread, ground_truth):
         for side in (0, 1):
             total["mano"] += losses.mano_loss(p[0][side], t[0][side], p[1][side], t[1][side], w.pose, w.betas) / 6
             total["joints"] += w.joints * losses.joint_loss(p[2][side], t[2][side]) / 6

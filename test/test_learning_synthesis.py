@@ -18,8 +18,8 @@ from fourdhands_core.learning.landmark.samples import Synthesis
 from fourdhands_core.learning.landmark.train import TrainSettings, place, train_landmark, window_frames
 from fourdhands_core.media.clips import pose_hands
 from fourdhands_core.network.checkpoint import load_weights, save_weights
-from fourdhands_core.network.landmark_config import NetworkConfig
-from fourdhands_core.network.landmark_model import FourDHands
+from fourdhands_core.network.landmark_config import LandmarkConfig
+from fourdhands_core.network.landmark_model import LandmarkNetwork
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def test_placing_in_training_is_exact_on_exact_points():
 
 
 def test_window_keeps_its_spacing_in_time_and_repeats_at_its_ends():
-    config = NetworkConfig()
+    config = LandmarkConfig()
     stamps = torch.arange(30)[None] / 60.0  # a camera at twice the window's rate
     index = window_frames(stamps, torch.tensor([20 / 60.0]), config)
     assert index.tolist() == [[12, 14, 16, 18, 20, 22, 24, 26, 28]]
@@ -158,7 +158,7 @@ def test_window_keeps_its_spacing_in_time_and_repeats_at_its_ends():
 
 
 def test_truth_of_a_batch_is_consistent():
-    data = Synthesis(4, LandmarkErrors.load(), NetworkConfig(), 0.0)
+    data = Synthesis(4, LandmarkErrors.load(), LandmarkConfig(), 0.0)
     (tokens, sample), = data.draw(32, 1)[0]
     joints = data.kinematics(sample.rotations, sample.betas)
     assert torch.allclose(joints, sample.joints, atol=1e-5)
@@ -171,7 +171,7 @@ def test_training_learns_writes_weights_and_repeats_from_its_seed(tmp_path):
     torch.set_num_threads(1)
     settings = TrainSettings(single_steps=12, window_steps=2, single_batch=64, window_batch=4, vertex_samples=4,
                              measured_clips=2, measured_steps=2)
-    config = NetworkConfig(width=32, relation_width=8, heads=2)
+    config = LandmarkConfig(width=32, relation_width=8, heads=2)
     for name in ("a", "b"):
         figures = train_landmark(tmp_path / f"{name}.safetensors", settings, config)
         assert np.isfinite(figures["mpjpe_mm"])
@@ -182,7 +182,7 @@ def test_training_learns_writes_weights_and_repeats_from_its_seed(tmp_path):
 def test_training_goes_on_from_weights_and_keeps_its_rendered_clips(tmp_path):
     torch.set_num_threads(1)
     start = tmp_path / "start.safetensors"
-    save_weights(FourDHands(NetworkConfig(width=32, relation_width=8, heads=2)), start)
+    save_weights(LandmarkNetwork(LandmarkConfig(width=32, relation_width=8, heads=2)), start)
     settings = TrainSettings(start=str(start), single_steps=0, window_steps=0, window_batch=4, vertex_samples=4,
                              measured_clips=2, measured_steps=2, measured_rate=1e-6, measured_share=1.0, average=0.0,
                              alone=0.5, measured_file=str(tmp_path / "clips.safetensors"))
@@ -238,7 +238,7 @@ def test_turned_and_exchanged_clips_fit_their_truth_as_well(measured):
 
 
 def test_batches_are_drawn_from_measured_clips(measured):
-    data = Mixed(Synthesis(4, LandmarkErrors.load(), NetworkConfig(), 0.0, hurried=0.5), measured, share=0.5)
+    data = Mixed(Synthesis(4, LandmarkErrors.load(), LandmarkConfig(), 0.0, hurried=0.5), measured, share=0.5)
     shapes = set()
     for _ in range(6):
         frames, times = data.draw(4, 6)

@@ -25,7 +25,7 @@ from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.learning.losses import LossWeights
 from fourdhands_core.learning.image.batches import Batches
-from fourdhands_core.learning.image.objective import Objective, TokenPoints
+from fourdhands_core.learning.image.objective import ImageObjective, TokenPoints
 from fourdhands_core.learning.image.report import errors
 from fourdhands_core.learning.image.run import Run
 from fourdhands_core.learning.image.settings import TrainingSettings, build, read_settings
@@ -83,7 +83,7 @@ def test_batches_are_a_function_of_seed_step_and_process(batch):
 
 def test_truths_of_samples_agree_with_each_other(batch):
     flat = {name: value.flatten(0, 1) for name, value in batch.items()}
-    objective = Objective(tiny().network, HANDS[RIGHT], LossWeights())
+    objective = ImageObjective(tiny().network, HANDS[RIGHT], LossWeights())
     _, joints = objective.pose(flat["rotations"], flat["betas"])
     known = flat["present"]
     assert (flat["has_mano"] == known).all() and (flat["joint_valid"].all(-1) == known).all()
@@ -119,7 +119,7 @@ def test_the_truth_fed_to_the_tracker_as_the_networks_answer_is_the_truth_in_the
             wrists = clip.root[0, LEFT] * (-1.0, 1.0, 1.0) - clip.root[0, RIGHT]
             np.testing.assert_allclose(answer.relative, wrists, atol=1e-5)
             # and Eq. 8 projects as the tracker does
-            objective = Objective(settings.network, HANDS[RIGHT], LossWeights())
+            objective = ImageObjective(settings.network, HANDS[RIGHT], LossWeights())
             seen = objective.project(torch.tensor(own)[None], torch.tensor(camera)[None])[0].numpy()
             from fourdhands_core.runtime.crops import to_crop
             for side in (LEFT, RIGHT):
@@ -131,7 +131,7 @@ def test_the_truth_fed_to_the_tracker_as_the_networks_answer_is_the_truth_in_the
 def test_perfect_hands_have_no_loss_and_no_error(batch):
     flat = {name: value.flatten(0, 1) for name, value in batch.items()}
     config = tiny().network
-    objective = Objective(config, HANDS[RIGHT], LossWeights(projection=0.0))
+    objective = ImageObjective(config, HANDS[RIGHT], LossWeights(projection=0.0))
     pose = torch.cat([flat["rotations"][..., 0], flat["rotations"][..., 1]], -1)
     hands = ImageHands(pose, flat["rotations"], flat["betas"], torch.tensor([5.0, 0.0, 0.0]).expand(*flat["present"].shape, 3),
                        flat["left_root"])
@@ -338,7 +338,7 @@ def test_a_rendered_dataset_is_a_source_of_the_mixture(tmp_path):
     batch = Batches(settings, HANDS)[0]
     assert len(batch["crops"]) == 6 and batch["present"].any()
     flat = {name: value.flatten(0, 1) for name, value in batch.items()}
-    _, joints = Objective(settings.network, HANDS[RIGHT], LossWeights()).pose(flat["rotations"], flat["betas"])
+    _, joints = ImageObjective(settings.network, HANDS[RIGHT], LossWeights()).pose(flat["rotations"], flat["betas"])
     torch.testing.assert_close(joints[flat["present"]], flat["joints"][flat["present"]], atol=3e-5, rtol=0)
 
 

@@ -15,8 +15,8 @@ from fourdhands_core.errors import CheckpointError
 from fourdhands_core.network.checkpoint import load_weights, save_weights
 from fourdhands_core.runtime.landmark import (
     BACKBONE, ENCODE, REASON, TEMPORAL, OnnxExecution, TorchExecution, landmark_execution)
-from fourdhands_core.network.landmark_model import FourDHands
-from fourdhands_core.network.landmark_config import NetworkConfig
+from fourdhands_core.network.landmark_model import LandmarkNetwork
+from fourdhands_core.network.landmark_config import LandmarkConfig
 from fourdhands_core.network.image_config import ImageConfig
 from fourdhands_core.network.image_model import ImageNetwork
 from fourdhands_core.runtime.parts import EncodePart, ReasonPart
@@ -53,7 +53,7 @@ def test_the_shipped_graphs_run_any_weights_of_their_sizes(tmp_path):
     assert isinstance(shipped, OnnxExecution)
     assert_agree(load_weights(), shipped)
     torch.manual_seed(0)
-    network = FourDHands()
+    network = LandmarkNetwork()
     save_weights(network, tmp_path / "other.safetensors")
     other = landmark_execution(tmp_path / "other.safetensors")
     assert isinstance(other, OnnxExecution)
@@ -62,7 +62,7 @@ def test_the_shipped_graphs_run_any_weights_of_their_sizes(tmp_path):
 
 def test_networks_of_other_sizes_and_machines_without_onnxruntime_run_in_torch(tmp_path, monkeypatch):
     torch.manual_seed(0)
-    network = FourDHands(NetworkConfig(width=64, temporal_layers=1)).eval()
+    network = LandmarkNetwork(LandmarkConfig(width=64, temporal_layers=1)).eval()
     save_weights(network, tmp_path / "small.safetensors")
     execution = landmark_execution(tmp_path / "small.safetensors")
     assert isinstance(execution, TorchExecution)
@@ -193,6 +193,6 @@ def test_threads_may_share_a_landmark_network(exported):
         with ThreadPoolExecutor(8) as pool:
             for wanted, results in zip(expected, pool.map(run, range(8))):
                 for got in results:
-                    for values, truths in zip(got, wanted):
-                        for value, truth in zip(values, truths):
+                    for values, ground_truth in zip(got, wanted):
+                        for value, truth in zip(values, ground_truth):
                             np.testing.assert_allclose(value, truth, atol=1e-5)

@@ -10,11 +10,11 @@ from safetensors.torch import save_file
 
 from fourdhands_core.errors import CheckpointError
 from fourdhands_core.network.checkpoint import load_weights, save_weights
-from fourdhands_core.network.landmark_config import NetworkConfig
+from fourdhands_core.network.landmark_config import LandmarkConfig
 from fourdhands_core.network.landmark_tokens import BOX_SCALE, landmark_tokens, look_at, mirror_points
-from fourdhands_core.network.landmark_model import FourDHands
+from fourdhands_core.network.landmark_model import LandmarkNetwork
 
-SMALL = NetworkConfig(width=32, relation_width=8, heads=2)
+SMALL = LandmarkConfig(width=32, relation_width=8, heads=2)
 
 
 def some_tokens(batch=3, present=((True, True),), seed=0, tau=1.0):
@@ -28,7 +28,7 @@ def some_tokens(batch=3, present=((True, True),), seed=0, tau=1.0):
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    network = FourDHands(SMALL).eval()
+    network = LandmarkNetwork(SMALL).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))

@@ -67,8 +67,8 @@ def test_the_more_the_network_is_doubted_the_nearer_the_landmarks_are():
     rotations, joints, rays, rng = truth(5)
     sigma, both, left = np.full((2, 21), 0.02), np.array([0, 1]), []
     moved = rays + rng.normal(0.0, 0.02, rays.shape)
-    for doubt in (1.0, 2.0, 4.0):
-        refined, wrists = REFINE(rotations, BETAS, moved, sigma, both, np.array([doubt, doubt]))
+    for uncertainty in (1.0, 2.0, 4.0):
+        refined, wrists = REFINE(rotations, BETAS, moved, sigma, both, np.array([uncertainty, uncertainty]))
         placed = HANDS.joints(refined[:, 0], refined[:, 1:], BETAS) + wrists[:, None]
         left.append(np.linalg.norm(placed[..., :2] / placed[..., 2:] - moved, axis=-1).mean())
     assert left[0] > left[1] > left[2]

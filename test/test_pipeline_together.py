@@ -12,7 +12,7 @@ from fourdhands_core.runtime.cuda_graphs import Recorded
 from fourdhands_core.network.image_config import ImageConfig
 from fourdhands_core.network.image_model import ImageNetwork
 from fourdhands_core.runtime.image import TorchImage
-from fourdhands_core.runtime.batcher import Together
+from fourdhands_core.runtime.batcher import Batcher
 
 SMALL = dict(width=96, depth=1, heads=3, hand_width=128, temporal_heads=2, decoder_heads=2, decoder_layers=1,
              temporal_layers=1, spatial_layers=1)
@@ -36,8 +36,8 @@ def in_threads(*functions):
     return results
 
 
-class Held(Together):
-    """A Together whose first batch goes on until `count` others wait; `batches` in order."""
+class Held(Batcher):
+    """A Batcher whose first batch goes on until `count` others wait; `batches` in order."""
 
     def __init__(self, function, count):
         self.batches, self.held = [], count
@@ -68,7 +68,7 @@ def test_those_who_wait_are_taken_together():
 
 def test_who_is_alone_goes_at_once(monkeypatch):
     """Without a moment's wait for others."""
-    together = Together(work=lambda requests: requests)
+    together = Batcher(work=lambda requests: requests)
     monkeypatch.setattr(together._changed, "wait", lambda timeout=None: pytest.fail("it waited"))
     assert [together("work", number) for number in range(100)] == list(range(100))
 
@@ -84,7 +84,7 @@ def test_a_request_that_fails_is_its_own_thread_s_failure():
 
 
 def test_many_threads_each_get_their_own():
-    together = Together(double=lambda requests: [2 * r for r in requests], negate=lambda requests: [-r for r in requests])
+    together = Batcher(double=lambda requests: [2 * r for r in requests], negate=lambda requests: [-r for r in requests])
 
     def one(number):
         return [(together("double", k), together("negate", k)) for k in range(number, number + 200)]

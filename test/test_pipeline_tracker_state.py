@@ -16,7 +16,7 @@ from fourdhands_core.network.image_config import ImageConfig
 from fourdhands_core.network.image_model import ImageNetwork
 from fourdhands_core.perception.identity import HandIdentity
 from fourdhands_core.runtime.image import TorchImage
-from fourdhands_core.pipeline.regression import Frame
+from fourdhands_core.pipeline.frame import Frame
 from fourdhands_core.pipeline.checkpoint import load_memory, save_memory
 
 

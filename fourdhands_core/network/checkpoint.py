@@ -11,23 +11,23 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ..errors import CheckpointError
-from .landmark_config import SHIPPED, NetworkConfig
+from .landmark_config import SHIPPED, LandmarkConfig
 from .image_config import ImageConfig
 from .image_model import ImageNetwork
-from .landmark_model import FourDHands
+from .landmark_model import LandmarkNetwork
 from .weights_file import KEY, check_fit, read_header
 
-_NETWORKS = {"landmark": FourDHands, "image": ImageNetwork}
+_NETWORKS = {"landmark": LandmarkNetwork, "image": ImageNetwork}
 """By the configuration's `tokenizer`."""
 
 
-def empty_network(config: NetworkConfig | ImageConfig) -> FourDHands | ImageNetwork:
+def empty_network(config: LandmarkConfig | ImageConfig) -> LandmarkNetwork | ImageNetwork:
     """A network without memory for its weights, which `load_state_dict(assign=True)` brings."""
     with torch.device("meta"):
         return _NETWORKS[config.tokenizer](config)
 
 
-def save_weights(network: FourDHands | ImageNetwork, path: str | Path, **about) -> None:
+def save_weights(network: LandmarkNetwork | ImageNetwork, path: str | Path, **about) -> None:
     """Write `network` to `path`; `about` (plain JSON values) says how it was made."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     header = {KEY: json.dumps({"config": network.config.to_dict(), "about": about}, sort_keys=True)}
@@ -46,7 +46,7 @@ def fault_of(tensor: torch.Tensor, shape: tuple[int, ...]) -> str:
     return "" if torch.isfinite(tensor.float()).all() else "holds values that are not finite"
 
 
-def load_weights(path: str | Path | None = None) -> FourDHands | ImageNetwork:
+def load_weights(path: str | Path | None = None) -> LandmarkNetwork | ImageNetwork:
     """The network of a weights file (default: the shipped one), in evaluation mode, on the CPU.
 
     Raises CheckpointError that names every missing, superfluous or misshapen tensor, or those with values that are not

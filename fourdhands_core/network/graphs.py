@@ -11,9 +11,9 @@ import warnings
 
 import torch
 
-from .landmark_config import NetworkConfig
+from .landmark_config import LandmarkConfig
 from ..runtime.landmark import GRAPHS
-from .landmark_model import FourDHands
+from .landmark_model import LandmarkNetwork
 from ..runtime.parts import EncodePart, ReasonPart
 
 WEIGHTS = "weights"
@@ -21,11 +21,11 @@ WEIGHTS = "weights"
 
 
 def write_graphs() -> None:
-    """Write GRAPHS for a network of NetworkConfig's own sizes."""
+    """Write GRAPHS for a network of LandmarkConfig's own sizes."""
     import onnx
 
-    config = NetworkConfig()
-    network = FourDHands(config)
+    config = LandmarkConfig()
+    network = LandmarkNetwork(config)
     weights = {f"network.{name}" for name in network.state_dict()}
     for path, part in zip(GRAPHS, (EncodePart(network), ReasonPart(network))):
         with warnings.catch_warnings():

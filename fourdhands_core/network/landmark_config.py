@@ -29,7 +29,7 @@ def check_numbers(config) -> None:
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
+class LandmarkConfig:
     """Sizes of a 4DHands network with landmark tokens.
 
     width: channels of tokens and hand tokens. relation_width: channels of the relation map that are concatenated to the
@@ -77,7 +77,7 @@ class NetworkConfig:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, data: dict) -> NetworkConfig:
+    def from_dict(cls, data: dict) -> LandmarkConfig:
         """The inverse of `to_dict`; a name it does not know raises CheckpointError."""
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(data) - known)

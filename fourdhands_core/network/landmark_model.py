@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from ..geometry.rotations import matrix_from_6d
-from .landmark_config import NetworkConfig
+from .landmark_config import LandmarkConfig
 from .landmark_tokens import FEATURES, RELATION_CHANNELS, LandmarkTokens
 
 
@@ -63,14 +63,14 @@ def time_code(offsets: torch.Tensor, width: int) -> torch.Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
-class FourDHands(nn.Module):
+class LandmarkNetwork(nn.Module):
     """The network in two halves, so that a stream computes each frame's hand tokens once.
 
     `encode_frame` gives a hand token per hand and frame (sections 3.2 and 3.3, adaptive spatial fusion); `reason` fuses
     a window of them (temporal fusion) and regresses the hands. Both hands go through the same weights.
     """
 
-    def __init__(self, config: NetworkConfig = NetworkConfig()):
+    def __init__(self, config: LandmarkConfig = LandmarkConfig()):
         super().__init__()
         self.config = config
         width = config.width

@@ -11,12 +11,12 @@ import numpy as np
 from safetensors import SafetensorError, deserialize, safe_open
 
 from ..errors import CheckpointError
-from .landmark_config import SHIPPED, NetworkConfig
+from .landmark_config import SHIPPED, LandmarkConfig
 from .image_config import ImageConfig
 
 KEY = "fourdhands"
 """What the configuration stands under in a file's metadata."""
-_CONFIGS = {"landmark": NetworkConfig, "image": ImageConfig}
+_CONFIGS = {"landmark": LandmarkConfig, "image": ImageConfig}
 """By the configuration's `tokenizer`."""
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """numpy's names of safetensors' floating-point types; it has none for bfloat16, the upper half of a float32."""
@@ -24,7 +24,7 @@ _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 Tensor = TypeVar("Tensor")
 
 
-def read_header(path: str | Path) -> tuple[NetworkConfig | ImageConfig, dict]:
+def read_header(path: str | Path) -> tuple[LandmarkConfig | ImageConfig, dict]:
     """The configuration and the `about` of a weights file."""
     path = Path(path)
     if not path.is_file():
@@ -44,7 +44,7 @@ def read_header(path: str | Path) -> tuple[NetworkConfig | ImageConfig, dict]:
                               "written by `fourdhands train` or `fourdhands import-weights`") from error
 
 
-def require_tokenizer(config: NetworkConfig | ImageConfig, tokenizer: str, path: str | Path) -> None:
+def require_tokenizer(config: LandmarkConfig | ImageConfig, tokenizer: str, path: str | Path) -> None:
     """Raises CheckpointError unless the weights file at `path` holds a network with this tokenizer."""
     if config.tokenizer != tokenizer:
         raise CheckpointError(f"{path} holds a network of model {config.tokenizer}, not {tokenizer}; use model "
@@ -68,7 +68,7 @@ def check_fit(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, 
 
 
 def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
-    """The float32 arrays of a landmark network of NetworkConfig's own sizes, by their names in it.
+    """The float32 arrays of a landmark network of LandmarkConfig's own sizes, by their names in it.
 
     Raises CheckpointError as `checkpoint.load_weights` does. The shipped file tells the names and shapes.
     """

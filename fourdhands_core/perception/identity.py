@@ -101,7 +101,7 @@ class HandIdentity:
         costs = self._costs(usable, stamp)
         usable, costs = self._without_duplicates(usable, costs)
         matched = _assign(costs)
-        self._doubt(costs, matched)
+        self._discount_votes(costs, matched)
         confidences = {}
         for row, column in matched:
             hand, candidate = self._hands[column], usable[row]
@@ -144,7 +144,7 @@ class HandIdentity:
                 kept.append(row)
         return [candidates[row] for row in kept], costs[kept]
 
-    def _doubt(self, costs: np.ndarray, matched: list[tuple[int, int]]) -> None:
+    def _discount_votes(self, costs: np.ndarray, matched: list[tuple[int, int]]) -> None:
         """Where two hands may have been taken for one another, let the labels to come count more than those so far.
 
         With probability p of an exchange, the expected sum of a hand's labels is (1 - 2 p) times what it was.

@@ -58,7 +58,7 @@ class Refine:
         raw, wrists = regressed.rotations, None
         if regressed.landmarks is None:  # the network is told the landmarks, but not held to them
             sigma = self._settings.landmark_error * SPREAD * frame.radius[:, None] / np.sqrt(frame.confidence.clip(0.05))
-            raw, wrists = self._solve(raw, betas, frame.rays, sigma, seen, regressed.doubt)
+            raw, wrists = self._solve(raw, betas, frame.rays, sigma, seen, regressed.uncertainty)
             wrists = wrists[seen]
         raw = self._within_limits(raw)
         rotations = raw.copy()

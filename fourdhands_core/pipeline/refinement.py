@@ -47,15 +47,15 @@ class PoseRefinement:
         self.precision = np.concatenate([1.0 / prior.ravel() ** 2, np.zeros(3)])
 
     def __call__(self, rotations: np.ndarray, betas: np.ndarray, rays: np.ndarray, sigma: np.ndarray, seen: np.ndarray,
-                 doubt: np.ndarray = np.ones(2)) -> tuple[np.ndarray, np.ndarray]:
+                 uncertainty: np.ndarray = np.ones(2)) -> tuple[np.ndarray, np.ndarray]:
         """Refined rotations (2, 16, 3, 3), each hand in its side's convention, camera axes, and wrists (2, 3), metres.
 
         rotations: the network's. betas: (2, 10). rays: (2, 21, 2) undistorted normalised image coordinates. sigma:
-        (2, 21) expected error of the rays. seen: sides to refine; the others come back as they are. doubt: (2,) how many
+        (2, 21) expected error of the rays. seen: sides to refine; the others come back as they are. uncertainty: (2,) how many
         times as large as `sigmas` the error of each side's rotations is.
         """
         total = np.zeros((2, 51))
-        precision = self.precision / doubt[:, None] ** 2
+        precision = self.precision / uncertainty[:, None] ** 2
         prior = np.eye(51) * (precision + 1e-9)[:, None]
         points, bones = self.hands.joints_and_bones(rotations[:, 0], rotations[:, 1:], betas)
         wrists = np.zeros((2, 3))

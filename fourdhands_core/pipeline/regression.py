@@ -26,7 +26,7 @@ class Regression:
     right wrist, metres; relative_sigma: its expected error a coordinate. landmarks: (2, 21, 2) pixels where the network
     itself sees the joints in the picture it was given, NaN where it does not; None from a network that is told them. prompt:
     (2, 16, 3, 3), rotations from the frame alone, which trail no motion, where the window has a past and no future.
-    doubt: (2,) how many times as large as with a long past the error of each hand's rotations is. What concerns absent hands
+    uncertainty: (2,) how many times as large as with a long past the error of each hand's rotations is. What concerns absent hands
     means nothing.
     """
 
@@ -37,7 +37,7 @@ class Regression:
     relative_sigma: float
     landmarks: np.ndarray | None = None
     prompt: np.ndarray | None = None
-    doubt: np.ndarray = field(default_factory=lambda: np.ones(2))
+    uncertainty: np.ndarray = field(default_factory=lambda: np.ones(2))
 
 
 class Regressor(Protocol):
@@ -115,9 +115,9 @@ class LandmarkRegressor:
             # attention to nothing but this frame is what its repetition gives, section 3.3
             prompt = self._turned(self._network.reason(hands, offsets, valid & (offsets == 0.0))[0].astype(float), target)
         # the fewer frames the network has seen of a hand, the less its pose is to be held to
-        doubt = 1.0 + 1.0 / np.maximum(valid[:, np.diff(picked, prepend=-1) > 0].sum(1), 1)
+        uncertainty = 1.0 + 1.0 / np.maximum(valid[:, np.diff(picked, prepend=-1) > 0].sum(1), 1)
         return Regression(self._turned(rotations, target), betas, joint_sigma,
-                          *_relative(target.tokens.turn, other_root, other_sigma), prompt=prompt, doubt=doubt)
+                          *_relative(target.tokens.turn, other_root, other_sigma), prompt=prompt, uncertainty=uncertainty)
 
     @staticmethod
     def _turned(rotations, target):

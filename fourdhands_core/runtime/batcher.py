@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 
-class Together:
+class Batcher:
     """Functions of a batch, each called by many threads with one request, one batch at a time.
 
     Nobody waits for company: a request that comes alone is worked on at once. Those that come meanwhile wait for the end

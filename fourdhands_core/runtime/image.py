@@ -13,7 +13,7 @@ from ..hand_model.skeleton import LEFT
 from .landmark import BACKBONE, SPATIAL, TEMPORAL, OnnxParts
 from ..network.image_config import CROP_HEIGHT, CROP_WIDTH, ImageConfig
 from .crops import DeviceCrops, crop_hands
-from .batcher import Together
+from .batcher import Batcher
 
 
 class ImageExecution(Protocol):
@@ -72,7 +72,7 @@ class TorchImage:
             record, self._crop = record or GraphRecorder(), DeviceCrops(self.device, self.type)
         self._encode = ByShape(self.network.encode_present, record, self.device)
         self._reason = ByShape(self.network.reason_flat, record, self.device)
-        self._together = Together(encode=self._encode_all, reason=self._reason_all, prepare=self._prepare)
+        self._together = Batcher(encode=self._encode_all, reason=self._reason_all, prepare=self._prepare)
         self.prepare(cameras)
 
     def prepare(self, cameras: int) -> None:

@@ -16,13 +16,13 @@ import numpy as np
 
 from ..errors import CheckpointError, DependencyError
 from ..extras import needed_for
-from ..network.landmark_config import SHIPPED, NetworkConfig
+from ..network.landmark_config import SHIPPED, LandmarkConfig
 from ..network.weights_file import load_arrays, read_header, require_tokenizer
 
 ENCODE, REASON = "encode.onnx", "reason.onnx"
 """The files of an exported landmark network: what is computed once a frame, and on each window of frames."""
 GRAPHS = SHIPPED.parent / "landmark_encode.onnx", SHIPPED.parent / "landmark_reason.onnx"
-"""The same two for a network of NetworkConfig's own sizes, without weights; see graphs.py."""
+"""The same two for a network of LandmarkConfig's own sizes, without weights; see graphs.py."""
 _FRAME_MODULES = {"embed", "landmark_code", "relation", "join", "side_code", "spatial", "hand_query", "decoder"}
 """What of the landmark network `encode` runs; `reason` runs the rest."""
 BACKBONE, SPATIAL, TEMPORAL = "backbone.onnx", "spatial.onnx", "temporal.onnx"
@@ -35,7 +35,7 @@ INPUTS = {ENCODE: ["rays", "world", "has_world", "present"], REASON: ["hands", "
 class Execution(Protocol):
     """A landmark network ready to run; hands in the order (left, right), in own coordinates (the left one mirrored in x)."""
 
-    config: NetworkConfig
+    config: LandmarkConfig
 
     def encode(self, rays, world, has_world, present) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """A frame's hand tokens (2, C), rotations to the virtual cameras (2, 3, 3), RMS radii (2,) in focal lengths.
@@ -55,7 +55,7 @@ class Execution(Protocol):
 def landmark_execution(weights: str | Path | None = None, threads: int = 1) -> Execution:
     """What runs a weights file (default: the shipped one) fastest on the CPU.
 
-    onnxruntime, where it is installed and the file's network has NetworkConfig's own sizes; else torch. threads: for the whole
+    onnxruntime, where it is installed and the file's network has LandmarkConfig's own sizes; else torch. threads: for the whole
     process. Raises CheckpointError for a file that cannot be used, DependencyError where that needs torch and there is none.
     """
     if importlib.util.find_spec("onnxruntime") is not None:
@@ -94,7 +94,7 @@ class TorchExecution:
 class OnnxParts:
     """Files of an exported network in onnxruntime, on the CPU; torch is not imported.
 
-    kind: the configuration's class, NetworkConfig or ImageConfig. weights: arrays by file and name, for graphs that were
+    kind: the configuration's class, LandmarkConfig or ImageConfig. weights: arrays by file and name, for graphs that were
     written without them. Raises DependencyError without onnxruntime, CheckpointError for a folder that cannot be used.
     """
 
@@ -160,7 +160,7 @@ def _with_graphs(weights: Path, written: int, threads: int) -> OnnxExecution | N
     """The network of a weights file in GRAPHS; None where it has other sizes than they."""
     config, _ = read_header(weights)
     require_tokenizer(config, "landmark", weights)
-    if config != NetworkConfig():
+    if config != LandmarkConfig():
         return None
     encode, reason = (path.name for path in GRAPHS)
     arrays = {encode: {}, reason: {}}
@@ -192,7 +192,7 @@ class OnnxExecution:
     def __init__(self, folder: str | Path | None, threads: int = 1, names: tuple[str, str] = (ENCODE, REASON),
                  weights: dict[str, dict[str, np.ndarray]] | None = None):
         self._names = names
-        self._parts = OnnxParts(folder, names, NetworkConfig, threads, weights)
+        self._parts = OnnxParts(folder, names, LandmarkConfig, threads, weights)
         self.config = self._parts.config
 
     def _run(self, name, *arrays):

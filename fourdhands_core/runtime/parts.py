@@ -14,13 +14,13 @@ from .landmark import BACKBONE, ENCODE, REASON, SPATIAL, TEMPORAL
 from ..network.image_config import CROP_HEIGHT, CROP_WIDTH
 from ..network.image_model import ImageNetwork
 from ..network.landmark_tokens import BOX_SCALE, landmark_tokens
-from ..network.landmark_model import FourDHands
+from ..network.landmark_model import LandmarkNetwork
 
 
 class EncodePart(torch.nn.Module):
     """`execution.Execution.encode` for one sample, each input and output with a leading axis of 1."""
 
-    def __init__(self, network: FourDHands):
+    def __init__(self, network: LandmarkNetwork):
         super().__init__()
         self.network = network
 
@@ -38,7 +38,7 @@ class EncodePart(torch.nn.Module):
 class ReasonPart(torch.nn.Module):
     """`execution.Execution.reason` for one sample, each input and output with a leading axis of 1."""
 
-    def __init__(self, network: FourDHands):
+    def __init__(self, network: LandmarkNetwork):
         super().__init__()
         self.network = network
 
@@ -108,7 +108,7 @@ class BackbonePart(torch.nn.Module):
         return (torch.rand(2, 3, CROP_HEIGHT, CROP_WIDTH),)
 
 
-def export_onnx(network: FourDHands | ImageNetwork, folder: str | Path) -> list[Path]:
+def export_onnx(network: LandmarkNetwork | ImageNetwork, folder: str | Path) -> list[Path]:
     """Write the parts as ONNX, with the network's configuration in their metadata; returns the files.
 
     Of a landmark network what is computed once a frame, and on each window; of an image network the ViT, what follows

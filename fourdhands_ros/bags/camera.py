@@ -192,7 +192,7 @@ class BagCamera:
             try:
                 image = self._decoder.decode(data)[1]
                 self.tracker.observe(image, 0)
-            except Exception:  # it was counted when it came up
+            except Exception:  # it was counted in its turn
                 logging.debug("an image of %s was refused", self.topics.image, exc_info=True)
         self.tracker.recall(state["tracker"])
         if state["info"]:

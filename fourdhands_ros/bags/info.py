@@ -26,8 +26,8 @@ class CameraSummary:
     """The hands of one camera.
 
     pairs: HandPair messages. seconds: from the first image's stamp to the last one's. rate: HandPairs a second, by the
-    median period. left, right, both: share of the pairs in which they are valid. tracks: (left, right) how often a hand
-    came up; held for a moment it is the same track. confidence: (left, right) mean where valid, NaN where never. scaled:
+    median period. left, right, both: share of the pairs in which they are valid. tracks: (left, right) how often its
+    track started; held for a moment it is the same track. confidence: (left, right) mean where valid, NaN where never. scaled:
     share of the valid hands whose positions are metres, NaN where there are none. gaps: how often images are missing,
     missing: seconds of it in all. images: of each image topic of this camera its messages.
     """

@@ -169,7 +169,7 @@ class _Scanned:
                     yield entry
 
     def _scan(self) -> Iterator[Entry]:
-        """Every message that can be read; puts what topics come up into `topics` and `unread`. Raises where it goes no
+        """Every message that can be read; puts what topics there are into `topics` and `unread`. Raises where it goes no
         further."""
         raise NotImplementedError
 

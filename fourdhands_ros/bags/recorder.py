@@ -220,7 +220,7 @@ def _record(bag: Path, selection: Selection, stop: Stop) -> int:
                        "slow disk lose images (README, Measured)")
     logger.info(f"recorded to {bag}: " + (", ".join(
         f"{topic} {count}" + (f" ({lost[topic]})" if topic in lost else "")
-        for topic, count in sorted(recorder.counts.items())) or "no topic came up"))
+        for topic, count in sorted(recorder.counts.items())) or "no topic appeared"))
     return 0
 
 

@@ -75,7 +75,7 @@ def _quaternions(axis_angle: np.ndarray) -> np.ndarray:
 
 
 class _Encoder:
-    """Keeps a template for each shape of message that came up, up to a number no real run reaches."""
+    """Keeps a template for each shape of message there was, up to a number no real run reaches."""
 
     def __init__(self):
         self._templates: dict[Hashable, Template] = {}

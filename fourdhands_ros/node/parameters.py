@@ -77,7 +77,7 @@ class Parameters:
         choices=CHOICES["precision"], read_only=True)
     detect_every: int = _parameter(
         _TRACKER.detect_every, "With model image the detector looks at every so many images at least, at the others only "
-        "when a hand was lost or is in doubt.", limits=(1, 1000), read_only=True)
+        "when a hand was lost or is uncertain.", limits=(1, 1000), read_only=True)
     hand_model: str = _parameter(
         _TRACKER.hand_model, "Right hand model, an npz that `fourdhands convert-mano` wrote; empty for the generic one.",
         read_only=True)

@@ -242,7 +242,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the demo; returns the exit code: 0, 2 for an error that the user can mend, 130 when interrupted."""
+    """Run the demo; returns the exit code: 0, 2 for an error that the user can fix, 130 when interrupted."""
     parser = argparse.ArgumentParser(prog="python -m fourdhands_ros.tools.demo", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group()

@@ -17,17 +17,17 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 
 from fourdhands_core.hand_model.assets import GENERIC_HAND, SHAPES
-from fourdhands_core.network.landmark_config import NetworkConfig
+from fourdhands_core.network.landmark_config import LandmarkConfig
 from fourdhands_core.network.image_config import ImageConfig
 from fourdhands_core.network.image_model import ImageNetwork
 from fourdhands_core.network.import_weights import _published as published_name
-from fourdhands_core.network.landmark_model import FourDHands
+from fourdhands_core.network.landmark_model import LandmarkNetwork
 from fourdhands_core.perception.identity import HandIdentity
 from fourdhands_core.pipeline.checkpoint import save_memory
 from mutations import ANY, FLOATS, NUMBERS, TEXTS, mutated, one_of
 
 _SMALL = {
-    "landmark": NetworkConfig(width=8, relation_width=4, heads=2, spatial_layers=1, decoder_layers=1, temporal_layers=1, window=3),
+    "landmark": LandmarkConfig(width=8, relation_width=4, heads=2, spatial_layers=1, decoder_layers=1, temporal_layers=1, window=3),
     "image": ImageConfig(width=8, depth=1, heads=2, relation_hidden=4, spatial_layers=1, hand_width=8, decoder_layers=1,
                          decoder_heads=1, temporal_layers=1, temporal_heads=1, window=3)}
 
@@ -35,7 +35,7 @@ _SMALL = {
 @functools.lru_cache(maxsize=None)
 def _network(kind: str) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
-    return (FourDHands if kind == "landmark" else ImageNetwork)(_SMALL[kind]).state_dict()
+    return (LandmarkNetwork if kind == "landmark" else ImageNetwork)(_SMALL[kind]).state_dict()
 
 
 _KINDS = (torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool, torch.complex64,

@@ -180,7 +180,7 @@ def set_parameters(data: bytes) -> bool:
 
 
 def start_parameters(data: bytes) -> bool:
-    """A node that is started with parameters: it comes up, or says which one is wrong."""
+    """A node that is started with parameters: it starts, or says which one is wrong."""
     given = _parameters(data)
     if given is None or not all(parameter.name and "\0" not in parameter.name for parameter in given):
         return False

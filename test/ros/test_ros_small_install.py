@@ -12,7 +12,7 @@ from ros_support import REPOSITORY
 from safetensors.numpy import save_file
 
 from fourdhands_core.media.video import VideoWriter
-from fourdhands_core.network.landmark_config import NetworkConfig
+from fourdhands_core.network.landmark_config import LandmarkConfig
 
 OPTIONAL = ("torch", "smplx", "onnx", "onnxscript", "numba", "tensorboardX", "scipy", "skimage")
 
@@ -77,7 +77,7 @@ rclpy.try_shutdown()
     (["benchmark", "--backbone", "S"], ("fourdhands benchmark", "torch", "[torch]")),
 ])
 def test_what_needs_more_says_what_to_install(without, tmp_path, arguments, words):
-    header = json.dumps({"config": NetworkConfig(width=64).to_dict()})
+    header = json.dumps({"config": LandmarkConfig(width=64).to_dict()})
     save_file({"x": np.zeros(1)}, tmp_path / "small.safetensors", {"fourdhands": header})
     with VideoWriter(tmp_path / "in.mp4", 30) as writer:
         writer.write(np.zeros((48, 64, 3), np.uint8))

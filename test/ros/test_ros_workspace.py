@@ -170,7 +170,7 @@ def test_the_lifecycle_by_its_command(shell, video, tmp_path):
 def test_record_launch_file(shell):
     launched = shell.launch("record.launch.py", "bag:=only", "images:=raw")
     shell.said(launched, "recording to only")
-    assert "no topic came up" in shell.end(launched) and (shell.folder / "only").is_dir()
+    assert "no topic appeared" in shell.end(launched) and (shell.folder / "only").is_dir()
 
 
 def test_mistakes_are_told(shell):

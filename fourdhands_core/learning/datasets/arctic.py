@@ -23,7 +23,7 @@ from ...geometry.camera import Camera
 from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import LEFT, RIGHT, SIDES
 from .files import read_json, read_npy
-from .frames import Frame, HandDataset, hand_in_view, read_image
+from .frames import DatasetFrame, HandDataset, hand_in_view, read_image
 from .mano import ManoTruth
 
 _BLACK = 10
@@ -86,7 +86,7 @@ class Arctic(HandDataset):
     def sequences(self) -> dict[str, range]:
         return self._sequences
 
-    def __getitem__(self, index: int) -> Frame:
+    def __getitem__(self, index: int) -> DatasetFrame:
         if not 0 <= index < len(self):
             raise IndexError(index)
         place = np.searchsorted([first for first, *_ in self._firsts], index, side="right") - 1
@@ -96,7 +96,7 @@ class Arctic(HandDataset):
         camera, extrinsics = self._camera(name, view, row)
         hands = tuple(self._hand(name, row, side, camera, extrinsics) for side in (LEFT, RIGHT))
         key = f"{name}/{view}/{number:05d}.jpg"
-        return Frame(key, hands, camera, lambda: read_image(self._images / key))
+        return DatasetFrame(key, hands, camera, lambda: read_image(self._images / key))
 
     def _camera(self, name, view, row):
         subject = self._subjects[name.split("/")[0]]

@@ -15,7 +15,7 @@ from ...hand_model.skeleton import BONES, JOINT_NAMES, MANO_IN_21, SIDES
 from ...media.draw import SIDE_COLOURS, contact_sheet, draw_skeleton, draw_text
 from ...media.images import write_image
 from ...media.render import Light, render_meshes
-from .frames import Frame, HandDataset, HandTruth
+from .frames import DatasetFrame, HandDataset, HandTruth
 
 _IMAGES = 20
 """Images read to see their sizes."""
@@ -33,7 +33,7 @@ class Report:
     frame_rate: float | None
     hands: Counter = field(default_factory=Counter)
     """Frames by "left", "right", "both" or "none"."""
-    truths: Counter = field(default_factory=Counter)
+    ground_truth: Counter = field(default_factory=Counter)
     """Hands by truth, "metric joints" among them."""
     incomplete: int = 0
     """Frames in which a hand that is not annotated may be there."""
@@ -61,7 +61,7 @@ class Report:
             lines.append(f"sequences     {len(self.sequences)}, of {min(self.sequences)} to {max(self.sequences)} frames")
         lines.append("hands         " + ", ".join(f"{key} {self.hands[key]}" for key in (*SIDES, "both", "none"))
                      + (f"; in {self.incomplete} frames other hands may be there" if self.incomplete else ""))
-        lines.append("truths        " + (", ".join(f"{key} {count}" for key, count in sorted(self.truths.items())) or "none")
+        lines.append("ground_truth        " + (", ".join(f"{key} {count}" for key, count in sorted(self.ground_truth.items())) or "none")
                      + f" (of {total} hands)")
         lines.append(f"camera        in {len(self.focal) // 2} of {self.checked} frames"
                      + (f", focal length {min(self.focal):.1f} to {max(self.focal):.1f} px, distortion "
@@ -109,11 +109,11 @@ def check(dataset: HandDataset, limit: int = 1000) -> Report:
     return report
 
 
-def _look_at(hand: HandTruth, model: HandAsset | None, frame: Frame, report: Report):
-    report.truths.update(hand.truths)
+def _look_at(hand: HandTruth, model: HandAsset | None, frame: DatasetFrame, report: Report):
+    report.ground_truth.update(hand.ground_truth)
     if hand.joints is None:
         return
-    report.truths["metric joints"] += hand.metric
+    report.ground_truth["metric joints"] += hand.metric
     report.bones.append(np.array([np.linalg.norm(hand.joints[a] - hand.joints[b]) for a, b in BONES]))
     if hand.points is not None and hand.metric and frame.camera is not None:
         distance = np.linalg.norm(frame.camera.project(hand.joints) - hand.points, axis=1)
@@ -124,14 +124,14 @@ def _look_at(hand: HandTruth, model: HandAsset | None, frame: Frame, report: Rep
 
 
 def draw_samples(dataset: HandDataset, path: Path, count: int = 12) -> None:
-    """Write a PNG with `count` annotated frames, evenly spaced: meshes, skeletons, boxes and which truths each hand has."""
+    """Write a PNG with `count` annotated frames, evenly spaced: meshes, skeletons, boxes and which ground_truth each hand has."""
     pictures = [annotated(dataset[index], dataset) for index in _spaced(len(dataset), count)]
     sheet = contact_sheet(pictures, columns=min(4, len(pictures)), cell_width=480)
     write_image(path, sheet)
 
 
-def annotated(frame: Frame, dataset: HandDataset) -> np.ndarray:
-    """The frame's image with its truths drawn, (H, W, 3) uint8 RGB."""
+def annotated(frame: DatasetFrame, dataset: HandDataset) -> np.ndarray:
+    """The frame's image with its ground_truth drawn, (H, W, 3) uint8 RGB."""
     image = np.ascontiguousarray(frame.load())
     meshes = [(hand.vertices, dataset.hands[side].faces, np.tile(np.array(SIDE_COLOURS[side]) / 255.0, (778, 1)))
               for side, hand in enumerate(frame.hands)
@@ -149,7 +149,7 @@ def annotated(frame: Frame, dataset: HandDataset) -> np.ndarray:
             points = frame.camera.project(hand.joints)
         if points is not None:
             draw_skeleton(image, points, side)
-        text = f"{SIDES[side]}: {', '.join(hand.truths) or 'box'}"
+        text = f"{SIDES[side]}: {', '.join(hand.ground_truth) or 'box'}"
         taken = draw_text(image, text, (x1, y2 + 2), SIDE_COLOURS[side], taken=taken)
     return image
 

@@ -23,7 +23,7 @@ from ...geometry.camera import Camera
 from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import SIDES
 from .files import read_yaml
-from .frames import Frame, HandDataset, HandTruth, box_around, read_image
+from .frames import DatasetFrame, HandDataset, HandTruth, box_around, read_image
 from .joint_orders import OPENPOSE
 from .mano import ManoTruth
 
@@ -122,7 +122,7 @@ class DexYcb(HandDataset):
         return {f"{sequence}/{serial}": range(start, stop) for (sequence, serial, _), start, stop in zip(
             self._recordings, self._starts, self._starts[1:])}
 
-    def __getitem__(self, index: int) -> Frame:
+    def __getitem__(self, index: int) -> DatasetFrame:
         if not 0 <= index < len(self):
             raise IndexError(index)
         recording = bisect_right(self._starts, index) - 1
@@ -131,7 +131,7 @@ class DexYcb(HandDataset):
         path = self.root / sequence / serial / f"color_{number:06d}.jpg"
         hands = [None, None]
         hands[side] = self._hand(path.with_name(f"labels_{number:06d}.npz"), side, person)
-        return Frame(f"{sequence}/{serial}/{number:06d}", tuple(hands), self._cameras[serial], lambda: read_image(path),
+        return DatasetFrame(f"{sequence}/{serial}/{number:06d}", tuple(hands), self._cameras[serial], lambda: read_image(path),
                      complete=False)
 
     def _hand(self, path, side, person):

@@ -1,4 +1,4 @@
-"""What every dataset gives: frames of one or two hands, with those truths that exist, in one convention."""
+"""What every dataset gives: frames of one or two hands, with those ground_truth that exist, in one convention."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class HandTruth:
     betas: np.ndarray | None = None
 
     @property
-    def truths(self) -> tuple[str, ...]:
+    def ground_truth(self) -> tuple[str, ...]:
         """Names of the fields that are known."""
         names = ("points", "joints", "vertices", "rotations", "betas")
         return tuple(name for name in names if getattr(self, name) is not None)
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class DatasetFrame:
     """One image and its hands.
 
     key: names the image within the dataset. hands: (left, right), None for a hand that is absent or not annotated.
@@ -64,7 +64,7 @@ class HandDataset(ABC):
     """A dataset on disk. A subclass reads its annotations when made, and images only when a frame is loaded.
 
     root: the folder as published. split: one of `splits`. hands: (left, right) models, where given, to make vertices
-    and joints of MANO parameters; without them those truths are absent. Raises DatasetError naming what is missing.
+    and joints of MANO parameters; without them those ground_truth are absent. Raises DatasetError naming what is missing.
     """
 
     name: ClassVar[str]
@@ -86,12 +86,12 @@ class HandDataset(ABC):
         """Number of frames."""
 
     @abstractmethod
-    def __getitem__(self, index: int) -> Frame:
+    def __getitem__(self, index: int) -> DatasetFrame:
         """The frame of that number."""
 
     @property
     def sequences(self) -> Mapping[str, Sequence[int]]:
-        """Frame numbers in order of time by the name of the sequence; empty for a dataset of single images."""
+        """DatasetFrame numbers in order of time by the name of the sequence; empty for a dataset of single images."""
         return {}
 
     def usable(self, image: np.ndarray) -> bool:
@@ -114,7 +114,7 @@ class HandDataset(ABC):
 
 
 def window(sequence: Sequence[int], position: int, length: int = 9, gap: int = 5) -> list[int]:
-    """Frame numbers of the window of `length` frames, `gap` apart, around sequence[position] (paper section 4.1).
+    """DatasetFrame numbers of the window of `length` frames, `gap` apart, around sequence[position] (paper section 4.1).
 
     Beyond either end the first or the last frame is repeated.
     """

@@ -21,7 +21,7 @@ from ...geometry.camera import Camera
 from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import RIGHT
 from .files import JsonRows, read_json
-from .frames import Frame, HandDataset, HandTruth, box_around, read_image
+from .frames import DatasetFrame, HandDataset, HandTruth, box_around, read_image
 from .joint_orders import OPENPOSE
 from .mano import ManoTruth
 
@@ -70,7 +70,7 @@ class FreiHand(HandDataset):
     def __len__(self) -> int:
         return self._unique * self._versions
 
-    def __getitem__(self, index: int) -> Frame:
+    def __getitem__(self, index: int) -> DatasetFrame:
         if not 0 <= index < len(self):
             raise IndexError(index)
         row, path = index % self._unique, self._path(index)
@@ -84,4 +84,4 @@ class FreiHand(HandDataset):
             vertices = vertices - made[0] + joints[0]
         points = camera.project(joints)
         truth = HandTruth(box_around(points), points, joints, vertices=vertices, **fields)
-        return Frame(f"{self.split}/{path.name}", (None, truth), camera, lambda: read_image(path), complete=False)
+        return DatasetFrame(f"{self.split}/{path.name}", (None, truth), camera, lambda: read_image(path), complete=False)

@@ -19,7 +19,7 @@ from ...geometry.camera import Camera
 from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import LEFT, RIGHT, SIDES
 from .files import read_pickle
-from .frames import Frame, HandDataset, HandTruth, hand_in_view, read_image
+from .frames import DatasetFrame, HandDataset, HandTruth, hand_in_view, read_image
 from .joint_orders import MANO_WITH_TIPS
 from .mano import ManoTruth
 
@@ -77,7 +77,7 @@ class H2o3d(HandDataset):
     def sequences(self) -> dict[str, list[int]]:
         return self._sequences
 
-    def __getitem__(self, index: int) -> Frame:
+    def __getitem__(self, index: int) -> DatasetFrame:
         sequence, number = self._frames[index]
         meta = self._meta(sequence, number)
         folder = self.root / self.split / sequence / "rgb"
@@ -89,7 +89,7 @@ class H2o3d(HandDataset):
                                f"{type(error).__name__}: {error}); get it anew") from error
         path = folder / f"{number}{self._suffix(folder)}"
         complete = all(meta.get(f"{name}HandJoints3D") is not None for name in SIDES)
-        return Frame(f"{sequence}/{number}", hands, camera, lambda: read_image(path), complete=complete)
+        return DatasetFrame(f"{sequence}/{number}", hands, camera, lambda: read_image(path), complete=complete)
 
     def _suffix(self, folder):
         """Of a sequence's images: .jpg, in version 2 of HO3D .png."""

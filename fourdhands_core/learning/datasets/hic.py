@@ -22,7 +22,7 @@ from ...hand_model.assets import HandAsset
 from ...hand_model.mano_files import dense
 from ...hand_model.skeleton import LEFT, RIGHT, SIDES
 from .files import read_json, read_pickle, read_ply_vertices
-from .frames import Frame, HandDataset, hand_in_view, read_image
+from .frames import DatasetFrame, HandDataset, hand_in_view, read_image
 from .mano import ManoTruth, regress_joints
 
 _CAMERA = np.array([[525.0, 0.0, 319.5], [0.0, 525.0, 239.5], [0.0, 0.0, 1.0]])
@@ -95,11 +95,11 @@ class Hic(HandDataset):
     def sequences(self) -> dict[str, list[int]]:
         return self._sequences
 
-    def __getitem__(self, index: int) -> Frame:
+    def __getitem__(self, index: int) -> DatasetFrame:
         name, width, height, meshes = self._rows[index]
         camera = Camera(width, height, _CAMERA)
         hands = tuple(self._hand(side, meshes[side], camera) for side in (LEFT, RIGHT))
-        return Frame(name, hands, camera, lambda: read_image(self.root / name))
+        return DatasetFrame(name, hands, camera, lambda: read_image(self.root / name))
 
     def _hand(self, side, mesh, camera):
         if not mesh:

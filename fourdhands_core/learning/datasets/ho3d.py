@@ -23,7 +23,7 @@ from ...geometry.camera import Camera
 from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import RIGHT
 from .files import JsonRows
-from .frames import Frame, HandTruth
+from .frames import DatasetFrame, HandTruth
 from .h2o3d import FROM_OPENGL, H2o3d
 from .joint_orders import MANO_WITH_TIPS
 from .mano import ManoTruth
@@ -65,11 +65,11 @@ class Ho3d(H2o3d):
         keys = ("handPose", "handTrans", "handJoints3D", "handBoundingBox")
         return {**meta, **{f"right{key[0].upper()}{key[1:]}": meta[key] for key in keys if key in meta}}
 
-    def __getitem__(self, index: int) -> Frame:
+    def __getitem__(self, index: int) -> DatasetFrame:
         frame = super().__getitem__(index)
         if not self._late or frame.hands[RIGHT] is None:
             return frame
-        return Frame(frame.key, (None, self._published(index, frame.hands[RIGHT], frame.camera)), frame.camera, frame.load,
+        return DatasetFrame(frame.key, (None, self._published(index, frame.hands[RIGHT], frame.camera)), frame.camera, frame.load,
                      frame.complete)
 
     def _published(self, index: int, wrist: HandTruth, camera: Camera) -> HandTruth:

@@ -21,7 +21,7 @@ from ...geometry.camera import Camera
 from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import LEFT, RIGHT, SIDES
 from .files import read_json
-from .frames import Frame, HandDataset, HandTruth, box_around, read_image, without_gaps
+from .frames import DatasetFrame, HandDataset, HandTruth, box_around, read_image, without_gaps
 from .joint_orders import TIPS_FIRST
 from .mano import ManoTruth
 
@@ -99,7 +99,7 @@ class InterHand(HandDataset):
     def usable(self, image: np.ndarray) -> bool:
         return float(image.mean()) >= _DARKEST
 
-    def __getitem__(self, index: int) -> Frame:
+    def __getitem__(self, index: int) -> DatasetFrame:
         row, name = self._rows[index], self._names[index]
         lens = {key: np.array(self._cameras[str(row["capture"])][key][str(row["camera"])], np.float64)
                 for key in ("campos", "camrot", "focal", "princpt")}
@@ -108,7 +108,7 @@ class InterHand(HandDataset):
         rotation = lens["camrot"].reshape(3, 3)
         extrinsics = rotation, -rotation @ lens["campos"].reshape(3) * _MILLIMETRES
         hands = tuple(self._hand(row, side, camera, extrinsics) for side in (LEFT, RIGHT))
-        return Frame(name, hands, camera, lambda: read_image(self._images / name), complete=bool(row["hands_known"]))
+        return DatasetFrame(name, hands, camera, lambda: read_image(self._images / name), complete=bool(row["hands_known"]))
 
     def _hand(self, row, side, camera, extrinsics):
         place = int(row["capture"]), int(row["frame"])

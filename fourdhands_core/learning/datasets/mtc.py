@@ -22,7 +22,7 @@ from ...geometry.camera import Camera
 from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import LEFT, RIGHT, SIDES
 from .files import read_pickle
-from .frames import Frame, HandDataset, HandTruth, box_around, read_image
+from .frames import DatasetFrame, HandDataset, HandTruth, box_around, read_image
 from .joint_orders import OPENPOSE
 
 _SIZE = 1920, 1080
@@ -76,7 +76,7 @@ class Mtc(HandDataset):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, index: int) -> Frame:
+    def __getitem__(self, index: int) -> DatasetFrame:
         sequence, frame, number, joints = self._rows[index]
         try:
             lens = {key: np.array(self._cameras[sequence][number][key], np.float64) for key in ("K", "R", "t", "distCoef")}
@@ -91,7 +91,7 @@ class Mtc(HandDataset):
             points = None if world is None else camera.project(inside)
             hands.append(None if world is None else HandTruth(box_around(points), points, inside))
         key = f"{sequence}/{frame}/00_{number:02d}_{frame}.jpg"
-        return Frame(key, tuple(hands), camera, lambda: read_image(self._images / key), complete=False)
+        return DatasetFrame(key, tuple(hands), camera, lambda: read_image(self._images / key), complete=False)
 
 
 def _usable(view) -> bool:

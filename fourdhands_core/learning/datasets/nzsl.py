@@ -19,7 +19,7 @@ from ...errors import DatasetError
 from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import LEFT, RIGHT
 from .files import read_json
-from .frames import Frame, HandDataset, HandTruth, box_around, read_image
+from .frames import DatasetFrame, HandDataset, HandTruth, box_around, read_image
 from .whole_body import known_points
 
 _FOLDERS = {name: f"hand_labels{'_synth' if name.startswith('synth') else ''}/{name}"
@@ -48,13 +48,13 @@ class MpiiNzsl(HandDataset):
     def __len__(self) -> int:
         return len(self._files)
 
-    def __getitem__(self, index: int) -> Frame:
+    def __getitem__(self, index: int) -> DatasetFrame:
         path = self._files[index].with_suffix(".jpg")
         side, points = self._annotations[index]
         hands = [None, None]
         if np.isfinite(points).any():
             hands[side] = HandTruth(box_around(points), points)
-        return Frame(str(path.relative_to(self.root)), tuple(hands), None, lambda: read_image(path), complete=False)
+        return DatasetFrame(str(path.relative_to(self.root)), tuple(hands), None, lambda: read_image(path), complete=False)
 
 
 def _read(path):

@@ -26,7 +26,7 @@ from ...geometry.camera import Camera
 from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import FINGERS, LEFT, RIGHT, SIDES
 from .files import read_json
-from .frames import Frame, HandDataset, hand_in_view, read_image, without_gaps
+from .frames import DatasetFrame, HandDataset, hand_in_view, read_image, without_gaps
 from .joint_orders import from_names
 from .mano import ManoTruth
 
@@ -77,7 +77,7 @@ class ReInterHand(HandDataset):
                 self._add(f"{capture}/{camera}/{segment}", [(capture, camera, frame) for frame in frames])
 
     def _segments(self, capture) -> dict[str, list[int]]:
-        """Frame numbers in order by the segment's name."""
+        """DatasetFrame numbers in order by the segment's name."""
         path, segments = self.need(f"{capture}/frame_list.txt", "segments and frames"), {}
         try:
             for segment, frame in (line.split() for line in path.read_text().splitlines() if line.strip()):
@@ -103,7 +103,7 @@ class ReInterHand(HandDataset):
         image = self.root / capture / self.folder / self.lights / "images" / camera / f"{frame:06d}.png"
         return self._cameras[capture][camera], image
 
-    def __getitem__(self, index: int) -> Frame:
+    def __getitem__(self, index: int) -> DatasetFrame:
         capture, name, number = self._frames[index]
         lens, path = self._lens(capture, name, number)
         try:
@@ -119,7 +119,7 @@ class ReInterHand(HandDataset):
                         "equidistant" if len(distortion) else "", distortion)
         extrinsics = rotation, offset * _MILLIMETRES
         hands = tuple(self._hand(capture, number, side, camera, extrinsics) for side in (LEFT, RIGHT))
-        return Frame(str(path.relative_to(self.root)), hands, camera, lambda: read_image(path))
+        return DatasetFrame(str(path.relative_to(self.root)), hands, camera, lambda: read_image(path))
 
     def _hand(self, capture, number, side, camera, extrinsics):
         folder = self.root / capture

@@ -19,7 +19,7 @@ from ...geometry.rotations import axis_angle_from_matrix
 from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import LEFT, RIGHT, SIDES
 from .files import read_pickle
-from .frames import Frame, HandDataset, hand_in_view, read_image
+from .frames import DatasetFrame, HandDataset, hand_in_view, read_image
 from .mano import ManoTruth
 
 _SIZE = 256
@@ -42,7 +42,7 @@ class RenderIH(HandDataset):
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __getitem__(self, index: int) -> Frame:
+    def __getitem__(self, index: int) -> DatasetFrame:
         path = self._paths[index]
         data = read_pickle(path)
         try:
@@ -53,7 +53,7 @@ class RenderIH(HandDataset):
         except (KeyError, TypeError, ValueError) as error:
             raise DatasetError(f"{path} is not RenderIH's annotation ({type(error).__name__}: {error}); "
                                "get it anew") from error
-        return Frame(path.stem, hands, camera, lambda: read_image(self._images / f"{path.stem}.jpg"))
+        return DatasetFrame(path.stem, hands, camera, lambda: read_image(self._images / f"{path.stem}.jpg"))
 
     def _hand(self, side, params, camera, extrinsics):
         wrist = axis_angle_from_matrix(np.array(params["R"], np.float64).reshape(3, 3))

@@ -17,7 +17,7 @@ from ...errors import DatasetError
 from ...geometry.camera import Camera
 from ...hand_model.assets import HandAsset
 from .files import read_pickle
-from .frames import Frame, HandDataset, HandTruth, box_around, read_image
+from .frames import DatasetFrame, HandDataset, HandTruth, box_around, read_image
 from .joint_orders import WRIST_THEN_TIPS_FIRST
 
 _SIZE = 320, 320
@@ -46,11 +46,11 @@ class Rhd(HandDataset):
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def __getitem__(self, index: int) -> Frame:
+    def __getitem__(self, index: int) -> DatasetFrame:
         path = self._images / f"{self._numbers[index]:05d}.png"
         camera = Camera(*_SIZE, self._matrices[index])
         hands = tuple(_hand(self._joints[index, side], self._points[index, side]) for side in (0, 1))
-        return Frame(f"{self.split}/{path.name}", hands, camera, lambda: read_image(path))
+        return DatasetFrame(f"{self.split}/{path.name}", hands, camera, lambda: read_image(path))
 
 
 def _hand(joints, points):

@@ -14,7 +14,7 @@ import numpy as np
 from ...errors import DatasetError
 from ...geometry.camera import Camera
 from ...hand_model.assets import HandAsset
-from .frames import Frame, HandDataset, HandTruth, box_around, read_image
+from .frames import DatasetFrame, HandDataset, HandTruth, box_around, read_image
 
 ANNOTATIONS = "annotations.npz"
 SHAPES = {"clip": (), "frame": (), "present": (2,), "matrix": (3, 3), "size": (2,), "points": (2, 21, 2),
@@ -52,12 +52,12 @@ class Synthetic(HandDataset):
     def __len__(self) -> int:
         return len(self._arrays["clip"])
 
-    def __getitem__(self, index: int) -> Frame:
+    def __getitem__(self, index: int) -> DatasetFrame:
         row = {name: values[index] for name, values in self._arrays.items()}
         hands = tuple(self._hand(row, side) if row["present"][side] else None for side in (0, 1))
         key = image_path(row["clip"], row["frame"])
         camera = Camera(*(int(value) for value in row["size"]), row["matrix"])
-        return Frame(key, hands, camera, lambda: read_image(self.root / key))
+        return DatasetFrame(key, hands, camera, lambda: read_image(self.root / key))
 
     @staticmethod
     def _hand(row, side):

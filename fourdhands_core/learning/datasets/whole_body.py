@@ -20,7 +20,7 @@ import numpy as np
 from ...errors import DatasetError
 from ...hand_model.assets import HandAsset
 from .files import read_json
-from .frames import Frame, HandDataset, HandTruth, box_around, read_image
+from .frames import DatasetFrame, HandDataset, HandTruth, box_around, read_image
 from .joint_orders import OPENPOSE
 
 LEAST = 2
@@ -70,11 +70,11 @@ class _People(HandDataset):
     def __len__(self) -> int:
         return len(self._keys)
 
-    def __getitem__(self, index: int) -> Frame:
+    def __getitem__(self, index: int) -> DatasetFrame:
         path = self._folder / self._names[index]
         hands = tuple(HandTruth(box_around(points), points) if np.isfinite(points).any() else None
                       for points in self._points[index].astype(np.float64))
-        return Frame(self._keys[index], hands, None, lambda: read_image(path), complete=False)
+        return DatasetFrame(self._keys[index], hands, None, lambda: read_image(path), complete=False)
 
     def need_one(self, relatives: tuple[str, ...], what: str) -> Path:
         """The first of several paths that is there; the error names the first."""

@@ -15,7 +15,7 @@ from ...errors import DatasetError
 from ...hand_model.assets import HandAsset, load_generic_hand, pair_of
 from ...hand_model.skeleton import LEFT, RIGHT
 from . import metrics
-from ..datasets.frames import Frame, HandDataset
+from ..datasets.frames import DatasetFrame, HandDataset
 from ..datasets.mano import regress_joints
 from ..datasets.registry import dataset_class, open_dataset
 from .predictors import Prediction, Predictor
@@ -35,7 +35,7 @@ _LEAST_JOINTS = 4
 
 
 @dataclass(eq=False)
-class Sample:
+class HandErrors:
     """One hand of one frame: errors (M,) float32 in the order of SAMPLE_METRICS, NaN where there is none; points (21, 2)
     pixels, where it was predicted, None once it is not among the worst."""
 
@@ -62,7 +62,7 @@ class Worst:
     def __init__(self, count: int):
         self._count, self._heap, self._order = count, [], 0
 
-    def add(self, sample: Sample) -> None:
+    def add(self, sample: HandErrors) -> None:
         """Take a sample in; the one that is not among the worst any more lets its points go."""
         badness = sample.error(sample.measure)
         if np.isnan(badness):
@@ -73,7 +73,7 @@ class Worst:
         if len(self._heap) > self._count:
             heapq.heappop(self._heap)[2].points = None
 
-    def samples(self) -> list[Sample]:
+    def samples(self) -> list[HandErrors]:
         """Worst first."""
         return [sample for *_, sample in sorted(self._heap, key=lambda entry: entry[:2], reverse=True)]
 
@@ -89,8 +89,8 @@ class Evaluation:
     frame_rate: float | None
     overall: dict[str, float]
     sequences: dict[str, dict[str, float]]
-    samples: list[Sample]
-    worst: list[Sample]
+    samples: list[HandErrors]
+    worst: list[HandErrors]
     notes: list[str] = field(default_factory=list)
 
 
@@ -111,7 +111,7 @@ def open_for_evaluation(name: str, root: Path, split: str | None,
         return open_dataset(name, root, split), []
     try:
         return open_dataset(name, root, split), [
-            "no hand model was given: the generic hand stands in for MANO in the predictions, and truths that have to be made "
+            "no hand model was given: the generic hand stands in for MANO in the predictions, and ground_truth that have to be made "
             "of MANO's parameters are absent; MPVPE, where it is printed, compares other vertices than MANO's"]
     except DatasetError as error:
         try:
@@ -119,7 +119,7 @@ def open_for_evaluation(name: str, root: Path, split: str | None,
         except DatasetError:
             raise error from None
         return dataset, ["no hand model was given and this dataset states MANO's parameters alone: the generic hand stands in "
-                         "for MANO in predictions and truths; no figure compares with the paper's"]
+                         "for MANO in predictions and ground_truth; no figure compares with the paper's"]
 
 
 def evaluate_dataset(dataset: HandDataset, predictor: Predictor, limit: int | None = None, worst: int = 12,
@@ -164,7 +164,7 @@ def evaluate_dataset(dataset: HandDataset, predictor: Predictor, limit: int | No
     return result
 
 
-def _usable(dataset: HandDataset, indices: list[int], taken: list[int]) -> Iterator[Frame]:
+def _usable(dataset: HandDataset, indices: list[int], taken: list[int]) -> Iterator[DatasetFrame]:
     """The frames of usable images; their numbers are added to `taken`."""
     asked = type(dataset).usable is not HandDataset.usable
     for index in indices:
@@ -197,14 +197,14 @@ class _Comparison:
         table = TABLES.get(dataset.name)
         return cls(table is not None and table.pairs_only, dataset.hands if table is not None and table.mesh_joints else None)
 
-    def add(self, scores: Scores, name: str, chunk: list[tuple[Frame, Prediction]]) -> None:
+    def add(self, scores: Scores, name: str, chunk: list[tuple[DatasetFrame, Prediction]]) -> None:
         """Add frames to the scores, those that lack every joint too: time goes on."""
         true, valid = self._truth([frame for frame, _ in chunk])
         predicted = _stacked([prediction for _, prediction in chunk])
         scores.add(predicted, true, valid, np.isfinite(true.joints).all(-1), name, self._mesh_joints(predicted, true))
 
     def _truth(self, frames) -> tuple[HandFrames, np.ndarray]:
-        """The truths of N frames, NaN where there are none, and (N, 2) bool, the hands with joints enough to compare."""
+        """The ground_truth of N frames, NaN where there are none, and (N, 2) bool, the hands with joints enough to compare."""
         joints, vertices = np.full((len(frames), 2, 21, 3), np.nan), np.full((len(frames), 2, 778, 3), np.nan)
         wrist, rotation = np.full((len(frames), 2, 3), np.nan), np.full((len(frames), 2, 3, 3), np.nan)
         for n, frame in enumerate(frames):
@@ -231,7 +231,7 @@ class _Comparison:
         return tuple(np.stack([regress_joints(hands.vertices[:, side], self.hands[side]) for side in (LEFT, RIGHT)], axis=1)
                      for hands in frames)
 
-    def samples(self, index: int, sequence: str, frame: Frame, prediction: Prediction) -> Iterator[Sample]:
+    def samples(self, index: int, sequence: str, frame: DatasetFrame, prediction: Prediction) -> Iterator[HandErrors]:
         """The errors of the frame's hands that have a truth, each for itself."""
         true, valid = self._truth([frame])
         found, joint_valid = _stacked([prediction]), np.isfinite(true.joints).all(-1)
@@ -252,7 +252,7 @@ class _Comparison:
                 off = 100.0 * np.linalg.norm(prediction.points[side] - hand.points, axis=-1) / size
                 errors.update({"points": float(np.nanmean(off))} if np.isfinite(off).any() else {})
             listed = np.array([errors.get(name, np.nan) for name in SAMPLE_METRICS], np.float32)
-            yield Sample(frame.key, sequence, index, side, listed, prediction.points[side])
+            yield HandErrors(frame.key, sequence, index, side, listed, prediction.points[side])
 
 
 def _results(dataset, scores, samples, frames, rate, worst):

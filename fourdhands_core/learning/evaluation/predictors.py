@@ -18,11 +18,11 @@ from ...runtime.crops import SQUARE_SCALE, square_around
 from ...perception.detector import HandDetection
 from ...perception.mediapipe_detector import MediaPipeDetector
 from ...pipeline.image_regression import BOX_MARGIN, ImageRegressor
-from ...pipeline.frame import Frame as PipelineFrame
+from ...pipeline.frame import Frame
 from ...pipeline.regressors import make_regressor
 from ...pipeline.tracker import HandPairTracker, TrackerSettings
 from ...pipeline.translation import solve_translations
-from ..datasets.frames import Frame, HandTruth
+from ..datasets.frames import DatasetFrame, HandTruth
 
 _FAR = 4.0
 """Between the two pictures of a single hand, in units of its size; crops are 2.2 sizes wide."""
@@ -52,7 +52,7 @@ class Prediction:
 class Predictor(Protocol):
     """Anything that `evaluate_dataset` can measure."""
 
-    def predict(self, frames: Iterator[Frame], rate: float | None) -> Iterator[tuple[Frame, Prediction]]:
+    def predict(self, frames: Iterator[DatasetFrame], rate: float | None) -> Iterator[tuple[DatasetFrame, Prediction]]:
         """The frames again, in their order, each with its prediction.
 
         rate: the frames are a sequence of so many a second; None: they are single images that know nothing of each other.
@@ -73,7 +73,7 @@ class TrackerPredictor:
         ahead = 0 if single else min(60, round(self._regressor.half_window * rate))
         tracker = HandPairTracker(replace(self._settings, temporal=not single, lookahead=ahead),
                                   MediaPipeDetector(single_images=single), self._regressor)
-        waiting: deque[Frame] = deque()
+        waiting: deque[DatasetFrame] = deque()
         try:
             for number, frame in enumerate(frames):
                 waiting.append(frame)
@@ -120,7 +120,7 @@ class ImagePredictor:
         if self._opposite and present.sum() == 1:
             image, seen, offset = _with_opposite(image, seen, int(np.flatnonzero(present)[0]))
         camera = Camera.from_fov(image.shape[1], image.shape[0], 60.0)  # the crops need none
-        encoded = PipelineFrame(stamp, camera, [], detections=tuple(seen), image=image)
+        encoded = Frame(stamp, camera, [], detections=tuple(seen), image=image)
         self._regressor.encode(encoded)
         return _Encoded(frame, encoded, present, offset)
 
@@ -151,8 +151,8 @@ class ImagePredictor:
 class _Encoded:
     """A frame in the window: present (2,) the hands that are annotated; offset of its image in the one encoded, pixels."""
 
-    frame: Frame
-    encoded: PipelineFrame
+    frame: DatasetFrame
+    encoded: Frame
     present: np.ndarray
     offset: float
 

@@ -13,8 +13,8 @@ from ...errors import InputError
 from ...hand_model.skeleton import BONES, SIDES
 from ...media.draw import contact_sheet, draw_skeleton, draw_text
 from ...media.images import write_image
-from ..datasets.frames import Frame, HandDataset
-from .dataset import SAMPLE_METRICS, SINGLE_IMAGES, Evaluation, Sample, unit
+from ..datasets.frames import DatasetFrame, HandDataset
+from .dataset import SAMPLE_METRICS, SINGLE_IMAGES, Evaluation, HandErrors, unit
 from .published import ALL_COLUMNS, TABLES, Column
 
 _TRUTH_COLOUR = (255, 255, 255)
@@ -24,7 +24,7 @@ _CELL = 320
 def as_text(evaluation: Evaluation, label: str) -> str:
     """The tables: the paper's columns with its and its peers' figures, then all columns by sequence and over all.
 
-    label: names the network in the row of its figures. Metrics that the truths do not allow are left out and named.
+    label: names the network in the row of its figures. Metrics that the ground_truth do not allow are left out and named.
     """
     overall = evaluation.overall
     lines = [f"{evaluation.name} {evaluation.split}: {evaluation.frames} frames, {overall['hands']} hands with joints, "
@@ -46,7 +46,7 @@ def as_text(evaluation: Evaluation, label: str) -> str:
     wanted = {column.metric: column for column in (*ALL_COLUMNS, *(table.columns if table else ()))}
     absent = [column.title for metric, column in wanted.items() if metric not in overall]
     if absent:
-        lines += ["", f"left out, for want of truths or of hands found: {', '.join(absent)}"]
+        lines += ["", f"left out, for want of ground_truth or of hands found: {', '.join(absent)}"]
     return "\n".join(lines + [f"note: {note}" for note in evaluation.notes])
 
 
@@ -82,7 +82,7 @@ def write(evaluation: Evaluation, dataset: HandDataset, folder: Path, text: str,
         write_image(folder / "worst.png", contact_sheet(pictures, cell_width=_CELL))
 
 
-def draw_sample(frame: Frame, sample: Sample) -> np.ndarray:
+def draw_sample(frame: DatasetFrame, sample: HandErrors) -> np.ndarray:
     """The hand's surroundings, (_CELL, _CELL, 3) uint8 RGB: truth in white, prediction in the fingers' colours, its error."""
     hand = frame.hands[sample.side]
     centre, half = (hand.box[:2] + hand.box[2:]) / 2, 0.75 * (hand.box[2:] - hand.box[:2]).max()

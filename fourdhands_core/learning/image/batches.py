@@ -15,10 +15,10 @@ from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import LEFT, RIGHT
 from ...runtime.crops import CROP_SIZE, MARGIN, square_around
 from ...pipeline.image_regression import square_of
-from ..datasets.frames import Frame, window
+from ..datasets.frames import DatasetFrame, window
 from ..datasets.registry import dataset_class, open_dataset
 from .augmentation import Augmentation
-from .samples import MIRROR, Sample
+from .samples import MIRROR, ImageSample
 from .settings import SourceSettings, TrainingSettings
 
 _UNSEEN = 1_000_003
@@ -37,7 +37,7 @@ class SynthesisSource:
 
         return ClipSynthesis(self.settings.synthesis, self._seed, self._asset)
 
-    def draw(self, rng: np.random.Generator, count: int) -> list[Sample]:
+    def draw(self, rng: np.random.Generator, count: int) -> list[ImageSample]:
         """`count` samples."""
         data = self.settings.data
         clips = self._synthesis.draw(int(rng.integers(2 ** 62)), count, data.gap * np.arange(data.length))
@@ -45,7 +45,7 @@ class SynthesisSource:
 
     def _sample(self, clip, rng):
         augmentation = Augmentation(self.settings.augmentation, rng)
-        sample = Sample(len(clip.present), self.settings.network.virtual_camera)
+        sample = ImageSample(len(clip.present), self.settings.network.virtual_camera)
         for t, present in enumerate(clip.present):
             squares = np.zeros((2, 4))
             for side in np.flatnonzero(present):
@@ -72,11 +72,11 @@ class DatasetSource:
         self._sequences = list(self.dataset.sequences.values())
         self._ends = np.cumsum([len(sequence) for sequence in self._sequences])
 
-    def draw(self, rng: np.random.Generator, count: int) -> list[Sample]:
+    def draw(self, rng: np.random.Generator, count: int) -> list[ImageSample]:
         """`count` samples."""
         return [self._sample(self._frames(rng), rng) for _ in range(count)]
 
-    def _frames(self, rng) -> list[Frame]:
+    def _frames(self, rng) -> list[DatasetFrame]:
         data = self.settings.data
         if data.length == 1 or not self._sequences:
             return [self.dataset[int(rng.integers(len(self.dataset)))]] * data.length
@@ -89,7 +89,7 @@ class DatasetSource:
 
     def _sample(self, frames, rng):
         augmentation = Augmentation(self.settings.augmentation, rng)
-        sample = Sample(len(frames), self.settings.network.virtual_camera)
+        sample = ImageSample(len(frames), self.settings.network.virtual_camera)
         for t, frame in enumerate(frames):
             if t and frame is frames[t - 1]:  # a single image stands for a sequence in which nothing moves
                 for values in sample.arrays.values():
@@ -99,9 +99,9 @@ class DatasetSource:
         return sample
 
 
-def add_frame(sample: Sample, t: int, frame: Frame, augmentation: Augmentation, usable=lambda image: True,
+def add_frame(sample: ImageSample, t: int, frame: DatasetFrame, augmentation: Augmentation, usable=lambda image: True,
               posed: bool = True) -> None:
-    """Crops and truths of a dataset's frame, its camera rolled about the optical axis; none where its image is not usable.
+    """Crops and ground_truth of a dataset's frame, its camera rolled about the optical axis; none where its image is not usable.
 
     posed: its rotations and betas are of the hand model that is learned.
     """
@@ -156,7 +156,7 @@ def rolled_crop(image, square, mirrored, roll, middle):
 
 
 class Batches(Dataset):
-    """Batch k of a process of the run as tensors by the names of Sample's arrays, (B, L, ...).
+    """Batch k of a process of the run as tensors by the names of ImageSample's arrays, (B, L, ...).
 
     hands: (left, right) hand models. rank: of the process. unseen: renders that are not trained on, instead of the mixture.
     """

@@ -90,7 +90,7 @@ def present_crops(batch: dict[str, torch.Tensor]) -> torch.Tensor:
     return batch["crops"].flatten(0, 2)[batch["present"].flatten()]
 
 
-class Objective(nn.Module):
+class ImageObjective(nn.Module):
     """The weighted terms of Eq. 6-10 for a batch, and what the network's joints are."""
 
     def __init__(self, config: ImageConfig, asset: HandAsset, weights: LossWeights):

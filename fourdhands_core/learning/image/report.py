@@ -16,7 +16,7 @@ from ...hand_model.skeleton import BONES
 from ...runtime.crops import CROP_SIZE, MARGIN
 from ..evaluation.metrics import mpjpe, mrrpe, pa_mpjpe
 from .batches import Batches
-from .objective import Objective, SequenceNetwork, present_crops
+from .objective import ImageObjective, SequenceNetwork, present_crops
 
 CURVE, PLOT = "curve.jsonl", "curve.png"
 _PICTURES = 12
@@ -152,7 +152,7 @@ def predict(network, batch: dict[str, torch.Tensor], device) -> tuple:
 
 
 @torch.no_grad()
-def errors(network, objective: Objective, batches: list[dict], device) -> dict[str, float]:
+def errors(network, objective: ImageObjective, batches: list[dict], device) -> dict[str, float]:
     """Mean errors over all hands (pairs) of batches, mm: MPJPE, PA-MPJPE, MRRPE, and the same of a mean pose.
 
     The mean pose is, for MPJPE and MRRPE, the mean of the true joints (roots) of these very batches; for PA-MPJPE the mean

@@ -20,7 +20,7 @@ from ...network.image_model import ImageNetwork
 from ...network.import_weights import import_backbone
 from ..datasets.registry import dataset_class
 from .batches import Batches, loader
-from .objective import Objective, SequenceNetwork, TokenPoints, present_crops
+from .objective import ImageObjective, SequenceNetwork, TokenPoints, present_crops
 from .report import Report
 from .settings import SourceSettings, TrainingSettings
 
@@ -52,7 +52,7 @@ class Run:
         self.network = _network(settings).to(self.device)
         self.average = ImageNetwork(settings.network).to(self.device).requires_grad_(False)
         self.average.load_state_dict(self.network.state_dict())
-        self.objective = Objective(settings.network, self.hands[RIGHT], settings.losses).to(self.device)
+        self.objective = ImageObjective(settings.network, self.hands[RIGHT], settings.losses).to(self.device)
         token_points = TokenPoints(settings.network) if settings.losses.tokens > 0.0 else None
         self.sequences = SequenceNetwork(self.network, token_points).to(self.device)
         o = settings.optimiser

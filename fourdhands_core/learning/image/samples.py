@@ -1,4 +1,4 @@
-"""Samples for the image network: sequences of both hands' crops with their squares and whatever truths there are."""
+"""Samples for the image network: sequences of both hands' crops with their squares and whatever ground_truth there are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FIELDS = {
 }
 
 
-class Sample:
+class ImageSample:
     """L frames of the (left, right) hand, each hand in its own coordinates: the left one mirrored in x.
 
     With `virtual` these are the axes of the virtual cameras of ImageConfig.virtual_camera, else the camera's. Arrays, the

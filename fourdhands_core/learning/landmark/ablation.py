@@ -14,12 +14,12 @@ from tqdm import tqdm
 from ...errors import InputError
 from ...hand_model.assets import load_generic_hand
 from ...hand_model.layer import HandLayer
-from ...network.landmark_config import NetworkConfig
-from ...network.landmark_model import FourDHands
+from ...network.landmark_config import LandmarkConfig
+from ...network.landmark_model import LandmarkNetwork
 from .ablation_data import CONDITIONS, OccludedSynthesis, condition
-from .samples import Sample
+from .samples import LandmarkSample
 from ..evaluation.scores import HandFrames, Scores
-from .train import Objective, TrainSettings, select, window_frames
+from .train import LandmarkObjective, TrainSettings, select, window_frames
 
 
 @dataclass(frozen=True)
@@ -79,17 +79,17 @@ same weights."""
 METRICS = ("mpjpe", "mpvpe", "mrrpe", "accel")
 
 
-def configuration(row: Row, settings: AblationSettings) -> NetworkConfig:
+def configuration(row: Row, settings: AblationSettings) -> LandmarkConfig:
     """The network of a row. No row is told the size of the hand's box, which a crop does not show either.
 
     tau: hands lie up to six boxes apart here, where Eq. 2 with tau = 1 would be 1 to three digits.
     """
     common = {"tau": 0.3, "width": settings.width, "relation_width": 16, "spatial_layers": settings.layers,
               "decoder_layers": 1, "temporal_layers": 1, "window": 1, "box_size": False}
-    return NetworkConfig(**{**common, **row.config})
+    return LandmarkConfig(**{**common, **row.config})
 
 
-def estimate(network: FourDHands, frames: list, times: torch.Tensor, lookahead: int):
+def estimate(network: LandmarkNetwork, frames: list, times: torch.Tensor, lookahead: int):
     """The network's answer for all frames of clips, from windows that end `lookahead` frames later at most.
 
     Returns the output, the truth and presence (B, 2), the T frames one after the other along the batch.
@@ -103,19 +103,19 @@ def estimate(network: FourDHands, frames: list, times: torch.Tensor, lookahead: 
     picked = hands.repeat(length, 1, 1, 1).gather(2, index[:, None, :, None].expand(-1, 2, -1, hands.shape[-1]))
     output = network.reason(picked, offsets, present.repeat(length, 1, 1).gather(2, index[:, None].expand(-1, 2, -1)))
     output = type(output)(**{name: value.float() for name, value in vars(output).items()})
-    truth = Sample(**{name: torch.cat([getattr(sample, name) for _, sample in frames]) for name in vars(frames[0][1])})
+    truth = LandmarkSample(**{name: torch.cat([getattr(sample, name) for _, sample in frames]) for name in vars(frames[0][1])})
     return output, truth, present.permute(2, 0, 1).flatten(0, 1)
 
 
 class _Training:
     """A network and the exponential average of its weights, on the same data in the same order whatever the row."""
 
-    def __init__(self, config: NetworkConfig, settings: AblationSettings, seed: int):
+    def __init__(self, config: LandmarkConfig, settings: AblationSettings, seed: int):
         torch.manual_seed(seed)
-        self.network, self.average = FourDHands(config), FourDHands(config).eval()
+        self.network, self.average = LandmarkNetwork(config), LandmarkNetwork(config).eval()
         self.average.load_state_dict(self.network.state_dict())
         self.settings, self.weights = settings, TrainSettings(vertex_samples=16, nearness=0.5)
-        self.objective = Objective(self.weights)
+        self.objective = LandmarkObjective(self.weights)
         self.data = OccludedSynthesis(seed, config, hidden_share=0.35, single_share=0.1)
 
     def run(self, name: str, steps: int, rate: float, batch: int, length: int) -> None:
@@ -146,7 +146,7 @@ class _Training:
         return loss + self.objective.of_vertices(select(output, some), select(truth, some), present[some])
 
 
-def train(config: NetworkConfig, settings: AblationSettings, seed: int, name: str) -> FourDHands:
+def train(config: LandmarkConfig, settings: AblationSettings, seed: int, name: str) -> LandmarkNetwork:
     """One run: the exponential average of the weights after all steps."""
     training = _Training(config, settings, seed)
     training.run(f"{name}, single frames", settings.single_steps, settings.single_rate, settings.single_batch, 1)
@@ -155,7 +155,7 @@ def train(config: NetworkConfig, settings: AblationSettings, seed: int, name: st
 
 
 @torch.no_grad()
-def measure(network: FourDHands, settings: AblationSettings, lookahead: int) -> dict:
+def measure(network: LandmarkNetwork, settings: AblationSettings, lookahead: int) -> dict:
     """METRICS under every one of CONDITIONS."""
     layer = HandLayer(load_generic_hand())
     result = {}
@@ -170,7 +170,7 @@ def measure(network: FourDHands, settings: AblationSettings, lookahead: int) -> 
             flat = values.rotations.flatten(0, 1)
             vertices, joints = layer(flat[:, 0], flat[:, 1:], values.betas.flatten(0, 1))
             joints, vertices = (x.unflatten(0, (-1, 2)) @ turn for x in (joints, vertices))
-            root = Objective.left_root(values.other_root, truth)
+            root = LandmarkObjective.left_root(values.other_root, truth)
             return [x.unflatten(0, (length, count)).transpose(0, 1).numpy() for x in (joints, vertices, root)]
 
         predicted, true = hands(output), hands(truth)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
-from ...network.landmark_config import NetworkConfig
+from ...network.landmark_config import LandmarkConfig
 from ...network.landmark_tokens import LandmarkTokens
 from .detector_errors import LandmarkErrors
 from .motion import Motion
-from .samples import Sample, Synthesis
+from .samples import LandmarkSample, Synthesis
 
 DEPTH_RANGE = (0.35, 0.9)
 """Metres. No row can know a hand's distance but by its habits."""
@@ -25,7 +25,7 @@ class OccludedSynthesis(Synthesis):
     bool, of the clips drawn last.
     """
 
-    def __init__(self, seed: int, config: NetworkConfig, hidden_share: float, **motion):
+    def __init__(self, seed: int, config: LandmarkConfig, hidden_share: float, **motion):
         super().__init__(seed, LandmarkErrors.load(), config, world_missing=0.0, depth_range=DEPTH_RANGE, **motion)
         self.hidden_share = hidden_share
         self.hidden = torch.zeros(0)
@@ -63,7 +63,7 @@ def _at_middle(points, hidden):
 class Clips:
     """Clips for evaluation: frames as of Synthesis.draw, times (B, T), counted (B, 2, T): the hands whose errors count."""
 
-    frames: list[tuple[LandmarkTokens, Sample]]
+    frames: list[tuple[LandmarkTokens, LandmarkSample]]
     times: torch.Tensor
     counted: torch.Tensor
 
@@ -77,7 +77,7 @@ CONDITIONS = {
 
 
 @torch.no_grad()
-def condition(name: str, config: NetworkConfig, clips: int, length: int, seed: int) -> Clips:
+def condition(name: str, config: LandmarkConfig, clips: int, length: int, seed: int) -> Clips:
     """Clips with both hands under one of CONDITIONS, the same for every configuration."""
     motion = {"single_share": 0.0, "together_share": {"far": 0.0, "close": 1.0, "occluded": 0.5}[name]}
     data = OccludedSynthesis(seed, config, hidden_share=1.0 if name == "occluded" else 0.0, **motion)

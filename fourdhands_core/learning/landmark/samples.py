@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from ...hand_model.assets import load_generic_hand
-from ...network.landmark_config import NetworkConfig
+from ...network.landmark_config import LandmarkConfig
 from ...network.landmark_tokens import landmark_tokens, mirror_points
 from ..kinematics import Kinematics
 from .detector_errors import ErrorSampler, LandmarkErrors
@@ -15,7 +15,7 @@ from .motion import Motion, MotionSampler
 
 
 @dataclass
-class Sample:
+class LandmarkSample:
     """Truth of N samples, hands (left, right), each in its virtual camera.
 
     rotations: (N, 2, 16, 3, 3). betas: (N, 2, 10). joints: (N, 2, 21, 3) metres relative to the wrist. points:
@@ -37,7 +37,7 @@ class Synthesis:
     hurried: share of the clips whose motion is played up to 4 times as fast. motion: settings of MotionSampler.
     """
 
-    def __init__(self, seed: int, errors: LandmarkErrors, config: NetworkConfig, world_missing: float,
+    def __init__(self, seed: int, errors: LandmarkErrors, config: LandmarkConfig, world_missing: float,
                  hurried: float = 0.0, **motion):
         self.motion = MotionSampler(seed, **motion)
         self.errors = ErrorSampler(errors, self.motion.generator)
@@ -48,7 +48,7 @@ class Synthesis:
 
     @torch.no_grad()
     def draw(self, batch: int, length: int):
-        """Returns a list of `length` (LandmarkTokens, Sample) for consecutive frames, and times (batch, length), s.
+        """Returns a list of `length` (LandmarkTokens, LandmarkSample) for consecutive frames, and times (batch, length), s.
 
         The frames' interval is 1/30 s in most clips and between 1/60 and 1/10 s in the others.
         """
@@ -65,7 +65,7 @@ class Synthesis:
         return self.frames(motion, joints, rays, world, seen), times
 
     def frames(self, motion: Motion, joints, rays, world, seen) -> list:
-        """(LandmarkTokens, Sample) of every frame of clips.
+        """(LandmarkTokens, LandmarkSample) of every frame of clips.
 
         joints: (B, 2, T, 21, 3) relative to the wrists. rays (B, 2, T, 21, 2), world (B, 2, T, 21, 3): what the detector
         saw of them, where seen (B, 2, T). All in own coordinates.
@@ -82,7 +82,7 @@ class Synthesis:
             virtual = placed[:, :, t] @ turn.transpose(-1, -2)
             rotations = torch.cat([turn[:, :, None] @ motion.rotations[:, :, t, :1], motion.rotations[:, :, t, 1:]], 2)
             other = mirror_points(motion.root[:, :, t].flip(1)) - motion.root[:, :, t]
-            frames.append((tokens, Sample(
+            frames.append((tokens, LandmarkSample(
                 rotations, motion.betas, joints[:, :, t] @ turn.transpose(-1, -2),
                 virtual[..., :2] / virtual[..., 2:].clamp(min=0.02),
                 (turn @ other[..., None])[..., 0],

@@ -18,13 +18,13 @@ from ...errors import CheckpointError
 from ...hand_model.assets import load_generic_hand
 from ...hand_model.layer import HandLayer
 from ...network.checkpoint import load_weights, save_weights
-from ...network.landmark_config import NetworkConfig
-from ...network.landmark_model import FourDHands
+from ...network.landmark_config import LandmarkConfig
+from ...network.landmark_model import LandmarkNetwork
 from .. import losses
 from ..kinematics import Kinematics
 from .detector_errors import LandmarkErrors
 from .measured_clips import MeasuredClips, Mixed, measured_clips
-from .samples import Sample, Synthesis
+from .samples import LandmarkSample, Synthesis
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def place(joints: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     return torch.linalg.solve(normal + 1e-7 * torch.eye(3), right[..., None])[..., 0]
 
 
-class Objective:
+class LandmarkObjective:
     """The weighted sum of Eq. 6-10, the likelihood of the expected errors."""
 
     def __init__(self, settings: TrainSettings):
@@ -92,7 +92,7 @@ class Objective:
         self.kinematics = Kinematics(asset)
         self.layer = HandLayer(asset)
 
-    def __call__(self, output, sample: Sample, mask: torch.Tensor):
+    def __call__(self, output, sample: LandmarkSample, mask: torch.Tensor):
         """Loss over the hands where mask (N, 2) is True, and the predicted joints (N, 2, 21, 3), metres."""
         s = self.settings
         joints = self.kinematics(output.rotations, output.betas)
@@ -132,7 +132,7 @@ class Objective:
     def _together(points, other_root, sample):
         """Both hands' points (N, 2, P, 3) around the right wrist in the right hand's virtual camera."""
         turn = sample.left_to_right[:len(points)]
-        root = Objective.left_root(other_root, sample)
+        root = LandmarkObjective.left_root(other_root, sample)
         return torch.stack([points[:, 0] @ turn.transpose(-1, -2) + root[:, None], points[:, 1]], 1)
 
     @staticmethod
@@ -163,16 +163,16 @@ def select(output, keep):
 class Trainer:
     """The network, its exponential average, the data and the two phases."""
 
-    def __init__(self, settings: TrainSettings, config: NetworkConfig, errors: LandmarkErrors):
+    def __init__(self, settings: TrainSettings, config: LandmarkConfig, errors: LandmarkErrors):
         torch.manual_seed(settings.seed)
         self.settings = settings
-        self.network = load_weights(settings.start) if settings.start else FourDHands(config)
+        self.network = load_weights(settings.start) if settings.start else LandmarkNetwork(config)
         config = self.network.config
-        if not isinstance(config, NetworkConfig):
+        if not isinstance(config, LandmarkConfig):
             raise CheckpointError(f"{settings.start} holds an image network; `start` takes weights of `train landmark`")
-        self.average = FourDHands(config)
+        self.average = LandmarkNetwork(config)
         self.average.load_state_dict(self.network.state_dict())
-        self.objective = Objective(settings)
+        self.objective = LandmarkObjective(settings)
         self.data = Synthesis(settings.seed, errors, config, settings.world_missing)
         self.held_out = Synthesis(settings.seed + 1000, errors, config, 0.0)
         self.curve: list[dict] = []
@@ -230,7 +230,7 @@ class Trainer:
         count = len(outputs)
         output = type(outputs[0])(**{
             name: torch.cat([getattr(o, name) for o in outputs]).float() for name in vars(outputs[0])})
-        sample = Sample(**{name: torch.cat([getattr(x, name) for x in samples]) for name in vars(samples[0])})
+        sample = LandmarkSample(**{name: torch.cat([getattr(x, name) for x in samples]) for name in vars(samples[0])})
         mask = torch.cat(masks)
         # the vertices' losses look at the first samples only: mix the clips' frames
         order = torch.randperm(len(mask), generator=data.motion.generator)
@@ -286,7 +286,7 @@ class Trainer:
                 bar.write(json.dumps(self.curve[-1]))
 
 
-def window_frames(stamps: torch.Tensor, at: torch.Tensor, config: NetworkConfig) -> torch.Tensor:
+def window_frames(stamps: torch.Tensor, at: torch.Tensor, config: LandmarkConfig) -> torch.Tensor:
     """Indices (B, window) of the frames nearest in time to the window around `at` (B,), among stamps (B, T), seconds.
 
     What lies beyond either end is filled with the first or the newest frame, as at the ends of a video.
@@ -296,7 +296,7 @@ def window_frames(stamps: torch.Tensor, at: torch.Tensor, config: NetworkConfig)
     return (stamps[:, None, :] - wanted[..., None]).abs().argmin(dim=-1)
 
 
-def train_landmark(out: Path, settings: TrainSettings = TrainSettings(), config: NetworkConfig = NetworkConfig(),
+def train_landmark(out: Path, settings: TrainSettings = TrainSettings(), config: LandmarkConfig = LandmarkConfig(),
                    errors: LandmarkErrors | None = None) -> dict:
     """Train and write weights to `out` (safetensors) with the settings and the curve inside; returns the last figures."""
     started = time.time()
