@@ -10,7 +10,7 @@ from fourdhands_core.media.clips import clip_truth, pose_hands
 from fourdhands_core.perception.detector import HandDetection
 
 SIZE = (640, 480)
-IMAGE = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+IMAGE = np.full((SIZE[1], SIZE[0], 3), 128, np.uint8)
 CAMERA = Camera.from_fov(*SIZE, 64.0, calibrated=True)
 
 

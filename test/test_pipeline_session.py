@@ -209,3 +209,17 @@ def test_depth_in_mirrored_images_is_that_of_the_hand_whatever_the_principal_poi
             np.testing.assert_allclose(a.joints, b.joints, atol=1e-6)
             np.testing.assert_allclose(a.joints_2d * (-1, 1) + (639, 0), b.joints_2d, atol=1e-4)
     assert compared > 20
+
+
+@pytest.mark.parametrize("level, side, dark", [
+    (0, 0, True), (40, 0, True), (41, 0, False), (128, 0, False), (5, 16, True), (5, 64, False)])
+def test_images_that_are_nearly_black_are_counted_and_told_once(clip, level, side, dark):  # noqa: F811
+    """A hand before a black wall is bright; a lamp far away does not light a scene."""
+    image = np.full_like(IMAGE, level)
+    image[:side, :side] = (200, 0, 0)
+    session = session_of(HandPairTracker(TrackerSettings(), TruthDetector(clip[1])))
+    session._logger = notes = Notes()
+    for number in range(3):
+        session.process(given(image, number * PERIOD))
+    assert session.counts.events == ({"dark images": 3} if dark else {})
+    assert ["nearly black" in note for note in notes.kept] == [True] * dark

@@ -19,6 +19,11 @@ from .types import HandPairEstimate
 
 INTERNAL = "internal error"
 """The reason under which images are refused that made this package fail."""
+DARK = "dark images"
+"""The event under which images are counted that are nearly black."""
+_DARK, _LIT = 40, 0.01
+"""An image is dark where fewer of its pixels than a share are brighter than a level of 255. Of 16 hands in photographs
+MediaPipe found 10 at a quarter of their brightness, 5 at a seventh, 2 at a tenth."""
 RESET_GAP = 2.0
 """Seconds between the stamps of two images after which tracking starts anew, unless another value is given."""
 
@@ -137,6 +142,7 @@ class HandSession:
                 return None
             camera = self.cameras.camera_for(image.shape[1], image.shape[0])
             self._tell_calibration()
+            self._tell_darkness(image)
             if first := self._restart:  # which another thread may set; it is never set back unseen
                 self._restart = False
             try:
@@ -243,6 +249,12 @@ class HandSession:
 
     def _restart_next(self) -> None:
         self._restart = True
+
+    def _tell_darkness(self, image: np.ndarray) -> None:
+        some = image[::8, ::8].max(-1)
+        if np.count_nonzero(some > _DARK) < _LIT * some.size and self.counts.count_event(DARK):
+            self._logger.warning(f"an image is nearly black (99 of 100 pixels are below {_DARK} of 255), and few hands are "
+                                 "found in such: more light or exposure is needed; further ones are counted only")
 
     def _tell_calibration(self) -> None:
         for remark in self.cameras.remarks:
