@@ -108,8 +108,11 @@ def test_malformed_camera_info_in_between(bench):
     cameras, events = bench.channel.cameras, bench.channel.statistics.events
 
     def takes(message, taken):
-        bench.infos.publish(message)
-        assert bench.ros.spin_until(taken)
+        for _ in range(20):  # CameraInfo is asked for by best effort, of which a busy computer loses some
+            bench.infos.publish(message)
+            if bench.ros.spin_until(taken, timeout=3.0):
+                return
+        raise AssertionError("the CameraInfo did not arrive")
 
     for i in range(80):
         takes(info_message(), lambda: cameras.camera_for(64, 48).calibrated)
@@ -120,7 +123,7 @@ def test_malformed_camera_info_in_between(bench):
         assert (cameras.state == "calibrated") == isinstance(message, bytes)
     takes(info_message(), lambda: cameras.camera_for(64, 48).calibrated)
     bench.good(stamp + PERIOD)
-    assert cameras.state == "calibrated" and events["CameraInfo messages that do not unpack"] == 20
+    assert cameras.state == "calibrated" and events["CameraInfo messages that do not unpack"] >= 20
 
 
 def test_time_that_goes_backwards(bench):
