@@ -54,7 +54,7 @@ setup(
         "flatbuffers>=2.0",
         "matplotlib",
         "pillow>=10",  # the size in a compressed image's header, before OpenCV takes memory for it
-        "opencv-contrib-python==4.11.0.86",
+        "opencv-python==4.11.0.86",
         "protobuf>=4.25.3,<5",
     ],
     extras_require={

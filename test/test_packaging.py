@@ -1,56 +1,18 @@
-"""What other tools read of the repository: setup.py, package.xml, CMake, workflows, RViz's configuration agree with the code."""
+"""What other tools read of the repository: CMake, workflows, RViz's configuration agree with the code."""
 
 import ast
 import os
 import re
-import runpy
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-import setuptools
 import yaml
 
 from fourdhands_ros.node.parameters import Parameters
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-
-ROS_PACKAGES = {"ament_index_python", "cv_bridge", "diagnostic_msgs", "geometry_msgs", "launch", "launch_ros", "lifecycle_msgs",
-                "rcl_interfaces", "rclpy", "rosgraph_msgs", "sensor_msgs", "std_msgs", "std_srvs", "tf2_msgs",
-                "visualization_msgs"}
-
-
-def test_a_workspace_gets_from_pip_what_setup_declares(monkeypatch):
-    """requirements-workspace.txt: the package's requirements, those of ROS that ROS itself does not have, and the tests'."""
-    given = {}
-    monkeypatch.setattr(setuptools, "setup", lambda **kwargs: given.update(kwargs))
-    monkeypatch.chdir(REPOSITORY)
-    runpy.run_path("setup.py")
-    extras = given["extras_require"]
-    expected = {*given["install_requires"], *extras["test"], *(name for name in extras["ros"] if not name.startswith(("ros-", "cv-bridge")))}
-    lines = (REPOSITORY / "requirements-workspace.txt").read_text().splitlines()
-    assert {line for line in lines if line and not line.startswith("#")} == expected
-
-
-def test_package_xml_names_every_ros_package_that_is_imported():
-    root = ET.parse(REPOSITORY / "package.xml").getroot()
-    depends = {e.text for e in root if e.tag in ("depend", "exec_depend")}
-    imported = set()
-    for path in [*(REPOSITORY / "fourdhands_ros").glob("*.py"), *(REPOSITORY / "launch").glob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else (
-                [node.module] if isinstance(node, ast.ImportFrom) and not node.level else [])
-            imported |= {name.partition(".")[0] for name in names}
-    assert imported & ROS_PACKAGES <= depends <= ROS_PACKAGES | {
-        "rosidl_default_runtime", "python3-numpy", "python3-pil", "python3-yaml"}
-    # The order that the schema of format 3 asks for.
-    order = ["name", "version", "description", "maintainer", "license", "buildtool_depend", "depend", "exec_depend",
-             "test_depend", "member_of_group", "export"]
-    tags = [e.tag for e in root]
-    assert root.get("format") == "3" and tags == sorted(tags, key=order.index)
-
 
 def test_workflows():
     """They parse, cover each distribution and Python that is supported, and use files that are there."""

@@ -32,7 +32,7 @@ from fourdhands_core.pipeline.types import HandPairEstimate
 
 from ..convert.encoders import SOURCES, STATES, HandPairEncoder, MarkerEncoder, TransformEncoder, split_stamp
 from .demo import CameraProcess, Process, configure_dds, wait_for
-from ..pypi.message_types import HandPair, TFMessage, create_subscription, is_compiled, typestore
+from ..pypi.message_types import HandPair, TFMessage, create_subscription, is_compiled, message_type, typestore
 
 
 def _header(message, stamp: int) -> None:
@@ -69,8 +69,7 @@ def pair_object(pair: HandPairEstimate):
     """HandPair as a message object, of rosidl's class or, with ROS 2 from PyPI, of rosbags'."""
     def new(name, **values):
         if is_compiled(HandPair):
-            from rosidl_runtime_py.utilities import get_message
-            return get_message(name)(**values)
+            return message_type(name)(**values)
         return typestore().types[name](**values)
 
     def point(values):
