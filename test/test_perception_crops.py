@@ -2,12 +2,12 @@
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fourdhands_core.runtime.crops import (
-    DeviceCrops, crop_hands, from_crop, square_around, to_crop)
+from fourdhands_core.runtime.crops import SCALE, SHIFT, DeviceCrops, crop_hands, from_crop, square_around, to_crop
 from released_support import DATA
 
 on_device = DeviceCrops("cpu", torch.float32)
@@ -72,3 +72,24 @@ def test_images_of_any_layout():
     expected = on_device(image, square, [False])
     for other in (wide[:, :80], fixed, np.ascontiguousarray(image[:, ::-1])[:, ::-1]):
         torch.testing.assert_close(on_device(other, square, [False]), expected)
+
+
+@pytest.mark.parametrize("side", [500, 700, 1024, 1500, 2048])
+@pytest.mark.parametrize("upright", [True, False])
+def test_what_is_too_fine_for_the_crop_is_damped_as_by_the_published_blur(side, upright):
+    """Gratings of sigma (side / 512 - 1) / 2 pixels' Gaussian: their amplitude falls by exp(-2 (pi sigma / wavelength)^2).
+
+    The image network was trained on crops that were blurred so; with less, fine texture comes out as coarse. Squares up to
+    1.1 times 512 pixels are not blurred.
+    """
+    sigma = (side / 512 - 1) / 2 if side > 1.1 * 512 else 0.0
+    wavelength = max(6.0 * sigma, 16.0)
+    wave = 127.5 + 100.0 * np.sin(2.0 * np.pi * np.arange(2100) / wavelength)
+    image = np.repeat(np.round(wave).astype(np.uint8)[:, None], 3, 1)
+    image = np.tile(image[None], (2100, 1, 1)) if upright else np.tile(image[:, None], (1, 2100, 1))
+    square = np.array([[26.0, 26.0, side, side]])
+    for crops in (crop_hands(image, square, [False]), on_device(image, square, [False]).numpy()):
+        values = (crops[0] - SHIFT[:, None, None]) / SCALE[:, None, None]
+        amplitude = np.sqrt(2.0) * values[:, 20:-20, 20:-20].std(axis=2 if upright else 1).mean()
+        expected = 100.0 * np.exp(-2.0 * (np.pi * sigma / wavelength) ** 2)
+        assert amplitude == pytest.approx(expected, rel=0.03)

@@ -1,5 +1,7 @@
 """Which hand is which, on simulated detections whose truth is known: crossing, loss, phantoms, flipped labels."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
+from fourdhands_core.perception.confidence import landmark_confidence
 from fourdhands_core.perception.detector import HAND_LENGTH, HandDetection, hand_size
 from fourdhands_core.perception.identity import HandIdentity, IdentitySettings, _assign
 
@@ -276,3 +279,102 @@ def test_the_assignment_is_scipys(rows, columns, seed, ties, impossible):
     assert len(got) == len({row for row, _ in got}) == len({column for _, column in got}) == len(expected)
     assert sum(costs[pair] for pair in got) == pytest.approx(sum(costs[pair] for pair in expected))
     assert ties or got == expected
+
+
+@pytest.mark.parametrize("missing, free", [(5, False), (12, True)])
+def test_an_unseen_hand_s_side_is_kept_for_it_for_a_moment_only(missing, free):
+    """A hand elsewhere that cannot be the unseen one takes its side, if it has its label, after `reserve` seconds."""
+    frames = [[seen(RIGHT, (100, 300), length=60)]] * 30 + [[]] * missing + [[seen(RIGHT, (1000, 300), length=60)]]
+    left, right = follow(frames)[-1]
+    assert left is None and (right is not None) == free
+
+
+def test_what_the_labels_said_of_an_unseen_hand_fades():
+    """After a second a hand in the same place may be another one, of another person: it is named by its own labels."""
+    frames = [[seen(RIGHT, (400, 300))]] * 60 + [[]] * 27 + [[seen(LEFT, (400, 300))]] * 10
+    for left, right in follow(frames)[-4:]:
+        assert_is(left, (400, 300))
+        assert right is None
+
+
+@pytest.mark.parametrize("missing", [2, 4, 6, 8])
+def test_hands_that_may_have_been_exchanged_are_named_by_the_labels_that_follow(missing):
+    """They come back half-way between their places, with two labels alike: position decides, and is wrong."""
+    frames = [[seen(LEFT, (560, 360)), seen(RIGHT, (720, 360))]] * 60 + [[]] * missing
+    frames += [[seen(LEFT, (645, 290)), seen(RIGHT, (635, 430), LEFT if i == 0 else RIGHT)] for i in range(14)]
+    for left, right in follow(frames)[-5:]:
+        assert_is(left, (645, 290))
+        assert_is(right, (635, 430))
+
+
+def test_labels_tell_hands_apart_that_come_back_where_both_may_be():
+    frames = [[seen(RIGHT, (400, 300)), seen(LEFT, (800, 300))]] * 30 + [[]] * 6
+    frames += [[seen(RIGHT, (640, 300)), seen(LEFT, (560, 300))]]
+    left, right = follow(frames)[-1]
+    assert_is(left, (560, 300))
+    assert_is(right, (640, 300))
+
+
+@pytest.mark.parametrize("speed", [25, 35])
+def test_a_moving_hand_that_is_lost_is_looked_for_nearby(speed):
+    """Hands stop: what is seen there a fifth of a second later is this one, not the one that it was moving towards."""
+    lost = 300 + 19 * speed
+    frames = [[seen(RIGHT, (300 + speed * i, 300)), seen(LEFT, (lost + 350, 300))] for i in range(20)]
+    frames += [[]] * 6 + [[seen(RIGHT, (lost + 60, 300), LEFT)]]
+    left, right = follow(frames)[-1]
+    assert left is None
+    assert_is(right, (lost + 60, 300))
+
+
+def test_two_images_at_almost_the_same_time_throw_no_hand_away():
+    """Two pixels in a nanosecond are no speed to go on with."""
+    identity = HandIdentity()
+    follow([[seen(RIGHT, (400, 300))]] * 30, identity)
+    for stamp, x in ((29 * FRAME + 1, 402), (30 * FRAME, 404), (31 * FRAME, 406)):
+        left, right = identity.update([seen(RIGHT, (x, 300), LEFT)], stamp, SIZE)
+        assert left is None
+        assert_is(right, (x, 300))
+
+
+def test_what_is_remembered_does_not_grow():
+    """Phantoms that come and go all over the image leave nothing behind."""
+    identity, rng, sizes, start = HandIdentity(), np.random.default_rng(0), [], 0
+    for count in (100, 300, 300):
+        phantoms = [seen(LEFT, rng.uniform(0, 700, 2) + (600, 0), length=30) for _ in range(count)]
+        frames = [[seen(RIGHT, (400, 300)), phantom][:1 + i % 2] for i, phantom in enumerate(phantoms)]
+        follow(frames, identity, start=start)
+        start += count * FRAME
+        sizes.append(len(pickle.dumps(identity)))
+    assert max(sizes[1:]) < 1.5 * sizes[0]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 20), st.floats(0.0, 150.0), st.floats(0.0, 2.0 * np.pi))
+def test_a_hand_that_moves_as_a_whole_is_not_doubted(step, distance, direction):
+    """However suddenly it begins to: only what moves within the hand contradicts its past."""
+    identity = HandIdentity()
+    follow([[seen(RIGHT, (600, 300))]] * 10, identity)
+    moved = np.array([600, 300]) + distance * np.array([np.cos(direction), np.sin(direction)])
+    _, right = identity.update([seen(RIGHT, moved)], 9 * FRAME + step * FRAME // 4, SIZE)
+    assert right.confidence.min() > 0.999
+
+
+@pytest.mark.parametrize("field", ["landmarks", "world"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_hand_with_a_number_that_is_none_is_not_seen(field, value):
+    broken = seen(RIGHT, (400, 300))
+    getattr(broken, field)[7, 1] = value
+    left, right = HandIdentity().update([broken, seen(LEFT, (800, 300))], 0, SIZE)
+    assert right is None
+    assert_is(left, (800, 300))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(64, 2000), st.integers(64, 2000), st.floats(-0.5, 1.5), st.floats(-0.5, 1.5), st.floats(0.1, 1.0))
+def test_a_landmark_outside_the_image_is_a_guess(width, height, x, y, score):
+    """By how far it is outside, in hand lengths; inside all are as sure as their hand is."""
+    hand = seen(RIGHT, (x * width, y * height), length=100.0)
+    found = landmark_confidence(hand.landmarks, hand.world, score, (width, height))
+    outside = np.maximum(-hand.landmarks, hand.landmarks - (width - 1, height - 1)).max(axis=1)
+    np.testing.assert_allclose(found[outside <= 0.0], score)
+    assert (found[outside > 30.0] < 0.1 * score).all() and (found[outside > 1e-6] < score).all()

@@ -56,6 +56,27 @@ def test_a_measured_hand_has_its_own_bones_and_place(seed):
     np.testing.assert_array_equal(after[-1].betas, found)
 
 
+def test_a_shape_that_becomes_known_is_used_from_the_next_image_on():
+    """In the middle of a track too; a tracker for another camera knows it as well, and no reset forgets it."""
+    motion, truth = shown(np.zeros(10), count=12)
+    tracker = HandPairTracker(detector=TruthDetector(truth))
+    known, hands = np.linspace(-1.5, 1.5, 10), []
+    for k, stamp in enumerate(motion.stamp):
+        if k == 4:
+            tracker.betas = known
+        if k == 8:
+            tracker.reset()
+        hands.append(tracker.process(IMAGE, int(stamp), CAMERA).right)
+    assert not np.allclose(hands[3].betas, known, atol=0.1)
+    for hand in hands[4:]:
+        np.testing.assert_array_equal(hand.betas, known)
+    assert np.linalg.norm(lengths(hands[4].joints) - lengths(hands[3].joints)) > 0.002
+    other = tracker.for_another_camera()
+    other.close()
+    other.detector = TruthDetector(truth)
+    np.testing.assert_array_equal(other.process(IMAGE, 1, CAMERA).right.betas, known)
+
+
 def test_without_a_length_the_size_stays():
     motion, truth = shown(np.random.default_rng(1).normal(0.0, 1.2, 10))
     tracker = HandPairTracker(detector=TruthDetector(truth, noise=1.0))

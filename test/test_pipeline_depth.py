@@ -5,14 +5,16 @@ import pytest
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
-from fourdhands_core.hand_model.assets import load_generic_hand
+from fourdhands_core.geometry.rotations import mirror_axis_angle
+from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.media.choreography import demo_motion
 from fourdhands_core.media.clips import clip_truth, pose_hands
 from fourdhands_core.media.render import render_meshes
 from fourdhands_core.pipeline.depth import DepthImage
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
-from pipeline_support import TruthDetector
+import pipeline_support
+from pipeline_support import TruthDetector, shown
 
 CAMERA = Camera.from_fov(320, 240, 64.0, calibrated=True)
 IMAGE = np.zeros((240, 320, 3), np.uint8)
@@ -136,3 +138,80 @@ def test_the_noise_of_the_evaluation_is_what_it_says():
         assert 0.01 < (part == 0).mean() < 0.03 and known.mean() == pytest.approx(metres, abs=0.001)
         assert known.std() == pytest.approx(0.0012 + 0.0019 * (metres - 0.4) ** 2, rel=0.1)
     assert (seen[:, 98:102] == 0).mean() > 0.2  # holes along the edge
+
+
+@pytest.fixture(scope="module")
+def still():
+    """Tracks two hands that rest half a metre away, in depth images that say that they are so many times as far away.
+
+    A hand that is larger and further away is the same in the colour image. The function takes of each image the times
+    of (left, right), one number for both, or None where there is no depth image, and whether the tracker is reset before
+    it. It returns the wrists' distances (T, 2), metres.
+    """
+    lens, picture = pipeline_support.CAMERA, pipeline_support.IMAGE
+    motion, _ = shown(np.zeros(10), count=1)
+    for whole in (motion.global_orient, motion.hand_pose.reshape(1, 2, 15, 3)):
+        whole[:, LEFT] = mirror_axis_angle(whole[:, RIGHT])
+    motion.wrist[:, :, 0], motion.present[:] = (-0.1, 0.1), True
+    vertices, joints = pose_hands(motion)
+    truth = clip_truth(motion, lens, joints)
+    hands, near = pair_of(load_generic_hand()), []
+    for side in (LEFT, RIGHT):
+        seen = render_meshes(picture, [(vertices[0, side], hands[side].faces, np.ones((778, 3)))], lens)[1]
+        near.append(seen.astype(np.float32))
+
+    class Detector(TruthDetector):
+        def detect(self, image):
+            self.frame = -1
+            return super().detect(image)
+
+    def distances(further, reset_before=None, **settings):
+        tracker, found = HandPairTracker(TrackerSettings(**settings), Detector(truth)), []
+        for k, times in enumerate(further):
+            depth = None
+            if times is not None:
+                depth = np.minimum(*(np.array(times) * np.ones(2))[:, None, None] * near)
+                depth = np.where(np.isfinite(depth), depth, BEHIND).astype(np.float32)
+            if k == reset_before:
+                tracker.reset()
+            pair = tracker.process(picture, (k + 1) * 33_333_333, lens, depth=depth)
+            found.append([hand.joints[0, 2] for hand in pair.hands])
+        return np.array(found)
+
+    return distances
+
+
+def test_depth_that_contradicts_the_past_for_good_is_believed(still):
+    """It was the past that was wrong: within 1.2 s the hand is where it is, and it stays there."""
+    found = still([1.0] * 15 + [1.3] * 40)
+    np.testing.assert_allclose(found[5:30], 0.49, atol=0.01)
+    np.testing.assert_allclose(found[-3:] / found[14], 1.3, atol=0.02)
+
+
+def test_contradictions_that_are_interrupted_do_not_add_up(still):
+    found = still([1.0] * 15 + ([1.3] * 20 + [1.0]) * 3)
+    np.testing.assert_allclose(found[5:], np.broadcast_to(found[14], found[5:].shape), atol=0.015)
+
+
+@pytest.mark.parametrize("once", [0.66, 0.8, 1.2, 1.34])
+def test_one_depth_image_hardly_moves_the_hand_s_size(still, once):
+    """Of single images each is believed: what the next ones without depth are placed by is the size that all have told."""
+    found = still([1.0] * 12 + [once] + [None] * 2, temporal=False)
+    np.testing.assert_allclose(found[12] / found[11], once, atol=0.06)
+    np.testing.assert_allclose(found[13:] / found[11], 1.0, atol=0.033)
+    assert ((found[13] - found[11]) * (once - 1.0) > 0.0).all()
+
+
+@pytest.mark.parametrize("left, right", [(1.1, 1.0), (1.0, 1.1)])
+def test_each_hand_has_its_own_size(still, left, right):
+    """Where depth ends, the one that is further away stays so."""
+    found = still([(left, right)] * 30 + [None] * 10)
+    np.testing.assert_allclose(found[29], np.array([left, right]) * 0.492, atol=0.015)
+    assert ((found[30:, LEFT] - found[30:, RIGHT]) * (left - right) > 0.02 * 0.1).all()
+
+
+def test_a_reset_forgets_the_hands_size(still):
+    """What comes after may be another person; another tracker says the same."""
+    found = still([1.25] * 20 + [None] * 3, reset_before=20)
+    np.testing.assert_allclose(found[20:], still([None] * 3))
+    assert (found[19] > 1.15 * found[20]).all()

@@ -7,8 +7,8 @@ from pipeline_support import CAMERA, IMAGE, SIZE, TruthDetector, shown
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
-from fourdhands_core.geometry.rotations import matrix_from_axis_angle
-from fourdhands_core.hand_model.limits import LOWER, UPPER, to_angles
+from fourdhands_core.geometry.rotations import matrix_from_axis_angle, mirror_matrix
+from fourdhands_core.hand_model.limits import LOWER, UPPER, clamp, from_angles, to_angles
 from fourdhands_core.hand_model.skeleton import BONES, LEFT, RIGHT
 from fourdhands_core.learning.evaluation import metrics
 from fourdhands_core.media.choreography import demo_motion
@@ -17,6 +17,7 @@ from fourdhands_core.media.video import VideoReader
 from fourdhands_core.perception.detector import HandDetection
 from fourdhands_core.pipeline.frame import Frame
 from fourdhands_core.pipeline.regress import Regress
+from fourdhands_core.pipeline.regression import Regression
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings, within
 from fourdhands_core.pipeline.types import ABSENT, HELD, SOURCE_JOINT, SOURCE_NETWORK, SOURCE_NONE, TRACKED
 
@@ -117,6 +118,45 @@ def test_bones_keep_their_lengths_over_a_track_and_angles_their_limits(estimates
         assert (angles > LOWER - 1e-4).all() and (angles < UPPER + 1e-4).all()
 
 
+class Seen:
+    """A network that sees the landmarks where the detector does, and in each image the next rotations (2, 16, 3, 3)."""
+
+    sees, half_window = True, 0.0
+
+    def __init__(self, rotations):
+        self.rotations = iter(rotations)
+
+    def encode(self, frame):
+        frame.image = None
+
+    def regress(self, frames, target):
+        landmarks = np.array([np.zeros((21, 2)) if seen is None else seen.landmarks for seen in target.detections])
+        return Regression(next(self.rotations).copy(), np.zeros((2, 10)), np.full((2, 21), 0.008),
+                          np.array([-0.3, 0.0, 0.0]), 0.02, landmarks)
+
+
+def test_no_joint_leaves_its_limits_whatever_the_network_says_and_however_the_filter_swings(clip):
+    """Fingers that are bent back and then quickly to beyond the fist; raw joints are inside the limits too."""
+    motion, truth = clip
+    count, bend = 24, np.zeros((15, 3))
+    bend[:, 0] = 1.0
+    right = from_angles(np.concatenate([np.linspace(-1.5, 2.4, 12), np.full(12, 2.4)])[:, None, None] * bend)
+    rotations = np.tile(np.eye(3), (count, 2, 16, 1, 1))
+    rotations[:, RIGHT, 1:], rotations[:, LEFT, 1:] = right, mirror_matrix(right)
+    tracker = HandPairTracker(TrackerSettings(detect_every=1, smoothing=0.6), TruthDetector(truth), Seen(rotations))
+    for k in range(count):
+        pair = tracker.process(IMAGE, int(motion.stamp[k]), CAMERA)
+        for side, hand in enumerate(pair.hands):
+            pose = matrix_from_axis_angle(hand.hand_pose.reshape(15, 3))
+            angles = to_angles(mirror_matrix(pose) if side == LEFT else pose)
+            assert (angles > LOWER - 1e-5).all() and (angles < UPPER + 1e-5).all()
+            inside = rotations[k].copy()
+            inside[RIGHT, 1:] = clamp(right[k])
+            inside[LEFT, 1:] = mirror_matrix(inside[RIGHT, 1:])
+            expected = tracker.hands.joints(inside[:, 0], inside[:, 1:], np.zeros((2, 10)))[side]
+            np.testing.assert_allclose(hand.joints_raw - hand.joints_raw[0], expected, atol=1e-6)
+
+
 def test_wrists_do_not_jump_when_the_other_hand_comes_and_goes(clip, estimates):
     _, truth = clip
     for side in (LEFT, RIGHT):
@@ -144,6 +184,49 @@ def test_a_lost_hand_is_held_with_its_age_then_absent_and_never_valid(clip):
     assert (held[-1].joints == estimates[29].right.joints).all()
     assert estimates[59].right.state == ABSENT
     assert estimates[60].right.valid
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_all_that_is_said_of_a_hand_is_one_hand(clip, mirrored):
+    """Joints, mesh, rotations and image points agree, whichever hands there are."""
+    motion, truth = clip
+    detector = TruthDetector(truth, noise=1.0)
+    detector.blind = {(k, LEFT) for k in range(10, 20)} | {(k, RIGHT) for k in range(25, 35)}
+    tracker = HandPairTracker(TrackerSettings(mirrored=mirrored), detector)
+    assert all(truth["valid"][:45].all(axis=1))
+    for k in range(45):
+        pair = tracker.process(IMAGE, int(motion.stamp[k]), CAMERA, with_vertices=True)
+        assert pair.stamp == motion.stamp[k] and pair.camera is CAMERA and pair.mirrored == mirrored
+        seen = [hand for hand in pair.hands if hand.valid]
+        assert len(seen) == 2 - ((k, LEFT) in detector.blind) - ((k, RIGHT) in detector.blind)
+        for hand in seen:
+            rotations, betas = np.tile(np.eye(3), (2, 16, 1, 1)), np.zeros((2, 10))
+            pose = np.vstack([hand.global_orient, hand.hand_pose.reshape(15, 3)])
+            rotations[hand.side] = matrix_from_axis_angle(pose)
+            betas[hand.side] = hand.betas
+            model = tracker.hands.joints(rotations[:, 0], rotations[:, 1:], betas)[hand.side]
+            np.testing.assert_allclose(hand.joints, model + hand.joints[0], atol=1e-6)
+            mesh = tracker.hands.vertices(rotations[:, 0], rotations[:, 1:], betas)[hand.side]
+            np.testing.assert_allclose(hand.vertices, mesh + hand.joints[0], atol=1e-6)
+            np.testing.assert_allclose(hand.wrist_rotation, rotations[hand.side, 0], atol=1e-5)
+            pixels = CAMERA.project(hand.joints)
+            if mirrored:
+                pixels = np.array([SIZE[0] - 1, 0]) + pixels * [-1, 1]
+            np.testing.assert_allclose(hand.joints_2d, pixels, atol=1e-6)
+            assert metrics.rotation_error(hand.wrist_rotation, truth["wrist_rotation"][k, hand.side]) < 30.0
+            assert 0.0 < hand.confidence < 0.97 and (hand.joint_confidence < 1.0).all()
+
+
+def test_raw_joints_are_those_before_the_filter(clip):
+    """Each image's own, wrists too: those who filter by themselves take no other filter's lag with them."""
+    motion, truth = clip
+    estimates = run(clip, detector=TruthDetector(truth, noise=2.0))[:200]
+    for side in (LEFT, RIGHT):
+        filtered, raw = (gather(estimates, side, name) for name in ("joints", "joints_raw"))
+        assert np.linalg.norm((filtered - raw)[0], axis=-1).max() < 0.02
+        for part in (lambda joints: joints[:, 0], lambda joints: joints - joints[:, :1]):
+            restless, steady = (np.median(np.abs(np.diff(part(joints), 2, axis=0))) for joints in (raw, filtered))
+            assert restless > 1.05 * steady
 
 
 def test_without_intrinsics_positions_are_marked_unscaled(clip, estimates):
