@@ -5,6 +5,7 @@ from pathlib import Path
 
 from real_data import real_data  # noqa: F401 (a fixture)
 
+sys.path.append(str(Path(__file__).parents[1] / "tools"))  # what makes the package's own assets is tested as well
 sys.path.append(str(Path(__file__).parent / "ros"))  # what the ROS tests share serves test/fuzz and the demo's tests too
 
 

@@ -1,13 +1,15 @@
 """The generic hand: made again bit for bit, MANO's format and anatomy, and a hand in the eyes of a detector."""
 
+import generic_hand
+import hand_shape
 import numpy as np
 import pytest
+from mesh_reduction import check_disc
 
 from fourdhands_core.geometry.camera import Camera
-from fourdhands_core.hand_model import generic_hand, hand_shape, limits
+from fourdhands_core.hand_model import limits
 from fourdhands_core.hand_model.assets import GENERIC_HAND, load_generic_hand
 from fourdhands_core.hand_model.arrays import HandArrays
-from fourdhands_core.hand_model.mesh_reduction import check_disc
 from fourdhands_core.hand_model.skeleton import (
     FINGERS, FINGERTIP_VERTICES, JOINT_NAMES, MANO_IN_21, MANO_PARENTS, TIP_JOINTS)
 

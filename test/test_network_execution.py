@@ -13,8 +13,8 @@ import torch
 from fourdhands_core.cli import main
 from fourdhands_core.errors import CheckpointError
 from fourdhands_core.network.checkpoint import load_weights, save_weights
-from fourdhands_core.runtime.landmark import (
-    BACKBONE, ENCODE, REASON, TEMPORAL, OnnxExecution, TorchExecution, landmark_execution)
+from fourdhands_core.runtime.landmark import OnnxExecution, TorchExecution, landmark_execution
+from fourdhands_core.runtime.onnx_files import BACKBONE, ENCODE, REASON, TEMPORAL
 from fourdhands_core.network.landmark_model import LandmarkNetwork
 from fourdhands_core.network.landmark_config import LandmarkConfig
 from fourdhands_core.network.image_config import ImageConfig
@@ -48,7 +48,7 @@ def test_onnxruntime_and_traced_torch_agree_with_the_network(exported):
 
 
 def test_the_shipped_graphs_run_any_weights_of_their_sizes(tmp_path):
-    """Should this fail after a change of the network: python -m fourdhands_core.network.graphs."""
+    """Should this fail after a change of the network: python tools/landmark_graphs.py."""
     shipped = landmark_execution()
     assert isinstance(shipped, OnnxExecution)
     assert_agree(load_weights(), shipped)

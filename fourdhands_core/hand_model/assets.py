@@ -102,7 +102,7 @@ def load_hand(path: str | Path) -> HandAsset:
 
 @lru_cache(maxsize=1)
 def load_generic_hand() -> HandAsset:
-    """The generic right hand that ships with the package (made by `generic_hand`, no licence but the package's)."""
+    """The generic right hand that ships with the package (made by tools/generic_hand.py, no licence but the package's)."""
     return load_hand(GENERIC_HAND)
 
 

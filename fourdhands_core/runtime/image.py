@@ -10,7 +10,8 @@ import numpy as np
 
 from ..errors import DependencyError
 from ..hand_model.skeleton import LEFT
-from .landmark import BACKBONE, SPATIAL, TEMPORAL, OnnxParts
+from .landmark import OnnxParts
+from .onnx_files import BACKBONE, SPATIAL, TEMPORAL
 from ..network.image_config import CROP_HEIGHT, CROP_WIDTH, ImageConfig
 from .crops import DeviceCrops, crop_hands
 from .batcher import Batcher

@@ -18,18 +18,10 @@ from ..errors import CheckpointError, DependencyError
 from ..extras import needed_for
 from ..network.landmark_config import SHIPPED, LandmarkConfig
 from ..network.weights_file import load_arrays, read_header, require_tokenizer
+from .onnx_files import ENCODE, GRAPHS, INPUTS, REASON
 
-ENCODE, REASON = "encode.onnx", "reason.onnx"
-"""The files of an exported landmark network: what is computed once a frame, and on each window of frames."""
-GRAPHS = SHIPPED.parent / "landmark_encode.onnx", SHIPPED.parent / "landmark_reason.onnx"
-"""The same two for a network of LandmarkConfig's own sizes, without weights; see graphs.py."""
 _FRAME_MODULES = {"embed", "landmark_code", "relation", "join", "side_code", "spatial", "hand_query", "decoder"}
 """What of the landmark network `encode` runs; `reason` runs the rest."""
-BACKBONE, SPATIAL, TEMPORAL = "backbone.onnx", "spatial.onnx", "temporal.onnx"
-"""The files of an exported image network: the ViT, what follows it once a frame, and on each window of frames."""
-INPUTS = {ENCODE: ["rays", "world", "has_world", "present"], REASON: ["hands", "offsets", "valid"], BACKBONE: ["crops"],
-          SPATIAL: ["features", "squares", "present"], TEMPORAL: ["tokens", "valid"]}
-"""What each file's network takes."""
 
 
 class Execution(Protocol):

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ..extras import needed_for
-from .landmark import BACKBONE, ENCODE, REASON, SPATIAL, TEMPORAL
+from .onnx_files import BACKBONE, ENCODE, REASON, SPATIAL, TEMPORAL
 from ..network.image_config import CROP_HEIGHT, CROP_WIDTH
 from ..network.image_model import ImageNetwork
 from ..network.landmark_tokens import BOX_SCALE, landmark_tokens

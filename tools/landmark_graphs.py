@@ -1,6 +1,6 @@
 """The landmark network's graphs for onnxruntime, without weights: they take those of any weights file of their sizes.
 
-`python -m fourdhands_core.network.graphs` writes the files that the package ships, which a test compares with the network:
+`python tools/landmark_graphs.py` writes the files that the package ships, which a test compares with the network:
 to be run again when the network, not when its weights change. It needs the extra `onnx`; running the graphs does not.
 """
 
@@ -11,10 +11,10 @@ import warnings
 
 import torch
 
-from .landmark_config import LandmarkConfig
-from ..runtime.landmark import GRAPHS
-from .landmark_model import LandmarkNetwork
-from ..runtime.parts import EncodePart, ReasonPart
+from fourdhands_core.network.landmark_config import LandmarkConfig
+from fourdhands_core.network.landmark_model import LandmarkNetwork
+from fourdhands_core.runtime.onnx_files import GRAPHS
+from fourdhands_core.runtime.parts import EncodePart, ReasonPart
 
 WEIGHTS = "weights"
 """Where the graphs say that their weights lie; who makes a session brings them by name."""

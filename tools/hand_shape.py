@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .skeleton import DORSAL, FINGERS, JOINT_NAMES
+from fourdhands_core.hand_model.skeleton import DORSAL, FINGERS, JOINT_NAMES
 
 WRIST_CUT = 0.020
 """The skin ends at the plane x = WRIST_CUT, behind the wrist."""

@@ -1,6 +1,6 @@
-"""Makes the generic hand, a hand model of our own in MANO's format, and writes it to assets/generic_hand.npz.
+"""Makes the generic hand, a hand model of our own in MANO's format, and writes the file that the package ships.
 
-    python -m fourdhands_core.hand_model.generic_hand [FILE]
+    python tools/generic_hand.py [FILE]
 
 The skin is the zero set of `hand_shape.skin_distance`, polygonised, reduced to MANO's 778 vertices and 1538 faces and
 skinned to MANO's 16 joints. The result is the same to the last bit at every run. Needs scikit-image.
@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from . import hand_shape as shape
-from .mesh_reduction import check_disc, reduce_mesh, smooth_mesh
-from .skeleton import (
-    DORSAL, FINGERS, FINGERTIP_VERTICES, JOINT_NAMES, MANO_IN_21, MANO_JOINT_NAMES, MANO_PARENTS, TIP_JOINTS)
+import hand_shape as shape
+from mesh_reduction import check_disc, reduce_mesh, smooth_mesh
 
-ASSET = Path(__file__).parent / "assets" / "generic_hand.npz"
+from fourdhands_core.hand_model.assets import GENERIC_HAND
+from fourdhands_core.hand_model.skeleton import (
+    DORSAL, FINGERS, FINGERTIP_VERTICES, JOINT_NAMES, MANO_IN_21, MANO_JOINT_NAMES, MANO_PARENTS, TIP_JOINTS)
 
 _VERTICES, _BOUNDARY, _GRID = 778, 16, 0.002
 _SECOND_TIP_VERTICES = {"thumb": 745, "index": 317, "middle": 445, "ring": 556, "little": 673}
@@ -243,7 +243,7 @@ def build() -> dict[str, np.ndarray]:
 
 def main(argv: list[str]) -> None:
     """Write the generic hand to the file named in argv, or into the package."""
-    target = Path(argv[0]) if argv else ASSET
+    target = Path(argv[0]) if argv else GENERIC_HAND
     np.savez_compressed(target, **build())
     print(f"{target}: {target.stat().st_size} bytes")
 
