@@ -20,7 +20,7 @@ _UNNAMED = "", "pinhole"
 """What is sent in place of a name."""
 _COUNTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
 _CLEARLY = 0.01
-"""Relative difference of two matrices' focal lengths, or of their principal points in units of the image, that matters."""
+"""Difference of two matrices that matters: of focal lengths relative, of principal points in units of the image."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class View:
 class Calibration:
     """A calibration as it is given, which nobody has checked yet.
 
-    width, height: of the sensor's whole image, pixels. k: K of the raw image, 9 numbers row by row. distortion_model, d:
-    its distortion, the model under any name. p: P of the rectified image, 12 numbers; none or zeros where unknown. roi:
-    x_offset, y_offset, width, height of the part of the sensor that images show; zeros for the whole. binning: pixels of
-    the sensor that are one of the image's, (x, y); 0 is 1.
+    width, height: of the sensor's whole image, pixels. k: K of the raw image, 9 numbers row by row. distortion_model,
+    d: its distortion, the model under any name. p: P of the rectified image, 12 numbers; none or zeros where unknown.
+    roi: x_offset, y_offset, width, height of the part of the sensor that images show; zeros for the whole. binning:
+    pixels of the sensor that are one of the image's, (x, y); 0 is 1.
     """
 
     width: int
@@ -93,18 +93,19 @@ class Calibration:
             remarks = ()
             if p[0, 3] or p[1, 3]:
                 baseline = np.hypot(p[0, 3] / p[0, 0], p[1, 3] / p[1, 1])
-                remarks = (f"P is that of a stereo pair's second camera, {baseline:.3g} m from the first: positions are "
-                           "relative to this camera, whatever frame its images name",)
+                remarks = (f"P is that of a stereo pair's second camera, {baseline:.3g} m from the first: positions "
+                           "are relative to this camera, whatever frame its images name",)
             return p[:, :3], "", np.zeros(0), remarks
         if not _focal_lengths(k):
             return None, "", np.zeros(0), ()
         if rectified:
-            remark = "the images are rectified but P is zero: K without distortion is used; publish P, or give raw images"
+            remark = ("the images are rectified but P is zero: K without distortion is used; publish P, or give raw "
+                      "images")
             return k, "", np.zeros(0), (remark,) if np.any(self.d) else ()
         model, distortion, remarks = lens_model(self.distortion_model, self.d)
         if rectified is None and model and _focal_lengths(p) and self._differ(k, p[:, :3]):
-            remarks = (*remarks, "nothing says whether the images are rectified, and P differs from K: they are taken as "
-                       "raw; say so with `rectified` false, or true")
+            remarks = (*remarks, "nothing says whether the images are rectified, and P differs from K: they are taken "
+                       "as raw; say so with `rectified` false, or true")
         return k, model, distortion, remarks
 
     def _differ(self, k: np.ndarray, p: np.ndarray) -> bool:
@@ -134,8 +135,8 @@ def lens_model(name: str, coefficients) -> tuple[str, np.ndarray, tuple[str, ...
                          "images, or calibrate with one of these")
     elif model == "plumb_bob" and used > 5:
         model = "rational_polynomial"
-        remarks = (f"the calibration has {len(d)} coefficients and calls them {name}, which has 5: rational_polynomial, of "
-                   "which it is a part, is assumed",)
+        remarks = (f"the calibration has {len(d)} coefficients and calls them {name}, which has 5: "
+                   "rational_polynomial, of which it is a part, is assumed",)
     elif model == "rational_polynomial" and len(d) in _COUNTS["plumb_bob"]:
         model = "plumb_bob"
     if len(d) not in _COUNTS[model] and (fitting := [count for count in _COUNTS[model] if used <= count <= len(d)]):

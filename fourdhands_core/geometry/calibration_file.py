@@ -1,4 +1,4 @@
-"""Reads calibration files: ROS's camera_info YAML, a CameraInfo as `ros2 topic echo` prints it, OpenCV's and Kalibr's."""
+"""Reads calibration files: ROS's camera_info YAML, CameraInfo as `ros2 topic echo` prints it, OpenCV's, Kalibr's."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class _Loader(yaml.SafeLoader):
     """YAML with OpenCV's matrices."""
 
 
-_Loader.add_constructor("tag:yaml.org,2002:opencv-matrix", lambda loader, node: loader.construct_mapping(node, deep=True))
+_Loader.add_constructor(
+    "tag:yaml.org,2002:opencv-matrix", lambda loader, node: loader.construct_mapping(node, deep=True))
 
 
 def read_views(path: str | Path, rectified: bool | None = False) -> list[View]:
@@ -45,8 +46,8 @@ def read_views(path: str | Path, rectified: bool | None = False) -> list[View]:
     except InputError as error:
         raise InputError(f"intrinsics file {path}: {error}") from error
     if not views:
-        raise InputError(f"intrinsics file {path} is an uncalibrated camera's: its focal length is zero or NaN; calibrate the "
-                         "camera, or give its field of view")
+        raise InputError(f"intrinsics file {path} is an uncalibrated camera's: its focal length is zero or NaN; "
+                         "calibrate the camera, or give its field of view")
     if rectified or _value(entry, _D) is not None:
         return views
     remark = f"intrinsics file {path} has no distortion coefficients: the lens is taken to have none"
@@ -60,7 +61,8 @@ def _document(path: Path) -> dict:
             text = file.read(_LONGEST)
     except OSError as error:
         words = {errno.ENOENT: "does not exist", errno.EISDIR: "is a folder"}
-        raise InputError(f"{words.get(error.errno, f'cannot be read ({error.strerror})')}; give a camera_info YAML") from error
+        what = words.get(error.errno, f"cannot be read ({error.strerror})")
+        raise InputError(f"{what}; give a camera_info YAML") from error
     except UnicodeDecodeError as error:
         raise InputError("is not text; give a camera_info YAML") from error
     if re.search(r"^\[image\]\s*$", text, re.MULTILINE):
@@ -82,7 +84,8 @@ def _document(path: Path) -> dict:
 
 def _entry(document: dict) -> dict:
     """What describes the camera: in Kalibr's files the entry of the only one."""
-    cameras = [name for name, value in document.items() if re.fullmatch(r"cam\d+", str(name)) and isinstance(value, dict)]
+    cameras = [name for name, value in document.items()
+               if re.fullmatch(r"cam\d+", str(name)) and isinstance(value, dict)]
     if len(cameras) > 1:
         topics = ", ".join(f"{name} ({document[name].get('rostopic', 'no topic')})" for name in cameras)
         raise InputError(f"is Kalibr's, of several cameras, {topics}; give a file with the camera's own entry alone")
@@ -96,13 +99,14 @@ def _calibration(document: dict) -> Calibration:
     size = _numbers(size, _SIZE[0], 2) if size is not None else [
         *_numbers(_value(document, _WIDTH), _WIDTH[0], 1), *_numbers(_value(document, _HEIGHT), _HEIGHT[0], 1)]
     roi, p = document.get("roi"), _value(document, _P)
-    roi = [roi.get(name) or 0 for name in ("x_offset", "y_offset", "width", "height")] if isinstance(roi, dict) else [0] * 4
+    roi = roi if isinstance(roi, dict) else {}
+    roi = [roi.get(name) or 0 for name in ("x_offset", "y_offset", "width", "height")]
     binning = [document.get(name) or 0 for name in ("binning_x", "binning_y")]
     model = "equidistant" if document.get("fisheye_model") in (1, True, "1") else (
         document.get("distortion_model") or document.get("camera_model") or "")
     return Calibration(
-        *map(_pixels, size), _numbers(_value(document, _K), _K[0], 9), str(model), _numbers(_value(document, _D) or [], _D[0]),
-        _numbers(p, _P[0], 12) if p is not None else (), tuple(_pixels(value) for value in _numbers(roi, "roi", 4)),
+        *map(_pixels, size), _numbers(_value(document, _K), _K[0], 9), str(model),
+        _numbers(_value(document, _D) or [], _D[0]), _numbers(p, _P[0], 12) if p is not None else (), tuple(_pixels(value) for value in _numbers(roi, "roi", 4)),
         tuple(_pixels(value) for value in _numbers(binning, "binning", 2)))
 
 
@@ -113,8 +117,8 @@ def _of_kalibr(camera: dict) -> Calibration:
     fx, fy, cx, cy = _numbers(camera.get("intrinsics"), "intrinsics", 4)
     width, height = _numbers(camera.get("resolution"), "resolution", 2)
     return Calibration(
-        _pixels(width), _pixels(height), (fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0), str(camera.get("distortion_model") or ""),
-        _numbers(camera.get("distortion_coeffs") or [], "distortion_coeffs"))
+        _pixels(width), _pixels(height), (fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0),
+        str(camera.get("distortion_model") or ""), _numbers(camera.get("distortion_coeffs") or [], "distortion_coeffs"))
 
 
 def _value(document: dict, names):

@@ -51,8 +51,8 @@ class Camera:
         object.__setattr__(self, "matrix", matrix)
         object.__setattr__(self, "distortion", distortion)
         if not (0 < self.width <= _LARGEST_SIDE and 0 < self.height <= _LARGEST_SIDE):
-            raise InputError(f"camera image size {self.width}x{self.height} is not between 1 and {_LARGEST_SIDE}; give the "
-                             "image's size")
+            raise InputError(f"camera image size {self.width}x{self.height} is not between 1 and {_LARGEST_SIDE}; give "
+                             "the image's size")
         if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
             raise InputError(f"camera matrix must be 3x3 finite numbers, not {matrix.tolist()}; check the calibration")
         if matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
@@ -63,8 +63,8 @@ class Camera:
         focal = matrix[[0, 1], [0, 1]] / side
         if not ((focal > _FOCAL[0]) & (focal < _FOCAL[1])).all() or (
                 np.abs(matrix[[0, 0, 1], [1, 2, 2]]) > _FARTHEST_CENTRE * side).any():
-            raise InputError(f"camera matrix {matrix.tolist()} is no lens's for {self.width}x{self.height} pixels; check "
-                             "the calibration")
+            raise InputError(f"camera matrix {matrix.tolist()} is no lens's for {self.width}x{self.height} pixels; "
+                             "check the calibration")
         counts = _COEFFICIENTS.get(self.distortion_model)
         if counts is None:
             raise InputError(
@@ -77,8 +77,8 @@ class Camera:
             object.__setattr__(self, "_radii", self._known_radii())
             object.__setattr__(self, "widest", self._radii[1][-1])
         if distortion.any() and not self.sees(self.unproject(self._middle())).all():
-            raise InputError(f"the distortion {distortion.tolist()} leaves no image of {self.width}x{self.height} pixels; "
-                             "check the calibration")
+            raise InputError(f"the distortion {distortion.tolist()} leaves no image of {self.width}x{self.height} "
+                             "pixels; check the calibration")
 
     def _middle(self):
         """Nine pixels (9, 2) about the middle of the image, which every lens maps to something."""
@@ -87,7 +87,7 @@ class Camera:
 
     @staticmethod
     def sees(rays: np.ndarray) -> np.ndarray:
-        """(...,) bool: rays (..., 2) as from `unproject` are in front of a lens; NaN, of pixels that it cannot map, is not."""
+        """(...,) bool: rays (..., 2) as from `unproject` are in front of a lens; NaN, of pixels it cannot map, is not."""
         return (np.abs(rays) < _STEEPEST).all(axis=-1)
 
     @classmethod
@@ -172,12 +172,14 @@ class Camera:
         return self._lens(rays.reshape(-1, 2))[0].reshape(rays.shape)
 
     def _lens(self, rays, distortion=None):
-        """Pixels (N, 2) of rays (N, 2) through a distorting lens, and their derivatives dx/dX, dx/dY, dy/dX, dy/dY (4, N)."""
+        """Pixels (N, 2) of rays (N, 2) through a distorting lens, and derivatives dx/dX, dx/dY, dy/dX, dy/dY (4, N)."""
         if not len(rays):  # of which OpenCV makes None
             return np.zeros((0, 2)), np.zeros((4, 0))
         points, zero = np.concatenate([rays, np.ones_like(rays[:, :1])], axis=-1)[:, None], np.zeros(3)
-        project, first = (cv2.fisheye.projectPoints, 11) if self.distortion_model == "equidistant" else (cv2.projectPoints, 3)
-        pixels, derivatives = project(points, zero, zero, self.matrix, self.distortion if distortion is None else distortion)
+        fisheye = self.distortion_model == "equidistant"
+        project, first = (cv2.fisheye.projectPoints, 11) if fisheye else (cv2.projectPoints, 3)
+        distortion = self.distortion if distortion is None else distortion
+        pixels, derivatives = project(points, zero, zero, self.matrix, distortion)
         # From `first` on they are by a shift of the point along X and Y.
         return pixels[:, 0], derivatives[:, first:first + 2].reshape(-1, 4).T
 

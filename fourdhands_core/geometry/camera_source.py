@@ -18,15 +18,16 @@ to whole pixels makes a difference (640x360 to 213x120), another sensor mode mak
 
 
 class CameraSource:
-    """The camera of each image: from the newest CameraInfo, else from a fixed lens, else one with an assumed field of view.
+    """The camera of each image: from the newest CameraInfo, else a fixed lens, else with an assumed field of view.
 
-    default_fov: horizontal field of view in degrees of the assumed camera. fov, intrinsics: the fixed lens, its horizontal
-    field of view in degrees or a calibration file; neither, or one of them. rectified: whether the images are rectified,
-    None where that is not known, see Calibration. unknown: `problem` as long as there is no calibration. Raises InputError
-    for a lens that cannot be used.
+    default_fov: horizontal field of view in degrees of the assumed camera. fov, intrinsics: the fixed lens, its
+    horizontal field of view in degrees or a calibration file; neither, or one of them. rectified: whether the images
+    are rectified, None where that is not known, see Calibration. unknown: `problem` as long as there is no calibration.
+    Raises InputError for a lens that cannot be used.
 
-    `state` is the last image's: CALIBRATED, or why a field of view was assumed, which `problem` says in words. `remarks`:
-    sentences for the user on what was assumed of the last image's calibration. CameraInfo may arrive in another thread.
+    `state` is the last image's: CALIBRATED, or why a field of view was assumed, which `problem` says in words.
+    `remarks`: sentences for the user on what was assumed of the last image's calibration. CameraInfo may arrive in
+    another thread.
     """
 
     def __init__(self, default_fov: float, *, fov: float | None = None, intrinsics: str | Path | None = None,
@@ -85,7 +86,8 @@ class CameraSource:
         if self._fixed and view is None:
             camera = self._fixed[0].camera
             raise InputError(f"intrinsics {self._intrinsics} are for {camera.width}x{camera.height}, the images are "
-                             f"{width}x{height}: other proportions mean another crop; calibrate at the images' resolution")
+                             f"{width}x{height}: other proportions mean another crop; calibrate at the images' "
+                             "resolution")
         return view
 
 

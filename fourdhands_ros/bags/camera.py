@@ -55,7 +55,7 @@ class Options:
 @dataclass(frozen=True)
 class CameraTopics:
     """Topics of one camera. info: empty where there is none. namespace: of what is written, without a slash at its end.
-    frame_prefix: of the hands' frames. other_infos: topics of CameraInfo that may be this camera's, where there is no info."""
+    frame_prefix: of the hands' frames. other_infos: where there is no info, CameraInfo topics that may be this camera's."""
 
     image: str
     compressed: bool
@@ -120,12 +120,12 @@ def _is_usual(topic: str) -> bool:
 
 
 def check_lens(bag: Bag, topics: CameraTopics, options: Options) -> None:
-    """Raises InputError where the lens that is given for a camera without CameraInfo is none, or not of its images' shape."""
+    """Raises InputError where the lens given for a camera without CameraInfo is none, or not of its images' shape."""
     source = _camera_source(topics, options)
     if options.intrinsics is None:
         return
     decoder = ImageDecoder(topics.compressed)
-    with contextlib.suppress(Exception):  # rclpy's RMWError has no public name; a message that is none is told in its turn
+    with contextlib.suppress(Exception):  # rclpy's RMWError has no public name; what it is of is told in its turn
         for _, _, data in itertools.islice(bag.messages([topics.info]), 1):
             source.update(calibration_from_info(deserialize_message(data, CameraInfo)))
     for _, _, data in itertools.islice(bag.messages([topics.image]), RECENT):
@@ -138,7 +138,9 @@ def check_lens(bag: Bag, topics: CameraTopics, options: Options) -> None:
 
 
 def _camera_source(topics: CameraTopics, options: Options) -> CameraSource:
-    others = f"has CameraInfo on {', '.join(topics.other_infos)} only, not by" if topics.other_infos else "has no CameraInfo for"
+    others = "has no CameraInfo for"
+    if topics.other_infos:
+        others = f"has CameraInfo on {', '.join(topics.other_infos)} only, not by"
     return CameraSource(
         options.parameters.default_fov, fov=options.fov, intrinsics=options.intrinsics,
         rectified=is_rectified(options.parameters.rectified, topics.image),

@@ -33,7 +33,8 @@ def convert_bags(sources: list[Path], out: Path, options: Options, jobs: int = 0
         with tqdm(unit="image", disable=quiet) as bar:
             _tell(sources[0], convert(sources[0], out, options, lambda done, total: _show(bar, done, total)))
         return
-    CameraSource(options.parameters.default_fov, fov=options.fov, intrinsics=options.intrinsics)  # one error instead of many
+    # One error instead of many where the lens is none.
+    CameraSource(options.parameters.default_fov, fov=options.fov, intrinsics=options.intrinsics)
     outs = {source: out / source.resolve().name.removesuffix(".mcap").removesuffix(".db3") for source in sources}
     if len(set(outs.values())) < len(outs):
         raise InputError("two of the bags have one name; convert them one by one")

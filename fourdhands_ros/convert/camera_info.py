@@ -12,14 +12,15 @@ def calibration_from_info(info) -> Calibration:
     roi = info.roi
     return Calibration(
         info.width, info.height, tuple(map(float, info.k)), info.distortion_model, tuple(map(float, info.d)),
-        tuple(map(float, info.p)), (roi.x_offset, roi.y_offset, roi.width, roi.height), (info.binning_x, info.binning_y))
+        tuple(map(float, info.p)), (roi.x_offset, roi.y_offset, roi.width, roi.height),
+        (info.binning_x, info.binning_y))
 
 
 def info_topics(image_topic: str) -> tuple[str, str]:
     """Where the CameraInfo of an image topic may be, best first.
 
-    Right below the image topic, as AirSim's and those of cameras that are all of their namespace, `/wrist_camera/compressed`
-    with `/wrist_camera/camera_info`; else beside it, as image_transport's CameraSubscriber takes it: for
+    Right below the image topic, as AirSim's and those of cameras that are all of their namespace,
+    `/wrist_camera/compressed` with `/wrist_camera/camera_info`; else beside it, as image_transport's CameraSubscriber takes it: for
     `/cam/image_raw/compressed` that is `/cam/camera_info`.
     """
     plain = image_topic.removesuffix("/compressed")
