@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         try:
             args = build_parser().parse_args(argv)
-            with needed_for(f"fourdhands {args.command}"):
+            with needed_for(f"fourdhands {args.command}", args.extra):
                 return args.run(args)
         finally:
             flush_output()

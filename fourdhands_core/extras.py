@@ -13,10 +13,11 @@ EXTRAS = {"torch": "torch", "smplx": "mano", "onnx": "onnx", "onnxscript": "onnx
 
 
 @contextlib.contextmanager
-def needed_for(what: str) -> Iterator[None]:
-    """Says what to install where an import within this context finds none of the packages of EXTRAS.
+def needed_for(what: str, extra: str | None = None) -> Iterator[None]:
+    """Says what to install where an import within this context does not find one of the packages of EXTRAS.
 
-    what: that needs them, the subject of a sentence. Raises DependencyError.
+    what: that needs it, the subject of a sentence. extra: brings it and what else is needed; by default the package's own.
+    Raises DependencyError.
     """
     try:
         yield
@@ -24,5 +25,5 @@ def needed_for(what: str) -> Iterator[None]:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
-        raise DependencyError(f"{what} needs {package}, which is not installed: pip install 'fourdhands[{EXTRAS[package]}]'"
-                              ) from error
+        raise DependencyError(f"{what} needs {package}, which is not installed: pip install "
+                              f"'fourdhands[{extra or EXTRAS[package]}]'") from error

@@ -12,10 +12,13 @@ from ..errors import InputError
 EXIT_USER_ERROR, EXIT_INTERRUPTED = 2, 130
 
 
-def add_command(commands, name: str, run, text: str) -> argparse.ArgumentParser:
-    """A subcommand that calls `run` with the parsed arguments; `text` is its help."""
+def add_command(commands, name: str, run, text: str, extra: str | None = None) -> argparse.ArgumentParser:
+    """A subcommand that calls `run` with the parsed arguments.
+
+    text: its help. extra: of this package, which brings all that the command needs.
+    """
     command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, extra=extra)
     return command
 
 

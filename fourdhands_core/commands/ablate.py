@@ -10,7 +10,8 @@ from . import add_command, positive, replaced
 
 def add(commands) -> None:
     """Its arguments."""
-    command = add_command(commands, "ablate", ablate, "train and measure the rows of the paper's Table 5 on synthetic data")
+    command = add_command(commands, "ablate", ablate, "train and measure the rows of the paper's Table 5 on synthetic data",
+                          extra="train")
     command.add_argument("--out", type=Path, required=True, metavar="DIR",
                          help="folder for ablation.json, ablation.md and ablation.png; the command of a run that was ended "
                          "continues it")

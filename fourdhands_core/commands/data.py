@@ -12,7 +12,7 @@ def add(commands) -> None:
     """Its arguments, by what is done."""
     command = commands.add_parser("data", help="look into datasets on disk")
     done = command.add_subparsers(dest="done", required=True, metavar="WHAT")
-    command = add_command(done, "check", check, "say what is found in a dataset and draw annotated samples")
+    command = add_command(done, "check", check, "say what is found in a dataset and draw annotated samples", extra="train")
     command.add_argument("name", metavar="NAME", help="InterHand2.6M, FreiHAND, ...; an unknown name lists them all")
     command.add_argument("path", type=Path, metavar="PATH", help="its folder, as published")
     command.add_argument("--split", help="train, val or test, by the dataset's own names (default: its first)")
@@ -24,7 +24,8 @@ def add(commands) -> None:
                          help="right MANO hand from convert-mano: makes meshes and joints of MANO parameters")
     command.add_argument("--hand-model-left", metavar="NPZ",
                          help="left hand from convert-mano (default: the right hand's mirror image)")
-    command = add_command(done, "synthesise", synthesise, "render clips of two moving hands with their exact truth")
+    command = add_command(done, "synthesise", synthesise, "render clips of two moving hands with their exact truth",
+                          extra="train")
     command.add_argument("out", type=Path, metavar="OUT", help="folder to write, new or empty")
     command.add_argument("--clips", type=positive, default=100, metavar="N", help="clips to render (default: 100)")
     command.add_argument("--frames", type=positive, default=30, metavar="N", help="frames of each (default: 30)")

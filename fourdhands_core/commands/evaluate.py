@@ -12,7 +12,7 @@ from . import add_command, add_models, positive, tracker_settings
 def add(commands) -> None:
     """Its arguments."""
     command = add_command(commands, "evaluate", evaluate, "measure accuracy: on rendered clips and real videos beside a "
-                          "MediaPipe baseline, or on a dataset beside the paper's figures")
+                          "MediaPipe baseline, or on a dataset beside the paper's figures", extra="train")
     command.add_argument("--clips", type=positive, default=24, help="rendered clips of unseen motion")
     command.add_argument("--depth", action="store_true",
                          help="instead, wrists with a depth image beside the colour image, at 0.5 and 1 m (12 clips do)")

@@ -11,7 +11,8 @@ from . import add_command, positive, replaced
 
 def add(commands) -> None:
     """Its arguments."""
-    command = add_command(commands, "train", train, "train the image network from a configuration, or what the package ships")
+    command = add_command(commands, "train", train, "train the image network from a configuration, or what the package ships",
+                          extra="train")
     command.usage = ("fourdhands train [--out DIR] [--set SECTION.FIELD=VALUE ...] [--quiet] CONFIG\n"
                      "       fourdhands train landmark --out FILE [--seed N] [--set NAME=VALUE ...]\n"
                      "       fourdhands train errors [--out FILE] [--seed N] [--clips N]")

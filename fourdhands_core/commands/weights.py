@@ -17,7 +17,7 @@ def add(commands) -> None:
                          help="folder (default: this one) or npz file")
 
     command = add_command(commands, "import-weights", import_weights,
-                          "convert the authors' released checkpoint to weights for model image")
+                          "convert the authors' released checkpoint to weights for model image", extra="torch")
     command.add_argument("checkpoint", type=Path, metavar="PTH", help="Demo_Video.pth, Eval_Video.pth or Demo_Image.pth")
     command.add_argument("--out", type=Path, metavar="FILE", help="safetensors to write (default: beside the checkpoint)")
     command.add_argument("--window", type=positive, metavar="FRAMES",
@@ -25,7 +25,8 @@ def add(commands) -> None:
     command.add_argument("--backbone", choices=("S", "B", "L", "H"), metavar="SIZE",
                          help="take only the ViT of this size (S, B, L, H) from a HaMeR or ViTPose checkpoint, to train from")
 
-    command = add_command(commands, "export", export, "write the network as ONNX, for device onnx: machines without torch")
+    command = add_command(commands, "export", export, "write the network as ONNX, for device onnx: machines without torch",
+                          extra="onnx")
     command.add_argument("--weights", default="", metavar="FILE", help="network weights (default: the shipped ones)")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for encode.onnx and reason.onnx")
 

@@ -72,7 +72,9 @@ rclpy.try_shutdown()
 @pytest.mark.parametrize("arguments, words", [
     (["track", "{tmp}/in.mp4", "--out", "{tmp}/out", "--weights", "{tmp}/small.safetensors"], ("sizes", "torch", "[torch]")),
     (["track", "{tmp}/in.mp4", "--out", "{tmp}/out", "--model", "image", "--weights", "w"], ("model = 'image'", "torch", "[torch]")),
-    (["export", "--out", "{tmp}/out"], ("fourdhands export", "torch", "[torch]")),
+    (["export", "--out", "{tmp}/out"], ("fourdhands export", "torch", "[onnx]")),
+    (["train", "landmark", "--out", "{tmp}/w.safetensors"], ("fourdhands train", "[train]")),
+    (["evaluate", "--out", "{tmp}/out"], ("fourdhands evaluate", "[train]")),
     (["import-weights", "x.pth"], ("fourdhands import-weights", "torch", "[torch]")),
     (["benchmark", "--backbone", "S"], ("fourdhands benchmark", "torch", "[torch]")),
 ])
