@@ -47,11 +47,14 @@ def kind_of(path: str | Path) -> tuple[str, str]:
             start = file.read(4096)
     except OSError:
         return "", ""
+    return _zipped(path) if start.startswith((b"PK\x03\x04", b"PK\x05\x06")) else kind_of_start(start)
+
+
+def kind_of_start(start: bytes) -> tuple[str, str]:
+    """`kind_of` what begins with these bytes."""
     if not start:
         return "empty", "copy or download it again"
-    start = start.removeprefix(b"\xef\xbb\xbf")
-    if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return _zipped(path)
+    start = start[:4096].removeprefix(b"\xef\xbb\xbf")
     return next(((name, advice) for pattern, name, advice in _KINDS if re.match(pattern, start, re.IGNORECASE)), ("", ""))
 
 
@@ -61,7 +64,7 @@ def _zipped(path) -> tuple[str, str]:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
-        return "a zip archive that is cut off", "copy or download it again"
+        return "a truncated zip archive", "copy or download it again"
     if any(name.endswith("/data.pkl") for name in names):
         return "a torch checkpoint", ""
     if names and all(name.endswith(".npy") for name in names):

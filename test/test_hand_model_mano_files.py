@@ -6,15 +6,16 @@ import pickle
 import struct
 import sys
 import types
+import zipfile
 
 import numpy as np
 import pytest
 import scipy.sparse
 
-from fourdhands_core.errors import AssetError
+from fourdhands_core.errors import AssetError, InputError
 from fourdhands_core.hand_model.assets import (
     SHAPES, asset_from_arrays, load_generic_hand, load_hand, mirror, needs_shape_flip, pair_of)
-from fourdhands_core.hand_model.mano_files import convert_mano, read_mano
+from fourdhands_core.hand_model.mano_files import convert_download, convert_mano, read_mano
 
 
 class Ch:
@@ -222,3 +223,91 @@ def test_hands_for_the_wrong_side_are_refused():
         pair_of(mirror(right))
     with pytest.raises(AssetError, match="exchange"):
         pair_of(right, right)
+
+
+def packed(path, official, names, asset=None):
+    """A zip as the publisher gives it, with the generic hand under these names."""
+    right = asset or load_generic_hand()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("mano_v1_2/LICENSE.txt", "no passing on")
+        archive.writestr("__MACOSX/mano_v1_2/models/MANO_RIGHT.pkl", b"\0\5\26\7")
+        for name in names:
+            hand = mirror(right) if "LEFT" in name else right
+            archive.writestr(name, pickle.dumps(official(hand), protocol=2))
+    return path
+
+
+def test_the_publishers_zip_is_read_and_so_is_its_folder(official, tmp_path):
+    names = ["mano_v1_2/models/MANO_LEFT.pkl", "mano_v1_2/models/MANO_RIGHT.pkl"]
+    archive = packed(tmp_path / "mano_v1_2.zip", official, names)
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(tmp_path / "unpacked", names)
+    for source in (archive, tmp_path / "unpacked"):
+        out = tmp_path / f"out of {source.name}"
+        left, right = convert_download(source, out)
+        assert (left, right) == (out / "MANO_LEFT.npz", out / "MANO_RIGHT.npz")
+        assert load_hand(right).is_right and not load_hand(left).is_right and load_hand(left).name == "MANO_LEFT"
+        with pytest.raises(AssetError, match="holds 2 hands, and .*one.npz is one file"):
+            convert_download(source, tmp_path / "one.npz")
+    single = packed(tmp_path / "one.zip", official, names[1:])
+    assert convert_download(single, tmp_path / "one.npz") == [tmp_path / "one.npz"]
+
+
+@pytest.mark.parametrize("content, words", [
+    (b"<!DOCTYPE html><html><body>Please log in</body></html>", "is a web page, not a MANO model; log in"),
+    (b"\xef\xbb\xbf\n <HTML>", "is a web page"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3821356\n", "is a Git LFS pointer.*git lfs pull"),
+    (b"", "is empty"),
+    (b'{"error": "not found"}', "is a JSON text, not a MANO model; give MANO_RIGHT.pkl"),
+    (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "is an XML text"),
+    (b"\x1f\x8b\x08" + bytes(40), "is a gzip archive"),
+    (b"PK\x03\x04" + bytes(40), "is a truncated zip archive.*download it again"),
+    (b"\x80\x02}q\x00(", "is not a complete pickle.*download it again"),
+    (b"%PDF-1.4", "is a PDF"),
+])
+def test_what_was_downloaded_instead_is_named(tmp_path, content, words):
+    path = tmp_path / "MANO_RIGHT.pkl"
+    path.write_bytes(content)
+    with pytest.raises(AssetError, match=words) as raised:
+        convert_download(path, tmp_path)
+    assert ("download it again" in str(raised.value)) == ("download it again" in words or not content)
+    with pytest.raises(AssetError, match="MANO_RIGHT.pkl"):
+        read_mano(path)
+
+
+def test_zips_that_hold_something_else_are_told(official, tmp_path):
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("SMPL_NEUTRAL.pkl", b"")
+    with pytest.raises(AssetError, match=r"without MANO_RIGHT.pkl and MANO_LEFT.pkl .it holds SMPL_NEUTRAL.pkl"):
+        convert_download(tmp_path / "other.zip", tmp_path)
+    with zipfile.ZipFile(tmp_path / "page.zip", "w") as archive:
+        archive.writestr("models/MANO_RIGHT.pkl", b"<html>log in</html>")
+    with pytest.raises(AssetError, match="page.zip: models/MANO_RIGHT.pkl is a web page"):
+        convert_download(tmp_path / "page.zip", tmp_path)
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("MANO_RIGHT.pkl", bytes(100 * 2**20))
+    with pytest.raises(AssetError, match="a MANO model about 4 million"):
+        convert_download(tmp_path / "bomb.zip", tmp_path)
+    damaged = packed(tmp_path / "mano.zip", official, ["MANO_RIGHT.pkl"])
+    data = bytearray(damaged.read_bytes())
+    data[len(data) // 2] ^= 255
+    damaged.write_bytes(data)
+    with pytest.raises(AssetError, match="MANO_RIGHT.pkl"):
+        convert_download(damaged, tmp_path)
+    np.savez(tmp_path / "hand.npz", a=1)
+    with pytest.raises(AssetError, match="is a numpy archive .npz., not a MANO model"):
+        convert_download(tmp_path / "hand.npz", tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(AssetError, match="is a folder without MANO_RIGHT.pkl"):
+        convert_download(tmp_path / "empty", tmp_path)
+
+
+def test_a_pickle_is_not_written_over(official, tmp_path):
+    path = write(tmp_path / "hand.npz", official(load_generic_hand()))
+    before = path.read_bytes()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "link.npz").hardlink_to(path)
+    for out in (path, tmp_path, tmp_path / "out" / "link.npz"):
+        with pytest.raises(InputError, match="would be written over"):
+            convert_download(path, out)
+    assert path.read_bytes() == before

@@ -6,13 +6,14 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from . import add_command, positive
+from . import add_command, keep_inputs, positive
 
 
 def add(commands) -> None:
     """Their arguments."""
     command = add_command(commands, "convert-mano", convert_mano, "convert official MANO pickles once to npz")
-    command.add_argument("pickles", type=Path, nargs="+", metavar="PKL", help="MANO_RIGHT.pkl, MANO_LEFT.pkl")
+    command.add_argument("pickles", type=Path, nargs="+", metavar="PKL",
+                         help="MANO_RIGHT.pkl, MANO_LEFT.pkl, or mano_v1_2.zip as the publisher gives it")
     command.add_argument("--out", type=Path, default=Path(), metavar="PATH",
                          help="folder (default: this one) or npz file")
 
@@ -38,7 +39,8 @@ def convert_mano(args: argparse.Namespace) -> int:
     if args.out.suffix == ".npz" and len(args.pickles) > 1:
         raise InputError(f"--out {args.out} is one file for {len(args.pickles)} pickles; give a folder")
     for path in args.pickles:
-        print(mano_files.convert_mano(path, args.out))
+        for converted in mano_files.convert_download(path, args.out):
+            print(converted)
     return 0
 
 
@@ -48,13 +50,14 @@ def import_weights(args: argparse.Namespace) -> int:
     from ..network.image_config import ImageConfig
     from ..network.import_weights import import_backbone, import_released
 
+    out = args.out or args.checkpoint.with_suffix(".safetensors")
+    keep_inputs(args, [out], args.checkpoint)
     if args.backbone:
         imported = import_backbone(args.checkpoint, ImageConfig.of_size(args.backbone))
     else:
         imported = import_released(args.checkpoint, args.window)
     if imported.superfluous:
         print(f"of no use here: {', '.join(imported.superfluous)}")
-    out = args.out or args.checkpoint.with_suffix(".safetensors")
     save_weights(imported.network, out, source=args.checkpoint.name)
     print(f"written to {out}")
     return 0
@@ -63,8 +66,11 @@ def import_weights(args: argparse.Namespace) -> int:
 def export(args: argparse.Namespace) -> int:
     """Write a network as ONNX."""
     from ..network.checkpoint import load_weights
+    from ..runtime.landmark import BACKBONE, ENCODE, REASON, SPATIAL, TEMPORAL
     from ..runtime.parts import export_onnx
 
+    keep_inputs(args, [args.out / f"{name}{ending}" for name in (BACKBONE, ENCODE, REASON, SPATIAL, TEMPORAL)
+                       for ending in ("", ".data")])
     for path in export_onnx(load_weights(args.weights or None), args.out):
         print(path)
     return 0

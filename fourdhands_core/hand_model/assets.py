@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import AssetError
+from ..files import check_file, not_a
 from .skeleton import MANO_PARENTS
 
 GENERIC_HAND = Path(__file__).parent / "assets" / "generic_hand.npz"
@@ -82,9 +83,7 @@ def asset_from_arrays(arrays: dict[str, np.ndarray], is_right: bool, name: str) 
 
 def load_hand(path: str | Path) -> HandAsset:
     """Read a hand model from an npz of `fourdhands convert-mano` (or of generic_hand); AssetError if it is none."""
-    path = Path(path)
-    if not path.is_file():
-        raise AssetError(f"hand model {path} does not exist; make it with `fourdhands convert-mano MANO_RIGHT.pkl`")
+    path = check_file(path, "hand model", "make it with `fourdhands convert-mano MANO_RIGHT.pkl`", AssetError)
     if path.suffix == ".pkl":
         raise AssetError(f"{path} is a pickle, which is not read at run time; convert it once with "
                          f"`fourdhands convert-mano {path}` and name the npz that this writes")
@@ -92,8 +91,8 @@ def load_hand(path: str | Path) -> HandAsset:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
     except Exception as error:  # zipfile, zlib and numpy's reading of headers fail in many ways on a damaged file
-        raise AssetError(f"{path} is not a readable npz ({type(error).__name__}: {error}); make it again with "
-                         "`fourdhands convert-mano`") from error
+        raise AssetError(not_a(path, "a readable npz", f"{type(error).__name__}: {error}", "make it again with `fourdhands "
+                               "convert-mano`", ["a numpy archive (npz)"])) from error
     right = np.asarray(arrays.get("is_right", ""))  # numpy gives bytes for what is no array
     if right.size != 1 or right.dtype.kind not in "biu":
         raise AssetError(f"{path} does not say which side it is (is_right); make it with `fourdhands convert-mano`")

@@ -10,15 +10,21 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import AssetError
+from ..files import check_file, kind_of, kind_of_start, not_a, refuse_overwriting
 from .assets import OPTIONAL_SHAPES, SHAPES, check_arrays
 
 _LARGEST = 64 * 2**20
 """Bytes; MANO's pickles have 4 MB."""
+_GIVE = "MANO_RIGHT.pkl and MANO_LEFT.pkl, or the zip with them, from https://mano.is.tue.mpg.de"
+_HANDS = re.compile(r"(?:^|/)MANO_(?:RIGHT|LEFT)\.pkl$", re.IGNORECASE)
 
 
 class _StandIn:
@@ -179,21 +185,31 @@ def read_mano(path: str | Path) -> dict[str, np.ndarray]:
     path: MANO_RIGHT.pkl or MANO_LEFT.pkl (Python 2 pickle, or the same written again by Python 3).
     Raises AssetError where the file is missing, truncated or unsafe. `convert_mano` checks keys, shapes and numbers.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise AssetError(f"{path} does not exist; give MANO_RIGHT.pkl or MANO_LEFT.pkl from https://mano.is.tue.mpg.de")
-    if path.stat().st_size > _LARGEST:
-        raise AssetError(f"{path} has {path.stat().st_size} bytes, a MANO model about 4 million; give MANO_RIGHT.pkl")
+    path = check_file(path, "MANO model", f"give {_GIVE}", AssetError)
+    _check_size(str(path), path.stat().st_size)
+    return _read(path.read_bytes(), str(path))
+
+
+def _check_size(label, size):
+    if size > _LARGEST:
+        raise AssetError(f"{label} has {size} bytes, a MANO model about 4 million; give MANO_RIGHT.pkl")
+
+
+def _read(pickled: bytes, label: str) -> dict[str, np.ndarray]:
+    """See read_mano; label: what messages call the pickle."""
     try:
-        data = ArrayUnpickler(io.BytesIO(path.read_bytes())).load()
+        data = ArrayUnpickler(io.BytesIO(pickled)).load()
         if not isinstance(data, dict):
             raise AssetError(f"holds a {type(data).__name__}, not a model's dictionary; give MANO_RIGHT.pkl")
         arrays = {key: dense(data[key]) for key in (*SHAPES, *OPTIONAL_SHAPES) if key in data}
     except AssetError as error:
-        raise AssetError(f"{path}: {error}") from error
+        raise AssetError(f"{label}: {error}") from error
     except Exception as error:  # a damaged pickle can fail in any opcode, with any exception
-        raise AssetError(f"{path} is not a complete pickle ({type(error).__name__}: {error}); "
-                         "it may be truncated: download it again") from error
+        kind, advice = kind_of_start(pickled)
+        if kind not in ("", "a pickle"):
+            raise AssetError(f"{label} is {kind}, not a MANO model; {advice or 'give ' + _GIVE}") from error
+        raise AssetError(f"{label} is not a complete pickle ({type(error).__name__}: {error}); it may be truncated: download "
+                         "it again") from error
     if "shapedirs" in arrays and arrays["shapedirs"].ndim == 3:
         arrays["shapedirs"] = arrays["shapedirs"][:, :, :10]
     if "kintree_table" in arrays and arrays["kintree_table"].dtype.kind in "iu":
@@ -220,14 +236,66 @@ def convert_mano(path: str | Path, out: str | Path) -> Path:
     where keys are missing, shapes are not MANO's or numbers are not finite.
     """
     path, out = Path(path), Path(out)
-    arrays = read_mano(path)
-    check_arrays(arrays, str(path))
-    target = out if out.suffix == ".npz" else out / f"{path.stem}.npz"
+    return _convert(lambda: read_mano(path), str(path), path.stem, _target(path, path.stem, out))
+
+
+def convert_download(path: str | Path, out: str | Path) -> list[Path]:
+    """`convert_mano` of a pickle, or of each of the two hands in what the publisher gives: mano_v1_2.zip, or its folder."""
+    path, out = Path(path), Path(out)
+    if path.is_dir():
+        found = sorted(file for file in path.rglob("*.pkl") if _HANDS.search(file.name))
+        if not found:
+            raise AssetError(f"{path} is a folder without MANO_RIGHT.pkl and MANO_LEFT.pkl; give {_GIVE}")
+        sources = [(file, file.stem, lambda file=file: read_mano(file)) for file in found]
+    elif (kind := kind_of(path)[0]) == "a zip archive":
+        sources = [(f"{path}: {name}", Path(name).stem, lambda name=name: _read_packed(path, name))
+                   for name in _packed_hands(path)]
+    elif kind in ("", "a pickle"):
+        return [convert_mano(path, out)]
+    else:
+        raise AssetError(not_a(path, "a MANO model", advice=f"give {_GIVE}"))
+    if out.suffix == ".npz" and len(sources) > 1:
+        raise AssetError(f"{path} holds {len(sources)} hands, and {out} is one file; give a folder")
+    targets = [_target(path, stem, out) for _, stem, _ in sources]
+    return [_convert(read, str(label), stem, target) for (label, stem, read), target in zip(sources, targets)]
+
+
+def _packed_hands(path):
+    """The names of the hands' pickles in a zip."""
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    if hands := sorted(name for name in names if _HANDS.search(name) and not name.startswith("__MACOSX")):
+        return hands
+    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    raise AssetError(f"{path} is a zip archive without MANO_RIGHT.pkl and MANO_LEFT.pkl (it holds {shown}); give {_GIVE}")
+
+
+def _read_packed(path, name):
+    label = f"{path}: {name}"
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(name) as file:
+            pickled = file.read(_LARGEST + 1)  # whatever its length is said to be
+    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, zlib.error) as error:  # encrypted too
+        raise AssetError(f"{label} cannot be unpacked ({error}); download the archive again") from error
+    _check_size(label, len(pickled))
+    return _read(pickled, label)
+
+
+def _target(path, stem, out):
+    target = out if out.suffix == ".npz" else out / f"{stem}.npz"
+    refuse_overwriting([target], [path])
+    return target
+
+
+def _convert(read, label, name, target):
+    arrays = read()
+    check_arrays(arrays, label)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(
-            target, is_right=np.array(side_of(arrays)), name=np.array(path.stem),
-            **{key: arrays[key].astype(np.int64 if key in ("f", "kintree_table") else np.float64) for key in (*SHAPES, *OPTIONAL_SHAPES) if key in arrays})
+            target, is_right=np.array(side_of(arrays)), name=np.array(name),
+            **{key: arrays[key].astype(np.int64 if key in ("f", "kintree_table") else np.float64)
+               for key in (*SHAPES, *OPTIONAL_SHAPES) if key in arrays})
     except OSError as error:
         raise AssetError(f"{target} cannot be written ({error}); give another --out") from error
     return target

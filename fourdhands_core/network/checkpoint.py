@@ -10,7 +10,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, InputError
+from ..files import utf8_name
 from .landmark_config import SHIPPED, LandmarkConfig
 from .image_config import ImageConfig
 from .image_model import ImageNetwork
@@ -28,13 +29,24 @@ def empty_network(config: LandmarkConfig | ImageConfig) -> LandmarkNetwork | Ima
 
 
 def save_weights(network: LandmarkNetwork | ImageNetwork, path: str | Path, **about) -> None:
-    """Write `network` to `path`; `about` (plain JSON values) says how it was made."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    """Write `network` to `path`; `about` (plain JSON values) says how it was made. The file appears complete or not at all.
+
+    Raises InputError where it cannot be written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     header = {KEY: json.dumps({"config": network.config.to_dict(), "about": about}, sort_keys=True)}
-    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, str(path), metadata=header)
     mask = os.umask(0)
     os.umask(mask)
-    Path(path).chmod(0o666 & ~mask)  # safetensors leaves the file to its owner alone
+    with utf8_name(path.parent) as folder:
+        partial = Path(folder, f".{os.getpid()}.partial")
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, str(partial), metadata=header)
+            partial.chmod(0o666 & ~mask)  # safetensors leaves the file to its owner alone
+            os.replace(partial, path)
+        except (SafetensorError, OSError) as error:
+            partial.unlink(missing_ok=True)
+            raise InputError(f"the weights {path} cannot be written ({error}); give another place") from error
 
 
 def fault_of(tensor: torch.Tensor, shape: tuple[int, ...]) -> str:
@@ -57,8 +69,8 @@ def load_weights(path: str | Path | None = None) -> LandmarkNetwork | ImageNetwo
     network = empty_network(config)
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     try:
-        with safe_open(str(path), framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        with utf8_name(path) as name, safe_open(name, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
     except SafetensorError as error:
         raise CheckpointError(f"{path} cannot be read ({error}); it may be truncated") from error
     check_fit(path, tensors, expected, fault_of)

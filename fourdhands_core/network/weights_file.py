@@ -11,6 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, deserialize, safe_open
 
 from ..errors import CheckpointError
+from ..files import check_file, not_a, utf8_name
 from .landmark_config import SHIPPED, LandmarkConfig
 from .image_config import ImageConfig
 
@@ -26,17 +27,16 @@ Tensor = TypeVar("Tensor")
 
 def read_header(path: str | Path) -> tuple[LandmarkConfig | ImageConfig, dict]:
     """The configuration and the `about` of a weights file."""
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"weights file {path} does not exist; leave `weights` empty to use the shipped ones")
+    path = check_file(path, "weights file", "leave `weights` empty to use the shipped ones", CheckpointError)
     try:
-        with safe_open(str(path), framework="np") as file:
+        with utf8_name(path) as name, safe_open(name, framework="np") as file:
             header = json.loads((file.metadata() or {})[KEY])
         kind = _CONFIGS[header["config"]["tokenizer"]]
         return kind.from_dict(header["config"]), header.get("about", {})
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is not a readable safetensors file ({error}); it may be truncated or of another "
-                              "kind: give weights written by `fourdhands train` or `fourdhands import-weights`") from error
+        advice = "give weights written by `fourdhands train` or `fourdhands import-weights`"
+        raise CheckpointError(not_a(path, "a readable safetensors file", f"{error}; it may be truncated", advice,
+                                    ["a safetensors file"])) from error
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, RecursionError) as error:

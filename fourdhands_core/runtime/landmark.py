@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import json
+import os
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from ..errors import CheckpointError, DependencyError
 from ..extras import needed_for
+from ..files import utf8_name
 from ..network.landmark_config import SHIPPED, LandmarkConfig
 from ..network.weights_file import load_arrays, read_header, require_tokenizer
 from .onnx_files import ENCODE, GRAPHS, INPUTS, REASON
@@ -110,8 +112,9 @@ class OnnxParts:
                 raise CheckpointError(f"weights: {str(folder)!r} is no folder with {' and '.join(names)}, which device "
                                       "onnx needs; make one with: fourdhands export --out DIR")
             try:
-                session = self._sessions[name] = onnxruntime.InferenceSession(
-                    str(folder / name), options, providers=["CPUExecutionProvider"])
+                with utf8_name(folder) as place:
+                    session = self._sessions[name] = onnxruntime.InferenceSession(
+                        os.path.join(place, name), options, providers=["CPUExecutionProvider"])
                 config = kind.from_dict(json.loads(session.get_modelmeta().custom_metadata_map["fourdhands"]))
                 if getattr(self, "config", config) != config:
                     raise CheckpointError(f"it is of another network than {names[0]}")

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from tqdm import tqdm
 
 from ...errors import InputError
+from ...files import utf8_name
 from ...geometry.camera import Camera
 from ...hand_model.skeleton import LEFT
 from ...media.clips import HandScene, clip_truth, pose_hands, render_frames
@@ -96,11 +97,11 @@ def measured_clips(path: str | Path, clips: int, length: int, seed: int) -> Meas
     if not path.exists():
         collected = collect(clips, length, seed)
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({field.name: getattr(collected, field.name).contiguous() for field in fields(MeasuredClips)}, path, asked)
+        path.write_bytes(save({field.name: getattr(collected, field.name).contiguous() for field in fields(MeasuredClips)}, asked))
         return collected
     try:
-        with safe_open(path, framework="pt") as file:
-            held, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
+        with utf8_name(path) as name, safe_open(name, framework="pt") as file:
+            held, tensors = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} holds no rendered clips ({error}); give another measured_file, or remove it") from error
     if held != asked:
