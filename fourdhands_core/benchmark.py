@@ -36,7 +36,7 @@ def peak_memory(device: str) -> dict:
     return memory
 
 
-def benchmark(settings: TrackerSettings, video: Path, frames: int,
+def benchmark(settings: TrackerSettings, video: str | Path, frames: int,
               publish: Callable[[HandPairEstimate, Sequence[np.ndarray]], None] | None = None) -> dict:
     """Latency by stage of the tracker over `frames` images of a video, one after the other, and its throughput.
 

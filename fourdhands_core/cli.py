@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .commands import EXIT_INTERRUPTED, EXIT_USER_ERROR, ablate, bag, benchmark, data, evaluate, track, train, weights
+from .commands import EXIT_INTERRUPTED, EXIT_USER_ERROR, Parser, ablate, bag, benchmark, data, evaluate, track, train, weights
 from .errors import FourDHandsError
 from .extras import needed_for
 from .streams import flush_output, prepare_streams
@@ -13,7 +13,7 @@ from .streams import flush_output, prepare_streams
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="fourdhands", description="Both hands' pose, shape, mesh and position in metres from camera images.")
     parser.add_argument("--version", action=_Version)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -148,3 +148,46 @@ def test_evaluate_prints_and_writes_the_same_json(tmp_path, monkeypatch, capsys)
     assert cli.main(["evaluate", "--clips", "3", "--real", str(tmp_path), "--out", str(tmp_path / "e.json")]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "e.json").read_text()) == {"clips": 3, "real": str(tmp_path)}
+
+
+@pytest.mark.parametrize("arguments, expected", [
+    ("bag --quiet IN OUT", {"paths": ["IN", "OUT"], "quiet": True}),
+    ("bag IN --fov 60 OUT", {"paths": ["IN", "OUT"], "fov": 60.0}),
+    ("bag A --topic /a B --topic /b OUT", {"paths": ["A", "B", "OUT"], "topic": ["/a", "/b"]}),
+    ("bag info --json BAG", {"paths": ["info", "BAG"], "json": True}),
+    ("bag --json info BAG", {"paths": ["info", "BAG"], "json": True}),
+    ("bag info A --json B", {"paths": ["info", "A", "B"], "json": True}),
+    ("bag IN --fov 60 -- -out", {"paths": ["IN", "-out"], "fov": 60.0}),
+    ("bag -- --in --fov", {"paths": ["--in", "--fov"], "fov": None}),
+    ("track V --out o", {"video": "V", "out": "o"}),
+    ("track --out o --quiet V --mesh", {"video": "V", "out": "o", "quiet": True, "mesh": True}),
+    ("track --out o -- -V.mp4", {"video": "./-V.mp4", "out": "o"}),
+    ("track V --fov -60 --out o", {"video": "V", "fov": -60.0}),
+    ("train landmark --out o --set a=1", {"what": "landmark", "set": ["a=1"]}),
+    ("train --set a=1 CONFIG --set b=2 --quiet", {"what": "CONFIG", "set": ["a=1", "b=2"], "quiet": True}),
+    ("data check NAME --out o PATH", {"name": "NAME", "path": "PATH", "out": "o"}),
+    ("data check --split s NAME PATH --out o", {"name": "NAME", "path": "PATH", "split": "s"}),
+    ("data synthesise --clips 3 OUT --seed -3", {"out": "OUT", "clips": 3, "seed": -3}),
+    ("convert-mano A --out o B", {"pickles": ["A", "B"], "out": "o"}),
+    ("import-weights --window 1 C --out o", {"checkpoint": "C", "window": 1, "out": "o"}),
+    ("benchmark ros --frames 30 V", {"video": ["ros", "V"], "frames": 30}),
+    ("benchmark --backbone S", {"video": [], "backbone": "S"}),
+])
+def test_options_may_stand_anywhere(arguments, expected):
+    def plain(value):
+        return [plain(item) for item in value] if isinstance(value, list) else str(value) if isinstance(value, Path) else value
+
+    parsed = vars(cli.build_parser().parse_args(arguments.split()))
+    assert {name: plain(parsed[name]) for name in expected} == expected
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ("bag IN --json OUT", "--json means nothing to `bag IN OUT`"), ("bag info --fov 60 BAG", "--fov means nothing to `bag info`"),
+    ("train landmark --out o --clips 3", "--clips means nothing to `train landmark`"),
+    ("train errors --set a=1", "--set means nothing to `train errors`"), ("track V W --out o", "unrecognized arguments: W"),
+    ("bag", "required: PATH"), ("bag IN --tf no OUT", "invalid choice: 'no'"), ("data check NAME --out o", "required: PATH"),
+    ("benchmark https://a.org/b.mp4", "https://a.org/b.mp4 is an address"),
+])
+def test_arguments_that_do_not_go_together_are_told(capsys, arguments, message):
+    code, _, error = told(capsys, arguments.split())
+    assert code == 2 and message in error

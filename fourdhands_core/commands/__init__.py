@@ -6,10 +6,31 @@ What a subcommand needs is imported when it runs, so that help and errors come a
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 
 from ..errors import InputError
 
 EXIT_USER_ERROR, EXIT_INTERRUPTED = 2, 130
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose options may stand anywhere: before, between and after the paths. One with subcommands leaves that to
+    theirs, which are made of this class too."""
+
+    _within = False
+
+    def parse_known_args(self, args=None, namespace=None):
+        """As argparse's."""
+        if self._subparsers is not None or self._within:
+            return super().parse_known_args(args, namespace)
+        if args and "--" in args:  # argparse would mix up what comes after it, paths that begin with a dash, with options
+            end = args.index("--")
+            args = args[:end] + [f"./{arg}" if arg.startswith("-") else arg for arg in args[end + 1:]]
+        self._within = True  # what follows calls this once for the options and once for the rest
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._within = False
 
 
 def add_command(commands, name: str, run, text: str, extra: str | None = None) -> argparse.ArgumentParser:
@@ -18,8 +39,15 @@ def add_command(commands, name: str, run, text: str, extra: str | None = None) -
     text: its help. extra: of this package, which brings all that the command needs.
     """
     command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    command.set_defaults(run=run, extra=extra)
+    command.set_defaults(run=run, extra=extra, parser=command)
     return command
+
+
+def refuse_options(args, names: Iterable[str], what: str) -> None:
+    """Raise InputError where one of the options, by their names in `args`, was given to `what`, to which it means nothing."""
+    for name in names:
+        if getattr(args, name) != args.parser.get_default(name):
+            raise InputError(f"--{name.replace('_', '-')} means nothing to `{what}`; see fourdhands {args.command} --help")
 
 
 def add_models(command) -> None:

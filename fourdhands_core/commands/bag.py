@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import DependencyError, InputError
-from . import add_command, add_models, positive
+from . import add_command, add_models, positive, refuse_options
 
 
 def add(commands) -> None:
@@ -54,8 +54,10 @@ def bag(args: argparse.Namespace) -> int:
 
     *sources, out = args.paths
     if sources and str(sources[0]) == "info":
+        refuse_options(args, vars(args).keys() - {"paths", "json", "quiet", "command", "run", "extra", "parser"}, "bag info")
         info([*sources[1:], out], as_json=args.json)
         return 0
+    refuse_options(args, ["json"], "bag IN OUT")
     if not sources:
         raise InputError(f"one path was given, {out}; give the bag to read and the bag to write, or `bag info {out}`")
     parameters = Parameters(lookahead=args.lookahead, mirrored=args.mirrored, model=args.model, weights=args.weights,

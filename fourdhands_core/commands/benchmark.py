@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import DependencyError, InputError
-from . import add_command, add_models, positive, tracker_settings
+from . import add_command, add_models, keep_inputs, positive, tracker_settings
 
 
 def add(commands) -> None:
@@ -37,15 +37,17 @@ def benchmark(args: argparse.Namespace) -> int:
     if of_ros not in ([], ["ros"]) or video == "ros" or (video is None) == (args.backbone is None):
         raise InputError("give a VIDEO to run the tracker on, `ros VIDEO` for the ROS side, or --backbone SIZE for the "
                          "image network alone")
+    if args.out is not None:
+        keep_inputs(args, [args.out], video)
     if of_ros:
         try:
             from fourdhands_ros.tools.benchmark import run
         except ImportError as error:
             raise DependencyError(f"benchmark ros needs ROS 2, and {error.name} is not installed: pip install "
                                   "'fourdhands[ros]', or source a ROS 2 workspace") from error
-        result = run(Path(video), seconds=args.frames / 30.0)
+        result = run(video, seconds=args.frames / 30.0)
     elif video is not None:
-        result = _tracker(speed, tracker_settings(args), Path(video), args.frames)
+        result = _tracker(speed, tracker_settings(args), video, args.frames)
     else:
         import torch
 
@@ -68,7 +70,7 @@ def benchmark(args: argparse.Namespace) -> int:
     return 0
 
 
-def _tracker(speed, settings, video: Path, frames: int) -> dict:
+def _tracker(speed, settings, video: str, frames: int) -> dict:
     """The whole tracker on a video, with the stage `publish` where ROS 2 is installed."""
     try:
         from fourdhands_ros.tools.benchmark import published

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from . import add_command, positive
+from . import add_command, keep_inputs, positive
 
 
 def add(commands) -> None:
@@ -54,6 +54,8 @@ def check(args: argparse.Namespace) -> int:
     from ..learning.datasets.check import check, draw_samples
     from ..learning.datasets.registry import open_dataset
 
+    if args.out is not None:
+        keep_inputs(args, [args.out], args.path)
     if args.hand_model_left and not args.hand_model:
         raise InputError("--hand-model-left was given without --hand-model; give the right hand too")
     hands = None

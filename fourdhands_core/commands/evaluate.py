@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from . import add_command, add_models, positive, tracker_settings
+from . import add_command, add_models, keep_inputs, positive, tracker_settings
 
 
 def add(commands) -> None:
@@ -37,6 +37,8 @@ def evaluate(args: argparse.Namespace) -> int:
 
     if args.dataset or args.data:
         return evaluate_dataset(args)
+    if args.out is not None:
+        keep_inputs(args, [args.out], args.real)
     from ..learning.evaluation import clips as evaluation
 
     if args.real is not None and not args.real.is_dir():
@@ -62,6 +64,10 @@ def evaluate_dataset(args: argparse.Namespace) -> int:
         raise InputError("--dataset NAME and --data PATH go together; give both")
     if args.depth or args.real:
         raise InputError("--depth and --real are measurements of their own; leave them out with --dataset")
+    if args.out is not None:
+        keep_inputs(args, [args.out / name for name in report.OUTPUTS])
+        if args.out.is_dir() and args.data.is_dir() and args.out.samefile(args.data):
+            raise InputError(f"--out {args.out} is the dataset's folder; give another one")
     settings = tracker_settings(args)
     hands = hand_models(settings) if settings.hand_model else None
     dataset, notes = evaluation.open_for_evaluation(args.dataset, args.data, args.split, hands)

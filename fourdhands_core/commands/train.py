@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from . import add_command, positive, replaced
+from . import add_command, keep_inputs, positive, refuse_options, replaced
 
 
 def add(commands) -> None:
@@ -31,9 +31,8 @@ def add(commands) -> None:
 def train(args: argparse.Namespace) -> int:
     """Train what was asked for."""
     what = {"landmark": train_landmark, "errors": train_errors}.get(args.what, train_image)
-    for name, takers in {"seed": (train_landmark, train_errors), "clips": (train_errors,)}.items():
-        if getattr(args, name) is not None and what not in takers:
-            raise InputError(f"--{name} means nothing to `train {args.what}`; see fourdhands train --help")
+    means_nothing = {train_image: ("seed", "clips"), train_landmark: ("clips", "quiet"), train_errors: ("set", "quiet")}
+    refuse_options(args, means_nothing[what], f"train {args.what}")
     return what(args)
 
 
@@ -41,12 +40,15 @@ def train_image(args: argparse.Namespace) -> int:
     """Train the image network by a configuration."""
     import json
 
-    from ..learning.image.run import WEIGHTS
+    from ..learning.image.run import STATE, WEIGHTS
     from ..learning.image.run import train as train_run
     from ..learning.image.settings import read_settings
 
     settings = read_settings(args.what, args.set)
     out = args.out or Path("runs") / Path(args.what).stem
+    start, data = settings.start, settings.data
+    keep_inputs(args, [out / name for name in (WEIGHTS, STATE, "curve.jsonl", "curve.png", "weights.tmp", "state.tmp")],
+                args.what, start.weights, start.backbone, data.hand_model, data.hand_model_left)
     figures = train_run(settings, out, progress=not args.quiet)
     print(f"{json.dumps(figures)}\nwritten to {out}: {WEIGHTS}, curve.jsonl, curve.png, tensorboard/")
     return 0
@@ -54,12 +56,15 @@ def train_image(args: argparse.Namespace) -> int:
 
 def train_landmark(args: argparse.Namespace) -> int:
     """Train the landmark network."""
+    from ..learning.landmark.detector_errors import MEASURED
     from ..learning.landmark.train import TrainSettings
     from ..learning.landmark.train import train_landmark as train_network
 
     if args.out is None:
         raise InputError("train landmark needs --out FILE, the weights to write (safetensors)")
-    figures = train_network(args.out, replaced(TrainSettings(seed=1 if args.seed is None else args.seed), args.set))
+    settings = replaced(TrainSettings(seed=1 if args.seed is None else args.seed), args.set)
+    keep_inputs(args, [args.out], settings.start, settings.measured_file, MEASURED)
+    figures = train_network(args.out, settings)
     print(f"{figures}\nwritten to {args.out}")
     return 0
 

@@ -66,11 +66,10 @@ def import_weights(args: argparse.Namespace) -> int:
 def export(args: argparse.Namespace) -> int:
     """Write a network as ONNX."""
     from ..network.checkpoint import load_weights
-    from ..runtime.landmark import BACKBONE, ENCODE, REASON, SPATIAL, TEMPORAL
+    from ..runtime.onnx_files import INPUTS
     from ..runtime.parts import export_onnx
 
-    keep_inputs(args, [args.out / f"{name}{ending}" for name in (BACKBONE, ENCODE, REASON, SPATIAL, TEMPORAL)
-                       for ending in ("", ".data")])
+    keep_inputs(args, [args.out / f"{name}{ending}" for name in INPUTS for ending in ("", ".data")])
     for path in export_onnx(load_weights(args.weights or None), args.out):
         print(path)
     return 0

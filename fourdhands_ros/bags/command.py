@@ -13,6 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fourdhands_core.errors import FourDHandsError, InputError
+from fourdhands_core.files import refuse_overwriting
 from fourdhands_core.geometry.camera_source import CameraSource
 
 from .camera import Options
@@ -38,6 +39,7 @@ def convert_bags(sources: list[Path], out: Path, options: Options, jobs: int = 0
     outs = {source: out / source.resolve().name.removesuffix(".mcap").removesuffix(".db3") for source in sources}
     if len(set(outs.values())) < len(outs):
         raise InputError("two of the bags have one name; convert them one by one")
+    refuse_overwriting(outs.values(), sources)
     waiting = {source: target for source, target in outs.items() if not target.exists()}
     for source in outs.keys() - waiting.keys():
         print(f"{source}: {outs[source]} is there already")

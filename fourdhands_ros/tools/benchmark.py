@@ -230,7 +230,7 @@ def ages(video: Path, cameras: int, seconds: float) -> dict:
             "later_half_over_earlier": round(float(half[1] / half[0]), 3)}
 
 
-def run(video: Path, seconds: float = 20.0, rounds: int = 1000, cameras: tuple[int, ...] = (1, 2, 4)) -> dict:
+def run(video: str | Path, seconds: float = 20.0, rounds: int = 1000, cameras: tuple[int, ...] = (1, 2, 4)) -> dict:
     """Both measurements, one after the other; video: of hands, played as the camera."""
     configure_dds(os.environ)
     folder = Path(tempfile.mkdtemp())
@@ -244,7 +244,7 @@ def run(video: Path, seconds: float = 20.0, rounds: int = 1000, cameras: tuple[i
     tracker.close()
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     try:
-        return {"video": video.name, "cores": os.cpu_count(),
+        return {"video": Path(video).name, "cores": os.cpu_count(),
                 "publishing_ms": publishing(rclpy.create_node("publishing_benchmark"), pair, tracker.faces, rounds),
                 "age": [ages(played, count, seconds) for count in cameras]}
     finally:
@@ -252,7 +252,7 @@ def run(video: Path, seconds: float = 20.0, rounds: int = 1000, cameras: tuple[i
         shutil.rmtree(folder)
 
 
-def _played(video: Path, folder: Path) -> Path:
+def _played(video: str | Path, folder: Path) -> Path:
     """The first 10 s of a video at 640 x 480, which is what the cameras play."""
     with VideoReader(video) as reader, VideoWriter(folder / "camera.mp4", 30.0) as writer:
         for _, image in islice(reader, 300):

@@ -24,7 +24,10 @@ from tqdm import tqdm
 
 from fourdhands_core.errors import DependencyError, FourDHandsError, InputError
 from fourdhands_core.extras import needed_for
+from fourdhands_core.files import refuse_overwriting
 
+OUTPUTS = "overlay.mp4", "contact_sheet.png", "report.json", "node.log", "camera.log"
+"""What is written beside the recording."""
 TOPICS_OF_NODE = ("hands", "hands/markers", "hands/faces", "/tf")
 START_TIMEOUT = 90.0
 """Seconds for the node to load its models on a slow machine."""
@@ -198,21 +201,21 @@ def run(args: argparse.Namespace) -> None:
 
     out, truth = args.out, None
     camera_arguments = []
-    prepare(out)
     if args.video is None and args.camera is None:
         with needed_for("a rendered clip"):
             from fourdhands_core.media.clips import demo_clip
+        prepare(out)
         seconds, fps = 12.0 if args.seconds is None else args.seconds, 30.0
         clip = demo_clip(out / "clip", seconds=seconds, fps=fps, progress=lambda frames: tqdm(
             frames, total=round(seconds * fps), unit="frame", desc="rendering"))
         source, truth, frames = str(clip.video), clip.truth, len(clip.truth["stamp"])
         camera_arguments += ["--intrinsics", str(clip.intrinsics)]
     else:
-        source = str(args.video) if args.video is not None else str(args.camera)
-        if args.video is not None and not args.video.is_file():
-            raise InputError(f"video {args.video} does not exist; give a video file")
+        source = args.video if args.video is not None else str(args.camera)
         with VideoReader(source) as reader:
             fps, frames = reader.fps, reader.frame_count
+            refuse_overwriting([*(out / name for name in OUTPUTS), *(out / "bag").rglob("*")], [*reader.files, args.intrinsics])
+        prepare(out)
         if args.seconds is not None:
             camera_arguments += ["--seconds", str(args.seconds)]
             frames = round(args.seconds * fps) if frames is None else min(frames, round(args.seconds * fps))
@@ -246,7 +249,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m fourdhands_ros.tools.demo", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--video", type=Path, help="play this video instead of the rendered clip")
+    source.add_argument("--video", help="play this video, or folder of images, instead of the rendered clip")
     source.add_argument("--camera", type=int, help="use this live camera; Ctrl-C ends the recording")
     lens = parser.add_mutually_exclusive_group()
     lens.add_argument("--fov", type=float, help="horizontal field of view of the video or camera, degrees")

@@ -1,5 +1,6 @@
 """Converting bags as a user does: the tracker's own joints in messages with the images' stamps, killed and continued."""
 
+import json
 import os
 import re
 import signal
@@ -290,3 +291,17 @@ def test_without_ros_it_says_what_to_install(recorded, tmp_path):
     result = subprocess.run(command(recorded, tmp_path / "out"), capture_output=True, text=True, cwd=REPOSITORY,
                             env={**os.environ, "PYTHONPATH": str(tmp_path)})
     assert result.returncode == 2 and "rclpy is not installed" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_options_stand_between_the_paths_and_no_bag_is_taken_for_its_own_result(short, tmp_path, capsys):
+    """Two bags, converted into the folder in which they lie, would each be written over."""
+    for name in ("a", "b"):
+        write_bag(tmp_path / name, *camera_entries(short, "/cam"))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.mcap")}
+    code, _, error = told(capsys, tmp_path / "a", "--fov", 60, tmp_path / "b", "--quiet", tmp_path)
+    assert code == 2 and f"{tmp_path / 'a'} is an input and would be written over" in error
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.mcap")} == before and len(list(tmp_path.iterdir())) == 2
+    code, said, _ = told(capsys, tmp_path / "a", "--fov", 60, tmp_path / "out", "--no-markers")
+    assert code == 0 and "HandPairs" in said
+    code, said, _ = told(capsys, "info", "--json", tmp_path / "out")
+    assert code == 0 and json.loads(said)["hands"]

@@ -19,6 +19,8 @@ from .published import ALL_COLUMNS, TABLES, Column
 
 _TRUTH_COLOUR = (255, 255, 255)
 _CELL = 320
+OUTPUTS = "tables.txt", "results.json", "samples.csv", "worst.png"
+"""What `write` makes."""
 
 
 def as_text(evaluation: Evaluation, label: str) -> str:
