@@ -4,14 +4,19 @@ import numpy as np
 
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle
+from fourdhands_core.hand_model.arrays import HandArrays
+from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.media.choreography import ClipMotion, from_curls
 from fourdhands_core.media.clips import clip_truth, pose_hands
 from fourdhands_core.perception.detector import HandDetection
+from fourdhands_core.pipeline.regression import Regression
 
 SIZE = (640, 480)
 IMAGE = np.full((SIZE[1], SIZE[0], 3), 128, np.uint8)
 CAMERA = Camera.from_fov(*SIZE, 64.0, calibrated=True)
+SMALL_CAMERA = Camera.from_fov(320, 240, 60.0)
+HANDS = HandArrays(pair_of(load_generic_hand()))
 
 
 class TruthDetector:
@@ -56,3 +61,47 @@ def shown(betas, curl=0.0, count=60):
         np.tile(axis_angle_from_matrix(fingers).ravel(), (count, 2, 1)),
         np.tile(betas, (2, 1)), np.tile([0.02, 0.08, 0.5], (count, 2, 1)), present)
     return motion, clip_truth(motion, CAMERA, pose_hands(motion)[1])
+
+
+class Truth:
+    """Stands in for the network: sees the hands of a script exactly, where they are looked for."""
+
+    sees, half_window = True, 0.0
+
+    def __init__(self, script):
+        self.script = script
+
+    def encode(self, frame):
+        frame.image = None
+
+    def regress(self, frames, target):
+        return self.script.regression(target)
+
+
+class Script:
+    """Two flat hands 0.6 m away that move apart; the left one leaves at frame 20."""
+
+    def __init__(self):
+        self.looked, self.number = [], -1
+        self.rotations = np.tile(np.eye(3), (2, 16, 1, 1))
+        self.joints = HANDS.joints(self.rotations[:, 0], self.rotations[:, 1:], np.zeros((2, 10)))
+
+    def landmarks(self, number):
+        wrists = np.array([[-0.22 - 0.001 * number, 0.0, 0.6], [0.22 + 0.001 * number, 0.0, 0.6]])
+        return SMALL_CAMERA.project(self.joints + wrists[:, None])
+
+    def detect(self, image):
+        self.looked.append(self.number)
+        hands = (LEFT, RIGHT) if self.number < 20 else (RIGHT,)
+        return [HandDetection(side, 1.0, self.landmarks(self.number)[side], np.zeros(21),
+                              self.joints[side] - self.joints[side].mean(0), np.ones(21)) for side in hands]
+
+    def close(self):
+        pass
+
+    def regression(self, frame):
+        landmarks = self.landmarks(self.number)
+        if self.number >= 20:
+            landmarks[LEFT] += 200.0  # nothing is left of it where it is looked for
+        return Regression(self.rotations.copy(), np.zeros((2, 10)), np.full((2, 21), 0.008), np.array([-0.44 - 0.002 * self.number, 0, 0]),
+                               0.02, landmarks)

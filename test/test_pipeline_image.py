@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline_support import HANDS, SMALL_CAMERA as CAMERA, Script, Truth
+
 from fourdhands_core.errors import CheckpointError, DependencyError, InputError
-from fourdhands_core.geometry.camera import Camera
-from fourdhands_core.hand_model.arrays import HandArrays
-from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.network.checkpoint import SHIPPED, save_weights
 from fourdhands_core.network.image_config import ImageConfig
@@ -22,8 +21,6 @@ from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
 
 SMALL = dict(width=96, depth=2, heads=3, hand_width=128, temporal_heads=2, decoder_heads=2, decoder_layers=2,
              temporal_layers=2, spatial_layers=1)
-CAMERA = Camera.from_fov(320, 240, 60.0)
-HANDS = HandArrays(pair_of(load_generic_hand()))
 
 
 def network(**settings):
@@ -108,50 +105,6 @@ def test_half_precision_stays_within_a_millimetre(precision):
         got = regressor.regress(frames, frames[-1])
         results.append(HANDS.joints(got.rotations[:, 0], got.rotations[:, 1:], got.betas))
     assert 0 < np.linalg.norm(results[0] - results[1], axis=-1).max() < 1e-3
-
-
-class Truth:
-    """Stands in for the network: sees the hands of a script exactly, where they are looked for."""
-
-    sees, half_window = True, 0.0
-
-    def __init__(self, script):
-        self.script = script
-
-    def encode(self, frame):
-        frame.image = None
-
-    def regress(self, frames, target):
-        return self.script.regression(target)
-
-
-class Script:
-    """Two flat hands 0.6 m away that move apart; the left one leaves at frame 20."""
-
-    def __init__(self):
-        self.looked, self.number = [], -1
-        self.rotations = np.tile(np.eye(3), (2, 16, 1, 1))
-        self.joints = HANDS.joints(self.rotations[:, 0], self.rotations[:, 1:], np.zeros((2, 10)))
-
-    def landmarks(self, number):
-        wrists = np.array([[-0.22 - 0.001 * number, 0.0, 0.6], [0.22 + 0.001 * number, 0.0, 0.6]])
-        return CAMERA.project(self.joints + wrists[:, None])
-
-    def detect(self, image):
-        self.looked.append(self.number)
-        hands = (LEFT, RIGHT) if self.number < 20 else (RIGHT,)
-        return [HandDetection(side, 1.0, self.landmarks(self.number)[side], np.zeros(21),
-                              self.joints[side] - self.joints[side].mean(0), np.ones(21)) for side in hands]
-
-    def close(self):
-        pass
-
-    def regression(self, frame):
-        landmarks = self.landmarks(self.number)
-        if self.number >= 20:
-            landmarks[LEFT] += 200.0  # nothing is left of it where it is looked for
-        return Regression(self.rotations.copy(), np.zeros((2, 10)), np.full((2, 21), 0.008), np.array([-0.44 - 0.002 * self.number, 0, 0]),
-                               0.02, landmarks)
 
 
 @pytest.fixture

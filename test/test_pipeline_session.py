@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_pipeline_image import Script, Truth
+from pipeline_support import Script, Truth
 from test_pipeline_tracker import CAMERA, IMAGE, TruthDetector, clip  # noqa: F401 (clip is a fixture)
 
 from fourdhands_core.errors import InputError

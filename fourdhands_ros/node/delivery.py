@@ -12,8 +12,10 @@ _ENOUGH, _STARVED = 0.9, 0.5
 """Parts of what is due: below the first twice in a row, or below the second once, too little comes."""
 _PAUSE = 10.0
 """Seconds between two stamps from which on the camera has paused, and no images are missing."""
-_SILENCE = 1.0
+SILENCE = 1.0
 """Seconds without an image from which on images are due by the rate of before."""
+_FASTEST = 1e6
+"""Nanoseconds: what comes within them is no other image of the camera, but perhaps a copy with a changed stamp."""
 _BUNCHED = 5.0
 """Two images this many times closer together than three were handed over at once."""
 
@@ -40,7 +42,7 @@ class Interval:
     def due(self) -> int:
         """Images that the camera sent: the most that anything speaks for, and while all is silent as many as before."""
         told = max(self.came + self.lost, self.infos, self.spaced)
-        return told if self.paired or self.silent < _SILENCE else told + round(self.rate * self.silent)
+        return told if self.paired or self.silent < SILENCE else told + round(self.rate * self.silent)
 
     @property
     def paused(self) -> bool:
@@ -82,8 +84,11 @@ class Spacing:
 
     def add(self, stamp: int) -> None:
         """An image arrived; its stamp in nanoseconds."""
-        if self._last is not None and 0 < stamp - self._last < _PAUSE * 1e9:
-            self._gaps.append(stamp - self._last)
+        gap = None if self._last is None else stamp - self._last
+        if gap is not None and 0 <= gap < _FASTEST:
+            return
+        if gap is not None and 0 < gap < _PAUSE * 1e9:
+            self._gaps.append(gap)
         self._last = stamp
 
     def count(self) -> int:
@@ -102,5 +107,5 @@ class Spacing:
     def forget(self, silent: float = 0.0) -> None:
         """Begin anew, the period stays known. silent: seconds without an image so far, which are not counted twice."""
         self._gaps.clear()
-        if silent >= _SILENCE:
+        if silent >= SILENCE:
             self._last = None

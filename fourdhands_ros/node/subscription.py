@@ -8,7 +8,7 @@ import time
 from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
-from .delivery import EVIDENCE, Interval, Spacing
+from .delivery import EVIDENCE, SILENCE, Interval, Spacing
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
@@ -93,13 +93,15 @@ class ImageSubscription:
             seconds, self._came, self._lost, infos - self._infos_before,
             0 if lost_ever else self._spacing.count(),  # less exact, for a middleware that does not tell
             silent, self.rate, paired=infos >= EVIDENCE)
-        never = not (self._came_ever or self._came or interval.due)
-        if not (interval.conclusive or interval.paused or never):
+        # Nothing came, or a few small images before large ones, of which none arrives: too few to tell how many were due.
+        few = not self.rate and not interval.paired and silent >= max(self._patience, SILENCE)
+        stuck = few or not (self._came_ever or self._came or interval.due)
+        if not (interval.conclusive or interval.paused or stuck):
             return False
         self._look(now, infos, silent)
         if interval.came:
             self.rate = interval.due / seconds
-        return self._judge(interval, never)
+        return self._judge(interval, stuck)
 
     def _look(self, now: float, infos: int, silent: float = 0.0) -> None:
         """Begin another interval."""
@@ -108,11 +110,11 @@ class ImageSubscription:
         self._came = self._lost = 0
         self._spacing.forget(silent)
 
-    def _judge(self, interval: Interval, never: bool) -> bool:
+    def _judge(self, interval: Interval, stuck: bool) -> bool:
         again, self._was_short = self._was_short, interval.short
         told = f"{interval.came} of {interval.due} images came in {interval.seconds:.1f} s"
         self.missing = told if interval.surely_short else ""
-        if not (never or interval.starved or interval.short and again):
+        if not (stuck or interval.starved or interval.short and again):
             return False
         if (not self._watched or self.reliability == ReliabilityPolicy.RELIABLE
                 or not self._offered(ReliabilityPolicy.RELIABLE) or self._offered(ReliabilityPolicy.BEST_EFFORT)):
@@ -120,7 +122,7 @@ class ImageSubscription:
         self._patience = min(2.0 * self._patience, _MOST_PATIENCE)
         self._was_short = False
         self._change(ReliabilityPolicy.RELIABLE, (
-            f"no image has come in {interval.seconds:.1f} s, though somebody publishes them" if never else told)
+            f"no image has come in {interval.silent:.1f} s, though somebody publishes them" if stuck else told)
             + ": asking for reliable delivery (parameter image_reliability; larger socket buffers help, see README)")
         return True
 

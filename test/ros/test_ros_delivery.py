@@ -206,6 +206,35 @@ def test_images_that_came_and_then_stay_away_without_camera_info(ros, monkeypatc
     hands.close()
 
 
+@pytest.mark.parametrize("count", [1, 3, EVIDENCE - 1])
+def test_a_few_images_that_came_do_not_hide_that_no_more_come(ros, monkeypatch, count):
+    """Small ones before large ones: too few to tell the rate, and nobody sends CameraInfo."""
+    now = [100.0]
+    hands, _, user = subscribed(ros)
+    user.create_publisher(Image, "/image_raw", RELIABLE)
+    known(ros, hands._node, 1)
+    monkeypatch.setattr(subscription.time, "monotonic", lambda: now[0])
+    hands._patience = 2.0
+    hands.watch(0)
+    for number in range(count):
+        now[0] += 0.1
+        hands._take(b"\0\1\0\0" + b"".join(part.to_bytes(4, "little") for part in divmod(T0 + number * SECOND // 10, SECOND)))
+    changed = []
+    for _ in range(6):
+        now[0] += 1.0
+        changed.append(hands.watch(0))
+    assert changed.count(True) == 1 and hands.reliability == ReliabilityPolicy.RELIABLE
+    hands.close()
+
+
+def test_images_whose_stamps_lie_closer_than_a_cameras_are_not_counted():
+    spacing = Spacing()
+    for number in range(40):
+        spacing.add(T0 + number * PERIOD)
+        spacing.add(T0 + number * PERIOD + 1000)  # a damaged copy
+    assert spacing.count() == pytest.approx(39, abs=1) and spacing.missing() == 0
+
+
 def test_publishers_that_come_and_go_do_not_turn_it_to_and_fro(ros, monkeypatch):
     """Each time it waits twice as long before it asks for reliable delivery again."""
     now = [100.0]

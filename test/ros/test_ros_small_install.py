@@ -23,7 +23,8 @@ def without(tmp_path_factory):
     folder = tmp_path_factory.mktemp("without")
     for name in OPTIONAL:
         (folder / f"{name}.py").write_text(f"raise ModuleNotFoundError('No module named {name}', name={name!r})")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (folder, REPOSITORY)))}
+    path = filter(None, (str(folder), str(REPOSITORY), os.environ.get("PYTHONPATH")))  # a workspace has ROS there
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def run(without, *arguments):

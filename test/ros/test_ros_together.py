@@ -5,11 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="the image network needs torch")
-
 from ros_support import PERIOD, RELIABLE, SECOND, T0, bench, info_message  # noqa: F401 (bench is a fixture)
 from sensor_msgs.msg import Image
-from test_pipeline_image import HANDS, Script, Truth
 from test_ros_depth import depth_message, give
 from test_ros_services import call, large_image
 
@@ -17,7 +14,7 @@ from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
 from fourdhands_ros.pypi.message_types import Hand
-from pipeline_support import CAMERA
+from pipeline_support import CAMERA, HANDS, Script, Truth
 
 
 class Moving(Script):
