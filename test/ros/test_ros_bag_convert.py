@@ -29,7 +29,7 @@ def command(*arguments):
 
 
 def run(*arguments):
-    return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=REPOSITORY, timeout=240)
+    return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=REPOSITORY, timeout=600)
 
 
 def told(capsys, *arguments) -> tuple[int, str, str]:
@@ -130,7 +130,7 @@ def test_a_killed_run_continues_and_equals_an_uninterrupted_one(recorded, tmp_pa
     process = subprocess.Popen(command(recorded, tmp_path / "killed", "--interval", 15), cwd=REPOSITORY,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     partial = tmp_path / "killed.partial"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (partial / "part_000001").exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
@@ -219,7 +219,7 @@ def test_on_a_full_disk_it_says_so_and_continues_where_there_is_room(tmp_path):
     full = ("import resource, sys; from fourdhands_core import cli; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); "
             "sys.exit(cli.main(sys.argv[1:]))")
     arguments = ["bag", str(bag), str(tmp_path / "out"), "--quiet"]
-    result = subprocess.run([sys.executable, "-c", full, *arguments], capture_output=True, text=True, cwd=REPOSITORY, timeout=240)
+    result = subprocess.run([sys.executable, "-c", full, *arguments], capture_output=True, text=True, cwd=REPOSITORY, timeout=600)
     assert result.returncode == 2 and "Traceback" not in result.stderr and not (tmp_path / "out").exists()
     assert f"{tmp_path / 'out'} cannot be written any further" in result.stderr and "continues" in result.stderr
     assert cli.main(arguments) == 0 and len(messages(tmp_path / "out", "/cam/hands", HAND_PAIR)) == 20
@@ -243,7 +243,7 @@ def test_a_bag_whose_process_is_killed_does_not_end_the_others(short, tmp_path, 
     bags = [write_bag(tmp_path / name, *camera_entries(short, "/cam", True)) for name in ("drive", "second")]
     process = subprocess.Popen(command(*bags, tmp_path / "all", "--jobs", 2, "--quiet"), cwd=REPOSITORY,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    lock, killed, deadline = str(tmp_path / "all" / "drive.partial" / "lock"), False, time.monotonic() + 120
+    lock, killed, deadline = str(tmp_path / "all" / "drive.partial" / "lock"), False, time.monotonic() + 600
     while not killed and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)
         for link in Path("/proc").glob("[0-9]*/fd/*"):
@@ -254,7 +254,7 @@ def test_a_bag_whose_process_is_killed_does_not_end_the_others(short, tmp_path, 
             if holds:
                 os.kill(int(link.parts[2]), signal.SIGKILL)
                 killed = True
-    _, said = process.communicate(timeout=240)
+    _, said = process.communicate(timeout=600)
     assert killed and process.returncode == 2 and "1 of 2 bags were not converted" in said, said
     assert f"{bags[0]}: its process ended unexpectedly" in said and "Traceback" not in said
     assert len(messages(tmp_path / "all" / "second", "/cam/hands", HAND_PAIR)) == 16
