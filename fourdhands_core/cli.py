@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import NoReturn
 
 from .commands import EXIT_INTERRUPTED, EXIT_USER_ERROR, Parser, ablate, bag, benchmark, data, evaluate, track, train, weights
 from .errors import FourDHandsError
@@ -56,7 +57,12 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-if __name__ == "__main__":
+def run() -> NoReturn:
+    """The command as `python -m`: ends with main's exit code."""
     exit_code = main()
     exec("")  # forgets an interrupt handled above: CPython ends `-m` by SIGINT if one passed through exec of a string
     sys.exit(exit_code)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,4 +1,4 @@
-"""What the executables in lib/fourdhands_ros do first and last: signals from the first import to the end, what Python lacks.
+"""What the programs in lib/fourdhands_ros do first and last: signals from the first import to the end, what Python lacks.
 
 Light to import: while it is not, nothing catches a signal.
 """
@@ -93,9 +93,9 @@ def program(module: str) -> str:
 
 
 def run(module: str) -> NoReturn:
-    """End with the status of `fourdhands_ros.<module>.main()`; 1 where a package is missing, which is named on stderr."""
+    """Run one of the programs: end with the status of `fourdhands_ros.<module>.main()`."""
     starting()
-    end(_main(module))
+    end(main_of(f"fourdhands_ros.{module}"))
 
 
 def end(status: int) -> NoReturn:
@@ -121,9 +121,10 @@ def flushed(status: int) -> int:
     return status
 
 
-def _main(module: str) -> int:
+def main_of(module: str) -> int:
+    """The exit status of a module's `main`; 1 where a package is missing, which is told on stderr."""
     try:
-        main = importlib.import_module(f"fourdhands_ros.{module}").main
+        return importlib.import_module(module).main()
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package.startswith("fourdhands"):
@@ -132,8 +133,6 @@ def _main(module: str) -> int:
         print(f"fourdhands_ros: {sys.executable} has no package {package}; activate the virtual environment of your "
               "workspace, or pip install -r requirements-workspace.txt (README, In a ROS 2 workspace)", file=sys.stderr)
         return 1
-    try:
-        return main()
     except SystemExit as error:  # argparse's: --help, or arguments that it does not know
         return error.code if isinstance(error.code, int) else 1
 

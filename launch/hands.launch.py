@@ -6,9 +6,9 @@ import yaml
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
 
 from fourdhands_core.errors import InputError
+from fourdhands_ros.tools.launching import beside, camera_topics, read_parameters, remappings, start_camera, start_node
 from fourdhands_ros.tools.rviz import start_rviz
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
@@ -21,11 +21,12 @@ TEXTS = ("weights", "hand_model", "hand_model_left", "frame_prefix")
 ARGUMENTS = [
     DeclareLaunchArgument(
         "image", default_value="image_raw",
-        description="Image topic, sensor_msgs/Image; with image_transport:=compressed its base name. For one camera."),
+        description="Image topic, sensor_msgs/Image; with image_transport:=compressed its base name. Of several cameras its "
+                    "name in the namespace of each, such as color/image_raw, or a list with a topic for each."),
     DeclareLaunchArgument(
-        "camera_info", default_value="camera_info",
-        description="CameraInfo topic of the same camera; not given, the one beside the image topic. Without one a field of "
-        "view is assumed: no true metres."),
+        "camera_info", default_value="",
+        description="CameraInfo topic, likewise; not given, the one beside the image topic. Without one a field of view is "
+                    "assumed: no true metres."),
     DeclareLaunchArgument(
         "namespace", default_value="", description="Namespace of the node and of its topics, one for each camera."),
     DeclareLaunchArgument("name", default_value="hands", description="Name of the node."),
@@ -61,7 +62,8 @@ ARGUMENTS = [
         description="Use a depth image in the colour image's view, for true distances."),
     DeclareLaunchArgument(
         "depth_image", default_value="depth/image_raw",
-        description="Its topic, sensor_msgs/Image, 16UC1 or 32FC1; with depth_transport:=compressedDepth its base name."),
+        description="Its topic, sensor_msgs/Image, 16UC1 or 32FC1; with depth_transport:=compressedDepth its base name. Of "
+                    "several cameras as image."),
     DeclareLaunchArgument(
         "depth_transport", default_value="", choices=["", "raw", "compressedDepth"],
         description="compressedDepth: subscribe to <depth_image>/compressedDepth, sensor_msgs/CompressedImage."),
@@ -75,6 +77,9 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "rectified", default_value="", choices=["", "auto", "false", "true"],
         description="Whether the images are rectified; auto: by the name of their topic."),
+    DeclareLaunchArgument(
+        "use_sim_time", default_value="", choices=["", "false", "true"],
+        description="Whether all programs take the time from /clock, of a simulation or a bag."),
     DeclareLaunchArgument(
         "video", default_value="",
         description="A video file, or the number of a webcam, to play as the camera; a file as each of several."),
@@ -96,10 +101,6 @@ ARGUMENTS = [
 ]
 
 
-PATIENCE = "20"
-"""Seconds that a process has after Ctrl-C before it is killed: a model that is being loaded, a bag on a slow disk."""
-
-
 def start_nodes(context) -> list:
     """The node, and what else was asked for."""
     def value(name):
@@ -107,31 +108,34 @@ def start_nodes(context) -> list:
 
     # As YAML would read it: "false" is a boolean.
     parameters = {name: value(name) if name in TEXTS else yaml.safe_load(value(name)) for name in PARAMETERS if value(name)}
-    namespace, image, info = value("namespace"), value("image"), value("camera_info")
-    topics = [("image_raw", image), ("camera_info", info), ("depth/image_raw", value("depth_image"))]
-    cameras = parameters.get("cameras", [""])
-    if not isinstance(cameras, list):
+    in_file = read_parameters(value("params_file"), value("name"))
+    cameras = parameters.get("cameras") or in_file.get("cameras") or [""]
+    if not isinstance(cameras, list) or not all(isinstance(camera, str) for camera in cameras):
         raise InputError(f"cameras:={value('cameras')} is not a list of namespaces; give cameras:='[left, right]'")
-    nodes = [Node(
-        package="fourdhands_ros", executable="hands_node", name=value("name"), namespace=namespace, output="screen",
-        parameters=[value("params_file"), parameters], remappings=topics,
-        arguments=["--ros-args", "--log-level", value("log_level")], sigterm_timeout=PATIENCE)]
+    images = camera_topics("image", value("image") or "image_raw", cameras)
+    depths = camera_topics("depth_image", value("depth_image") or "depth/image_raw", cameras)
+    topics = {"image_raw": images, "depth/image_raw": depths}
+    if value("camera_info"):  # else the node looks for it around the image
+        topics["camera_info"] = camera_topics("camera_info", value("camera_info"), cameras)
+    namespace = value("namespace")
+    time = [{"use_sim_time": value("use_sim_time") == "true"}] if value("use_sim_time") else []
+    nodes = [start_node(
+        "hands_node", name=value("name"), namespace=namespace, parameters=[value("params_file"), parameters, *time],
+        remappings=remappings(cameras, topics), arguments=["--ros-args", "--log-level", value("log_level")])]
     if value("video"):
         lens = ["--fov", value("fov")] if value("fov") else []
-        for camera in cameras:
-            nodes.append(Node(
-                package="fourdhands_ros", executable="hands_camera", output="screen", remappings=topics,
-                namespace=camera if camera.startswith("/") else "/".join(filter(None, (namespace, camera))),
-                arguments=[value("video"), "--loop", "--subscribers", "1", *lens]))
+        infos = topics.get("camera_info") or [beside(image, "camera_info") for image in images]
+        nodes += [start_camera(namespace, camera, {"image_raw": image, "camera_info": info}, parameters=time,
+                               arguments=[value("video"), "--loop", "--subscribers", "1", *lens])
+                  for camera, image, info in zip(cameras, images, infos)]
     if value("record") == "true":
-        bag = [value("bag")] if value("bag") else []
-        nodes.append(Node(package="fourdhands_ros", executable="hands_recorder", output="screen", arguments=bag,
-                          sigterm_timeout=PATIENCE))
+        nodes.append(start_node(
+            "hands_recorder", parameters=time, arguments=[value("bag")] if value("bag") else []))
     if value("rviz") == "true":
         first = cameras[0] + "/" if cameras[0] else ""
         nodes.append(start_rviz(
-            CONFIG, value("fixed_frame"), namespace=namespace,
-            remappings=[("/hands/markers", first + "hands/markers"), ("/image_raw", first + image)]))
+            CONFIG, value("fixed_frame"), namespace=namespace, parameters=time,
+            remappings=[("/hands/markers", first + "hands/markers"), ("/image_raw", images[0])]))
     return nodes
 
 

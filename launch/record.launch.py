@@ -3,7 +3,8 @@
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
+
+from fourdhands_ros.tools.launching import start_node
 
 ARGUMENTS = [
     DeclareLaunchArgument(
@@ -18,20 +19,22 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "topics", default_value="",
         description="Further topics to record: regular expressions of their whole names, apart by spaces."),
+    DeclareLaunchArgument(
+        "use_sim_time", default_value="false", choices=["false", "true"],
+        description="Whether the recorder takes the time from /clock."),
 ]
 
 
-def start_recorder(context) -> list[Node]:
+def start_recorder(context) -> list:
     """The recorder with the arguments' values."""
-    bag, images, markers, topics = (LaunchConfiguration(name).perform(context)
-                                    for name in ("bag", "images", "markers", "topics"))
+    bag, images, markers, topics, sim_time = (LaunchConfiguration(name).perform(context)
+                                              for name in ("bag", "images", "markers", "topics", "use_sim_time"))
     arguments = [*([bag] if bag else []), "--images", images]
     if markers == "false":
         arguments.append("--no-markers")
     for topic in topics.split():
         arguments += ["--topic", topic]
-    return [Node(package="fourdhands_ros", executable="hands_recorder", output="screen", arguments=arguments,
-                 sigterm_timeout="20")]  # seconds after Ctrl-C: a slow disk takes more than launch's 5
+    return [start_node("hands_recorder", arguments=arguments, parameters=[{"use_sim_time": sim_time == "true"}])]
 
 
 def generate_launch_description() -> LaunchDescription:

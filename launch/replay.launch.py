@@ -5,8 +5,8 @@ from pathlib import Path
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
 
+from fourdhands_ros.tools.launching import end_launch_on_failure, start_node
 from fourdhands_ros.tools.rviz import start_rviz
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
@@ -37,7 +37,8 @@ def start_player(context) -> list:
              for name in ("bag", "what", "rate", "loop", "clock", "namespace", "rviz", "fixed_frame")}
     arguments = [value["bag"], "--what", value["what"], "--rate", value["rate"]]
     arguments += [f"--{name}" for name in ("loop", "clock") if value[name] == "true"]
-    actions = [Node(package="fourdhands_ros", executable="hands_player", output="screen", arguments=arguments)]
+    # RViz stays open at the end of the bag.
+    actions = [start_node("hands_player", arguments=arguments, on_exit=end_launch_on_failure)]
     if value["rviz"] == "true":
         actions.append(start_rviz(
             CONFIG, value["fixed_frame"], namespace=value["namespace"],

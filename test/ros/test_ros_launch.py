@@ -15,6 +15,7 @@ from ament_index_python.packages import PackageNotFoundError
 from fourdhands_core.errors import InputError
 from fourdhands_ros.tools import camera
 from fourdhands_ros.bags import player, recorder
+from fourdhands_ros.convert.camera_info import info_topics
 from fourdhands_ros.node.parameters import Parameters
 from ros_support import REPOSITORY
 
@@ -44,14 +45,16 @@ def launched(monkeypatch):
     modules["launch"].LaunchDescription = Described
     modules["launch.actions"].DeclareLaunchArgument = Argument
     modules["launch.actions"].OpaqueFunction = lambda function: function
+    modules["launch.actions"].Shutdown = lambda reason: types.SimpleNamespace(reason=reason)
     modules["launch.actions"].LogInfo = lambda msg: types.SimpleNamespace(package="told", executable=msg)
     modules["launch.substitutions"].LaunchConfiguration = lambda name: types.SimpleNamespace(
         name=name, perform=lambda context: context[name])
     modules["launch_ros.actions"].Node = Node
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setitem(sys.modules, "fourdhands_ros.tools.rviz", None)
-    monkeypatch.delitem(sys.modules, "fourdhands_ros.tools.rviz")  # imported anew, and forgotten afterwards
+    for name in ("fourdhands_ros.tools.rviz", "fourdhands_ros.tools.launching"):
+        monkeypatch.setitem(sys.modules, name, None)
+        monkeypatch.delitem(sys.modules, name)  # imported anew, and forgotten afterwards
     monkeypatch.setattr("ament_index_python.packages.get_package_prefix", lambda package: "/opt/ros")
 
     def launch(file, all_nodes=False, **given):
@@ -98,7 +101,7 @@ def test_a_video_a_recording_and_rviz_beside_the_node(launched, monkeypatch, tmp
                      namespace="front", image="camera/image", fixed_frame="camera")
     assert set(nodes) == {"hands_node", "hands_camera", "hands_recorder", "rviz2"}
     assert nodes["hands_camera"].namespace == nodes["hands_node"].namespace == "front"
-    assert nodes["hands_camera"].remappings == nodes["hands_node"].remappings
+    assert topics_of(nodes["hands_camera"]) == topics_of(nodes["hands_node"])
     assert (REPOSITORY / "config" / "hands.rviz").is_file()
     assert nodes["hands_recorder"].arguments == [str(tmp_path / "b")]
     assert camera.main(nodes["hands_camera"].arguments) == 2  # every argument is taken; the video is not there
@@ -112,7 +115,110 @@ def test_a_video_is_the_camera_of_each_namespace(launched):
     assert ("/image_raw", "left/image_raw") in nodes[-1].remappings
 
 
-@pytest.mark.parametrize("given", ["left", "left,right", "{a: b}"])
+def topics_of(node, camera="") -> set[str]:
+    """Images and CameraInfo, by whole names, of a camera in the node, or of a program that plays one."""
+    names, found = dict(node.remappings), []
+    for name in ("image_raw", "camera_info"):
+        name = f"{camera}/{name}" if camera else name
+        given = names.get(name)
+        if given is None and name.endswith("camera_info") and node.executable == "hands_node":
+            given = info_topics(found[0])[1]  # not remapped, so that the node looks around the image
+        given = given or name
+        found.append(given if given.startswith("/") else f"/{node.namespace.strip('/')}/{given}".replace("//", "/"))
+    return set(found)
+
+
+@pytest.mark.parametrize("given, expected", [
+    (dict(), [{"/image_raw", "/camera_info"}]),
+    (dict(image="/camera/color/image_raw"), [{"/camera/color/image_raw", "/camera/color/camera_info"}]),
+    (dict(image="/camera/color/image_raw", camera_info="/lens"), [{"/camera/color/image_raw", "/lens"}]),
+    (dict(image="color/image_rect", namespace="front"), [{"/front/color/image_rect", "/front/color/camera_info"}]),
+    (dict(image="[/c/image]"), [{"/c/image", "/c/camera_info"}]),
+    (dict(cameras="[left, right]"),
+     [{"/left/image_raw", "/left/camera_info"}, {"/right/image_raw", "/right/camera_info"}]),
+    (dict(cameras="[left, /robot/wrist]", namespace="front", image="camera/color/image_raw"),
+     [{"/front/left/camera/color/image_raw", "/front/left/camera/color/camera_info"},
+      {"/robot/wrist/camera/color/image_raw", "/robot/wrist/camera/color/camera_info"}]),
+    (dict(cameras="[left, right]", camera_info="lens"), [{"/left/image_raw", "/left/lens"}, {"/right/image_raw", "/right/lens"}]),
+    (dict(cameras="[left, right]", namespace="front", image="[/a/color/image_raw, b/image_raw]"),
+     [{"/a/color/image_raw", "/a/color/camera_info"}, {"/front/b/image_raw", "/front/b/camera_info"}]),
+    (dict(cameras="[left, right]", image="[a, b]", camera_info="[c, d]"), [{"/a", "/c"}, {"/b", "/d"}]),
+])
+def test_topics_of_each_camera(launched, given, expected):
+    """What is given holds for one camera and for several, CameraInfo is beside the image, and a video is all of that."""
+    node, *players = launched("hands.launch.py", **given, video="clip.mp4", all_nodes=True)
+    assert [topics_of(node, camera) for camera in node.parameters[1].get("cameras", [""])] == expected
+    assert [topics_of(player) for player in players] == expected
+
+
+def test_depth_topics_of_several_cameras(launched):
+    (node,) = launched("hands.launch.py", cameras="[left, right]", depth="true", depth_image="aligned/image_raw",
+                       all_nodes=True)
+    assert [pair for pair in node.remappings if pair[0].endswith("/depth/image_raw")] == [
+        ("left/depth/image_raw", "left/aligned/image_raw"), ("right/depth/image_raw", "right/aligned/image_raw")]
+
+
+@pytest.mark.parametrize("given", [
+    dict(image="/camera/image_raw"), dict(image="[/a/image_raw]"), dict(image="[a, b, c]"), dict(image="[a, [b]]"),
+    dict(image="[a, b"), dict(image="~/image"), dict(camera_info="/lens"), dict(depth_image="/camera/depth"),
+    dict(depth_image="[/camera/depth]")])
+def test_topics_that_do_not_suit_several_cameras(launched, given):
+    """One topic for two cameras was passed over without a word."""
+    (name,) = given
+    with pytest.raises(InputError, match=rf"{name}:=.* (one topic for the 2 cameras|is not a list of 2 topics)"):
+        launched("hands.launch.py", cameras="[left, right]", **given)
+
+
+def test_cameras_of_the_file_of_parameters(launched, tmp_path):
+    """They count for the other arguments as those that are given to launch."""
+    file = tmp_path / "mine.yaml"
+    for key in ("/**", "hands", "/hands", "/front/hands"):
+        file.write_text(f"{key}:\n  ros__parameters:\n    cameras: [left, right]\nother: {{ros__parameters: {{cameras: [c]}}}}\n")
+        node = launched("hands.launch.py", params_file=str(file), image="color/image_raw")["hands_node"]
+        assert ("right/image_raw", "right/color/image_raw") in node.remappings
+    file.write_text("front:\n  hands:\n    ros__parameters: {cameras: [left]}\n")
+    assert ("left/image_raw", "left/a") in launched("hands.launch.py", params_file=str(file), image="a")["hands_node"].remappings
+    file.write_text("hands:\n  ros__parameters: null\n")
+    assert launched("hands.launch.py", params_file=str(file), image="a")["hands_node"].remappings == [("image_raw", "a")]
+
+
+def test_a_file_of_parameters_that_is_none(launched, tmp_path):
+    """ros2 launch passes over one that is missing."""
+    (tmp_path / "broken.yaml").write_text("a: [")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe")
+    for file, words in (("none.yaml", "No such file"), (".", "directory"), ("broken.yaml", "is no YAML"), ("binary.yaml", "no text")):
+        with pytest.raises(InputError, match=f"params_file:=.*{words}"):
+            launched("hands.launch.py", params_file=str(tmp_path / file))
+
+
+def test_the_time_of_a_simulation(launched):
+    """An argument of launch, for every program; without it what the file of parameters says."""
+    given = dict(video="clip.mp4", record="true", rviz="true", all_nodes=True)
+    nodes = launched("hands.launch.py", use_sim_time="true", **given)
+    assert len(nodes) == 4 and all({"use_sim_time": True} in node.parameters for node in nodes)
+    assert not any("use_sim_time" in entry for node in launched("hands.launch.py", **given) for entry in node.parameters)
+    assert launched("record.launch.py", use_sim_time="true")["hands_recorder"].parameters == [{"use_sim_time": True}]
+
+
+def test_a_program_that_ends_ends_the_launch(launched):
+    """With the reason, and as a failure where it failed; RViz may be closed, and a bag come to its end, by themselves."""
+    nodes = launched("hands.launch.py", video="clip.mp4", record="true", rviz="true")
+    nodes.update(launched("record.launch.py"), player=launched("replay.launch.py", bag="b")["hands_player"])
+    shut_down, running = types.SimpleNamespace(is_shutdown=True), types.SimpleNamespace(is_shutdown=False)
+    for name, node in nodes.items():
+        if name == "rviz2":
+            assert not hasattr(node, "on_exit")
+            continue
+        event = types.SimpleNamespace(process_name="hands_node-1", returncode=1)
+        assert node.on_exit(event, shut_down) is None
+        with pytest.raises(InputError, match="hands_node-1 ended with exit code 1"):
+            node.on_exit(event, running)
+        event.returncode = 0
+        done = node.on_exit(event, running)
+        assert done is None if name == "player" else done[0].reason == "hands_node-1 ended with exit code 0"
+
+
+@pytest.mark.parametrize("given", ["left", "left,right", "{a: b}", "[1, 2]"])
 def test_cameras_that_are_no_list(launched, given):
     with pytest.raises(InputError, match=r"is not a list of namespaces; give cameras:='\[left, right\]'"):
         launched("hands.launch.py", cameras=given)
