@@ -17,7 +17,8 @@ from typing import NoReturn
 from fourdhands_core.errors import InputError
 from fourdhands_core.streams import flush_output, prepare_streams
 
-_MODULES = ("fourdhands_ros", *(f"fourdhands_ros.{name}" for name in ("bags.player", "bags.recorder", "camera", "node.node", "tools.camera")))
+_MODULES = ("fourdhands_ros", *(f"fourdhands_ros.{name}" for name in (
+    "bags.player", "bags.recorder", "camera", "node.node", "player", "recorder", "tools.camera")))
 
 
 class Stop:
@@ -88,7 +89,7 @@ def is_a_program() -> bool:
 
 
 def program(module: str) -> str:
-    """What this process was started as, for its messages: hands_recorder, or `python -m fourdhands_ros.bags.recorder`."""
+    """What this process was started as, for its messages: hands_recorder, or `python -m fourdhands_ros.recorder`."""
     return _executable() or f"python -m fourdhands_ros{module and '.'}{module}"
 
 

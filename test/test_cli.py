@@ -46,6 +46,9 @@ def told(capsys, arguments) -> tuple[int, str, str]:
 def test_the_command_is_a_process_of_its_own():
     helped, failed = run("--help"), run("track", "no.mp4", "--out", "nowhere")
     assert helped.returncode == 0 and helped.stdout.startswith("usage: fourdhands") and not helped.stderr
+    for other in (["-m", "fourdhands_core"], ["fourdhands_ros/fourdhands"]):  # the second is what a workspace has on its PATH
+        done = subprocess.run([sys.executable, *other, "--help"], capture_output=True, text=True, cwd=REPOSITORY, timeout=120)
+        assert (done.returncode, done.stdout, done.stderr) == (0, helped.stdout, "")
     assert failed.returncode == 2 and failed.stderr.startswith("fourdhands: error: ") and not failed.stdout
     assert "no.mp4 does not exist" in failed.stderr and "Traceback" not in failed.stderr
 

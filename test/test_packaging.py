@@ -75,6 +75,19 @@ def test_colcon_test_imports_nothing_that_a_workspace_lacks(tmp_path):
     assert done.returncode == 0 and re.search(r"[1-9]\d* tests collected", done.stdout), done.stdout
 
 
+def test_a_workspace_gets_every_program():
+    """For ros2 run and ros2 launch in lib, the command on PATH, and none among the modules."""
+    cmake = (REPOSITORY / "CMakeLists.txt").read_text()
+    programs = {path.name for path in (REPOSITORY / "fourdhands_ros").iterdir() if path.is_file() and not path.suffix}
+    installed = {destination: set(re.findall(r"\$\{PROJECT_NAME\}/(\w+)", names)) for names, destination in re.findall(
+        r"install\(\s*PROGRAMS ([^)]*?)\s+DESTINATION (\S+)\)", cmake)}
+    assert installed == {"lib/${PROJECT_NAME}": programs, "bin": {"fourdhands"}}
+    (excluded,) = re.findall(r'REGEX "(.*)" EXCLUDE', cmake)
+    for name in programs:
+        assert re.search(excluded, f"/fourdhands_ros/{name}")
+        assert (REPOSITORY / "fourdhands_ros" / name).stat().st_mode & 0o111 == 0o111
+
+
 def test_launch_describes_parameters_that_exist():
     """The launch arguments that are parameters are the node's."""
     tree = ast.parse((REPOSITORY / "launch" / "hands.launch.py").read_text())

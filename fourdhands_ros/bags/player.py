@@ -1,6 +1,6 @@
 """Plays a bag, whole or cut off: its images as a camera, or its hands for RViz. ROS 2 from PyPI has no rosbag2.
 
-`python -m fourdhands_ros.bags.player BAG` (in a workspace `hands_player`) publishes the recorded messages, serialised as they
+`python -m fourdhands_ros.player BAG` (in a workspace `hands_player`) publishes the recorded messages, serialised as they
 are, under their own names and as they were offered, in the order and at the pace in which they came.
 """
 
@@ -75,7 +75,7 @@ class Player:
 
 def main(args: list[str] | None = None) -> int:
     """Play until the end, SIGINT or SIGTERM. Returns the exit status: 0, or 2 where the bag cannot be played."""
-    parser = argparse.ArgumentParser(prog=program("bags.player"), description=__doc__,
+    parser = argparse.ArgumentParser(prog=program("player"), description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bag", type=Path, help="folder or file of a rosbag2, mcap or sqlite3")
     parser.add_argument("--what", choices=KINDS, default="all", help="images as a camera, the hands, or all of them")

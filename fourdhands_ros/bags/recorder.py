@@ -1,6 +1,6 @@
 """Records topics of the ROS graph into a rosbag2 mcap, with rosbags: ROS 2 from PyPI has no rosbag2.
 
-`python -m fourdhands_ros.bags.recorder` (in a workspace `hands_recorder`) records what belongs to the hands until SIGINT or
+`python -m fourdhands_ros.recorder` (in a workspace `hands_recorder`) records what belongs to the hands until SIGINT or
 SIGTERM. After `kill -9` or a loss of power all but the last second is in the bag, without an index: `fourdhands bag` and
 the player read it as it is, rosbag2 after `ros2 bag reindex`.
 """
@@ -8,6 +8,7 @@ the player read it as it is, rosbag2 after `ros2 bag reindex`.
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import threading
 import time
@@ -31,6 +32,8 @@ from .writing import BagWriter, WriteQueue
 
 _FOREVER = QosTime(9223372036, 854775807)
 _DIAGNOSTICS_PERIOD = 0.5
+_SILENCE = 5.0
+"""Seconds without a message after which that is said."""
 _POLL, _SPIN, _LOOK = 0.005, 0.1, 1.0
 """Seconds between two looks for messages, for new topics and requests to the node, and for what is lost."""
 
@@ -130,9 +133,12 @@ class Recorder:
         for name, type_name in self._selection(self._node).items():
             if name in self._topics or name in self.skipped or name in self._exclude:
                 continue
-            offers = [info.qos_profile for info in self._node.get_publishers_info_by_topic(name)]
-            if not offers:
+            publishers = self._node.get_publishers_info_by_topic(name)
+            own = all((info.node_name, info.node_namespace) == (self._node.get_name(), self._node.get_namespace())
+                      for info in publishers)
+            if own and not self._topics:  # what the recorder tells of itself is nothing to record by itself
                 continue
+            offers = [info.qos_profile for info in publishers]
             try:
                 kind = message_type(type_name)
                 connection = self._queue.add_connection(
@@ -164,6 +170,8 @@ def recording_status(bag: Path, recorder: Recorder | None, problem: str = "") ->
         level, message = DiagnosticStatus.WARN, "not recorded: " + ", ".join(sorted(skipped))
     elif lost:
         level, message = DiagnosticStatus.WARN, "; ".join(f"{topic}: {words}" for topic, words in sorted(lost.items()))
+    elif not any(counts.values()):
+        message = f"nothing has come to be recorded to {bag} yet"
     values = {**{topic: f"{count}, {lost[topic]}" if topic in lost else str(count) for topic, count in sorted(counts.items())},
               **skipped}
     array = DiagnosticArray(status=[diagnostic_status("hands_recorder", str(bag), level, message, values)])
@@ -173,7 +181,7 @@ def recording_status(bag: Path, recorder: Recorder | None, problem: str = "") ->
 
 def main(args: list[str] | None = None) -> int:
     """Record until SIGINT or SIGTERM. Returns the exit status: 0, or 2 where the bag cannot be made or the disk is full."""
-    parser = argparse.ArgumentParser(prog=program("bags.recorder"), description=__doc__,
+    parser = argparse.ArgumentParser(prog=program("recorder"), description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bag", type=Path, nargs="?", help="folder to write (default: hands_ and the time)")
     parser.add_argument("--images", choices=IMAGES, default="none", help="also record images (default: none)")
@@ -199,10 +207,16 @@ def _record(bag: Path, selection: Selection, stop: Stop) -> int:
         bag.parent.mkdir(parents=True, exist_ok=True)
         recorder = Recorder(node, bag, selection, memory=0)
         logger.info(f"recording to {bag}")
+        silent_until = time.monotonic() + _SILENCE
         try:
             while not stop.wait(_DIAGNOSTICS_PERIOD):
                 recorder.check()
                 diagnostics.publish(recording_status(bag, recorder))
+                if time.monotonic() > silent_until:
+                    silent_until = math.inf
+                    if not any(recorder.counts.values()):
+                        logger.warning("nothing has come yet; start the node or the camera, in this ROS_DOMAIN_ID, or name other "
+                                       "topics with --topic")
         finally:
             recorder.close()
     except (InputError, OSError) as error:
@@ -218,7 +232,8 @@ def _record(bag: Path, selection: Selection, stop: Stop) -> int:
     for topic, words in sorted(lost.items()):
         logger.warning(f"{topic}: {words}; {recorder.counts[topic]} are in the bag. A busy computer, small socket buffers and a "
                        "slow disk lose images (README, Measured)")
-    logger.info(f"recorded to {bag}: " + (", ".join(
+    tell = logger.info if any(recorder.counts.values()) else logger.warning
+    tell(f"recorded to {bag}: " + (", ".join(
         f"{topic} {count}" + (f" ({lost[topic]})" if topic in lost else "")
         for topic, count in sorted(recorder.counts.items())) or "no topic appeared"))
     return 0

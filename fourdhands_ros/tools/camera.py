@@ -1,6 +1,6 @@
 """A camera made of a file or a device: publishes `image_raw` and `camera_info` with the times of the frames as stamps.
 
-`python -m fourdhands_ros.tools.camera SOURCE` plays a video in any format that OpenCV reads, or a live camera by its index.
+`python -m fourdhands_ros.camera SOURCE` plays a video in any format that OpenCV reads, or a live camera by its index.
 It says on stdout, as one line of JSON each, when it is ready and what it has published; what is wrong goes to the ROS log.
 """
 
@@ -184,7 +184,7 @@ class CameraPublisher:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the camera; returns the exit code."""
-    parser = argparse.ArgumentParser(prog=program("tools.camera"), description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("camera"), description=__doc__)
     parser.add_argument("source", help="video file, folder of images (30 a second), or index of a camera")
     parser.add_argument("--fov", type=float, help="horizontal field of view, degrees; without it uncalibrated")
     parser.add_argument("--intrinsics", type=Path, help="camera_info YAML")

@@ -177,7 +177,7 @@ def test_where_not_even_the_end_can_be_written_the_rest_is_there(ros, tmp_path):
     with Bag(tmp_path / "bag") as bag:
         messages = list(bag.messages(bag.topics))
         assert "was cut off" in bag.warnings[0]
-    assert 1e6 < sum(len(data) for _, _, data in messages) < 3e6
+    assert sum(len(data) for _, _, data in messages) > 1e6
 
 
 def test_a_place_that_cannot_be_written_is_named(ros, tmp_path):
