@@ -6,9 +6,11 @@ What a subcommand needs is imported when it runs, so that help and errors come a
 from __future__ import annotations
 
 import argparse
+import importlib
 from collections.abc import Iterable
+from types import ModuleType
 
-from ..errors import InputError
+from ..errors import DependencyError, InputError
 
 EXIT_USER_ERROR, EXIT_INTERRUPTED = 2, 130
 
@@ -81,6 +83,18 @@ def keep_inputs(args, outputs, *inputs) -> None:
 
     named = "weights", "hand_model", "hand_model_left", "intrinsics"
     refuse_overwriting(outputs, [*(getattr(args, name, None) for name in named), *inputs])
+
+
+def ros_side(what: str, *modules: str) -> list[ModuleType]:
+    """Modules of the ROS side, which is not this package's to import: it stands above, and need not be there.
+
+    what: needs them, the first word of a sentence. Raises DependencyError where ROS 2 or what else they need is not installed.
+    """
+    try:
+        return [importlib.import_module(f"fourdhands_ros.{module}") for module in modules]
+    except ImportError as error:
+        raise DependencyError(f"{what}: ROS 2 and rosbags are needed, and {error.name} is not installed: pip install "
+                              "'fourdhands[ros]', or source a ROS 2 workspace and pip install rosbags mcap") from error
 
 
 def positive(text: str) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..errors import DependencyError, InputError
-from . import add_command, add_models, positive, refuse_options
+from ..errors import InputError
+from . import add_command, add_models, positive, refuse_options, ros_side
 
 
 def add(commands) -> None:
@@ -45,25 +45,19 @@ def add(commands) -> None:
 
 def bag(args: argparse.Namespace) -> int:
     """Find the hands in the images of rosbag2 recordings, or summarise the hands in them."""
-    try:
-        from fourdhands_ros.bags.camera import Options, Parameters
-        from fourdhands_ros.bags.command import convert_bags, info
-    except ImportError as error:
-        raise DependencyError(f"bags need ROS 2 and rosbags, and {error.name} is not installed: pip install "
-                              "'fourdhands[ros]', or source a ROS 2 workspace and pip install rosbags mcap") from error
-
+    camera, command = ros_side("bags", "bags.camera", "bags.command")
     *sources, out = args.paths
     if sources and str(sources[0]) == "info":
         refuse_options(args, vars(args).keys() - {"paths", "json", "quiet", "command", "run", "extra", "parser"}, "bag info")
-        info([*sources[1:], out], as_json=args.json)
+        command.info([*sources[1:], out], as_json=args.json)
         return 0
     refuse_options(args, ["json"], "bag IN OUT")
     if not sources:
         raise InputError(f"one path was given, {out}; give the bag to read and the bag to write, or `bag info {out}`")
-    parameters = Parameters(lookahead=args.lookahead, mirrored=args.mirrored, model=args.model, weights=args.weights,
+    parameters = camera.Parameters(lookahead=args.lookahead, mirrored=args.mirrored, model=args.model, weights=args.weights,
                             device=args.device, precision=args.precision, tf=args.tf, rectified=args.rectified,
                             hand_model=args.hand_model, hand_model_left=args.hand_model_left)
-    options = Options(parameters, tuple(args.topic), args.camera_info, args.depth, args.fov, args.intrinsics, not args.no_markers,
+    options = camera.Options(parameters, tuple(args.topic), args.camera_info, args.depth, args.fov, args.intrinsics, not args.no_markers,
                       args.interval)
-    convert_bags(sources, out, options, args.jobs, args.quiet)
+    command.convert_bags(sources, out, options, args.jobs, args.quiet)
     return 0

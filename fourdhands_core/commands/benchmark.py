@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import DependencyError, InputError
-from . import add_command, add_models, keep_inputs, positive, tracker_settings
+from . import add_command, add_models, keep_inputs, positive, ros_side, tracker_settings
 
 
 def add(commands) -> None:
@@ -40,12 +40,8 @@ def benchmark(args: argparse.Namespace) -> int:
     if args.out is not None:
         keep_inputs(args, [args.out], video)
     if of_ros:
-        try:
-            from fourdhands_ros.tools.benchmark import run
-        except ImportError as error:
-            raise DependencyError(f"benchmark ros needs ROS 2, and {error.name} is not installed: pip install "
-                                  "'fourdhands[ros]', or source a ROS 2 workspace") from error
-        result = run(video, seconds=args.frames / 30.0)
+        (tool,) = ros_side("benchmark ros", "tools.benchmark")
+        result = tool.run(video, seconds=args.frames / 30.0)
     elif video is not None:
         result = _tracker(speed, tracker_settings(args), video, args.frames)
     else:
@@ -73,9 +69,8 @@ def benchmark(args: argparse.Namespace) -> int:
 def _tracker(speed, settings, video: str, frames: int) -> dict:
     """The whole tracker on a video, with the stage `publish` where ROS 2 is installed."""
     try:
-        from fourdhands_ros.tools.benchmark import published
-    except ImportError as error:
-        return {**speed.benchmark(settings, video, frames),
-                "publish": f"not measured: ROS 2 is not installed ({error.name} is missing)"}
-    with published() as publish:
+        (tool,) = ros_side("publish", "tools.benchmark")
+    except DependencyError as error:
+        return {**speed.benchmark(settings, video, frames), "publish": f"not measured: {error}"}
+    with tool.published() as publish:
         return speed.benchmark(settings, video, frames, publish)
