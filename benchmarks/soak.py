@@ -20,9 +20,9 @@ import rclpy
 from rclpy.signals import SignalHandlerOptions
 from scipy.stats import theilslopes
 
+from fourdhands_ros.pypi.message_types import HandPair, create_subscription
 from fourdhands_ros.tools.benchmark import _played
 from fourdhands_ros.tools.demo import CameraProcess, Process, configure_dds, wait_for
-from fourdhands_ros.pypi.message_types import HandPair, create_subscription
 
 _WINDOW = 30.0
 """Seconds of which a median is taken before a slope is fitted: samples of one moment are no independent ones."""
@@ -38,8 +38,12 @@ def memory(pid: int) -> dict[str, float]:
         name, _, rest = line.partition(":")
         if name in sums:
             sums[name] = int(rest.split()[0])
-    return {"rss": sums["Rss"] / 1024, "own": (sums["Anonymous"] + sums["Swap"]) / 1024,
-            "threads": float(len(os.listdir(f"/proc/{pid}/task"))), "files": float(len(os.listdir(f"/proc/{pid}/fd")))}
+    return {
+        "rss": sums["Rss"] / 1024,
+        "own": (sums["Anonymous"] + sums["Swap"]) / 1024,
+        "threads": float(len(os.listdir(f"/proc/{pid}/task"))),
+        "files": float(len(os.listdir(f"/proc/{pid}/fd"))),
+    }
 
 
 def slope(hours: np.ndarray, values: np.ndarray) -> dict[str, float]:
@@ -50,7 +54,7 @@ def slope(hours: np.ndarray, values: np.ndarray) -> dict[str, float]:
 
 def medians(values: np.ndarray, window: int) -> np.ndarray:
     """Of each whole window of values its median."""
-    return np.median(values[:len(values) // window * window].reshape(-1, window), axis=1)
+    return np.median(values[: len(values) // window * window].reshape(-1, window), axis=1)
 
 
 def soak(video: Path, minutes: float, warm_up: float = 2.0, period: float = 2.0) -> dict:
@@ -73,8 +77,17 @@ def soak(video: Path, minutes: float, warm_up: float = 2.0, period: float = 2.0)
     with ExitStack() as cleanup:
         hands = Process("fourdhands_ros", "--ros-args", "-r", f"__ns:=/{space}", log=folder / "node.log")
         cleanup.callback(hands.stop)
-        camera = CameraProcess(str(_played(video, folder)), "--fov", "60", "--subscribers", "1", "--loop",
-                               "--namespace", space, log=folder / "camera.log")
+        camera = CameraProcess(
+            str(_played(video, folder)),
+            "--fov",
+            "60",
+            "--subscribers",
+            "1",
+            "--loop",
+            "--namespace",
+            space,
+            log=folder / "camera.log",
+        )
         cleanup.callback(camera.stop)
         checks = [hands.check, camera.check]
         wait_for(lambda: rclpy.spin_once(listener, timeout_sec=0.05) or len(ages) > 30, checks)
@@ -83,8 +96,15 @@ def soak(video: Path, minutes: float, warm_up: float = 2.0, period: float = 2.0)
         while (now := time.monotonic() - start) < 60.0 * minutes:
             if now >= period * (len(samples) + 1):
                 p50, p99 = np.percentile(ages, [50, 99]) * 1e3 if ages else (np.nan, np.nan)
-                samples.append({"hours": now / 3600, "age_p50_ms": p50, "age_p99_ms": p99, "hz": len(ages) / period,
-                                **memory(hands._process.pid)})
+                samples.append(
+                    {
+                        "hours": now / 3600,
+                        "age_p50_ms": p50,
+                        "age_p99_ms": p99,
+                        "hz": len(ages) / period,
+                        **memory(hands._process.pid),
+                    }
+                )
                 ages.clear()
                 hands.check()
             rclpy.spin_once(listener, timeout_sec=0.05)
@@ -92,16 +112,25 @@ def soak(video: Path, minutes: float, warm_up: float = 2.0, period: float = 2.0)
     rclpy.try_shutdown()
     table = {name: np.array([sample[name] for sample in samples]) for name in samples[0]}
     after = table["hours"] >= warm_up / 60.0
-    result = {"video": video.name, "minutes": minutes, "cores": os.cpu_count(), "load_at_the_end": os.getloadavg()[1],
-              "warm_up_minutes": warm_up, **counts}
+    result = {
+        "video": video.name,
+        "minutes": minutes,
+        "cores": os.cpu_count(),
+        "load_at_the_end": os.getloadavg()[1],
+        "warm_up_minutes": warm_up,
+        **counts,
+    }
     window = max(1, min(int(_WINDOW / period), int(after.sum()) // 4))
     for name in ("rss", "own", "age_p50_ms", "age_p99_ms", "hz", "threads", "files"):
         seen = after & np.isfinite(table[name])
         hours, values = medians(table["hours"][seen], window), medians(table[name][seen], window)
-        result[name] = {"quarters": [round(float(np.median(part)), 2) for part in np.array_split(values, 4)],
-                        "slope": slope(hours, values)}
-    result["samples_mb"] = {name: [round(float(v), 1) for v in table[name][:: max(1, len(samples) // 60)]]
-                            for name in ("rss", "own")}
+        result[name] = {
+            "quarters": [round(float(np.median(part)), 2) for part in np.array_split(values, 4)],
+            "slope": slope(hours, values),
+        }
+    result["samples_mb"] = {
+        name: [round(float(v), 1) for v in table[name][:: max(1, len(samples) // 60)]] for name in ("rss", "own")
+    }
     return result
 
 

@@ -1,6 +1,6 @@
 """Speed beside MediaPipe alone, in one run: the tracker frame by frame, then the node over DDS fed faster than it can take.
 
-    python benchmarks/speed.py VIDEO [--out FILE] [--seconds 15] [--size 640x480]
+python benchmarks/speed.py VIDEO [--out FILE] [--seconds 15] [--size 640x480]
 """
 
 from __future__ import annotations
@@ -50,8 +50,10 @@ def tracker_beside_mediapipe(frames, camera) -> dict:
         stages.setdefault("all but detect", []).append(end - middle - estimate.timings["detect"])
     alone.close()
     tracker.close()
-    return {**{name: percentiles(value) for name, value in {**times, **stages}.items()},
-            "rate_ratio": round(sum(times["mediapipe"]) / sum(times["tracker"]), 3)}
+    return {
+        **{name: percentiles(value) for name, value in {**times, **stages}.items()},
+        "rate_ratio": round(sum(times["mediapipe"]) / sum(times["tracker"]), 3),
+    }
 
 
 class MediaPipeAlone:
@@ -84,6 +86,7 @@ def node_rates(frames, seconds: float) -> dict:
     MediaPipe takes in an empty process; that rate is given too.
     """
     import rclpy
+
     from fourdhands_ros.tools.demo import configure_dds
 
     configure_dds(os.environ)
@@ -99,21 +102,28 @@ def node_rates(frames, seconds: float) -> dict:
     rate = arriving(folder, ("-m", "fourdhands_ros"), seconds)
     alone.append(arriving(folder, command, seconds))
     rclpy.shutdown()
-    return {"camera_fps": camera_rate, "node_fps": round(rate, 2), "mediapipe_in_node_fps": [round(x, 2) for x in alone],
-            "mediapipe_in_empty_process_fps": round(bare, 2), "ratio": round(2.0 * rate / sum(alone), 3),
-            "ratio_to_empty_process": round(rate / bare, 3)}
+    return {
+        "camera_fps": camera_rate,
+        "node_fps": round(rate, 2),
+        "mediapipe_in_node_fps": [round(x, 2) for x in alone],
+        "mediapipe_in_empty_process_fps": round(bare, 2),
+        "ratio": round(2.0 * rate / sum(alone), 3),
+        "ratio_to_empty_process": round(rate / bare, 3),
+    }
 
 
 def arriving(folder: Path, command: tuple[str, ...], seconds: float) -> float:
     """HandPair messages a second from a process `python *command` that is fed with folder/fast.mp4."""
     import rclpy
-    from fourdhands_ros.tools.demo import CameraProcess, wait_for
+
     from fourdhands_ros.pypi.message_types import create_subscription, message_type
+    from fourdhands_ros.tools.demo import CameraProcess, wait_for
 
     node = rclpy.create_node("benchmark")
     arrivals = []
     subscription = create_subscription(
-        node, message_type("fourdhands_ros/msg/HandPair"), "hands", lambda data: arrivals.append(time.perf_counter()), 10)
+        node, message_type("fourdhands_ros/msg/HandPair"), "hands", lambda data: arrivals.append(time.perf_counter()), 10
+    )
     with open(folder / "node.log", "a") as log:
         hands = subprocess.Popen([sys.executable, *command], stdout=log, stderr=log, cwd=Path(__file__).parent)
     camera = CameraProcess(str(folder / "fast.mp4"), "--fov", "60", "--subscribers", "1", "--wait", log=folder / "camera.log")
@@ -161,9 +171,13 @@ def main() -> None:
     width, height = map(int, args.size.split("x"))
     with VideoReader(args.video) as reader:
         frames = [cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) for _, image in reader]
-    result = {"video": args.video.name, "size": args.size, "cores": os.cpu_count(),
-              "tracker": tracker_beside_mediapipe(frames, Camera.from_fov(width, height, 60.0)),
-              "node": node_rates(frames, args.seconds)}
+    result = {
+        "video": args.video.name,
+        "size": args.size,
+        "cores": os.cpu_count(),
+        "tracker": tracker_beside_mediapipe(frames, Camera.from_fov(width, height, 60.0)),
+        "node": node_rates(frames, args.seconds),
+    }
     print(json.dumps(result, indent=1))
     if args.out:
         args.out.write_text(json.dumps(result, indent=1) + "\n")

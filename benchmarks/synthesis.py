@@ -1,6 +1,6 @@
 """Measures how many crops of a hand are rendered a second on one core, and augmented and packed into batches.
 
-    python benchmarks/synthesis.py > benchmarks/synthesis.json
+python benchmarks/synthesis.py > benchmarks/synthesis.json
 """
 
 import json
@@ -21,8 +21,12 @@ BATCHES = 30
 
 def measure(name, length, augmentation):
     """CPU and wall milliseconds a crop of batches of 16 sequences, after the skins and backgrounds are made."""
-    settings = build(TrainingSettings, {"run": {"batch": 16, "steps": 1000}, "data": {"length": length, "opposite": 0.0},
-                                        "augmentation": augmentation}, name, "")
+    settings = build(
+        TrainingSettings,
+        {"run": {"batch": 16, "steps": 1000}, "data": {"length": length, "opposite": 0.0}, "augmentation": augmentation},
+        name,
+        "",
+    )
     batches = Batches(settings, pair_of(load_generic_hand()))
     looks = batches.sources[0]._synthesis.looks
     for what, count in (("skin", looks.settings.skins), ("background", looks.settings.backgrounds)):
@@ -33,14 +37,25 @@ def measure(name, length, augmentation):
     for k in range(1, 1 + BATCHES // length):
         crops += int(batches[k]["present"].sum())
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    return {"crops": crops, "cpu_ms_a_crop": round(1e3 * cpu / crops, 2), "crops_a_cpu_second": round(crops / cpu),
-            "crops_a_second": round(crops / wall)}
+    return {
+        "crops": crops,
+        "cpu_ms_a_crop": round(1e3 * cpu / crops, 2),
+        "crops_a_cpu_second": round(crops / cpu),
+        "crops_a_second": round(crops / wall),
+    }
 
 
 if __name__ == "__main__":
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    none = {name: 0.0 for name in AugmentationSettings.__dataclass_fields__}
-    print(json.dumps({
-        "rendered": measure("rendered", 1, none), "rendered_and_augmented": measure("augmented", 1, {}),
-        "sequences_of_9_rendered_and_augmented": measure("sequences", 9, {})}, indent=1))
+    none = dict.fromkeys(AugmentationSettings.__dataclass_fields__, 0.0)
+    print(
+        json.dumps(
+            {
+                "rendered": measure("rendered", 1, none),
+                "rendered_and_augmented": measure("augmented", 1, {}),
+                "sequences_of_9_rendered_and_augmented": measure("sequences", 9, {}),
+            },
+            indent=1,
+        )
+    )

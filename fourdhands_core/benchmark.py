@@ -32,12 +32,17 @@ def peak_memory(device: str) -> dict:
     memory = {"process_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}
     if device == "cuda":
         import torch
+
         memory["gpu_mb"] = round(torch.cuda.max_memory_reserved() / 2**20)
     return memory
 
 
-def benchmark(settings: TrackerSettings, video: str | Path, frames: int,
-              publish: Callable[[HandPairEstimate, Sequence[np.ndarray]], None] | None = None) -> dict:
+def benchmark(
+    settings: TrackerSettings,
+    video: str | Path,
+    frames: int,
+    publish: Callable[[HandPairEstimate, Sequence[np.ndarray]], None] | None = None,
+) -> dict:
     """Latency by stage of the tracker over `frames` images of a video, one after the other, and its throughput.
 
     decode is reading the video's image; the tracker's own stages follow, then `publish`, where one is given: called with
@@ -55,8 +60,9 @@ def benchmark(settings: TrackerSettings, video: str | Path, frames: int,
                 break
             stamp, image = found
             decoded = time.perf_counter()
-            estimate = tracker.process(image, stamp, Camera.from_fov(image.shape[1], image.shape[0], settings.default_fov),
-                                       with_vertices=True)
+            estimate = tracker.process(
+                image, stamp, Camera.from_fov(image.shape[1], image.shape[0], settings.default_fov), with_vertices=True
+            )
             estimated = time.perf_counter()
             if publish is not None and estimate is not None:
                 publish(estimate, tracker.faces)
@@ -70,11 +76,18 @@ def benchmark(settings: TrackerSettings, video: str | Path, frames: int,
             both += estimate.left.valid and estimate.right.valid
     tracker.close()
     detect = np.array(stages["detect"]) + np.array(stages["decode"])
-    return {"model": settings.model, "device": settings.device, "precision": settings.precision,
-            "threads": settings.threads, "frames": len(total), "frames_with_both_hands": both,
-            "milliseconds": {name: percentiles(values) for name, values in stages.items()}
-            | {"all but decode and detect": percentiles(np.array(total) - detect), "total": percentiles(total)},
-            "frames_per_second": round(len(total) / sum(total), 2), "peak_memory": peak_memory(settings.device)}
+    return {
+        "model": settings.model,
+        "device": settings.device,
+        "precision": settings.precision,
+        "threads": settings.threads,
+        "frames": len(total),
+        "frames_with_both_hands": both,
+        "milliseconds": {name: percentiles(values) for name, values in stages.items()}
+        | {"all but decode and detect": percentiles(np.array(total) - detect), "total": percentiles(total)},
+        "frames_per_second": round(len(total) / sum(total), 2),
+        "peak_memory": peak_memory(settings.device),
+    }
 
 
 def benchmark_network(network, hands, device: str, precision: str, steps: int, cameras: int = 4, size=(640, 480)) -> dict:
@@ -86,8 +99,8 @@ def benchmark_network(network, hands, device: str, precision: str, steps: int, c
     """
     import torch
 
-    from .runtime.image import TorchImage
     from .pipeline.image_regression import ImageRegressor, ImageTokens, square_of
+    from .runtime.image import TorchImage
 
     execution = TorchImage(network, device, precision, cameras)
     regressor = ImageRegressor(execution, hands, np.zeros(45))
@@ -100,40 +113,53 @@ def benchmark_network(network, hands, device: str, precision: str, steps: int, c
     def step(k):
         made[k].image = image
         regressor.encode(made[k])
-        regressor.regress(made[max(0, k - config.window + 1):k + 1], made[k])
+        regressor.regress(made[max(0, k - config.window + 1) : k + 1], made[k])
 
     def recompute():
-        for frame in made[:config.window]:
+        for frame in made[: config.window]:
             frame.image = image
             regressor.encode(frame)
-        regressor.regress(made[:config.window], made[config.window - 1])
+        regressor.regress(made[: config.window], made[config.window - 1])
 
     def recompute_at_once():
         for frame, tokens in zip(made, execution.encode_batch([(image, squares, both)] * config.window)):
             frame.tokens = ImageTokens(tokens, squares)
-        regressor.regress(made[:config.window], made[config.window - 1])
+        regressor.regress(made[: config.window], made[config.window - 1])
 
     numbers = iter(range(len(made)))
     streaming = _timed(lambda: step(next(numbers)), steps, device, len(made) - steps)
     memory = peak_memory(device)
     execution.record_encode(config.window, 2 * config.window)
     few = max(2, min(steps, 5))
-    recomputed = {"window recomputed": _timed(recompute, few, device),
-                  "window recomputed, one batch": _timed(recompute_at_once, few, device)}
+    recomputed = {
+        "window recomputed": _timed(recompute, few, device),
+        "window recomputed, one batch": _timed(recompute_at_once, few, device),
+    }
     at_once = _timed(lambda: execution.encode_batch([(image, squares, both)] * cameras), few, device)
     stages, flops = _stages(network, device, execution.type, image, squares, steps)
     rate = _matrix_rate(device, execution.type)
     p50 = float(np.median(streaming))
-    return {"network": f"width {config.width}, {config.depth} blocks", "device": _name(device), "precision": precision,
-            "threads": torch.get_num_threads(), "steps": steps,
-            "milliseconds": {name: percentiles(values) for name, values in (
-                stages | {"streaming": streaming} | recomputed).items()},
-            "recomputed_over_streaming": round(min(float(np.median(values)) for values in recomputed.values()) / p50, 2),
-            "frames_per_second": round(1.0 / p50, 2), "gflop_per_frame": round(flops / 1e9, 2),
-            "matrix_gflops": round(rate / 1e9, 1), "share_of_matrix_limit": round(flops / rate / p50, 3),
-            "peak_memory": memory,
-            "cameras": {"frames_encoded_at_once": cameras, "milliseconds": percentiles(at_once),
-                        **_cameras(regressor, made[:config.window], image, cameras, steps / 30.0)}}
+    return {
+        "network": f"width {config.width}, {config.depth} blocks",
+        "device": _name(device),
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+        "steps": steps,
+        "milliseconds": {
+            name: percentiles(values) for name, values in (stages | {"streaming": streaming} | recomputed).items()
+        },
+        "recomputed_over_streaming": round(min(float(np.median(values)) for values in recomputed.values()) / p50, 2),
+        "frames_per_second": round(1.0 / p50, 2),
+        "gflop_per_frame": round(flops / 1e9, 2),
+        "matrix_gflops": round(rate / 1e9, 1),
+        "share_of_matrix_limit": round(flops / rate / p50, 3),
+        "peak_memory": memory,
+        "cameras": {
+            "frames_encoded_at_once": cameras,
+            "milliseconds": percentiles(at_once),
+            **_cameras(regressor, made[: config.window], image, cameras, steps / 30.0),
+        },
+    }
 
 
 def _stages(network, device, number, image, squares, steps):
@@ -142,8 +168,8 @@ def _stages(network, device, number, image, squares, steps):
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    from .runtime.cuda_graphs import ByShape, GraphRecorder
     from .runtime.crops import DeviceCrops, crop_hands
+    from .runtime.cuda_graphs import ByShape, GraphRecorder
 
     mirrored, config = np.array([True, False]), network.config
     crop = DeviceCrops(device, number) if device == "cuda" else (lambda *args: torch.from_numpy(crop_hands(*args)).to(number))
@@ -154,8 +180,11 @@ def _stages(network, device, number, image, squares, steps):
         valid = torch.ones(1, 2, config.window, dtype=torch.bool, device=device)
         record = GraphRecorder() if device == "cuda" else None
         calls: dict[str, Callable] = {"crop": lambda: crop(image, squares, mirrored)}
-        for name, function, inputs in (("backbone", network.backbone, (crops,)), ("spatial", network.encode_present, (crops, placed)),
-                                       ("temporal", network.reason_flat, (tokens, valid))):
+        for name, function, inputs in (
+            ("backbone", network.backbone, (crops,)),
+            ("spatial", network.encode_present, (crops, placed)),
+            ("temporal", network.reason_flat, (tokens, valid)),
+        ):
             part = ByShape(function, record, torch.device(device))
             part.prepare(*(value.clone() for value in inputs))
             calls[name] = functools.partial(part, *inputs)
@@ -192,8 +221,11 @@ def _cameras(regressor, window, image, cameras, seconds):
     for thread in threads:
         thread.join()
     took = time.perf_counter() - began
-    return {"cameras_at_30_hz": cameras, "frames_per_second_each": round(min(len(own) for own in ages) / took, 2),
-            "age": percentiles(np.concatenate(ages))}
+    return {
+        "cameras_at_30_hz": cameras,
+        "frames_per_second_each": round(min(len(own) for own in ages) / took, 2),
+        "age": percentiles(np.concatenate(ages)),
+    }
 
 
 def _name(device):
@@ -208,8 +240,16 @@ def _frame(rng, image, number, size):
     from .pipeline.frame import Frame
 
     detections = tuple(
-        HandDetection(side, 1.0, np.array([size[0] * (0.7 - 0.4 * side), size[1] / 2]) + rng.normal(0, 40, (21, 2)),
-                      np.zeros(21), rng.normal(0, 0.03, (21, 3)), np.ones(21)) for side in (0, 1))
+        HandDetection(
+            side,
+            1.0,
+            np.array([size[0] * (0.7 - 0.4 * side), size[1] / 2]) + rng.normal(0, 40, (21, 2)),
+            np.zeros(21),
+            rng.normal(0, 0.03, (21, 3)),
+            np.ones(21),
+        )
+        for side in (0, 1)
+    )
     frame = Frame(int(number * 5e9 / 30), Camera.from_fov(*size, 60.0), [], detections=detections)
     frame.image = image
     return frame
@@ -235,4 +275,4 @@ def _matrix_rate(device, number):
 
     side = 8192 if device == "cuda" else 1536
     a, b = (torch.randn(side, side, device=device).to(number) for _ in range(2))
-    return 2.0 * side ** 3 / min(_timed(lambda: a @ b, 5, device))
+    return 2.0 * side**3 / min(_timed(lambda: a @ b, 5, device))

@@ -14,8 +14,7 @@ from .streams import flush_output, prepare_streams
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command."""
-    parser = Parser(
-        prog="fourdhands", description="Both hands' pose, shape, mesh and position in metres from camera images.")
+    parser = Parser(prog="fourdhands", description="Both hands' pose, shape, mesh and position in metres from camera images.")
     parser.add_argument("--version", action=_Version)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in (track, benchmark, bag, weights, train, evaluate, ablate, data):

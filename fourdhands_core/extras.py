@@ -7,8 +7,15 @@ from collections.abc import Iterator
 
 from .errors import DependencyError
 
-EXTRAS = {"torch": "torch", "smplx": "mano", "onnx": "onnx", "onnxscript": "onnx", "numba": "train", "tensorboardX": "train",
-          "scipy": "render"}
+EXTRAS = {
+    "torch": "torch",
+    "smplx": "mano",
+    "onnx": "onnx",
+    "onnxscript": "onnx",
+    "numba": "train",
+    "tensorboardX": "train",
+    "scipy": "render",
+}
 """By the name that is imported; setup.py has what each extra installs."""
 
 
@@ -25,5 +32,6 @@ def needed_for(what: str, extra: str | None = None) -> Iterator[None]:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
-        raise DependencyError(f"{what} needs {package}, which is not installed: pip install "
-                              f"'fourdhands[{extra or EXTRAS[package]}]'") from error
+        raise DependencyError(
+            f"{what} needs {package}, which is not installed: pip install 'fourdhands[{extra or EXTRAS[package]}]'"
+        ) from error

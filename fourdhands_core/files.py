@@ -14,8 +14,11 @@ from pathlib import Path
 from .errors import FourDHandsError, InputError
 
 _KINDS = (
-    (rb"\s*(<!doctype html|<html|<head|<body|<script)", "a web page",
-     "log in at the publisher's site (or confirm the download there), and save the file itself"),
+    (
+        rb"\s*(<!doctype html|<html|<head|<body|<script)",
+        "a web page",
+        "log in at the publisher's site (or confirm the download there), and save the file itself",
+    ),
     (rb"version https://git-lfs", "a Git LFS pointer, which stands for the file", "get the file itself with `git lfs pull`"),
     (rb"\s*<\?xml", "an XML text", ""),
     (rb"\s*[{\[]\s*[\"\]}{\[0-9-]", "a JSON text", ""),

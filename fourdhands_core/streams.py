@@ -69,6 +69,5 @@ class _Errors(io.FileIO):
 def _stream(kind, before):
     """A text stream over `kind`, buffered as the one before; None where there was none."""
     raw = kind(kind.number, "w", closefd=False)
-    encoding, *buffering = ((before.encoding, before.line_buffering, before.write_through) if before else
-                            ("utf-8", False, False))
+    encoding, *buffering = (before.encoding, before.line_buffering, before.write_through) if before else ("utf-8", False, False)
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "backslashreplace", None, *buffering)

@@ -17,8 +17,13 @@ from typing import NoReturn
 from fourdhands_core.errors import InputError
 from fourdhands_core.streams import flush_output, prepare_streams
 
-_MODULES = ("fourdhands_ros", *(f"fourdhands_ros.{name}" for name in (
-    "bags.player", "bags.recorder", "camera", "node.node", "player", "recorder", "tools.camera")))
+_MODULES = (
+    "fourdhands_ros",
+    *(
+        f"fourdhands_ros.{name}"
+        for name in ("bags.player", "bags.recorder", "camera", "node.node", "player", "recorder", "tools.camera")
+    ),
+)
 
 
 class Stop:
@@ -131,8 +136,11 @@ def main_of(module: str) -> int:
         if package.startswith("fourdhands"):
             raise
         # Most often a terminal in which the environment was not activated.
-        print(f"fourdhands_ros: {sys.executable} has no package {package}; activate the virtual environment of your "
-              "workspace, or pip install -r requirements-workspace.txt (README, In a ROS 2 workspace)", file=sys.stderr)
+        print(
+            f"fourdhands_ros: {sys.executable} has no package {package}; activate the virtual environment of your "
+            "workspace, or pip install -r requirements-workspace.txt (README, In a ROS 2 workspace)",
+            file=sys.stderr,
+        )
         return 1
     except SystemExit as error:  # argparse's: --help, or arguments that it does not know
         return error.code if isinstance(error.code, int) else 1
@@ -141,8 +149,11 @@ def main_of(module: str) -> int:
 def _catch(handler) -> dict:
     """Have signals handled; returns their former handlers. SIGINT also where a shell ignores it for what runs in its
     background, but not the SIGHUP that nohup ignores."""
-    return {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN}
+    return {
+        number: signal.signal(number, handler)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
+    }
 
 
 def _pass_over(*_) -> None:

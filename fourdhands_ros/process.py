@@ -42,8 +42,14 @@ def parse(parser: argparse.ArgumentParser, args: list[str] | None) -> tuple[argp
         raise SystemExit(flushed(error.code)) from error
 
 
-def run_ros(name: str, prog: str, command_line: list[str], body: Callable[[Stop], int], failed: int = 2,
-            patience: float | None = PATIENCE) -> int:
+def run_ros(
+    name: str,
+    prog: str,
+    command_line: list[str],
+    body: Callable[[Stop], int],
+    failed: int = 2,
+    patience: float | None = PATIENCE,
+) -> int:
     """Initialise ROS, run `body` until it returns, shut ROS down; returns body's exit status.
 
     name: of the logger for what goes wrong. prog: the program's own name, before ROS has a logger. body: looks at the Stop
@@ -63,8 +69,9 @@ def run_ros(name: str, prog: str, command_line: list[str], body: Callable[[Stop]
         logger = get_logger(name)
         try:
             if without_files:
-                logger.warning(f"{without_files}: the log goes to the terminal alone; set ROS_LOG_DIR to a folder that can "
-                               "be written to")
+                logger.warning(
+                    f"{without_files}: the log goes to the terminal alone; set ROS_LOG_DIR to a folder that can be written to"
+                )
             return 0 if stop.is_set() else body(stop)
         except FourDHandsError as error:
             logger.error(printable(str(error)))
@@ -102,8 +109,7 @@ def refusal(error: Exception) -> str:
         return f"ROS has no arguments {text.strip('[]')}; it takes --ros-args -p NAME:=VALUE, -r FROM:=TO, --params-file FILE"
     rule = re.fullmatch(r"Couldn't parse ([\w ]+): '(.*)'\. Error: .*", text, re.DOTALL)
     if rule:
-        return (f"ROS does not take the {rule[1]} {rule[2]}; it is written as -p NAME:=VALUE, -r FROM:=TO or "
-                "--log-level LEVEL")
+        return f"ROS does not take the {rule[1]} {rule[2]}; it is written as -p NAME:=VALUE, -r FROM:=TO or --log-level LEVEL"
     return text
 
 

@@ -21,14 +21,32 @@ def write_coco(root, split="val", seed=8):
     rng = np.random.default_rng(seed)
     (left0, l0), (right0, r0), (left1, l1), (right3, r3) = (keypoints(rng, unknown) for unknown in ((), (), (4, 20), ()))
     zero = np.zeros((21, 3))
-    people = [(11, 139, l0, r0, True, True), (12, 139, l1, zero, True, False), (13, 285, zero, zero, False, False),
-              (14, 285, l0, r3, False, True)]
-    annotations = [{"id": number, "image_id": image, "category_id": 1, "iscrowd": 0, "bbox": [1, 2, 200, 300],
-                    "keypoints": [0] * 51, "num_keypoints": 0, "face_box": [0.0] * 4, "face_valid": False,
-                    "lefthand_kpts": left.reshape(-1).tolist(), "righthand_kpts": right.reshape(-1).tolist(),
-                    "lefthand_valid": left_valid, "righthand_valid": right_valid,
-                    "lefthand_box": [10, 10, 30, 30], "righthand_box": [10, 10, 30, 30]}
-                   for number, image, left, right, left_valid, right_valid in people]
+    people = [
+        (11, 139, l0, r0, True, True),
+        (12, 139, l1, zero, True, False),
+        (13, 285, zero, zero, False, False),
+        (14, 285, l0, r3, False, True),
+    ]
+    annotations = [
+        {
+            "id": number,
+            "image_id": image,
+            "category_id": 1,
+            "iscrowd": 0,
+            "bbox": [1, 2, 200, 300],
+            "keypoints": [0] * 51,
+            "num_keypoints": 0,
+            "face_box": [0.0] * 4,
+            "face_valid": False,
+            "lefthand_kpts": left.reshape(-1).tolist(),
+            "righthand_kpts": right.reshape(-1).tolist(),
+            "lefthand_valid": left_valid,
+            "righthand_valid": right_valid,
+            "lefthand_box": [10, 10, 30, 30],
+            "righthand_box": [10, 10, 30, 30],
+        }
+        for number, image, left, right, left_valid, right_valid in people
+    ]
     _coco(root / "annotations" / f"coco_wholebody_{split}_v1.0.json", annotations)
     for number in (139, 285):
         write_image(root / f"{split}2017" / f"{number:012d}.jpg", 240, 230)
@@ -44,11 +62,18 @@ def write_halpe(root, split="train", as_alphapose=False, seed=9):
     body[:94] = rng.uniform(0, 200, (94, 3))
     both = body.copy()
     both[94:115], both[115:] = l, r
-    annotations = [{"id": 5, "image_id": 139, "keypoints": both.reshape(-1).tolist(), "bbox": [0, 0, 9, 9]},
-                   {"id": 6, "image_id": 139, "keypoints": body.reshape(-1).tolist()}, {"id": 7, "image_id": 139}]
+    annotations = [
+        {"id": 5, "image_id": 139, "keypoints": both.reshape(-1).tolist(), "bbox": [0, 0, 9, 9]},
+        {"id": 6, "image_id": 139, "keypoints": body.reshape(-1).tolist()},
+        {"id": 7, "image_id": 139},
+    ]
     name = "HICO_train2015_00000139.jpg" if split == "train" else "000000000139.jpg"
-    images = {("train", False): "hico_20160224_det/images/train2015", ("train", True): "images/train2015",
-              ("val", False): "val2017", ("val", True): "images/val2017"}[split, as_alphapose]
+    images = {
+        ("train", False): "hico_20160224_det/images/train2015",
+        ("train", True): "images/train2015",
+        ("val", False): "val2017",
+        ("val", True): "images/val2017",
+    }[split, as_alphapose]
     _coco(root / ("annotations" if as_alphapose else "") / f"halpe_{split}_v1.json", annotations, {139: name})
     write_image(root / images / name, 240, 230)
     return [(f"{name}#5", left, right)]
@@ -68,10 +93,12 @@ def write_nzsl(root, seed=10):
             points, stated = keypoints(rng, unknown)
             stated[:, 2] = stated[:, 2] > 0
             write_image(root / folder / f"{stem}.jpg", 240, 230)
-            (root / folder / f"{stem}.json").write_text(json.dumps(
-                {"hand_pts": stated.tolist(), "is_left": int(is_left), "hand_box_center": [120.0, 120.0]}))
+            (root / folder / f"{stem}.json").write_text(
+                json.dumps({"hand_pts": stated.tolist(), "is_left": int(is_left), "hand_box_center": [120.0, 120.0]})
+            )
             found.setdefault(part, []).append(
-                (f"{folder}/{stem}.jpg", points if is_left else None, None if is_left else points))
+                (f"{folder}/{stem}.jpg", points if is_left else None, None if is_left else points)
+            )
     return found
 
 

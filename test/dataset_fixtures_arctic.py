@@ -42,20 +42,34 @@ def write(root, hands, seed=7):
             rows = [make_truth(hand, centre, _FixedShape(rng, shape))] * COUNT
             for row in range(7, 11):  # the only ones that images of the splits show
                 rows[row] = ground_truth[name, row, side] = make_truth(hand, centre, _FixedShape(rng, shape))
-            data[side] = {"rot": np.array([t.pose[:3] for t in rows]), "pose": np.array([t.pose[3:] for t in rows]),
-                          "trans": np.array([t.translation for t in rows]), "shape": shape, "fitting_err": np.zeros(COUNT)}
+            data[side] = {
+                "rot": np.array([t.pose[:3] for t in rows]),
+                "pose": np.array([t.pose[3:] for t in rows]),
+                "trans": np.array([t.translation for t in rows]),
+                "shape": shape,
+                "fitting_err": np.zeros(COUNT),
+            }
         poses = [camera_pose(rng) for _ in range(COUNT)]
         ego.update({(name, row): pose for row, pose in enumerate(poses)})
         (root / "raw_seqs" / subject).mkdir(parents=True)
         np.save(root / "raw_seqs" / f"{name}.mano.npy", data)
-        np.save(root / "raw_seqs" / f"{name}.egocam.dist.npy", {
-            "R_k_cam_np": np.array([r for r, _ in poses]), "T_k_cam_np": np.array([t for _, t in poses])[..., None],
-            "intrinsics": np.array([[EGO_FOCAL[0], 0, EGO_CENTRE[0]], [0, EGO_FOCAL[1], EGO_CENTRE[1]], [0, 0, 1]]),
-            "dist8": LENS, "ego_markers.label": ["a", "b"]})
+        np.save(
+            root / "raw_seqs" / f"{name}.egocam.dist.npy",
+            {
+                "R_k_cam_np": np.array([r for r, _ in poses]),
+                "T_k_cam_np": np.array([t for _, t in poses])[..., None],
+                "intrinsics": np.array([[EGO_FOCAL[0], 0, EGO_CENTRE[0]], [0, EGO_FOCAL[1], EGO_CENTRE[1]], [0, 0, 1]]),
+                "dist8": LENS,
+                "ego_markers.label": ["a", "b"],
+            },
+        )
         subjects[subject] = {
-            "gender": "female", "ioi_offset": OFFSET, "image_size": [[1280, 960]] + [[1400, 1000]] * 8,
+            "gender": "female",
+            "ioi_offset": OFFSET,
+            "image_size": [[1280, 960]] + [[1400, 1000]] * 8,
             "intris_mat": [matrix] * 8,
-            "world2cam": [np.block([[r, t[:, None]], [np.zeros((1, 3)), 1.0]]).tolist() for r, t in views.values()]}
+            "world2cam": [np.block([[r, t[:, None]], [np.zeros((1, 3)), 1.0]]).tolist() for r, t in views.values()],
+        }
         for view, size in enumerate(subjects[subject]["image_size"]):
             first = root / "images" / name / str(view) / "00010.jpg"
             write_image(first, *size)
@@ -65,8 +79,9 @@ def write(root, hands, seed=7):
         (root / folder).mkdir()
     (root / "meta" / "misc.json").write_text(json.dumps(subjects))
     for protocol in ("p1", "p2"):
-        (root / "splits_json" / f"protocol_{protocol}.json").write_text(json.dumps(
-            {"train": ["s01/box_grab_01", "s05/box_use_01"], "val": ["s05/box_use_01"], "test": []}))
+        (root / "splits_json" / f"protocol_{protocol}.json").write_text(
+            json.dumps({"train": ["s01/box_grab_01", "s05/box_use_01"], "val": ["s05/box_use_01"], "test": []})
+        )
     return ground_truth, views, ego
 
 

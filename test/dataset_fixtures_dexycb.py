@@ -7,8 +7,16 @@ from dataset_support import make_truth, pinhole, released_left, write_image
 JOINTS = ["wrist"] + [f"{finger}_{i}" for finger in ("thumb", "index", "middle", "ring", "little") for i in (1, 2, 3, 4)]
 FOCAL, CENTRE = np.array([615.0, 614.0]), np.array([312.5, 245.25])
 SUBJECTS = ["20200709-weiy", "20200813-ceppner"]
-SERIALS = ["836212060125", "839512060362", "840412060917", "841412060263", "932122060857", "932122060861", "932122061900",
-           "932122062010"]
+SERIALS = [
+    "836212060125",
+    "839512060362",
+    "840412060917",
+    "841412060263",
+    "932122060857",
+    "932122060861",
+    "932122061900",
+    "932122062010",
+]
 NAMED = "20200709_141754"
 """The fifth sequence, so of s0's val; its last frame has no hand. Its hand is a left one."""
 LENGTH = 3
@@ -40,9 +48,16 @@ def write(root, hands, seed=5):
             for serial in SERIALS:
                 (sequence / serial).mkdir(parents=True)
             side = "left" if name == NAMED else "right"
-            _yaml(sequence / "meta.yml", {
-                "serials": SERIALS, "num_frames": LENGTH if name == NAMED else 1, "mano_sides": [side],
-                "mano_calib": ["subject-01_left" if name == NAMED else "subject-02_right"], "ycb_ids": [1]})
+            _yaml(
+                sequence / "meta.yml",
+                {
+                    "serials": SERIALS,
+                    "num_frames": LENGTH if name == NAMED else 1,
+                    "mano_sides": [side],
+                    "mano_calib": ["subject-01_left" if name == NAMED else "subject-02_right"],
+                    "ycb_ids": [1],
+                },
+            )
     ground_truth = []
     for frame in range(LENGTH):
         folder = root / SUBJECTS[0] / NAMED / SERIALS[0]
@@ -52,9 +67,14 @@ def write(root, hands, seed=5):
         pose = np.concatenate([truth.pose, truth.translation])
         if frame == LENGTH - 1:
             joints, points, pose = (np.full_like(joints, -1.0), np.full_like(points, -1.0), np.zeros(51))
-        np.savez(folder / f"labels_{frame:06d}.npz", seg=np.zeros((480, 640), np.uint8), pose_y=np.zeros((1, 3, 4), np.float32),
-                 pose_m=pose[None].astype(np.float32), joint_3d=joints[None].astype(np.float32),
-                 joint_2d=points[None].astype(np.float32))
+        np.savez(
+            folder / f"labels_{frame:06d}.npz",
+            seg=np.zeros((480, 640), np.uint8),
+            pose_y=np.zeros((1, 3, 4), np.float32),
+            pose_m=pose[None].astype(np.float32),
+            joint_3d=joints[None].astype(np.float32),
+            joint_2d=points[None].astype(np.float32),
+        )
         write_image(folder / f"color_{frame:06d}.jpg", 640, 480)
         ground_truth.append(truth)
     for recording in sorted(root.glob("20*/*/*")):

@@ -14,10 +14,12 @@ def write(root, hands, split="training", versions=4, vertices=True, seed=2):
     """COUNT right hands and `versions` backgrounds of each; MANO's mean pose is counted from. Returns a Truth a hand."""
     rng = np.random.default_rng(seed)
     ground_truth = [make_truth(hands[1], (0.0, 0.0, 0.7), rng) for _ in range(COUNT)]
-    lists = {"K": [MATRIX.tolist()] * COUNT,
-             "xyz": [truth.listed(JOINTS).tolist() for truth in ground_truth],
-             "mano": [[[*truth.pose, *truth.betas, 110.0, 112.0, 600.0]] for truth in ground_truth],
-             "scale": [0.03] * COUNT}
+    lists = {
+        "K": [MATRIX.tolist()] * COUNT,
+        "xyz": [truth.listed(JOINTS).tolist() for truth in ground_truth],
+        "mano": [[[*truth.pose, *truth.betas, 110.0, 112.0, 600.0]] for truth in ground_truth],
+        "scale": [0.03] * COUNT,
+    }
     if vertices:
         lists["verts"] = [truth.vertices.tolist() for truth in ground_truth]
     for what, content in lists.items():

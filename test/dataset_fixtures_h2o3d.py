@@ -29,8 +29,13 @@ def write(root, hands, released=True, seed=6):
                     truth = ground_truth[split, frame, side] = _with_betas(hand, truth, meta["handBeta"])
                 meta["handBeta"] = truth.betas
                 if split == "train":
-                    meta.update({f"{side}HandPose": truth.pose, f"{side}HandTrans": truth.translation,
-                                 f"{side}HandJoints3D": truth.listed(JOINTS)})
+                    meta.update(
+                        {
+                            f"{side}HandPose": truth.pose,
+                            f"{side}HandTrans": truth.translation,
+                            f"{side}HandJoints3D": truth.listed(JOINTS),
+                        }
+                    )
                 else:
                     meta.update({f"{side}HandJoints3D": truth.joints["wrist"], f"{side}HandBoundingBox": [100, 110, 200, 220]})
             if frame == "0002":

@@ -13,9 +13,11 @@ FITS = "IJCV16___Results_MANO___parms_for___joints21"
 def write_ply(path, vertices, faces, binary):
     """A mesh as MeshLab and psbody write it."""
     kind = "binary_little_endian" if binary else "ascii"
-    header = (f"ply\nformat {kind} 1.0\ncomment made by hand\nelement vertex {len(vertices)}\nproperty float x\n"
-              f"property float y\nproperty float z\nproperty uchar red\nelement face {len(faces)}\n"
-              "property list uchar int vertex_indices\nend_header\n")
+    header = (
+        f"ply\nformat {kind} 1.0\ncomment made by hand\nelement vertex {len(vertices)}\nproperty float x\n"
+        f"property float y\nproperty float z\nproperty uchar red\nelement face {len(faces)}\n"
+        "property list uchar int vertex_indices\nend_header\n"
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         file.write(header.encode())
@@ -39,15 +41,26 @@ def write(root, hands, components=None, seed=4):
             if side[0].upper() not in sides:
                 continue
             truth = ground_truth[sequence, frame, side] = make_truth(
-                models[side], (0.08 if side == "right" else -0.08, 0.0, 0.7), rng, components=components)
+                models[side], (0.08 if side == "right" else -0.08, 0.0, 0.7), rng, components=components
+            )
             meshes[side] = f"{FITS}/IJCV16___fakeGT___IJCV___{sequence}___Model_Hand_{side[0].upper()}___ncomps45/{frame}.ply"
             write_ply(root / meshes[side], truth.vertices, models[side].faces[:5], binary=sequence == "01")
             translation = truth.translation + (0.0 if sequence == "01" else 0.02)
-            (root / meshes[side]).with_suffix(".pkl").write_bytes(pickle.dumps(
-                {"pose": truth.pose, "betas": truth.betas, "trans": translation, "v": truth.vertices, "ncomps": 45}, 2))
+            (root / meshes[side]).with_suffix(".pkl").write_bytes(
+                pickle.dumps(
+                    {"pose": truth.pose, "betas": truth.betas, "trans": translation, "v": truth.vertices, "ncomps": 45}, 2
+                )
+            )
         images.append({"id": number, "file_name": name, "width": 640, "height": 480})
-        annotations.append({"id": number, "image_id": number, "hand_type": "interacting" if sides == "LR" else "right",
-                            "left_mano_path": meshes["left"], "right_mano_path": meshes["right"]})
+        annotations.append(
+            {
+                "id": number,
+                "image_id": number,
+                "hand_type": "interacting" if sides == "LR" else "right",
+                "left_mano_path": meshes["left"],
+                "right_mano_path": meshes["right"],
+            }
+        )
         write_image(root / name, 640, 480)
     (root / "HIC.json").write_text(json.dumps({"images": images, "annotations": annotations}))
     return ground_truth

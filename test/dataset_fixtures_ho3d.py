@@ -31,8 +31,9 @@ def write(root, hands, version=2, late=("xyz", "verts"), seed=4):
                 published["xyz"].append(truth.listed(JOINTS).tolist())
                 published["verts"].append(truth.vertices.tolist())
             else:
-                meta.update(handPose=truth.pose, handBeta=truth.betas, handTrans=truth.translation,
-                            handJoints3D=truth.listed(JOINTS))
+                meta.update(
+                    handPose=truth.pose, handBeta=truth.betas, handTrans=truth.translation, handJoints3D=truth.listed(JOINTS)
+                )
             if sequence == "MC1":
                 meta.update(dict.fromkeys(("handPose", "handBeta", "handTrans", "handJoints3D", "objRot")))
             (folder / "meta" / f"{frame}.pkl").write_bytes(pickle.dumps(meta, 2))

@@ -34,8 +34,9 @@ def write(root, hands, seed=8):
         for side, hand, x in (("left", hands[0], 0.06), ("right", hands[1], -0.06)):
             if side in sides:
                 truth = ground_truth[frame, side] = make_truth(hand, (x, 0.0, 0.0), rng)
-                state = {camera: {"insideImg": np.ones(21, bool), "occluded": [False] * 21, "overlap": False}
-                         for camera in cameras}
+                state = {
+                    camera: {"insideImg": np.ones(21, bool), "occluded": [False] * 21, "overlap": False} for camera in cameras
+                }
                 if 5 in state:
                     state[5]["overlap"] = True
                 if 3 in state and side == "left":
@@ -43,10 +44,16 @@ def write(root, hands, seed=8):
                 made[f"{side}_hand"] = {"landmarks": (100.0 * truth.listed(JOINTS)).ravel().tolist(), "2D": state}
         return made
 
-    data = {"training_data": [sample(FRAME, ("left", "right"), (0, 3, 5, 6))],
-            "testing_data": [sample("00003310", ("right",), (3,))]}
-    cameras = {SEQUENCE: {camera: {"K": MATRIX, "R": rotation, "t": 100.0 * offset[:, None], "distCoef": LENS}
-                          for camera, (rotation, offset) in poses.items()}}
+    data = {
+        "training_data": [sample(FRAME, ("left", "right"), (0, 3, 5, 6))],
+        "testing_data": [sample("00003310", ("right",), (3,))],
+    }
+    cameras = {
+        SEQUENCE: {
+            camera: {"K": MATRIX, "R": rotation, "t": 100.0 * offset[:, None], "distCoef": LENS}
+            for camera, (rotation, offset) in poses.items()
+        }
+    }
     root.mkdir(exist_ok=True)
     (root / "annotation.pkl").write_bytes(pickle.dumps(data, 2))
     (root / "camera_data.pkl").write_bytes(pickle.dumps(cameras, 2))

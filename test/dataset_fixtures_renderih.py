@@ -20,11 +20,17 @@ def write(root, hands, seed=5):
         params = {}
         for side, hand, x in (("left", hands[0], 0.02), ("right", hands[1], -0.02)):
             truth = ground_truth[number, side] = make_truth(hand, (x, 0.0, 0.0), rng, components=44)
-            params[side] = {"R": Rotation.from_rotvec(truth.pose[:3]).as_matrix()[None].astype(np.float32),
-                            "pose": np.append(truth.pose[3:], 0.0)[None].astype(np.float32),
-                            "shape": truth.betas[None].astype(np.float32), "trans": truth.translation[None].astype(np.float32)}
-        data = {"inter_idx": 0, "mano_params": params,
-                "camera": {"R": rotation.astype(np.float32), "t": offset.astype(np.float32), "camera": MATRIX}}
+            params[side] = {
+                "R": Rotation.from_rotvec(truth.pose[:3]).as_matrix()[None].astype(np.float32),
+                "pose": np.append(truth.pose[3:], 0.0)[None].astype(np.float32),
+                "shape": truth.betas[None].astype(np.float32),
+                "trans": truth.translation[None].astype(np.float32),
+            }
+        data = {
+            "inter_idx": 0,
+            "mano_params": params,
+            "camera": {"R": rotation.astype(np.float32), "t": offset.astype(np.float32), "camera": MATRIX},
+        }
         (folder / "color_annot" / f"{number}.pkl").write_bytes(pickle.dumps(data))
         write_image(folder / "color_img" / f"{number}.jpg", 256, 256)
     return ground_truth, poses

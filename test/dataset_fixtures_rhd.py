@@ -23,8 +23,11 @@ def write(root, hands, split="training", seed=7):
         if number == 1:
             visible[21:] = 0.0
         points = pinhole(joints, MATRIX[[0, 1], [0, 1]], MATRIX[:2, 2])
-        annotations[number] = {"xyz": joints.astype(np.float32), "uv_vis": np.hstack([points, visible]),
-                               "K": MATRIX.astype(np.float32)}
+        annotations[number] = {
+            "xyz": joints.astype(np.float32),
+            "uv_vis": np.hstack([points, visible]),
+            "K": MATRIX.astype(np.float32),
+        }
         write_image(root / split / "color" / f"{number:05d}.png", 320, 320)
     (root / split / f"anno_{split}.pickle").write_bytes(pickle.dumps(annotations, 2))
     return ground_truth

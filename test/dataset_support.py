@@ -19,8 +19,9 @@ SHAPE_BUG = np.array([-1.0, 1.0, 1.0])[:, None]
 def hand_models(seed: int = 3):
     """(left, right) as a user's MANO: the generic hand with a mean pose and principal components that are not trivial."""
     rng = np.random.default_rng(seed)
-    right = replace(load_generic_hand(), hands_mean=rng.normal(0.0, 0.15, 45),
-                    hands_components=np.linalg.qr(rng.normal(size=(45, 45)))[0])
+    right = replace(
+        load_generic_hand(), hands_mean=rng.normal(0.0, 0.15, 45), hands_components=np.linalg.qr(rng.normal(size=(45, 45)))[0]
+    )
     return pair_of(right)
 
 
@@ -31,13 +32,26 @@ def released_left(left):
 
 def smplx_mano(hand, **options):
     """smplx's model of a hand, as the datasets' own toolkits make it (pose from MANO's mean pose unless told otherwise)."""
-    data = Struct(v_template=hand.v_template, shapedirs=hand.shapedirs, posedirs=hand.posedirs, J_regressor=hand.J_regressor,
-                  weights=hand.weights, f=hand.faces, kintree_table=np.stack([hand.parents, np.arange(16)]),
-                  hands_components=np.eye(45) if hand.hands_components is None else hand.hands_components,
-                  hands_mean=hand.hands_mean)
+    data = Struct(
+        v_template=hand.v_template,
+        shapedirs=hand.shapedirs,
+        posedirs=hand.posedirs,
+        J_regressor=hand.J_regressor,
+        weights=hand.weights,
+        f=hand.faces,
+        kintree_table=np.stack([hand.parents, np.arange(16)]),
+        hands_components=np.eye(45) if hand.hands_components is None else hand.hands_components,
+        hands_mean=hand.hands_mean,
+    )
     MANO.SHAPE_SPACE_DIM = 10
-    return MANO("", data_struct=data, is_rhand=hand.is_right, num_betas=10, dtype=torch.float64,
-                **{"use_pca": False, "flat_hand_mean": False, **options})
+    return MANO(
+        "",
+        data_struct=data,
+        is_rhand=hand.is_right,
+        num_betas=10,
+        dtype=torch.float64,
+        **{"use_pca": False, "flat_hand_mean": False, **options},
+    )
 
 
 @dataclass
@@ -71,9 +85,10 @@ def make_truth(hand, centre, rng, flat=False, components=None, betas=None) -> Tr
         stated = stated @ hand.hands_components
     elif components:
         options.update(use_pca=True, num_pca_comps=components)
-    as_row = lambda array: torch.from_numpy(array)[None]  # noqa: E731
-    output = smplx_mano(hand, **options)(global_orient=as_row(pose[:3]), hand_pose=as_row(stated), betas=as_row(betas),
-                                        transl=as_row(translation))
+    as_row = lambda array: torch.from_numpy(array)[None]
+    output = smplx_mano(hand, **options)(
+        global_orient=as_row(pose[:3]), hand_pose=as_row(stated), betas=as_row(betas), transl=as_row(translation)
+    )
     vertices, joints = output.vertices[0].detach().numpy(), output.joints[0].detach().numpy()
     named = dict(zip(MANO_ORDER, joints[:16]))
     named.update({f"{finger}_4": vertices[vertex] for finger, vertex in zip(FINGERS, TIP_VERTICES)})

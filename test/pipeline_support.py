@@ -57,9 +57,13 @@ def shown(betas, curl=0.0, count=60):
     present = np.zeros((count, 2), bool)
     present[:, RIGHT] = True
     motion = ClipMotion(
-        1 + np.round(times * 1e9).astype(np.int64), orient,
+        1 + np.round(times * 1e9).astype(np.int64),
+        orient,
         np.tile(axis_angle_from_matrix(fingers).ravel(), (count, 2, 1)),
-        np.tile(betas, (2, 1)), np.tile([0.02, 0.08, 0.5], (count, 2, 1)), present)
+        np.tile(betas, (2, 1)),
+        np.tile([0.02, 0.08, 0.5], (count, 2, 1)),
+        present,
+    )
     return motion, clip_truth(motion, CAMERA, pose_hands(motion)[1])
 
 
@@ -93,8 +97,17 @@ class Script:
     def detect(self, image):
         self.looked.append(self.number)
         hands = (LEFT, RIGHT) if self.number < 20 else (RIGHT,)
-        return [HandDetection(side, 1.0, self.landmarks(self.number)[side], np.zeros(21),
-                              self.joints[side] - self.joints[side].mean(0), np.ones(21)) for side in hands]
+        return [
+            HandDetection(
+                side,
+                1.0,
+                self.landmarks(self.number)[side],
+                np.zeros(21),
+                self.joints[side] - self.joints[side].mean(0),
+                np.ones(21),
+            )
+            for side in hands
+        ]
 
     def close(self):
         pass
@@ -103,5 +116,11 @@ class Script:
         landmarks = self.landmarks(self.number)
         if self.number >= 20:
             landmarks[LEFT] += 200.0  # nothing is left of it where it is looked for
-        return Regression(self.rotations.copy(), np.zeros((2, 10)), np.full((2, 21), 0.008), np.array([-0.44 - 0.002 * self.number, 0, 0]),
-                               0.02, landmarks)
+        return Regression(
+            self.rotations.copy(),
+            np.zeros((2, 10)),
+            np.full((2, 21), 0.008),
+            np.array([-0.44 - 0.002 * self.number, 0, 0]),
+            0.02,
+            landmarks,
+        )

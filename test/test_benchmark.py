@@ -18,16 +18,32 @@ from fourdhands_core.network.image_model import ImageNetwork
 
 
 def test_the_network_beside_its_window_recomputed():
-    config = ImageConfig(width=96, depth=2, heads=3, hand_width=128, temporal_heads=2, decoder_heads=2, decoder_layers=2,
-                         temporal_layers=2, spatial_layers=1)
+    config = ImageConfig(
+        width=96,
+        depth=2,
+        heads=3,
+        hand_width=128,
+        temporal_heads=2,
+        decoder_heads=2,
+        decoder_layers=2,
+        temporal_layers=2,
+        spatial_layers=1,
+    )
     passes = []
     network = ImageNetwork(config)
     network.backbone.register_forward_hook(lambda module, inputs, output: passes.append(len(inputs[0])))
     torch.set_num_threads(1)
     result = benchmark_network(network, HandArrays(pair_of(load_generic_hand())), "cpu", "float32", 3, cameras=2)
     assert set(passes) == {2, 18, 4}, "both hands in one pass, of one frame, of a window, of two cameras"
-    assert set(result["milliseconds"]) == {"crop", "backbone", "spatial", "temporal", "streaming", "window recomputed",
-                                           "window recomputed, one batch"}
+    assert set(result["milliseconds"]) == {
+        "crop",
+        "backbone",
+        "spatial",
+        "temporal",
+        "streaming",
+        "window recomputed",
+        "window recomputed, one batch",
+    }
     assert result["cameras"]["frames_per_second_each"] > 0 and result["cameras"]["age"]["p50"] > 0
     for figures in result["milliseconds"].values():
         assert 0 <= figures["p50"] <= figures["p95"] <= figures["p99"]

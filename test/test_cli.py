@@ -26,9 +26,21 @@ def run(*arguments):
     return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=REPOSITORY, timeout=120)
 
 
-@pytest.mark.parametrize("arguments", [
-    ["--help"], ["track", "--help"], ["convert-mano", "--help"], ["train", "--help"], ["train", "landmark", "--help"],
-    ["train", "errors", "--help"], ["evaluate", "--help"], ["ablate", "--help"], ["data", "--help"], ["data", "check", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["track", "--help"],
+        ["convert-mano", "--help"],
+        ["train", "--help"],
+        ["train", "landmark", "--help"],
+        ["train", "errors", "--help"],
+        ["evaluate", "--help"],
+        ["ablate", "--help"],
+        ["data", "--help"],
+        ["data", "check", "--help"],
+    ],
+)
 def test_help_explains_every_command(arguments, capsys):
     code, said, error = told(capsys, arguments)
     assert code == 0 and said.startswith("usage: fourdhands") and not error
@@ -54,29 +66,31 @@ def test_the_command_is_a_process_of_its_own():
 
 
 def test_help_imports_no_heavy_package():
-    code = ("import sys, fourdhands_core.cli as cli; cli.build_parser(); "
-            "print({'torch', 'cv2', 'mediapipe'} & set(sys.modules))")
+    code = "import sys, fourdhands_core.cli as cli; cli.build_parser(); print({'torch', 'cv2', 'mediapipe'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
     assert result.stdout.strip() == "set()", result.stderr
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ([], "COMMAND"),
-    (["fly"], "invalid choice"),
-    (["track", "no.mp4"], "--out"),
-    (["track", "no.mp4", "--out", "{tmp}/o"], "video no.mp4 does not exist"),
-    (["track", "{tmp}/in.mp4", "--out", "{tmp}/o", "--weights", "no.safetensors"], "no.safetensors does not exist"),
-    (["track", "no.mp4", "--out", "{tmp}/o", "--fov", "60", "--intrinsics", "c.yaml"], "not allowed with"),
-    (["track", "{tmp}/text.mp4", "--out", "{tmp}/o"], "cannot be read"),
-    (["track", "{tmp}/in.mp4", "--out", "{tmp}/o", "--hand-model", "no.npz"], "no.npz"),
-    (["convert-mano", "no.pkl"], "no.pkl does not exist"),
-    (["convert-mano", "{tmp}/text.mp4", "--out", "{tmp}"], "text.mp4"),
-    (["convert-mano", "a.pkl", "b.pkl", "--out", "{tmp}/one.npz"], "give a folder"),
-    (["train", "landmark", "--out", "{tmp}/w", "--set", "speed=1"], "no setting 'speed'"),
-    (["train", "landmark", "--out", "{tmp}/w", "--set", "single_steps=many"], "not of type int"),
-    (["evaluate", "--real", "{tmp}/none"], "is not a folder"),
-    (["evaluate", "--clips", "0"], "not positive"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "COMMAND"),
+        (["fly"], "invalid choice"),
+        (["track", "no.mp4"], "--out"),
+        (["track", "no.mp4", "--out", "{tmp}/o"], "video no.mp4 does not exist"),
+        (["track", "{tmp}/in.mp4", "--out", "{tmp}/o", "--weights", "no.safetensors"], "no.safetensors does not exist"),
+        (["track", "no.mp4", "--out", "{tmp}/o", "--fov", "60", "--intrinsics", "c.yaml"], "not allowed with"),
+        (["track", "{tmp}/text.mp4", "--out", "{tmp}/o"], "cannot be read"),
+        (["track", "{tmp}/in.mp4", "--out", "{tmp}/o", "--hand-model", "no.npz"], "no.npz"),
+        (["convert-mano", "no.pkl"], "no.pkl does not exist"),
+        (["convert-mano", "{tmp}/text.mp4", "--out", "{tmp}"], "text.mp4"),
+        (["convert-mano", "a.pkl", "b.pkl", "--out", "{tmp}/one.npz"], "give a folder"),
+        (["train", "landmark", "--out", "{tmp}/w", "--set", "speed=1"], "no setting 'speed'"),
+        (["train", "landmark", "--out", "{tmp}/w", "--set", "single_steps=many"], "not of type int"),
+        (["evaluate", "--real", "{tmp}/none"], "is not a folder"),
+        (["evaluate", "--clips", "0"], "not positive"),
+    ],
+)
 def test_a_users_error_is_one_message_and_exit_code_2(tmp_path, capsys, arguments, message):
     (tmp_path / "text.mp4").write_text("this is no video")
     with VideoWriter(tmp_path / "in.mp4", 30) as writer:
@@ -109,8 +123,13 @@ def test_an_interrupt_writes_what_was_tracked_and_exits_130(tmp_path):
     with VideoWriter(tmp_path / "in.mp4", 30) as writer:
         for i in range(3000):
             writer.write(np.full((240, 320, 3), i % 255, np.uint8))
-    process = subprocess.Popen(command("track", tmp_path / "in.mp4", "--out", tmp_path / "out"), cwd=REPOSITORY,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command("track", tmp_path / "in.mp4", "--out", tmp_path / "out"),
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     deadline = time.monotonic() + 60
     while not (tmp_path / "out" / "overlay.mp4").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -130,8 +149,13 @@ def interrupted_print(*arguments, original=print, **options):
         original(*arguments, **options)
 builtins.print = interrupted_print
 """)
-    done = subprocess.run(command("track", tmp_path / "missing.mp4", "--out", tmp_path), cwd=REPOSITORY,
-                          env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+    done = subprocess.run(
+        command("track", tmp_path / "missing.mp4", "--out", tmp_path),
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == cli.EXIT_USER_ERROR and "missing.mp4" in done.stderr
 
 
@@ -153,29 +177,32 @@ def test_evaluate_prints_and_writes_the_same_json(tmp_path, monkeypatch, capsys)
     assert printed == json.loads((tmp_path / "e.json").read_text()) == {"clips": 3, "real": str(tmp_path)}
 
 
-@pytest.mark.parametrize("arguments, expected", [
-    ("bag --quiet IN OUT", {"paths": ["IN", "OUT"], "quiet": True}),
-    ("bag IN --fov 60 OUT", {"paths": ["IN", "OUT"], "fov": 60.0}),
-    ("bag A --topic /a B --topic /b OUT", {"paths": ["A", "B", "OUT"], "topic": ["/a", "/b"]}),
-    ("bag info --json BAG", {"paths": ["info", "BAG"], "json": True}),
-    ("bag --json info BAG", {"paths": ["info", "BAG"], "json": True}),
-    ("bag info A --json B", {"paths": ["info", "A", "B"], "json": True}),
-    ("bag IN --fov 60 -- -out", {"paths": ["IN", "-out"], "fov": 60.0}),
-    ("bag -- --in --fov", {"paths": ["--in", "--fov"], "fov": None}),
-    ("track V --out o", {"video": "V", "out": "o"}),
-    ("track --out o --quiet V --mesh", {"video": "V", "out": "o", "quiet": True, "mesh": True}),
-    ("track --out o -- -V.mp4", {"video": "./-V.mp4", "out": "o"}),
-    ("track V --fov -60 --out o", {"video": "V", "fov": -60.0}),
-    ("train landmark --out o --set a=1", {"what": "landmark", "set": ["a=1"]}),
-    ("train --set a=1 CONFIG --set b=2 --quiet", {"what": "CONFIG", "set": ["a=1", "b=2"], "quiet": True}),
-    ("data check NAME --out o PATH", {"name": "NAME", "path": "PATH", "out": "o"}),
-    ("data check --split s NAME PATH --out o", {"name": "NAME", "path": "PATH", "split": "s"}),
-    ("data synthesise --clips 3 OUT --seed -3", {"out": "OUT", "clips": 3, "seed": -3}),
-    ("convert-mano A --out o B", {"pickles": ["A", "B"], "out": "o"}),
-    ("import-weights --window 1 C --out o", {"checkpoint": "C", "window": 1, "out": "o"}),
-    ("benchmark ros --frames 30 V", {"video": ["ros", "V"], "frames": 30}),
-    ("benchmark --backbone S", {"video": [], "backbone": "S"}),
-])
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        ("bag --quiet IN OUT", {"paths": ["IN", "OUT"], "quiet": True}),
+        ("bag IN --fov 60 OUT", {"paths": ["IN", "OUT"], "fov": 60.0}),
+        ("bag A --topic /a B --topic /b OUT", {"paths": ["A", "B", "OUT"], "topic": ["/a", "/b"]}),
+        ("bag info --json BAG", {"paths": ["info", "BAG"], "json": True}),
+        ("bag --json info BAG", {"paths": ["info", "BAG"], "json": True}),
+        ("bag info A --json B", {"paths": ["info", "A", "B"], "json": True}),
+        ("bag IN --fov 60 -- -out", {"paths": ["IN", "-out"], "fov": 60.0}),
+        ("bag -- --in --fov", {"paths": ["--in", "--fov"], "fov": None}),
+        ("track V --out o", {"video": "V", "out": "o"}),
+        ("track --out o --quiet V --mesh", {"video": "V", "out": "o", "quiet": True, "mesh": True}),
+        ("track --out o -- -V.mp4", {"video": "./-V.mp4", "out": "o"}),
+        ("track V --fov -60 --out o", {"video": "V", "fov": -60.0}),
+        ("train landmark --out o --set a=1", {"what": "landmark", "set": ["a=1"]}),
+        ("train --set a=1 CONFIG --set b=2 --quiet", {"what": "CONFIG", "set": ["a=1", "b=2"], "quiet": True}),
+        ("data check NAME --out o PATH", {"name": "NAME", "path": "PATH", "out": "o"}),
+        ("data check --split s NAME PATH --out o", {"name": "NAME", "path": "PATH", "split": "s"}),
+        ("data synthesise --clips 3 OUT --seed -3", {"out": "OUT", "clips": 3, "seed": -3}),
+        ("convert-mano A --out o B", {"pickles": ["A", "B"], "out": "o"}),
+        ("import-weights --window 1 C --out o", {"checkpoint": "C", "window": 1, "out": "o"}),
+        ("benchmark ros --frames 30 V", {"video": ["ros", "V"], "frames": 30}),
+        ("benchmark --backbone S", {"video": [], "backbone": "S"}),
+    ],
+)
 def test_options_may_stand_anywhere(arguments, expected):
     def plain(value):
         return [plain(item) for item in value] if isinstance(value, list) else str(value) if isinstance(value, Path) else value
@@ -184,13 +211,20 @@ def test_options_may_stand_anywhere(arguments, expected):
     assert {name: plain(parsed[name]) for name in expected} == expected
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ("bag IN --json OUT", "--json means nothing to `bag IN OUT`"), ("bag info --fov 60 BAG", "--fov means nothing to `bag info`"),
-    ("train landmark --out o --clips 3", "--clips means nothing to `train landmark`"),
-    ("train errors --set a=1", "--set means nothing to `train errors`"), ("track V W --out o", "unrecognized arguments: W"),
-    ("bag", "required: PATH"), ("bag IN --tf no OUT", "invalid choice: 'no'"), ("data check NAME --out o", "required: PATH"),
-    ("benchmark https://a.org/b.mp4", "https://a.org/b.mp4 is an address"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ("bag IN --json OUT", "--json means nothing to `bag IN OUT`"),
+        ("bag info --fov 60 BAG", "--fov means nothing to `bag info`"),
+        ("train landmark --out o --clips 3", "--clips means nothing to `train landmark`"),
+        ("train errors --set a=1", "--set means nothing to `train errors`"),
+        ("track V W --out o", "unrecognized arguments: W"),
+        ("bag", "required: PATH"),
+        ("bag IN --tf no OUT", "invalid choice: 'no'"),
+        ("data check NAME --out o", "required: PATH"),
+        ("benchmark https://a.org/b.mp4", "https://a.org/b.mp4 is an address"),
+    ],
+)
 def test_arguments_that_do_not_go_together_are_told(capsys, arguments, message):
     code, _, error = told(capsys, arguments.split())
     assert code == 2 and message in error

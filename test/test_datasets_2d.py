@@ -40,13 +40,20 @@ def test_nzsl_by_hand_and_rendered(tmp_path):
     expected = fixture.write_nzsl(tmp_path)
     for part, frames in expected.items():
         assert_frames(open_dataset("MPII-NZSL", tmp_path, part), frames)
-    assert_frames(open_dataset("mpiinzsl", tmp_path),
-                  [frame for part, frames in expected.items() if part != "manual_test" for frame in frames])
+    assert_frames(
+        open_dataset("mpiinzsl", tmp_path),
+        [frame for part, frames in expected.items() if part != "manual_test" for frame in frames],
+    )
 
 
-@pytest.mark.parametrize("name, split, write", [
-    ("COCO-WholeBody", "val", fixture.write_coco), ("Halpe", "train", fixture.write_halpe),
-    ("MPII-NZSL", "manual_test", fixture.write_nzsl)])
+@pytest.mark.parametrize(
+    "name, split, write",
+    [
+        ("COCO-WholeBody", "val", fixture.write_coco),
+        ("Halpe", "train", fixture.write_halpe),
+        ("MPII-NZSL", "manual_test", fixture.write_nzsl),
+    ],
+)
 def test_check_and_pictures(tmp_path, name, split, write):
     write(tmp_path)
     dataset = open_dataset(name, tmp_path, split)
@@ -56,15 +63,19 @@ def test_check_and_pictures(tmp_path, name, split, write):
     assert (tmp_path / "sheet.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("name, split, write, missing", [
-    ("COCO-WholeBody", "val", fixture.write_coco, "annotations/coco_wholebody_val_v1.0.json"),
-    ("COCO-WholeBody", "val", fixture.write_coco, "val2017"),
-    ("COCO-WholeBody", "train", fixture.write_coco, "annotations/coco_wholebody_train_v1.0.json"),
-    ("Halpe", "train", fixture.write_halpe, "halpe_train_v1.json"),
-    ("Halpe", "train", fixture.write_halpe, "hico_20160224_det/images/train2015"),
-    ("Halpe", "val", fixture.write_halpe, "halpe_val_v1.json"),
-    ("MPII-NZSL", "manual_train", fixture.write_nzsl, "hand_labels/manual_train"),
-    ("MPII-NZSL", "train", fixture.write_nzsl, "hand_labels_synth/synth3")])
+@pytest.mark.parametrize(
+    "name, split, write, missing",
+    [
+        ("COCO-WholeBody", "val", fixture.write_coco, "annotations/coco_wholebody_val_v1.0.json"),
+        ("COCO-WholeBody", "val", fixture.write_coco, "val2017"),
+        ("COCO-WholeBody", "train", fixture.write_coco, "annotations/coco_wholebody_train_v1.0.json"),
+        ("Halpe", "train", fixture.write_halpe, "halpe_train_v1.json"),
+        ("Halpe", "train", fixture.write_halpe, "hico_20160224_det/images/train2015"),
+        ("Halpe", "val", fixture.write_halpe, "halpe_val_v1.json"),
+        ("MPII-NZSL", "manual_train", fixture.write_nzsl, "hand_labels/manual_train"),
+        ("MPII-NZSL", "train", fixture.write_nzsl, "hand_labels_synth/synth3"),
+    ],
+)
 def test_a_missing_file_is_named(tmp_path, name, split, write, missing):
     write(tmp_path)
     if (tmp_path / missing).exists():
@@ -73,13 +84,22 @@ def test_a_missing_file_is_named(tmp_path, name, split, write, missing):
         open_dataset(name, tmp_path, split)
 
 
-@pytest.mark.parametrize("name, split, write, damaged, content", [
-    ("COCO-WholeBody", "val", fixture.write_coco, "annotations/coco_wholebody_val_v1.0.json", '{"images": []}'),
-    ("COCO-WholeBody", "val", fixture.write_coco, "annotations/coco_wholebody_val_v1.0.json", "[]"),
-    ("Halpe", "train", fixture.write_halpe, "halpe_train_v1.json",
-     '{"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{"image_id": 1, "keypoints": [1, 2, 3]}]}'),
-    ("MPII-NZSL", "manual_train", fixture.write_nzsl, "hand_labels/manual_train/000015774_01_l.json", '{"hand_pts": []}'),
-    ("MPII-NZSL", "manual_train", fixture.write_nzsl, "hand_labels/manual_train/000015774_01_l.json", "{")])
+@pytest.mark.parametrize(
+    "name, split, write, damaged, content",
+    [
+        ("COCO-WholeBody", "val", fixture.write_coco, "annotations/coco_wholebody_val_v1.0.json", '{"images": []}'),
+        ("COCO-WholeBody", "val", fixture.write_coco, "annotations/coco_wholebody_val_v1.0.json", "[]"),
+        (
+            "Halpe",
+            "train",
+            fixture.write_halpe,
+            "halpe_train_v1.json",
+            '{"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{"image_id": 1, "keypoints": [1, 2, 3]}]}',
+        ),
+        ("MPII-NZSL", "manual_train", fixture.write_nzsl, "hand_labels/manual_train/000015774_01_l.json", '{"hand_pts": []}'),
+        ("MPII-NZSL", "manual_train", fixture.write_nzsl, "hand_labels/manual_train/000015774_01_l.json", "{"),
+    ],
+)
 def test_a_damaged_file_is_named(tmp_path, name, split, write, damaged, content):
     write(tmp_path)
     (tmp_path / damaged).write_text(content)

@@ -30,8 +30,13 @@ def test_fixed_cameras(written):
                 if (view, side) == (2, LEFT):
                     assert frame.hands[LEFT] is None, "it is behind the camera"
                 elif frame.hands[side] is not None:
-                    assert_hand(frame.hands[side], ground_truth[NAME, number - fixture.OFFSET, SIDES[side]], *views[view],
-                                lambda p: pinhole(p, fixture.FOCAL, fixture.CENTRE), betas=side == RIGHT)
+                    assert_hand(
+                        frame.hands[side],
+                        ground_truth[NAME, number - fixture.OFFSET, SIDES[side]],
+                        *views[view],
+                        lambda p: pinhole(p, fixture.FOCAL, fixture.CENTRE),
+                        betas=side == RIGHT,
+                    )
     assert dataset[0].hands[RIGHT] is not None and dataset[0].load().shape == (1000, 1400, 3)
     with pytest.raises(IndexError):
         dataset[len(dataset)]
@@ -50,9 +55,17 @@ def test_egocentric_camera_with_its_distortion(written):
     assert seen == 4 and dataset[0].load().shape == (960, 1280, 3)
 
 
-@pytest.mark.parametrize("name, missing", [
-    ("ARCTIC", "meta/misc.json"), ("ARCTIC", "splits_json/protocol_p1.json"), ("ARCTIC-ego", "splits_json/protocol_p2.json"),
-    ("ARCTIC", "images"), ("ARCTIC", f"raw_seqs/{NAME}.mano.npy"), ("ARCTIC-ego", f"raw_seqs/{NAME}.egocam.dist.npy")])
+@pytest.mark.parametrize(
+    "name, missing",
+    [
+        ("ARCTIC", "meta/misc.json"),
+        ("ARCTIC", "splits_json/protocol_p1.json"),
+        ("ARCTIC-ego", "splits_json/protocol_p2.json"),
+        ("ARCTIC", "images"),
+        ("ARCTIC", f"raw_seqs/{NAME}.mano.npy"),
+        ("ARCTIC-ego", f"raw_seqs/{NAME}.egocam.dist.npy"),
+    ],
+)
 def test_a_missing_file_is_named(written, name, missing):
     root, hands, *_ = written
     path = root / missing

@@ -16,6 +16,7 @@ import dataset_fixtures_renderih
 import numpy as np
 import pytest
 from dataset_support import assert_hand, camera_pose, hand_models, make_truth, released_left
+
 from fourdhands_core.errors import AssetError, DatasetError
 from fourdhands_core.hand_model.assets import load_generic_hand
 from fourdhands_core.hand_model.skeleton import JOINT_NAMES, LEFT, RIGHT
@@ -35,23 +36,58 @@ def interhand(tmp_path_factory):
 
 
 def save_hand(path, hand):
-    np.savez(path, v_template=hand.v_template, shapedirs=hand.shapedirs, posedirs=hand.posedirs, J_regressor=hand.J_regressor,
-             weights=hand.weights, f=hand.faces, kintree_table=np.stack([hand.parents, np.arange(16)]),
-             hands_mean=hand.hands_mean, hands_components=hand.hands_components, is_right=True, name="right")
+    np.savez(
+        path,
+        v_template=hand.v_template,
+        shapedirs=hand.shapedirs,
+        posedirs=hand.posedirs,
+        J_regressor=hand.J_regressor,
+        weights=hand.weights,
+        f=hand.faces,
+        kintree_table=np.stack([hand.parents, np.arange(16)]),
+        hands_mean=hand.hands_mean,
+        hands_components=hand.hands_components,
+        is_right=True,
+        name="right",
+    )
 
 
 def test_the_command_says_what_it_found_and_draws_it(interhand, tmp_path):
     root, hands = interhand
     save_hand(tmp_path / "right.npz", hands[RIGHT])
     result = subprocess.run(
-        [sys.executable, "-m", "fourdhands_core.cli", "data", "check", "interhand2.6m-all", str(root), "--split", "train",
-         "--out", str(tmp_path / "samples.png"), "--hand-model", str(tmp_path / "right.npz")],
-        capture_output=True, text=True, timeout=120)
+        [
+            sys.executable,
+            "-m",
+            "fourdhands_core.cli",
+            "data",
+            "check",
+            "interhand2.6m-all",
+            str(root),
+            "--split",
+            "train",
+            "--out",
+            str(tmp_path / "samples.png"),
+            "--hand-model",
+            str(tmp_path / "right.npz"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert result.returncode == 0, result.stderr
     text = " ".join(result.stdout.split())
-    for expected in ("5 frames, 5 a second; all looked at", "sequences 1, of 5 to 5 frames", "left 0, right 1, both 4, none 0",
-                     "joints 9", "vertices 8", "in 5 of 5 frames, focal length 1250.0 to 1260.0 px, distortion none",
-                     "334x512 (5 read); 1 of them to be left out", "in 1 frames other hands may be there", "thumb_1"):
+    for expected in (
+        "5 frames, 5 a second; all looked at",
+        "sequences 1, of 5 to 5 frames",
+        "left 0, right 1, both 4, none 0",
+        "joints 9",
+        "vertices 8",
+        "in 5 of 5 frames, focal length 1250.0 to 1260.0 px, distortion none",
+        "334x512 (5 read); 1 of them to be left out",
+        "in 1 frames other hands may be there",
+        "thumb_1",
+    ):
         assert expected in text, (expected, result.stdout)
     sheet = cv2.imread(str(tmp_path / "samples.png"))
     colours = len(np.unique(sheet.reshape(-1, 3), axis=0))
@@ -67,10 +103,19 @@ def test_the_report_measures_a_wrong_hand_model_and_wrong_cameras(interhand):
     assert np.median(wrong.mesh_distance) > 2 * np.median(right.mesh_distance)
 
 
-@pytest.mark.parametrize("name, written", [
-    ("ReInterHand", dataset_fixtures_reinterhand), ("ReInterHand-frames", dataset_fixtures_reinterhand),
-    ("ReInterHand-ego", dataset_fixtures_reinterhand), ("HIC", dataset_fixtures_hic), ("ARCTIC-ego", dataset_fixtures_arctic),
-    ("RenderIH", dataset_fixtures_renderih), ("H2O3D", dataset_fixtures_h2o3d), ("MTC", dataset_fixtures_mtc)])
+@pytest.mark.parametrize(
+    "name, written",
+    [
+        ("ReInterHand", dataset_fixtures_reinterhand),
+        ("ReInterHand-frames", dataset_fixtures_reinterhand),
+        ("ReInterHand-ego", dataset_fixtures_reinterhand),
+        ("HIC", dataset_fixtures_hic),
+        ("ARCTIC-ego", dataset_fixtures_arctic),
+        ("RenderIH", dataset_fixtures_renderih),
+        ("H2O3D", dataset_fixtures_h2o3d),
+        ("MTC", dataset_fixtures_mtc),
+    ],
+)
 def test_every_dataset_is_checked_and_drawn(tmp_path, name, written):
     hands = hand_models()
     written.write(tmp_path, hands)
@@ -132,8 +177,12 @@ def test_a_sequence_is_parted_where_frames_were_left_out():
 
 
 def test_joint_orders_are_permutations_with_the_wrist_first():
-    for table in (joint_orders.OPENPOSE, joint_orders.TIPS_FIRST, joint_orders.WRIST_THEN_TIPS_FIRST,
-                  joint_orders.MANO_WITH_TIPS):
+    for table in (
+        joint_orders.OPENPOSE,
+        joint_orders.TIPS_FIRST,
+        joint_orders.WRIST_THEN_TIPS_FIRST,
+        joint_orders.MANO_WITH_TIPS,
+    ):
         assert sorted(table) == list(range(21))
     theirs = np.array(["thumb_4", "thumb_3", "thumb_2", "thumb_1", "index_4"] + ["?"] * 15 + ["wrist"])
     assert theirs[joint_orders.TIPS_FIRST][:5].tolist() == list(JOINT_NAMES[:5])
@@ -159,8 +208,13 @@ def test_pickles_are_read_without_running_them(tmp_path, monkeypatch):
     (tmp_path / "b.pkl").write_bytes(pickle.dumps({"a": Runs()}))
     np.save(tmp_path / "b.npy", {"a": Runs()})
     (tmp_path / "c.pkl").write_bytes(b"\x80\x04 nothing")
-    for path, reader in (("b.pkl", read_pickle), ("b.npy", read_npy), ("c.pkl", read_pickle), ("d.pkl", read_pickle),
-                         ("d.npy", read_npy)):
+    for path, reader in (
+        ("b.pkl", read_pickle),
+        ("b.npy", read_npy),
+        ("c.pkl", read_pickle),
+        ("d.pkl", read_pickle),
+        ("d.npy", read_npy),
+    ):
         with pytest.raises(DatasetError, match=path):
             reader(tmp_path / path)
     assert not (tmp_path / "made").exists() and not issubclass(DatasetError, AssetError)

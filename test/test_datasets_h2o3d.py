@@ -42,7 +42,9 @@ def test_without_a_hand_model_joints_and_rotations_are_there(tmp_path):
     ground_truth = fixture.write(tmp_path, hand_models())
     hand = open_dataset("H2O3D", tmp_path, "train")[1].hands[RIGHT]
     assert hand.ground_truth == ("points", "joints", "rotations", "betas")
-    np.testing.assert_allclose(hand.rotations[0], fixture.moved_truth_rotation(ground_truth["train", "0000", "right"]), atol=1e-6)
+    np.testing.assert_allclose(
+        hand.rotations[0], fixture.moved_truth_rotation(ground_truth["train", "0000", "right"]), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("missing", ["train.txt", "train/AB1/meta", "train/AB1/rgb"])

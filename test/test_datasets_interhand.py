@@ -59,8 +59,10 @@ def test_frames_that_are_left_out_part_a_sequence(written, tmp_path):
     """Six frames, three apart, of which the third is not of interacting hands: no acceleration is measured across it."""
     fixture.write(tmp_path, written[1])
     folder = tmp_path / "annotations" / "train"
-    data, joints, fits = (json.loads((folder / f"InterHand2.6M_train_{what}.json").read_text())
-                          for what in ("data", "joint_3d", "MANO_NeuralAnnot"))
+    data, joints, fits = (
+        json.loads((folder / f"InterHand2.6M_train_{what}.json").read_text())
+        for what in ("data", "joint_3d", "MANO_NeuralAnnot")
+    )
     image, annotation = data["images"][0], data["annotations"][0]
     numbers = [60, 63, 66, 69, 72, 75]
     data["images"] = [{**image, "id": k, "frame_idx": k} for k in numbers]
@@ -78,12 +80,16 @@ def test_without_a_hand_model_only_what_needs_none(written):
     root, _, ground_truth, (rotation, offset) = written
     frame = open_dataset("InterHand2.6M", root, "train")[1]
     assert frame.hands[LEFT].ground_truth == ("points", "joints", "betas")
-    np.testing.assert_allclose(frame.hands[LEFT].joints,
-                               moved(ground_truth[30, "left"].listed(JOINT_NAMES), rotation, offset), atol=2e-6)
+    np.testing.assert_allclose(
+        frame.hands[LEFT].joints, moved(ground_truth[30, "left"].listed(JOINT_NAMES), rotation, offset), atol=2e-6
+    )
 
 
-@pytest.mark.parametrize("missing", [f"annotations/train/InterHand2.6M_train_{what}.json" for what in (
-    "data", "camera", "joint_3d", "MANO_NeuralAnnot")] + ["images/train"])
+@pytest.mark.parametrize(
+    "missing",
+    [f"annotations/train/InterHand2.6M_train_{what}.json" for what in ("data", "camera", "joint_3d", "MANO_NeuralAnnot")]
+    + ["images/train"],
+)
 def test_a_missing_file_is_named(written, tmp_path, missing):
     fixture.write(tmp_path, written[1])
     (tmp_path / missing).rename(tmp_path / "elsewhere")

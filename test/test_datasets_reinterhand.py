@@ -57,13 +57,20 @@ def test_egocentric_fisheye(written, name):
             assert_hand(frame.hands[side], truth, *ego[TRAIN, number(frame)], fixture.fisheye)
 
 
-@pytest.mark.parametrize("name, missing", [
-    ("ReInterHand", "frame_list.txt"), ("ReInterHand", "Mugsy_cameras/cam_params.json"),
-    ("ReInterHand", "Mugsy_cameras/envmap_per_segment/images"), ("ReInterHand", "orig_fits/left/Keypoints"),
-    ("ReInterHand", "mano_fits/params"), ("ReInterHand-frames", "Mugsy_cameras/envmap_per_frame/images"),
-    ("ReInterHand-ego", "Ego_cameras/envmap_per_segment/truncation_ratio.json"),
-    ("ReInterHand-ego", "Ego_cameras/envmap_per_segment/cam_params"),
-    ("ReInterHand-ego", "Ego_cameras/envmap_per_segment/images")])
+@pytest.mark.parametrize(
+    "name, missing",
+    [
+        ("ReInterHand", "frame_list.txt"),
+        ("ReInterHand", "Mugsy_cameras/cam_params.json"),
+        ("ReInterHand", "Mugsy_cameras/envmap_per_segment/images"),
+        ("ReInterHand", "orig_fits/left/Keypoints"),
+        ("ReInterHand", "mano_fits/params"),
+        ("ReInterHand-frames", "Mugsy_cameras/envmap_per_frame/images"),
+        ("ReInterHand-ego", "Ego_cameras/envmap_per_segment/truncation_ratio.json"),
+        ("ReInterHand-ego", "Ego_cameras/envmap_per_segment/cam_params"),
+        ("ReInterHand-ego", "Ego_cameras/envmap_per_segment/images"),
+    ],
+)
 def test_a_missing_file_is_named(written, name, missing):
     path = written[0] / TRAIN / missing
     path.rename(written[0] / "elsewhere")
@@ -74,8 +81,14 @@ def test_a_missing_file_is_named(written, name, missing):
         (written[0] / "elsewhere").rename(path)
 
 
-@pytest.mark.parametrize("missing", ["mano_fits/params/7_left.json", "orig_fits/right/Keypoints/keypoint-000007.json",
-                                     "Ego_cameras/envmap_per_segment/cam_params/000007.json"])
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "mano_fits/params/7_left.json",
+        "orig_fits/right/Keypoints/keypoint-000007.json",
+        "Ego_cameras/envmap_per_segment/cam_params/000007.json",
+    ],
+)
 def test_a_missing_file_of_a_frame_is_named(written, missing):
     dataset, path = open_dataset("ReInterHand-ego", written[0], "train"), written[0] / TRAIN / missing
     path.rename(written[0] / "elsewhere")

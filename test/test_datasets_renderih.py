@@ -19,8 +19,12 @@ def test_hands_are_the_truth(tmp_path, inside):
         frame = dataset[i]
         assert frame.load().shape == (256, 256, 3) and frame.complete
         for side in (LEFT, RIGHT):
-            assert_hand(frame.hands[side], ground_truth[frame.key, SIDES[side]], *poses[frame.key],
-                        lambda p: pinhole(p, fixture.MATRIX[[0, 1], [0, 1]], fixture.MATRIX[:2, 2]))
+            assert_hand(
+                frame.hands[side],
+                ground_truth[frame.key, SIDES[side]],
+                *poses[frame.key],
+                lambda p: pinhole(p, fixture.MATRIX[[0, 1], [0, 1]], fixture.MATRIX[:2, 2]),
+            )
 
 
 @pytest.mark.parametrize("missing", ["color_annot", "color_img"])

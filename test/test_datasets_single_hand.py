@@ -140,13 +140,25 @@ def test_dexycb_left_hand_in_principal_components(roots):
 def test_dexycb_splits_part_what_was_published():
     """Sizes of the sets of recordings (subjects x cameras x sequences) that the toolkit's factory makes."""
     sizes = {split: [len(part) for part in _parts(split)] for split in dataset_class("dexycb").splits}
-    assert sizes == {"s0_train": [10, 8, 80], "s0_val": [2, 8, 20], "s0_test": [8, 8, 20],
-                     "s1_train": [7, 8, 100], "s1_val": [1, 8, 100], "s1_test": [2, 8, 100],
-                     "s2_train": [10, 6, 100], "s2_val": [10, 1, 100], "s2_test": [10, 1, 100],
-                     "s3_train": [10, 8, 75], "s3_val": [10, 8, 10], "s3_test": [10, 8, 15]}
+    assert sizes == {
+        "s0_train": [10, 8, 80],
+        "s0_val": [2, 8, 20],
+        "s0_test": [8, 8, 20],
+        "s1_train": [7, 8, 100],
+        "s1_val": [1, 8, 100],
+        "s1_test": [2, 8, 100],
+        "s2_train": [10, 6, 100],
+        "s2_val": [10, 1, 100],
+        "s2_test": [10, 1, 100],
+        "s3_train": [10, 8, 75],
+        "s3_val": [10, 8, 10],
+        "s3_test": [10, 8, 15],
+    }
     for setup in range(4):
-        sets = [{(s, c, q) for s in subjects for c in cameras for q in sequences}
-                for subjects, cameras, sequences in (_parts(f"s{setup}_{part}") for part in ("train", "val", "test"))]
+        sets = [
+            {(s, c, q) for s in subjects for c in cameras for q in sequences}
+            for subjects, cameras, sequences in (_parts(f"s{setup}_{part}") for part in ("train", "val", "test"))
+        ]
         assert sum(map(len, sets)) == len(set.union(*sets)) == 8000
 
 
@@ -180,16 +192,24 @@ def test_check_and_pictures(roots, tmp_path):
 
 
 WRONG = [
-    ("FreiHAND", "training", "training_K.json"), ("FreiHAND", "training", "training_xyz.json"),
-    ("FreiHAND", "training", "training_mano.json"), ("FreiHAND", "training", "training/rgb"),
+    ("FreiHAND", "training", "training_K.json"),
+    ("FreiHAND", "training", "training_xyz.json"),
+    ("FreiHAND", "training", "training_mano.json"),
+    ("FreiHAND", "training", "training/rgb"),
     ("FreiHAND", "evaluation", "evaluation_K.json"),
-    ("HO3D", "train", "train.txt"), ("HO3D", "train", "train/ABF10/meta"), ("HO3D", "train", "train/ABF10/rgb"),
-    ("RHD", "training", "training/anno_training.pickle"), ("RHD", "training", "training/color"),
+    ("HO3D", "train", "train.txt"),
+    ("HO3D", "train", "train/ABF10/meta"),
+    ("HO3D", "train", "train/ABF10/rgb"),
+    ("RHD", "training", "training/anno_training.pickle"),
+    ("RHD", "training", "training/color"),
     ("RHD", "evaluation", "evaluation/anno_evaluation.pickle"),
-    ("DexYCB", "s0_val", "20200813-ceppner"), ("DexYCB", "s0_val", f"20200709-weiy/{dexycb.NAMED}/meta.yml"),
-    ("DexYCB", "s0_val", f"20200709-weiy/{dexycb.NAMED}/932122060857"), ("DexYCB", "s0_test", "20200820-amousavian"),
+    ("DexYCB", "s0_val", "20200813-ceppner"),
+    ("DexYCB", "s0_val", f"20200709-weiy/{dexycb.NAMED}/meta.yml"),
+    ("DexYCB", "s0_val", f"20200709-weiy/{dexycb.NAMED}/932122060857"),
+    ("DexYCB", "s0_test", "20200820-amousavian"),
     ("DexYCB", "s0_val", "calibration/mano_subject-01_left/mano.yml"),
-    ("DexYCB", "s0_val", "calibration/intrinsics/932122062010_640x480.yml")]
+    ("DexYCB", "s0_val", "calibration/intrinsics/932122062010_640x480.yml"),
+]
 
 
 @pytest.mark.parametrize("name, split, missing", WRONG)
@@ -206,15 +226,19 @@ def test_a_missing_file_is_named(roots, tmp_path, name, split, missing):
             (tmp_path / "elsewhere").rename(path)
 
 
-DAMAGED = [("FreiHAND", "training", "training_xyz.json", b"[["), ("FreiHAND", "training", "training_mano.json", b"[[1]]"),
-           ("FreiHAND", "training", "training_verts.json", b"[[[1]]]"),
-           ("HO3D", "train", "train.txt", b"ABF10\n"), ("HO3D", "train", "train/ABF10/meta/0002.pkl", b"\x80\x02"),
-           ("HO3D", "train", "train/ABF10/meta/0002.pkl", pickle.dumps({"camMat": 3, "handJoints3D": [1]})),
-           ("RHD", "training", "training/anno_training.pickle", pickle.dumps({0: {"xyz": [1]}})),
-           ("DexYCB", "s0_val", "calibration/intrinsics/836212060125_640x480.yml", b"depth: {fx: 1}"),
-           ("DexYCB", "s0_val", f"20200709-weiy/{dexycb.NAMED}/meta.yml", b"num_frames: 3\nmano_sides: [both]"),
-           ("DexYCB", "s0_val", "calibration/mano_subject-01_left/mano.yml", b"betas: [1, 2]"),
-           ("DexYCB", "s0_val", f"20200709-weiy/{dexycb.NAMED}/836212060125/labels_000000.npz", b"PK")]
+DAMAGED = [
+    ("FreiHAND", "training", "training_xyz.json", b"[["),
+    ("FreiHAND", "training", "training_mano.json", b"[[1]]"),
+    ("FreiHAND", "training", "training_verts.json", b"[[[1]]]"),
+    ("HO3D", "train", "train.txt", b"ABF10\n"),
+    ("HO3D", "train", "train/ABF10/meta/0002.pkl", b"\x80\x02"),
+    ("HO3D", "train", "train/ABF10/meta/0002.pkl", pickle.dumps({"camMat": 3, "handJoints3D": [1]})),
+    ("RHD", "training", "training/anno_training.pickle", pickle.dumps({0: {"xyz": [1]}})),
+    ("DexYCB", "s0_val", "calibration/intrinsics/836212060125_640x480.yml", b"depth: {fx: 1}"),
+    ("DexYCB", "s0_val", f"20200709-weiy/{dexycb.NAMED}/meta.yml", b"num_frames: 3\nmano_sides: [both]"),
+    ("DexYCB", "s0_val", "calibration/mano_subject-01_left/mano.yml", b"betas: [1, 2]"),
+    ("DexYCB", "s0_val", f"20200709-weiy/{dexycb.NAMED}/836212060125/labels_000000.npz", b"PK"),
+]
 
 
 @pytest.mark.parametrize("name, split, damaged, content", DAMAGED)
@@ -223,8 +247,10 @@ def test_a_damaged_file_is_named(roots, name, split, damaged, content):
     whole = path.read_bytes()
     try:
         path.write_bytes(content)
-        with pytest.raises(DatasetError, match="_verts.json have" if "verts" in damaged else os.path.basename(
-                damaged).replace("training_", ".*")):
+        with pytest.raises(
+            DatasetError,
+            match="_verts.json have" if "verts" in damaged else os.path.basename(damaged).replace("training_", ".*"),
+        ):
             dataset = open_dataset(name, roots[name][0], split, HANDS)
             dataset[min(index for indices in ({"": range(1)} | dict(dataset.sequences)).values() for index in indices)]
     finally:

@@ -19,8 +19,8 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from fourdhands_core.media.video import VideoReader, VideoWriter
-from fourdhands_ros.tools.demo import main as demo_command
 from fourdhands_ros.pypi.message_types import typestore
+from fourdhands_ros.tools.demo import main as demo_command
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -28,8 +28,14 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 def run(module: str, *arguments, **environment):
     """Run a module on a ROS domain of this test process."""
     environment = {**os.environ, "ROS_DOMAIN_ID": str(1 + os.getpid() % 100), **environment}
-    return subprocess.run([sys.executable, "-m", module, *map(str, arguments)], capture_output=True, text=True,
-                          cwd=REPOSITORY, timeout=240, env=environment)
+    return subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        timeout=240,
+        env=environment,
+    )
 
 
 def read(bag: Path) -> dict[str, list]:
@@ -82,8 +88,7 @@ def test_the_bag_says_its_types_and_how_they_were_offered(demo):
     for topic, name in (("/hands", "fourdhands_ros/msg/HandPair"), ("/tf", "tf2_msgs/msg/TFMessage")):
         assert connections[topic].msgtype == name
         assert connections[topic].digest == typestore().hash_rihs01(name)
-    durabilities = {topic: connection.ext.offered_qos_profiles[0].durability.name
-                    for topic, connection in connections.items()}
+    durabilities = {topic: connection.ext.offered_qos_profiles[0].durability.name for topic, connection in connections.items()}
     assert durabilities["/hands/faces"] == "TRANSIENT_LOCAL" and durabilities["/hands"] == "VOLATILE"
 
 
@@ -138,7 +143,12 @@ def test_ctrl_c_ends_the_recording_and_still_reports(tmp_path):
     environment = {**os.environ, "ROS_DOMAIN_ID": str(1 + os.getpid() % 100)}
     process = subprocess.Popen(
         [sys.executable, "-m", "fourdhands_ros.tools.demo", "--video", tmp_path / "long.mp4", "--out", tmp_path / "out"],
-        cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        cwd=REPOSITORY,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     said = ""
     while not re.search(r"tracking: .* [1-9]\d*/1200", said) and process.poll() is None:
         said += process.stderr.read(20)
@@ -156,22 +166,27 @@ def here(monkeypatch):
     monkeypatch.setenv("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
-        monkeypatch.setenv(name, os.environ.get(name, str(REPOSITORY / "fourdhands_ros" / "tools" / "fastdds_large_images.xml")))
+        monkeypatch.setenv(
+            name, os.environ.get(name, str(REPOSITORY / "fourdhands_ros" / "tools" / "fastdds_large_images.xml"))
+        )
     before = signal.getsignal(signal.SIGTERM)
     yield demo_command
     signal.signal(signal.SIGTERM, before)
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["--video", "{tmp}/none.mp4"], "does not exist"),
-    (["--video", "{tmp}/text.mp4"], "cannot be read"),
-    (["--video", "a.mp4", "--camera", "0"], "not allowed with"),
-    (["--camera", "97"], "camera 97 cannot be opened"),
-    (["--seconds", "-1"], "not positive"),
-    (["--video", "{tmp}/video.mp4", "--intrinsics", "{tmp}/none.yaml"], "does not exist"),
-    (["--out", "{tmp}/mine"], "no recording"),
-    (["--out", "{tmp}/text.mp4"], "cannot be made"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--video", "{tmp}/none.mp4"], "does not exist"),
+        (["--video", "{tmp}/text.mp4"], "cannot be read"),
+        (["--video", "a.mp4", "--camera", "0"], "not allowed with"),
+        (["--camera", "97"], "camera 97 cannot be opened"),
+        (["--seconds", "-1"], "not positive"),
+        (["--video", "{tmp}/video.mp4", "--intrinsics", "{tmp}/none.yaml"], "does not exist"),
+        (["--out", "{tmp}/mine"], "no recording"),
+        (["--out", "{tmp}/text.mp4"], "cannot be made"),
+    ],
+)
 def test_a_users_error_is_one_message_and_exit_code_2(tmp_path, here, capsys, arguments, message):
     (tmp_path / "text.mp4").write_text("this is no video")
     (tmp_path / "mine" / "bag").mkdir(parents=True)
@@ -204,10 +219,15 @@ def test_without_ros_it_says_what_to_install(tmp_path):
 def test_another_camera_in_the_domain_is_refused(tmp_path):
     with VideoWriter(tmp_path / "video.mp4", 30) as writer:
         writer.write(np.zeros((48, 64, 3), np.uint8))
-    environment = {**os.environ, "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
-                   "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-    other = subprocess.Popen([sys.executable, "-m", "fourdhands_ros.tools.camera", str(tmp_path / "video.mp4"), "--wait"],
-                             cwd=REPOSITORY, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "ROS_DOMAIN_ID": str(1 + os.getpid() % 100), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    other = subprocess.Popen(
+        [sys.executable, "-m", "fourdhands_ros.tools.camera", str(tmp_path / "video.mp4"), "--wait"],
+        cwd=REPOSITORY,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
         assert json.loads(other.stdout.readline()) == {"ready": True}
         result = run("fourdhands_ros.tools.demo", "--video", tmp_path / "video.mp4", "--out", tmp_path / "out")

@@ -9,24 +9,23 @@ import pytest
 pytest.importorskip("rclpy", reason="the demo needs ROS 2 (pip install 'fourdhands[ros]')")
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from ros_support import Ros
 from rosbags.rosbag2 import Reader
 from std_msgs.msg import String
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
-from fourdhands_ros.tools.camera import camera_info
-from fourdhands_ros.convert.camera_info import calibration_from_info
-from fourdhands_ros.tools.demo_report import Recording, errors, messages, summary, text
 from fourdhands_ros.bags.recorder import Recorder
-from ros_support import Ros
+from fourdhands_ros.convert.camera_info import calibration_from_info
+from fourdhands_ros.tools.camera import camera_info
+from fourdhands_ros.tools.demo_report import Recording, errors, messages, summary, text
 
 START, PERIOD = 1_700_000_000 * 10**9, 10**9 // 30
 
 
 def recording(frames, joints) -> Recording:
     """A recording whose images have these numbers of frames; 3 dropped, 1 rejected."""
-    pair = SimpleNamespace(
-        latency_stages=["detect", "solve"], latency=[0.02, np.nan], frames_dropped=3, frames_rejected=1)
+    pair = SimpleNamespace(latency_stages=["detect", "solve"], latency=[0.02, np.nan], frames_dropped=3, frames_rejected=1)
     stamp = START + np.array(frames, np.int64) * PERIOD
     return Recording([pair] * len(frames), stamp, np.full(len(frames), 0.05), joints, {"/image_raw": 10}, None)
 
@@ -56,8 +55,15 @@ def test_errors_are_those_of_the_matching_frames():
 
 def test_every_frame_is_accounted_for_and_stages_that_did_not_run_are_nan():
     numbers = summary(recording([0, 2, 3, 6, 9], np.full((5, 2, 21, 3), np.nan)), 10)
-    assert numbers["rates"] == {"frames_in": 10, "frames_out": 5, "dropped": 3, "rejected": 1, "not_received": 1,
-                                "images_recorded": 10, "fps": pytest.approx(4 / (9 * PERIOD / 1e9))}
+    assert numbers["rates"] == {
+        "frames_in": 10,
+        "frames_out": 5,
+        "dropped": 3,
+        "rejected": 1,
+        "not_received": 1,
+        "images_recorded": 10,
+        "fps": pytest.approx(4 / (9 * PERIOD / 1e9)),
+    }
     assert numbers["latency_ms"]["detect"] == pytest.approx([20, 20, 20])
     assert np.isnan(numbers["latency_ms"]["solve"]).all()
     assert numbers["latency_ms"]["stamp to arrival"] == pytest.approx([50, 50, 50])
@@ -65,10 +71,14 @@ def test_every_frame_is_accounted_for_and_stages_that_did_not_run_are_nan():
     assert "10 in, 5 out" in printed and "not calibrated" in printed and "MPJPE" not in printed
 
 
-@pytest.mark.parametrize("camera", [
-    Camera.from_fov(640, 480, 60.0, calibrated=True),
-    Camera(64, 48, [[60, 0, 31.5], [0, 61, 23.5], [0, 0, 1]], "plumb_bob", [0.1, 0.01, 0, 0, 0]),
-    Camera(64, 48, [[60, 0, 31.5], [0, 61, 23.5], [0, 0, 1]], "equidistant", [0.1, 0.01, 0, 0.1])])
+@pytest.mark.parametrize(
+    "camera",
+    [
+        Camera.from_fov(640, 480, 60.0, calibrated=True),
+        Camera(64, 48, [[60, 0, 31.5], [0, 61, 23.5], [0, 0, 1]], "plumb_bob", [0.1, 0.01, 0, 0, 0]),
+        Camera(64, 48, [[60, 0, 31.5], [0, 61, 23.5], [0, 0, 1]], "equidistant", [0.1, 0.01, 0, 0.1]),
+    ],
+)
 def test_camera_info_carries_the_whole_camera(camera):
     back = calibration_from_info(camera_info(camera.width, camera.height, camera, "camera")).camera()
     points = np.random.default_rng(1).uniform(-0.3, 0.3, (9, 3)) + (0, 0, 1)

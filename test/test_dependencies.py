@@ -15,11 +15,30 @@ from fourdhands_core.extras import EXTRAS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-ROS_PACKAGES = {"ament_index_python", "cv_bridge", "diagnostic_msgs", "geometry_msgs", "launch", "launch_ros", "lifecycle_msgs",
-                "rcl_interfaces", "rclpy", "rosgraph_msgs", "sensor_msgs", "std_msgs", "std_srvs", "tf2_msgs",
-                "visualization_msgs"}
-DISTRIBUTIONS = {"cv2": "opencv-python", "yaml": "pyyaml", "PIL": "pillow", "tensorboardX": "tensorboardx",
-                 "backports": "backports.zstd"}
+ROS_PACKAGES = {
+    "ament_index_python",
+    "cv_bridge",
+    "diagnostic_msgs",
+    "geometry_msgs",
+    "launch",
+    "launch_ros",
+    "lifecycle_msgs",
+    "rcl_interfaces",
+    "rclpy",
+    "rosgraph_msgs",
+    "sensor_msgs",
+    "std_msgs",
+    "std_srvs",
+    "tf2_msgs",
+    "visualization_msgs",
+}
+DISTRIBUTIONS = {
+    "cv2": "opencv-python",
+    "yaml": "pyyaml",
+    "PIL": "pillow",
+    "tensorboardX": "tensorboardx",
+    "backports": "backports.zstd",
+}
 """Names on PyPI, lower case, of what is imported by another name."""
 ROSDEP = {"numpy": "python3-numpy", "PIL": "python3-pil", "yaml": "python3-yaml", "scipy": "python3-scipy"}
 """Keys that resolve on every distribution, by the name that is imported."""
@@ -56,12 +75,18 @@ def imports(*folders: str) -> dict[str, set[str]]:
     for folder in folders:
         for path in (REPOSITORY / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else (
-                    [node.module] if isinstance(node, ast.ImportFrom) and not node.level else [])
+                names = (
+                    [alias.name for alias in node.names]
+                    if isinstance(node, ast.Import)
+                    else ([node.module] if isinstance(node, ast.ImportFrom) and not node.level else [])
+                )
                 for name in names:
                     found[name.partition(".")[0]].add(path.relative_to(REPOSITORY).as_posix())
-    return {name: files for name, files in found.items()
-            if name not in sys.stdlib_module_names | {"fourdhands_core", "fourdhands_ros", "__future__"}}
+    return {
+        name: files
+        for name, files in found.items()
+        if name not in sys.stdlib_module_names | {"fourdhands_core", "fourdhands_ros", "__future__"}
+    }
 
 
 def test_the_core_imports_no_ros():
@@ -99,10 +124,13 @@ def test_one_opencv(declared):
 
 
 def test_constraints_pin_what_is_declared(declared):
-    pinned = {name_of(line) for line in (REPOSITORY / "constraints.txt").read_text().splitlines()
-              if line and not line.startswith("#")}
-    every = [*declared["install_requires"], *sum((names for extra, names in declared["extras_require"].items()
-                                                  if extra != "mediapipe"), [])]
+    pinned = {
+        name_of(line) for line in (REPOSITORY / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")
+    }
+    every = [
+        *declared["install_requires"],
+        *sum((names for extra, names in declared["extras_require"].items() if extra != "mediapipe"), []),
+    ]
     assert {name_of(one).replace(".", "-") for one in every} <= pinned
 
 
@@ -112,7 +140,10 @@ def test_a_workspace_gets_from_pip_what_setup_declares(declared):
     of_ros = {one for one in extras["ros"] if not one.startswith("ros-") and name_of(one).replace("-", "_") not in ROS_PACKAGES}
     lines = (REPOSITORY / "requirements-workspace.txt").read_text().splitlines()
     assert {line for line in lines if line and not line.startswith("#")} == {
-        *declared["install_requires"], *extras["test"], *of_ros}
+        *declared["install_requires"],
+        *extras["test"],
+        *of_ros,
+    }
 
 
 def test_package_xml_names_every_ros_package_that_is_imported(package_xml, declared):
@@ -122,8 +153,11 @@ def test_package_xml_names_every_ros_package_that_is_imported(package_xml, decla
     assert imported & ROS_PACKAGES <= depends
     keys = {key for name, key in ROSDEP.items() if name in every and name not in EXTRAS}
     assert depends == ROS_PACKAGES | keys | {"rosidl_default_runtime"}, "what is not used, or a key that is missing"
-    from_pypi = {name_of(one).removeprefix("ros-jazzy-").replace("-", "_") for one in declared["extras_require"]["ros"]
-                 if one.startswith("ros-jazzy-")}
+    from_pypi = {
+        name_of(one).removeprefix("ros-jazzy-").replace("-", "_")
+        for one in declared["extras_require"]["ros"]
+        if one.startswith("ros-jazzy-")
+    }
     assert from_pypi - {"rmw_fastrtps_cpp"} <= depends
 
 
@@ -136,7 +170,19 @@ def test_package_xml_names_what_the_tests_of_a_workspace_import(package_xml):
 
 
 def test_package_xml_has_the_order_of_format_3(package_xml):
-    order = ["name", "version", "description", "maintainer", "license", "url", "buildtool_depend", "depend", "exec_depend",
-             "test_depend", "member_of_group", "export"]
+    order = [
+        "name",
+        "version",
+        "description",
+        "maintainer",
+        "license",
+        "url",
+        "buildtool_depend",
+        "depend",
+        "exec_depend",
+        "test_depend",
+        "member_of_group",
+        "export",
+    ]
     tags = [e.tag for e in package_xml]
     assert package_xml.get("format") == "3" and tags == sorted(tags, key=order.index)

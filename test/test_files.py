@@ -12,21 +12,34 @@ from fourdhands_core.errors import AssetError, CheckpointError, InputError
 from fourdhands_core.files import check_file, kind_of, refuse_overwriting, utf8_name
 from fourdhands_core.hand_model.assets import GENERIC_HAND, load_hand
 from fourdhands_core.network.checkpoint import load_weights, save_weights
-from fourdhands_core.network.landmark_config import SHIPPED
-from fourdhands_core.runtime.landmark import OnnxParts
 from fourdhands_core.network.foreign_checkpoint import read_checkpoint
+from fourdhands_core.network.landmark_config import SHIPPED
 from fourdhands_core.network.weights_file import read_header
+from fourdhands_core.runtime.landmark import OnnxParts
 
 PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3821356\n"
 
 
-@pytest.mark.parametrize("content, kind", [
-    (b"", "empty"), (PAGE, "a web page"), (POINTER, "a Git LFS pointer, which stands for the file"),
-    (b"\xef\xbb\xbf\r\n<HTML lang=en>", "a web page"), (b"PK\x03\x04", "a truncated zip archive"),
-    (b'[{"a": 1}]', "a JSON text"), (b"image_width: 640\n", ""), (b"\x80\x04\x95", "a pickle"), (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
-    (b"BZh91AY&SY", "a bzip2 archive"), (bytes(257) + b"ustar", "a tar archive"), (b"\0\0\0\x20ftypisom", "a video"),
-    (b"\x89PNG\r\n\x1a\n", "a picture"), (b"\0\1\2\3", "")])
+@pytest.mark.parametrize(
+    "content, kind",
+    [
+        (b"", "empty"),
+        (PAGE, "a web page"),
+        (POINTER, "a Git LFS pointer, which stands for the file"),
+        (b"\xef\xbb\xbf\r\n<HTML lang=en>", "a web page"),
+        (b"PK\x03\x04", "a truncated zip archive"),
+        (b'[{"a": 1}]', "a JSON text"),
+        (b"image_width: 640\n", ""),
+        (b"\x80\x04\x95", "a pickle"),
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+        (b"BZh91AY&SY", "a bzip2 archive"),
+        (bytes(257) + b"ustar", "a tar archive"),
+        (b"\0\0\0\x20ftypisom", "a video"),
+        (b"\x89PNG\r\n\x1a\n", "a picture"),
+        (b"\0\1\2\3", ""),
+    ],
+)
 def test_files_are_told_by_how_they_begin(tmp_path, content, kind):
     (tmp_path / "file").write_bytes(content)
     assert kind_of(tmp_path / "file")[0] == kind
@@ -46,17 +59,34 @@ def test_zips_are_told_by_what_they_hold(tmp_path):
 def test_what_is_no_file_is_told(tmp_path, name):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "gone").symlink_to("nowhere")
-    for path, words in ((tmp_path / "none", "model .*none does not exist; give one"), (tmp_path, "is a folder; give one"),
-                        (tmp_path / "pipe", "is a device or a pipe"), (tmp_path / "gone", "is a link to a file that does not"),
-                        (tmp_path / ("x" * 300), "cannot be opened .File name too long")):
+    for path, words in (
+        (tmp_path / "none", "model .*none does not exist; give one"),
+        (tmp_path, "is a folder; give one"),
+        (tmp_path / "pipe", "is a device or a pipe"),
+        (tmp_path / "gone", "is a link to a file that does not"),
+        (tmp_path / ("x" * 300), "cannot be opened .File name too long"),
+    ):
         with pytest.raises(AssetError, match=words):
             check_file(path, "model", "give one", AssetError)
 
 
-@pytest.mark.parametrize("content, words", [(PAGE, "is a web page.*log in"), (POINTER, "Git LFS pointer.*git lfs pull"), (b"", "is empty"),
-                                            (b"PK\x03\x04abc", "is a truncated zip archive")])
-@pytest.mark.parametrize("read, name, error", [
-    (load_hand, "hand.npz", AssetError), (read_header, "w.safetensors", CheckpointError), (read_checkpoint, "c.pth", CheckpointError)])
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (PAGE, "is a web page.*log in"),
+        (POINTER, "Git LFS pointer.*git lfs pull"),
+        (b"", "is empty"),
+        (b"PK\x03\x04abc", "is a truncated zip archive"),
+    ],
+)
+@pytest.mark.parametrize(
+    "read, name, error",
+    [
+        (load_hand, "hand.npz", AssetError),
+        (read_header, "w.safetensors", CheckpointError),
+        (read_checkpoint, "c.pth", CheckpointError),
+    ],
+)
 def test_every_reader_names_what_was_downloaded_instead(tmp_path, read, name, error, content, words):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(error, match=words) as raised:
@@ -68,24 +98,41 @@ WEIGHTS = {"blocks.0.attn.qkv.weight": torch.ones(3, 3), "norm.bias": torch.zero
 OTHER = {name: tensor + 1 for name, tensor in WEIGHTS.items()}
 
 
-@pytest.mark.parametrize("content", [
-    WEIGHTS, {"state_dict": WEIGHTS}, {"model": WEIGHTS, "epoch": 3}, {"network": WEIGHTS}, {"net": WEIGHTS, "step": torch.tensor(3)},
-    {"params": WEIGHTS, "params_ema": OTHER}, {"model_state_dict": WEIGHTS, "optimizer_state_dict": {"state": {"a": OTHER}}},
-    {"state_dict_ema": WEIGHTS}, {"state_dict": WEIGHTS, "state_dict_ema": OTHER}, {"generator": WEIGHTS},
-    {"model": {"state_dict": WEIGHTS}}, {"callbacks": {"ema": {"state_dict": OTHER}}, "state_dict": WEIGHTS},
-    {"state_dict": {f"module.{name}": tensor for name, tensor in WEIGHTS.items()}},
-    {f"_orig_mod.{name}": tensor for name, tensor in WEIGHTS.items()},
-    {"weights": WEIGHTS, "statistics": {"mean": torch.zeros(3)}, "args": {"lr": 1e-3}}])
+@pytest.mark.parametrize(
+    "content",
+    [
+        WEIGHTS,
+        {"state_dict": WEIGHTS},
+        {"model": WEIGHTS, "epoch": 3},
+        {"network": WEIGHTS},
+        {"net": WEIGHTS, "step": torch.tensor(3)},
+        {"params": WEIGHTS, "params_ema": OTHER},
+        {"model_state_dict": WEIGHTS, "optimizer_state_dict": {"state": {"a": OTHER}}},
+        {"state_dict_ema": WEIGHTS},
+        {"state_dict": WEIGHTS, "state_dict_ema": OTHER},
+        {"generator": WEIGHTS},
+        {"model": {"state_dict": WEIGHTS}},
+        {"callbacks": {"ema": {"state_dict": OTHER}}, "state_dict": WEIGHTS},
+        {"state_dict": {f"module.{name}": tensor for name, tensor in WEIGHTS.items()}},
+        {f"_orig_mod.{name}": tensor for name, tensor in WEIGHTS.items()},
+        {"weights": WEIGHTS, "statistics": {"mean": torch.zeros(3)}, "args": {"lr": 1e-3}},
+    ],
+)
 def test_weights_are_found_wherever_training_programs_keep_them(tmp_path, content):
     torch.save(content, tmp_path / "any\udce9.pth")
     found = read_checkpoint(tmp_path / "any\udce9.pth")
     assert found.keys() == WEIGHTS.keys() and all(torch.equal(found[name], WEIGHTS[name]) for name in found)
 
 
-@pytest.mark.parametrize("content, words", [
-    ({"teacher": WEIGHTS, "student": OTHER}, "holds mappings teacher, student of 2 tensors each"),
-    ({"epoch": 3, "args": {"lr": 1e-3}}, "holds no tensors; it holds epoch, args"), ([1, 2], "holds a list, not tensors by name"),
-    (torch.nn.Linear(2, 2), r"not tensors by name; save the network's state_dict\(\)|could run code")])
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ({"teacher": WEIGHTS, "student": OTHER}, "holds mappings teacher, student of 2 tensors each"),
+        ({"epoch": 3, "args": {"lr": 1e-3}}, "holds no tensors; it holds epoch, args"),
+        ([1, 2], "holds a list, not tensors by name"),
+        (torch.nn.Linear(2, 2), r"not tensors by name; save the network's state_dict\(\)|could run code"),
+    ],
+)
 def test_checkpoints_without_one_set_of_weights(tmp_path, content, words):
     torch.save(content, tmp_path / "c.pth")
     with pytest.raises(CheckpointError, match=words) as raised:
@@ -97,7 +144,7 @@ def test_checkpoints_without_one_set_of_weights(tmp_path, content, words):
 def test_torchs_advice_to_switch_its_protection_off_is_not_passed_on(tmp_path):
     torch.save({"a": torch.nn.Linear(2, 2)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     whole = (tmp_path / "old.pth").read_bytes()
-    for content in (whole, whole[:len(whole) // 2], b"text", b"\x80\x02cos\nsystem\n."):
+    for content in (whole, whole[: len(whole) // 2], b"text", b"\x80\x02cos\nsystem\n."):
         (tmp_path / "c.pth").write_bytes(content)
         with pytest.raises(CheckpointError, match="c.pth cannot be read as plain weights: it ") as raised:
             read_checkpoint(tmp_path / "c.pth")
@@ -160,14 +207,28 @@ def files(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("arguments", [
-    "import-weights c.safetensors", "import-weights c.pth --out c.pth", "import-weights c.pth --out ./../{name}/c.pth",
-    "export --weights encode.onnx --out .", "benchmark w.json --out w.json", "benchmark --backbone S --weights w.json --out w.json",
-    "evaluate --weights w.json --out w.json", "evaluate --hand-model w.safetensors --out link.safetensors",
-    "evaluate --real . --out w.json", "evaluate --dataset synthetic --data . --out .", "data check synthetic . --out w.png",
-    "data check synthetic none --out w.png --hand-model w.png", "train landmark --out w.safetensors --set start=link.safetensors",
-    "train landmark --out w.json --set measured_file=w.json", "train curve.png --out .", "train c.yaml --out .",
-    "data synthesise ."])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "import-weights c.safetensors",
+        "import-weights c.pth --out c.pth",
+        "import-weights c.pth --out ./../{name}/c.pth",
+        "export --weights encode.onnx --out .",
+        "benchmark w.json --out w.json",
+        "benchmark --backbone S --weights w.json --out w.json",
+        "evaluate --weights w.json --out w.json",
+        "evaluate --hand-model w.safetensors --out link.safetensors",
+        "evaluate --real . --out w.json",
+        "evaluate --dataset synthetic --data . --out .",
+        "data check synthetic . --out w.png",
+        "data check synthetic none --out w.png --hand-model w.png",
+        "train landmark --out w.safetensors --set start=link.safetensors",
+        "train landmark --out w.json --set measured_file=w.json",
+        "train curve.png --out .",
+        "train c.yaml --out .",
+        "data synthesise .",
+    ],
+)
 def test_no_command_writes_over_what_it_reads(files, monkeypatch, capsys, arguments):
     monkeypatch.chdir(files)
     before = {path.name: path.read_bytes() for path in files.iterdir()}

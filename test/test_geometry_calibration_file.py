@@ -21,7 +21,8 @@ distortion_coefficients: {{rows: 1, cols: 5, data: [-0.1, 0.01, 0.0, 0.0, 0.0]}}
 rectification_matrix: {{rows: 3, cols: 3, data: [1, 0, 0, 0, 1, 0, 0, 0, 1]}}
 projection_matrix: {{rows: 3, cols: 4, data: [200, 0, 160, 0, 0, 201, 120, 0, 0, 0, 1, 0]}}
 """
-ECHO = """header:
+ECHO = (
+    """header:
   stamp: {sec: 1, nanosec: 0}
   frame_id: cam
 height: 240
@@ -33,7 +34,9 @@ d:
 - 0.0
 - 0.0
 - 0.0
-k: """ + K + """
+k: """
+    + K
+    + """
 r: [1, 0, 0, 0, 1, 0, 0, 0, 1]
 p: [200, 0, 160, 0, 0, 201, 120, 0, 0, 0, 1, 0]
 binning_x: 0
@@ -41,7 +44,8 @@ binning_y: 0
 roi: {x_offset: 0, y_offset: 0, height: 0, width: 0, do_rectify: false}
 ---
 """
-OPENCV = f"""%YAML:1.0
+)
+OPENCV = """%YAML:1.0
 ---
 image_width: 320
 image_height: 240
@@ -73,22 +77,33 @@ def file(tmp_path):
         path = tmp_path / name
         path.write_text(text) if isinstance(text, str) else path.write_bytes(text)
         return path
+
     return write
 
 
-@pytest.mark.parametrize("text, told", [
-    (ROS, ""), (ROS.replace("distortion_model: plumb_bob\n", ""), "plumb_bob is assumed"),
-    (ROS.replace("distortion_model: plumb_bob", "distortion_model: ''"), "plumb_bob is assumed"),
-    (ROS.replace("cols: 5", "cols: 8").replace("0.0]", "0.0, 0, 0, 0]"), ""),
-    (ROS.replace("distortion_model", "camera_model"), ""),
-    ("\ufeff# a comment\n---\n" + ROS + "\n...\n", ""),
-    (ECHO, ""), (ECHO + ECHO, ""), (ECHO + "a message was lost!: [", ""),
-    (ECHO.replace("\nd:", "\nD:").replace("\nk:", "\nK:").replace("\np:", "\nP:"), ""),  # ROS 1
-    (OPENCV, "plumb_bob is assumed"), (OPENCV.replace("%YAML:1.0", "%YAML 1.2"), "plumb_bob is assumed"),
-    (OPENCV.replace("%YAML:1.0\n---\n", ""), "plumb_bob is assumed"),
-    (OPENCV + "distortion_model: plumb_bob\n", ""),
-    (KALIBR, ""), (KALIBR.replace("cam0", "cam1"), ""), (KALIBR.replace("cam0:\n", ""), ""),
-    ('{"width": 320, "height": 240, "K": ' + K + ', "D": [-0.1, 0.01, 0, 0, 0], "distortion_model": "plumb_bob"}', "")])
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        (ROS, ""),
+        (ROS.replace("distortion_model: plumb_bob\n", ""), "plumb_bob is assumed"),
+        (ROS.replace("distortion_model: plumb_bob", "distortion_model: ''"), "plumb_bob is assumed"),
+        (ROS.replace("cols: 5", "cols: 8").replace("0.0]", "0.0, 0, 0, 0]"), ""),
+        (ROS.replace("distortion_model", "camera_model"), ""),
+        ("\ufeff# a comment\n---\n" + ROS + "\n...\n", ""),
+        (ECHO, ""),
+        (ECHO + ECHO, ""),
+        (ECHO + "a message was lost!: [", ""),
+        (ECHO.replace("\nd:", "\nD:").replace("\nk:", "\nK:").replace("\np:", "\nP:"), ""),  # ROS 1
+        (OPENCV, "plumb_bob is assumed"),
+        (OPENCV.replace("%YAML:1.0", "%YAML 1.2"), "plumb_bob is assumed"),
+        (OPENCV.replace("%YAML:1.0\n---\n", ""), "plumb_bob is assumed"),
+        (OPENCV + "distortion_model: plumb_bob\n", ""),
+        (KALIBR, ""),
+        (KALIBR.replace("cam0", "cam1"), ""),
+        (KALIBR.replace("cam0:\n", ""), ""),
+        ('{"width": 320, "height": 240, "K": ' + K + ', "D": [-0.1, 0.01, 0, 0, 0], "distortion_model": "plumb_bob"}', ""),
+    ],
+)
 def test_every_shape_is_the_same_lens(text, told, file):
     path = file(text)
     view = read_views(path)[0]
@@ -119,10 +134,19 @@ def test_what_opencv_writes(tmp_path, name, fisheye):
 
 
 def test_other_programs_of_opencv(file):
-    (view,) = read_views(file("%YAML:1.0\n---\ncameraResolution: [320, 240]\ncameraMatrix: !!opencv-matrix\n   rows: 3\n   cols: 3\n"
-                              f"   dt: d\n   data: {K}\ndist_coeffs: !!opencv-matrix\n   rows: 1\n   cols: 5\n   dt: d\n"
-                              "   data: [ -1e-1, .01, 0., 0., 0. ]\n"))
-    assert (view.camera.width, view.camera.height, view.camera.distortion[0], view.camera.distortion[1]) == (320, 240, -0.1, 0.01)
+    (view,) = read_views(
+        file(
+            "%YAML:1.0\n---\ncameraResolution: [320, 240]\ncameraMatrix: !!opencv-matrix\n   rows: 3\n   cols: 3\n"
+            f"   dt: d\n   data: {K}\ndist_coeffs: !!opencv-matrix\n   rows: 1\n   cols: 5\n   dt: d\n"
+            "   data: [ -1e-1, .01, 0., 0., 0. ]\n"
+        )
+    )
+    assert (view.camera.width, view.camera.height, view.camera.distortion[0], view.camera.distortion[1]) == (
+        320,
+        240,
+        -0.1,
+        0.01,
+    )
 
 
 @pytest.mark.parametrize("text", [ROS, ECHO])
@@ -155,23 +179,43 @@ def test_a_file_without_distortion_is_told(file):
     assert not view.camera.distortion.any() and "has no distortion coefficients" in view.remarks[0]
 
 
-@pytest.mark.parametrize("text, words", [
-    (KALIBR + KALIBR.replace("cam0", "cam1").replace("/cam/", "/other/"), r"Kalibr's, of several cameras, cam0 \(/cam/image_raw\), cam1 \(/other"),
-    (KALIBR.replace("pinhole", "omni"), "camera model 'omni', which is not known"),
-    (KALIBR.replace("radtan", "fov"), "'fov' is not known; known are"),
-    (KALIBR.replace("resolution", "size"), "has no resolution"),
-    ("# oST version 5.0 parameters\n\n\n[image]\n\nwidth\n320\n\nheight\n240\n", "an INI of camera_calibration_parsers; .* convert"),
-    ('<?xml version="1.0"?>\n<opencv_storage>\n</opencv_storage>\n', "is XML; have OpenCV write it as .yml"),
-    ("%YAML:1.0\n---\nCamera.fx: 256.0\nCamera.fy: 256.0\n", "has no image_width; it needs"),
-    ("%YAML:1.0\n---\nM1: !!opencv-matrix\n   data: [1]\n", "has no image_width"),
-    (ROS.replace("camera_matrix", "matrix"), "has no camera_matrix"), (ROS.replace("257.0, ", ""), "8 numbers as camera_matrix, not 9"),
-    (ROS.replace("-0.1", "many"), "distortion_coefficients that is not numbers"), (ROS.replace("320", "[1, 2]"), "2 numbers as image_width"),
-    (ROS.replace("320", ".nan"), "image size 0x240"), (ROS.replace("320", "-4"), "image size 0x240"),
-    (ROS.replace("256", "0").replace("257.0", "0"), "uncalibrated"), (ROS.replace("plumb_bob", "fancy"), "'fancy' is not known"),
-    (ROS.replace("0.01", ".inf"), "finite"),
-    ("", "is not a camera_info YAML; it needs"), ("[]", "is not a camera_info"), ("---\n", "is not a camera_info"), ("text", "is not a"),
-    ("a: [", "is not a camera_info YAML .ParserError"), ("[" * 5000, "is not a camera_info YAML"), ("a: !!python/name:os.system", "is not a"),
-    (b"\xff\xfe\x00\x01", "is not text"), (b"\x00", "is not a camera_info YAML")])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        (
+            KALIBR + KALIBR.replace("cam0", "cam1").replace("/cam/", "/other/"),
+            r"Kalibr's, of several cameras, cam0 \(/cam/image_raw\), cam1 \(/other",
+        ),
+        (KALIBR.replace("pinhole", "omni"), "camera model 'omni', which is not known"),
+        (KALIBR.replace("radtan", "fov"), "'fov' is not known; known are"),
+        (KALIBR.replace("resolution", "size"), "has no resolution"),
+        (
+            "# oST version 5.0 parameters\n\n\n[image]\n\nwidth\n320\n\nheight\n240\n",
+            "an INI of camera_calibration_parsers; .* convert",
+        ),
+        ('<?xml version="1.0"?>\n<opencv_storage>\n</opencv_storage>\n', "is XML; have OpenCV write it as .yml"),
+        ("%YAML:1.0\n---\nCamera.fx: 256.0\nCamera.fy: 256.0\n", "has no image_width; it needs"),
+        ("%YAML:1.0\n---\nM1: !!opencv-matrix\n   data: [1]\n", "has no image_width"),
+        (ROS.replace("camera_matrix", "matrix"), "has no camera_matrix"),
+        (ROS.replace("257.0, ", ""), "8 numbers as camera_matrix, not 9"),
+        (ROS.replace("-0.1", "many"), "distortion_coefficients that is not numbers"),
+        (ROS.replace("320", "[1, 2]"), "2 numbers as image_width"),
+        (ROS.replace("320", ".nan"), "image size 0x240"),
+        (ROS.replace("320", "-4"), "image size 0x240"),
+        (ROS.replace("256", "0").replace("257.0", "0"), "uncalibrated"),
+        (ROS.replace("plumb_bob", "fancy"), "'fancy' is not known"),
+        (ROS.replace("0.01", ".inf"), "finite"),
+        ("", "is not a camera_info YAML; it needs"),
+        ("[]", "is not a camera_info"),
+        ("---\n", "is not a camera_info"),
+        ("text", "is not a"),
+        ("a: [", "is not a camera_info YAML .ParserError"),
+        ("[" * 5000, "is not a camera_info YAML"),
+        ("a: !!python/name:os.system", "is not a"),
+        (b"\xff\xfe\x00\x01", "is not text"),
+        (b"\x00", "is not a camera_info YAML"),
+    ],
+)
 def test_what_cannot_be_read_is_named_in_one_line(text, words, file):
     path = file(text)
     with pytest.raises(InputError, match=f"^intrinsics file {path}.*{words}") as caught:

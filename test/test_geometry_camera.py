@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.calibration import Calibration, lens_model
 from fourdhands_core.geometry.camera import Camera
-from fourdhands_core.geometry.camera_source import (
-    CALIBRATED, INVALID, MISMATCH, UNCALIBRATED, UNKNOWN, CameraSource)
+from fourdhands_core.geometry.camera_source import CALIBRATED, INVALID, MISMATCH, UNCALIBRATED, UNKNOWN, CameraSource
 from fourdhands_core.pipeline.translation import solve_translations
 
 WIDTH, HEIGHT = 640, 480
@@ -29,17 +28,23 @@ LENSES = st.one_of(
     st.just(("", ())),
     st.tuples(st.just("plumb_bob"), st.tuples(small(0.4), small(0.2), small(0.003), small(0.003), small(0.05))),
     st.tuples(st.just("plumb_bob"), st.tuples(small(0.4), small(0.2), small(0.003), small(0.003))),
-    st.tuples(st.just("rational_polynomial"), st.tuples(
-        small(0.4), small(0.2), small(0.003), small(0.003), small(0.05), small(0.4), small(0.2), small(0.05))),
-    st.tuples(st.just("equidistant"), st.tuples(small(0.05), small(0.05), small(0.02), small(0.02))))
+    st.tuples(
+        st.just("rational_polynomial"),
+        st.tuples(small(0.4), small(0.2), small(0.003), small(0.003), small(0.05), small(0.4), small(0.2), small(0.05)),
+    ),
+    st.tuples(st.just("equidistant"), st.tuples(small(0.05), small(0.05), small(0.02), small(0.02))),
+)
 
 
 @st.composite
 def cameras(draw):
     """Cameras with whatever lens, focal lengths of 50 to 110 degrees and the principal point off the middle."""
     focal, (model, d) = draw(st.floats(230.0, 800.0)), draw(LENSES)
-    matrix = [[focal, 0.0, 320.0 + draw(small(40.0))], [0.0, focal * draw(st.floats(0.95, 1.05)), 240.0 + draw(small(40.0))],
-              [0.0, 0.0, 1.0]]
+    matrix = [
+        [focal, 0.0, 320.0 + draw(small(40.0))],
+        [0.0, focal * draw(st.floats(0.95, 1.05)), 240.0 + draw(small(40.0))],
+        [0.0, 0.0, 1.0],
+    ]
     return Camera(WIDTH, HEIGHT, matrix, model, d)
 
 
@@ -56,6 +61,7 @@ def project_rays(camera, rays):
 
 
 # Camera
+
 
 @settings(max_examples=300, deadline=None)
 @given(cameras(), st.lists(pixel, min_size=1, max_size=8))
@@ -81,10 +87,17 @@ def test_a_point_comes_back_from_its_pixel(camera, share, angle, depth):
     np.testing.assert_allclose(camera.unproject(pixel), ray, atol=1e-3)
 
 
-@pytest.mark.parametrize("model, d, corner", [
-    ("plumb_bob", (-0.5, 0.0, 0.0, 0.0), False), ("plumb_bob", (-0.3, 0.1, 0.0, 0.0, 0.0), True),
-    ("rational_polynomial", (-0.4, -0.1, 0, 0, 0, -0.2, -0.1, 0), False), ("equidistant", (-0.3, -0.1, 0.0, 0.0), False),
-    ("equidistant", (0.05, 0.01, 0.0, 0.0), True), ("plumb_bob", (0.1, -0.3, 0.0, 0.0, 0.0), False)])
+@pytest.mark.parametrize(
+    "model, d, corner",
+    [
+        ("plumb_bob", (-0.5, 0.0, 0.0, 0.0), False),
+        ("plumb_bob", (-0.3, 0.1, 0.0, 0.0, 0.0), True),
+        ("rational_polynomial", (-0.4, -0.1, 0, 0, 0, -0.2, -0.1, 0), False),
+        ("equidistant", (-0.3, -0.1, 0.0, 0.0), False),
+        ("equidistant", (0.05, 0.01, 0.0, 0.0), True),
+        ("plumb_bob", (0.1, -0.3, 0.0, 0.0, 0.0), False),
+    ],
+)
 def test_corners_beyond_the_fold_have_no_ray(model, d, corner):
     camera = Camera(WIDTH, HEIGHT, [[420.0, 0, 319.5], [0, 420.0, 239.5], [0, 0, 1]], model, d)
     assert (camera.sees(camera.unproject(CORNERS)) == corner).all()
@@ -98,7 +111,9 @@ def test_corners_beyond_the_fold_have_no_ray(model, d, corner):
 
 def test_points_behind_the_camera_have_no_pixel():
     for model, d in (("", ()), ("plumb_bob", D), ("equidistant", (0.1, 0.0, 0.0, 0.0))):
-        pixels = Camera(WIDTH, HEIGHT, np.reshape(K, (3, 3)), model, d).project([[0.1, 0.1, -1.0], [0.1, 0.1, 0.0], [0.0, 0.0, 1.0]])
+        pixels = Camera(WIDTH, HEIGHT, np.reshape(K, (3, 3)), model, d).project(
+            [[0.1, 0.1, -1.0], [0.1, 0.1, 0.0], [0.0, 0.0, 1.0]]
+        )
         assert np.isnan(pixels[:2]).all()
         np.testing.assert_allclose(pixels[2], [310.0, 250.0])
 
@@ -116,8 +131,9 @@ def test_a_resized_image_shows_a_point_where_the_picture_has_it(camera, width, h
     assert resized.calibrated == camera.calibrated and camera.resized(WIDTH, HEIGHT) is camera
 
 
-TILTED = Camera(WIDTH, HEIGHT, np.reshape(K, (3, 3)), "rational_polynomial", (
-    *D, 0.1, 0.02, 0.01, 0.01, -0.02, 0.015, 0.01, 0.03, -0.02))
+TILTED = Camera(
+    WIDTH, HEIGHT, np.reshape(K, (3, 3)), "rational_polynomial", (*D, 0.1, 0.02, 0.01, 0.01, -0.02, 0.015, 0.01, 0.03, -0.02)
+)
 
 
 @settings(max_examples=100, deadline=None)
@@ -143,7 +159,9 @@ def test_is_like_knows_a_lens_at_every_resolution_and_no_other(camera, width, he
             assume(change * camera.matrix[place] / (WIDTH, HEIGHT)[axis] > 0.011)
         other = Camera(WIDTH, HEIGHT, matrix, camera.distortion_model, camera.distortion)
         assert not camera.is_like(other) and not other.is_like(camera)
-    assert not camera.is_like(Camera(WIDTH, HEIGHT, camera.matrix, camera.distortion_model, camera.distortion, calibrated=False))
+    assert not camera.is_like(
+        Camera(WIDTH, HEIGHT, camera.matrix, camera.distortion_model, camera.distortion, calibrated=False)
+    )
     assert not camera.is_like(Camera(WIDTH, HEIGHT, camera.matrix, "plumb_bob", [0.5, 0, 0, 0]))
 
 
@@ -160,38 +178,52 @@ def test_a_field_of_view_ends_at_the_borders_of_the_image(width, height, fov):
 
 def test_what_a_lens_sees():
     assert Camera.sees(np.array([[0.0, 0.0], [5.0, -5.0], [1e4, 0.0], [0.0, -1e6], [np.nan, 0.0], [0.0, np.inf]])).tolist() == [
-        True, True, False, False, False, False]
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
 
 
 # Distortion models under every name
 
-@pytest.mark.parametrize("name, given_d, model, count, assumed", [
-    ("plumb_bob", D, "plumb_bob", 5, ""),
-    ("plumb_bob", (*D, 0, 0, 0), "plumb_bob", 5, ""),  # Orbbec
-    ("plumb_bob", (*D, 0), "plumb_bob", 5, ""),
-    ("plumb_bob", (*D[:4], 0, 0, 0, 0), "plumb_bob", 5, ""),
-    ("plumb_bob", (*D, 0.1, 0.02, 0.01), "rational_polynomial", 8, "rational_polynomial"),
-    ("Plumb Bob", D[:4], "plumb_bob", 4, ""),
-    ("rational_polynomial", (*D, 0.1, 0.02, 0.01), "rational_polynomial", 8, ""),
-    ("rational_polynomial", D, "plumb_bob", 5, ""),
-    ("rational_polynomial", (*D, 0.1, 0.02, 0.01, *[0.0] * 6), "rational_polynomial", 14, ""),  # OAK
-    ("rational_polynomial", (*D, 0.1, 0.02, 0.01, 0.0), "rational_polynomial", 8, ""),
-    ("equidistant", (0.1, 0.01, 0.0, 0.001), "equidistant", 4, ""),
-    ("equidistant", (0.1, 0.01, 0.0, 0.001, 0.0), "equidistant", 4, ""),  # RealSense T265
-    ("EQUIDISTANT", (0.1, 0.01, 0.0, 0.001), "equidistant", 4, ""),  # Gazebo
-    ("fisheye", (0.1, 0.01, 0.0, 0.001), "equidistant", 4, ""),
-    ("kannala_brandt4", (0.1, 0.01, 0.0, 0.001), "equidistant", 4, ""),
-    ("kannala-brandt", (0.1, 0.01, 0.0, 0.001, 0.0, 0.0), "equidistant", 4, ""),
-    ("radtan", D[:4], "plumb_bob", 4, ""),
-    ("brown_conrady", D, "plumb_bob", 5, ""),
-    ("modified_brown_conrady", D, "plumb_bob", 5, ""),
-    ("", D, "plumb_bob", 5, "plumb_bob"),
-    ("", D[:4], "plumb_bob", 4, "plumb_bob"),
-    ("", (*D, 0, 0, 0), "plumb_bob", 5, "plumb_bob"),
-    ("", (*D, 0.1, 0.02, 0.01), "rational_polynomial", 8, "rational_polynomial"),
-    ("pinhole", D, "plumb_bob", 5, "plumb_bob"),
-    ("inverse_brown_conrady", [0.0] * 5, "", 0, ""),
-    ("none", [0.0] * 5, "", 0, ""), ("plumb_bob", [], "", 0, ""), ("", [], "", 0, ""), ("anything", [0.0] * 3, "", 0, "")])
+
+@pytest.mark.parametrize(
+    "name, given_d, model, count, assumed",
+    [
+        ("plumb_bob", D, "plumb_bob", 5, ""),
+        ("plumb_bob", (*D, 0, 0, 0), "plumb_bob", 5, ""),  # Orbbec
+        ("plumb_bob", (*D, 0), "plumb_bob", 5, ""),
+        ("plumb_bob", (*D[:4], 0, 0, 0, 0), "plumb_bob", 5, ""),
+        ("plumb_bob", (*D, 0.1, 0.02, 0.01), "rational_polynomial", 8, "rational_polynomial"),
+        ("Plumb Bob", D[:4], "plumb_bob", 4, ""),
+        ("rational_polynomial", (*D, 0.1, 0.02, 0.01), "rational_polynomial", 8, ""),
+        ("rational_polynomial", D, "plumb_bob", 5, ""),
+        ("rational_polynomial", (*D, 0.1, 0.02, 0.01, *[0.0] * 6), "rational_polynomial", 14, ""),  # OAK
+        ("rational_polynomial", (*D, 0.1, 0.02, 0.01, 0.0), "rational_polynomial", 8, ""),
+        ("equidistant", (0.1, 0.01, 0.0, 0.001), "equidistant", 4, ""),
+        ("equidistant", (0.1, 0.01, 0.0, 0.001, 0.0), "equidistant", 4, ""),  # RealSense T265
+        ("EQUIDISTANT", (0.1, 0.01, 0.0, 0.001), "equidistant", 4, ""),  # Gazebo
+        ("fisheye", (0.1, 0.01, 0.0, 0.001), "equidistant", 4, ""),
+        ("kannala_brandt4", (0.1, 0.01, 0.0, 0.001), "equidistant", 4, ""),
+        ("kannala-brandt", (0.1, 0.01, 0.0, 0.001, 0.0, 0.0), "equidistant", 4, ""),
+        ("radtan", D[:4], "plumb_bob", 4, ""),
+        ("brown_conrady", D, "plumb_bob", 5, ""),
+        ("modified_brown_conrady", D, "plumb_bob", 5, ""),
+        ("", D, "plumb_bob", 5, "plumb_bob"),
+        ("", D[:4], "plumb_bob", 4, "plumb_bob"),
+        ("", (*D, 0, 0, 0), "plumb_bob", 5, "plumb_bob"),
+        ("", (*D, 0.1, 0.02, 0.01), "rational_polynomial", 8, "rational_polynomial"),
+        ("pinhole", D, "plumb_bob", 5, "plumb_bob"),
+        ("inverse_brown_conrady", [0.0] * 5, "", 0, ""),
+        ("none", [0.0] * 5, "", 0, ""),
+        ("plumb_bob", [], "", 0, ""),
+        ("", [], "", 0, ""),
+        ("anything", [0.0] * 3, "", 0, ""),
+    ],
+)
 def test_every_name_of_a_distortion_model(name, given_d, model, count, assumed):
     """The lens is the one that the coefficients describe, and what was assumed is said."""
     found, coefficients, remarks = lens_model(name, given_d)
@@ -202,19 +234,30 @@ def test_every_name_of_a_distortion_model(name, given_d, model, count, assumed):
     assert camera.distortion_model == model and camera.calibrated
 
 
-@pytest.mark.parametrize("name, d, words", [
-    ("inverse_brown_conrady", D, "'inverse_brown_conrady' is not known; known are brown_conrady, equi, equidistant"),
-    ("none", D, "'none' is not known"), ("fov", (0.9,), "'fov' is not known"), ("ftheta", D, "plumb_bob"),
-    ("equidistant", (0.1, 0.01, 0.0, 0.001, 0.1), "equidistant' takes .*4"), ("plumb_bob", (0.1,), "takes"),
-    ("", (0.1, 0.2), "takes"), ("rational_polynomial", (*D, 0.1), "takes"), ("plumb_bob", (*D, 0.1), "takes"),
-    ("plumb_bob", (float("nan"),) * 5, "finite"), ("plumb_bob", (*D[:4], float("inf")), "finite"),
-    ("equidistant", (0.1, 0.2, 0.3), "takes")])
+@pytest.mark.parametrize(
+    "name, d, words",
+    [
+        ("inverse_brown_conrady", D, "'inverse_brown_conrady' is not known; known are brown_conrady, equi, equidistant"),
+        ("none", D, "'none' is not known"),
+        ("fov", (0.9,), "'fov' is not known"),
+        ("ftheta", D, "plumb_bob"),
+        ("equidistant", (0.1, 0.01, 0.0, 0.001, 0.1), "equidistant' takes .*4"),
+        ("plumb_bob", (0.1,), "takes"),
+        ("", (0.1, 0.2), "takes"),
+        ("rational_polynomial", (*D, 0.1), "takes"),
+        ("plumb_bob", (*D, 0.1), "takes"),
+        ("plumb_bob", (float("nan"),) * 5, "finite"),
+        ("plumb_bob", (*D[:4], float("inf")), "finite"),
+        ("equidistant", (0.1, 0.2, 0.3), "takes"),
+    ],
+)
 def test_what_is_no_lens_is_named(name, d, words):
     with pytest.raises(InputError, match=words):
         Calibration(WIDTH, HEIGHT, K, name, d).camera()
 
 
 # Rectified images
+
 
 def seen_at(hand_at, camera, pixels_of):
     """Where a hand at that place is found by `camera`, having been seen at the pixels of `pixels_of`."""
@@ -223,7 +266,9 @@ def seen_at(hand_at, camera, pixels_of):
     return solve_translations(_HAND[None], rays[None], np.full((1, 21), 0.01))[0][0]
 
 
-@pytest.mark.parametrize("place", [(0.0, 0.0, 0.5), (0.25, 0.15, 0.5), (-0.25, -0.18, 0.5)], ids=["middle", "corner", "other corner"])
+@pytest.mark.parametrize(
+    "place", [(0.0, 0.0, 0.5), (0.25, 0.15, 0.5), (-0.25, -0.18, 0.5)], ids=["middle", "corner", "other corner"]
+)
 @pytest.mark.parametrize("model, d", [("plumb_bob", D), ("equidistant", (0.05, 0.0, 0.0, 0.0)), ("", ())])
 def test_a_rectified_image_is_ps(place, model, d):
     """A hand half a metre away is half a metre away, with P's focal lengths and principal point and without distortion."""
@@ -244,16 +289,22 @@ def test_a_rectified_region_at_half_the_size():
     np.testing.assert_allclose(camera.project(point), (full - (100, 40) + 0.5) / 2 - 0.5)
 
 
-@pytest.mark.parametrize("rectified, p, d, fx, distorted, words", [
-    (True, P, D, 430.0, False, None),
-    (False, P, D, 500.0, True, None),
-    (None, P, D, 500.0, True, "nothing says whether the images are rectified"),
-    (None, P, (), 500.0, False, None),  # without distortion a rectified image's K is its own most often
-    (None, (*K[:3], 0.0, *K[3:6], 0.0, *K[6:], 0.0), D, 500.0, True, None),
-    (None, (), D, 500.0, True, None),
-    (True, (), D, 500.0, False, "P is zero"), (True, (0.0,) * 12, D, 500.0, False, "P is zero"),
-    (True, (0.0,) * 12, (), 500.0, False, None), (True, (float("nan"),) * 12, D, 500.0, False, "P is zero"),
-    (True, (*P[:3], -430.0 * 0.12, *P[4:]), D, 430.0, False, "second camera, 0.12 m")])
+@pytest.mark.parametrize(
+    "rectified, p, d, fx, distorted, words",
+    [
+        (True, P, D, 430.0, False, None),
+        (False, P, D, 500.0, True, None),
+        (None, P, D, 500.0, True, "nothing says whether the images are rectified"),
+        (None, P, (), 500.0, False, None),  # without distortion a rectified image's K is its own most often
+        (None, (*K[:3], 0.0, *K[3:6], 0.0, *K[6:], 0.0), D, 500.0, True, None),
+        (None, (), D, 500.0, True, None),
+        (True, (), D, 500.0, False, "P is zero"),
+        (True, (0.0,) * 12, D, 500.0, False, "P is zero"),
+        (True, (0.0,) * 12, (), 500.0, False, None),
+        (True, (float("nan"),) * 12, D, 500.0, False, "P is zero"),
+        (True, (*P[:3], -430.0 * 0.12, *P[4:]), D, 430.0, False, "second camera, 0.12 m"),
+    ],
+)
 def test_which_matrix_an_image_has(rectified, p, d, fx, distorted, words):
     (view,) = Calibration(WIDTH, HEIGHT, K, "plumb_bob", d, p).views(rectified)
     assert view.camera.matrix[0, 0] == fx and bool(view.camera.distortion.any()) == distorted
@@ -270,15 +321,22 @@ def test_a_rectified_image_needs_no_k():
 
 # The camera of each image
 
+
 def source_of(*args, rectified=False, **kwargs):
     source = CameraSource(60.0, rectified=rectified)
     source.update(Calibration(*args, **kwargs))
     return source
 
 
-@pytest.mark.parametrize("size, shift, scale, told", [
-    ((400, 300), (100, 40), (1, 1), False), ((200, 150), (100, 40), (2, 2), False),
-    ((640, 480), (0, 0), (1, 1), True), ((320, 240), (0, 0), (2, 2), False)])
+@pytest.mark.parametrize(
+    "size, shift, scale, told",
+    [
+        ((400, 300), (100, 40), (1, 1), False),
+        ((200, 150), (100, 40), (2, 2), False),
+        ((640, 480), (0, 0), (1, 1), True),
+        ((320, 240), (0, 0), (2, 2), False),
+    ],
+)
 def test_a_region_is_applied_where_the_image_shows_it(size, shift, scale, told):
     """An image of the full size shows the whole sensor, whatever region the driver has left in CameraInfo; what has neither
     size is the region's, resized."""
@@ -292,13 +350,22 @@ def test_a_region_is_applied_where_the_image_shows_it(size, shift, scale, told):
     assert bool(source.remarks) == told and all("400x300" in remark and "not applied" in remark for remark in source.remarks)
 
 
-@pytest.mark.parametrize("roi, binning, size, shift, scale", [
-    ((0, 0, 0, 0), (2, 2), (320, 240), (0, 0), (2, 2)), ((0, 0, 0, 0), (2, 2), (640, 480), (0, 0), (1, 1)),
-    ((0, 0, 0, 0), (2, 1), (320, 480), (0, 0), (2, 1)), ((0, 0, 0, 0), (2, 1), (640, 480), (0, 0), (1, 1)),
-    ((0, 0, 640, 480), (1, 1), (640, 480), (0, 0), (1, 1)), ((100, 40, 400, 300), (2, 2), (200, 150), (100, 40), (2, 2)),
-    ((100, 40, 400, 300), (2, 2), (320, 240), (0, 0), (2, 2)), ((100, 40, 400, 300), (2, 2), (640, 480), (0, 0), (1, 1)),
-    ((100, 40, 400, 300), (2, 2), (400, 300), (100, 40), (1, 1)), ((120, 40, 200, 400), (0, 0), (100, 200), (120, 40), (2, 2)),
-    ((120, 40, 200, 400), (0, 0), (160, 120), (0, 0), (4, 4))])
+@pytest.mark.parametrize(
+    "roi, binning, size, shift, scale",
+    [
+        ((0, 0, 0, 0), (2, 2), (320, 240), (0, 0), (2, 2)),
+        ((0, 0, 0, 0), (2, 2), (640, 480), (0, 0), (1, 1)),
+        ((0, 0, 0, 0), (2, 1), (320, 480), (0, 0), (2, 1)),
+        ((0, 0, 0, 0), (2, 1), (640, 480), (0, 0), (1, 1)),
+        ((0, 0, 640, 480), (1, 1), (640, 480), (0, 0), (1, 1)),
+        ((100, 40, 400, 300), (2, 2), (200, 150), (100, 40), (2, 2)),
+        ((100, 40, 400, 300), (2, 2), (320, 240), (0, 0), (2, 2)),
+        ((100, 40, 400, 300), (2, 2), (640, 480), (0, 0), (1, 1)),
+        ((100, 40, 400, 300), (2, 2), (400, 300), (100, 40), (1, 1)),
+        ((120, 40, 200, 400), (0, 0), (100, 200), (120, 40), (2, 2)),
+        ((120, 40, 200, 400), (0, 0), (160, 120), (0, 0), (4, 4)),
+    ],
+)
 def test_regions_and_binning(roi, binning, size, shift, scale):
     source = source_of(WIDTH, HEIGHT, K, roi=roi, binning=binning)
     point = np.array([0.02, -0.05, 1.0])

@@ -77,8 +77,7 @@ def test_mirrored_rotation_moves_mirrored_points(axis_angle):
     point = np.array([0.3, -0.2, 0.9])
     flip = np.diag([-1.0, 1.0, 1.0])
     mirrored = rot.matrix_from_axis_angle(rot.mirror_axis_angle(axis_angle))
-    np.testing.assert_allclose(mirrored @ (flip @ point), rot.matrix_from_axis_angle(axis_angle) @ point @ flip,
-                               atol=1e-12)
+    np.testing.assert_allclose(mirrored @ (flip @ point), rot.matrix_from_axis_angle(axis_angle) @ point @ flip, atol=1e-12)
     np.testing.assert_allclose(rot.mirror_matrix(rot.matrix_from_axis_angle(axis_angle)), mirrored, atol=1e-12)
 
 

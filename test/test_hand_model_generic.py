@@ -8,10 +8,9 @@ from mesh_reduction import check_disc
 
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.hand_model import limits
-from fourdhands_core.hand_model.assets import GENERIC_HAND, load_generic_hand
 from fourdhands_core.hand_model.arrays import HandArrays
-from fourdhands_core.hand_model.skeleton import (
-    FINGERS, FINGERTIP_VERTICES, JOINT_NAMES, MANO_IN_21, MANO_PARENTS, TIP_JOINTS)
+from fourdhands_core.hand_model.assets import GENERIC_HAND, load_generic_hand
+from fourdhands_core.hand_model.skeleton import FINGERS, FINGERTIP_VERTICES, JOINT_NAMES, MANO_IN_21, MANO_PARENTS, TIP_JOINTS
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +118,7 @@ def test_sizes_are_a_hands(hand):
     knuckles = v[(v[:, 0] > -0.098) & (v[:, 0] < -0.078) & (v[:, 2] < 0.045)]
     assert 0.072 < np.ptp(knuckles[:, 2]) < 0.092
     for finger in FINGERS[1:]:
-        joints = hand_shape.rest_joints()[JOINT_NAMES.index(f"{finger}_2"):][:2]
+        joints = hand_shape.rest_joints()[JOINT_NAMES.index(f"{finger}_2") :][:2]
         bone = (joints[1] - joints[0]) / np.linalg.norm(joints[1] - joints[0])
         offset = v - joints[0]
         along = offset @ bone
@@ -166,6 +165,7 @@ def test_mediapipe_finds_it_rendered_in_200_views_of_palm_and_back(hand):
     pytest.importorskip("mediapipe", reason="mediapipe is not installed")
     from fourdhands_core.media.clips import HandScene
     from fourdhands_core.perception.mediapipe_detector import MediaPipeDetector
+
     rng = np.random.default_rng(0)
     camera = Camera.from_fov(480, 480, 50)
     hands = HandArrays([hand])

@@ -11,8 +11,7 @@ from fourdhands_core.geometry.rotations import axis_angle_from_matrix, matrix_fr
 from fourdhands_core.hand_model.arrays import HandArrays
 from fourdhands_core.hand_model.assets import load_generic_hand, mirror
 from fourdhands_core.hand_model.layer import HandLayer, mirror_points, mirror_pose, mirror_pose_axis_angle
-from fourdhands_core.hand_model.skeleton import (
-    FINGERS, FINGERTIP_VERTICES, JOINT_NAMES, JOINT_PARENTS, MANO_IN_21, TIP_JOINTS)
+from fourdhands_core.hand_model.skeleton import FINGERS, FINGERTIP_VERTICES, JOINT_NAMES, JOINT_PARENTS, MANO_IN_21, TIP_JOINTS
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +21,11 @@ def right():
 
 def random_pose(seed, *batch):
     rng = np.random.default_rng(seed)
-    return (matrix_from_axis_angle(rng.normal(size=batch + (3,))), matrix_from_axis_angle(
-        0.6 * rng.normal(size=batch + (15, 3))), rng.normal(size=batch + (10,)))
+    return (
+        matrix_from_axis_angle(rng.normal(size=batch + (3,))),
+        matrix_from_axis_angle(0.6 * rng.normal(size=batch + (15, 3))),
+        rng.normal(size=batch + (10,)),
+    )
 
 
 def tensors(*arrays):
@@ -33,12 +35,18 @@ def tensors(*arrays):
 def test_layer_is_smplx_with_the_wrist_at_the_origin(right):
     orient, pose, betas = random_pose(0, 4)
     vertices, joints = HandLayer(right, torch.float64)(*tensors(orient, pose, betas))
-    t = {key: torch.from_numpy(getattr(right, key)) for key in (
-        "v_template", "shapedirs", "J_regressor", "weights")}
+    t = {key: torch.from_numpy(getattr(right, key)) for key in ("v_template", "shapedirs", "J_regressor", "weights")}
     expected, bones = lbs(
-        torch.from_numpy(betas), torch.from_numpy(np.concatenate([orient[:, None], pose], 1)), t["v_template"],
-        t["shapedirs"], torch.from_numpy(right.posedirs.reshape(-1, 135).T.copy()), t["J_regressor"],
-        torch.from_numpy(right.parents), t["weights"], pose2rot=False)
+        torch.from_numpy(betas),
+        torch.from_numpy(np.concatenate([orient[:, None], pose], 1)),
+        t["v_template"],
+        t["shapedirs"],
+        torch.from_numpy(right.posedirs.reshape(-1, 135).T.copy()),
+        t["J_regressor"],
+        torch.from_numpy(right.parents),
+        t["weights"],
+        pose2rot=False,
+    )
     np.testing.assert_allclose(vertices, expected - bones[:, :1], atol=1e-12)
     np.testing.assert_allclose(joints[:, MANO_IN_21], bones - bones[:, :1], atol=1e-12)
     tips = [FINGERTIP_VERTICES[finger] for finger in FINGERS]
@@ -64,13 +72,16 @@ def test_left_is_the_mirror_of_right(right):
     mirrored_orient, mirrored_pose = mirror_pose(orient, pose)
     left = HandArrays([mirror(right)])
     expected = HandArrays([right])
-    np.testing.assert_allclose(left.vertices(mirrored_orient, mirrored_pose, betas),
-                               mirror_points(expected.vertices(orient, pose, betas)), atol=1e-12)
-    np.testing.assert_allclose(left.joints(mirrored_orient, mirrored_pose, betas),
-                               mirror_points(expected.joints(orient, pose, betas)), atol=1e-12)
+    np.testing.assert_allclose(
+        left.vertices(mirrored_orient, mirrored_pose, betas), mirror_points(expected.vertices(orient, pose, betas)), atol=1e-12
+    )
+    np.testing.assert_allclose(
+        left.joints(mirrored_orient, mirrored_pose, betas), mirror_points(expected.joints(orient, pose, betas)), atol=1e-12
+    )
     numbers = axis_angle_from_matrix(pose).reshape(1, 45)
-    np.testing.assert_allclose(matrix_from_axis_angle(mirror_pose_axis_angle(numbers).reshape(1, 15, 3)),
-                               mirrored_pose, atol=1e-9)
+    np.testing.assert_allclose(
+        matrix_from_axis_angle(mirror_pose_axis_angle(numbers).reshape(1, 15, 3)), mirrored_pose, atol=1e-9
+    )
 
 
 def test_bones_keep_their_lengths(right):

@@ -9,8 +9,8 @@ from hypothesis.extra.numpy import arrays
 
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle
 from fourdhands_core.hand_model import limits
-from fourdhands_core.hand_model.assets import load_generic_hand, mirror
 from fourdhands_core.hand_model.arrays import HandArrays
+from fourdhands_core.hand_model.assets import load_generic_hand, mirror
 from fourdhands_core.hand_model.skeleton import JOINT_NAMES, MANO_JOINT_NAMES
 
 any_pose = arrays(np.float64, (15, 3), elements=st.floats(-3.1, 3.1)).map(matrix_from_axis_angle)

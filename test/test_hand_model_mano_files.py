@@ -14,7 +14,14 @@ import scipy.sparse
 
 from fourdhands_core.errors import AssetError, InputError
 from fourdhands_core.hand_model.assets import (
-    SHAPES, asset_from_arrays, load_generic_hand, load_hand, mirror, needs_shape_flip, pair_of)
+    SHAPES,
+    asset_from_arrays,
+    load_generic_hand,
+    load_hand,
+    mirror,
+    needs_shape_flip,
+    pair_of,
+)
 from fourdhands_core.hand_model.mano_files import convert_download, convert_mano, read_mano
 
 
@@ -46,12 +53,21 @@ def official(monkeypatch):
     def make(asset):
         more = np.concatenate([asset.shapedirs, np.zeros((778, 3, 5))], axis=2)
         return {
-            "v_template": asset.v_template, "shapedirs": Select(Ch(more), np.arange(more.size), more.shape),
-            "posedirs": Ch(asset.posedirs), "J_regressor": scipy.sparse.csc_matrix(asset.J_regressor),
-            "weights": asset.weights, "f": asset.faces.astype(np.uint32),
+            "v_template": asset.v_template,
+            "shapedirs": Select(Ch(more), np.arange(more.size), more.shape),
+            "posedirs": Ch(asset.posedirs),
+            "J_regressor": scipy.sparse.csc_matrix(asset.J_regressor),
+            "weights": asset.weights,
+            "f": asset.faces.astype(np.uint32),
             "kintree_table": np.array([[2**32 - 1, *asset.parents[1:]], range(16)], dtype=np.uint32),
-            "hands_mean": asset.hands_mean, "hands_components": np.eye(45), "hands_coeffs": np.zeros((1554, 45)),
-            "bs_style": "lbs", "bs_type": "lrotmin", "J": asset.J_regressor @ asset.v_template}
+            "hands_mean": asset.hands_mean,
+            "hands_components": np.eye(45),
+            "hands_coeffs": np.zeros((1554, 45)),
+            "bs_style": "lbs",
+            "bs_type": "lrotmin",
+            "J": asset.J_regressor @ asset.v_template,
+        }
+
     return make
 
 
@@ -106,9 +122,15 @@ class Runs:
         return self.call
 
 
-@pytest.mark.parametrize("call, named", [
-    ((os.mkdir, "made"), "mkdir"), ((eval, "__import__('os').mkdir('made')"), "eval"),
-    ((getattr, 1, "real"), "getattr"), ((np.fromfile, "made"), "fromfile")])
+@pytest.mark.parametrize(
+    "call, named",
+    [
+        ((os.mkdir, "made"), "mkdir"),
+        ((eval, "__import__('os').mkdir('made')"), "eval"),
+        ((getattr, 1, "real"), "getattr"),
+        ((np.fromfile, "made"), "fromfile"),
+    ],
+)
 def test_code_in_a_pickle_does_not_run(official, tmp_path, monkeypatch, call, named):
     monkeypatch.chdir(tmp_path)
     data = official(load_generic_hand())
@@ -127,8 +149,9 @@ def test_protocol_0_cannot_make_other_objects(tmp_path):
 
 @pytest.mark.parametrize("module, name", [("chumpy", "os.system"), ("scipy.sparse.csc", "np.load"), ("numpy", "load")])
 def test_dotted_and_neighbouring_names_are_refused(tmp_path, module, name):
-    stream = io.BytesIO(b"\x80\x04\x8c" + bytes([len(module)]) + module.encode() + b"\x8c" + bytes([len(name)])
-                        + name.encode() + b"\x93.")
+    stream = io.BytesIO(
+        b"\x80\x04\x8c" + bytes([len(module)]) + module.encode() + b"\x8c" + bytes([len(name)]) + name.encode() + b"\x93."
+    )
     path = tmp_path / "hand.pkl"
     path.write_bytes(stream.getvalue())
     with pytest.raises(AssetError, match=name):
@@ -143,10 +166,16 @@ def test_missing_key_is_named(official, tmp_path, key):
         convert_mano(write(tmp_path / "hand.pkl", data), tmp_path)
 
 
-@pytest.mark.parametrize("key, value, message", [
-    ("v_template", np.zeros((10475, 3)), "10475"), ("weights", np.full((778, 16), np.nan), "finite"),
-    ("posedirs", np.full((778, 3, 135), "a"), "numbers"), ("f", np.full((1538, 3), 900), "900"),
-    ("kintree_table", np.zeros((2, 16), np.int64), "parents")])
+@pytest.mark.parametrize(
+    "key, value, message",
+    [
+        ("v_template", np.zeros((10475, 3)), "10475"),
+        ("weights", np.full((778, 16), np.nan), "finite"),
+        ("posedirs", np.full((778, 3, 135), "a"), "numbers"),
+        ("f", np.full((1538, 3), 900), "900"),
+        ("kintree_table", np.zeros((2, 16), np.int64), "parents"),
+    ],
+)
 def test_wrong_values_are_named(official, tmp_path, key, value, message):
     data = official(load_generic_hand())
     data[key] = value
@@ -154,10 +183,22 @@ def test_wrong_values_are_named(official, tmp_path, key, value, message):
         convert_mano(write(tmp_path / "hand.pkl", data), tmp_path)
 
 
-@pytest.mark.parametrize("name, value", [
-    ("indices", np.array([0, 99])), ("indices", np.array([0, -1])), ("indices", np.array([0])), ("indptr", np.array([0, 2])),
-    ("indptr", np.array([0, 2, 1, 2])), ("indptr", np.array([1, 1, 1, 2])), ("indptr", np.array([0, 1, 1, 3])),
-    ("data", np.ones(3)), ("_shape", (10**9, 10**9)), ("_shape", (-2, -3)), ("_shape", (2, 2))])
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("indices", np.array([0, 99])),
+        ("indices", np.array([0, -1])),
+        ("indices", np.array([0])),
+        ("indptr", np.array([0, 2])),
+        ("indptr", np.array([0, 2, 1, 2])),
+        ("indptr", np.array([1, 1, 1, 2])),
+        ("indptr", np.array([0, 1, 1, 3])),
+        ("data", np.ones(3)),
+        ("_shape", (10**9, 10**9)),
+        ("_shape", (-2, -3)),
+        ("_shape", (2, 2)),
+    ],
+)
 def test_a_sparse_matrix_whose_parts_do_not_belong_together_is_refused(official, tmp_path, name, value):
     data = official(load_generic_hand())
     data["J_regressor"] = matrix = scipy.sparse.csc_matrix(np.array([[5.0, 0.0, 0.0], [0.0, 0.0, 7.0]]))
@@ -206,9 +247,16 @@ def test_loading_refuses_what_is_no_hand(tmp_path):
 def test_left_shape_directions_of_smplx_issue_48_are_put_right():
     right = load_generic_hand()
     left = mirror(right)
-    released = {"v_template": left.v_template, "shapedirs": left.shapedirs * np.array([-1.0, 1.0, 1.0])[:, None],
-                "posedirs": left.posedirs, "J_regressor": left.J_regressor, "weights": left.weights, "f": left.faces,
-                "kintree_table": np.stack([left.parents, np.arange(16)]), "hands_mean": left.hands_mean}
+    released = {
+        "v_template": left.v_template,
+        "shapedirs": left.shapedirs * np.array([-1.0, 1.0, 1.0])[:, None],
+        "posedirs": left.posedirs,
+        "J_regressor": left.J_regressor,
+        "weights": left.weights,
+        "f": left.faces,
+        "kintree_table": np.stack([left.parents, np.arange(16)]),
+        "hands_mean": left.hands_mean,
+    }
     wrong = asset_from_arrays(released, False, "MANO_LEFT")
     assert needs_shape_flip(wrong, right) and not needs_shape_flip(left, right)
     for given in (wrong, left, None):
@@ -253,18 +301,21 @@ def test_the_publishers_zip_is_read_and_so_is_its_folder(official, tmp_path):
     assert convert_download(single, tmp_path / "one.npz") == [tmp_path / "one.npz"]
 
 
-@pytest.mark.parametrize("content, words", [
-    (b"<!DOCTYPE html><html><body>Please log in</body></html>", "is a web page, not a MANO model; log in"),
-    (b"\xef\xbb\xbf\n <HTML>", "is a web page"),
-    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3821356\n", "is a Git LFS pointer.*git lfs pull"),
-    (b"", "is empty"),
-    (b'{"error": "not found"}', "is a JSON text, not a MANO model; give MANO_RIGHT.pkl"),
-    (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "is an XML text"),
-    (b"\x1f\x8b\x08" + bytes(40), "is a gzip archive"),
-    (b"PK\x03\x04" + bytes(40), "is a truncated zip archive.*download it again"),
-    (b"\x80\x02}q\x00(", "is not a complete pickle.*download it again"),
-    (b"%PDF-1.4", "is a PDF"),
-])
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"<!DOCTYPE html><html><body>Please log in</body></html>", "is a web page, not a MANO model; log in"),
+        (b"\xef\xbb\xbf\n <HTML>", "is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3821356\n", "is a Git LFS pointer.*git lfs pull"),
+        (b"", "is empty"),
+        (b'{"error": "not found"}', "is a JSON text, not a MANO model; give MANO_RIGHT.pkl"),
+        (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "is an XML text"),
+        (b"\x1f\x8b\x08" + bytes(40), "is a gzip archive"),
+        (b"PK\x03\x04" + bytes(40), "is a truncated zip archive.*download it again"),
+        (b"\x80\x02}q\x00(", "is not a complete pickle.*download it again"),
+        (b"%PDF-1.4", "is a PDF"),
+    ],
+)
 def test_what_was_downloaded_instead_is_named(tmp_path, content, words):
     path = tmp_path / "MANO_RIGHT.pkl"
     path.write_bytes(content)

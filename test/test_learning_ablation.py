@@ -12,8 +12,8 @@ from fourdhands_core.learning.landmark.ablation import ROWS, AblationSettings, c
 from fourdhands_core.learning.landmark.ablation_data import CONDITIONS, OccludedSynthesis, condition
 from fourdhands_core.network.checkpoint import load_weights, save_weights
 from fourdhands_core.network.landmark_config import LandmarkConfig
-from fourdhands_core.network.landmark_tokens import landmark_tokens, mirror_points
 from fourdhands_core.network.landmark_model import LandmarkNetwork
+from fourdhands_core.network.landmark_tokens import landmark_tokens, mirror_points
 
 TINY = AblationSettings(width=16, layers=1)
 BY_NAME = {row.name: row for row in ROWS}
@@ -51,12 +51,16 @@ def turned(rays, angle):
 
 def changed(first, second):
     """Whether what is said of the right hand and of the left one relative to it has changed."""
-    return (not torch.allclose(first.rotations[:, 1], second.rotations[:, 1], atol=1e-4),
-            not torch.allclose(first.other_root[:, 1], second.other_root[:, 1], atol=1e-5))
+    return (
+        not torch.allclose(first.rotations[:, 1], second.rotations[:, 1], atol=1e-4),
+        not torch.allclose(first.other_root[:, 1], second.other_root[:, 1], atol=1e-5),
+    )
 
 
-@pytest.mark.parametrize("name, place, shape", [
-    ("Baseline", False, False), ("+ Cross S w/o RAT", False, True), ("+ Cross S", True, True), ("+ Cross H", True, True)])
+@pytest.mark.parametrize(
+    "name, place, shape",
+    [("Baseline", False, False), ("+ Cross S w/o RAT", False, True), ("+ Cross S", True, True), ("+ Cross H", True, True)],
+)
 def test_a_row_knows_of_the_other_hand_what_it_should(name, place, shape):
     """The left hand elsewhere in the picture, larger, and with another shape: what the right hand's answer may depend on."""
     network = network_of(name)
@@ -98,12 +102,13 @@ def test_positions_in_the_common_box_are_those_of_one_picture_of_both():
     assert (turn @ sum(middle))[:2] == pytest.approx([0.0, 0.0], abs=1e-6)
     points = np.concatenate([points @ turn.T / (points @ turn.T)[:, 2:] for points in (left, right)])[:, :2]
     points -= points.mean(0)
-    points /= np.sqrt((points ** 2).sum(1).mean())
+    points /= np.sqrt((points**2).sum(1).mean())
     assert tokens.features[0, 0, :, :2].numpy() == pytest.approx(points[:21] * [-1, 1], abs=1e-4)
     assert tokens.features[0, 1, :, :2].numpy() == pytest.approx(points[21:], abs=1e-4)
     alone = torch.tensor([[False, True]])
-    assert torch.allclose(landmark_tokens(rays, world, alone, alone, 1.0, True).features,
-                          landmark_tokens(rays, world, alone, alone, 1.0).features)
+    assert torch.allclose(
+        landmark_tokens(rays, world, alone, alone, 1.0, True).features, landmark_tokens(rays, world, alone, alone, 1.0).features
+    )
 
 
 def test_a_networks_missing_parts_are_kept_in_its_weights_file(tmp_path):
@@ -140,8 +145,11 @@ def test_hidden_fingers_tell_nothing_and_the_truth_stays():
         data._draw_hidden, original = (lambda *_: fixed), data._draw_hidden
         fixed = torch.zeros(3, 2, 6, 21, dtype=torch.bool)
         fixed[:, :, 2:, 5:13] = True
-        answers.append(data.frames(motion, joints, torch.where(fixed[..., None], fill, rays),
-                                   torch.where(fixed[..., None], fill, world), every))
+        answers.append(
+            data.frames(
+                motion, joints, torch.where(fixed[..., None], fill, rays), torch.where(fixed[..., None], fill, world), every
+            )
+        )
         data._draw_hidden = original
     for (first, _), (second, _) in zip(*answers):
         for name in ("features", "relation", "rotation", "size"):
@@ -188,8 +196,22 @@ def test_a_window_sees_the_past_and_as_much_of_the_future_as_it_may():
 
 
 def test_the_command_writes_table_and_plot_and_continues_what_was_ended(tmp_path, capsys):
-    small = ["--set", "width=16", "--set", "layers=1", "--set", "clips=2", "--set", "frames=3", "--set", "single_batch=8",
-             "--set", "test_clips=3", "--set", "test_frames=5"]
+    small = [
+        "--set",
+        "width=16",
+        "--set",
+        "layers=1",
+        "--set",
+        "clips=2",
+        "--set",
+        "frames=3",
+        "--set",
+        "single_batch=8",
+        "--set",
+        "test_clips=3",
+        "--set",
+        "test_frames=5",
+    ]
     command = ["ablate", "--out", str(tmp_path), "--steps", "2", *small]
     assert main([*command, "--seeds", "1"]) == 0
     runs = sorted((tmp_path / "runs").glob("*.json"))
@@ -201,8 +223,10 @@ def test_the_command_writes_table_and_plot_and_continues_what_was_ended(tmp_path
 
     result = json.loads((tmp_path / "ablation.json").read_text())
     assert list(result["rows"]) == [row.name for row in ROWS]
-    values = [json.loads((tmp_path / "runs" / f"full_{seed}.json").read_text())["rows"]["+ Cross S"]["far"]["mrrpe"]
-              for seed in (1, 2)]
+    values = [
+        json.loads((tmp_path / "runs" / f"full_{seed}.json").read_text())["rows"]["+ Cross S"]["far"]["mrrpe"]
+        for seed in (1, 2)
+    ]
     figure = result["rows"]["+ Cross S"]["far"]["mrrpe"]
     assert figure["values"] == pytest.approx(values, abs=0.006) and figure["mean"] == pytest.approx(np.mean(values), abs=0.006)
     assert figure["spread"] == pytest.approx(abs(values[0] - values[1]) / np.sqrt(2), abs=0.006)

@@ -14,8 +14,8 @@ from fourdhands_core.learning.datasets.registry import open_dataset
 from fourdhands_core.learning.synthesis.clips import ClipSynthesis
 from fourdhands_core.learning.synthesis.scene import OBJECT
 from fourdhands_core.learning.synthesis.settings import LookSettings, SynthesisSettings
-from fourdhands_core.runtime.crops import SCALE, SHIFT, crop_hands, to_crop
 from fourdhands_core.pipeline.image_regression import square_of
+from fourdhands_core.runtime.crops import SCALE, SHIFT, crop_hands, to_crop
 
 FEW = LookSettings(skins=2, backgrounds=2, occluded=0.0)
 CALM = SynthesisSettings(view_angle=12.0, single_share=0.0, together_share=0.0, depth_range=(0.4, 0.8), looks=FEW)
@@ -79,7 +79,7 @@ def test_joints_lie_on_the_hand_in_its_crop(synthesis, clips):
 def test_the_same_seed_gives_the_same_pictures_and_another_one_others(synthesis):
     images = []
     for made, seed in ((synthesis, 8), (ClipSynthesis(CALM, seed=3), 8), (synthesis, 9)):
-        clip, = made.draw(seed, 1, np.zeros(1))
+        (clip,) = made.draw(seed, 1, np.zeros(1))
         images.append(made.image(clip, 0)[0])
     assert np.array_equal(images[0], images[1]) and not np.array_equal(images[0], images[2])
 
@@ -99,7 +99,8 @@ def test_a_dataset_on_disk_is_read_back_with_its_exact_truth(tmp_path, capsys):
     dataset = open_dataset("synthetic", root)
     assert len(dataset) == 12 and dataset.frame_rate == 30.0
     assert {name: list(frames) for name, frames in dataset.sequences.items()} == {
-        f"{k:05d}": list(range(4 * k, 4 * k + 4)) for k in range(3)}
+        f"{k:05d}": list(range(4 * k, 4 * k + 4)) for k in range(3)
+    }
     arrays, hands = HandArrays(pair_of(load_generic_hand())), 0
     for frame in (dataset[k] for k in range(12)):
         assert frame.load().shape == (480, 640, 3) and frame.complete

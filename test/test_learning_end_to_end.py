@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from test_learning_training import TINY
 
 from fourdhands_core.cli import main
 from fourdhands_core.learning.datasets.registry import open_dataset
 from fourdhands_core.network.checkpoint import load_weights
-from test_learning_training import TINY
 
 CLIPS, FRAMES = 2, 4
 """One clip shows both hands, the other none, as in real recordings."""
@@ -35,16 +35,38 @@ def test_synthesise_check_train_and_evaluate(tmp_path, capsys):
     assert cv2.imread(str(tmp_path / "samples.png")).std() > 20
 
     configuration = tmp_path / "tiny.yaml"
-    configuration.write_text(yaml.safe_dump({**TINY, "data": {
-        "length": 2, "opposite": 0.5, "sources": [{"name": "synthetic", "path": str(data)}, {"name": "synthesis"}]}}))
+    configuration.write_text(
+        yaml.safe_dump(
+            {
+                **TINY,
+                "data": {
+                    "length": 2,
+                    "opposite": 0.5,
+                    "sources": [{"name": "synthetic", "path": str(data)}, {"name": "synthesis"}],
+                },
+            }
+        )
+    )
     text = said(capsys, "train", configuration, "--out", run, "--quiet")
     figures = json.loads(text.splitlines()[0])
     assert figures["step"] == 4 and all(np.isfinite(value) for value in figures.values()) and figures["mpjpe_mm"] > 0
     assert load_weights(run / "weights.safetensors").config.width == TINY["network"]["width"]
     assert said(capsys, "train", configuration, "--out", run, "--quiet") == text, "a finished run was not left as it was"
 
-    text = said(capsys, "evaluate", "--dataset", "synthetic", "--data", data, "--model", "image",
-                "--weights", run / "weights.safetensors", "--out", out)
+    text = said(
+        capsys,
+        "evaluate",
+        "--dataset",
+        "synthetic",
+        "--data",
+        data,
+        "--model",
+        "image",
+        "--weights",
+        run / "weights.safetensors",
+        "--out",
+        out,
+    )
     results = json.loads((out / "results.json").read_text())
     overall = results["overall"]
     assert (overall["hands"], overall["found"]) == (hands, hands) and results["frames"] == CLIPS * FRAMES

@@ -21,21 +21,21 @@ from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.hand_model.arrays import HandArrays
 from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT, TO_21
-from fourdhands_core.learning.evaluation import dataset as evaluation
-from fourdhands_core.learning.evaluation import report as report
 from fourdhands_core.learning.datasets.frames import DatasetFrame, HandDataset, HandTruth, box_around
 from fourdhands_core.learning.datasets.registry import dataset_class, open_dataset
-from fourdhands_core.learning.landmark.measure_errors import clip_motions
-from fourdhands_core.learning.landmark.motion import MotionSampler
+from fourdhands_core.learning.evaluation import dataset as evaluation
+from fourdhands_core.learning.evaluation import report as report
 from fourdhands_core.learning.evaluation.predictors import ImagePredictor, Prediction
 from fourdhands_core.learning.evaluation.published import TABLES
+from fourdhands_core.learning.landmark.measure_errors import clip_motions
+from fourdhands_core.learning.landmark.motion import MotionSampler
 from fourdhands_core.media.clips import HandScene, clip_truth, pose_hands, render_frames
 from fourdhands_core.network.checkpoint import save_weights
 from fourdhands_core.network.image_config import ImageConfig
 from fourdhands_core.network.image_model import ImageNetwork
+from fourdhands_core.pipeline.image_regression import ImageRegressor, square_of
 from fourdhands_core.runtime.crops import crop_hands
 from fourdhands_core.runtime.image import TorchImage
-from fourdhands_core.pipeline.image_regression import ImageRegressor, square_of
 
 HANDS = hand_models()
 ZERO = ("mpjpe", "mpjpe_scaled", "pa_mpjpe", "mpvpe", "mpvpe_scaled", "mrrpe", "accel", "wrist", "wrist_rotation", "points")
@@ -62,8 +62,11 @@ class Oracle:
                 found.joints[side] = hand.joints
                 found.joints[side][np.isnan(hand.joints)] = 0.3  # a network leaves nothing open
                 found.wrist[side] = hand.joints[0]
-            for name, value in (("vertices", hand.vertices), ("points", hand.points),
-                                ("wrist_rotation", None if hand.rotations is None else hand.rotations[0])):
+            for name, value in (
+                ("vertices", hand.vertices),
+                ("points", hand.points),
+                ("wrist_rotation", None if hand.rotations is None else hand.rotations[0]),
+            ):
                 if value is not None:
                     getattr(found, name)[side] = value
         found.left_root = found.wrist[LEFT] - found.wrist[RIGHT]
@@ -87,9 +90,18 @@ class Made(HandDataset):
         joints = arrays.joints(rotations[:, 0], rotations[:, 1:], betas) + wrists[:, None]
         vertices = arrays.vertices(rotations[:, 0], rotations[:, 1:], betas) + wrists[:, None]
         self.hands_there = tuple(
-            HandTruth(box_around(self.camera.project(joints[k])), self.camera.project(joints[k]), joints[k], True, vertices[k],
-                      rotations[k], betas[k]) for k in (0, 1))
-        self._sequences = {f"s{n}": range(sum(lengths[:n]), sum(lengths[:n + 1])) for n in range(len(lengths))}
+            HandTruth(
+                box_around(self.camera.project(joints[k])),
+                self.camera.project(joints[k]),
+                joints[k],
+                True,
+                vertices[k],
+                rotations[k],
+                betas[k],
+            )
+            for k in (0, 1)
+        )
+        self._sequences = {f"s{n}": range(sum(lengths[:n]), sum(lengths[: n + 1])) for n in range(len(lengths))}
 
     def __len__(self):
         return sum(map(len, self._sequences.values()))
@@ -169,8 +181,10 @@ def test_missed_hands_and_a_limit_are_told(tmp_path):
     result = measured(Made(tmp_path), lost, limit=9)
     assert (result.overall["hands"], result.overall["found"], result.overall["pairs"]) == (18, 16, 7)
     assert result.frames == 9 and result.overall["mpjpe"] == 0.0
-    assert result.notes == ["16 of 18 hands were found; errors are over those, the paper's over all",
-                            "9 of 12 frames were evaluated; the paper's figures are of all"]
+    assert result.notes == [
+        "16 of 18 hands were found; errors are over those, the paper's over all",
+        "9 of 12 frames were evaluated; the paper's figures are of all",
+    ]
     missed = [sample for sample in result.samples if np.isnan(sample.error("mpjpe"))]
     assert {(sample.key, sample.side) for sample in missed} == {("0001", RIGHT), ("0008", RIGHT)}
 
@@ -210,10 +224,17 @@ def first_camera(dataset):
     return dataset
 
 
-@pytest.mark.parametrize("name, split, write, rate", [
-    ("InterHand2.6M-30fps", "train", interhand.write, 30.0), ("InterHand2.6M", "train", interhand.write, None),
-    ("DexYCB", "s0_val", dexycb.write, 30.0), ("HIC", None, hic.write, None), ("FreiHAND", "training", freihand.write, None),
-    ("COCO-WholeBody", "val", lambda root, hands: flat.write_coco(root), None)])
+@pytest.mark.parametrize(
+    "name, split, write, rate",
+    [
+        ("InterHand2.6M-30fps", "train", interhand.write, 30.0),
+        ("InterHand2.6M", "train", interhand.write, None),
+        ("DexYCB", "s0_val", dexycb.write, 30.0),
+        ("HIC", None, hic.write, None),
+        ("FreiHAND", "training", freihand.write, None),
+        ("COCO-WholeBody", "val", lambda root, hands: flat.write_coco(root), None),
+    ],
+)
 def test_the_truth_gives_zero_on_every_datasets_fixture(tmp_path, name, split, write, rate):
     write(tmp_path, HANDS)
     dataset, notes = evaluation.open_for_evaluation(name, tmp_path, split, HANDS)
@@ -230,19 +251,21 @@ def test_the_truth_gives_zero_on_every_datasets_fixture(tmp_path, name, split, w
         table = TABLES[name]
         columns = [column for column in table.columns if column.metric in result.overall]
         assert f"Table {table.number} of the paper" in text and len(columns) >= len(table.columns) - (name != "DexYCB")
-        ours, = (line for line in text.splitlines() if line.startswith("oracle"))
+        (ours,) = (line for line in text.splitlines() if line.startswith("oracle"))
         assert ours.split()[1:] == [f"{100.0 if 'AUC' in c.title else 0.0:.{c.decimals}f}" for c in columns]
         for method, figures in table.rows:
-            shown, = (line for line in text.splitlines() if line.startswith(method))
-            assert len(shown[len(method):].split()) == len(columns)
+            (shown,) = (line for line in text.splitlines() if line.startswith(method))
+            assert len(shown[len(method) :].split()) == len(columns)
     if name == "COCO-WholeBody":
         assert "left out, for want of ground_truth or of hands found: MPJPE mm" in text and "mpjpe" not in result.overall
 
 
 def test_the_papers_figures_are_those_of_its_tables():
     """Relations that the paper's text states of its own tables (section 4.5)."""
-    ours = {name: dict(zip([c.title.split()[0] for c in table.columns], dict(table.rows)["4DHands (paper)"]))
-            for name, table in TABLES.items()}
+    ours = {
+        name: dict(zip([c.title.split()[0] for c in table.columns], dict(table.rows)["4DHands (paper)"]))
+        for name, table in TABLES.items()
+    }
     assert (1 - ours["InterHand2.6M-30fps"]["MPJPE"] / 13.45) * 100 == pytest.approx(45.20, abs=0.01)
     assert (1 - ours["InterHand2.6M-30fps"]["Accel_E"] / 3.70) * 100 == pytest.approx(24.05, abs=0.01)
     assert (1 - ours["DexYCB"]["R-MPJPE"] / dict(TABLES["DexYCB"].rows)["Deformer"][0]) * 100 == pytest.approx(38.63, abs=0.01)
@@ -250,17 +273,35 @@ def test_the_papers_figures_are_those_of_its_tables():
 
 
 def test_default_split_is_the_one_for_testing():
-    assert {name: evaluation.testing_split(name) for name in (
-        "InterHand2.6M", "DexYCB", "FreiHAND", "HO3D", "COCO-WholeBody", "MPII-NZSL")} == {
-        "InterHand2.6M": "test", "DexYCB": "s0_test", "FreiHAND": "evaluation", "HO3D": "evaluation", "COCO-WholeBody": "val",
-        "MPII-NZSL": "manual_test"}
+    assert {
+        name: evaluation.testing_split(name)
+        for name in ("InterHand2.6M", "DexYCB", "FreiHAND", "HO3D", "COCO-WholeBody", "MPII-NZSL")
+    } == {
+        "InterHand2.6M": "test",
+        "DexYCB": "s0_test",
+        "FreiHAND": "evaluation",
+        "HO3D": "evaluation",
+        "COCO-WholeBody": "val",
+        "MPII-NZSL": "manual_test",
+    }
     assert all(evaluation.testing_split(name) in dataset_class(name).splits for name in ("HIC", "ARCTIC", "RHD"))
 
 
 def image_network():
     torch.manual_seed(1)
-    made = ImageNetwork(ImageConfig(width=96, depth=1, heads=3, hand_width=64, temporal_heads=2, decoder_heads=2,
-                                    decoder_layers=1, temporal_layers=1, spatial_layers=1)).eval()
+    made = ImageNetwork(
+        ImageConfig(
+            width=96,
+            depth=1,
+            heads=3,
+            hand_width=64,
+            temporal_heads=2,
+            decoder_heads=2,
+            decoder_layers=1,
+            temporal_layers=1,
+            spatial_layers=1,
+        )
+    ).eval()
     with torch.no_grad():  # away from the flat hand that an untrained network begins at
         for head in (made.pose, made.betas, made.camera, made.relative):
             head.weight.mul_(2.0)
@@ -316,7 +357,7 @@ def test_a_single_hand_is_its_own_opposite_far_away(tmp_path, side):
     image = cv2.GaussianBlur(rng.integers(0, 255, (480, 640, 3), dtype=np.uint8), (0, 0), 3)
     alone = DatasetFrame("a", tuple(both.hands[k] if k == side else None for k in (0, 1)), both.camera, lambda: image)
     spy = Spy(regressor)
-    (_, found), = ImagePredictor(spy, hands).predict(iter([alone]), None)
+    ((_, found),) = ImagePredictor(spy, hands).predict(iter([alone]), None)
     picture, detections = spy.encoded[0]
     assert np.isfinite(found.joints[side]).all() and np.isnan(found.joints[1 - side]).all()
     squares = np.stack([square_of(detection.landmarks) for detection in detections])
@@ -326,7 +367,7 @@ def test_a_single_hand_is_its_own_opposite_far_away(tmp_path, side):
     np.testing.assert_allclose(crops[1 - side], plain[0], atol=0.05)
     assert squares[LEFT, 0] + squares[LEFT, 2] < squares[RIGHT, 0]
     # alone, without its opposite, it is seen at the same place
-    (_, single), = ImagePredictor(regressor, hands, opposite=False).predict(iter([alone]), None)
+    ((_, single),) = ImagePredictor(regressor, hands, opposite=False).predict(iter([alone]), None)
     assert np.linalg.norm(single.points[side] - found.points[side], axis=-1).mean() < 60.0
 
 
@@ -340,8 +381,22 @@ def test_command_with_an_image_network(tmp_path, capsys):
     (tmp_path / "data").mkdir()
     freihand.write(tmp_path / "data", HANDS)
     save_weights(image_network(), tmp_path / "small.safetensors")
-    arguments = ("--dataset", "freihand", "--data", tmp_path / "data", "--split", "training", "--model", "image", "--weights",
-                 tmp_path / "small.safetensors", "--frames", 2, "--out", tmp_path / "out")
+    arguments = (
+        "--dataset",
+        "freihand",
+        "--data",
+        tmp_path / "data",
+        "--split",
+        "training",
+        "--model",
+        "image",
+        "--weights",
+        tmp_path / "small.safetensors",
+        "--frames",
+        2,
+        "--out",
+        tmp_path / "out",
+    )
     code, text, _ = run(capsys, *arguments)
     assert code == 0 and "FreiHAND training: 2 frames, 2 hands with joints, 2 found" in text
     assert "MRRPE mm" in text.split("left out")[1] and "generic hand stands in" in text and "2 of 12 frames" in text
@@ -354,17 +409,23 @@ def test_command_with_an_image_network(tmp_path, capsys):
     code, text, _ = run(capsys, *arguments, "--boxes", "detector")  # grey pictures, in which it finds no hand
     assert code == 0 and "2 hands with joints, 0 found" in text and "0 of 2 hands were found" in text
     assert not (tmp_path / "out" / "worst.png").exists()
-    code, _, error = run(capsys, "--dataset", "freihand", "--data", tmp_path / "data", "--split", "training",
-                         "--boxes", "truth")
+    code, _, error = run(
+        capsys, "--dataset", "freihand", "--data", tmp_path / "data", "--split", "training", "--boxes", "truth"
+    )
     assert code == 2 and "boxes of the truth are for model image" in error
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (("--dataset", "nothing", "--data", "."), "there is no dataset 'nothing'; there are InterHand2.6M"),
-    (("--dataset", "freihand"), "go together"), (("--data", "."), "go together"),
-    (("--dataset", "freihand", "--data", "/nowhere"), "/nowhere is not a folder"),
-    (("--dataset", "freihand", "--data", "{}"), "evaluation_K.json is missing"),
-    (("--dataset", "freihand", "--data", "{}", "--depth"), "measurements of their own")])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("--dataset", "nothing", "--data", "."), "there is no dataset 'nothing'; there are InterHand2.6M"),
+        (("--dataset", "freihand"), "go together"),
+        (("--data", "."), "go together"),
+        (("--dataset", "freihand", "--data", "/nowhere"), "/nowhere is not a folder"),
+        (("--dataset", "freihand", "--data", "{}"), "evaluation_K.json is missing"),
+        (("--dataset", "freihand", "--data", "{}", "--depth"), "measurements of their own"),
+    ],
+)
 def test_command_tells_mistakes(tmp_path, capsys, arguments, message):
     code, _, error = run(capsys, *(argument.format(tmp_path) for argument in arguments))
     assert code == 2 and message in error
@@ -374,7 +435,7 @@ def test_command_with_the_shipped_network_on_rendered_hands(tmp_path, capsys):
     """A rendered right hand in HO3D's layout: found, and measured to a hand's accuracy."""
     length, seed = 12, 990_017
     times = torch.arange(length)[None] / 30.0
-    motion, = clip_motions(MotionSampler(seed, depth_range=(0.4, 0.6), view_angle=10.0).sample(times), times)
+    (motion,) = clip_motions(MotionSampler(seed, depth_range=(0.4, 0.6), view_angle=10.0).sample(times), times)
     camera = Camera.from_fov(640, 480, 62.0, calibrated=True)
     scene = HandScene(camera, seed=3)
     vertices, joints = pose_hands(motion, scene.asset)

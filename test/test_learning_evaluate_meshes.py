@@ -10,8 +10,8 @@ from dataset_support import hand_models
 from test_learning_evaluate_dataset import Oracle
 
 from fourdhands_core.hand_model.skeleton import TIP_VERTICES, TO_21
-from fourdhands_core.learning.evaluation import dataset as evaluation
 from fourdhands_core.learning.datasets.registry import dataset_class, open_dataset
+from fourdhands_core.learning.evaluation import dataset as evaluation
 from fourdhands_core.learning.evaluation.metrics import mpjpe_scaled
 from fourdhands_core.learning.evaluation.scores import HandFrames, Scores
 
@@ -73,8 +73,9 @@ def test_scaled_errors_are_of_the_meshes_joints_worked_out_one_by_one():
     true_mesh[3, 1] = np.nan  # a hand without a mesh: its own joints
     true_vertices[3, 1] = np.nan
     scores = Scores()
-    scores.add(HandFrames(joints, vertices), HandFrames(true, true_vertices), np.ones((4, 2), bool),
-               mesh_joints=(mesh, true_mesh))
+    scores.add(
+        HandFrames(joints, vertices), HandFrames(true, true_vertices), np.ones((4, 2), bool), mesh_joints=(mesh, true_mesh)
+    )
     summary, expected, meshes = scores.summary(), [], []
     for t in range(4):
         for side in range(2):
@@ -88,8 +89,10 @@ def test_scaled_errors_are_of_the_meshes_joints_worked_out_one_by_one():
     assert summary["mpvpe"] == pytest.approx(np.mean(meshes))
 
 
-@pytest.mark.parametrize("name, write, why", [("InterHand2.6M", interhand.write, "where sequences are slow"),
-                                              ("HIC", hic.write, "as their rate is not published")])
+@pytest.mark.parametrize(
+    "name, write, why",
+    [("InterHand2.6M", interhand.write, "where sequences are slow"), ("HIC", hic.write, "as their rate is not published")],
+)
 def test_why_frames_are_evaluated_each_for_itself_is_said(tmp_path, name, write, why):
     write(tmp_path, HANDS)
     dataset, _ = evaluation.open_for_evaluation(name, tmp_path, dataset_class(name).splits[0], HANDS)

@@ -54,7 +54,9 @@ def test_close_vertices_loss_sees_only_truly_close_pairs():
     true_left = torch.tensor([[0.05, 0.0, 0.0], [0.0, 0.08, 0.0]])  # squared distances 0.0025 and 0.0064 to the first
     left = true_left + torch.tensor([0.0, 0.0, 0.1])
     assert losses.close_vertices_loss(true_right, left, true_right, true_left).item() == pytest.approx(0.01, rel=1e-4)
-    assert losses.close_vertices_loss(true_right, left, true_right, true_left, alpha=0.0065).item() == pytest.approx(0.02, rel=1e-4)
+    assert losses.close_vertices_loss(true_right, left, true_right, true_left, alpha=0.0065).item() == pytest.approx(
+        0.02, rel=1e-4
+    )
 
 
 def test_losses_keep_the_batch_apart():
@@ -71,7 +73,7 @@ def test_mano_loss_of_small_turns_is_their_squared_angle_with_its_gradient():
     betas = torch.zeros(10, dtype=torch.float64)
     loss = losses.mano_loss(turned, torch.eye(3, dtype=torch.float64).expand(16, 3, 3), betas, betas)
     loss.backward()
-    assert loss.item() == pytest.approx(4.0 * np.sin(0.01) ** 2) == pytest.approx(0.02 ** 2, rel=1e-4)
+    assert loss.item() == pytest.approx(4.0 * np.sin(0.01) ** 2) == pytest.approx(0.02**2, rel=1e-4)
     assert angle.grad.item() == pytest.approx(2.0 * np.sin(0.02))
 
 
@@ -112,9 +114,16 @@ def test_close_vertices_at_exactly_alpha_count_and_others_get_no_gradient():
 
 def hands(batch=3, vertices=11, kind=losses.Hands, **masks):
     """Random hands with every field."""
-    return kind(torch.randn(batch, 2, 16, 3, 3), torch.randn(batch, 2, 10), torch.randn(batch, 2, 21, 3),
-                torch.randn(batch, 2, vertices, 3), torch.randn(batch, 2, 21, 2), torch.randn(batch, 2, 21, 3),
-                torch.randn(batch, 2, vertices, 3) * 0.04, **masks)
+    return kind(
+        torch.randn(batch, 2, 16, 3, 3),
+        torch.randn(batch, 2, 10),
+        torch.randn(batch, 2, 21, 3),
+        torch.randn(batch, 2, vertices, 3),
+        torch.randn(batch, 2, 21, 2),
+        torch.randn(batch, 2, 21, 3),
+        torch.randn(batch, 2, vertices, 3) * 0.04,
+        **masks,
+    )
 
 
 def of_single_samples(predicted, true, weights):
@@ -153,8 +162,13 @@ def test_objective_skips_what_has_no_truth_and_nan_reaches_no_gradient():
     point_valid[1] = False
     known = torch.tensor([[True, True], [False, False], [True, True]])
     masked = dataclasses.replace(
-        true, present=torch.tensor([[True, False], [True, True], [True, True]]), has_mano=known, has_vertices=known,
-        joint_valid=joint_valid, point_valid=point_valid)
+        true,
+        present=torch.tensor([[True, False], [True, True], [True, True]]),
+        has_mano=known,
+        has_vertices=known,
+        joint_valid=joint_valid,
+        point_valid=point_valid,
+    )
     for name in ("rotations", "betas", "joints", "vertices", "points", "pair_joints", "pair_vertices"):
         value = getattr(masked, name).clone()
         value[0, 1] = torch.nan  # the hand that is not there
@@ -169,15 +183,19 @@ def test_objective_skips_what_has_no_truth_and_nan_reaches_no_gradient():
     sum(terms.values()).backward()
 
     p, t = predicted, true
-    mano = [losses.mano_loss(p.rotations[i, k], t.rotations[i, k], p.betas[i, k], t.betas[i, k], w.pose, w.betas)
-            for i, k in ((0, 0), (2, 0), (2, 1))]
+    mano = [
+        losses.mano_loss(p.rotations[i, k], t.rotations[i, k], p.betas[i, k], t.betas[i, k], w.pose, w.betas)
+        for i, k in ((0, 0), (2, 0), (2, 1))
+    ]
     assert terms["mano"].item() == pytest.approx(sum(mano).item() / 3, rel=1e-5)
     joints = [losses.max_mse(p.joints[i, k], t.joints[i, k]) for i, k in ((0, 0), (1, 0), (1, 1))]
     joints.append(losses.max_mse(p.joints[2, 0, 5:], t.joints[2, 0, 5:]))
     assert terms["joints"].item() == pytest.approx(w.joints * sum(joints).item() / 4, rel=1e-5)
     relation = losses.joint_relation_loss(p.pair_joints[1, 1], p.pair_joints[1, 0], t.pair_joints[1, 1], t.pair_joints[1, 0])
     assert terms["relation"].item() == pytest.approx(w.relation / 441 * relation.item(), rel=1e-4)
-    close = losses.close_vertices_loss(p.pair_vertices[2, 1], p.pair_vertices[2, 0], t.pair_vertices[2, 1], t.pair_vertices[2, 0])
+    close = losses.close_vertices_loss(
+        p.pair_vertices[2, 1], p.pair_vertices[2, 0], t.pair_vertices[2, 1], t.pair_vertices[2, 0]
+    )
     assert terms["close"].item() == pytest.approx(w.close / 121 * close.item(), rel=1e-4)
     for name in vars(predicted):
         gradient = getattr(predicted, name).grad
@@ -197,8 +215,9 @@ def test_relation_with_partly_valid_joints_is_the_mean_over_valid_pairs():
     predicted, true = hands(1), hands(1, kind=losses.Truth)
     true.joint_valid = torch.rand(1, 2, 21) < 0.5
     i, k = (true.joint_valid[0, side].nonzero()[:, 0] for side in (1, 0))
-    expected = losses.joint_relation_loss(predicted.pair_joints[0, 1][i], predicted.pair_joints[0, 0][k],
-                                          true.pair_joints[0, 1][i], true.pair_joints[0, 0][k]) / (len(i) * len(k))
+    expected = losses.joint_relation_loss(
+        predicted.pair_joints[0, 1][i], predicted.pair_joints[0, 0][k], true.pair_joints[0, 1][i], true.pair_joints[0, 0][k]
+    ) / (len(i) * len(k))
     weights = losses.LossWeights(relation=1.0)
     assert losses.objective(predicted, true, weights)["relation"].item() == pytest.approx(expected.item(), rel=1e-4)
     true.related = torch.tensor([False])

@@ -11,7 +11,7 @@ from fourdhands_core.errors import InputError
 from fourdhands_core.learning.evaluation import metrics
 from fourdhands_core.learning.evaluation.scores import UNITS, HandFrames, Scores
 
-SEEDS = st.integers(0, 2 ** 31)
+SEEDS = st.integers(0, 2**31)
 
 
 @pytest.fixture
@@ -85,8 +85,9 @@ def frames(seed, count=8, vertices=15):
     rng = np.random.default_rng(seed)
     place = rng.normal(size=(count, 2, 1, 3)) * 0.2 + [0, 0, 0.6]
     rotation = Rotation.random(2 * count, random_state=seed).as_matrix().reshape(count, 2, 3, 3)
-    return HandFrames.in_camera(rng.normal(size=(count, 2, 21, 3)) * 0.05 + place,
-                                rng.normal(size=(count, 2, vertices, 3)) * 0.05 + place, rotation)
+    return HandFrames.in_camera(
+        rng.normal(size=(count, 2, 21, 3)) * 0.05 + place, rng.normal(size=(count, 2, vertices, 3)) * 0.05 + place, rotation
+    )
 
 
 def scored(predicted, true, valid=None, **options):
@@ -179,7 +180,7 @@ def test_procrustes_agrees_with_scipy_wherever_no_mirror_is_involved(seed):
     predicted = 0.3 * true @ turn.T + 0.02 * rng.normal(size=(21, 3)) + 4.0
     p, t = predicted - predicted.mean(0), true - true.mean(0)
     rotation, trace = orthogonal_procrustes(p, t)
-    expected = p @ rotation * trace / (p ** 2).sum() + true.mean(0)
+    expected = p @ rotation * trace / (p**2).sum() + true.mean(0)
     assert np.linalg.det(rotation) > 0
     assert metrics.procrustes(predicted, true) == pytest.approx(expected, abs=1e-9)
 
@@ -199,8 +200,11 @@ def test_auc_against_loops_and_by_hand():
     by_joint = []
     for joint in range(21):
         curve = [np.mean(errors[:, joint] <= limit) for limit in np.linspace(0, 50, 100)]
-        by_joint.append(np.trapezoid(curve, np.linspace(0, 50, 100)) / 50.0 if hasattr(np, "trapezoid")
-                        else np.trapz(curve, np.linspace(0, 50, 100)) / 50.0)
+        by_joint.append(
+            np.trapezoid(curve, np.linspace(0, 50, 100)) / 50.0
+            if hasattr(np, "trapezoid")
+            else np.trapz(curve, np.linspace(0, 50, 100)) / 50.0
+        )
     assert metrics.auc(errors) == pytest.approx(np.mean(by_joint))
     assert metrics.auc(np.zeros((3, 21))) == 1.0 and metrics.auc(np.full((3, 21), 50.1)) == 0.0
     # errors of 20 mm: the curve steps from 0 to 1 between two thresholds around 20 mm
@@ -213,9 +217,19 @@ def test_acceleration_error_by_hand_and_in_loops(hand):
     predicted[3, 7, 2] += 0.021  # one joint jumps for one frame: 1, -2, 1 times 21 mm over 21 joints
     assert metrics.acceleration_error(predicted, true) == pytest.approx([0.0, 1.0, 2.0, 1.0], abs=1e-9)
     relative, truth = hand - hand[:, :1], true[:5] - true[:5, :1]
-    loops = [np.mean([1000 * np.linalg.norm((relative[t - 1, j] - 2 * relative[t, j] + relative[t + 1, j])
-                                            - (truth[t - 1, j] - 2 * truth[t, j] + truth[t + 1, j])) for j in range(21)])
-             for t in range(1, 4)]
+    loops = [
+        np.mean(
+            [
+                1000
+                * np.linalg.norm(
+                    (relative[t - 1, j] - 2 * relative[t, j] + relative[t + 1, j])
+                    - (truth[t - 1, j] - 2 * truth[t, j] + truth[t + 1, j])
+                )
+                for j in range(21)
+            ]
+        )
+        for t in range(1, 4)
+    ]
     assert metrics.acceleration_error(hand, true[:5]) == pytest.approx(loops)
 
 
@@ -246,7 +260,8 @@ def test_batches_of_any_size_give_the_numbers_of_one(seed, sizes):
     assert whole.report() == split.report()
     assert whole.summary("a") == split.summary("b")
     assert {**whole.summary(), "hands": 0, "found": 0, "pairs": 0} == pytest.approx(
-        {**whole.summary("a"), "hands": 0, "found": 0, "pairs": 0})
+        {**whole.summary("a"), "hands": 0, "found": 0, "pairs": 0}
+    )
 
 
 def test_scores_against_loops_over_every_hand():

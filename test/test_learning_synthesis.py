@@ -12,8 +12,8 @@ from fourdhands_core.hand_model.limits import LOWER, UPPER, to_angles
 from fourdhands_core.learning.kinematics import Kinematics
 from fourdhands_core.learning.landmark.detector_errors import ErrorSampler, LandmarkErrors, fit, true_configuration, unit_shape
 from fourdhands_core.learning.landmark.measure_errors import clip_motions
-from fourdhands_core.learning.landmark.motion import MotionSampler
 from fourdhands_core.learning.landmark.measured_clips import Mixed, collect, exchanged, measured_clips, turned
+from fourdhands_core.learning.landmark.motion import MotionSampler
 from fourdhands_core.learning.landmark.samples import Synthesis
 from fourdhands_core.learning.landmark.train import TrainSettings, place, train_landmark, window_frames
 from fourdhands_core.media.clips import pose_hands
@@ -105,7 +105,14 @@ def test_the_error_model_is_found_again_from_what_it_draws():
     rng = np.random.default_rng(0)
     truth = LandmarkErrors(
         np.concatenate([0.1 * rng.normal(size=(105, 63)), 0.05 * rng.normal(size=(105, 1))], 1),
-        0.1 * np.eye(105), 0.05 * np.eye(105), 0.9, 0.0, 0.0, 1.0, 0.0)
+        0.1 * np.eye(105),
+        0.05 * np.eye(105),
+        0.9,
+        0.0,
+        0.0,
+        1.0,
+        0.0,
+    )
     times = torch.arange(40)[None].expand(60, 40) / 30.0
     sample = MotionSampler(3).sample(times)
     joints = Kinematics(load_generic_hand())(sample.rotations, sample.betas[:, :, None].expand(-1, -1, 40, -1))
@@ -118,11 +125,19 @@ def test_the_error_model_is_found_again_from_what_it_draws():
     flat = (direction[..., :2] / direction[..., 2:] - points) / radius
     residual = torch.cat([flat.flatten(-2), (world - shape).flatten(-2)], -1)
     clips, frames = torch.meshgrid(torch.arange(120), torch.arange(40), indexing="ij")
-    found = fit(shape.reshape(-1, 63).numpy(), residual.reshape(-1, 105).numpy(), clips.flatten().numpy(),
-                frames.flatten().numpy(), ridge=1e-3, lost=0.0, found=1.0, swapped=0.0)
+    found = fit(
+        shape.reshape(-1, 63).numpy(),
+        residual.reshape(-1, 105).numpy(),
+        clips.flatten().numpy(),
+        frames.flatten().numpy(),
+        ridge=1e-3,
+        lost=0.0,
+        found=1.0,
+        swapped=0.0,
+    )
     assert found.slow_memory == pytest.approx(0.9, abs=0.03)
-    assert np.sqrt((found.slow ** 2).sum(1)).mean() == pytest.approx(0.1, rel=0.15)
-    assert np.sqrt((found.fast ** 2).sum(1)).mean() == pytest.approx(0.05, rel=0.15)
+    assert np.sqrt((found.slow**2).sum(1)).mean() == pytest.approx(0.1, rel=0.15)
+    assert np.sqrt((found.fast**2).sum(1)).mean() == pytest.approx(0.05, rel=0.15)
     predicted = shape.reshape(-1, 63).numpy() @ (found.mean[:, :-1] - truth.mean[:, :-1]).T
     assert np.abs(predicted + found.mean[:, -1] - truth.mean[:, -1]).mean() < 0.03
 
@@ -159,7 +174,7 @@ def test_window_keeps_its_spacing_in_time_and_repeats_at_its_ends():
 
 def test_truth_of_a_batch_is_consistent():
     data = Synthesis(4, LandmarkErrors.load(), LandmarkConfig(), 0.0)
-    (tokens, sample), = data.draw(32, 1)[0]
+    ((tokens, sample),) = data.draw(32, 1)[0]
     joints = data.kinematics(sample.rotations, sample.betas)
     assert torch.allclose(joints, sample.joints, atol=1e-5)
     both = tokens.present.all(1)
@@ -169,8 +184,9 @@ def test_truth_of_a_batch_is_consistent():
 
 def test_training_learns_writes_weights_and_repeats_from_its_seed(tmp_path):
     torch.set_num_threads(1)
-    settings = TrainSettings(single_steps=12, window_steps=2, single_batch=64, window_batch=4, vertex_samples=4,
-                             measured_clips=2, measured_steps=2)
+    settings = TrainSettings(
+        single_steps=12, window_steps=2, single_batch=64, window_batch=4, vertex_samples=4, measured_clips=2, measured_steps=2
+    )
     config = LandmarkConfig(width=32, relation_width=8, heads=2)
     for name in ("a", "b"):
         figures = train_landmark(tmp_path / f"{name}.safetensors", settings, config)
@@ -183,9 +199,20 @@ def test_training_goes_on_from_weights_and_keeps_its_rendered_clips(tmp_path):
     torch.set_num_threads(1)
     start = tmp_path / "start.safetensors"
     save_weights(LandmarkNetwork(LandmarkConfig(width=32, relation_width=8, heads=2)), start)
-    settings = TrainSettings(start=str(start), single_steps=0, window_steps=0, window_batch=4, vertex_samples=4,
-                             measured_clips=2, measured_steps=2, measured_rate=1e-6, measured_share=1.0, average=0.0,
-                             alone=0.5, measured_file=str(tmp_path / "clips.safetensors"))
+    settings = TrainSettings(
+        start=str(start),
+        single_steps=0,
+        window_steps=0,
+        window_batch=4,
+        vertex_samples=4,
+        measured_clips=2,
+        measured_steps=2,
+        measured_rate=1e-6,
+        measured_share=1.0,
+        average=0.0,
+        alone=0.5,
+        measured_file=str(tmp_path / "clips.safetensors"),
+    )
     for name in ("a", "b"):  # the second run reads the clips that the first has rendered
         train_landmark(tmp_path / f"{name}.safetensors", settings)
     first, second, before = (load_weights(tmp_path / f"{name}.safetensors").state_dict() for name in ("a", "b", "start"))

@@ -23,27 +23,46 @@ from fourdhands_core.geometry.rotations import mirror_matrix
 from fourdhands_core.hand_model.arrays import HandArrays
 from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
-from fourdhands_core.learning.losses import LossWeights
 from fourdhands_core.learning.image.batches import Batches
 from fourdhands_core.learning.image.objective import ImageObjective, TokenPoints
 from fourdhands_core.learning.image.report import errors
 from fourdhands_core.learning.image.run import Run
 from fourdhands_core.learning.image.settings import TrainingSettings, build, read_settings
+from fourdhands_core.learning.losses import LossWeights
 from fourdhands_core.network.checkpoint import load_weights
 from fourdhands_core.network.image_model import ImageHands
 from fourdhands_core.network.weights_file import read_header
-from fourdhands_core.runtime.crops import CROP_SIZE
-from fourdhands_core.pipeline.image_regression import ImageRegressor, ImageTokens
 from fourdhands_core.pipeline.frame import Frame
+from fourdhands_core.pipeline.image_regression import ImageRegressor, ImageTokens
+from fourdhands_core.runtime.crops import CROP_SIZE
 
 ROOT = Path(__file__).parent.parent
 HANDS = pair_of(load_generic_hand())
 TINY = {
-    "run": {"steps": 4, "batch": 2, "save_interval": 2, "log_interval": 1, "picture_interval": 4, "evaluate_interval": 4,
-            "evaluated": 8},
-    "network": {"width": 64, "depth": 1, "heads": 2, "patch": 32, "relation_hidden": 16, "spatial_layers": 1,
-                "hand_width": 64, "decoder_layers": 1, "decoder_heads": 1, "temporal_layers": 1, "temporal_heads": 2,
-                "window": 3, "virtual_camera": True},
+    "run": {
+        "steps": 4,
+        "batch": 2,
+        "save_interval": 2,
+        "log_interval": 1,
+        "picture_interval": 4,
+        "evaluate_interval": 4,
+        "evaluated": 8,
+    },
+    "network": {
+        "width": 64,
+        "depth": 1,
+        "heads": 2,
+        "patch": 32,
+        "relation_hidden": 16,
+        "spatial_layers": 1,
+        "hand_width": 64,
+        "decoder_layers": 1,
+        "decoder_heads": 1,
+        "temporal_layers": 1,
+        "temporal_heads": 2,
+        "window": 3,
+        "virtual_camera": True,
+    },
     "optimiser": {"rate": 1e-3},
     "data": {"length": 2, "opposite": 0.5},
     "synthesis": {"view_angle": 12.0, "looks": {"skins": 1, "backgrounds": 2}},
@@ -53,8 +72,9 @@ FROM_NOTHING = {"network": {"stem": "convolutions"}, "losses": {"tokens": 1.0}}
 
 
 def tiny(**changes) -> TrainingSettings:
-    return build(TrainingSettings, {**TINY, **{name: {**TINY.get(name, {}), **value} for name, value in changes.items()}},
-                 "tiny", "")
+    return build(
+        TrainingSettings, {**TINY, **{name: {**TINY.get(name, {}), **value} for name, value in changes.items()}}, "tiny", ""
+    )
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +88,7 @@ def written(tmp_path):
         path = tmp_path / "tiny.yaml"
         path.write_text(yaml.safe_dump({**TINY, **{n: {**TINY.get(n, {}), **v} for n, v in changes.items()}}))
         return path
+
     return write
 
 
@@ -93,8 +114,12 @@ def test_truths_of_samples_agree_with_each_other(batch):
 def test_the_truth_fed_to_the_tracker_as_the_networks_answer_is_the_truth_in_the_camera():
     """Turns to virtual cameras and mirrored left hands are undone by ImageRegressor exactly as they were done here."""
     for virtual in (True, False):
-        settings = tiny(run={"batch": 6}, data={"length": 1, "opposite": 0.0},
-                        network={"virtual_camera": virtual, "root": 9}, synthesis={"single_share": 0.0, "view_angle": 20.0})
+        settings = tiny(
+            run={"batch": 6},
+            data={"length": 1, "opposite": 0.0},
+            network={"virtual_camera": virtual, "root": 9},
+            synthesis={"single_share": 0.0, "view_angle": 20.0},
+        )
         batches = Batches(settings, HANDS)
         source = batches.sources[0]
         clips = source._synthesis.draw(5, 6, np.zeros(1))
@@ -122,6 +147,7 @@ def test_the_truth_fed_to_the_tracker_as_the_networks_answer_is_the_truth_in_the
             objective = ImageObjective(settings.network, HANDS[RIGHT], LossWeights())
             seen = objective.project(torch.tensor(own)[None], torch.tensor(camera)[None])[0].numpy()
             from fourdhands_core.runtime.crops import to_crop
+
             for side in (LEFT, RIGHT):
                 crop = to_crop(answer.landmarks[side], truth["squares"][side], side == LEFT)
                 np.testing.assert_allclose(seen[side], crop / 128.0 - 1.0, atol=1e-5)
@@ -133,8 +159,13 @@ def test_perfect_hands_have_no_loss_and_no_error(batch):
     config = tiny().network
     objective = ImageObjective(config, HANDS[RIGHT], LossWeights(projection=0.0))
     pose = torch.cat([flat["rotations"][..., 0], flat["rotations"][..., 1]], -1)
-    hands = ImageHands(pose, flat["rotations"], flat["betas"], torch.tensor([5.0, 0.0, 0.0]).expand(*flat["present"].shape, 3),
-                       flat["left_root"])
+    hands = ImageHands(
+        pose,
+        flat["rotations"],
+        flat["betas"],
+        torch.tensor([5.0, 0.0, 0.0]).expand(*flat["present"].shape, 3),
+        flat["left_root"],
+    )
     terms, joints = objective(hands, batch)
     assert set(terms) == {"mano", "joints", "points", "vertices", "relation", "close"}
     assert sum(terms.values()) < 1e-6
@@ -154,8 +185,10 @@ def test_a_single_hand_is_flipped_to_a_far_away_opposite_hand():
 
 @pytest.mark.parametrize("changes", [{}, FROM_NOTHING], ids=["patches", "from nothing"])
 def test_a_few_steps_on_one_batch_learn_it(batch, tmp_path, changes):
-    run = Run(tiny(run={"steps": 1000}, **{**changes, "losses": {"vertices": 0.0, "close": 0.0, **changes.get("losses", {})}}),
-              tmp_path)
+    run = Run(
+        tiny(run={"steps": 1000}, **{**changes, "losses": {"vertices": 0.0, "close": 0.0, **changes.get("losses", {})}}),
+        tmp_path,
+    )
     few = {name: value[:3] for name, value in batch.items()}
     first = run.advance(few)
     for _ in range(40):
@@ -182,8 +215,9 @@ def test_points_are_read_off_the_backbones_tokens(batch):
     torch.testing.assert_close(found * settings.network.patch, points, atol=1e-3, rtol=0)
     near = (-(points[:, None] - centres[:, None]).square().sum(-1) / 2 / (0.7 * settings.network.patch) ** 2).softmax(1)
     entropy = -(near * near.clamp(min=1e-30).log()).sum(1)[valid].mean()
-    torch.testing.assert_close(read.loss(near.clamp(min=1e-30).log(), points / settings.network.patch, points, valid), entropy,
-                               atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        read.loss(near.clamp(min=1e-30).log(), points / settings.network.patch, points, valid), entropy, atol=1e-4, rtol=0
+    )
     assert read.loss(torch.zeros_like(near), found, points, valid) > entropy + 0.5
     assert read.loss(said, found, torch.full_like(points, torch.nan), torch.zeros_like(valid)) == 0.0
 
@@ -192,8 +226,12 @@ def test_points_are_read_off_the_backbones_tokens(batch):
 def test_a_batch_in_which_no_hand_shows_changes_nothing_and_fails_nothing(batch, tmp_path, changes):
     run = Run(tiny(optimiser={"rate": 1e-3, "weight_decay": 0.0}, **changes), tmp_path)
     before = {name: value.clone() for name, value in run.network.state_dict().items()}
-    assert run.advance({**batch, "present": torch.zeros_like(batch["present"]),
-                        "related": torch.zeros_like(batch["related"])})["loss"] == 0.0
+    assert (
+        run.advance({**batch, "present": torch.zeros_like(batch["present"]), "related": torch.zeros_like(batch["related"])})[
+            "loss"
+        ]
+        == 0.0
+    )
     assert run.step == 1 and all(torch.equal(before[name], value) for name, value in run.network.state_dict().items())
 
 
@@ -235,8 +273,13 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, written):
     states = [torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("whole", "killed")]
     assert all(torch.equal(value, states[1]["sequences"][name]) for name, value in states[0]["sequences"].items())
     assert "token_points.head.weight" in states[0]["sequences"]
-    lines = [[{k: v for k, v in json.loads(line).items() if k != "seconds"}
-              for line in (tmp_path / name / "curve.jsonl").read_text().splitlines()] for name in ("whole", "killed")]
+    lines = [
+        [
+            {k: v for k, v in json.loads(line).items() if k != "seconds"}
+            for line in (tmp_path / name / "curve.jsonl").read_text().splitlines()
+        ]
+        for name in ("whole", "killed")
+    ]
     assert lines[0] == lines[1] and [line["step"] for line in lines[0]] == list(range(1, 10))
 
     config, about = read_header(out / "weights.safetensors")
@@ -255,8 +298,21 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, written):
 def test_two_processes_train_one_network_on_different_data(tmp_path, written):
     path = written(run={"steps": 2, "save_interval": 1, "evaluate_interval": 100, "picture_interval": 100}, **FROM_NOTHING)
     result = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(29500 + os.getpid() % 500),
-         *command(path, tmp_path / "two")[1:]], env=environment(), capture_output=True, text=True, timeout=300)
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nproc-per-node",
+            "2",
+            "--master-port",
+            str(29500 + os.getpid() % 500),
+            *command(path, tmp_path / "two")[1:],
+        ],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert result.returncode == 0, result.stderr[-2000:]
     two = torch.load(tmp_path / "two" / "state.pt", weights_only=True)
     # DDP averages the gradients of the two batches: so does one process that takes both
@@ -281,18 +337,21 @@ def test_two_processes_train_one_network_on_different_data(tmp_path, written):
         torch.testing.assert_close(two["sequences"][name], value, atol=3e-4, rtol=0)
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"run": {"steps": "many"}}, "run.steps must be a whole number, not 'many'"),
-    ({"run": {"stepps": 3}}, "there is no field run.stepps"),
-    ({"optimiser": {"rate": -1.0}}, "optimiser.rate must be positive"),
-    ({"losses": {"joints": None}}, "losses.joints must be a number"),
-    ({"data": {"sources": [{"name": "synthesis", "weight": 0}]}}, "data.sources[0].weight must be positive"),
-    ({"data": {"sources": [{"name": "FreiHAND"}]}}, "data.sources[0].path must name the folder"),
-    ({"data": {"sources": "synthesis"}}, "data.sources must be a list"),
-    ({"network": {"heads": 5}}, "network."),
-    ({"synthesis": {"looks": {"skins": 1.5}}}, "synthesis.looks.skins must be a whole number"),
-    ({"run": {"precision": "float8"}}, "run.precision must be"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"run": {"steps": "many"}}, "run.steps must be a whole number, not 'many'"),
+        ({"run": {"stepps": 3}}, "there is no field run.stepps"),
+        ({"optimiser": {"rate": -1.0}}, "optimiser.rate must be positive"),
+        ({"losses": {"joints": None}}, "losses.joints must be a number"),
+        ({"data": {"sources": [{"name": "synthesis", "weight": 0}]}}, "data.sources[0].weight must be positive"),
+        ({"data": {"sources": [{"name": "FreiHAND"}]}}, "data.sources[0].path must name the folder"),
+        ({"data": {"sources": "synthesis"}}, "data.sources must be a list"),
+        ({"network": {"heads": 5}}, "network."),
+        ({"synthesis": {"looks": {"skins": 1.5}}}, "synthesis.looks.skins must be a whole number"),
+        ({"run": {"precision": "float8"}}, "run.precision must be"),
+    ],
+)
 def test_a_wrong_field_is_named(written, changes, message, capsys):
     assert main(["train", str(written(**changes)), "--out", "nowhere"]) == 2
     assert message in capsys.readouterr().err
@@ -333,8 +392,9 @@ def test_shipped_configurations_are_read(path):
 def test_a_rendered_dataset_is_a_source_of_the_mixture(tmp_path):
     root = tmp_path / "rendered"
     assert main(["data", "synthesise", str(root), "--clips", "2", "--frames", "3", "--quiet"]) == 0
-    settings = tiny(run={"batch": 6}, data={"sources": [{"name": "synthetic", "path": str(root)}, {"name": "synthesis"}],
-                                            "opposite": 0.0})
+    settings = tiny(
+        run={"batch": 6}, data={"sources": [{"name": "synthetic", "path": str(root)}, {"name": "synthesis"}], "opposite": 0.0}
+    )
     batch = Batches(settings, HANDS)[0]
     assert len(batch["crops"]) == 6 and batch["present"].any()
     flat = {name: value.flatten(0, 1) for name, value in batch.items()}
@@ -362,8 +422,16 @@ def test_a_run_starts_from_weights_or_from_a_backbone_alone(tmp_path):
 
 def published(backbone):
     """A ViT's tensors by the names of ViTPose."""
-    names = (("patches.", "patch_embed.proj."), ("position", "pos_embed"), ("norm_attention", "norm1"), ("norm_mlp", "norm2"),
-             ("qkv", "attn.qkv"), ("output", "attn.proj"), ("mlp.0", "mlp.fc1"), ("mlp.2", "mlp.fc2"))
+    names = (
+        ("patches.", "patch_embed.proj."),
+        ("position", "pos_embed"),
+        ("norm_attention", "norm1"),
+        ("norm_mlp", "norm2"),
+        ("qkv", "attn.qkv"),
+        ("output", "attn.proj"),
+        ("mlp.0", "mlp.fc1"),
+        ("mlp.2", "mlp.fc2"),
+    )
     renamed = {}
     for name, value in backbone.state_dict().items():
         name = "last_norm." + name[5:] if name.startswith("norm.") else name

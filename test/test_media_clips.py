@@ -94,7 +94,8 @@ def test_the_same_seed_gives_the_same_pictures_and_distortion_is_written(tmp_pat
     motion = demo_motion(12.0, 0.25, seed=5)
     first, second, other = (
         [image for image, _ in render_frames(motion, HandScene(CAMERA, seed), pose_hands(motion)[0], shutter=0.5)]
-        for seed in (7, 7, 8))
+        for seed in (7, 7, 8)
+    )
     np.testing.assert_array_equal(first, second)
     assert (np.array(first) != np.array(other)).mean() > 0.5
     written = RenderedClip.write(tmp_path / "clip", motion, HandScene(CAMERA, 7), keep_vertices=True)

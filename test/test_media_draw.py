@@ -4,18 +4,27 @@ import numpy as np
 import pytest
 
 from fourdhands_core.geometry.camera import Camera
+from fourdhands_core.hand_model.assets import load_generic_hand
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.media.choreography import demo_motion, pose_hands
 from fourdhands_core.media.draw import contact_sheet, draw_hands, draw_text
 from fourdhands_core.pipeline.types import ABSENT, HELD, TRACKED, HandEstimate, HandPairEstimate
-from fourdhands_core.hand_model.assets import load_generic_hand
 
 CAMERA = Camera.from_fov(640, 480, 64.0)
 
 
 def hand(side, joints, vertices=None, state=TRACKED, confidence=None):
-    return HandEstimate(side, True, state, 0.1, 0.9, joints=joints, joints_2d=CAMERA.project(joints),
-                        joint_confidence=confidence, vertices=vertices)
+    return HandEstimate(
+        side,
+        True,
+        state,
+        0.1,
+        0.9,
+        joints=joints,
+        joints_2d=CAMERA.project(joints),
+        joint_confidence=confidence,
+        vertices=vertices,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +49,7 @@ def test_skeletons_are_drawn_where_the_joints_are_in_their_sides_colours(hands):
         x, y = CAMERA.project(joints[side])[0].round().astype(int)
         assert (image[y, x, 0] > image[y, x, 2]) == warm
         for x, y in CAMERA.project(joints[side]).round().astype(int):
-            assert (image[y - 1:y + 2, x - 1:x + 2] != 128).any()
+            assert (image[y - 1 : y + 2, x - 1 : x + 2] != 128).any()
     changed = (image != 128).any(axis=-1)
     assert 0.005 < changed.mean() < 0.15
 

@@ -43,7 +43,7 @@ def sphere_depth(camera, centre, radius):
     """Exact z of the first hit of each pixel's ray with a sphere, inf where it misses."""
     d = rays(camera)
     b, a = d @ centre, (d * d).sum(-1)
-    root = b * b - a * (centre @ centre - radius ** 2)
+    root = b * b - a * (centre @ centre - radius**2)
     return np.where(root > 0, (b - np.sqrt(np.maximum(root, 0))) / a, np.inf)
 
 
@@ -93,8 +93,9 @@ def test_the_nearer_surface_wins_in_either_order():
     first, depth = render_meshes(GREY, [near, far], CAMERA)
     second, _ = render_meshes(GREY, [far, near], CAMERA)
     np.testing.assert_array_equal(first, second)
-    nearest = np.minimum(sphere_depth(CAMERA, np.array([0, 0, 0.5]), 0.08),
-                         sphere_depth(CAMERA, np.array([0.04, 0, 0.6]), 0.12))
+    nearest = np.minimum(
+        sphere_depth(CAMERA, np.array([0, 0, 0.5]), 0.08), sphere_depth(CAMERA, np.array([0.04, 0, 0.6]), 0.12)
+    )
     both = np.isfinite(nearest) & np.isfinite(depth)
     assert np.abs(depth[both] - nearest[both]).mean() < 1e-3
     assert first[60, 79, 0] > first[60, 79, 2] and first[60, 110, 2] > first[60, 110, 0]
@@ -167,7 +168,7 @@ def test_a_forearm_continues_the_wrist_and_closes_the_mesh():
     loop = boundary_loop(faces)
     forearm = Forearm(faces)
     longer, painted = forearm.extend(vertices, length=0.2), forearm.paint(texels, sleeve=(0.1, 0.1, 0.4))
-    np.testing.assert_array_equal(longer[:len(vertices)], vertices)
+    np.testing.assert_array_equal(longer[: len(vertices)], vertices)
     assert len(longer) == forearm.faces.max() + 1 and len(painted) == len(forearm.faces)
     np.testing.assert_allclose(painted[len(faces)], 0.6, rtol=1e-6)
     np.testing.assert_allclose(painted[-1], np.broadcast_to([0.1, 0.1, 0.4], (4, 4, 3)), rtol=1e-6)

@@ -54,27 +54,33 @@ def test_a_damaged_image_is_passed_over_and_another_size_is_named(folder):
         list(reader)
 
 
-@pytest.mark.parametrize("source, words", [
-    ("{}/none", "none does not exist"),
-    ("{}/none/frame_%04d.png", "the folder .*none does not exist"),
-    ("{}/frames/depth_%04d.png", "no image in .*frames has a name like depth_%04d.png"),
-    ("{}/empty", "empty is a folder without images"),
-    ("{}/bag", "bag is a bag of ROS, not a video; run: fourdhands bag"),
-    ("{}/videos", "videos is a folder without images .*; give the video in it: .*one.mp4"),
-    ("{}/pipe", "is a device or a pipe"),
-    ("/dev/null", "is a device or a pipe"),
-    ("/dev/video77", "camera /dev/video77 cannot be opened"),
-    ("rtsp://127.0.0.1/x", "rtsp://127.0.0.1/x is an address, which is not read"),
-    ("https://example.org/a.mp4?b=c&d", "ffmpeg -i 'https://example.org/a.mp4"),
-    ("file:///a.mp4", "file:///a.mp4 is an address"),
-    ("{}/link.mp4", "link.mp4 is a link to a file that does not exist"),
-    ("{}/page.mp4", "page.mp4 is a web page, not a video; log in"),
-    ("{}/lfs.mp4", "lfs.mp4 is a Git LFS pointer.*git lfs pull"),
-    ("{}/empty.mp4", "empty.mp4 is empty, not a video"),
-    ("{}/packed.zip", "packed.zip is a zip archive, not a video; unpack it and give the file in it .it holds notes/readme.txt"),
-    ("{}/page.png", "page.png cannot be read: it is a web page"),
-    ("{}/" + 300 * "x", "cannot be opened .File name too long"),
-])
+@pytest.mark.parametrize(
+    "source, words",
+    [
+        ("{}/none", "none does not exist"),
+        ("{}/none/frame_%04d.png", "the folder .*none does not exist"),
+        ("{}/frames/depth_%04d.png", "no image in .*frames has a name like depth_%04d.png"),
+        ("{}/empty", "empty is a folder without images"),
+        ("{}/bag", "bag is a bag of ROS, not a video; run: fourdhands bag"),
+        ("{}/videos", "videos is a folder without images .*; give the video in it: .*one.mp4"),
+        ("{}/pipe", "is a device or a pipe"),
+        ("/dev/null", "is a device or a pipe"),
+        ("/dev/video77", "camera /dev/video77 cannot be opened"),
+        ("rtsp://127.0.0.1/x", "rtsp://127.0.0.1/x is an address, which is not read"),
+        ("https://example.org/a.mp4?b=c&d", "ffmpeg -i 'https://example.org/a.mp4"),
+        ("file:///a.mp4", "file:///a.mp4 is an address"),
+        ("{}/link.mp4", "link.mp4 is a link to a file that does not exist"),
+        ("{}/page.mp4", "page.mp4 is a web page, not a video; log in"),
+        ("{}/lfs.mp4", "lfs.mp4 is a Git LFS pointer.*git lfs pull"),
+        ("{}/empty.mp4", "empty.mp4 is empty, not a video"),
+        (
+            "{}/packed.zip",
+            "packed.zip is a zip archive, not a video; unpack it and give the file in it .it holds notes/readme.txt",
+        ),
+        ("{}/page.png", "page.png cannot be read: it is a web page"),
+        ("{}/" + 300 * "x", "cannot be opened .File name too long"),
+    ],
+)
 def test_what_cannot_be_read_is_told_as_what_it_is(folder, tmp_path, source, words):
     (tmp_path / "empty").mkdir()
     (tmp_path / "bag").mkdir()

@@ -8,7 +8,6 @@ import pytest
 from video_support import write_damaged
 
 from fourdhands_core.errors import InputError
-from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.media.images import write_image
 from fourdhands_core.media.track_video import camera_for_video, track_video
@@ -17,8 +16,16 @@ from fourdhands_core.pipeline.frame import Frame
 from fourdhands_core.pipeline.types import ABSENT, TRACKED, HandEstimate, HandPairEstimate
 
 SHAPES = {
-    "stamp": (), "valid": (2,), "scaled": (), "confidence": (2,), "joints": (2, 21, 3), "joints_2d": (2, 21, 2),
-    "joint_confidence": (2, 21), "wrist_rotation": (2, 3, 3), "hand_pose": (2, 45), "betas": (2, 10),
+    "stamp": (),
+    "valid": (2,),
+    "scaled": (),
+    "confidence": (2,),
+    "joints": (2, 21, 3),
+    "joints_2d": (2, 21, 2),
+    "joint_confidence": (2, 21),
+    "wrist_rotation": (2, 3, 3),
+    "hand_pose": (2, 45),
+    "betas": (2, 10),
     "left_root_relative": (3,),
 }
 
@@ -53,8 +60,20 @@ class ScriptedTracker:
             return HandEstimate(side, False, ABSENT, np.nan)
         value = 100.0 * side + frame
         return HandEstimate(
-            side, True, TRACKED, 0.0, 0.9, np.full((21, 3), value), np.full((21, 3), value), np.full((21, 2), value),
-            np.full(21, 0.8), np.eye(3) * value, np.full(3, value), np.full(45, value), np.full(10, value))
+            side,
+            True,
+            TRACKED,
+            0.0,
+            0.9,
+            np.full((21, 3), value),
+            np.full((21, 3), value),
+            np.full((21, 2), value),
+            np.full(21, 0.8),
+            np.eye(3) * value,
+            np.full(3, value),
+            np.full(45, value),
+            np.full(10, value),
+        )
 
 
 @pytest.fixture
@@ -117,7 +136,8 @@ def test_the_camera_comes_from_fov_or_scaled_intrinsics(video, tmp_path):
     calibration.write_text(
         "image_width: 640\nimage_height: 480\n"
         "camera_matrix: {rows: 3, cols: 3, data: [500, 0, 320, 0, 500, 240, 0, 0, 1]}\n"
-        "distortion_model: plumb_bob\ndistortion_coefficients: {rows: 1, cols: 5, data: [0.1, 0, 0, 0, 0]}\n")
+        "distortion_model: plumb_bob\ndistortion_coefficients: {rows: 1, cols: 5, data: [0.1, 0, 0, 0, 0]}\n"
+    )
     camera = camera_for_video(320, 240, intrinsics=calibration)
     assert camera.matrix[0, 0] == 250 and camera.distortion[0] == 0.1
     tracker = ScriptedTracker()
@@ -190,8 +210,9 @@ def test_a_folder_of_images_keeps_its_images(tmp_path):
 
 
 def test_frames_that_could_not_be_read_are_told(tmp_path):
-    summary = track_video(write_damaged(tmp_path / "in.avi", 12, {3, 4}), tmp_path / "out", ScriptedTracker(),
-                          CameraSource(65.0), progress=False)
+    summary = track_video(
+        write_damaged(tmp_path / "in.avi", 12, {3, 4}), tmp_path / "out", ScriptedTracker(), CameraSource(65.0), progress=False
+    )
     assert (summary.frames, summary.missing, summary.announced) == (10, 2, 12)
     assert "2 of 12 frames in the file could not be read" in str(summary)
     assert len(list(VideoReader(tmp_path / "out" / "overlay.mp4"))) == 10

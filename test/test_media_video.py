@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from video_support import picture, recode, stretch, turn, write_damaged, write_video
 
 from fourdhands_core.errors import InputError
@@ -23,7 +22,7 @@ def test_round_trip_keeps_frames_order_and_stamps(tmp_path, size):
     for frame, (_, image) in zip(frames, back):
         assert image.dtype == np.uint8 and image.flags.c_contiguous
         # RGB stays RGB, and the picture stays the picture: 8 grey levels is far below a swap of channels or frames.
-        assert np.abs(image[:size[1], :size[0]].astype(float) - frame).mean() < 8
+        assert np.abs(image[: size[1], : size[0]].astype(float) - frame).mean() < 8
 
 
 @pytest.mark.parametrize("content", [b"", b"not a video", None])
@@ -38,7 +37,7 @@ def test_what_is_no_video_raises_input_error(tmp_path, content):
 def test_a_truncated_video_raises_or_ends_early(tmp_path):
     write_video(tmp_path / "whole.mp4", [picture(160, 120, i) for i in range(10)])
     data = (tmp_path / "whole.mp4").read_bytes()
-    (tmp_path / "half.mp4").write_bytes(data[:len(data) // 2])
+    (tmp_path / "half.mp4").write_bytes(data[: len(data) // 2])
     with pytest.raises(InputError, match="half.mp4"):
         VideoReader(tmp_path / "half.mp4")
 
@@ -78,9 +77,17 @@ def test_phone_videos_are_upright_as_players_show_them(tmp_path, degrees):
             assert image.shape == frame.shape and np.abs(image.astype(float) - frame).mean() < 8
 
 
-@pytest.mark.parametrize("pixels, degrees, size", [
-    ((2, 1), 0, (320, 120)), ((1, 2), 0, (160, 240)), ((16, 15), 0, (171, 120)), ((2, 1), 90, (120, 320)),
-    ((1000, 999), 0, (160, 120)), ((1, 10000), 0, (160, 120))])
+@pytest.mark.parametrize(
+    "pixels, degrees, size",
+    [
+        ((2, 1), 0, (320, 120)),
+        ((1, 2), 0, (160, 240)),
+        ((16, 15), 0, (171, 120)),
+        ((2, 1), 90, (120, 320)),
+        ((1000, 999), 0, (160, 120)),
+        ((1, 10000), 0, (160, 120)),
+    ],
+)
 def test_frames_have_square_pixels(tmp_path, pixels, degrees, size):
     path = write_video(tmp_path / "dv.mp4", [picture(160, 120, i) for i in range(2)])
     stretch(path, *pixels)
@@ -103,7 +110,7 @@ def test_damaged_frames_are_passed_over_counted_and_keep_their_time(tmp_path, da
 def test_a_whole_video_misses_nothing_and_one_that_was_cut_off_what_it_lacks(tmp_path):
     path = write_damaged(tmp_path / "whole.avi", 30, ())
     cut = tmp_path / "cut.avi"
-    cut.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+    cut.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     for file in (path, cut):
         with VideoReader(file) as reader:
             count = len(list(reader))
@@ -132,6 +139,6 @@ def test_videos_are_written_and_read_under_any_name(tmp_path, name):
 
 def test_a_cut_off_mp4_is_said_to_lack_its_index(tmp_path):
     path = write_video(tmp_path / "half.mp4", [picture(160, 120, i) for i in range(10)])
-    path.write_bytes(path.read_bytes()[:path.read_bytes().index(b"mdat") + 1000])
+    path.write_bytes(path.read_bytes()[: path.read_bytes().index(b"mdat") + 1000])
     with pytest.raises(InputError, match="lacks its index"):
         VideoReader(path)

@@ -13,14 +13,14 @@ import torch
 from fourdhands_core.cli import main
 from fourdhands_core.errors import CheckpointError
 from fourdhands_core.network.checkpoint import load_weights, save_weights
-from fourdhands_core.runtime.landmark import OnnxExecution, TorchExecution, landmark_execution
-from fourdhands_core.runtime.onnx_files import BACKBONE, ENCODE, REASON, TEMPORAL
-from fourdhands_core.network.landmark_model import LandmarkNetwork
-from fourdhands_core.network.landmark_config import LandmarkConfig
 from fourdhands_core.network.image_config import ImageConfig
 from fourdhands_core.network.image_model import ImageNetwork
-from fourdhands_core.runtime.parts import EncodePart, ReasonPart
+from fourdhands_core.network.landmark_config import LandmarkConfig
+from fourdhands_core.network.landmark_model import LandmarkNetwork
 from fourdhands_core.runtime.image import OnnxImage, TorchImage
+from fourdhands_core.runtime.landmark import OnnxExecution, TorchExecution, landmark_execution
+from fourdhands_core.runtime.onnx_files import BACKBONE, ENCODE, REASON, TEMPORAL
+from fourdhands_core.runtime.parts import EncodePart, ReasonPart
 
 pytest.importorskip("onnxruntime")
 
@@ -35,11 +35,14 @@ def exported(tmp_path_factory):
 
 def inputs(rng, width, window):
     present = np.array([True, bool(rng.integers(2))])
-    frame = (rng.normal(0, 0.1, (2, 21, 2)).astype(np.float32), rng.normal(0, 0.05, (2, 21, 3)).astype(np.float32),
-             present & rng.integers(0, 2, 2).astype(bool), present)
+    frame = (
+        rng.normal(0, 0.1, (2, 21, 2)).astype(np.float32),
+        rng.normal(0, 0.05, (2, 21, 3)).astype(np.float32),
+        present & rng.integers(0, 2, 2).astype(bool),
+        present,
+    )
     valid = rng.integers(0, 2, (2, window)).astype(bool)
-    return frame, (rng.normal(0, 1, (2, window, width)).astype(np.float32),
-                   np.arange(1 - window, 1, dtype=np.float32), valid)
+    return frame, (rng.normal(0, 1, (2, window, width)).astype(np.float32), np.arange(1 - window, 1, dtype=np.float32), valid)
 
 
 def test_onnxruntime_and_traced_torch_agree_with_the_network(exported):
@@ -92,8 +95,19 @@ def image_network(tmp_path_factory):
     pytest.importorskip("onnxscript")
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("image")
-    network = ImageNetwork(ImageConfig(width=96, depth=2, heads=3, hand_width=128, temporal_heads=2, decoder_heads=2,
-                                       decoder_layers=1, temporal_layers=1, spatial_layers=1)).eval()
+    network = ImageNetwork(
+        ImageConfig(
+            width=96,
+            depth=2,
+            heads=3,
+            hand_width=128,
+            temporal_heads=2,
+            decoder_heads=2,
+            decoder_layers=1,
+            temporal_layers=1,
+            spatial_layers=1,
+        )
+    ).eval()
     save_weights(network, folder / "image.safetensors")
     assert main(["export", "--weights", str(folder / "image.safetensors"), "--out", str(folder)]) == 0
     return network, folder
@@ -171,10 +185,12 @@ def test_parts_that_do_not_belong_together(exported, image_network, tmp_path):
         onnx.save(model, folder / TEMPORAL)
 
     for name, change, message in (
-            ("swapped", lambda f: shutil.copy(f / TEMPORAL, f / BACKBONE), "takes tokens, valid instead of crops"),
-            ("mixed", lambda f: shutil.copy(exported / REASON, f / TEMPORAL), "settings .* not known"),
-            ("other", metadata, "of another network than backbone.onnx"), ("nan", not_finite, "not finite"),
-            ("cut", lambda f: (f / TEMPORAL).write_bytes((f / TEMPORAL).read_bytes()[:5000]), "export the network again")):
+        ("swapped", lambda f: shutil.copy(f / TEMPORAL, f / BACKBONE), "takes tokens, valid instead of crops"),
+        ("mixed", lambda f: shutil.copy(exported / REASON, f / TEMPORAL), "settings .* not known"),
+        ("other", metadata, "of another network than backbone.onnx"),
+        ("nan", not_finite, "not finite"),
+        ("cut", lambda f: (f / TEMPORAL).write_bytes((f / TEMPORAL).read_bytes()[:5000]), "export the network again"),
+    ):
         with pytest.raises(CheckpointError, match=message):
             OnnxImage(spoilt(name, change))
     assert OnnxImage(image_network[1]).config == image_network[0].config

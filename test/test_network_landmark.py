@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from fourdhands_core.errors import CheckpointError
 from fourdhands_core.network.checkpoint import load_weights, save_weights
 from fourdhands_core.network.landmark_config import LandmarkConfig
-from fourdhands_core.network.landmark_tokens import BOX_SCALE, landmark_tokens, look_at, mirror_points
 from fourdhands_core.network.landmark_model import LandmarkNetwork
+from fourdhands_core.network.landmark_tokens import BOX_SCALE, landmark_tokens, look_at, mirror_points
 
 SMALL = LandmarkConfig(width=32, relation_width=8, heads=2)
 
@@ -56,7 +56,7 @@ def test_relation_maps_are_equations_2_and_3_on_the_landmarks():
     right = seen_by_right(rays[0, 1].double().numpy())
     left = seen_by_right(rays[0, 0].double().numpy() * [-1.0, 1.0])
     size_right, size_left = tokens.size[0, 1].item(), tokens.size[0, 0].item()
-    sigmoid = lambda x: 1.0 / (1.0 + np.exp(-x))  # noqa: E731
+    sigmoid = lambda x: 1.0 / (1.0 + np.exp(-x))
     relation = tokens.relation[0, 1].double().numpy()
     assert relation[:, :2] == pytest.approx(sigmoid(0.7 * (right - left) / size_right), abs=1e-5)
     assert relation[:, 2:4] == pytest.approx(sigmoid(0.7 * (left - right) / size_left), abs=1e-5)
@@ -148,6 +148,7 @@ def test_weights_come_back_the_same_with_their_configuration(network, tmp_path):
 
 def test_shipped_weights_load_and_are_small():
     from fourdhands_core.network.checkpoint import SHIPPED
+
     assert SHIPPED.stat().st_size < 10e6
     assert load_weights().config.tokenizer == "landmark"
 
@@ -168,9 +169,17 @@ def spoil(tensors, header, kind):
     return tensors, header
 
 
-@pytest.mark.parametrize("kind, said", [
-    ("missing", "missing pose.weight"), ("superfluous", "superfluous extra"), ("misshapen", r"pose.weight is \(3, 3\)"),
-    ("nan", "pose.weight holds values that are not finite"), ("configuration", "does not fit"), ("unknown setting", "depth")])
+@pytest.mark.parametrize(
+    "kind, said",
+    [
+        ("missing", "missing pose.weight"),
+        ("superfluous", "superfluous extra"),
+        ("misshapen", r"pose.weight is \(3, 3\)"),
+        ("nan", "pose.weight holds values that are not finite"),
+        ("configuration", "does not fit"),
+        ("unknown setting", "depth"),
+    ],
+)
 def test_wrong_weights_are_refused_by_name(network, tmp_path, kind, said):
     header = {"config": SMALL.to_dict(), "about": {}}
     tensors, header = spoil({k: v.clone() for k, v in network.state_dict().items()}, header, kind)
@@ -183,7 +192,7 @@ def test_truncated_foreign_and_missing_files_are_refused(network, tmp_path):
     path = tmp_path / "w.safetensors"
     save_weights(network, path)
     whole = path.read_bytes()
-    for content in (whole[:len(whole) // 2], whole[:5], b"", b"not weights at all", struct.pack("<Q", 1 << 60) + b"{}"):
+    for content in (whole[: len(whole) // 2], whole[:5], b"", b"not weights at all", struct.pack("<Q", 1 << 60) + b"{}"):
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match="w.safetensors"):
             load_weights(path)

@@ -13,6 +13,7 @@ import typing
 import numpy as np
 import pytest
 import torch
+from released_support import SHAPES, checkpoint, inputs
 
 from fourdhands_core.cli import main
 from fourdhands_core.errors import CheckpointError
@@ -21,7 +22,6 @@ from fourdhands_core.network.image_config import ImageConfig
 from fourdhands_core.network.image_model import ImageNetwork
 from fourdhands_core.network.import_weights import import_backbone, import_released
 from fourdhands_core.network.weights_file import read_header
-from released_support import SHAPES, checkpoint, inputs
 
 TOLERANCE = 1e-3
 
@@ -56,8 +56,9 @@ def stages(network):
         both = torch.ones(1, 2, dtype=torch.bool)
         torch.testing.assert_close(network.encode(crops[:2], squares[:1], both), tokens[:1], atol=1e-4, rtol=1e-4)
         fused = network.fuse(tokens.unflatten(0, (2, 9)).transpose(1, 2))
-        return dict(maps=network.relation_maps(squares), features=features, tokens=tokens, fused=fused,
-                    hands=network.regress(fused)), truth
+        return dict(
+            maps=network.relation_maps(squares), features=features, tokens=tokens, fused=fused, hands=network.regress(fused)
+        ), truth
 
 
 def right_first(value):
@@ -73,10 +74,14 @@ def test_every_stage_agrees(stages, network):
         "relation_left": ours["maps"][:, 0].unflatten(1, (16, 12)).numpy(),
         "relation_right": ours["maps"][:, 1].unflatten(1, (16, 12)).numpy(),
         "features_sample": features.transpose(1, 2).unflatten(2, (16, 12)).numpy(),
-        "hand_tokens": right_first(ours["tokens"]), "temporal_tokens": right_first(ours["fused"]),
-        "pose6d": right_first(hands.pose.flatten(2)), "rotmats": right_first(hands.rotations),
-        "betas": right_first(hands.betas), "cam_offset": right_first(hands.camera - network.mean_camera),
-        "left_root_relative": hands.left_root_relative.numpy()}
+        "hand_tokens": right_first(ours["tokens"]),
+        "temporal_tokens": right_first(ours["fused"]),
+        "pose6d": right_first(hands.pose.flatten(2)),
+        "rotmats": right_first(hands.rotations),
+        "betas": right_first(hands.betas),
+        "cam_offset": right_first(hands.camera - network.mean_camera),
+        "left_root_relative": hands.left_root_relative.numpy(),
+    }
     for name, value in pairs.items():
         assert value.shape == truth[name].shape, name
         np.testing.assert_allclose(value, truth[name], atol=TOLERANCE, err_msg=name)
@@ -109,14 +114,21 @@ class Malicious:
         return print, ("executed",)
 
 
-@pytest.mark.parametrize("change, message", [
-    (lambda c: c.pop("time_head.mano_branch.pose_reg.weight"), "missing time_head.mano_branch.pose_reg.weight"),
-    (lambda c: c.pop("backbone.blocks.1.attn.qkv.bias"), "missing backbone.blocks.1.attn.qkv.bias"),
-    (lambda c: c.update({"map_head.0.weight": torch.zeros(128, 5)}), r"map_head.0.weight is \(128, 5\)"),
-    (lambda c: c.update({"backbone.pos_embed": torch.full((1, 193, 1280), torch.nan)}), "backbone.pos_embed holds values that are not finite"),
-    (lambda c: [c.pop(name) for name in list(c) if name.startswith("backbone")], "holds no backbone.blocks.0"),
-    (lambda c: c.update(extra=Malicious()), "cannot be read as plain weights"),
-    (lambda c: c.clear(), "holds no tensors")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda c: c.pop("time_head.mano_branch.pose_reg.weight"), "missing time_head.mano_branch.pose_reg.weight"),
+        (lambda c: c.pop("backbone.blocks.1.attn.qkv.bias"), "missing backbone.blocks.1.attn.qkv.bias"),
+        (lambda c: c.update({"map_head.0.weight": torch.zeros(128, 5)}), r"map_head.0.weight is \(128, 5\)"),
+        (
+            lambda c: c.update({"backbone.pos_embed": torch.full((1, 193, 1280), torch.nan)}),
+            "backbone.pos_embed holds values that are not finite",
+        ),
+        (lambda c: [c.pop(name) for name in list(c) if name.startswith("backbone")], "holds no backbone.blocks.0"),
+        (lambda c: c.update(extra=Malicious()), "cannot be read as plain weights"),
+        (lambda c: c.clear(), "holds no tensors"),
+    ],
+)
 def test_wrong_checkpoints(change, message, tmp_path, capsys):
     content = hollow()
     change(content)
@@ -149,8 +161,17 @@ def test_a_truncated_checkpoint(file, tmp_path):
         import_released(path)
 
 
-SMALL = ImageConfig(width=64, depth=2, heads=2, hand_width=128, temporal_heads=2, decoder_heads=2, decoder_layers=2,
-                    temporal_layers=2, spatial_layers=1)
+SMALL = ImageConfig(
+    width=64,
+    depth=2,
+    heads=2,
+    hand_width=128,
+    temporal_heads=2,
+    decoder_heads=2,
+    decoder_layers=2,
+    temporal_layers=2,
+    spatial_layers=1,
+)
 
 
 @pytest.mark.parametrize("relation", ["add", "concatenate"])
@@ -191,8 +212,15 @@ def test_relation_maps_follow_the_equations():
 
 def vit_state(backbone):
     """A ViT's tensors by the names that ViTPose and HaMeR have in common."""
-    names = {"patches.": "patch_embed.proj.", "norm_attention": "norm1", "norm_mlp": "norm2", "qkv": "attn.qkv",
-             "output": "attn.proj", "mlp.0": "mlp.fc1", "mlp.2": "mlp.fc2"}
+    names = {
+        "patches.": "patch_embed.proj.",
+        "norm_attention": "norm1",
+        "norm_mlp": "norm2",
+        "qkv": "attn.qkv",
+        "output": "attn.proj",
+        "mlp.0": "mlp.fc1",
+        "mlp.2": "mlp.fc2",
+    }
     state = {}
     for name, tensor in backbone.state_dict().items():
         name = {"position": "pos_embed", "norm.weight": "last_norm.weight", "norm.bias": "last_norm.bias"}.get(name, name)
@@ -222,8 +250,14 @@ def settings_objects(monkeypatch):
     vars(tree).update(_metadata=metadata, _parent=None, _content={"LR": 1e-5})
     node = foreign("yacs.config", "CfgNode", dict)(MODEL=1)
     node.frozen = True
-    made = {"cfg": tree, "yacs": node, "score": np.float64(0.5), "array": np.arange(3.0),
-            "namespace": argparse.Namespace(a=1), "folder": pathlib.PurePosixPath("/data")}
+    made = {
+        "cfg": tree,
+        "yacs": node,
+        "score": np.float64(0.5),
+        "array": np.arange(3.0),
+        "namespace": argparse.Namespace(a=1),
+        "folder": pathlib.PurePosixPath("/data"),
+    }
     yield made
 
 
@@ -232,14 +266,27 @@ def test_a_backbone_from_another_checkpoint(layout, settings_objects, tmp_path, 
     """ViTPose: `state_dict` -> backbone.*, keypoint_head.*; HaMeR: the same in a Lightning checkpoint full of objects."""
     source = ImageNetwork(SMALL).backbone
     state = {("" if layout == "plain" else "backbone.") + name: tensor for name, tensor in vit_state(source).items()}
-    other = {"plain": {}, "vitpose": {"keypoint_head.weight": torch.zeros(2)},
-             "hamer": {"mano_head.decpose.weight": torch.zeros(2), "mano.betas": torch.zeros(2), "initialized": torch.tensor(True)}}
+    other = {
+        "plain": {},
+        "vitpose": {"keypoint_head.weight": torch.zeros(2)},
+        "hamer": {"mano_head.decpose.weight": torch.zeros(2), "mano.betas": torch.zeros(2), "initialized": torch.tensor(True)},
+    }
     state.update(other[layout])
-    content = {"plain": state, "vitpose": {"meta": {"epoch": 210, "mmcv_version": "1.5"}, "state_dict": collections.OrderedDict(state)},
-               "hamer": {"epoch": 3, "global_step": 9, "pytorch-lightning_version": "1.8.1", "state_dict": collections.OrderedDict(state),
-                         "optimizer_states": [{"state": {0: {"step": torch.tensor(1.0), "exp_avg": torch.ones(2)}}}],
-                         "lr_schedulers": [], "callbacks": settings_objects, "hparams_name": "cfg",
-                         "hyper_parameters": settings_objects}}[layout]
+    content = {
+        "plain": state,
+        "vitpose": {"meta": {"epoch": 210, "mmcv_version": "1.5"}, "state_dict": collections.OrderedDict(state)},
+        "hamer": {
+            "epoch": 3,
+            "global_step": 9,
+            "pytorch-lightning_version": "1.8.1",
+            "state_dict": collections.OrderedDict(state),
+            "optimizer_states": [{"state": {0: {"step": torch.tensor(1.0), "exp_avg": torch.ones(2)}}}],
+            "lr_schedulers": [],
+            "callbacks": settings_objects,
+            "hparams_name": "cfg",
+            "hyper_parameters": settings_objects,
+        },
+    }[layout]
     path = tmp_path / "some.ckpt"
     torch.save(content, path)
     for part in ("omegaconf", "omegaconf.dictconfig", "omegaconf.base", "yacs", "yacs.config"):
@@ -248,14 +295,20 @@ def test_a_backbone_from_another_checkpoint(layout, settings_objects, tmp_path, 
     assert imported.superfluous == sorted(other[layout])
     for name, tensor in source.state_dict().items():
         torch.testing.assert_close(imported.network.backbone.state_dict()[name], tensor)
-    for changed, message in ((dict(width=96), "no ViT of width 96"), (dict(depth=1), "it has 2 blocks"), (dict(depth=3), "missing backbone blocks.2")):
+    for changed, message in (
+        (dict(width=96), "no ViT of width 96"),
+        (dict(depth=1), "it has 2 blocks"),
+        (dict(depth=3), "missing backbone blocks.2"),
+    ):
         with pytest.raises(CheckpointError, match=message):
             import_backbone(path, ImageConfig(**{**SMALL.to_dict(), **changed}))
 
 
 def test_a_malicious_object_among_settings(settings_objects, tmp_path, monkeypatch, capsys):
     path = tmp_path / "hamer.ckpt"
-    torch.save({"state_dict": vit_state(ImageNetwork(SMALL).backbone), "hyper_parameters": [settings_objects, Malicious()]}, path)
+    torch.save(
+        {"state_dict": vit_state(ImageNetwork(SMALL).backbone), "hyper_parameters": [settings_objects, Malicious()]}, path
+    )
     with pytest.raises(CheckpointError, match="names (builtins|__builtin__).print"):
         import_backbone(path, SMALL)
     monkeypatch.chdir(tmp_path)
@@ -274,12 +327,26 @@ class Reaching:
         return np.save, ("written", np.zeros(1))
 
 
-@pytest.mark.parametrize("settings, message", [
-    (dict(relation="multiply"), "relation"), (dict(width=-1), "width"), (dict(width=101), "multiples"),
-    (dict(window=4), "odd"), (dict(colour=1), "colour"), (dict(depth=2.0), "depth"), (dict(tau=float("nan")), "tau"),
-    (dict(frame_gap=float("inf")), "frame_gap"), (dict(window=9.5), "window"), (dict(width=10**9), "width"),
-    (dict(decoder_layers=10**7), "decoder_layers"), (dict(heads=True), "heads"), (dict(mean_pose="no"), "mean_pose"),
-    (dict(root=21), "root"), (dict(relation=[1]), "relation")])
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        (dict(relation="multiply"), "relation"),
+        (dict(width=-1), "width"),
+        (dict(width=101), "multiples"),
+        (dict(window=4), "odd"),
+        (dict(colour=1), "colour"),
+        (dict(depth=2.0), "depth"),
+        (dict(tau=float("nan")), "tau"),
+        (dict(frame_gap=float("inf")), "frame_gap"),
+        (dict(window=9.5), "window"),
+        (dict(width=10**9), "width"),
+        (dict(decoder_layers=10**7), "decoder_layers"),
+        (dict(heads=True), "heads"),
+        (dict(mean_pose="no"), "mean_pose"),
+        (dict(root=21), "root"),
+        (dict(relation=[1]), "relation"),
+    ],
+)
 def test_settings_that_make_no_network(settings, message):
     with pytest.raises(CheckpointError, match=message):
         ImageConfig.from_dict({**SMALL.to_dict(), **settings})

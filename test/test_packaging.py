@@ -14,12 +14,17 @@ from fourdhands_ros.node.parameters import Parameters
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
+
 def test_workflows():
     """They parse, cover each distribution and Python that is supported, and use files that are there."""
-    ros, python = (yaml.safe_load((REPOSITORY / ".github" / "workflows" / name).read_text())
-                   for name in ("ros.yml", "python.yml"))
+    ros, python = (
+        yaml.safe_load((REPOSITORY / ".github" / "workflows" / name).read_text()) for name in ("ros.yml", "python.yml")
+    )
     assert [one["distribution"] for one in ros["jobs"]["workspace"]["strategy"]["matrix"]["include"]] == [
-        "humble", "jazzy", "lyrical"]
+        "humble",
+        "jazzy",
+        "lyrical",
+    ]
     assert python["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.10", "3.11", "3.12"]
     text = "".join(str(flow) for flow in (ros, python)) + (REPOSITORY / "Dockerfile").read_text()
     for name in re.findall(r"[\w-]+\.txt", text):
@@ -37,13 +42,21 @@ def test_rviz_shows_what_the_node_publishes():
     assert displays["MarkerArray"]["Topic"]["Durability Policy"] == "Volatile"
 
 
-@pytest.mark.parametrize("missing, words", [("cv2", "has no package cv2; activate the virtual environment"),
-                                            ("fourdhands_core.errors", "Traceback")])
+@pytest.mark.parametrize(
+    "missing, words", [("cv2", "has no package cv2; activate the virtual environment"), ("fourdhands_core.errors", "Traceback")]
+)
 def test_an_executable_in_the_wrong_environment(missing, words):
     """A package that is not installed is named with what to do; the package's own modules are a fault of ours."""
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.modules['{missing}'] = None; from fourdhands_ros.executable import run; "
-         "run('node.node')"], cwd=REPOSITORY, capture_output=True, text=True)
+        [
+            sys.executable,
+            "-c",
+            f"import sys; sys.modules['{missing}'] = None; from fourdhands_ros.executable import run; run('node.node')",
+        ],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 1 and words in done.stderr
     assert ("Traceback" in done.stderr) == (words == "Traceback")
 
@@ -69,9 +82,23 @@ def test_colcon_test_imports_nothing_that_a_workspace_lacks(tmp_path):
     (tmp_path / "like_launch_testing.py").write_text(LIKE_LAUNCH_TESTING)
     path = os.pathsep.join([str(tmp_path), str(REPOSITORY), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "like_launch_testing", "-p", "no:cacheprovider", "--collect-only",
-         str(REPOSITORY / folder / "test_ros_images.py")], cwd=tmp_path, env={**os.environ, "PYTHONPATH": path},
-        capture_output=True, text=True)
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "like_launch_testing",
+            "-p",
+            "no:cacheprovider",
+            "--collect-only",
+            str(REPOSITORY / folder / "test_ros_images.py"),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0 and re.search(r"[1-9]\d* tests collected", done.stdout), done.stdout
 
 
@@ -79,8 +106,10 @@ def test_a_workspace_gets_every_program():
     """For ros2 run and ros2 launch in lib, the command on PATH, and none among the modules."""
     cmake = (REPOSITORY / "CMakeLists.txt").read_text()
     programs = {path.name for path in (REPOSITORY / "fourdhands_ros").iterdir() if path.is_file() and not path.suffix}
-    installed = {destination: set(re.findall(r"\$\{PROJECT_NAME\}/(\w+)", names)) for names, destination in re.findall(
-        r"install\(\s*PROGRAMS ([^)]*?)\s+DESTINATION (\S+)\)", cmake)}
+    installed = {
+        destination: set(re.findall(r"\$\{PROJECT_NAME\}/(\w+)", names))
+        for names, destination in re.findall(r"install\(\s*PROGRAMS ([^)]*?)\s+DESTINATION (\S+)\)", cmake)
+    }
     assert installed == {"lib/${PROJECT_NAME}": programs, "bin": {"fourdhands"}}
     (excluded,) = re.findall(r'REGEX "(.*)" EXCLUDE', cmake)
     for name in programs:
@@ -91,6 +120,9 @@ def test_a_workspace_gets_every_program():
 def test_launch_describes_parameters_that_exist():
     """The launch arguments that are parameters are the node's."""
     tree = ast.parse((REPOSITORY / "launch" / "hands.launch.py").read_text())
-    (names,) = [ast.literal_eval(node.value) for node in tree.body
-                if isinstance(node, ast.Assign) and node.targets[0].id == "PARAMETERS"]
+    (names,) = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and node.targets[0].id == "PARAMETERS"
+    ]
     assert set(names) <= set(Parameters.__dataclass_fields__)

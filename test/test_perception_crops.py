@@ -6,9 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from released_support import DATA
 
 from fourdhands_core.runtime.crops import SCALE, SHIFT, DeviceCrops, crop_hands, from_crop, square_around, to_crop
-from released_support import DATA
 
 on_device = DeviceCrops("cpu", torch.float32)
 
@@ -18,8 +18,7 @@ def test_crops_agree_with_the_reference():
     image = cv2.cvtColor(cv2.imread(str(DATA / "crop_image.png")), cv2.COLOR_BGR2RGB)
     squares = square_around(np.stack([truth["box_left_xyxy"], truth["box_right_xyxy"]]))
     np.testing.assert_allclose(squares, [truth["square_left_xywh"], truth["square_right_xywh"]], atol=1e-4)
-    for crops in (crop_hands(image, squares, [True, False]),
-                  on_device(image, squares, [True, False]).numpy()):
+    for crops in (crop_hands(image, squares, [True, False]), on_device(image, squares, [True, False]).numpy()):
         for crop, name in zip(crops.transpose(0, 2, 3, 1), ("crop_left", "crop_right")):
             difference = np.abs(crop[::4, ::4] - truth[name][:, 8:56])
             assert difference.max() < 0.05 and difference.mean() < 0.005

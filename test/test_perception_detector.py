@@ -35,10 +35,19 @@ def detector():
     detector.close()
 
 
-@pytest.mark.parametrize("image", [
-    None, [[1, 2, 3]], np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3), np.float32),
-    np.zeros((0, 4, 3), np.uint8), np.zeros((4, 0, 3), np.uint8), np.zeros((8, 8, 3), np.uint8)[:, ::2],
-])
+@pytest.mark.parametrize(
+    "image",
+    [
+        None,
+        [[1, 2, 3]],
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros((4, 0, 3), np.uint8),
+        np.zeros((8, 8, 3), np.uint8)[:, ::2],
+    ],
+)
 def test_malformed_images_are_named(detector, image):
     with pytest.raises(InputError, match="image"):
         check_image(image)
@@ -46,8 +55,10 @@ def test_malformed_images_are_named(detector, image):
         detector.detect(image)
 
 
-@pytest.mark.parametrize("values", [{"max_hands": 0}, {"model_complexity": 2}, {"min_detection_confidence": 1.5},
-                                    {"min_tracking_confidence": float("nan")}])
+@pytest.mark.parametrize(
+    "values",
+    [{"max_hands": 0}, {"model_complexity": 2}, {"min_detection_confidence": 1.5}, {"min_tracking_confidence": float("nan")}],
+)
 def test_settings_out_of_range_are_named(values):
     with pytest.raises(InputError, match=next(iter(values))):
         MediaPipeDetector(**values)
@@ -74,7 +85,7 @@ def test_an_image_without_hands_has_none_and_one_pixel_is_an_image(detector):
 
 def test_the_right_hand_of_an_ordinary_image_is_right_and_its_fields_are_as_documented(detector, right_hand):
     for frame in right_hand:
-        hand, = detector.detect(frame)
+        (hand,) = detector.detect(frame)
         assert isinstance(hand, HandDetection) and hand.side == RIGHT and 0.5 <= hand.score <= 1.0
         assert hand.landmarks.shape == (21, 2) and hand.world.shape == (21, 3)
         assert hand.depth.shape == hand.confidence.shape == (21,)
@@ -85,8 +96,8 @@ def test_the_right_hand_of_an_ordinary_image_is_right_and_its_fields_are_as_docu
 def test_mirrored_images_keep_the_persons_side_and_the_images_coordinates(detector, right_hand):
     selfie = MediaPipeDetector(mirrored=True, single_images=True)
     for frame in right_hand[::5]:
-        hand, = selfie.detect(np.ascontiguousarray(frame[:, ::-1]))
-        ordinary, = detector.detect(frame)
+        (hand,) = selfie.detect(np.ascontiguousarray(frame[:, ::-1]))
+        (ordinary,) = detector.detect(frame)
         assert hand.side == RIGHT
         back = (frame.shape[1] - 1 - hand.landmarks[:, 0], hand.landmarks[:, 1])
         np.testing.assert_allclose(np.stack(back, axis=1).mean(axis=0), ordinary.landmarks.mean(axis=0), atol=10.0)
@@ -97,7 +108,7 @@ def test_pixel_centres_are_at_integers(detector, right_hand):
     """Halving an image by averaging puts pixel 2 x + 0.5 at x; with pixel edges at integers it would be 2 x."""
     shifts = []
     for frame in right_hand:
-        whole, = detector.detect(frame)
+        (whole,) = detector.detect(frame)
         half = detector.detect(cv2.resize(frame, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
         if len(half) == 1:
             shifts.append((2.0 * half[0].landmarks - whole.landmarks).mean(axis=0))

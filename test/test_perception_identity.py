@@ -18,8 +18,11 @@ SIZE = (1280, 720)
 LENGTH = 200.0  # pixels
 FRAME = 33_333_333  # nanoseconds
 
-_ROWS = [(0.0, 0.0)] + [(x, y) for x, tip in ((0.05, 0.09), (0.025, 0.165), (0.0, 0.18), (-0.02, 0.165), (-0.04, 0.14))
-                        for y in np.linspace(0.45 * tip, tip, 4)]
+_ROWS = [(0.0, 0.0)] + [
+    (x, y)
+    for x, tip in ((0.05, 0.09), (0.025, 0.165), (0.0, 0.18), (-0.02, 0.165), (-0.04, 0.14))
+    for y in np.linspace(0.45 * tip, tip, 4)
+]
 RIGHT_PALM = np.array([(x, 0.09 - y, 0.0) for x, y in _ROWS])
 """(21, 3) metres: a flat right hand, palm to the camera, fingers up (x right, y down)."""
 
@@ -61,9 +64,12 @@ def test_crossing_hands_keep_their_sides_while_labels_flip(step, flipped):
         x = 250.0 * np.cos(np.pi * time / 2.0)  # they exchange their places in two seconds
         right, left = np.array([600.0 - x, 330.0]), np.array([600.0 + x, 400.0])
         wrong = abs(x) < 100.0
-        frames.append([
-            seen(RIGHT, right, LEFT if wrong and flipped in ("right", "both") else RIGHT, turn=0.4),
-            seen(LEFT, left, RIGHT if wrong and flipped in ("left", "both") else LEFT, turn=-0.4)])
+        frames.append(
+            [
+                seen(RIGHT, right, LEFT if wrong and flipped in ("right", "both") else RIGHT, turn=0.4),
+                seen(LEFT, left, RIGHT if wrong and flipped in ("left", "both") else LEFT, turn=-0.4),
+            ]
+        )
         truth.append((left, right))
     for (left, right), (true_left, true_right) in zip(follow(frames, step=step), truth):
         assert_is(left, true_left)
@@ -92,9 +98,13 @@ def test_a_hand_hidden_while_crossing_comes_back_as_itself():
 @pytest.mark.parametrize("label", [LEFT, RIGHT])
 def test_a_phantom_on_a_hand_is_removed(shape, label):
     for shift, length, turn in (((0, 0), LENGTH, 0.0), ((8, -5), 180, 0.1), ((0, -30), 120, 0.0)):
-        frames = [[seen(RIGHT, (400 + i, 300)),
-                   seen(label, (400 + i + shift[0], 300 + shift[1]), score=0.9, length=length, turn=turn)]
-                  for i in range(20)]
+        frames = [
+            [
+                seen(RIGHT, (400 + i, 300)),
+                seen(label, (400 + i + shift[0], 300 + shift[1]), score=0.9, length=length, turn=turn),
+            ]
+            for i in range(20)
+        ]
         for i, (left, right) in enumerate(follow(frames)):
             assert left is None
             assert right is frames[i][0] or np.allclose(centre(right), (400 + i, 300), atol=50)
@@ -144,8 +154,8 @@ def test_one_hand_leaves_and_the_other_stays():
 def test_the_other_hand_entering_elsewhere_is_the_other_hand(missing):
     frames = [[seen(RIGHT, (200, 300))]] * 30 + [[]] * missing + [[seen(LEFT, (1000, 300))]] * 10
     result = follow(frames)
-    assert all(pair == (None, None) for pair in result[30:30 + missing])
-    for left, right in result[30 + missing:]:
+    assert all(pair == (None, None) for pair in result[30 : 30 + missing])
+    for left, right in result[30 + missing :]:
         assert_is(left, (1000, 300))
         assert right is None
 
@@ -164,8 +174,9 @@ def test_a_wrong_first_label_is_corrected_within_a_sixth_of_a_second():
 
 
 def test_two_wrong_first_labels_are_exchanged():
-    frames = [[seen(RIGHT, (400, 300), LEFT if i < 1 else RIGHT), seen(LEFT, (800, 300), RIGHT if i < 1 else LEFT)]
-              for i in range(15)]
+    frames = [
+        [seen(RIGHT, (400, 300), LEFT if i < 1 else RIGHT), seen(LEFT, (800, 300), RIGHT if i < 1 else LEFT)] for i in range(15)
+    ]
     for left, right in follow(frames)[6:]:
         assert_is(left, (800, 300))
         assert_is(right, (400, 300))
@@ -195,8 +206,9 @@ def test_a_jump_back_in_time_or_another_image_size_is_a_new_beginning(stamp, siz
     assert right is None and left is not None
 
 
-@pytest.mark.parametrize("values", [{"memory": 0.0}, {"speed": float("nan")}, {"overlap": 1.5}, {"reserve": 2.0},
-                                    {"certainty": "many"}])
+@pytest.mark.parametrize(
+    "values", [{"memory": 0.0}, {"speed": float("nan")}, {"overlap": 1.5}, {"reserve": 2.0}, {"certainty": "many"}]
+)
 def test_settings_are_checked(values):
     with pytest.raises(InputError, match=next(iter(values))):
         IdentitySettings(**values)
@@ -224,9 +236,18 @@ def test_confidence_falls_where_a_landmark_is_hidden_jumps_or_is_misread():
     assert pair[LEFT].confidence.min() > 0.9
 
 
-anything = st.lists(st.builds(
-    seen, st.sampled_from([LEFT, RIGHT]), st.tuples(st.floats(-100, 1400), st.floats(-100, 800)),
-    st.sampled_from([LEFT, RIGHT]), st.floats(0.3, 1.0), st.floats(20, 600), st.floats(-3, 3)), max_size=4)
+anything = st.lists(
+    st.builds(
+        seen,
+        st.sampled_from([LEFT, RIGHT]),
+        st.tuples(st.floats(-100, 1400), st.floats(-100, 800)),
+        st.sampled_from([LEFT, RIGHT]),
+        st.floats(0.3, 1.0),
+        st.floats(20, 600),
+        st.floats(-3, 3),
+    ),
+    max_size=4,
+)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -238,7 +259,7 @@ def test_whatever_is_seen_no_detection_is_both_hands(frames):
         left, right = identity.update(detections, stamp, SIZE)
         for side, hand in ((LEFT, left), (RIGHT, right)):
             assert hand is None or (hand.side == side and any(hand.landmarks is d.landmarks for d in detections))
-            assert hand is None or (hand.confidence >= 0.0).all() and (hand.confidence <= 1.0).all()
+            assert hand is None or ((hand.confidence >= 0.0).all() and (hand.confidence <= 1.0).all())
         assert left is None or right is None or left.landmarks is not right.landmarks
         if detections:
             assert left is not None or right is not None or len(identity._hands) > 0
@@ -253,8 +274,10 @@ def test_sides_are_right_under_label_noise(seed, every):
     frames, truth = [], []
     for time in np.arange(0.0, 6.0, every * FRAME * 1e-9):
         sway = 150.0 * np.sin(np.array([1.9, 1.3, 1.7, 1.1]) * time + phase)
-        centres = {RIGHT: np.array([560.0, 250.0]) + sway[:2] * (1.0, 0.3),
-                   LEFT: np.array([700.0, 490.0]) + sway[2:] * (1.0, 0.3)}
+        centres = {
+            RIGHT: np.array([560.0, 250.0]) + sway[:2] * (1.0, 0.3),
+            LEFT: np.array([700.0, 490.0]) + sway[2:] * (1.0, 0.3),
+        }
         present = [side for side in (LEFT, RIGHT) if noise.random() > 0.1]
         frames.append([seen(side, centres[side], 1 - side if noise.random() < 0.2 else side) for side in present])
         truth.append([centres[side] if side in present else None for side in (LEFT, RIGHT)])
@@ -274,7 +297,9 @@ def test_the_assignment_is_scipys(rows, columns, seed, ties, impossible):
     rng = np.random.default_rng(seed)
     costs = rng.integers(0, 4, (rows, columns)).astype(float) if ties else rng.exponential(5.0, (rows, columns))
     costs[rng.random((rows, columns)) < impossible] = np.inf
-    expected = [(r, c) for r, c in zip(*linear_sum_assignment(np.where(np.isfinite(costs), costs, 1e6))) if np.isfinite(costs[r, c])]
+    expected = [
+        (r, c) for r, c in zip(*linear_sum_assignment(np.where(np.isfinite(costs), costs, 1e6))) if np.isfinite(costs[r, c])
+    ]
     got = _assign(costs)
     assert len(got) == len({row for row, _ in got}) == len({column for _, column in got}) == len(expected)
     assert sum(costs[pair] for pair in got) == pytest.approx(sum(costs[pair] for pair in expected))
@@ -341,7 +366,7 @@ def test_what_is_remembered_does_not_grow():
     identity, rng, sizes, start = HandIdentity(), np.random.default_rng(0), [], 0
     for count in (100, 300, 300):
         phantoms = [seen(LEFT, rng.uniform(0, 700, 2) + (600, 0), length=30) for _ in range(count)]
-        frames = [[seen(RIGHT, (400, 300)), phantom][:1 + i % 2] for i, phantom in enumerate(phantoms)]
+        frames = [[seen(RIGHT, (400, 300)), phantom][: 1 + i % 2] for i, phantom in enumerate(phantoms)]
         follow(frames, identity, start=start)
         start += count * FRAME
         sizes.append(len(pickle.dumps(identity)))

@@ -77,11 +77,16 @@ def test_a_squeezed_right_hand_seen_edge_on_stays_right(real_data):
         assert (right is not None) == (len(detections) > 0)
 
 
-@pytest.mark.parametrize("name, sides", [
-    ("test1", {RIGHT}),  # the right hands of two persons: one of them, and no left
-    ("test2", set()), ("test3", {RIGHT}), ("test4", set()),  # trumpet, fast signing, gloves
-    ("test5", {LEFT, RIGHT}),  # before a face
-])
+@pytest.mark.parametrize(
+    "name, sides",
+    [
+        ("test1", {RIGHT}),  # the right hands of two persons: one of them, and no left
+        ("test2", set()),
+        ("test3", {RIGHT}),
+        ("test4", set()),  # trumpet, fast signing, gloves
+        ("test5", {LEFT, RIGHT}),  # before a face
+    ],
+)
 def test_photos(real_data, name, sides):
     image = cv2.imread(str(real_data / "photos" / f"{name}.jpg"))[:, :, ::-1]
     detector = MediaPipeDetector(max_hands=8, single_images=True)

@@ -7,7 +7,13 @@ from pipeline_support import CAMERA, IMAGE, TruthDetector, shown
 from fourdhands_core.errors import AssetError, InputError
 from fourdhands_core.hand_model.skeleton import BONES, RIGHT
 from fourdhands_core.pipeline.shape_calibration import (
-    LEAST_SEEN, ShapeCalibration, hand_length, load_shape, save_shape, straightness)
+    LEAST_SEEN,
+    ShapeCalibration,
+    hand_length,
+    load_shape,
+    save_shape,
+    straightness,
+)
 from fourdhands_core.pipeline.tracker import HandPairTracker
 
 
@@ -19,6 +25,7 @@ def lengths(joints):
 def track(tracker, motion):
     """The right hand's estimates."""
     return [tracker.process(IMAGE, int(stamp), CAMERA).right for stamp in motion.stamp]
+
 
 def calibrate(tracker, motion, length):
     """The shape that a calibration over the motion finds, and the sightings it used."""
@@ -48,8 +55,10 @@ def test_a_measured_hand_has_its_own_bones_and_place(seed):
     after = track(tracker, motion)
     true = truth["joints"][:, RIGHT]
     wrong_bones = [np.abs(lengths(hands[-1].joints) - lengths(true[0])).mean() for hands in (before, after)]
-    wrong_place = [np.median([np.linalg.norm(hand.joints.mean(0) - centre) for hand, centre in zip(hands, true.mean(1))])
-                   for hands in (before, after)]
+    wrong_place = [
+        np.median([np.linalg.norm(hand.joints.mean(0) - centre) for hand, centre in zip(hands, true.mean(1))])
+        for hands in (before, after)
+    ]
     assert wrong_bones[1] < 0.0015 and wrong_bones[1] < 0.7 * wrong_bones[0]
     assert wrong_place[1] < 0.015 and wrong_place[1] < 0.8 * wrong_place[0]
     np.testing.assert_array_equal(after[0].betas, found)
@@ -119,11 +128,21 @@ def test_a_shape_is_kept_in_a_file(tmp_path):
         save_shape(path / "below.yaml", betas, "generic")
 
 
-@pytest.mark.parametrize("text", [
-    "", "[]", "hand_model: generic", "hand_model: generic\nbetas: [1, 2]",
-    "hand_model: generic\nbetas: " + str([1e9] * 10),
-    "hand_model: generic\nbetas: [.nan" + ", 0" * 9 + "]", "betas: !!python/object/apply:os.system ['false']",
-    "hand_model: generic\nbetas: [a" + ", 0" * 9 + "]", "[" * 5000, "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "hand_model: generic",
+        "hand_model: generic\nbetas: [1, 2]",
+        "hand_model: generic\nbetas: " + str([1e9] * 10),
+        "hand_model: generic\nbetas: [.nan" + ", 0" * 9 + "]",
+        "betas: !!python/object/apply:os.system ['false']",
+        "hand_model: generic\nbetas: [a" + ", 0" * 9 + "]",
+        "[" * 5000,
+        "\x00",
+    ],
+)
 def test_a_damaged_file_is_told(tmp_path, text):
     path = tmp_path / "shape.yaml"
     path.write_text(text)

@@ -1,7 +1,9 @@
 """Depth beside colour: the wrist is where the skin was measured, and what is no skin of this hand does no harm."""
 
 import numpy as np
+import pipeline_support
 import pytest
+from pipeline_support import TruthDetector, shown
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
@@ -13,8 +15,6 @@ from fourdhands_core.media.clips import clip_truth, pose_hands
 from fourdhands_core.media.render import render_meshes
 from fourdhands_core.pipeline.depth import DepthImage
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
-import pipeline_support
-from pipeline_support import TruthDetector, shown
 
 CAMERA = Camera.from_fov(320, 240, 64.0, calibrated=True)
 IMAGE = np.zeros((240, 320, 3), np.uint8)
@@ -63,9 +63,11 @@ def noisy(k, depth):
     return np.round(1000.0 * depth).astype(np.uint16)
 
 
-@pytest.mark.parametrize("change", [
-    lambda k, depth: depth.astype(np.float32), noisy, lambda k, depth: noisy(k, depth)[::2, ::2]],
-    ids=["metres", "noisy millimetres", "half the resolution"])
+@pytest.mark.parametrize(
+    "change",
+    [lambda k, depth: depth.astype(np.float32), noisy, lambda k, depth: noisy(k, depth)[::2, ::2]],
+    ids=["metres", "noisy millimetres", "half the resolution"],
+)
 def test_depth_says_how_far_away_the_wrists_are(clip, colour_alone, change):
     found, _ = errors(clip, change)
     assert np.array_equal(np.isnan(found), np.isnan(colour_alone))
@@ -81,16 +83,22 @@ def test_single_images_gain_from_depth_too(clip, colour_alone):
 
 def jumps(pairs):
     """Largest second difference of a wrist's position between frames, metres."""
-    return max(np.linalg.norm(np.diff(np.array([pair.hands[side].joints[0] for pair in pairs]), 2, axis=0), axis=-1).max()
-               for side in (LEFT, RIGHT))
+    return max(
+        np.linalg.norm(np.diff(np.array([pair.hands[side].joints[0] for pair in pairs]), 2, axis=0), axis=-1).max()
+        for side in (LEFT, RIGHT)
+    )
 
 
-@pytest.mark.parametrize("change", [
-    lambda k, depth: None if 15 <= k < 25 else noisy(k, depth),
-    lambda k, depth: np.zeros((240, 320), np.uint16) if 15 <= k < 25 else noisy(k, depth),
-    lambda k, depth: np.where(np.arange(320) < 320 * (15 <= k < 25), 0.25, depth).astype(np.float32),
-    lambda k, depth: noisy(k, np.minimum(depth, 0.35)) if 15 <= k < 25 else noisy(k, depth)],
-    ids=["no image", "a hole", "an object close in front", "a sheet in front of everything"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda k, depth: None if 15 <= k < 25 else noisy(k, depth),
+        lambda k, depth: np.zeros((240, 320), np.uint16) if 15 <= k < 25 else noisy(k, depth),
+        lambda k, depth: np.where(np.arange(320) < 320 * (15 <= k < 25), 0.25, depth).astype(np.float32),
+        lambda k, depth: noisy(k, np.minimum(depth, 0.35)) if 15 <= k < 25 else noisy(k, depth),
+    ],
+    ids=["no image", "a hole", "an object close in front", "a sheet in front of everything"],
+)
 def test_where_depth_fails_for_a_while_nothing_jumps(clip, colour_alone, change):
     found, pairs = errors(clip, change)
     assert np.nanmean(found[5:]) < 0.5 * np.nanmean(colour_alone[5:])
@@ -112,9 +120,15 @@ def test_without_depth_or_intrinsics_nothing_changes(clip):
     np.testing.assert_array_equal(*results)
 
 
-@pytest.mark.parametrize("values, message", [
-    (np.zeros((4, 4, 3), np.uint16), r"\(4, 4, 3\)"), (np.zeros((4, 4), np.uint8), "uint8"), ([1.0], "list"),
-    (np.zeros((0, 4), np.uint16), "(0, 4)")])
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        (np.zeros((4, 4, 3), np.uint16), r"\(4, 4, 3\)"),
+        (np.zeros((4, 4), np.uint8), "uint8"),
+        ([1.0], "list"),
+        (np.zeros((0, 4), np.uint16), "(0, 4)"),
+    ],
+)
 def test_what_is_no_depth_image(values, message):
     with pytest.raises(InputError, match=message):
         DepthImage.of(values)

@@ -29,8 +29,14 @@ class Placed(Script):
     def regression(self, frame):
         landmarks = self.landmarks(self.number)
         landmarks[[side for side in (LEFT, RIGHT) if side not in self.visible]] = self.instead
-        return Regression(self.rotations.copy(), np.zeros((2, 10)), np.full((2, 21), 0.008),
-                          self.wrists[LEFT] - self.wrists[RIGHT], 0.02, landmarks)
+        return Regression(
+            self.rotations.copy(),
+            np.zeros((2, 10)),
+            np.full((2, 21), 0.008),
+            self.wrists[LEFT] - self.wrists[RIGHT],
+            0.02,
+            landmarks,
+        )
 
     instead = np.nan
     """What the network sees of a hand that is not there, pixels."""

@@ -3,24 +3,33 @@
 import numpy as np
 import pytest
 import torch
-
-from pipeline_support import HANDS, SMALL_CAMERA as CAMERA, Script, Truth
+from pipeline_support import HANDS, Script, Truth
+from pipeline_support import SMALL_CAMERA as CAMERA
 
 from fourdhands_core.errors import CheckpointError, DependencyError, InputError
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.network.checkpoint import SHIPPED, save_weights
 from fourdhands_core.network.image_config import ImageConfig
 from fourdhands_core.network.image_model import ImageNetwork
-from fourdhands_core.runtime.crops import crop_hands
 from fourdhands_core.perception.detector import HandDetection
-from fourdhands_core.runtime.image import TorchImage
-from fourdhands_core.pipeline.image_regression import ImageRegressor, square_of
 from fourdhands_core.pipeline.frame import Frame
+from fourdhands_core.pipeline.image_regression import ImageRegressor, square_of
 from fourdhands_core.pipeline.regression import Regression
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
+from fourdhands_core.runtime.crops import crop_hands
+from fourdhands_core.runtime.image import TorchImage
 
-SMALL = dict(width=96, depth=2, heads=3, hand_width=128, temporal_heads=2, decoder_heads=2, decoder_layers=2,
-             temporal_layers=2, spatial_layers=1)
+SMALL = dict(
+    width=96,
+    depth=2,
+    heads=3,
+    hand_width=128,
+    temporal_heads=2,
+    decoder_heads=2,
+    decoder_layers=2,
+    temporal_layers=2,
+    spatial_layers=1,
+)
 
 
 def network(**settings):
@@ -56,9 +65,9 @@ def test_streaming_equals_the_window_from_scratch(relation, root, mean, stamps):
         frames.append(frame)
     assert all(frame.image is None for frame in frames)
     for target in (len(frames) - 1, 20, 3):
-        got = regressor.regress(frames[:target + 1], frames[target])
+        got = regressor.regress(frames[: target + 1], frames[target])
         wanted = stamps[target] + (np.arange(9) - 4) * 5 / 30
-        picked = [int(np.abs(stamps[:target + 1] - at).argmin()) for at in wanted]
+        picked = [int(np.abs(stamps[: target + 1] - at).argmin()) for at in wanted]
         crops, squares, present = [], np.zeros((9, 2, 4), np.float32), np.zeros((9, 2), bool)
         for row, k in enumerate(picked):
             for side, seen in enumerate(frames[k].detections):
@@ -75,7 +84,8 @@ def test_streaming_equals_the_window_from_scratch(relation, root, mean, stamps):
         np.testing.assert_allclose(got.betas[side], hands.betas[0, side].numpy(), atol=1e-4)
         joints = HANDS.joints(got.rotations[:, 0], got.rotations[:, 1:], got.betas)
         np.testing.assert_allclose(
-            got.relative + joints[LEFT, root] - joints[RIGHT, root], hands.left_root_relative[0].numpy(), atol=1e-4)
+            got.relative + joints[LEFT, root] - joints[RIGHT, root], hands.left_root_relative[0].numpy(), atol=1e-4
+        )
 
 
 def test_the_weak_perspective_camera_puts_the_root_where_it_says():
@@ -130,8 +140,13 @@ def test_with_doubt_the_detector_looks_at_every_image(followed):
     """An untrained network sees nothing where the hands are: the detector's landmarks place them."""
     tracker, script = followed
     script.regression = lambda frame: Regression(
-        script.rotations.copy(), np.zeros((2, 10)), np.full((2, 21), 0.008), np.array([-0.44, 0, 0]), 0.02,
-        np.full((2, 21, 2), np.nan))
+        script.rotations.copy(),
+        np.zeros((2, 10)),
+        np.full((2, 21), 0.008),
+        np.array([-0.44, 0, 0]),
+        0.02,
+        np.full((2, 21, 2), np.nan),
+    )
     for number in range(10):
         script.number = number
         pair = tracker.process(np.zeros((240, 320, 3), np.uint8), (number + 1) * 33_333_333, CAMERA)
@@ -144,10 +159,14 @@ def test_settings_that_do_not_go_together(tmp_path):
     image = str(tmp_path / "image.safetensors")
     save_weights(network(), image)
     for settings, error, message in (
-            (dict(model="image"), InputError, "import-weights"), (dict(weights=image), CheckpointError, "use model image"),
-            (dict(device="cuda"), InputError, "model image"), (dict(model="image", device="onnx", weights="none"), CheckpointError, "fourdhands export"),
-            (dict(model="paper"), InputError, "landmark, image"), (dict(precision="int8"), InputError, "float32"),
-            (dict(detect_every=0), InputError, "detect_every")):
+        (dict(model="image"), InputError, "import-weights"),
+        (dict(weights=image), CheckpointError, "use model image"),
+        (dict(device="cuda"), InputError, "model image"),
+        (dict(model="image", device="onnx", weights="none"), CheckpointError, "fourdhands export"),
+        (dict(model="paper"), InputError, "landmark, image"),
+        (dict(precision="int8"), InputError, "float32"),
+        (dict(detect_every=0), InputError, "detect_every"),
+    ):
         with pytest.raises(error, match=message):
             HandPairTracker(TrackerSettings(**settings))
     with pytest.raises(CheckpointError, match="use model landmark"):

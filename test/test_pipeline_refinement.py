@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle, mirror_matrix
-from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.hand_model.arrays import HandArrays
+from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.hand_model.limits import from_angles, joint_frames
 from fourdhands_core.learning.landmark.detector_errors import LandmarkErrors
 from fourdhands_core.pipeline.refinement import SPREAD, PoseRefinement
@@ -22,8 +22,7 @@ def truth(seed):
     rng = np.random.default_rng(seed)
     angles = np.zeros((2, 15, 3))
     angles[..., 0] = rng.uniform(0.1, 0.8, (2, 15))
-    rotations = np.concatenate([
-        matrix_from_axis_angle(rng.normal(0.0, 0.8, (2, 1, 3))), from_angles(angles)], axis=1)
+    rotations = np.concatenate([matrix_from_axis_angle(rng.normal(0.0, 0.8, (2, 1, 3))), from_angles(angles)], axis=1)
     rotations[0] = mirror_matrix(rotations[0])
     joints = HANDS.joints(rotations[:, 0], rotations[:, 1:], BETAS)
     placed = joints + WRISTS[:, None]

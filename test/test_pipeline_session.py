@@ -28,11 +28,13 @@ def given(image, stamp, companion=None):
 @pytest.fixture
 def following():
     """Makes a session over a tracker that follows two hands without its detector, and the script that they move by."""
+
     def make(images=6, camera=None, **settings):
         script = Script()
         if camera is not None:
-            script.landmarks = lambda number: camera.project(script.joints + np.array(
-                [[-0.22 - 0.001 * number, 0.0, 0.6], [0.22 + 0.001 * number, 0.0, 0.6]])[:, None])
+            script.landmarks = lambda number: camera.project(
+                script.joints + np.array([[-0.22 - 0.001 * number, 0.0, 0.6], [0.22 + 0.001 * number, 0.0, 0.6]])[:, None]
+            )
         tracker = HandPairTracker(TrackerSettings(detect_every=1000, **settings), script, Truth(script))
         session = session_of(tracker)
         for script.number in range(images):
@@ -114,7 +116,7 @@ def test_mirrored_images_are_followed_where_the_hand_is_whatever_the_principal_p
     assert script.looked == [0, 2], "the hand was looked for where it is not"
 
 
-def test_every_image_has_an_estimate_or_a_reason(clip):  # noqa: F811
+def test_every_image_has_an_estimate_or_a_reason(clip):
     """With lookahead too: a failure takes the images with it that waited for later ones, and says so."""
     tracker = HandPairTracker(TrackerSettings(lookahead=4), TruthDetector(clip[1]))
     notes = Notes()
@@ -139,7 +141,7 @@ def test_every_image_has_an_estimate_or_a_reason(clip):  # noqa: F811
 
 
 @pytest.mark.parametrize("lookahead", [0, 4])
-def test_stamps_that_go_back_lose_no_more_than_one_image_a_time(clip, lookahead):  # noqa: F811
+def test_stamps_that_go_back_lose_no_more_than_one_image_a_time(clip, lookahead):
     """A second of a clip, four times over, as a player that loops sends it; what waited when it began anew comes out."""
     tracker = HandPairTracker(TrackerSettings(lookahead=lookahead), TruthDetector(clip[1]))
     session = session_of(tracker)
@@ -151,7 +153,7 @@ def test_stamps_that_go_back_lose_no_more_than_one_image_a_time(clip, lookahead)
     assert session.counts.refused == {"late": 3} and session.counts.events == {"stamps that went backwards": 3}
 
 
-def test_what_is_wrong_is_said_once_and_counted_always(clip):  # noqa: F811
+def test_what_is_wrong_is_said_once_and_counted_always(clip):
     notes = Notes()
     cameras = CameraSource(65.0, unknown="neither of two options was given")
     session = HandSession(HandPairTracker(TrackerSettings(), TruthDetector(clip[1])), cameras, Counts(), notes)
@@ -168,10 +170,11 @@ def test_what_is_wrong_is_said_once_and_counted_always(clip):  # noqa: F811
     assert any("driver has not set" in note for note in notes.kept) and any("it is no image" in note for note in notes.kept)
 
 
-def test_an_image_that_waits_for_its_calibration_is_not_told_of(clip):  # noqa: F811
+def test_an_image_that_waits_for_its_calibration_is_not_told_of(clip):
     notes = Notes()
     session = HandSession(
-        HandPairTracker(TrackerSettings(), TruthDetector(clip[1])), CameraSource(65.0), Counts(), notes, patience=3)
+        HandPairTracker(TrackerSettings(), TruthDetector(clip[1])), CameraSource(65.0), Counts(), notes, patience=3
+    )
     for number in range(2):
         session.process(given(IMAGE, number * PERIOD))
     assert not notes.kept
@@ -180,7 +183,7 @@ def test_an_image_that_waits_for_its_calibration_is_not_told_of(clip):  # noqa: 
 
 
 @pytest.mark.parametrize("side", [LEFT, RIGHT])
-def test_depth_in_mirrored_images_is_that_of_the_hand_whatever_the_principal_point(clip, side):  # noqa: F811
+def test_depth_in_mirrored_images_is_that_of_the_hand_whatever_the_principal_point(clip, side):
     """The same hands seen through a mirror come to the same positions, depth or not."""
     motion, truth = clip
     camera = Camera(640, 480, CAMERA.matrix + [[0, 0, 45.0], [0, 0, -20.0], [0, 0, 0]])
@@ -196,7 +199,7 @@ def test_depth_in_mirrored_images_is_that_of_the_hand_whatever_the_principal_poi
             picture = depth.copy()
             for joints in truth["joints"][k][truth["valid"][k]]:
                 for (u, v), z in zip(camera.project(joints), joints[:, 2]):
-                    picture[max(0, int(v) - 12):int(v) + 13, max(0, int(u) - 12):int(u) + 13] = z - 0.01
+                    picture[max(0, int(v) - 12) : int(v) + 13, max(0, int(u) - 12) : int(u) + 13] = z - 0.01
             picture = picture[:, ::-1] if mirrored else picture
             pairs.append(tracker.process(IMAGE, int(stamp), seen, depth=np.ascontiguousarray(picture)))
         results.append(pairs)
@@ -211,9 +214,10 @@ def test_depth_in_mirrored_images_is_that_of_the_hand_whatever_the_principal_poi
     assert compared > 20
 
 
-@pytest.mark.parametrize("level, side, dark", [
-    (0, 0, True), (40, 0, True), (41, 0, False), (128, 0, False), (5, 16, True), (5, 64, False)])
-def test_images_that_are_nearly_black_are_counted_and_told_once(clip, level, side, dark):  # noqa: F811
+@pytest.mark.parametrize(
+    "level, side, dark", [(0, 0, True), (40, 0, True), (41, 0, False), (128, 0, False), (5, 16, True), (5, 64, False)]
+)
+def test_images_that_are_nearly_black_are_counted_and_told_once(clip, level, side, dark):
     """A hand before a black wall is bright; a lamp far away does not light a scene."""
     image = np.full_like(IMAGE, level)
     image[:side, :side] = (200, 0, 0)

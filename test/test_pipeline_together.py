@@ -8,14 +8,23 @@ import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from fourdhands_core.runtime.cuda_graphs import Recorded
 from fourdhands_core.network.image_config import ImageConfig
 from fourdhands_core.network.image_model import ImageNetwork
-from fourdhands_core.runtime.image import TorchImage
 from fourdhands_core.runtime.batcher import Batcher
+from fourdhands_core.runtime.cuda_graphs import Recorded
+from fourdhands_core.runtime.image import TorchImage
 
-SMALL = dict(width=96, depth=1, heads=3, hand_width=128, temporal_heads=2, decoder_heads=2, decoder_layers=1,
-             temporal_layers=1, spatial_layers=1)
+SMALL = dict(
+    width=96,
+    depth=1,
+    heads=3,
+    hand_width=128,
+    temporal_heads=2,
+    decoder_heads=2,
+    decoder_layers=1,
+    temporal_layers=1,
+    spatial_layers=1,
+)
 
 
 def in_threads(*functions):
@@ -52,6 +61,7 @@ class Held(Batcher):
 
     def first_then(self, first, *others):
         """`first` is worked on when `others` come, at the same time."""
+
         def late(request):
             while not self.batches:
                 time.sleep(0.001)
@@ -220,7 +230,9 @@ def test_tokens_of_another_network_fail_alone():
     windows = [window(execution, rng) for _ in range(3)]
     expected = [execution.reason(*one) for one in windows]
     strange = [torch.zeros(2, 7)] * 9, np.ones((2, 9), bool)
-    first, failed, *results = batch(execution, "reason", [lambda w=w: execution.reason(*w) for w in (windows[0], strange, *windows[1:])])
+    first, failed, *results = batch(
+        execution, "reason", [lambda w=w: execution.reason(*w) for w in (windows[0], strange, *windows[1:])]
+    )
     got = [value for value in (first, failed, *results) if not isinstance(value, Exception)]
     assert len(got) == 3
     for hands, wanted in zip(got, expected):

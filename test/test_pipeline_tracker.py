@@ -67,8 +67,19 @@ def test_an_absent_hand_is_empty(estimates):
     absent = [h for e in estimates for h in e.hands if h.state == ABSENT]
     assert absent
     for hand in absent:
-        assert all(getattr(hand, name) is None for name in (
-            "joints", "joints_raw", "joints_2d", "joint_confidence", "wrist_rotation", "global_orient", "hand_pose", "betas"))
+        assert all(
+            getattr(hand, name) is None
+            for name in (
+                "joints",
+                "joints_raw",
+                "joints_2d",
+                "joint_confidence",
+                "wrist_rotation",
+                "global_orient",
+                "hand_pose",
+                "betas",
+            )
+        )
 
 
 def test_wrists_and_joints_are_near_the_truth(clip, estimates):
@@ -131,8 +142,9 @@ class Seen:
 
     def regress(self, frames, target):
         landmarks = np.array([np.zeros((21, 2)) if seen is None else seen.landmarks for seen in target.detections])
-        return Regression(next(self.rotations).copy(), np.zeros((2, 10)), np.full((2, 21), 0.008),
-                          np.array([-0.3, 0.0, 0.0]), 0.02, landmarks)
+        return Regression(
+            next(self.rotations).copy(), np.zeros((2, 10)), np.full((2, 21), 0.008), np.array([-0.3, 0.0, 0.0]), 0.02, landmarks
+        )
 
 
 def test_no_joint_leaves_its_limits_whatever_the_network_says_and_however_the_filter_swings(clip):
@@ -275,8 +287,10 @@ def test_a_mirrored_image_gives_the_same_hands(clip, estimates):
                 assert other.joints_2d[:, 0] == pytest.approx(SIZE[0] - 1 - hand.joints_2d[:, 0], abs=0.01)
 
 
-@pytest.mark.parametrize("wrong, said", [
-    (dict(smoothing=1.5), "smoothing"), (dict(lookahead=-1), "lookahead"), (dict(default_fov=float("nan")), "default_fov")])
+@pytest.mark.parametrize(
+    "wrong, said",
+    [(dict(smoothing=1.5), "smoothing"), (dict(lookahead=-1), "lookahead"), (dict(default_fov=float("nan")), "default_fov")],
+)
 def test_settings_out_of_range_are_refused_by_name(wrong, said):
     with pytest.raises(InputError, match=said):
         TrackerSettings(**wrong)
@@ -310,8 +324,11 @@ def test_wrong_frames_are_refused_and_the_next_good_one_is_taken(clip):
     tracker = HandPairTracker(TrackerSettings(), TruthDetector(truth))
     assert tracker.process(IMAGE, 1000, CAMERA).right.valid
     for image, stamp, camera, said in (
-            (IMAGE, 1000, CAMERA, "does not come after"), (IMAGE, 2000, Camera.from_fov(320, 240, 60.0), "320x240"),
-            (IMAGE[..., 0], 2000, CAMERA, "shape"), (IMAGE.astype(float), 2000, CAMERA, "uint8")):
+        (IMAGE, 1000, CAMERA, "does not come after"),
+        (IMAGE, 2000, Camera.from_fov(320, 240, 60.0), "320x240"),
+        (IMAGE[..., 0], 2000, CAMERA, "shape"),
+        (IMAGE.astype(float), 2000, CAMERA, "uint8"),
+    ):
         with pytest.raises(InputError, match=said):
             tracker.process(image, stamp, camera)
     assert tracker.process(IMAGE, 2000, CAMERA).right.valid

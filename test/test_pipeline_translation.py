@@ -15,7 +15,7 @@ position = st.tuples(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3), st.floats(0.25,
 
 
 def rays_of(wrists):
-    points = HANDS[:len(wrists)] + np.asarray(wrists)[:, None]
+    points = HANDS[: len(wrists)] + np.asarray(wrists)[:, None]
     return points[..., :2] / points[..., 2:]
 
 
@@ -28,9 +28,15 @@ def test_exact_rays_give_the_true_wrists(left, right):
     assert np.linalg.eigvalsh(covariance).min() > 0.0
 
 
-@pytest.mark.parametrize("model, coefficients", [
-    ("", []), ("plumb_bob", [-0.3, 0.1, 0.001, -0.002, 0.0]),
-    ("rational_polynomial", [0.2, -0.1, 0.0, 0.001, 0.01, 0.1, 0.02, 0.0]), ("equidistant", [0.02, -0.01, 0.0, 0.0])])
+@pytest.mark.parametrize(
+    "model, coefficients",
+    [
+        ("", []),
+        ("plumb_bob", [-0.3, 0.1, 0.001, -0.002, 0.0]),
+        ("rational_polynomial", [0.2, -0.1, 0.0, 0.001, 0.01, 0.1, 0.02, 0.0]),
+        ("equidistant", [0.02, -0.01, 0.0, 0.0]),
+    ],
+)
 def test_true_wrist_through_every_lens(model, coefficients):
     camera = Camera(640, 480, np.array([[450.0, 0, 310], [0, 460, 250], [0, 0, 1]]), model, np.array(coefficients))
     truth = np.array([[0.08, -0.05, 0.6]])
@@ -76,7 +82,8 @@ def test_wrists_move_steadily_as_hands_approach_cross_and_part():
     for x in np.linspace(-0.2, 0.2, 401):
         truth = np.array([[x, 0.0, 0.5], [-x, 0.01, 0.55]])
         solved, _ = solve_translations(
-            HANDS, rays_of(truth), np.full((2, 21), 0.01), relative=(truth[0] - truth[1] + 0.02, 0.01 + 0.1 * abs(x)))
+            HANDS, rays_of(truth), np.full((2, 21), 0.01), relative=(truth[0] - truth[1] + 0.02, 0.01 + 0.1 * abs(x))
+        )
         if previous is not None:
             assert np.abs(solved - previous).max() < 0.003
         previous = solved
@@ -86,6 +93,9 @@ def test_a_tight_prior_holds_against_the_rays_and_a_loose_one_does_not():
     truth = np.array([[0.0, 0.0, 0.5]])
     for information, expected in ((1e9, 0.6), (1e-6, 0.5)):
         solved, _ = solve_translations(
-            HANDS[:1], rays_of(truth), np.full((1, 21), 0.01),
-            prior=(np.array([[0.0, 0.0, 0.6]]), information * np.eye(3)[None]))
+            HANDS[:1],
+            rays_of(truth),
+            np.full((1, 21), 0.01),
+            prior=(np.array([[0.0, 0.0, 0.6]]), information * np.eye(3)[None]),
+        )
         assert solved[0, 2] == pytest.approx(expected, abs=1e-3)

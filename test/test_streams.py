@@ -25,7 +25,12 @@ def shell(redirections, *arguments, **environment):
     """The command with a shell's redirections."""
     return subprocess.run(
         ["sh", "-c", f'exec "$0" "$@" {redirections}', sys.executable, "-m", "fourdhands_core.cli", *map(str, arguments)],
-        capture_output=True, text=True, cwd=REPOSITORY, timeout=300, env=os.environ | environment)
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        timeout=300,
+        env=os.environ | environment,
+    )
 
 
 @pytest.mark.parametrize("redirections", ["2>&-", "2>/dev/full", "<&- >&- 2>&-"])
@@ -39,15 +44,18 @@ def test_the_work_is_done_whatever_becomes_of_stderr(video, tmp_path, redirectio
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("redirections, arguments, code, words", [
-    ("2>&-", ["track", "no.mp4", "--out", "nowhere"], 2, ""),
-    ("2>/dev/full", ["track", "no.mp4", "--out", "nowhere"], 2, ""),
-    ("2>/dev/full", ["track"], 2, ""),
-    (">&-", ["--help"], 0, ""),
-    (">/dev/full", ["--help"], 2, "standard output cannot be written"),
-    (">/dev/full", ["train", "--help"], 2, "standard output cannot be written"),
-    (">&- 2>&-", ["--help"], 0, ""),
-])
+@pytest.mark.parametrize(
+    "redirections, arguments, code, words",
+    [
+        ("2>&-", ["track", "no.mp4", "--out", "nowhere"], 2, ""),
+        ("2>/dev/full", ["track", "no.mp4", "--out", "nowhere"], 2, ""),
+        ("2>/dev/full", ["track"], 2, ""),
+        (">&-", ["--help"], 0, ""),
+        (">/dev/full", ["--help"], 2, "standard output cannot be written"),
+        (">/dev/full", ["train", "--help"], 2, "standard output cannot be written"),
+        (">&- 2>&-", ["--help"], 0, ""),
+    ],
+)
 def test_exit_codes_are_the_commands_own(redirections, arguments, code, words, unbuffered):
     done = shell(redirections, *arguments, PYTHONUNBUFFERED=unbuffered)
     assert done.returncode == code and not done.stdout

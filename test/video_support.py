@@ -29,7 +29,7 @@ def turn(path: Path, degrees: int) -> None:
     data = bytearray(path.read_bytes())
     place = data.index(b"tkhd") + 44
     cos, sin = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
-    data[place:place + 20] = struct.pack(">5i", cos << 16, sin << 16, 0, -sin << 16, cos << 16)
+    data[place : place + 20] = struct.pack(">5i", cos << 16, sin << 16, 0, -sin << 16, cos << 16)
     path.write_bytes(data)
 
 
@@ -40,7 +40,7 @@ def stretch(path: Path, wide: int, high: int) -> None:
     place = 0
     for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"mp4v"):
         place = data.index(name, place)
-        size, = struct.unpack_from(">I", data, place - 4)
+        (size,) = struct.unpack_from(">I", data, place - 4)
         struct.pack_into(">I", data, place - 4, size + len(box))
     end = place - 4 + size
     path.write_bytes(bytes(data[:end] + box + data[end:]))
@@ -61,9 +61,9 @@ def write_damaged(path: Path, count: int, damaged) -> Path:
     place = data.index(b"movi")
     for number in range(count):
         place = data.index(b"00dc", place)
-        size, = struct.unpack_from("<I", data, place + 4)
+        (size,) = struct.unpack_from("<I", data, place + 4)
         if number in damaged:
-            data[place + 8:place + 8 + size] = bytes(size)
+            data[place + 8 : place + 8 + size] = bytes(size)
         place += 8 + size
     path.write_bytes(data)
     return path

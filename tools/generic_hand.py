@@ -11,14 +11,21 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import numpy as np
-
 import hand_shape as shape
+import numpy as np
 from mesh_reduction import check_disc, reduce_mesh, smooth_mesh
 
 from fourdhands_core.hand_model.assets import GENERIC_HAND
 from fourdhands_core.hand_model.skeleton import (
-    DORSAL, FINGERS, FINGERTIP_VERTICES, JOINT_NAMES, MANO_IN_21, MANO_JOINT_NAMES, MANO_PARENTS, TIP_JOINTS)
+    DORSAL,
+    FINGERS,
+    FINGERTIP_VERTICES,
+    JOINT_NAMES,
+    MANO_IN_21,
+    MANO_JOINT_NAMES,
+    MANO_PARENTS,
+    TIP_JOINTS,
+)
 
 _VERTICES, _BOUNDARY, _GRID = 778, 16, 0.002
 _SECOND_TIP_VERTICES = {"thumb": 745, "index": 317, "middle": 445, "ring": 556, "little": 673}
@@ -28,6 +35,7 @@ _SECOND_TIP_VERTICES = {"thumb": 745, "index": 317, "middle": 445, "ring": 556, 
 def _dense_skin() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The skin at the grid's fineness: vertices (V, 3), faces (F, 3), and the vertices at the five fingertips (5,)."""
     from skimage.measure import marching_cubes
+
     x = shape.WRIST_CUT - _GRID * np.arange(108)[::-1]
     y = -0.040 + _GRID * np.arange(37)
     z = -0.076 + _GRID * np.arange(88)
@@ -77,7 +85,7 @@ def _density(points: np.ndarray) -> np.ndarray:
 def _skin_weights(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(N, 16) weights in MANO's joint order: each vertex to its nearest bone, then diffused along the skin."""
     joints = shape.rest_joints()
-    fingers = {finger: joints[JOINT_NAMES.index(f"{finger}_1"):][:4] for finger in FINGERS}
+    fingers = {finger: joints[JOINT_NAMES.index(f"{finger}_1") :][:4] for finger in FINGERS}
     distances = {finger: _segment(points, chain[0], chain[3])[1] for finger, chain in fingers.items()}
     nearest = np.stack([distances[finger] for finger in FINGERS], 1).argmin(1)
     owner = np.zeros(len(points), int)
@@ -87,8 +95,13 @@ def _skin_weights(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
         mine = nearest == i
         if finger == "thumb":
             _, metacarpal = _segment(points, chain[0], chain[1])
-            palm = np.min([_segment(points, np.array([-0.015, 0.0, 0.2 * fingers[other][0][2]]), fingers[other][0])[1]
-                           for other in FINGERS[1:]], axis=0)
+            palm = np.min(
+                [
+                    _segment(points, np.array([-0.015, 0.0, 0.2 * fingers[other][0][2]]), fingers[other][0])[1]
+                    for other in FINGERS[1:]
+                ],
+                axis=0,
+            )
             mine &= (metacarpal < palm + 0.002) | (((points - chain[1]) * (chain[2] - chain[1])).sum(1) > 0)
             mine &= points[:, 0] < chain[0, 0] + 0.004
             spread[mine] = 1.0
@@ -119,7 +132,7 @@ def _sample(values: np.ndarray, points: np.ndarray, at: np.ndarray) -> np.ndarra
     nearest = np.argsort(squared, axis=1, kind="stable")[:, :4]
     close = 1.0 / (np.take_along_axis(squared, nearest, 1) + 1e-8)
     close = close / close.sum(1, keepdims=True)
-    return sum(close[:, k:k + 1] * values[nearest[:, k]] for k in range(4))
+    return sum(close[:, k : k + 1] * values[nearest[:, k]] for k in range(4))
 
 
 def _shape_directions(vertices: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -132,7 +145,7 @@ def _shape_directions(vertices: np.ndarray, weights: np.ndarray) -> np.ndarray:
     for finger in FINGERS:
         knuckle = JOINT_NAMES.index(f"{finger}_1")
         t, distance = _segment(vertices, joints[0], joints[knuckle])
-        share = 1.0 / (distance ** 2 + 0.006 ** 2) ** 2
+        share = 1.0 / (distance**2 + 0.006**2) ** 2
         palm += (share * np.clip(t, 0.0, 1.2))[:, None, None] * moves[knuckle]
         total += share
     directions += weights[:, :1, None] * palm / total[:, None, None]
@@ -166,8 +179,9 @@ def _regressor(vertices: np.ndarray, directions: np.ndarray) -> np.ndarray:
         prior /= prior.sum()
         # The mean hand's joint is met exactly, its motion with the shape within 0.15 mm a unit: for less, the weights
         # would have to be large and of both signs.
-        rows = np.concatenate([np.full((1, 96), 30.0), 600.0 * (vertices[ring] - joints[joint]).T,
-                               300.0 * directions[ring].reshape(96, 30).T])
+        rows = np.concatenate(
+            [np.full((1, 96), 30.0), 600.0 * (vertices[ring] - joints[joint]).T, 300.0 * directions[ring].reshape(96, 30).T]
+        )
         wanted = np.concatenate([[30.0], np.zeros(3), 300.0 * moves[joint].reshape(30)])
         scaled = rows * np.sqrt(prior)
         change = scaled.T @ np.linalg.solve(scaled @ scaled.T + 1e-4 * np.eye(34), wanted - rows @ prior)
@@ -195,7 +209,7 @@ def _pose_directions(vertices: np.ndarray, weights: np.ndarray) -> np.ndarray:
         along = (offset * bone).sum(1) / 0.010
         across = np.sqrt(np.maximum((offset * offset).sum(1) - (0.010 * along) ** 2 - (0.009 * height) ** 2, 0)) / 0.012
         parent = weights[:, MANO_PARENTS[mano]] + weights[:, mano]
-        swell = np.clip(height, 0, 1) * np.clip(1 - along ** 2, 0, 1) * np.clip(1 - across ** 2, 0, 1) * parent
+        swell = np.clip(height, 0, 1) * np.clip(1 - along**2, 0, 1) * np.clip(1 - across**2, 0, 1) * parent
         quarter_turn = 0.0025 * swell[:, None] * back
         for diagonal in (0, 4, 8):
             directions[:, :, 9 * (mano - 1) + diagonal] = -0.5 * quarter_turn
@@ -232,12 +246,16 @@ def build() -> dict[str, np.ndarray]:
     weights = weights / weights.sum(1, keepdims=True)
     directions = _shape_directions(vertices, weights).round(8)
     return {
-        "v_template": vertices.astype(np.float32), "shapedirs": directions.astype(np.float32),
+        "v_template": vertices.astype(np.float32),
+        "shapedirs": directions.astype(np.float32),
         "posedirs": _pose_directions(vertices, weights).round(8).astype(np.float32),
         "J_regressor": _regressor(vertices, directions).round(6).astype(np.float32),
-        "weights": weights.round(5).astype(np.float32), "f": faces.astype(np.int32),
+        "weights": weights.round(5).astype(np.float32),
+        "f": faces.astype(np.int32),
         "kintree_table": np.stack([MANO_PARENTS, np.arange(16)]).astype(np.int32),
-        "hands_mean": np.zeros(45, np.float32), "is_right": np.array(True), "name": np.array("generic"),
+        "hands_mean": np.zeros(45, np.float32),
+        "is_right": np.array(True),
+        "name": np.array("generic"),
     }
 
 

@@ -25,22 +25,35 @@ _MILLI = 1e-3
 
 # finger: base joint, then direction and length of each phalanx (the last to the skin of the fingertip), millimetres.
 _PHALANGES = {
-    "thumb": ((-24.5, -13.5, 28.0), (((-0.730, -0.190, 0.657), 34.0), ((-0.790, -0.110, 0.603), 31.0),
-                                     ((-0.850, -0.040, 0.525), 28.5))),
-    "index": ((-92.0, 0.5, 24.5), (((-0.9962, 0.0, 0.0872), 34.5), ((-0.9976, 0.0, 0.0698), 22.0),
-                                   ((-0.9986, 0.0, 0.0523), 25.0))),
-    "middle": ((-95.0, 3.0, 1.5), (((-0.9998, 0.0, -0.0175), 37.0), ((-0.9998, 0.0, -0.0175), 25.5),
-                                   ((-0.9998, 0.0, -0.0175), 27.5))),
-    "ring": ((-89.0, 1.0, -19.5), (((-0.9903, 0.0, -0.1392), 33.5), ((-0.9925, 0.0, -0.1219), 25.0),
-                                   ((-0.9945, 0.0, -0.1045), 25.5))),
-    "little": ((-78.0, -4.0, -36.5), (((-0.9563, 0.0, -0.2924), 26.0), ((-0.9613, 0.0, -0.2756), 20.0),
-                                      ((-0.9703, 0.0, -0.2419), 20.5))),
+    "thumb": (
+        (-24.5, -13.5, 28.0),
+        (((-0.730, -0.190, 0.657), 34.0), ((-0.790, -0.110, 0.603), 31.0), ((-0.850, -0.040, 0.525), 28.5)),
+    ),
+    "index": (
+        (-92.0, 0.5, 24.5),
+        (((-0.9962, 0.0, 0.0872), 34.5), ((-0.9976, 0.0, 0.0698), 22.0), ((-0.9986, 0.0, 0.0523), 25.0)),
+    ),
+    "middle": (
+        (-95.0, 3.0, 1.5),
+        (((-0.9998, 0.0, -0.0175), 37.0), ((-0.9998, 0.0, -0.0175), 25.5), ((-0.9998, 0.0, -0.0175), 27.5)),
+    ),
+    "ring": (
+        (-89.0, 1.0, -19.5),
+        (((-0.9903, 0.0, -0.1392), 33.5), ((-0.9925, 0.0, -0.1219), 25.0), ((-0.9945, 0.0, -0.1045), 25.5)),
+    ),
+    "little": (
+        (-78.0, -4.0, -36.5),
+        (((-0.9563, 0.0, -0.2924), 26.0), ((-0.9613, 0.0, -0.2756), 20.0), ((-0.9703, 0.0, -0.2419), 20.5)),
+    ),
 }
 
 # finger: skin radius at joints 1, 2, 3 and near the tip, millimetres.
 _RADII = {
-    "thumb": (13.0, 11.3, 9.7, 7.3), "index": (10.2, 8.9, 7.6, 6.2), "middle": (10.4, 9.1, 7.8, 6.4),
-    "ring": (9.9, 8.6, 7.4, 6.0), "little": (8.9, 7.5, 6.5, 5.3),
+    "thumb": (13.0, 11.3, 9.7, 7.3),
+    "index": (10.2, 8.9, 7.6, 6.2),
+    "middle": (10.4, 9.1, 7.8, 6.4),
+    "ring": (9.9, 8.6, 7.4, 6.0),
+    "little": (8.9, 7.5, 6.5, 5.3),
 }
 
 
@@ -63,8 +76,17 @@ def rest_joints() -> np.ndarray:
 
 
 SHAPE_NAMES = (
-    "overall size", "finger length", "palm width", "finger thickness", "palm length",
-    "thumb length", "index length", "ring against little finger length", "thumb set", "palm thickness")
+    "overall size",
+    "finger length",
+    "palm width",
+    "finger thickness",
+    "palm length",
+    "thumb length",
+    "index length",
+    "ring against little finger length",
+    "thumb set",
+    "palm thickness",
+)
 """What each of the ten shape numbers changes; one unit is about a standard deviation among adults."""
 
 
@@ -75,20 +97,20 @@ def joint_shape_directions(joints: np.ndarray) -> np.ndarray:
     def stretch(shape: int, finger: str, amount: float):
         """Lengthen the three phalanges of a finger (for the thumb: with its metacarpal) by a fraction."""
         first = JOINT_NAMES.index(f"{finger}_1")
-        directions[first:first + 4, :, shape] += amount * (joints[first:first + 4] - joints[first])
+        directions[first : first + 4, :, shape] += amount * (joints[first : first + 4] - joints[first])
 
     directions[:, :, 0] = 0.039 * joints
     for finger in FINGERS:
         stretch(1, finger, 0.035)
         first = JOINT_NAMES.index(f"{finger}_1")
-        directions[first:first + 4, 2, 2] = 0.045 * joints[first, 2]
-        directions[first:first + 4, 0, 4] = 0.03 * joints[first, 0]
+        directions[first : first + 4, 2, 2] = 0.045 * joints[first, 2]
+        directions[first : first + 4, 0, 4] = 0.03 * joints[first, 0]
     stretch(5, "thumb", 0.045)
     stretch(6, "index", 0.035)
     stretch(7, "ring", 0.025)
     stretch(7, "little", -0.035)
     thumb = JOINT_NAMES.index("thumb_1")
-    directions[thumb:thumb + 4, :, 8] = np.array([-2.0, -0.8, 0.8]) * _MILLI
+    directions[thumb : thumb + 4, :, 8] = np.array([-2.0, -0.8, 0.8]) * _MILLI
     return directions
 
 
@@ -109,8 +131,9 @@ class Cone:
 
     def distance(self, points: np.ndarray) -> np.ndarray:
         """Signed distance of points (N, 3) (exact for squash 1), by Quilez' construction in the cone's own plane."""
+
         def flatten(p):
-            offset = (p - self.start)
+            offset = p - self.start
             along = offset[..., 0] * self.up[0] + offset[..., 1] * self.up[1] + offset[..., 2] * self.up[2]
             return offset + ((self.squash - 1.0) * along)[..., None] * self.up
 
@@ -133,15 +156,16 @@ class Cone:
 
 
 def _cone(start, end, radius_start, radius_end, up=(0.0, 1.0, 0.0), squash=1.0) -> Cone:
-    return Cone(np.asarray(start) * _MILLI, np.asarray(end) * _MILLI, radius_start * _MILLI, radius_end * _MILLI,
-                _unit(up), squash)
+    return Cone(
+        np.asarray(start) * _MILLI, np.asarray(end) * _MILLI, radius_start * _MILLI, radius_end * _MILLI, _unit(up), squash
+    )
 
 
 def finger_cones(finger: str) -> list[Cone]:
     """Skin of one finger from its first joint to its tip (the thumb from its metacarpal's middle)."""
     joints = rest_joints() / _MILLI
     first = JOINT_NAMES.index(f"{finger}_1")
-    chain = joints[first:first + 4].copy()
+    chain = joints[first : first + 4].copy()
     radii = _RADII[finger]
     bone = _unit(chain[3] - chain[2])
     chain[3] -= radii[3] * bone
@@ -164,8 +188,12 @@ def palm_cones() -> list[Cone]:
     joints = dict(zip(JOINT_NAMES, rest_joints() / _MILLI))
     down = np.array([0.0, -1.0, 0.0])
     cones = []
-    carpus = {"index": (-18.0, -2.0, 10.0), "middle": (-18.0, -1.0, 3.0), "ring": (-16.0, -2.0, -5.0),
-              "little": (-14.0, -4.0, -12.0)}
+    carpus = {
+        "index": (-18.0, -2.0, 10.0),
+        "middle": (-18.0, -1.0, 3.0),
+        "ring": (-16.0, -2.0, -5.0),
+        "little": (-14.0, -4.0, -12.0),
+    }
     shift = {"index": 2.6, "middle": 3.0, "ring": 2.8, "little": 2.0}
     for finger, base in carpus.items():
         knuckle = joints[f"{finger}_1"]

@@ -115,9 +115,18 @@ def _best_point(q, p, r):
     direction = (r[0] - p[0], r[1] - p[1], r[2] - p[2])
 
     def error(x):
-        return (q[0] * x[0] * x[0] + 2 * q[1] * x[0] * x[1] + 2 * q[2] * x[0] * x[2] + 2 * q[3] * x[0]
-                + q[4] * x[1] * x[1] + 2 * q[5] * x[1] * x[2] + 2 * q[6] * x[1]
-                + q[7] * x[2] * x[2] + 2 * q[8] * x[2] + q[9])
+        return (
+            q[0] * x[0] * x[0]
+            + 2 * q[1] * x[0] * x[1]
+            + 2 * q[2] * x[0] * x[2]
+            + 2 * q[3] * x[0]
+            + q[4] * x[1] * x[1]
+            + 2 * q[5] * x[1] * x[2]
+            + 2 * q[6] * x[1]
+            + q[7] * x[2] * x[2]
+            + 2 * q[8] * x[2]
+            + q[9]
+        )
 
     def at(t):
         return (p[0] + t * direction[0], p[1] + t * direction[1], p[2] + t * direction[2])
@@ -129,8 +138,15 @@ def _best_point(q, p, r):
     return max(error(point), 0.0), point
 
 
-def reduce_mesh(vertices: np.ndarray, faces: np.ndarray, count: int, boundary_count: int, density: np.ndarray,
-                pinned: np.ndarray, evenness: float = 0.005) -> tuple[np.ndarray, np.ndarray]:
+def reduce_mesh(
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    count: int,
+    boundary_count: int,
+    density: np.ndarray,
+    pinned: np.ndarray,
+    evenness: float = 0.005,
+) -> tuple[np.ndarray, np.ndarray]:
     """Collapse edges until `count` vertices are left, `boundary_count` of them on the one open boundary.
 
     vertices (V, 3), faces (F, 3): manifold. density (V,): how finely the surroundings of a vertex are kept (the cost
@@ -215,8 +231,7 @@ def smooth_mesh(vertices: np.ndarray, faces: np.ndarray, pinned: np.ndarray, rou
     end = np.concatenate([faces[:, 1], faces[:, 2], faces[:, 0]])
     start, end = np.concatenate([start, end]), np.concatenate([end, start])
     pairs = np.unique(np.stack([start, end], 1)[inner[start]], axis=0)
-    along = np.stack([np.concatenate([boundary, boundary]),
-                      np.concatenate([np.roll(boundary, 1), np.roll(boundary, -1)])], 1)
+    along = np.stack([np.concatenate([boundary, boundary]), np.concatenate([np.roll(boundary, 1), np.roll(boundary, -1)])], 1)
     start, end = np.concatenate([pairs, along]).T
     count = np.bincount(start, minlength=len(vertices))[:, None]
     vertices = vertices.copy()

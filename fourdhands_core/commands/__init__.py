@@ -27,7 +27,7 @@ class Parser(argparse.ArgumentParser):
             return super().parse_known_args(args, namespace)
         if args and "--" in args:  # argparse would mix up what comes after it, paths that begin with a dash, with options
             end = args.index("--")
-            args = args[:end] + [f"./{arg}" if arg.startswith("-") else arg for arg in args[end + 1:]]
+            args = args[:end] + [f"./{arg}" if arg.startswith("-") else arg for arg in args[end + 1 :]]
         self._within = True  # what follows calls this once for the options and once for the rest
         try:
             return self.parse_known_intermixed_args(args, namespace)
@@ -55,26 +55,45 @@ def refuse_options(args, names: Iterable[str], what: str) -> None:
 def add_models(command) -> None:
     """The arguments that choose the network and the hand model."""
     command.add_argument("--weights", default="", metavar="FILE", help="network weights (default: the shipped ones)")
-    command.add_argument("--model", default="landmark", choices=("landmark", "image"),
-                         help="landmark (default), or image with --weights from `fourdhands import-weights`")
-    command.add_argument("--device", default="cpu", choices=("cpu", "cuda", "onnx"),
-                         help="cpu (default); cuda, for model image; onnx, with --weights DIR from `fourdhands export`")
-    command.add_argument("--precision", default="float32", choices=("float32", "float16", "bfloat16"),
-                         help="of model image")
-    command.add_argument("--hand-model", default="", metavar="NPZ",
-                         help="right hand from convert-mano (default: the generic hand)")
-    command.add_argument("--hand-model-left", default="", metavar="NPZ",
-                         help="left hand from convert-mano (default: the right hand's mirror image)")
+    command.add_argument(
+        "--model",
+        default="landmark",
+        choices=("landmark", "image"),
+        help="landmark (default), or image with --weights from `fourdhands import-weights`",
+    )
+    command.add_argument(
+        "--device",
+        default="cpu",
+        choices=("cpu", "cuda", "onnx"),
+        help="cpu (default); cuda, for model image; onnx, with --weights DIR from `fourdhands export`",
+    )
+    command.add_argument("--precision", default="float32", choices=("float32", "float16", "bfloat16"), help="of model image")
+    command.add_argument(
+        "--hand-model", default="", metavar="NPZ", help="right hand from convert-mano (default: the generic hand)"
+    )
+    command.add_argument(
+        "--hand-model-left",
+        default="",
+        metavar="NPZ",
+        help="left hand from convert-mano (default: the right hand's mirror image)",
+    )
 
 
 def tracker_settings(args):
     """TrackerSettings of parsed arguments, those of `add_models` and what else the command has."""
     from ..pipeline.tracker import TrackerSettings
 
-    return TrackerSettings(model=args.model, weights=args.weights, device=args.device, precision=args.precision,
-                           hand_model=args.hand_model, hand_model_left=args.hand_model_left,
-                           mirrored=getattr(args, "mirrored", False), lookahead=getattr(args, "lookahead", 0),
-                           threads=getattr(args, "threads", 1))
+    return TrackerSettings(
+        model=args.model,
+        weights=args.weights,
+        device=args.device,
+        precision=args.precision,
+        hand_model=args.hand_model,
+        hand_model_left=args.hand_model_left,
+        mirrored=getattr(args, "mirrored", False),
+        lookahead=getattr(args, "lookahead", 0),
+        threads=getattr(args, "threads", 1),
+    )
 
 
 def keep_inputs(args, outputs, *inputs) -> None:
@@ -93,8 +112,10 @@ def ros_side(what: str, *modules: str) -> list[ModuleType]:
     try:
         return [importlib.import_module(f"fourdhands_ros.{module}") for module in modules]
     except ImportError as error:
-        raise DependencyError(f"{what}: ROS 2 and rosbags are needed, and {error.name} is not installed: pip install "
-                              "'fourdhands[ros]', or source a ROS 2 workspace and pip install rosbags mcap") from error
+        raise DependencyError(
+            f"{what}: ROS 2 and rosbags are needed, and {error.name} is not installed: pip install "
+            "'fourdhands[ros]', or source a ROS 2 workspace and pip install rosbags mcap"
+        ) from error
 
 
 def positive(text: str) -> int:

@@ -10,16 +10,30 @@ from . import add_command, positive, replaced
 
 def add(commands) -> None:
     """Its arguments."""
-    command = add_command(commands, "ablate", ablate, "train and measure the rows of the paper's Table 5 on synthetic data",
-                          extra="train")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR",
-                         help="folder for ablation.json, ablation.md and ablation.png; the command of a run that was ended "
-                         "continues it")
+    command = add_command(
+        commands, "ablate", ablate, "train and measure the rows of the paper's Table 5 on synthetic data", extra="train"
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder for ablation.json, ablation.md and ablation.png; the command of a run that was ended continues it",
+    )
     command.add_argument("--seeds", type=positive, metavar="N", help="runs of each row (default: 3)")
-    command.add_argument("--steps", type=positive, metavar="N", help="optimiser steps of a run on single frames (default: 2400); "
-                         "on clips an eighth of it")
-    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
-                         help="another value for a setting of learning.ablation.AblationSettings; may be repeated")
+    command.add_argument(
+        "--steps",
+        type=positive,
+        metavar="N",
+        help="optimiser steps of a run on single frames (default: 2400); on clips an eighth of it",
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another value for a setting of learning.ablation.AblationSettings; may be repeated",
+    )
 
 
 def ablate(args: argparse.Namespace) -> int:

@@ -13,14 +13,27 @@ def add(commands) -> None:
     """Its arguments."""
     command = add_command(commands, "benchmark", benchmark, "measure latency by stage, throughput and memory on this machine")
     command.usage = "fourdhands benchmark [options] (VIDEO | ros VIDEO | --backbone SIZE)"
-    command.add_argument("video", nargs="*", metavar="VIDEO",
-                         help="run the whole tracker on this video, and publish what it finds where ROS 2 is installed; after the word `ros`: publishing beside message objects, "
-                         "and the age of HandPair in another process with 1, 2 and 4 cameras that play it")
-    command.add_argument("--backbone", choices=("S", "B", "L", "H"), metavar="SIZE",
-                         help="the image network alone, untrained, with a ViT of this size (S, B, L, H; the paper's is H), "
-                         "beside the window recomputed")
-    command.add_argument("--cameras", type=positive, default=4, metavar="N",
-                         help="with --backbone: cameras of 30 Hz that share the network (default: 4)")
+    command.add_argument(
+        "video",
+        nargs="*",
+        metavar="VIDEO",
+        help="run the whole tracker on this video, and publish what it finds where ROS 2 is installed; after the word `ros`: publishing beside message objects, "
+        "and the age of HandPair in another process with 1, 2 and 4 cameras that play it",
+    )
+    command.add_argument(
+        "--backbone",
+        choices=("S", "B", "L", "H"),
+        metavar="SIZE",
+        help="the image network alone, untrained, with a ViT of this size (S, B, L, H; the paper's is H), "
+        "beside the window recomputed",
+    )
+    command.add_argument(
+        "--cameras",
+        type=positive,
+        default=4,
+        metavar="N",
+        help="with --backbone: cameras of 30 Hz that share the network (default: 4)",
+    )
     command.add_argument("--frames", type=positive, default=200, metavar="N", help="frames to measure (default: 200)")
     command.add_argument("--threads", type=positive, default=1, metavar="N", help="threads of the network (default: 1)")
     command.add_argument("--out", type=Path, metavar="FILE", help="also write the JSON to this file")
@@ -35,8 +48,9 @@ def benchmark(args: argparse.Namespace) -> int:
 
     *of_ros, video = args.video or [None]
     if of_ros not in ([], ["ros"]) or video == "ros" or (video is None) == (args.backbone is None):
-        raise InputError("give a VIDEO to run the tracker on, `ros VIDEO` for the ROS side, or --backbone SIZE for the "
-                         "image network alone")
+        raise InputError(
+            "give a VIDEO to run the tracker on, `ros VIDEO` for the ROS side, or --backbone SIZE for the image network alone"
+        )
     if args.out is not None:
         keep_inputs(args, [args.out], video)
     if of_ros:
@@ -57,8 +71,14 @@ def benchmark(args: argparse.Namespace) -> int:
             raise InputError("--backbone measures the network in torch: give --device cpu or cuda")
         check_device(args.device)
         torch.set_num_threads(args.threads)
-        result = speed.benchmark_network(ImageNetwork(ImageConfig.of_size(args.backbone)), HandArrays(pair_of(
-            load_generic_hand())), args.device, args.precision, args.frames, args.cameras)
+        result = speed.benchmark_network(
+            ImageNetwork(ImageConfig.of_size(args.backbone)),
+            HandArrays(pair_of(load_generic_hand())),
+            args.device,
+            args.precision,
+            args.frames,
+            args.cameras,
+        )
     text = json.dumps(result, indent=1)
     print(text)
     if args.out is not None:

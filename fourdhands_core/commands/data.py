@@ -18,14 +18,18 @@ def add(commands) -> None:
     command.add_argument("--split", help="train, val or test, by the dataset's own names (default: its first)")
     command.add_argument("--out", type=Path, metavar="PNG", help="draw annotated samples to this file")
     command.add_argument("--samples", type=positive, default=12, metavar="N", help="frames to draw (default: 12)")
-    command.add_argument("--frames", type=positive, default=1000, metavar="N",
-                         help="frames to look at, evenly spaced (default: 1000)")
-    command.add_argument("--hand-model", metavar="NPZ",
-                         help="right MANO hand from convert-mano: makes meshes and joints of MANO parameters")
-    command.add_argument("--hand-model-left", metavar="NPZ",
-                         help="left hand from convert-mano (default: the right hand's mirror image)")
-    command = add_command(done, "synthesise", synthesise, "render clips of two moving hands with their exact truth",
-                          extra="train")
+    command.add_argument(
+        "--frames", type=positive, default=1000, metavar="N", help="frames to look at, evenly spaced (default: 1000)"
+    )
+    command.add_argument(
+        "--hand-model", metavar="NPZ", help="right MANO hand from convert-mano: makes meshes and joints of MANO parameters"
+    )
+    command.add_argument(
+        "--hand-model-left", metavar="NPZ", help="left hand from convert-mano (default: the right hand's mirror image)"
+    )
+    command = add_command(
+        done, "synthesise", synthesise, "render clips of two moving hands with their exact truth", extra="train"
+    )
     command.add_argument("out", type=Path, metavar="OUT", help="folder to write, new or empty")
     command.add_argument("--clips", type=positive, default=100, metavar="N", help="clips to render (default: 100)")
     command.add_argument("--frames", type=positive, default=30, metavar="N", help="frames of each (default: 30)")
@@ -40,10 +44,18 @@ def synthesise(args: argparse.Namespace) -> int:
 
     from ..learning.synthesis.write import synthesise
 
-    synthesise(args.out, args.clips, args.frames, args.rate, args.seed,
-               progress=lambda numbers: tqdm(numbers, desc="clips", disable=args.quiet))
-    print(f"{args.clips} clips of {args.frames} frames written to {args.out}; look at them with: "
-          f"fourdhands data check synthetic {args.out} --out samples.png")
+    synthesise(
+        args.out,
+        args.clips,
+        args.frames,
+        args.rate,
+        args.seed,
+        progress=lambda numbers: tqdm(numbers, desc="clips", disable=args.quiet),
+    )
+    print(
+        f"{args.clips} clips of {args.frames} frames written to {args.out}; look at them with: "
+        f"fourdhands data check synthetic {args.out} --out samples.png"
+    )
     return 0
 
 

@@ -11,21 +11,41 @@ from . import add_command, add_models, keep_inputs, positive, tracker_settings
 
 def add(commands) -> None:
     """Its arguments."""
-    command = add_command(commands, "evaluate", evaluate, "measure accuracy: on rendered clips and real videos beside a "
-                          "MediaPipe baseline, or on a dataset beside the paper's figures", extra="train")
+    command = add_command(
+        commands,
+        "evaluate",
+        evaluate,
+        "measure accuracy: on rendered clips and real videos beside a "
+        "MediaPipe baseline, or on a dataset beside the paper's figures",
+        extra="train",
+    )
     command.add_argument("--clips", type=positive, default=24, help="rendered clips of unseen motion")
-    command.add_argument("--depth", action="store_true",
-                         help="instead, wrists with a depth image beside the colour image, at 0.5 and 1 m (12 clips do)")
+    command.add_argument(
+        "--depth",
+        action="store_true",
+        help="instead, wrists with a depth image beside the colour image, at 0.5 and 1 m (12 clips do)",
+    )
     command.add_argument("--real", type=Path, metavar="DIR", help="folder with video/, freihand/ and onehand10k/")
-    command.add_argument("--out", type=Path, metavar="FILE", help="also write the JSON to this file; with --dataset a folder: "
-                         "tables, JSON, every hand's errors, a picture of the worst hands")
-    command.add_argument("--dataset", metavar="NAME", help="instead, this dataset in --data: InterHand2.6M, DexYCB, HIC, ...; "
-                         "an unknown name lists them all")
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="also write the JSON to this file; with --dataset a folder: "
+        "tables, JSON, every hand's errors, a picture of the worst hands",
+    )
+    command.add_argument(
+        "--dataset",
+        metavar="NAME",
+        help="instead, this dataset in --data: InterHand2.6M, DexYCB, HIC, ...; an unknown name lists them all",
+    )
     command.add_argument("--data", type=Path, metavar="PATH", help="the dataset's folder, as published")
     command.add_argument("--split", help="its split, by its own names (default: the one for testing)")
-    command.add_argument("--boxes", choices=("truth", "detector"),
-                         help="what the network sees: the true boxes, as in the paper (default with model image), or what the "
-                         "detector finds (default with model landmark)")
+    command.add_argument(
+        "--boxes",
+        choices=("truth", "detector"),
+        help="what the network sees: the true boxes, as in the paper (default with model image), or what the "
+        "detector finds (default with model landmark)",
+    )
     command.add_argument("--frames", type=positive, metavar="N", help="stop after so many frames of the dataset")
     command.add_argument("--mirrored", action="store_true", help="the real videos are mirrored, as in a selfie")
     add_models(command)
@@ -45,6 +65,7 @@ def evaluate(args: argparse.Namespace) -> int:
         raise InputError(f"--real {args.real} is not a folder; give one with video/, freihand/ and onehand10k/")
     if args.depth:
         from ..learning.evaluation.depth import evaluate_depth
+
         text = json.dumps(evaluate_depth(tracker_settings(args), args.clips), indent=1)
     else:
         text = json.dumps(evaluation.evaluate(tracker_settings(args), args.clips, args.real), indent=1)
@@ -78,7 +99,15 @@ def evaluate_dataset(args: argparse.Namespace) -> int:
     text = report.as_text(result, f"{args.model}, {Path(weights).name}")
     print(text)
     if args.out is not None:
-        report.write(result, dataset, args.out, text, model=args.model, weights=weights,
-                     hand_model=args.hand_model or "generic", predictor=type(predictor).__name__)
+        report.write(
+            result,
+            dataset,
+            args.out,
+            text,
+            model=args.model,
+            weights=weights,
+            hand_model=args.hand_model or "generic",
+            predictor=type(predictor).__name__,
+        )
         print(f"written to {args.out}: tables.txt, results.json, samples.csv, worst.png")
     return 0

@@ -11,18 +11,35 @@ from . import add_command, keep_inputs, positive, refuse_options, replaced
 
 def add(commands) -> None:
     """Its arguments."""
-    command = add_command(commands, "train", train, "train the image network from a configuration, or what the package ships",
-                          extra="train")
-    command.usage = ("fourdhands train [--out DIR] [--set SECTION.FIELD=VALUE ...] [--quiet] CONFIG\n"
-                     "       fourdhands train landmark --out FILE [--seed N] [--set NAME=VALUE ...]\n"
-                     "       fourdhands train errors [--out FILE] [--seed N] [--clips N]")
-    command.add_argument("what", metavar="CONFIG", help="training configuration, YAML (config/train has examples), of the "
-                         "image network; a run that was ended goes on where it was. The word `landmark`: the landmark network, "
-                         "from synthetic motion alone. The word `errors`: the detector's errors, measured on rendered clips")
-    command.add_argument("--out", type=Path, metavar="PATH", help="CONFIG: the run's folder (default: runs/NAME of the "
-                         "configuration); landmark: weights to write; errors: file to write (default: the package's own)")
-    command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another value for a setting, of "
-                         "CONFIG as SECTION.FIELD, or of learning.train.TrainSettings; may be repeated")
+    command = add_command(
+        commands, "train", train, "train the image network from a configuration, or what the package ships", extra="train"
+    )
+    command.usage = (
+        "fourdhands train [--out DIR] [--set SECTION.FIELD=VALUE ...] [--quiet] CONFIG\n"
+        "       fourdhands train landmark --out FILE [--seed N] [--set NAME=VALUE ...]\n"
+        "       fourdhands train errors [--out FILE] [--seed N] [--clips N]"
+    )
+    command.add_argument(
+        "what",
+        metavar="CONFIG",
+        help="training configuration, YAML (config/train has examples), of the "
+        "image network; a run that was ended goes on where it was. The word `landmark`: the landmark network, "
+        "from synthetic motion alone. The word `errors`: the detector's errors, measured on rendered clips",
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="PATH",
+        help="CONFIG: the run's folder (default: runs/NAME of the "
+        "configuration); landmark: weights to write; errors: file to write (default: the package's own)",
+    )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another value for a setting, of CONFIG as SECTION.FIELD, or of learning.train.TrainSettings; may be repeated",
+    )
     command.add_argument("--seed", type=int, help="landmark, errors: of every random number (default: 1, 7)")
     command.add_argument("--clips", type=positive, help="errors: rendered clips to measure on (default: 150)")
     command.add_argument("--quiet", action="store_true", help="CONFIG: no progress bar")
@@ -47,8 +64,15 @@ def train_image(args: argparse.Namespace) -> int:
     settings = read_settings(args.what, args.set)
     out = args.out or Path("runs") / Path(args.what).stem
     start, data = settings.start, settings.data
-    keep_inputs(args, [out / name for name in (WEIGHTS, STATE, "curve.jsonl", "curve.png", "weights.tmp", "state.tmp")],
-                args.what, start.weights, start.backbone, data.hand_model, data.hand_model_left)
+    keep_inputs(
+        args,
+        [out / name for name in (WEIGHTS, STATE, "curve.jsonl", "curve.png", "weights.tmp", "state.tmp")],
+        args.what,
+        start.weights,
+        start.backbone,
+        data.hand_model,
+        data.hand_model_left,
+    )
     figures = train_run(settings, out, progress=not args.quiet)
     print(f"{json.dumps(figures)}\nwritten to {out}: {WEIGHTS}, curve.jsonl, curve.png, tensorboard/")
     return 0

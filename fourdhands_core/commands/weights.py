@@ -12,22 +12,40 @@ from . import add_command, keep_inputs, positive
 def add(commands) -> None:
     """Their arguments."""
     command = add_command(commands, "convert-mano", convert_mano, "convert official MANO pickles once to npz")
-    command.add_argument("pickles", type=Path, nargs="+", metavar="PKL",
-                         help="MANO_RIGHT.pkl, MANO_LEFT.pkl, or mano_v1_2.zip as the publisher gives it")
-    command.add_argument("--out", type=Path, default=Path(), metavar="PATH",
-                         help="folder (default: this one) or npz file")
+    command.add_argument(
+        "pickles",
+        type=Path,
+        nargs="+",
+        metavar="PKL",
+        help="MANO_RIGHT.pkl, MANO_LEFT.pkl, or mano_v1_2.zip as the publisher gives it",
+    )
+    command.add_argument("--out", type=Path, default=Path(), metavar="PATH", help="folder (default: this one) or npz file")
 
-    command = add_command(commands, "import-weights", import_weights,
-                          "convert the authors' released checkpoint to weights for model image", extra="torch")
+    command = add_command(
+        commands,
+        "import-weights",
+        import_weights,
+        "convert the authors' released checkpoint to weights for model image",
+        extra="torch",
+    )
     command.add_argument("checkpoint", type=Path, metavar="PTH", help="Demo_Video.pth, Eval_Video.pth or Demo_Image.pth")
     command.add_argument("--out", type=Path, metavar="FILE", help="safetensors to write (default: beside the checkpoint)")
-    command.add_argument("--window", type=positive, metavar="FRAMES",
-                         help="frames that the network was trained with: 9, or 1 (default: 1 for a name with `image` in it)")
-    command.add_argument("--backbone", choices=("S", "B", "L", "H"), metavar="SIZE",
-                         help="take only the ViT of this size (S, B, L, H) from a HaMeR or ViTPose checkpoint, to train from")
+    command.add_argument(
+        "--window",
+        type=positive,
+        metavar="FRAMES",
+        help="frames that the network was trained with: 9, or 1 (default: 1 for a name with `image` in it)",
+    )
+    command.add_argument(
+        "--backbone",
+        choices=("S", "B", "L", "H"),
+        metavar="SIZE",
+        help="take only the ViT of this size (S, B, L, H) from a HaMeR or ViTPose checkpoint, to train from",
+    )
 
-    command = add_command(commands, "export", export, "write the network as ONNX, for device onnx: machines without torch",
-                          extra="onnx")
+    command = add_command(
+        commands, "export", export, "write the network as ONNX, for device onnx: machines without torch", extra="onnx"
+    )
     command.add_argument("--weights", default="", metavar="FILE", help="network weights (default: the shipped ones)")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for encode.onnx and reason.onnx")
 

@@ -10,11 +10,20 @@ from ..errors import InputError
 from .camera import Camera
 
 _NAMES = {
-    "plumb_bob": "plumb_bob", "radtan": "plumb_bob", "radial_tangential": "plumb_bob", "brown_conrady": "plumb_bob",
+    "plumb_bob": "plumb_bob",
+    "radtan": "plumb_bob",
+    "radial_tangential": "plumb_bob",
+    "brown_conrady": "plumb_bob",
     "modified_brown_conrady": "plumb_bob",  # which is what RealSense's driver makes of it
-    "rational_polynomial": "rational_polynomial", "rational": "rational_polynomial",
-    "equidistant": "equidistant", "equi": "equidistant", "fisheye": "equidistant", "kannala_brandt": "equidistant",
-    "kannala_brandt4": "equidistant", "kb4": "equidistant"}
+    "rational_polynomial": "rational_polynomial",
+    "rational": "rational_polynomial",
+    "equidistant": "equidistant",
+    "equi": "equidistant",
+    "fisheye": "equidistant",
+    "kannala_brandt": "equidistant",
+    "kannala_brandt4": "equidistant",
+    "kb4": "equidistant",
+}
 """Distortion models by the names that drivers and calibration tools give them."""
 _UNNAMED = "", "pinhole"
 """What is sent in place of a name."""
@@ -69,11 +78,16 @@ class Calibration:
             return views
         region = self._binned(Camera(width, height, matrix - [[0, 0, x], [0, 0, y], [0, 0, 0]], model, distortion))
         size = f"{region[0].width}x{region[0].height}"
-        remark = (f"the calibration's region of interest makes images of {size} pixels, and these show the whole "
-                  f"{self.width}x{self.height}: the region is not applied")
+        remark = (
+            f"the calibration's region of interest makes images of {size} pixels, and these show the whole "
+            f"{self.width}x{self.height}: the region is not applied"
+        )
         # The region without its binning comes last: nothing but the image's very size speaks for it.
-        return [View(region[0], remarks), *(View(view.camera, (*remarks, remark)) for view in views),
-                *(View(camera, remarks) for camera in region[1:])]
+        return [
+            View(region[0], remarks),
+            *(View(view.camera, (*remarks, remark)) for view in views),
+            *(View(camera, remarks) for camera in region[1:]),
+        ]
 
     def camera(self, rectified: bool | None = False) -> Camera | None:
         """The camera that the calibration states, None where it is uncalibrated. Raises InputError."""
@@ -93,19 +107,23 @@ class Calibration:
             remarks = ()
             if p[0, 3] or p[1, 3]:
                 baseline = np.hypot(p[0, 3] / p[0, 0], p[1, 3] / p[1, 1])
-                remarks = (f"P is that of a stereo pair's second camera, {baseline:.3g} m from the first: positions "
-                           "are relative to this camera, whatever frame its images name",)
+                remarks = (
+                    f"P is that of a stereo pair's second camera, {baseline:.3g} m from the first: positions "
+                    "are relative to this camera, whatever frame its images name",
+                )
             return p[:, :3], "", np.zeros(0), remarks
         if not _focal_lengths(k):
             return None, "", np.zeros(0), ()
         if rectified:
-            remark = ("the images are rectified but P is zero: K without distortion is used; publish P, or give raw "
-                      "images")
+            remark = "the images are rectified but P is zero: K without distortion is used; publish P, or give raw images"
             return k, "", np.zeros(0), (remark,) if np.any(self.d) else ()
         model, distortion, remarks = lens_model(self.distortion_model, self.d)
         if rectified is None and model and _focal_lengths(p) and self._differ(k, p[:, :3]):
-            remarks = (*remarks, "nothing says whether the images are rectified, and P differs from K: they are taken "
-                       "as raw; say so with `rectified` false, or true")
+            remarks = (
+                *remarks,
+                "nothing says whether the images are rectified, and P differs from K: they are taken "
+                "as raw; say so with `rectified` false, or true",
+            )
         return k, model, distortion, remarks
 
     def _differ(self, k: np.ndarray, p: np.ndarray) -> bool:
@@ -131,16 +149,20 @@ def lens_model(name: str, coefficients) -> tuple[str, np.ndarray, tuple[str, ...
         model = "plumb_bob" if used <= 5 else "rational_polynomial"
         remarks = (f"the calibration has distortion coefficients and names no model: {model} is assumed",)
     elif model is None:
-        raise InputError(f"distortion model {name!r} is not known; known are {', '.join(sorted(_NAMES))}. Rectify the "
-                         "images, or calibrate with one of these")
+        raise InputError(
+            f"distortion model {name!r} is not known; known are {', '.join(sorted(_NAMES))}. Rectify the "
+            "images, or calibrate with one of these"
+        )
     elif model == "plumb_bob" and used > 5:
         model = "rational_polynomial"
-        remarks = (f"the calibration has {len(d)} coefficients and calls them {name}, which has 5: "
-                   "rational_polynomial, of which it is a part, is assumed",)
+        remarks = (
+            f"the calibration has {len(d)} coefficients and calls them {name}, which has 5: "
+            "rational_polynomial, of which it is a part, is assumed",
+        )
     elif model == "rational_polynomial" and len(d) in _COUNTS["plumb_bob"]:
         model = "plumb_bob"
     if len(d) not in _COUNTS[model] and (fitting := [count for count in _COUNTS[model] if used <= count <= len(d)]):
-        d = d[:fitting[-1]]
+        d = d[: fitting[-1]]
     return model, d, remarks
 
 

@@ -27,8 +27,7 @@ class _Loader(yaml.SafeLoader):
     """YAML with OpenCV's matrices."""
 
 
-_Loader.add_constructor(
-    "tag:yaml.org,2002:opencv-matrix", lambda loader, node: loader.construct_mapping(node, deep=True))
+_Loader.add_constructor("tag:yaml.org,2002:opencv-matrix", lambda loader, node: loader.construct_mapping(node, deep=True))
 
 
 def read_views(path: str | Path, rectified: bool | None = False) -> list[View]:
@@ -46,8 +45,10 @@ def read_views(path: str | Path, rectified: bool | None = False) -> list[View]:
     except InputError as error:
         raise InputError(f"intrinsics file {path}: {error}") from error
     if not views:
-        raise InputError(f"intrinsics file {path} is an uncalibrated camera's: its focal length is zero or NaN; "
-                         "calibrate the camera, or give its field of view")
+        raise InputError(
+            f"intrinsics file {path} is an uncalibrated camera's: its focal length is zero or NaN; "
+            "calibrate the camera, or give its field of view"
+        )
     if rectified or _value(entry, _D) is not None:
         return views
     remark = f"intrinsics file {path} has no distortion coefficients: the lens is taken to have none"
@@ -66,8 +67,10 @@ def _document(path: Path) -> dict:
     except UnicodeDecodeError as error:
         raise InputError("is not text; give a camera_info YAML") from error
     if re.search(r"^\[image\]\s*$", text, re.MULTILINE):
-        raise InputError("is an INI of camera_calibration_parsers; `ros2 run camera_calibration_parsers convert IN.ini "
-                         "OUT.yaml` makes a YAML of it")
+        raise InputError(
+            "is an INI of camera_calibration_parsers; `ros2 run camera_calibration_parsers convert IN.ini "
+            "OUT.yaml` makes a YAML of it"
+        )
     if text.lstrip().startswith("<"):
         raise InputError("is XML; have OpenCV write it as .yml")
     try:
@@ -84,8 +87,7 @@ def _document(path: Path) -> dict:
 
 def _entry(document: dict) -> dict:
     """What describes the camera: in Kalibr's files the entry of the only one."""
-    cameras = [name for name, value in document.items()
-               if re.fullmatch(r"cam\d+", str(name)) and isinstance(value, dict)]
+    cameras = [name for name, value in document.items() if re.fullmatch(r"cam\d+", str(name)) and isinstance(value, dict)]
     if len(cameras) > 1:
         topics = ", ".join(f"{name} ({document[name].get('rostopic', 'no topic')})" for name in cameras)
         raise InputError(f"is Kalibr's, of several cameras, {topics}; give a file with the camera's own entry alone")
@@ -96,29 +98,45 @@ def _calibration(document: dict) -> Calibration:
     if "intrinsics" in document:
         return _of_kalibr(document)
     size = _value(document, _SIZE)
-    size = _numbers(size, _SIZE[0], 2) if size is not None else [
-        *_numbers(_value(document, _WIDTH), _WIDTH[0], 1), *_numbers(_value(document, _HEIGHT), _HEIGHT[0], 1)]
+    size = (
+        _numbers(size, _SIZE[0], 2)
+        if size is not None
+        else [*_numbers(_value(document, _WIDTH), _WIDTH[0], 1), *_numbers(_value(document, _HEIGHT), _HEIGHT[0], 1)]
+    )
     roi, p = document.get("roi"), _value(document, _P)
     roi = roi if isinstance(roi, dict) else {}
     roi = [roi.get(name) or 0 for name in ("x_offset", "y_offset", "width", "height")]
     binning = [document.get(name) or 0 for name in ("binning_x", "binning_y")]
-    model = "equidistant" if document.get("fisheye_model") in (1, True, "1") else (
-        document.get("distortion_model") or document.get("camera_model") or "")
+    model = (
+        "equidistant"
+        if document.get("fisheye_model") in (1, True, "1")
+        else (document.get("distortion_model") or document.get("camera_model") or "")
+    )
     return Calibration(
-        *map(_pixels, size), _numbers(_value(document, _K), _K[0], 9), str(model),
-        _numbers(_value(document, _D) or [], _D[0]), _numbers(p, _P[0], 12) if p is not None else (), tuple(_pixels(value) for value in _numbers(roi, "roi", 4)),
-        tuple(_pixels(value) for value in _numbers(binning, "binning", 2)))
+        *map(_pixels, size),
+        _numbers(_value(document, _K), _K[0], 9),
+        str(model),
+        _numbers(_value(document, _D) or [], _D[0]),
+        _numbers(p, _P[0], 12) if p is not None else (),
+        tuple(_pixels(value) for value in _numbers(roi, "roi", 4)),
+        tuple(_pixels(value) for value in _numbers(binning, "binning", 2)),
+    )
 
 
 def _of_kalibr(camera: dict) -> Calibration:
     if (model := camera.get("camera_model")) != "pinhole":
-        raise InputError(f"is Kalibr's with the camera model {model!r}, which is not known; calibrate with "
-                         "pinhole-radtan or pinhole-equi")
+        raise InputError(
+            f"is Kalibr's with the camera model {model!r}, which is not known; calibrate with pinhole-radtan or pinhole-equi"
+        )
     fx, fy, cx, cy = _numbers(camera.get("intrinsics"), "intrinsics", 4)
     width, height = _numbers(camera.get("resolution"), "resolution", 2)
     return Calibration(
-        _pixels(width), _pixels(height), (fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0),
-        str(camera.get("distortion_model") or ""), _numbers(camera.get("distortion_coeffs") or [], "distortion_coeffs"))
+        _pixels(width),
+        _pixels(height),
+        (fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0),
+        str(camera.get("distortion_model") or ""),
+        _numbers(camera.get("distortion_coeffs") or [], "distortion_coeffs"),
+    )
 
 
 def _value(document: dict, names):

@@ -51,34 +51,41 @@ class Camera:
         object.__setattr__(self, "matrix", matrix)
         object.__setattr__(self, "distortion", distortion)
         if not (0 < self.width <= _LARGEST_SIDE and 0 < self.height <= _LARGEST_SIDE):
-            raise InputError(f"camera image size {self.width}x{self.height} is not between 1 and {_LARGEST_SIDE}; give "
-                             "the image's size")
+            raise InputError(
+                f"camera image size {self.width}x{self.height} is not between 1 and {_LARGEST_SIDE}; give the image's size"
+            )
         if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
             raise InputError(f"camera matrix must be 3x3 finite numbers, not {matrix.tolist()}; check the calibration")
         if matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
             raise InputError(
                 f"focal lengths fx={matrix[0, 0]}, fy={matrix[1, 1]} are not positive; an uncalibrated camera "
-                "publishes zeros: calibrate it, or give a field of view instead")
+                "publishes zeros: calibrate it, or give a field of view instead"
+            )
         side = max(self.width, self.height)
         focal = matrix[[0, 1], [0, 1]] / side
-        if not ((focal > _FOCAL[0]) & (focal < _FOCAL[1])).all() or (
-                np.abs(matrix[[0, 0, 1], [1, 2, 2]]) > _FARTHEST_CENTRE * side).any():
-            raise InputError(f"camera matrix {matrix.tolist()} is no lens's for {self.width}x{self.height} pixels; "
-                             "check the calibration")
+        if (
+            not ((focal > _FOCAL[0]) & (focal < _FOCAL[1])).all()
+            or (np.abs(matrix[[0, 0, 1], [1, 2, 2]]) > _FARTHEST_CENTRE * side).any()
+        ):
+            raise InputError(
+                f"camera matrix {matrix.tolist()} is no lens's for {self.width}x{self.height} pixels; check the calibration"
+            )
         counts = _COEFFICIENTS.get(self.distortion_model)
         if counts is None:
-            raise InputError(
-                f"distortion model {self.distortion_model!r} is not known; use one of {sorted(_COEFFICIENTS)}")
+            raise InputError(f"distortion model {self.distortion_model!r} is not known; use one of {sorted(_COEFFICIENTS)}")
         if len(distortion) not in counts or not np.isfinite(distortion).all():
             raise InputError(
                 f"distortion model {self.distortion_model!r} takes {counts} finite coefficients, "
-                f"not {distortion.tolist()}; check the calibration")
+                f"not {distortion.tolist()}; check the calibration"
+            )
         if distortion.any():
             object.__setattr__(self, "_radii", self._known_radii())
             object.__setattr__(self, "widest", self._radii[1][-1])
         if distortion.any() and not self.sees(self.unproject(self._middle())).all():
-            raise InputError(f"the distortion {distortion.tolist()} leaves no image of {self.width}x{self.height} "
-                             "pixels; check the calibration")
+            raise InputError(
+                f"the distortion {distortion.tolist()} leaves no image of {self.width}x{self.height} "
+                "pixels; check the calibration"
+            )
 
     def _middle(self):
         """Nine pixels (9, 2) about the middle of the image, which every lens maps to something."""
@@ -125,13 +132,16 @@ class Camera:
 
     def is_like(self, other: Camera) -> bool:
         """Whether both are one lens at whatever resolutions: the same rays in the same parts of their images, to 1 %."""
+
         def relative(camera):
             centre_of_pixels = np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]])
             return (camera.matrix + centre_of_pixels) / [[camera.width], [camera.height], [1.0]]
+
         return self is other or (
-            (self.calibrated, self.distortion_model, *self.distortion) ==
-            (other.calibrated, other.distortion_model, *other.distortion)
-            and bool((np.abs(relative(self) - relative(other)) < 0.01).all()))
+            (self.calibrated, self.distortion_model, *self.distortion)
+            == (other.calibrated, other.distortion_model, *other.distortion)
+            and bool((np.abs(relative(self) - relative(other)) < 0.01).all())
+        )
 
     def unproject(self, pixels: np.ndarray) -> np.ndarray:
         """Pixels (..., 2) to undistorted normalised coordinates (..., 2): x/z, y/z in the camera's optical frame.
@@ -157,7 +167,7 @@ class Camera:
             else:
                 shown = self._lens(rays)[0]
             found = (np.abs(target - shown) < _REPROJECTED).all(-1)
-            found &= np.square(rays).sum(-1) < self.widest ** 2
+            found &= np.square(rays).sum(-1) < self.widest**2
         return np.where(found[:, None], rays, np.nan).reshape(pixels.shape)
 
     def project(self, points: np.ndarray) -> np.ndarray:
@@ -181,7 +191,7 @@ class Camera:
         distortion = self.distortion if distortion is None else distortion
         pixels, derivatives = project(points, zero, zero, self.matrix, distortion)
         # From `first` on they are by a shift of the point along X and Y.
-        return pixels[:, 0], derivatives[:, first:first + 2].reshape(-1, 4).T
+        return pixels[:, 0], derivatives[:, first : first + 2].reshape(-1, 4).T
 
     def _known_radii(self):
         """Radii of distorted rays, increasing, and those of the rays that they come from; tangential distortion aside."""

@@ -30,8 +30,15 @@ class CameraSource:
     another thread.
     """
 
-    def __init__(self, default_fov: float, *, fov: float | None = None, intrinsics: str | Path | None = None,
-                 rectified: bool | None = False, unknown: str = "no CameraInfo has been received"):
+    def __init__(
+        self,
+        default_fov: float,
+        *,
+        fov: float | None = None,
+        intrinsics: str | Path | None = None,
+        rectified: bool | None = False,
+        unknown: str = "no CameraInfo has been received",
+    ):
         if fov is not None and intrinsics is not None:
             raise InputError("both a field of view and an intrinsics file were given; give one of them")
         if fov is not None:
@@ -52,8 +59,9 @@ class CameraSource:
         self._calibration = calibration
         try:
             views = calibration.views(self.rectified)
-            self._newest = (views, CALIBRATED, "") if views else (
-                [], UNCALIBRATED, "the focal length in CameraInfo is zero or NaN")
+            self._newest = (
+                (views, CALIBRATED, "") if views else ([], UNCALIBRATED, "the focal length in CameraInfo is zero or NaN")
+            )
         except InputError as error:
             self._newest = [], INVALID, f"CameraInfo is malformed: {error}"
 
@@ -68,8 +76,10 @@ class CameraSource:
         if views and view is None:
             camera = views[0].camera
             self.state = MISMATCH
-            self.problem = (f"CameraInfo is for {camera.width}x{camera.height} pixels, and the image's "
-                            f"{width}x{height} are of another shape")
+            self.problem = (
+                f"CameraInfo is for {camera.width}x{camera.height} pixels, and the image's "
+                f"{width}x{height} are of another shape"
+            )
         if view is None and (self._fixed or self._fov is not None):
             view = self._fixed_view(width, height)
             self.state, self.problem = CALIBRATED, ""
@@ -77,22 +87,28 @@ class CameraSource:
         matched_from = view, width, height, self.default_fov
         if self._matched_from != matched_from:
             self._matched_from = matched_from
-            self._matched = view.camera.resized(width, height) if view else Camera.from_fov(
-                width, height, self._fov or self.default_fov, calibrated=self._fov is not None)
+            self._matched = (
+                view.camera.resized(width, height)
+                if view
+                else Camera.from_fov(width, height, self._fov or self.default_fov, calibrated=self._fov is not None)
+            )
         return self._matched
 
     def _fixed_view(self, width: int, height: int) -> View | None:
         view = _of_size(self._fixed, width, height)
         if self._fixed and view is None:
             camera = self._fixed[0].camera
-            raise InputError(f"intrinsics {self._intrinsics} are for {camera.width}x{camera.height}, the images are "
-                             f"{width}x{height}: other proportions mean another crop; calibrate at the images' "
-                             "resolution")
+            raise InputError(
+                f"intrinsics {self._intrinsics} are for {camera.width}x{camera.height}, the images are "
+                f"{width}x{height}: other proportions mean another crop; calibrate at the images' "
+                "resolution"
+            )
         return view
 
 
 def _of_size(views: list[View], width: int, height: int) -> View | None:
     """The first view of exactly this size, else the first of this shape."""
+
     def same(camera):
         return (camera.width, camera.height) == (width, height)
 

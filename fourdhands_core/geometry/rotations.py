@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-
 _MIRRORED = np.array([[1, -1, -1], [-1, 1, 1], [-1, 1, 1]], np.int8)
 """Factors on the entries of a rotation matrix mirrored in x."""
 
-CROSS = np.array([[0., 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]])
+CROSS = np.array([[0.0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 1, 0, 0, 0, -1, 0, 0], [0, -1, 0, 1, 0, 0, 0, 0, 0]])
 """`(v @ CROSS).reshape(3, 3)` is the matrix of the cross product with v."""
 
 
@@ -52,6 +51,7 @@ def matrix_from_axis_angle(axis_angle):
     """Axis-angle (..., 3), radians, to rotation matrices (..., 3, 3), numpy or torch (Rodrigues, exact at zero)."""
     if _is_torch(axis_angle):
         import torch
+
         xp, value = torch, axis_angle
         crossing, identity = (torch.as_tensor(constant).to(value) for constant in (CROSS, np.eye(3)))
     else:
@@ -84,10 +84,20 @@ def matrix_from_quaternion(quaternion: np.ndarray) -> np.ndarray:
     q = _floating(quaternion)
     q = q / np.sqrt((q * q).sum(-1, keepdims=True))
     x, y, z, w = q[..., 0], q[..., 1], q[..., 2], q[..., 3]
-    flat = np.stack([
-        1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w),
-        2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w),
-        2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)], -1)
+    flat = np.stack(
+        [
+            1 - 2 * (y * y + z * z),
+            2 * (x * y - z * w),
+            2 * (x * z + y * w),
+            2 * (x * y + z * w),
+            1 - 2 * (x * x + z * z),
+            2 * (y * z - x * w),
+            2 * (x * z - y * w),
+            2 * (y * z + x * w),
+            1 - 2 * (x * x + y * y),
+        ],
+        -1,
+    )
     return flat.reshape(q.shape[:-1] + (3, 3))
 
 
@@ -114,6 +124,7 @@ def matrix_from_6d(six):
     """
     if _is_torch(six):
         import torch
+
         a1, a2 = six[..., :3], six[..., 3:]
         b1 = torch.nn.functional.normalize(a1, dim=-1)
         b2 = torch.nn.functional.normalize(a2 - (b1 * a2).sum(-1, keepdim=True) * b1, dim=-1)
@@ -136,6 +147,7 @@ def matrix_to_6d(matrix):
     """Rotation matrices (..., 3, 3) to 6-D (..., 6): first column, then second; numpy or torch."""
     if _is_torch(matrix):
         import torch
+
         return torch.cat([matrix[..., :, 0], matrix[..., :, 1]], dim=-1)
     return np.concatenate([matrix[..., :, 0], matrix[..., :, 1]], axis=-1)
 
@@ -169,4 +181,5 @@ def turn_to_axis(rays: np.ndarray) -> np.ndarray:
     x, y, z = np.moveaxis(unit / np.linalg.norm(unit, axis=-1, keepdims=True), -1, 0)
     share = 1.0 / (1.0 + z)
     return np.stack([1.0 - x * x * share, -x * y * share, -x, -x * y * share, 1.0 - y * y * share, -y, x, y, z], -1).reshape(
-        x.shape + (3, 3))
+        x.shape + (3, 3)
+    )

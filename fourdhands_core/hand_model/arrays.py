@@ -9,7 +9,6 @@ import numpy as np
 from .assets import HandAsset
 from .skeleton import TIP_VERTICES, TO_21
 
-
 _IDENTITY = np.eye(3, dtype=np.int8)  # leaves float32 what it is
 
 

@@ -14,8 +14,16 @@ from .skeleton import MANO_PARENTS
 
 GENERIC_HAND = Path(__file__).parent / "assets" / "generic_hand.npz"
 
-SHAPES = {"v_template": (778, 3), "shapedirs": (778, 3, 10), "posedirs": (778, 3, 135), "J_regressor": (16, 778),
-          "weights": (778, 16), "f": (1538, 3), "kintree_table": (2, 16), "hands_mean": (45,)}
+SHAPES = {
+    "v_template": (778, 3),
+    "shapedirs": (778, 3, 10),
+    "posedirs": (778, 3, 135),
+    "J_regressor": (16, 778),
+    "weights": (778, 16),
+    "f": (1538, 3),
+    "kintree_table": (2, 16),
+    "hands_mean": (45,),
+}
 """Arrays of a hand model and their shapes, by MANO's names."""
 OPTIONAL_SHAPES = {"hands_components": (45, 45)}
 """Arrays that only some uses of a hand model need."""
@@ -49,8 +57,10 @@ def check_arrays(arrays: dict[str, np.ndarray], source: str) -> None:
     """Raise AssetError unless `arrays` (by MANO's names) have the shapes of a hand model and finite numbers."""
     missing = sorted(set(SHAPES) - set(arrays))
     if missing:
-        raise AssetError(f"{source} lacks {', '.join(missing)}; it is not a MANO hand model "
-                         "(give MANO_RIGHT.pkl or MANO_LEFT.pkl to `fourdhands convert-mano`)")
+        raise AssetError(
+            f"{source} lacks {', '.join(missing)}; it is not a MANO hand model "
+            "(give MANO_RIGHT.pkl or MANO_LEFT.pkl to `fourdhands convert-mano`)"
+        )
     for name, shape in {**SHAPES, **OPTIONAL_SHAPES}.items():
         if name not in arrays:
             continue
@@ -58,8 +68,9 @@ def check_arrays(arrays: dict[str, np.ndarray], source: str) -> None:
         if array.dtype.kind not in "fiu":
             raise AssetError(f"{source}: {name} holds {array.dtype}, not numbers; get the file anew")
         if array.shape != shape:
-            raise AssetError(f"{source}: {name} has shape {array.shape}, MANO's is {shape}; "
-                             "SMPL-H, SMPL-X and NIMBLE files do not fit here")
+            raise AssetError(
+                f"{source}: {name} has shape {array.shape}, MANO's is {shape}; SMPL-H, SMPL-X and NIMBLE files do not fit here"
+            )
         if not np.isfinite(array).all():
             raise AssetError(f"{source}: {name} holds values that are not finite; the file is damaged, get it anew")
     faces = np.asarray(arrays["f"])
@@ -73,26 +84,43 @@ def check_arrays(arrays: dict[str, np.ndarray], source: str) -> None:
 def asset_from_arrays(arrays: dict[str, np.ndarray], is_right: bool, name: str) -> HandAsset:
     """A HandAsset from arrays by MANO's names; AssetError where they are not a hand model's."""
     check_arrays(arrays, name)
-    number = {key: np.ascontiguousarray(arrays[key], dtype=np.float64) for key in (*SHAPES, *OPTIONAL_SHAPES)
-              if key in arrays}
+    number = {key: np.ascontiguousarray(arrays[key], dtype=np.float64) for key in (*SHAPES, *OPTIONAL_SHAPES) if key in arrays}
     return HandAsset(
-        number["v_template"], number["shapedirs"], number["posedirs"], number["J_regressor"], number["weights"],
-        np.ascontiguousarray(arrays["f"], dtype=np.int64), MANO_PARENTS.copy(), number["hands_mean"], is_right, name,
-        number.get("hands_components"))
+        number["v_template"],
+        number["shapedirs"],
+        number["posedirs"],
+        number["J_regressor"],
+        number["weights"],
+        np.ascontiguousarray(arrays["f"], dtype=np.int64),
+        MANO_PARENTS.copy(),
+        number["hands_mean"],
+        is_right,
+        name,
+        number.get("hands_components"),
+    )
 
 
 def load_hand(path: str | Path) -> HandAsset:
     """Read a hand model from an npz of `fourdhands convert-mano` (or of generic_hand); AssetError if it is none."""
     path = check_file(path, "hand model", "make it with `fourdhands convert-mano MANO_RIGHT.pkl`", AssetError)
     if path.suffix == ".pkl":
-        raise AssetError(f"{path} is a pickle, which is not read at run time; convert it once with "
-                         f"`fourdhands convert-mano {path}` and name the npz that this writes")
+        raise AssetError(
+            f"{path} is a pickle, which is not read at run time; convert it once with "
+            f"`fourdhands convert-mano {path}` and name the npz that this writes"
+        )
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
     except Exception as error:  # zipfile, zlib and numpy's reading of headers fail in many ways on a damaged file
-        raise AssetError(not_a(path, "a readable npz", f"{type(error).__name__}: {error}", "make it again with `fourdhands "
-                               "convert-mano`", ["a numpy archive (npz)"])) from error
+        raise AssetError(
+            not_a(
+                path,
+                "a readable npz",
+                f"{type(error).__name__}: {error}",
+                "make it again with `fourdhands convert-mano`",
+                ["a numpy archive (npz)"],
+            )
+        ) from error
     right = np.asarray(arrays.get("is_right", ""))  # numpy gives bytes for what is no array
     if right.size != 1 or right.dtype.kind not in "biu":
         raise AssetError(f"{path} does not say which side it is (is_right); make it with `fourdhands convert-mano`")
@@ -115,10 +143,15 @@ def mirror(asset: HandAsset) -> HandAsset:
     feature = np.tile(np.outer(flip, flip).reshape(-1), 15)
     pose = np.tile([1.0, -1.0, -1.0], 15)
     return replace(
-        asset, v_template=asset.v_template * flip, shapedirs=asset.shapedirs * flip[:, None],
-        posedirs=asset.posedirs * flip[:, None] * feature, faces=np.ascontiguousarray(asset.faces[:, ::-1]),
-        hands_mean=asset.hands_mean * pose, is_right=not asset.is_right,
-        hands_components=None if asset.hands_components is None else asset.hands_components * pose)
+        asset,
+        v_template=asset.v_template * flip,
+        shapedirs=asset.shapedirs * flip[:, None],
+        posedirs=asset.posedirs * flip[:, None] * feature,
+        faces=np.ascontiguousarray(asset.faces[:, ::-1]),
+        hands_mean=asset.hands_mean * pose,
+        is_right=not asset.is_right,
+        hands_components=None if asset.hands_components is None else asset.hands_components * pose,
+    )
 
 
 def needs_shape_flip(left: HandAsset, right: HandAsset) -> bool:

@@ -30,18 +30,32 @@ class HandLayer(torch.nn.Module):
     def __init__(self, asset: HandAsset, dtype: torch.dtype = torch.float32):
         super().__init__()
         data = Struct(
-            v_template=asset.v_template, shapedirs=asset.shapedirs, posedirs=asset.posedirs,
-            J_regressor=asset.J_regressor, weights=asset.weights, f=asset.faces,
+            v_template=asset.v_template,
+            shapedirs=asset.shapedirs,
+            posedirs=asset.posedirs,
+            J_regressor=asset.J_regressor,
+            weights=asset.weights,
+            f=asset.faces,
             kintree_table=np.stack([asset.parents, np.arange(16)]),
-            hands_components=np.eye(45), hands_mean=asset.hands_mean)
-        self.mano = _Mano(model_path="", data_struct=data, is_rhand=asset.is_right, use_pca=False,
-                          flat_hand_mean=True, num_betas=10, dtype=dtype)
+            hands_components=np.eye(45),
+            hands_mean=asset.hands_mean,
+        )
+        self.mano = _Mano(
+            model_path="",
+            data_struct=data,
+            is_rhand=asset.is_right,
+            use_pca=False,
+            flat_hand_mean=True,
+            num_betas=10,
+            dtype=dtype,
+        )
         self.faces = asset.faces
         self.register_buffer("tips", torch.from_numpy(TIP_VERTICES), persistent=False)
         self.register_buffer("to_21", torch.from_numpy(TO_21), persistent=False)
 
-    def forward(self, global_orient: torch.Tensor, hand_pose: torch.Tensor,
-                betas: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, global_orient: torch.Tensor, hand_pose: torch.Tensor, betas: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """global_orient (B, 3, 3), hand_pose (B, 15, 3, 3) in MANO's order, betas (B, 10).
 
         Returns vertices (B, 778, 3) and the 21 joints (B, 21, 3), metres, wrist at the origin.

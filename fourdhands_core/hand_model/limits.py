@@ -24,8 +24,9 @@ from .skeleton import DORSAL, FINGERTIP_VERTICES, MANO_JOINT_NAMES
 _FINGER = ((-30, 95, -25, 25, -8, 8), (-5, 110, -4, 4, -6, 6), (-10, 85, -4, 4, -5, 5))
 _THUMB = ((-25, 55, -30, 40, -25, 30), (-15, 65, -12, 12, -10, 10), (-20, 85, -5, 5, -6, 6))
 
-_DEGREES = np.array([(_THUMB if name.startswith("thumb") else _FINGER)[int(name[-1]) - 1]
-                     for name in MANO_JOINT_NAMES[1:]], dtype=np.float64).reshape(15, 3, 2)
+_DEGREES = np.array(
+    [(_THUMB if name.startswith("thumb") else _FINGER)[int(name[-1]) - 1] for name in MANO_JOINT_NAMES[1:]], dtype=np.float64
+).reshape(15, 3, 2)
 LOWER, UPPER = np.radians(_DEGREES[..., 0]), np.radians(_DEGREES[..., 1])
 """(15, 3) each: least and greatest flexion, abduction, twist of MANO's 15 joints in MANO's order, radians."""
 
@@ -57,6 +58,7 @@ def _backend(value, frames):
     frames = _generic_frames() if frames is None else frames
     if not isinstance(value, np.ndarray) and type(value).__module__.split(".")[0] == "torch":
         import torch
+
         return torch, torch.as_tensor(frames, dtype=value.dtype, device=value.device)
     return np, frames
 
@@ -69,9 +71,14 @@ def to_angles(hand_pose, frames=None):
     """
     xp, frames = _backend(hand_pose, frames)
     local = frames.swapaxes(-1, -2) @ hand_pose @ frames
-    return xp.stack([
-        xp.arctan2(-local[..., 1, 2], local[..., 2, 2]), xp.arcsin(local[..., 0, 2].clip(-1.0, 1.0)),
-        xp.arctan2(-local[..., 0, 1], local[..., 0, 0])], -1)
+    return xp.stack(
+        [
+            xp.arctan2(-local[..., 1, 2], local[..., 2, 2]),
+            xp.arcsin(local[..., 0, 2].clip(-1.0, 1.0)),
+            xp.arctan2(-local[..., 0, 1], local[..., 0, 0]),
+        ],
+        -1,
+    )
 
 
 def from_angles(angles, frames=None):
@@ -81,8 +88,17 @@ def from_angles(angles, frames=None):
     cf, ca, ct = cosine[..., 0], cosine[..., 1], cosine[..., 2]
     sf, sa, st = sine[..., 0], sine[..., 1], sine[..., 2]
     sfsa, cfsa = sf * sa, cf * sa
-    entries = (ca * ct, -ca * st, sa, cf * st + sfsa * ct, cf * ct - sfsa * st, -sf * ca,
-               sf * st - cfsa * ct, sf * ct + cfsa * st, cf * ca)
+    entries = (
+        ca * ct,
+        -ca * st,
+        sa,
+        cf * st + sfsa * ct,
+        cf * ct - sfsa * st,
+        -sf * ca,
+        sf * st - cfsa * ct,
+        sf * ct + cfsa * st,
+        cf * ca,
+    )
     local = matrices(entries) if xp is np else xp.stack(entries, -1)
     return frames @ local.reshape(angles.shape[:-1] + (3, 3)) @ frames.swapaxes(-1, -2)
 

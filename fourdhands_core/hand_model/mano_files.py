@@ -59,9 +59,15 @@ class _Columns(_StandIn):
         """The numbers, with the zeros between them: `indices` are rows, column k has those from indptr[k] to indptr[k + 1]."""
         values, rows, starts = (np.asarray(self.state[name]) for name in ("data", "indices", "indptr"))
         height, width = self.state["_shape"]
-        if not (0 <= height * width <= _LARGEST // 8 and len(values) == len(rows) and starts.shape == (width + 1,)
-                and starts[0] == 0 and starts[-1] == len(rows) and (np.diff(starts) >= 0).all()
-                and ((rows >= 0) & (rows < height)).all()):
+        if not (
+            0 <= height * width <= _LARGEST // 8
+            and len(values) == len(rows)
+            and starts.shape == (width + 1,)
+            and starts[0] == 0
+            and starts[-1] == len(rows)
+            and (np.diff(starts) >= 0).all()
+            and ((rows >= 0) & (rows < height)).all()
+        ):
             raise AssetError("the file holds a sparse matrix whose parts do not belong together")
         matrix = np.zeros((height, width))
         np.add.at(matrix, (rows, np.repeat(np.arange(width), np.diff(starts))), values)
@@ -101,8 +107,9 @@ class _Array(np.ndarray):
         else:
             values = kind.values(data)
         values = values.reshape(shape, order="F" if fortran else "C")
-        super().__setstate__((1, values.shape, values.dtype, False,
-                              values.ravel().tolist() if kind.dtype.hasobject else values.tobytes()))
+        super().__setstate__(
+            (1, values.shape, values.dtype, False, values.ravel().tolist() if kind.dtype.hasobject else values.tobytes())
+        )
 
 
 def dense(value) -> np.ndarray:
@@ -172,8 +179,10 @@ class ArrayUnpickler(pickle._Unpickler):
             return self._columns
         if module.split(".")[0] == "chumpy" and "." not in name:
             return self._chumpy
-        raise AssetError(f"the file names {module}.{name}, which {self._what} does not need and which could run code; "
-                         "it was not loaded. Get the file anew from its publisher (MANO: https://mano.is.tue.mpg.de)")
+        raise AssetError(
+            f"the file names {module}.{name}, which {self._what} does not need and which could run code; "
+            "it was not loaded. Get the file anew from its publisher (MANO: https://mano.is.tue.mpg.de)"
+        )
 
     def persistent_load(self, pid):
         raise AssetError(f"the file refers to objects outside itself; it is not the published file of {self._what}")
@@ -208,8 +217,9 @@ def _read(pickled: bytes, label: str) -> dict[str, np.ndarray]:
         kind, advice = kind_of_start(pickled)
         if kind not in ("", "a pickle"):
             raise AssetError(f"{label} is {kind}, not a MANO model; {advice or 'give ' + _GIVE}") from error
-        raise AssetError(f"{label} is not a complete pickle ({type(error).__name__}: {error}); it may be truncated: download "
-                         "it again") from error
+        raise AssetError(
+            f"{label} is not a complete pickle ({type(error).__name__}: {error}); it may be truncated: download it again"
+        ) from error
     if "shapedirs" in arrays and arrays["shapedirs"].ndim == 3:
         arrays["shapedirs"] = arrays["shapedirs"][:, :, :10]
     if "kintree_table" in arrays and arrays["kintree_table"].dtype.kind in "iu":
@@ -248,8 +258,9 @@ def convert_download(path: str | Path, out: str | Path) -> list[Path]:
             raise AssetError(f"{path} is a folder without MANO_RIGHT.pkl and MANO_LEFT.pkl; give {_GIVE}")
         sources = [(file, file.stem, lambda file=file: read_mano(file)) for file in found]
     elif (kind := kind_of(path)[0]) == "a zip archive":
-        sources = [(f"{path}: {name}", Path(name).stem, lambda name=name: _read_packed(path, name))
-                   for name in _packed_hands(path)]
+        sources = [
+            (f"{path}: {name}", Path(name).stem, lambda name=name: _read_packed(path, name)) for name in _packed_hands(path)
+        ]
     elif kind in ("", "a pickle"):
         return [convert_mano(path, out)]
     else:
@@ -293,9 +304,15 @@ def _convert(read, label, name, target):
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(
-            target, is_right=np.array(side_of(arrays)), name=np.array(name),
-            **{key: arrays[key].astype(np.int64 if key in ("f", "kintree_table") else np.float64)
-               for key in (*SHAPES, *OPTIONAL_SHAPES) if key in arrays})
+            target,
+            is_right=np.array(side_of(arrays)),
+            name=np.array(name),
+            **{
+                key: arrays[key].astype(np.int64 if key in ("f", "kintree_table") else np.float64)
+                for key in (*SHAPES, *OPTIONAL_SHAPES)
+                if key in arrays
+            },
+        )
     except OSError as error:
         raise AssetError(f"{target} cannot be written ({error}); give another --out") from error
     return target

@@ -32,8 +32,7 @@ class Kinematics(nn.Module):
         joints = asset.J_regressor @ asset.v_template
         joint_shapes = np.einsum("jv,vck->jck", asset.J_regressor, asset.shapedirs)
         self.register_buffer("offsets", torch.tensor(chains(joints, asset.v_template[tips]), dtype=torch.float32))
-        self.register_buffer(
-            "shape_offsets", torch.tensor(chains(joint_shapes, asset.shapedirs[tips]), dtype=torch.float32))
+        self.register_buffer("shape_offsets", torch.tensor(chains(joint_shapes, asset.shapedirs[tips]), dtype=torch.float32))
 
     def forward(self, rotations: torch.Tensor, betas: torch.Tensor) -> torch.Tensor:
         """rotations (..., 16, 3, 3), betas (..., 10) -> joints (..., 21, 3), metres, relative to the wrist."""

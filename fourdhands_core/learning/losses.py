@@ -71,8 +71,10 @@ def projection_loss(projected, true_points, valid=None) -> torch.Tensor:
 
 def _pairwise_squared(errors_right, errors_left):
     """(..., Nr, Nl): the squared norms of phi~ - phi, which is the left point's error minus the right point's."""
-    return ((errors_right.square().sum(-1)[..., :, None] + errors_left.square().sum(-1)[..., None, :])
-            - 2.0 * errors_right @ errors_left.transpose(-1, -2)).clamp(min=0.0)
+    return (
+        (errors_right.square().sum(-1)[..., :, None] + errors_left.square().sum(-1)[..., None, :])
+        - 2.0 * errors_right @ errors_left.transpose(-1, -2)
+    ).clamp(min=0.0)
 
 
 def joint_relation_loss(right, left, true_right, true_left, valid_right=None, valid_left=None) -> torch.Tensor:
@@ -157,6 +159,7 @@ def objective(predicted: Hands, true: Truth, weights: LossWeights = LossWeights(
 
     A term is left out where either side lacks its fields, and is 0 (without gradient) where no sample has a truth.
     """
+
     def given(name):
         return getattr(predicted, name) is not None and getattr(true, name) is not None
 
@@ -166,9 +169,17 @@ def objective(predicted: Hands, true: Truth, weights: LossWeights = LossWeights(
     terms = {}
     if given("rotations") and given("betas"):
         known = _both(true.present, true.has_mano)
-        terms["mano"] = _mean(mano_loss(
-            predicted.rotations, _known(true.rotations, known), predicted.betas, _known(true.betas, known),
-            weights.pose, weights.betas), known)
+        terms["mano"] = _mean(
+            mano_loss(
+                predicted.rotations,
+                _known(true.rotations, known),
+                predicted.betas,
+                _known(true.betas, known),
+                weights.pose,
+                weights.betas,
+            ),
+            known,
+        )
     for name, valid in (("joints", true.joint_valid), ("points", true.point_valid)):
         if given(name):
             some = true.present if valid is None else true.present & valid.any(-1)
@@ -185,8 +196,9 @@ def objective(predicted: Hands, true: Truth, weights: LossWeights = LossWeights(
     if given("pair_vertices"):
         pairs = _both(vertices_known.all(1), true.related)
         vertices = _known(true.pair_vertices, pairs)
-        loss = close_vertices_loss(predicted.pair_vertices[:, 1], predicted.pair_vertices[:, 0],
-                                   vertices[:, 1], vertices[:, 0], weights.alpha)
+        loss = close_vertices_loss(
+            predicted.pair_vertices[:, 1], predicted.pair_vertices[:, 0], vertices[:, 1], vertices[:, 0], weights.alpha
+        )
         terms["close"] = weights.close / vertices.shape[-2] ** 2 * _mean(loss, pairs)
     return terms
 
@@ -197,6 +209,12 @@ def _relation(predicted, true):
     pairs = _both(true.present.all(1), true.related)
     valid = valid & pairs[:, None, None]
     count = valid.sum(-1).prod(-1)
-    loss = joint_relation_loss(predicted.pair_joints[:, 1], predicted.pair_joints[:, 0],
-                               true.pair_joints[:, 1], true.pair_joints[:, 0], valid[:, 1], valid[:, 0]) / count.clamp(min=1)
+    loss = joint_relation_loss(
+        predicted.pair_joints[:, 1],
+        predicted.pair_joints[:, 0],
+        true.pair_joints[:, 1],
+        true.pair_joints[:, 0],
+        valid[:, 1],
+        valid[:, 0],
+    ) / count.clamp(min=1)
     return _mean(loss if true.relation_weight is None else true.relation_weight * loss, count > 0)

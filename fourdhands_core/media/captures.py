@@ -41,8 +41,10 @@ class CameraFrames:
 
     def __init__(self, index: int, name: str):
         there = ", ".join(path.name.removeprefix("video") for path in sorted(Path("/dev").glob("video[0-9]*"))) or "none"
-        self._problem = (f"camera {name} cannot be opened; check that it is plugged in, that no other program has it, and its "
-                         f"index (there are now: {there})")
+        self._problem = (
+            f"camera {name} cannot be opened; check that it is plugged in, that no other program has it, and its "
+            f"index (there are now: {there})"
+        )
         if sys.platform == "linux" and not os.path.exists(f"/dev/video{index}"):
             raise InputError(self._problem)  # without OpenCV's lines about every kind of camera that it has tried
         self._capture = cv2.VideoCapture(index)
@@ -98,12 +100,14 @@ class FileFrames:
 
     def nothing(self) -> str:
         """See the module."""
-        code = int(self._capture.get(cv2.CAP_PROP_FOURCC)) & 0xffffffff
+        code = int(self._capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
         code = code.to_bytes(4, "little").decode("latin1").strip("\0 ").lower()
         if code in _CODECS:
             return self._not_decoded(code)
-        return (f"video {self._path} holds no frame that can be decoded (codec {code or 'unknown'}); it is cut off or damaged: "
-                "copy or download it again")
+        return (
+            f"video {self._path} holds no frame that can be decoded (codec {code or 'unknown'}); it is cut off or damaged: "
+            "copy or download it again"
+        )
 
     def close(self) -> None:
         """Release it."""
@@ -123,16 +127,22 @@ class FileFrames:
             return not_a(self._path, "a video", advice="give a video file")
         index, codes = _table(self._path)
         if not index:
-            return (f"video {self._path} lacks its index (moov), which a recorder writes at the end: the recording or the copy "
-                    "of it was cut off; copy it again, or have a tool such as untrunc restore it")
+            return (
+                f"video {self._path} lacks its index (moov), which a recorder writes at the end: the recording or the copy "
+                "of it was cut off; copy it again, or have a tool such as untrunc restore it"
+            )
         if codes:
             return self._not_decoded(codes[0])
-        return f"video {self._path} cannot be read; give a file in a format that OpenCV's FFmpeg decodes, such as mp4 with H.264"
+        return (
+            f"video {self._path} cannot be read; give a file in a format that OpenCV's FFmpeg decodes, such as mp4 with H.264"
+        )
 
     def _not_decoded(self, code: str) -> str:
         target = self._path.with_name(f"{self._path.stem}_h264.mp4")
-        return (f"video {self._path} is {_CODECS.get(code, f'of the codec {code}')}, which is not decoded here; convert it: "
-                f"ffmpeg -i {shlex.quote(str(self._path))} -c:v libx264 -crf 18 {shlex.quote(str(target))}")
+        return (
+            f"video {self._path} is {_CODECS.get(code, f'of the codec {code}')}, which is not decoded here; convert it: "
+            f"ffmpeg -i {shlex.quote(str(self._path))} -c:v libx264 -crf 18 {shlex.quote(str(target))}"
+        )
 
 
 class PictureFrames:
@@ -155,8 +165,10 @@ class PictureFrames:
             return None
         size = image.shape[1], image.shape[0]
         if size != (self._size or size):
-            raise InputError(f"{path} is {size[0]}x{size[1]}, the images before it {self._size[0]}x{self._size[1]}; give images "
-                             "of one size, those of one camera")
+            raise InputError(
+                f"{path} is {size[0]}x{size[1]}, the images before it {self._size[0]}x{self._size[1]}; give images "
+                "of one size, those of one camera"
+            )
         self._size = size
         return round(number * 1e9 / self.fps), image
 

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 
 from ..geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle, mirror_axis_angle
-from ..hand_model.assets import HandAsset, load_generic_hand, mirror
 from ..hand_model.arrays import HandArrays
+from ..hand_model.assets import HandAsset, load_generic_hand, mirror
 from ..hand_model.limits import LOWER, UPPER, from_angles
 from ..hand_model.skeleton import FINGERS, FINGERTIP_VERTICES, LEFT, MANO_JOINT_NAMES, RIGHT
 
@@ -50,33 +50,124 @@ _CLAW = (0.3, 0.5, 0.5, 0.5, 0.5, 0.5)
 # picture towards the other hand, turn about the forearm (0 palm to the camera, 180 back), pitch of the fingertips towards
 # the camera.
 _RIGHT_PLACES = (
-    (0.0, -0.14, 0.09, 0.52), (1.2, -0.15, 0.07, 0.50), (2.4, -0.13, 0.08, 0.46), (3.4, -0.16, 0.06, 0.44),
-    (4.2, -0.14, 0.09, 0.45), (5.3, 0.11, 0.09, 0.42), (5.9, 0.12, 0.07, 0.42), (7.0, -0.13, 0.09, 0.48),
-    (8.2, -0.10, 0.05, 0.52), (9.0, -0.13, 0.09, 0.52), (10.1, -0.11, 0.09, 0.50), (10.5, -0.11, 0.07, 0.50),
-    (11.3, -0.14, 0.09, 0.52), (12.0, -0.13, 0.08, 0.55))
+    (0.0, -0.14, 0.09, 0.52),
+    (1.2, -0.15, 0.07, 0.50),
+    (2.4, -0.13, 0.08, 0.46),
+    (3.4, -0.16, 0.06, 0.44),
+    (4.2, -0.14, 0.09, 0.45),
+    (5.3, 0.11, 0.09, 0.42),
+    (5.9, 0.12, 0.07, 0.42),
+    (7.0, -0.13, 0.09, 0.48),
+    (8.2, -0.10, 0.05, 0.52),
+    (9.0, -0.13, 0.09, 0.52),
+    (10.1, -0.11, 0.09, 0.50),
+    (10.5, -0.11, 0.07, 0.50),
+    (11.3, -0.14, 0.09, 0.52),
+    (12.0, -0.13, 0.08, 0.55),
+)
 _LEFT_PLACES = (
-    (0.0, -0.13, 0.08, 0.54), (1.2, -0.14, 0.09, 0.52), (2.4, -0.15, 0.07, 0.55), (3.4, -0.13, 0.09, 0.58),
-    (4.2, -0.14, 0.08, 0.60), (5.3, 0.10, 0.09, 0.62), (5.9, 0.11, 0.10, 0.62), (7.0, -0.14, 0.08, 0.56),
-    (7.7, -0.60, 0.12, 0.55), (8.3, -0.60, 0.12, 0.55), (9.1, -0.14, 0.08, 0.52), (10.1, -0.11, 0.09, 0.50),
-    (10.5, -0.11, 0.07, 0.50), (11.3, -0.14, 0.08, 0.52), (12.0, -0.15, 0.09, 0.54))
+    (0.0, -0.13, 0.08, 0.54),
+    (1.2, -0.14, 0.09, 0.52),
+    (2.4, -0.15, 0.07, 0.55),
+    (3.4, -0.13, 0.09, 0.58),
+    (4.2, -0.14, 0.08, 0.60),
+    (5.3, 0.10, 0.09, 0.62),
+    (5.9, 0.11, 0.10, 0.62),
+    (7.0, -0.14, 0.08, 0.56),
+    (7.7, -0.60, 0.12, 0.55),
+    (8.3, -0.60, 0.12, 0.55),
+    (9.1, -0.14, 0.08, 0.52),
+    (10.1, -0.11, 0.09, 0.50),
+    (10.5, -0.11, 0.07, 0.50),
+    (11.3, -0.14, 0.08, 0.52),
+    (12.0, -0.15, 0.09, 0.54),
+)
 _RIGHT_ANGLES = (
-    (0.0, 0, 5, 0), (1.0, 8, -10, 5), (2.0, -5, 10, -5), (2.5, 0, 20, 0), (3.3, 5, 165, 8), (4.3, 5, 175, 5),
-    (5.3, 12, 170, 0), (5.9, -5, 185, 5), (7.0, 0, 170, 0), (7.8, 5, 20, -8), (8.6, -15, 0, 10), (9.2, 10, 20, 0),
-    (10.1, 42, 10, 0), (10.5, 42, 10, 0), (11.3, 0, 0, 0), (12.0, -5, 10, 5))
+    (0.0, 0, 5, 0),
+    (1.0, 8, -10, 5),
+    (2.0, -5, 10, -5),
+    (2.5, 0, 20, 0),
+    (3.3, 5, 165, 8),
+    (4.3, 5, 175, 5),
+    (5.3, 12, 170, 0),
+    (5.9, -5, 185, 5),
+    (7.0, 0, 170, 0),
+    (7.8, 5, 20, -8),
+    (8.6, -15, 0, 10),
+    (9.2, 10, 20, 0),
+    (10.1, 42, 10, 0),
+    (10.5, 42, 10, 0),
+    (11.3, 0, 0, 0),
+    (12.0, -5, 10, 5),
+)
 _LEFT_ANGLES = (
-    (0.0, 0, 0, 0), (1.0, -6, 10, -5), (2.0, 8, -5, 5), (3.0, 0, 10, 8), (4.2, 5, 0, 0), (5.3, 8, 10, 5),
-    (5.9, 0, -10, 0), (7.0, 0, 10, 0), (7.7, -25, 10, 0), (8.3, -25, 10, 0), (9.2, 0, 10, 0), (10.1, 42, 10, 0),
-    (10.5, 42, 10, 0), (11.3, 5, 20, 5), (12.0, 0, 5, 0))
+    (0.0, 0, 0, 0),
+    (1.0, -6, 10, -5),
+    (2.0, 8, -5, 5),
+    (3.0, 0, 10, 8),
+    (4.2, 5, 0, 0),
+    (5.3, 8, 10, 5),
+    (5.9, 0, -10, 0),
+    (7.0, 0, 10, 0),
+    (7.7, -25, 10, 0),
+    (8.3, -25, 10, 0),
+    (9.2, 0, 10, 0),
+    (10.1, 42, 10, 0),
+    (10.5, 42, 10, 0),
+    (11.3, 5, 20, 5),
+    (12.0, 0, 5, 0),
+)
 _RIGHT_FINGERS = (
-    (0.0, _OPEN), (0.5, _OPEN), (0.9, _FIST), (1.2, _FIST), (1.6, _OPEN), (2.0, _VICTORY), (2.4, _VICTORY),
-    (2.9, _RELAXED), (3.4, _OPEN), (3.8, _POINT), (4.2, _POINT), (4.7, _OPEN), (5.9, _RELAXED), (6.4, _OPEN),
-    (7.2, _OPEN), (7.6, _PINCH), (7.9, _OPEN), (8.2, _PINCH), (8.6, _THREE), (8.9, _THREE), (9.4, _FLAT), (10.7, _FLAT),
-    (11.2, _OPEN), (11.6, _CLAW), (12.0, _OPEN))
+    (0.0, _OPEN),
+    (0.5, _OPEN),
+    (0.9, _FIST),
+    (1.2, _FIST),
+    (1.6, _OPEN),
+    (2.0, _VICTORY),
+    (2.4, _VICTORY),
+    (2.9, _RELAXED),
+    (3.4, _OPEN),
+    (3.8, _POINT),
+    (4.2, _POINT),
+    (4.7, _OPEN),
+    (5.9, _RELAXED),
+    (6.4, _OPEN),
+    (7.2, _OPEN),
+    (7.6, _PINCH),
+    (7.9, _OPEN),
+    (8.2, _PINCH),
+    (8.6, _THREE),
+    (8.9, _THREE),
+    (9.4, _FLAT),
+    (10.7, _FLAT),
+    (11.2, _OPEN),
+    (11.6, _CLAW),
+    (12.0, _OPEN),
+)
 _LEFT_FINGERS = (
-    (0.0, _RELAXED), (0.4, _OPEN), (0.7, (0.0, 0.0, 0.0, 0.0, 0.9, 0.3)), (1.0, (0.0, 0.0, 0.1, 0.9, 0.9, 0.2)),
-    (1.3, (0.0, 0.1, 0.9, 0.9, 0.9, 0.1)), (1.6, _FIST), (2.1, _OPEN), (2.6, _PINCH), (3.0, _OPEN), (3.4, _PINCH),
-    (3.9, _OPEN), (4.7, _RELAXED), (5.3, _OPEN), (6.2, _CLAW), (6.8, _OPEN), (9.0, _OPEN), (9.5, _FLAT), (10.7, _FLAT),
-    (11.2, _OPEN), (11.5, _FIST), (11.8, _POINT), (12.0, _POINT))
+    (0.0, _RELAXED),
+    (0.4, _OPEN),
+    (0.7, (0.0, 0.0, 0.0, 0.0, 0.9, 0.3)),
+    (1.0, (0.0, 0.0, 0.1, 0.9, 0.9, 0.2)),
+    (1.3, (0.0, 0.1, 0.9, 0.9, 0.9, 0.1)),
+    (1.6, _FIST),
+    (2.1, _OPEN),
+    (2.6, _PINCH),
+    (3.0, _OPEN),
+    (3.4, _PINCH),
+    (3.9, _OPEN),
+    (4.7, _RELAXED),
+    (5.3, _OPEN),
+    (6.2, _CLAW),
+    (6.8, _OPEN),
+    (9.0, _OPEN),
+    (9.5, _FLAT),
+    (10.7, _FLAT),
+    (11.2, _OPEN),
+    (11.5, _FIST),
+    (11.8, _POINT),
+    (12.0, _POINT),
+)
 
 
 _TOUCH = (9.5, 10.1, 10.5, 11.1)
@@ -112,8 +203,10 @@ def demo_motion(seconds: float = 12.0, fps: float = 30.0, seed: int = 0) -> Clip
     times = np.minimum(stamp * 1e-9 * 12.0 / seconds, 12.0)
     betas = np.clip(rng.normal(0.0, 0.6, 10), -1.5, 1.5) + np.zeros((2, 10))
     orient, pose, wrist = np.empty((len(times), 2, 3)), np.empty((len(times), 2, 15, 3)), np.empty((len(times), 2, 3))
-    for side, places, angles, fingers in ((LEFT, _LEFT_PLACES, _LEFT_ANGLES, _LEFT_FINGERS),
-                                          (RIGHT, _RIGHT_PLACES, _RIGHT_ANGLES, _RIGHT_FINGERS)):
+    for side, places, angles, fingers in (
+        (LEFT, _LEFT_PLACES, _LEFT_ANGLES, _LEFT_FINGERS),
+        (RIGHT, _RIGHT_PLACES, _RIGHT_ANGLES, _RIGHT_FINGERS),
+    ):
         degrees = _keyed(angles, times) + 2.0 * _wander(rng, times, 3)
         curls = _keyed([(t, *values) for t, values in fingers], times) + 0.02 * _wander(rng, times, 6)
         orient[:, side] = axis_angle_from_matrix(_orientation(np.radians(degrees)))
@@ -150,7 +243,7 @@ def from_curls(curls: np.ndarray) -> np.ndarray:
             angles[..., i, :] = curl[..., None] * _THUMB_CLOSED[joint - 1]
             continue
         # The knuckle of a slightly curled finger bends least and the middle joint most.
-        angles[..., i, 0] = UPPER[i, 0] * (curl ** 1.4, curl, 0.8 * curl)[joint - 1] * 0.95
+        angles[..., i, 0] = UPPER[i, 0] * (curl**1.4, curl, 0.8 * curl)[joint - 1] * 0.95
         if joint == 1:
             # Fingers cannot spread once they are curled.
             angles[..., i, 1] = _SPREAD[finger] * (curls[..., 5] - 0.3) * (1.0 - curl)
@@ -164,8 +257,10 @@ _THUMB_CLOSED = np.radians([[35.0, 15.0, 15.0], [35.0, 0.0, 0.0], [50.0, 0.0, 0.
 def _orientation(angles):
     """Wrist rotations (T, 3, 3) of a right hand from tilt, turn and pitch (T, 3), radians."""
     tilt, turn, pitch = (angles[:, i, None] for i in range(3))
-    around = [matrix_from_axis_angle(angle * np.array(axis)) for angle, axis in (
-        (tilt, [0.0, 0.0, 1.0]), (pitch, [1.0, 0.0, 0.0]), (turn, [0.0, -1.0, 0.0]))]
+    around = [
+        matrix_from_axis_angle(angle * np.array(axis))
+        for angle, axis in ((tilt, [0.0, 0.0, 1.0]), (pitch, [1.0, 0.0, 0.0]), (turn, [0.0, -1.0, 0.0]))
+    ]
     return around[0] @ around[1] @ around[2] @ _UPRIGHT
 
 

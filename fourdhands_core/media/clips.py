@@ -21,6 +21,7 @@ from .scenery import Sensor, background
 from .skin import Forearm, skin_texture
 from .video import VideoReader, VideoWriter
 
+
 def clip_truth(motion: ClipMotion, camera: Camera, joints: np.ndarray) -> dict[str, np.ndarray]:
     """What is true in every frame, under the keys, shapes and units of hands.npz (NaN where valid is False).
 
@@ -34,9 +35,13 @@ def clip_truth(motion: ClipMotion, camera: Camera, joints: np.ndarray) -> dict[s
     inside &= motion.present[..., None]
     valid = inside.sum(axis=-1) >= 11
     arrays = {
-        "confidence": np.ones((count, 2)), "joints": joints, "joints_2d": points,
-        "joint_confidence": np.ones((count, 2, 21)), "wrist_rotation": matrix_from_axis_angle(motion.global_orient),
-        "hand_pose": motion.hand_pose, "betas": np.broadcast_to(motion.betas, (count, 2, 10)),
+        "confidence": np.ones((count, 2)),
+        "joints": joints,
+        "joints_2d": points,
+        "joint_confidence": np.ones((count, 2, 21)),
+        "wrist_rotation": matrix_from_axis_angle(motion.global_orient),
+        "hand_pose": motion.hand_pose,
+        "betas": np.broadcast_to(motion.betas, (count, 2, 10)),
     }
     truth = {"stamp": motion.stamp, "valid": valid, "joint_in_image": inside}
     for name, values in arrays.items():
@@ -53,14 +58,26 @@ class HandScene:
     supersample: see render_meshes. asset: as in pose_hands.
     """
 
-    def __init__(self, camera: Camera, seed: int = 0, kind: str | None = None, tone: float | None = None,
-                 forearms: bool = True, sensor: bool = True, supersample: int = 1, asset: HandAsset | None = None):
+    def __init__(
+        self,
+        camera: Camera,
+        seed: int = 0,
+        kind: str | None = None,
+        tone: float | None = None,
+        forearms: bool = True,
+        sensor: bool = True,
+        supersample: int = 1,
+        asset: HandAsset | None = None,
+    ):
         rng = np.random.default_rng(seed)
         self.asset, self.camera, self.supersample = asset or load_generic_hand(), camera, supersample
         self.background = background(rng, camera.width, camera.height, kind)
         self.texels, self.faces = skin_texture(rng, self.asset, tone), self.asset.faces
-        self.light = Light(direction=(rng.uniform(-0.8, 0.8), rng.uniform(-1.0, -0.3), -1.0),
-                           ambient=rng.uniform(0.15, 0.4), specular=rng.uniform(0.03, 0.15))
+        self.light = Light(
+            direction=(rng.uniform(-0.8, 0.8), rng.uniform(-1.0, -0.3), -1.0),
+            ambient=rng.uniform(0.15, 0.4),
+            specular=rng.uniform(0.03, 0.15),
+        )
         self.forearm = Forearm(self.asset.faces) if forearms else None
         self._sleeve = rng.random() < 0.6
         cloth = np.clip(rng.uniform(0.05, 0.8) * (1.0 + 0.3 * rng.uniform(-1, 1, 3)), 0.0, 1.0)
@@ -84,8 +101,9 @@ class HandScene:
         return picture if self._sensor is None else self._sensor(picture)
 
 
-def render_frames(motion: ClipMotion, scene: HandScene, vertices: np.ndarray, shutter: float = 0.0,
-                  samples: int = 4) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def render_frames(
+    motion: ClipMotion, scene: HandScene, vertices: np.ndarray, shutter: float = 0.0, samples: int = 4
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Pictures (H, W, 3) uint8 RGB and depths (H, W) metres, frame by frame.
 
     vertices: (T, 2, V, 3) of pose_hands. shutter: share of the time between frames for which the shutter is open,
@@ -134,8 +152,15 @@ class RenderedClip:
                 yield stamp, image
 
     @classmethod
-    def write(cls, folder: str | Path, motion: ClipMotion, scene: HandScene, shutter: float = 0.0,
-              keep_vertices: bool = False, progress=lambda frames: frames) -> RenderedClip:
+    def write(
+        cls,
+        folder: str | Path,
+        motion: ClipMotion,
+        scene: HandScene,
+        shutter: float = 0.0,
+        keep_vertices: bool = False,
+        progress=lambda frames: frames,
+    ) -> RenderedClip:
         """Render a motion into a folder and return the clip.
 
         keep_vertices: also store `vertices` (T, 2, V, 3) float32 in the truth. progress: wraps the iterator of frames,
@@ -174,21 +199,35 @@ class RenderedClip:
 
 def camera_yaml(camera: Camera) -> str:
     """A camera_info YAML, as ROS's camera_calibration writes it, that read_views reads back."""
+
     def numbers(rows, cols, values):
         return {"rows": rows, "cols": cols, "data": [float(v) for v in np.ravel(values)]}
 
     matrix = camera.matrix
-    return yaml.safe_dump({
-        "image_width": camera.width, "image_height": camera.height, "camera_name": "rendered",
-        "camera_matrix": numbers(3, 3, matrix), "distortion_model": camera.distortion_model,
-        "distortion_coefficients": numbers(1, len(camera.distortion), camera.distortion),
-        "rectification_matrix": numbers(3, 3, np.eye(3)),
-        "projection_matrix": numbers(3, 4, np.column_stack([matrix, np.zeros(3)])),
-    }, sort_keys=False, default_flow_style=None)
+    return yaml.safe_dump(
+        {
+            "image_width": camera.width,
+            "image_height": camera.height,
+            "camera_name": "rendered",
+            "camera_matrix": numbers(3, 3, matrix),
+            "distortion_model": camera.distortion_model,
+            "distortion_coefficients": numbers(1, len(camera.distortion), camera.distortion),
+            "rectification_matrix": numbers(3, 3, np.eye(3)),
+            "projection_matrix": numbers(3, 4, np.column_stack([matrix, np.zeros(3)])),
+        },
+        sort_keys=False,
+        default_flow_style=None,
+    )
 
 
-def demo_clip(folder: str | Path, seconds: float = 12.0, size: tuple[int, int] = (640, 480), fps: float = 30.0,
-              seed: int = 0, progress=lambda frames: frames) -> RenderedClip:
+def demo_clip(
+    folder: str | Path,
+    seconds: float = 12.0,
+    size: tuple[int, int] = (640, 480),
+    fps: float = 30.0,
+    seed: int = 0,
+    progress=lambda frames: frames,
+) -> RenderedClip:
     """Render the demo's clip into a folder: two hands apart, crossing, one leaving and returning, touching.
 
     size: (width, height), pixels. The same arguments give the same pictures. progress: as in RenderedClip.write.

@@ -42,22 +42,22 @@ def draw_hands(image: np.ndarray, pair: HandPairEstimate, faces=None) -> None:
             taken = _draw_label(image, hand, taken)
 
 
-def draw_skeleton(image: np.ndarray, points: np.ndarray, side: int, sure: np.ndarray | None = None,
-                  thin: bool = False) -> None:
+def draw_skeleton(image: np.ndarray, points: np.ndarray, side: int, sure: np.ndarray | None = None, thin: bool = False) -> None:
     """Draw one hand's bones and joints in place; points: (21, 2) pixels, NaN where unknown; sure: (21,), hollow where False."""
     height, width = image.shape[:2]
     thick = max(1, round(max(height, width) / 400))
     points = np.asarray(points, np.float64)
     # NaN is behind the camera; far outside, cv2's fixed-point coordinates would overflow.
     drawable = (np.abs(np.nan_to_num(points, nan=np.inf)) < 20 * max(height, width)).all(axis=1)
-    fixed = np.round(np.where(drawable[:, None], points, 0.0) * 2 ** _SUBPIXEL).astype(int).tolist()
+    fixed = np.round(np.where(drawable[:, None], points, 0.0) * 2**_SUBPIXEL).astype(int).tolist()
     sure = np.ones(21, bool) if sure is None else sure
     colours = FINGER_COLOURS[side]
     for parent, child in BONES:
         if drawable[parent] and drawable[child]:
-            cv2.line(image, fixed[parent], fixed[child], colours[(child - 1) // 4], 1 if thin else thick, cv2.LINE_AA,
-                     _SUBPIXEL)
-    radius = (thick + 1) * 2 ** _SUBPIXEL
+            cv2.line(
+                image, fixed[parent], fixed[child], colours[(child - 1) // 4], 1 if thin else thick, cv2.LINE_AA, _SUBPIXEL
+            )
+    radius = (thick + 1) * 2**_SUBPIXEL
     for joint in np.flatnonzero(drawable):
         colour = SIDE_COLOURS[side] if joint == 0 else colours[(joint - 1) // 4]
         cv2.circle(image, fixed[joint], radius, colour, -1 if sure[joint] and not thin else 1, cv2.LINE_AA, _SUBPIXEL)
@@ -77,8 +77,14 @@ def draw_meshes(image: np.ndarray, pair: HandPairEstimate, faces, alpha: float =
         image[:], _ = render_meshes(image, meshes, pair.camera, Light(ambient=0.15, specular=0.2), alpha=alpha)
 
 
-def draw_text(image: np.ndarray, text: str, position, colour=(255, 255, 255), scale: float | None = None,
-              taken: tuple[int, int, int, int] | None = None) -> tuple[int, int, int, int]:
+def draw_text(
+    image: np.ndarray,
+    text: str,
+    position,
+    colour=(255, 255, 255),
+    scale: float | None = None,
+    taken: tuple[int, int, int, int] | None = None,
+) -> tuple[int, int, int, int]:
     """Write text in place on a dark ground, position (x, y) its top left corner in pixels, kept inside the image.
 
     taken: a rectangle (x, y, width, height) that another text covers; this one goes below or above it.
@@ -96,7 +102,7 @@ def draw_text(image: np.ndarray, text: str, position, colour=(255, 255, 255), sc
     if taken and x < taken[0] + taken[2] and taken[0] < x + w and y < taken[1] + taken[3] and taken[1] < y + tall:
         below = taken[1] + taken[3]
         y = below if below + tall <= height else max(taken[1] - tall, 0)
-    ground = image[y:y + tall, x:x + w]
+    ground = image[y : y + tall, x : x + w]
     ground //= 4
     cv2.putText(image, text, (x + pad, y + pad + h), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
     return x, y, w, tall
@@ -122,7 +128,7 @@ def contact_sheet(frames, columns: int = 4, cell_width: int = 320) -> np.ndarray
         small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
         y = gap + (i // columns) * (cell_height + gap) + (cell_height - size[1]) // 2
         x = gap + (i % columns) * (cell_width + gap) + (cell_width - size[0]) // 2
-        sheet[y:y + size[1], x:x + size[0]] = small
+        sheet[y : y + size[1], x : x + size[0]] = small
     return sheet
 
 

@@ -33,5 +33,6 @@ def write_image(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
     try:
         path.write_bytes(data)
     except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); give a file in a folder that exists, on a disk with "
-                         "room") from error
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}); give a file in a folder that exists, on a disk with room"
+        ) from error

@@ -29,8 +29,9 @@ class Light:
     colour: tuple[float, float, float] = (1.0, 0.98, 0.95)
 
 
-def render_meshes(background: np.ndarray, meshes, camera: Camera, light: Light = Light(), supersample: int = 1,
-                  alpha: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+def render_meshes(
+    background: np.ndarray, meshes, camera: Camera, light: Light = Light(), supersample: int = 1, alpha: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw shaded meshes over a picture.
 
     background: (H, W, 3) uint8 RGB, not changed. meshes: list of (vertices (V, 3) metres in the camera's optical

@@ -45,7 +45,8 @@ def _gradient(rng, width, height):
 
 def _noise(rng, width, height):
     return _muted(rng, 0.3, 0.7).astype(np.float32) + sum(
-        rng.uniform(0.03, 0.2) * _smooth_noise(rng, width, height, cells) for cells in (4, 9, 23, 60))
+        rng.uniform(0.03, 0.2) * _smooth_noise(rng, width, height, cells) for cells in (4, 9, 23, 60)
+    )
 
 
 def _clutter(rng, width, height):
@@ -65,8 +66,9 @@ def _clutter(rng, width, height):
             cv2.ellipse(picture, centre.astype(int).tolist(), axes, turn, 0, 360, colour, -1, cv2.LINE_AA)
         else:
             end = centre + 2 * size * rng.uniform(-1, 1, 2)
-            cv2.line(picture, centre.astype(int).tolist(), end.astype(int).tolist(), colour,
-                     int(rng.integers(1, 12)), cv2.LINE_AA)
+            cv2.line(
+                picture, centre.astype(int).tolist(), end.astype(int).tolist(), colour, int(rng.integers(1, 12)), cv2.LINE_AA
+            )
     picture += 0.04 * _smooth_noise(rng, width, height, 80)
     return cv2.GaussianBlur(picture, (0, 0), width / 640 * rng.uniform(0.8, 4.0))
 
@@ -107,8 +109,9 @@ def _box(picture, corner, size, colour, rng, frame=True):
     cv2.rectangle(picture, low.tolist(), high.tolist(), colour.tolist(), -1)
     if frame:
         inner = np.maximum(((high - low) * 0.08).astype(int), 1)
-        cv2.rectangle(picture, (low + inner).tolist(), (high - inner).tolist(),
-                      np.clip(colour * rng.uniform(0.5, 1.5), 0, 1).tolist(), -1)
+        cv2.rectangle(
+            picture, (low + inner).tolist(), (high - inner).tolist(), np.clip(colour * rng.uniform(0.5, 1.5), 0, 1).tolist(), -1
+        )
 
 
 class Sensor:
@@ -118,8 +121,16 @@ class Sensor:
     1-100, None for no compression. gain: RGB factors (exposure and white balance).
     """
 
-    def __init__(self, rng: np.random.Generator, width: int, height: int, noise: float = 2.5, blur: float = 0.6,
-                 jpeg: int | None = 90, gain=(1.0, 1.0, 1.0)):
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        width: int,
+        height: int,
+        noise: float = 2.5,
+        blur: float = 0.6,
+        jpeg: int | None = 90,
+        gain=(1.0, 1.0, 1.0),
+    ):
         self._rng, self.noise, self.blur, self.jpeg = rng, noise, blur * width / 640.0, jpeg
         self._gain = np.asarray(gain, np.float32)
         # One large field of noise, of which each frame takes another part: new noise per frame would cost more time
@@ -139,7 +150,7 @@ class Sensor:
             picture *= self._gain
         if self.noise > 0:
             y, x = self._rng.integers(0, self._field.shape[0] - height + 1), self._rng.integers(0, 132)
-            field = self._field[y:y + height, x:x + width]
+            field = self._field[y : y + height, x : x + width]
             # Shot noise grows with the root of the light; a floor stands for the read-out.
             picture += field * (self.noise * np.sqrt(0.25 + picture * (0.75 / 128.0)))
         picture = np.clip(picture + 0.5, 0, 255).astype(np.uint8)

@@ -9,10 +9,9 @@ from ..hand_model.assets import HandAsset
 from ..hand_model.skeleton import DORSAL, FINGERS, FINGERTIP_VERTICES, MANO_JOINT_NAMES
 from .render import vertex_normals
 
-_TONES = np.array([
-    [0.96, 0.80, 0.70], [0.91, 0.72, 0.59], [0.83, 0.62, 0.48], [0.71, 0.50, 0.36], [0.55, 0.37, 0.26],
-    [0.38, 0.25, 0.18],
-])
+_TONES = np.array(
+    [[0.96, 0.80, 0.70], [0.91, 0.72, 0.59], [0.83, 0.62, 0.48], [0.71, 0.50, 0.36], [0.55, 0.37, 0.26], [0.38, 0.25, 0.18]]
+)
 """Back-of-the-hand colours from light to dark, sRGB 0-1; a skin tone mixes neighbours."""
 
 # Creases of the palm as points (share of the way from a knuckle to the wrist, millimetres towards the thumb).
@@ -82,7 +81,7 @@ def _finger_coordinates(asset, points, normals):
     marks.update(back=normals[:, 1].copy(), on_palm=np.ones(len(points), bool))
     for finger in FINGERS:
         first = MANO_JOINT_NAMES.index(f"{finger}_1")
-        chain = np.concatenate([joints[first:first + 3], asset.v_template[[FINGERTIP_VERTICES[finger]]]])
+        chain = np.concatenate([joints[first : first + 3], asset.v_template[[FINGERTIP_VERTICES[finger]]]])
         for i in range(3):
             length = np.linalg.norm(chain[i + 1] - chain[i])
             bone = (chain[i + 1] - chain[i]) / length
@@ -91,8 +90,11 @@ def _finger_coordinates(asset, points, normals):
             offset = points - chain[i]
             along = offset @ bone
             distance = np.linalg.norm(offset - np.clip(along, 0, length)[:, None] * bone, axis=1)
-            mine = np.flatnonzero((along > (-0.006 if i == 0 else -0.2 * length)) & (along < 1.2 * length)
-                                  & (distance < np.minimum(nearest, 0.016)))
+            mine = np.flatnonzero(
+                (along > (-0.006 if i == 0 else -0.2 * length))
+                & (along < 1.2 * length)
+                & (distance < np.minimum(nearest, 0.016))
+            )
             nearest[mine] = distance[mine]
             along, across, facing = along[mine], offset[mine] @ np.cross(bone, up), normals[mine] @ up
             marks["back"][mine] = facing
@@ -101,7 +103,7 @@ def _finger_coordinates(asset, points, normals):
                 marks["on_palm"][mine[along > 0.25 * length]] = False
                 depth = _finger_crease(i, length, along, across, facing)
                 marks["crease"][mine] = np.maximum(marks["crease"][mine], depth)
-            red = 0.6 * _smooth_step(facing, 0.2, 0.6) * np.exp(-(along / 0.007) ** 2)
+            red = 0.6 * _smooth_step(facing, 0.2, 0.6) * np.exp(-((along / 0.007) ** 2))
             if i == 2:
                 red = np.maximum(red, _smooth_step(-facing, 0.0, 0.5) * _smooth_step(along, 0.3 * length, 0.8 * length))
                 marks["nail"][mine], marks["fold"][mine] = _nail(finger, length, along, across, facing)
@@ -113,10 +115,10 @@ def _finger_crease(phalanx, length, along, across, facing):
     """Depth 0-1 of the lines at a phalanx's inner end; phalanx: 0 next to the palm to 2 the last."""
     # In front one deep line where the joint bends; at the base, where the finger leaves the palm.
     line = 0.42 * length if phalanx == 0 else 0.0
-    depth = _smooth_step(-facing, 0.0, 0.5) * np.exp(-((along - line) / 0.0007) ** 2)
+    depth = _smooth_step(-facing, 0.0, 0.5) * np.exp(-(((along - line) / 0.0007) ** 2))
     if phalanx > 0:  # behind, three fine wrinkles over the joint
         for shift in (-0.0025, 0.0, 0.0025):
-            wrinkle = np.exp(-((along - shift) / 0.0006) ** 2) * (np.abs(across) < 0.006)
+            wrinkle = np.exp(-(((along - shift) / 0.0006) ** 2)) * (np.abs(across) < 0.006)
             depth = depth + 0.45 * _smooth_step(facing, 0.2, 0.6) * wrinkle
     return depth
 
@@ -127,7 +129,7 @@ def _nail(finger, length, along, across, facing):
     half = {"thumb": 0.0058, "little": 0.0039}.get(finger, 0.0047)
     begin, end = 0.48 * length, 0.95 * length
     sideways, lengthways = np.abs(across) / half, np.abs(along - 0.5 * (begin + end)) / (0.5 * (end - begin))
-    inside = sideways ** 4 + lengthways ** 4 < 1.0
+    inside = sideways**4 + lengthways**4 < 1.0
     nail = (facing > 0.1) & inside
     fold = (facing > 0.1) & ~inside & (np.maximum(sideways, lengthways) < 1.22) & (along < end)
     return np.where(nail, np.where(along > end - 0.0014, 2.0, 1.0), 0.0), fold.astype(float)
@@ -140,13 +142,14 @@ def _palm_crease(asset, points):
     depth = np.zeros(len(points))
     plane = points[:, [0, 2]]
     for line in _PALM_CREASES:
-        stops = np.array([knuckle[f] + share * (joints[0] - knuckle[f]) + [0.0, 0.0, 1e-3 * shift]
-                          for f, share, shift in line])[:, [0, 2]]
+        stops = np.array(
+            [knuckle[f] + share * (joints[0] - knuckle[f]) + [0.0, 0.0, 1e-3 * shift] for f, share, shift in line]
+        )[:, [0, 2]]
         curve = CubicSpline(np.arange(len(stops)), stops)(np.linspace(0, len(stops) - 1, 25))
         for a, b in zip(curve[:-1], curve[1:]):
             share = np.clip(((plane - a) @ (b - a)) / ((b - a) @ (b - a)), 0.0, 1.0)
             distance = np.linalg.norm(plane - a - share[:, None] * (b - a), axis=1)
-            depth = np.maximum(depth, np.exp(-(distance / 0.0008) ** 2))
+            depth = np.maximum(depth, np.exp(-((distance / 0.0008) ** 2)))
     return depth
 
 
@@ -174,8 +177,9 @@ class Forearm:
         self._touching = [np.flatnonzero((faces == vertex).any(axis=1)) for vertex in self.loop]
         self.faces = np.concatenate([faces, quads.reshape(-1, 3), cap])
 
-    def extend(self, vertices: np.ndarray, sleeve: bool = False, length: float = 0.30,
-               direction: np.ndarray | None = None) -> np.ndarray:
+    def extend(
+        self, vertices: np.ndarray, sleeve: bool = False, length: float = 0.30, direction: np.ndarray | None = None
+    ) -> np.ndarray:
         """Vertices (V + forearm, 3) of the posed mesh (V, 3), metres, with its forearm.
 
         sleeve: the outer two thirds are a little wider. length: metres. direction: (3,) from the wrist to the elbow,
@@ -197,8 +201,8 @@ class Forearm:
         rings = centre + length * along * ((1.0 - blend) * axis + blend * away)
         wide = np.ones(self.RINGS)
         if sleeve:
-            wide[self.HEM:] = 1.12 + 0.06 * np.sin(2.1 * np.arange(self.RINGS - self.HEM))
-        rings = rings + rounder * (1.0 + 0.55 * along ** 1.3) * wide[:, None, None]
+            wide[self.HEM :] = 1.12 + 0.06 * np.sin(2.1 * np.arange(self.RINGS - self.HEM))
+        rings = rings + rounder * (1.0 + 0.55 * along**1.3) * wide[:, None, None]
         end = rings[-1].mean(axis=0) + 0.01 * away
         return np.concatenate([vertices, rings.reshape(-1, 3), end[None]])
 
@@ -206,14 +210,14 @@ class Forearm:
         """Texels of mesh and forearm from the mesh's (F, n, n, 3); sleeve: RGB 0-1 of a sleeve, None for a bare arm."""
         count, cells = len(self.loop), texels.shape[1]
         painted = np.empty((len(self.faces), cells, cells, 3), texels.dtype)
-        painted[:len(texels)] = texels
+        painted[: len(texels)] = texels
         # The skin goes on along the arm as it is at the wrist, paler on the palm's side.
         around = np.stack([texels[faces].mean(axis=(0, 1, 2)) for faces in self._touching])
         around = 0.5 * (around + np.roll(around, -1, axis=0))
         quads = np.broadcast_to(around[None, :, None], (self.RINGS, count, 2, 3)).reshape(-1, 3)
-        painted[len(texels):] = np.concatenate([quads, around])[:, None, None]
+        painted[len(texels) :] = np.concatenate([quads, around])[:, None, None]
         if sleeve is not None:
-            painted[len(texels) + 2 * count * self.HEM:] = sleeve
+            painted[len(texels) + 2 * count * self.HEM :] = sleeve
         return painted
 
 

@@ -37,8 +37,10 @@ def pictures_of(source: str | Path) -> list[Path] | None:
     """
     path = Path(source)
     if is_url(source):
-        raise InputError(f"{source} is an address, which is not read; record it to a file first, as with: "
-                         f"ffmpeg -i {shlex.quote(str(source))} -c copy video.mkv")
+        raise InputError(
+            f"{source} is an address, which is not read; record it to a file first, as with: "
+            f"ffmpeg -i {shlex.quote(str(source))} -c copy video.mkv"
+        )
     if os.path.isdir(path):
         return _in_order(_files(path)) or _no_pictures(path)
     if os.path.exists(path) or not (expression := _pattern(path.name)):
@@ -69,8 +71,10 @@ def _files(folder: Path) -> list[Path]:
 def _in_order(files) -> list[Path]:
     """The images among files."""
     files = [file for file in files if file.suffix.lower() in SUFFIXES and file.is_file()]
-    return sorted(files, key=lambda file: [int(part) if place % 2 else part
-                                           for place, part in enumerate(re.split(r"([0-9]+)", file.name))])
+    return sorted(
+        files,
+        key=lambda file: [int(part) if place % 2 else part for place, part in enumerate(re.split(r"([0-9]+)", file.name))],
+    )
 
 
 def _no_pictures(folder: Path):
@@ -78,5 +82,7 @@ def _no_pictures(folder: Path):
     if any(kind == "an mcap recording" or file.suffix == ".db3" for file, kind in kinds.items()):
         raise InputError(f"{folder} is a bag of ROS, not a video; run: fourdhands bag {shlex.quote(str(folder))} OUT")
     video = next((file for file, kind in kinds.items() if kind == "a video"), None)
-    raise InputError(f"{folder} is a folder without images ({', '.join(SUFFIXES[:3])}, ...); "
-                     + (f"give the video in it: {video}" if video else _ADVICE))
+    raise InputError(
+        f"{folder} is a folder without images ({', '.join(SUFFIXES[:3])}, ...); "
+        + (f"give the video in it: {video}" if video else _ADVICE)
+    )

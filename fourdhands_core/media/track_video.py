@@ -23,8 +23,13 @@ from .images import write_image
 from .video import VideoReader, VideoWriter
 
 _SHAPES = {
-    "confidence": (), "joints": (21, 3), "joints_2d": (21, 2), "joint_confidence": (21,), "wrist_rotation": (3, 3),
-    "hand_pose": (45,), "betas": (10,),
+    "confidence": (),
+    "joints": (21, 3),
+    "joints_2d": (21, 2),
+    "joint_confidence": (21,),
+    "wrist_rotation": (3, 3),
+    "hand_pose": (45,),
+    "betas": (10,),
 }
 """Per hand: a field of HandEstimate, and a key of hands.npz."""
 
@@ -66,8 +71,10 @@ class PairRecord:
         shapes = {"stamp": (), "valid": (2,), "scaled": (), "left_root_relative": (3,)}
         shapes.update((name, (2, *shape)) for name, shape in _SHAPES.items())
         kinds = {"stamp": np.int64, "valid": bool, "scaled": bool}
-        return {name: np.array([pair[name] for pair in self._pairs], kinds.get(name, np.float64)).reshape(-1, *shape)
-                for name, shape in shapes.items()}
+        return {
+            name: np.array([pair[name] for pair in self._pairs], kinds.get(name, np.float64)).reshape(-1, *shape)
+            for name, shape in shapes.items()
+        }
 
     def save(self, path: str | Path) -> None:
         """Write the npz; the file appears complete or not at all."""
@@ -96,12 +103,13 @@ class TrackSummary:
         refused = "".join(f"; {count} refused ({reason})" for reason, count in self.refused.items())
         if self.missing:
             refused += f"; {self.missing} of {self.announced or 'the'} frames in the file could not be read"
-        return (f"{self.frames} frames in {self.seconds:.1f} s ({speed:.1f} FPS): left hand in {self.left}, "
-                f"right in {self.right}, both in {self.both}{refused}{'; interrupted' if self.interrupted else ''}")
+        return (
+            f"{self.frames} frames in {self.seconds:.1f} s ({speed:.1f} FPS): left hand in {self.left}, "
+            f"right in {self.right}, both in {self.both}{refused}{'; interrupted' if self.interrupted else ''}"
+        )
 
 
-def camera_for_video(width: int, height: int, fov: float | None = None,
-                     intrinsics: str | Path | None = None) -> Camera | None:
+def camera_for_video(width: int, height: int, fov: float | None = None, intrinsics: str | Path | None = None) -> Camera | None:
     """The camera of a video of this size from a horizontal field of view in degrees, or a camera_info YAML.
 
     A calibration of another resolution is scaled; None where neither is given. Raises InputError where both are, or
@@ -112,8 +120,14 @@ def camera_for_video(width: int, height: int, fov: float | None = None,
     return CameraSource(65.0, fov=fov, intrinsics=intrinsics).camera_for(width, height)
 
 
-def track_video(source: VideoReader | str | Path | int, out: str | Path, tracker, cameras: CameraSource, mesh: bool = False,
-                progress: bool = True) -> TrackSummary:
+def track_video(
+    source: VideoReader | str | Path | int,
+    out: str | Path,
+    tracker,
+    cameras: CameraSource,
+    mesh: bool = False,
+    progress: bool = True,
+) -> TrackSummary:
     """Run a tracker over every frame of a video or camera; write overlay.mp4, contact_sheet.png and hands.npz to out.
 
     source: what VideoReader takes, or one, which is closed here. tracker: a pipeline.HandPairTracker, with lookahead or without (anything that a HandSession takes, with `faces` where
@@ -131,12 +145,15 @@ def track_video(source: VideoReader | str | Path | int, out: str | Path, tracker
     with source if isinstance(source, VideoReader) else VideoReader(source) as video:
         refuse_overwriting([out / name for name in OUTPUTS], video.files)
         if len(video.files) > 1 and out.is_dir() and out.samefile(video.files[0].parent):
-            raise InputError(f"{out} is the folder of the images, where {OUTPUTS[2]} would be one of them; choose another --out")
+            raise InputError(
+                f"{out} is the folder of the images, where {OUTPUTS[2]} would be one of them; choose another --out"
+            )
         cameras.camera_for(video.width, video.height)  # raises what is wrong with it before anything is written
         out.mkdir(parents=True, exist_ok=True)
         bar = tqdm(total=video.frame_count, unit="frame", disable=not progress)
         try:
             with VideoWriter(out / "overlay.mp4", video.fps) as writer, bar:
+
                 def take(results):
                     for pair, image in results:  # with lookahead the estimate is of an earlier frame
                         record.append(pair)
@@ -160,8 +177,17 @@ def track_video(source: VideoReader | str | Path | int, out: str | Path, tracker
         raise InputError(f"no frame of {video.source} could be used: {session.counts.last_problem}")
     valid = record.arrays()["valid"]
     left, right = valid.sum(axis=0).tolist()
-    return TrackSummary(len(record), left, right, int(valid.all(axis=1).sum()), seconds, interrupted,
-                        dict(session.counts.refused), 0 if interrupted else video.missing, video.frame_count)
+    return TrackSummary(
+        len(record),
+        left,
+        right,
+        int(valid.all(axis=1).sum()),
+        seconds,
+        interrupted,
+        dict(session.counts.refused),
+        0 if interrupted else video.missing,
+        video.frame_count,
+    )
 
 
 class _Samples:

@@ -111,8 +111,9 @@ class VideoWriter:
             if not self._writer.isOpened():
                 raise InputError(f"cannot write the video {self.path} at {width}x{height}; check folder and rights")
         if (width, height) != self._size:
-            raise InputError(f"{self.path} is {self._size[0]}x{self._size[1]}, a frame is {width}x{height}; "
-                             "write frames of one size")
+            raise InputError(
+                f"{self.path} is {self._size[0]}x{self._size[1]}, a frame is {width}x{height}; write frames of one size"
+            )
         self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         self.frames += 1
 

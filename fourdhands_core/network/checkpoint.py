@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 
 from ..errors import CheckpointError, InputError
 from ..files import utf8_name
-from .landmark_config import SHIPPED, LandmarkConfig
 from .image_config import ImageConfig
 from .image_model import ImageNetwork
+from .landmark_config import SHIPPED, LandmarkConfig
 from .landmark_model import LandmarkNetwork
 from .weights_file import KEY, check_fit, read_header
 
@@ -41,7 +41,9 @@ def save_weights(network: LandmarkNetwork | ImageNetwork, path: str | Path, **ab
     with utf8_name(path.parent) as folder:
         partial = Path(folder, f".{os.getpid()}.partial")
         try:
-            save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, str(partial), metadata=header)
+            save_file(
+                {name: tensor.contiguous() for name, tensor in network.state_dict().items()}, str(partial), metadata=header
+            )
             partial.chmod(0o666 & ~mask)  # safetensors leaves the file to its owner alone
             os.replace(partial, path)
         except (SafetensorError, OSError) as error:

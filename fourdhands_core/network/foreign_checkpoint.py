@@ -15,15 +15,52 @@ from safetensors import safe_open
 from ..errors import CheckpointError
 from ..files import check_file, kind_of, utf8_name
 
-_TAKEN = {("collections", "OrderedDict"): OrderedDict, ("torch", "Size"): torch.Size,
-          ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
-          ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter}
+_TAKEN = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("torch", "Size"): torch.Size,
+    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
+    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
+}
 """All that a pickle may name and get: what tensors are made with."""
-_PASSED_OVER = {"omegaconf", "yacs", "pytorch_lightning", "lightning", "lightning_fabric", "mmcv", "mmengine", "hamer", "numpy",
-                "torch", "collections", "typing", "pathlib", "argparse", "enum", "functools", "copyreg", "copy_reg", "_codecs"}
+_PASSED_OVER = {
+    "omegaconf",
+    "yacs",
+    "pytorch_lightning",
+    "lightning",
+    "lightning_fabric",
+    "mmcv",
+    "mmengine",
+    "hamer",
+    "numpy",
+    "torch",
+    "collections",
+    "typing",
+    "pathlib",
+    "argparse",
+    "enum",
+    "functools",
+    "copyreg",
+    "copy_reg",
+    "_codecs",
+}
 """Packages whose objects training programs store beside the weights (settings, states of optimizers and trainers)."""
-_PLAIN = {"dict", "list", "set", "frozenset", "tuple", "int", "float", "complex", "bool", "str", "bytes", "bytearray", "slice",
-          "range", "object"}
+_PLAIN = {
+    "dict",
+    "list",
+    "set",
+    "frozenset",
+    "tuple",
+    "int",
+    "float",
+    "complex",
+    "bool",
+    "str",
+    "bytes",
+    "bytearray",
+    "slice",
+    "range",
+    "object",
+}
 """Built-in types that do nothing but hold values."""
 _USUAL = "state_dict", "model_state_dict", "model", "network", "net", "params"
 """What training programs keep the weights under, the one that counts first: others beside it are averages of them."""
@@ -61,8 +98,10 @@ def _reason(path, error):
     if isinstance(error, _Refused):
         return f"{error}; it could run code and was not loaded"
     if isinstance(error, pickle.UnpicklingError):
-        return ("it is truncated or no torch checkpoint, or holds objects besides tensors, which are not loaded because they "
-                "could run code; save its state_dict() alone")
+        return (
+            "it is truncated or no torch checkpoint, or holds objects besides tensors, which are not loaded because they "
+            "could run code; save its state_dict() alone"
+        )
     return f"it is truncated or no torch checkpoint ({type(error).__name__}); copy or download it again"
 
 
@@ -80,8 +119,10 @@ def _chosen(path, content):
     most = max(map(len, found.values()))
     chosen = [key for key, tensors in found.items() if len(tensors) == most]
     if len(chosen) > 1:
-        raise CheckpointError(f"{path} holds mappings {', '.join('.'.join(key) for key in chosen)} of {most} tensors each; "
-                              "save the one that is meant alone")
+        raise CheckpointError(
+            f"{path} holds mappings {', '.join('.'.join(key) for key in chosen)} of {most} tensors each; "
+            "save the one that is meant alone"
+        )
     return found[chosen[0]]
 
 

@@ -56,15 +56,21 @@ class ImageConfig:
     virtual_camera: bool = False
 
     def __post_init__(self):
-        if self.tokenizer != "image" or self.relation not in ("concatenate", "add") or not all(
-                isinstance(value, bool) for value in (self.mean_pose, self.virtual_camera)):
+        if (
+            self.tokenizer != "image"
+            or self.relation not in ("concatenate", "add")
+            or not all(isinstance(value, bool) for value in (self.mean_pose, self.virtual_camera))
+        ):
             raise CheckpointError(
                 f"network settings tokenizer = {self.tokenizer!r}, relation = {self.relation!r}, mean_pose = "
-                f"{self.mean_pose!r}, virtual_camera = {self.virtual_camera!r} are not known; there are 'image', 'concatenate' and 'add', true and false")
+                f"{self.mean_pose!r}, virtual_camera = {self.virtual_camera!r} are not known; there are 'image', 'concatenate' and 'add', true and false"
+            )
         check_numbers(self)
         if self.width % self.heads or self.hand_width % self.temporal_heads or self.hand_width % 2:
-            raise CheckpointError(f"widths {self.width} and {self.hand_width} must be multiples of their heads, "
-                                  f"{self.heads} and {self.temporal_heads}")
+            raise CheckpointError(
+                f"widths {self.width} and {self.hand_width} must be multiples of their heads, "
+                f"{self.heads} and {self.temporal_heads}"
+            )
         if self.patch not in (16, 32) or (self.patch != PATCH and self.relation == "add"):
             raise CheckpointError(f"patch {self.patch} must be 16, or 32 with relation 'concatenate'")
         if self.stem not in ("patches", "convolutions"):

@@ -11,8 +11,7 @@ from torch.nn import functional
 
 from ..geometry.rotations import matrix_from_6d
 from .image_config import ImageConfig
-from .image_relation import (
-    PAPER_CHANNELS, RELEASED_CHANNELS, paper_relation, released_relation, with_absent_far_away)
+from .image_relation import PAPER_CHANNELS, RELEASED_CHANNELS, paper_relation, released_relation, with_absent_far_away
 
 HEAD_WIDTH = 64
 """Channels of a head of the spatial decoder."""
@@ -115,13 +114,16 @@ class Backbone(nn.Module):
             self.convolutions = ConvolutionStem(config)
         self.position = nn.Parameter(0.02 * torch.randn(1, 1 + config.grid[0] * config.grid[1], config.width))
         self.blocks = nn.ModuleList(
-            Block(config.width, config.heads, 4 * config.width, True, 1e-6) for _ in range(config.depth))
+            Block(config.width, config.heads, 4 * config.width, True, 1e-6) for _ in range(config.depth)
+        )
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
 
     def embed(self, crops):
         """Patches as tokens, the convolution as a matrix product: its own output, and all after it, would lie channel by channel."""
         (rows, columns), patch = self.grid, self.patches.stride[0]
-        patches = functional.pad(crops[..., :-2, :-2], (2, 0, 2, 0)).unflatten(-1, (columns, patch)).unflatten(-3, (rows, patch))
+        patches = (
+            functional.pad(crops[..., :-2, :-2], (2, 0, 2, 0)).unflatten(-1, (columns, patch)).unflatten(-3, (rows, patch))
+        )
         patches = patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
         return functional.linear(patches, self.patches.weight.flatten(1), self.patches.bias)
 
@@ -192,16 +194,16 @@ class ImageNetwork(nn.Module):
         self.added = config.relation == "add"
         channels = RELEASED_CHANNELS if self.added else PAPER_CHANNELS
         self.relation = nn.Sequential(
-            nn.Linear(channels, config.relation_hidden), nn.LayerNorm(config.relation_hidden), nn.GELU(),
-            nn.Linear(config.relation_hidden, width))
+            nn.Linear(channels, config.relation_hidden),
+            nn.LayerNorm(config.relation_hidden),
+            nn.GELU(),
+            nn.Linear(config.relation_hidden, width),
+        )
         self.join = None if self.added else nn.Linear(2 * width, width)
-        self.spatial = nn.ModuleList(
-            Block(width, config.heads, width, False, 1e-5) for _ in range(config.spatial_layers))
-        self.decoder = Decoder(
-            config.decoder_layers, hand, width, config.decoder_heads * HEAD_WIDTH, config.decoder_heads)
+        self.spatial = nn.ModuleList(Block(width, config.heads, width, False, 1e-5) for _ in range(config.spatial_layers))
+        self.decoder = Decoder(config.decoder_layers, hand, width, config.decoder_heads * HEAD_WIDTH, config.decoder_heads)
         self.temporal = Decoder(config.temporal_layers, hand, hand, hand, config.temporal_heads)
-        self.base = nn.Sequential(
-            nn.Linear(hand, hand), nn.LeakyReLU(0.01), nn.Linear(hand, hand // 2), nn.LeakyReLU(0.01))
+        self.base = nn.Sequential(nn.Linear(hand, hand), nn.LeakyReLU(0.01), nn.Linear(hand, hand // 2), nn.LeakyReLU(0.01))
         self.pose = nn.Linear(hand // 2, 16 * 6)
         self.betas = nn.Linear(hand, 10)
         self.camera = nn.Linear(hand // 2, 3)
@@ -275,8 +277,7 @@ class ImageNetwork(nn.Module):
         base = self.base(fused)
         pose = self.pose(base).unflatten(-1, (16, 6))
         relative = self.relative(torch.cat([base[:, 1], base[:, 0]], -1))
-        return ImageHands(pose, matrix_from_6d(pose.float()), self.betas(fused),
-                          self.camera(base) + self.mean_camera, relative)
+        return ImageHands(pose, matrix_from_6d(pose.float()), self.betas(fused), self.camera(base) + self.mean_camera, relative)
 
     def reason(self, tokens: torch.Tensor, valid: torch.Tensor | None = None) -> ImageHands:
         """`fuse`, then `regress`."""
@@ -285,8 +286,9 @@ class ImageNetwork(nn.Module):
     def reason_flat(self, tokens: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """`reason` as one tensor (B, 317) float32, whose rows `split` takes apart."""
         hands = self.reason(tokens, valid)
-        return torch.cat([value.flatten(1).float() for value in (
-            hands.rotations, hands.betas, hands.camera, hands.left_root_relative)], 1)
+        return torch.cat(
+            [value.flatten(1).float() for value in (hands.rotations, hands.betas, hands.camera, hands.left_root_relative)], 1
+        )
 
     @staticmethod
     def split(row):

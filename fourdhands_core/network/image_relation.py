@@ -40,9 +40,14 @@ def paper_relation(squares: torch.Tensor, tau: float, grid: tuple[int, int] = (R
     position = centre + steps * size  # Eq. 1
     difference = position - position.flip(1)
     inside = ((position - centre.flip(1)).abs() < size.flip(1) / 2).all(-1, keepdim=True)
-    return torch.cat([
-        torch.sigmoid(tau * difference / size), torch.sigmoid(-tau * difference / size.flip(1)),  # Eq. 2, both ways
-        torch.where(inside, 1.0, -1.0)], -1)  # Eq. 3
+    return torch.cat(
+        [
+            torch.sigmoid(tau * difference / size),
+            torch.sigmoid(-tau * difference / size.flip(1)),  # Eq. 2, both ways
+            torch.where(inside, 1.0, -1.0),
+        ],
+        -1,
+    )  # Eq. 3
 
 
 def released_relation(squares: torch.Tensor) -> torch.Tensor:
@@ -63,9 +68,17 @@ def _released(left, right, side):
     position_left, position_right = _released_positions(left), _released_positions(right)
     centre_left, centre_right = (_centre_and_size(square)[0][:, None, None] for square in (left, right))
     width_left, width_right = left[:, None, None, 2:3], right[:, None, None, 2:3]
-    distance = torch.sigmoid(torch.cat([
-        (position_right - position_left) / width_right, (position_left - position_right) / width_left,
-        (position_right - centre_left) / width_right, (position_left - centre_right) / width_left], -1))
+    distance = torch.sigmoid(
+        torch.cat(
+            [
+                (position_right - position_left) / width_right,
+                (position_left - position_right) / width_left,
+                (position_right - centre_left) / width_right,
+                (position_left - centre_right) / width_left,
+            ],
+            -1,
+        )
+    )
     constant = torch.full_like(distance[..., :1], 0.01)
     return torch.cat([distance, constant, constant, torch.full_like(constant, side)], -1)
 

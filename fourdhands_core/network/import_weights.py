@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from ..errors import CheckpointError
 from .checkpoint import empty_network, fault_of
 from .foreign_checkpoint import read_checkpoint
@@ -23,10 +21,15 @@ RELEASED = ImageConfig(relation="add", frame_gap=10.0 / 30.0, root=9, mean_pose=
 """The configuration of Demo_Video.pth: its windows are 9 frames, 10 apart; its root is the middle finger's knuckle."""
 
 _BACKBONE = (
-    (r"patch_embed\.proj\.", "patches."), (r"pos_embed$", "position"), (r"last_norm\.", "norm."),
-    (r"blocks\.(\d+)\.norm1\.", r"blocks.\1.norm_attention."), (r"blocks\.(\d+)\.norm2\.", r"blocks.\1.norm_mlp."),
-    (r"blocks\.(\d+)\.attn\.qkv\.", r"blocks.\1.qkv."), (r"blocks\.(\d+)\.attn\.proj\.", r"blocks.\1.output."),
-    (r"blocks\.(\d+)\.mlp\.fc1\.", r"blocks.\1.mlp.0."), (r"blocks\.(\d+)\.mlp\.fc2\.", r"blocks.\1.mlp.2."),
+    (r"patch_embed\.proj\.", "patches."),
+    (r"pos_embed$", "position"),
+    (r"last_norm\.", "norm."),
+    (r"blocks\.(\d+)\.norm1\.", r"blocks.\1.norm_attention."),
+    (r"blocks\.(\d+)\.norm2\.", r"blocks.\1.norm_mlp."),
+    (r"blocks\.(\d+)\.attn\.qkv\.", r"blocks.\1.qkv."),
+    (r"blocks\.(\d+)\.attn\.proj\.", r"blocks.\1.output."),
+    (r"blocks\.(\d+)\.mlp\.fc1\.", r"blocks.\1.mlp.0."),
+    (r"blocks\.(\d+)\.mlp\.fc2\.", r"blocks.\1.mlp.2."),
 )
 _DECODER = (
     (r"pos_embedding$", "query"),
@@ -52,9 +55,12 @@ _NAMES = (
     (r"mano_head\.inter_attn\.layers\.(\d+)\.1\.fn\.net\.3\.", r"spatial.\1.mlp.2."),
     *((r"mano_head\.transformer\." + old, "decoder." + new) for old, new in _DECODER),
     *((r"time_head\.temp_decoder\." + old, "temporal." + new) for old, new in _DECODER),
-    (r"time_head\.mano_branch\.mano_base_layer\.", "base."), (r"time_head\.mano_branch\.pose_reg\.", "pose."),
-    (r"time_head\.mano_branch\.shape_reg\.", "betas."), (r"time_head\.mano_branch\.cam_reg\.", "camera."),
-    (r"time_head\.mano_branch\.rel_reg\.", "relative."), (r"time_head\.init_cam$", "mean_camera"),
+    (r"time_head\.mano_branch\.mano_base_layer\.", "base."),
+    (r"time_head\.mano_branch\.pose_reg\.", "pose."),
+    (r"time_head\.mano_branch\.shape_reg\.", "betas."),
+    (r"time_head\.mano_branch\.cam_reg\.", "camera."),
+    (r"time_head\.mano_branch\.rel_reg\.", "relative."),
+    (r"time_head\.init_cam$", "mean_camera"),
 )
 _QUERIES = {"mano_head.transformer": "decoder", "time_head.temp_decoder": "temporal"}
 
@@ -76,8 +82,10 @@ def import_released(path: str | Path, window: int | None = None) -> Imported:
     tensors = read_checkpoint(path)
     depth = _count(tensors, r"backbone\.blocks\.(\d{1,2})\.")
     if not depth:
-        raise CheckpointError(f"{path} holds no backbone.blocks.0; give the authors' Demo_Video.pth, Eval_Video.pth or "
-                              f"Demo_Image.pth (it holds {_some(sorted(tensors))})")
+        raise CheckpointError(
+            f"{path} holds no backbone.blocks.0; give the authors' Demo_Video.pth, Eval_Video.pth or "
+            f"Demo_Image.pth (it holds {_some(sorted(tensors))})"
+        )
     if window is None:
         window = 1 if "image" in Path(path).stem.lower() else RELEASED.window
     network = empty_network(replace(RELEASED, depth=depth, window=window))
@@ -107,7 +115,7 @@ def import_released(path: str | Path, window: int | None = None) -> Imported:
         if ours == "mean_camera":
             tensor = tensor.reshape(-1)
         elif ours.endswith(".value.weight") and tensor.ndim and tensor.shape[0] == 3 * shape[0]:
-            tensor = tensor[2 * shape[0]:]  # a single query attends to itself alone: its value is all that counts
+            tensor = tensor[2 * shape[0] :]  # a single query attends to itself alone: its value is all that counts
         if fault := fault_of(tensor, shape):
             faults.append(f"{name} {fault}")
         else:
@@ -124,8 +132,10 @@ def import_backbone(path: str | Path, config: ImageConfig) -> Imported:
     ViTPose's inputs are those of this network, 256 x 192 with patches of 16. Raises CheckpointError.
     """
     if config.stem != "patches":
-        raise CheckpointError(f"network.stem must be 'patches' to start from the backbone {path}, not {config.stem!r}: published "
-                              "ViTs have no other")
+        raise CheckpointError(
+            f"network.stem must be 'patches' to start from the backbone {path}, not {config.stem!r}: published "
+            "ViTs have no other"
+        )
     tensors = read_checkpoint(path)
     network = ImageNetwork(config)
     expected = {name: tuple(tensor.shape) for name, tensor in network.backbone.state_dict().items()}
@@ -141,8 +151,10 @@ def import_backbone(path: str | Path, config: ImageConfig) -> Imported:
     if (depth := _count(tensors, r"(?:model\.)?(?:backbone\.)?blocks\.(\d{1,2})\.")) > config.depth:
         faults.append(f"it has {depth} blocks")
     if faults:
-        raise CheckpointError(f"{path} holds no ViT of width {config.width} and depth {config.depth} for crops of "
-                              f"{CROP_HEIGHT} x {CROP_WIDTH}: {_some(faults)}")
+        raise CheckpointError(
+            f"{path} holds no ViT of width {config.width} and depth {config.depth} for crops of "
+            f"{CROP_HEIGHT} x {CROP_WIDTH}: {_some(faults)}"
+        )
     network.backbone.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
     return Imported(network.eval(), sorted(superfluous))
 
@@ -167,7 +179,7 @@ def _published(ours):
         match = re.match(pattern, ours)
         if match:
             plain = old.replace("\\.", ".").rstrip("$")
-            return plain.replace(r"(\d+)", match[1] if match.groups() else "") + ours[match.end():]
+            return plain.replace(r"(\d+)", match[1] if match.groups() else "") + ours[match.end() :]
     return ours
 
 

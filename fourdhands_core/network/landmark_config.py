@@ -10,8 +10,13 @@ from ..errors import CheckpointError
 SHIPPED = Path(__file__).parent / "weights" / "landmark.safetensors"
 """The landmark network that comes with the package, trained by `fourdhands train landmark`."""
 
-LARGEST = {"width": 8192, "hand_width": 8192, "window": 1001, "root": 20,
-           **dict.fromkeys(("depth", "spatial_layers", "decoder_layers", "temporal_layers"), 100)}
+LARGEST = {
+    "width": 8192,
+    "hand_width": 8192,
+    "window": 1001,
+    "root": 20,
+    **dict.fromkeys(("depth", "spatial_layers", "decoder_layers", "temporal_layers"), 100),
+}
 """Above, a setting is no network's but a damaged file's; others' limit is 1000."""
 
 
@@ -24,8 +29,9 @@ def check_numbers(config) -> None:
             continue
         kinds, least = ((int,), 0 if field.name == "root" else 1) if field.type == "int" else ((int, float), 1e-9)
         if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= limit:
-            raise CheckpointError(f"network setting {field.name} must be a positive number ({field.type}, at most {limit}), "
-                                  f"not {value!r}")
+            raise CheckpointError(
+                f"network setting {field.name} must be a positive number ({field.type}, at most {limit}), not {value!r}"
+            )
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,7 @@ class Block(nn.Module):
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.output = nn.Linear(width, width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, mlp_ratio * width), nn.GELU(), nn.Linear(mlp_ratio * width, width))
+        self.mlp = nn.Sequential(nn.Linear(width, mlp_ratio * width), nn.GELU(), nn.Linear(mlp_ratio * width, width))
 
     def forward(self, x, mask, context=None):
         """x (N, L, C); mask (N, 1, 1, S) bool, True where a token of the context (or of x) may be attended to."""
@@ -80,11 +79,10 @@ class LandmarkNetwork(nn.Module):
 
         # every landmark has an embedding of its own: with a common one, averaging over a hand's landmarks, which is what
         # untrained attention does, would leave nothing of their centred coordinates to learn from
-        self.embed = nn.Parameter(torch.randn(21, FEATURES, width) / FEATURES ** 0.5)
+        self.embed = nn.Parameter(torch.randn(21, FEATURES, width) / FEATURES**0.5)
         self.landmark_code = nn.Parameter(0.5 * torch.randn(21, width))
         if config.relation_map:
-            self.relation = nn.Sequential(
-                nn.Linear(RELATION_CHANNELS, 64), nn.GELU(), nn.Linear(64, config.relation_width))
+            self.relation = nn.Sequential(nn.Linear(RELATION_CHANNELS, 64), nn.GELU(), nn.Linear(64, config.relation_width))
         self.join = nn.Linear(width + config.relation_width * config.relation_map, width)
         self.side_code = nn.Parameter(0.02 * torch.randn(2, width))
         self.spatial = blocks(config.spatial_layers)
@@ -93,7 +91,8 @@ class LandmarkNetwork(nn.Module):
         self.temporal_query = nn.Parameter(0.02 * torch.randn(width))
         self.temporal = blocks(config.temporal_layers)
         self.base = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, 2 * width), nn.GELU())
+            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, 2 * width), nn.GELU()
+        )
         self.pose = nn.Linear(2 * width, 16 * 6)
         self.betas = nn.Linear(2 * width, 10)
         known = 4 * width if config.cross_hand else 2 * width

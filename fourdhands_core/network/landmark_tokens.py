@@ -62,7 +62,11 @@ def _in_common_box(own, other):
 
 
 def landmark_tokens(
-    rays: torch.Tensor, world: torch.Tensor, world_present: torch.Tensor, present: torch.Tensor, tau: float,
+    rays: torch.Tensor,
+    world: torch.Tensor,
+    world_present: torch.Tensor,
+    present: torch.Tensor,
+    tau: float,
     common_box: bool = False,
 ) -> LandmarkTokens:
     """Build a frame's tokens.
@@ -96,19 +100,21 @@ def landmark_tokens(
     position = BOX_SCALE * (own - center) / scale
     if common_box:
         position = torch.where(both, _in_common_box(own, other), position)
-    features = torch.cat([
-        position,
-        shape,
-        world_present[..., None, None].to(rays).expand(*rays.shape[:-1], 1),
-        torch.log(scale).expand(*rays.shape[:-1], 1) + 1.0,
-    ], dim=-1)
+    features = torch.cat(
+        [
+            position,
+            shape,
+            world_present[..., None, None].to(rays).expand(*rays.shape[:-1], 1),
+            torch.log(scale).expand(*rays.shape[:-1], 1) + 1.0,
+        ],
+        dim=-1,
+    )
 
     difference = own - other
     inside = ((own - other.mean(dim=-2, keepdim=True)).abs() < other_scale / 2).all(dim=-1, keepdim=True)
     distance = torch.cat([torch.sigmoid(tau * difference / scale), torch.sigmoid(-tau * difference / other_scale)], -1)
-    relation = torch.cat([
-        torch.where(both, distance, torch.ones_like(distance)),
-        torch.where(both & inside, 1.0, -1.0),
-    ], dim=-1)
+    relation = torch.cat(
+        [torch.where(both, distance, torch.ones_like(distance)), torch.where(both & inside, 1.0, -1.0)], dim=-1
+    )
     mask = present[..., None, None]
     return LandmarkTokens(features * mask, relation, present, rotation, size)

@@ -12,8 +12,8 @@ from safetensors import SafetensorError, deserialize, safe_open
 
 from ..errors import CheckpointError
 from ..files import check_file, not_a, utf8_name
-from .landmark_config import SHIPPED, LandmarkConfig
 from .image_config import ImageConfig
+from .landmark_config import SHIPPED, LandmarkConfig
 
 KEY = "fourdhands"
 """What the configuration stands under in a file's metadata."""
@@ -35,24 +35,32 @@ def read_header(path: str | Path) -> tuple[LandmarkConfig | ImageConfig, dict]:
         return kind.from_dict(header["config"]), header.get("about", {})
     except (SafetensorError, OSError) as error:
         advice = "give weights written by `fourdhands train` or `fourdhands import-weights`"
-        raise CheckpointError(not_a(path, "a readable safetensors file", f"{error}; it may be truncated", advice,
-                                    ["a safetensors file"])) from error
+        raise CheckpointError(
+            not_a(path, "a readable safetensors file", f"{error}; it may be truncated", advice, ["a safetensors file"])
+        ) from error
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} holds no FourDHands configuration ({type(error).__name__}: {error}); give weights "
-                              "written by `fourdhands train` or `fourdhands import-weights`") from error
+        raise CheckpointError(
+            f"{path} holds no FourDHands configuration ({type(error).__name__}: {error}); give weights "
+            "written by `fourdhands train` or `fourdhands import-weights`"
+        ) from error
 
 
 def require_tokenizer(config: LandmarkConfig | ImageConfig, tokenizer: str, path: str | Path) -> None:
     """Raises CheckpointError unless the weights file at `path` holds a network with this tokenizer."""
     if config.tokenizer != tokenizer:
-        raise CheckpointError(f"{path} holds a network of model {config.tokenizer}, not {tokenizer}; use model "
-                              f"{config.tokenizer} for it")
+        raise CheckpointError(
+            f"{path} holds a network of model {config.tokenizer}, not {tokenizer}; use model {config.tokenizer} for it"
+        )
 
 
-def check_fit(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]],
-              fault_of: Callable[[Tensor, tuple[int, ...]], str]) -> None:
+def check_fit(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    expected: Mapping[str, tuple[int, ...]],
+    fault_of: Callable[[Tensor, tuple[int, ...]], str],
+) -> None:
     """Raises CheckpointError that names every missing and superfluous tensor, and those that have a fault.
 
     expected: shapes by name. fault_of: why a tensor is not the weights of a shape, in words that follow its name, or "".

@@ -27,7 +27,7 @@ def landmark_confidence(landmarks: np.ndarray, world: np.ndarray, score: float, 
     length = max(scale * HAND_LENGTH, 1.0)
     last_pixel = np.array(size) - 1
     outside = np.maximum(np.maximum(-landmarks, landmarks - last_pixel), 0.0).max(axis=1)
-    return score * np.exp(-(residual / (_CONTRADICTION * length)) ** 2) * np.exp(-outside / (_MARGIN * length))
+    return score * np.exp(-((residual / (_CONTRADICTION * length)) ** 2)) * np.exp(-outside / (_MARGIN * length))
 
 
 def inside_hull(points: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -63,4 +63,4 @@ def steadiness(landmarks: np.ndarray, predicted: np.ndarray, length: float, seco
     middle = len(step) // 2
     common = np.partition(step, middle, axis=0)[middle]  # the median, of an odd number; np.median takes four times as long
     jump = np.sqrt(np.square(step - common).sum(axis=1))
-    return np.exp(-(jump / ((_STEP + _SPEED * seconds) * length)) ** 2)
+    return np.exp(-((jump / ((_STEP + _SPEED * seconds) * length)) ** 2))

@@ -51,8 +51,8 @@ def check_image(image: np.ndarray) -> None:
         raise InputError(f"the image is a {type(image).__name__}; give a numpy array (H, W, 3) uint8, RGB")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise InputError(
-            f"the image has shape {image.shape} and type {image.dtype}; "
-            "give RGB (H, W, 3) uint8 with at least one pixel")
+            f"the image has shape {image.shape} and type {image.dtype}; give RGB (H, W, 3) uint8 with at least one pixel"
+        )
     if not image.flags.c_contiguous:
         raise InputError("the image is not C-contiguous; pass it through numpy.ascontiguousarray")
 

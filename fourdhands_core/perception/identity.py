@@ -90,7 +90,8 @@ class HandIdentity:
         `confidence` multiplied by what the other hand and the past say about each landmark.
         """
         if self._image_size != tuple(image_size) or (
-                self._stamp is not None and (self._stamp - stamp) * 1e-9 > self.settings.memory):
+            self._stamp is not None and (self._stamp - stamp) * 1e-9 > self.settings.memory
+        ):
             self.reset()
         self._image_size, self._stamp = tuple(image_size), stamp
         for hand in self._hands:
@@ -105,13 +106,13 @@ class HandIdentity:
         confidences = {}
         for row, column in matched:
             hand, candidate = self._hands[column], usable[row]
-            confidences[hand] = steadiness(
-                candidate.detection.landmarks, hand.predict(stamp), candidate.size, hand.age(stamp))
+            confidences[hand] = steadiness(candidate.detection.landmarks, hand.predict(stamp), candidate.size, hand.age(stamp))
             hand.continue_with(candidate, stamp, self.settings)
         known = [usable[row] for row, _ in matched]
         for row, candidate in enumerate(usable):
             if row not in {r for r, _ in matched} and not any(
-                    candidate.overlap(other) >= self.settings.overlap for other in known):
+                candidate.overlap(other) >= self.settings.overlap for other in known
+            ):
                 self._hands.append(_Hand(candidate, stamp))
                 known.append(candidate)
 
@@ -131,8 +132,11 @@ class HandIdentity:
                 # How much the label contradicts, 0-1: a sure label against a hand whose side is sure.
                 contradiction = max(-candidate.vote * min(max(hand.votes, -1.0), 1.0), 0.0)
                 if distance <= s.reach + s.speed * (age if contradiction < 0.5 else min(age, 0.1)):
-                    costs[row, column] = (distance / spread + 2.0 * math.log(spread / s.uncertainty)
-                                          + s.label_weight * (1.0 + age / 0.1) * contradiction)
+                    costs[row, column] = (
+                        distance / spread
+                        + 2.0 * math.log(spread / s.uncertainty)
+                        + s.label_weight * (1.0 + age / 0.1) * contradiction
+                    )
         return costs
 
     def _without_duplicates(self, candidates, costs):
@@ -180,8 +184,9 @@ class HandIdentity:
         def total(pair: tuple[_Hand | None, _Hand | None]) -> float:
             return sum(worth(h, LEFT if h is pair[LEFT] else RIGHT if h is pair[RIGHT] else None) for h in hands)
 
-        pairs = [(left, right) for left, right in itertools.product([None, *hands], repeat=2)
-                 if left is None or left is not right]
+        pairs = [
+            (left, right) for left, right in itertools.product([None, *hands], repeat=2) if left is None or left is not right
+        ]
         left, right = max(pairs, key=total)
         for hand in self._hands:
             hand.side = LEFT if hand is left else RIGHT if hand is right else None
@@ -199,8 +204,7 @@ class HandIdentity:
             confidence = detection.confidence * confidences.get(hand, 1.0)
             other = found[1 - side]
             if other is not None:
-                confidence = confidence * visibility(
-                    detection.landmarks, hand.size, other.detection.landmarks, other.size)
+                confidence = confidence * visibility(detection.landmarks, hand.size, other.detection.landmarks, other.size)
             if detection.side != side:
                 # A detector that takes a hand for the other one has read its depth the other way round.
                 confidence = confidence * (1.0 - 0.5 * detection.score)
@@ -225,8 +229,7 @@ class _Candidate:
     def doubles(self, other: _Candidate, settings: IdentitySettings) -> bool:
         """Whether the two show one hand."""
         distance = _distance(self.detection.landmarks, other.detection.landmarks, max(self.size, other.size))
-        return distance < 0.5 * settings.apart or (
-            distance < settings.apart and self.overlap(other) >= settings.overlap)
+        return distance < 0.5 * settings.apart or (distance < settings.apart and self.overlap(other) >= settings.overlap)
 
 
 class _Hand:

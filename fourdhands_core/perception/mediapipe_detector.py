@@ -30,23 +30,31 @@ class MediaPipeDetector:
     Raises InputError for a setting out of range, DependencyError where mediapipe is not installed.
     """
 
-    def __init__(self, mirrored: bool = False, max_hands: int = 2, model_complexity: int = 1,
-                 min_detection_confidence: float = 0.5, min_tracking_confidence: float = 0.5,
-                 single_images: bool = False):
+    def __init__(
+        self,
+        mirrored: bool = False,
+        max_hands: int = 2,
+        model_complexity: int = 1,
+        min_detection_confidence: float = 0.5,
+        min_tracking_confidence: float = 0.5,
+        single_images: bool = False,
+    ):
         if not 1 <= max_hands <= 16 or model_complexity not in (0, 1):
-            raise InputError(f"max_hands={max_hands}, model_complexity={model_complexity}: "
-                             "give 1 to 16 hands and a complexity of 0 or 1")
+            raise InputError(
+                f"max_hands={max_hands}, model_complexity={model_complexity}: give 1 to 16 hands and a complexity of 0 or 1"
+            )
         if not (0.0 <= min_detection_confidence <= 1.0 and 0.0 <= min_tracking_confidence <= 1.0):
-            raise InputError(f"min_detection_confidence={min_detection_confidence} and min_tracking_confidence="
-                             f"{min_tracking_confidence} must lie between 0 and 1")
+            raise InputError(
+                f"min_detection_confidence={min_detection_confidence} and min_tracking_confidence="
+                f"{min_tracking_confidence} must lie between 0 and 1"
+            )
         try:
             from mediapipe.python.solutions.hands import Hands
         except ImportError as error:
             raise DependencyError(
                 f"MediaPipe's hand solution cannot be imported ({error}); run: pip install mediapipe==0.10.21"
             ) from error
-        self._hands = Hands(single_images, max_hands, model_complexity,
-                            min_detection_confidence, min_tracking_confidence)
+        self._hands = Hands(single_images, max_hands, model_complexity, min_detection_confidence, min_tracking_confidence)
         # The models are loaded behind the constructor's back; an empty image waits for that.
         self._hands.process(np.zeros((64, 64, 3), np.uint8))
         self._side_of = {"Left": LEFT, "Right": RIGHT} if mirrored else {"Left": RIGHT, "Right": LEFT}
@@ -60,8 +68,10 @@ class MediaPipeDetector:
         if not result.multi_hand_landmarks:
             return []
         height, width = image.shape[:2]
-        return [self._detection(*hand, width, height) for hand in zip(
-            result.multi_hand_landmarks, result.multi_hand_world_landmarks, result.multi_handedness)]
+        return [
+            self._detection(*hand, width, height)
+            for hand in zip(result.multi_hand_landmarks, result.multi_hand_world_landmarks, result.multi_handedness)
+        ]
 
     def close(self) -> None:
         if self._hands is not None:
@@ -76,6 +86,10 @@ class MediaPipeDetector:
         # (measured: the landmarks of an image halved are x / 2 - 0.25 of the whole one's, not x / 2).
         pixels = points[:, :2] * (width, height)
         return HandDetection(
-            side=self._side_of[label.label], score=float(label.score), landmarks=pixels,
-            depth=points[:, 2] * width, world=world,
-            confidence=landmark_confidence(pixels, world, float(label.score), (width, height)))
+            side=self._side_of[label.label],
+            score=float(label.score),
+            landmarks=pixels,
+            depth=points[:, 2] * width,
+            world=world,
+            confidence=landmark_confidence(pixels, world, float(label.score), (width, height)),
+        )

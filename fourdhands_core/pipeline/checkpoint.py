@@ -57,8 +57,10 @@ def load_memory(path: Path) -> dict:
             raise TypeError(f"it holds a {type(content).__name__}")
         return content
     except Exception as error:  # a damaged file can fail in any way
-        raise CheckpointError(f"{path} cannot be continued from ({type(error).__name__}: {error}); remove it and what "
-                              "lies beside it, and begin anew") from error
+        raise CheckpointError(
+            f"{path} cannot be continued from ({type(error).__name__}: {error}); remove it and what "
+            "lies beside it, and begin anew"
+        ) from error
 
 
 class _Writer:
@@ -116,7 +118,7 @@ class _Reader:
     def value(self, token: Any) -> Any:
         if type(token) in _PLAIN:
             return token
-        number, = token
+        (number,) = token
         if number not in self._made:
             self._made[number] = self._make(number, *self._nodes[number])
         return self._made[number]

@@ -66,8 +66,9 @@ class DepthMeasurement:
     sigma: float
 
 
-def measure(depth: DepthImage, camera: Camera, meshes: list[np.ndarray], faces: list[np.ndarray],
-            palm: np.ndarray) -> list[DepthMeasurement | None]:
+def measure(
+    depth: DepthImage, camera: Camera, meshes: list[np.ndarray], faces: list[np.ndarray], palm: np.ndarray
+) -> list[DepthMeasurement | None]:
     """Compare the skin in view of one or two hands' meshes with a depth image.
 
     meshes: (778, 3) each, metres, camera's optical frame, placed by the colour image. faces: (F, 3) of each, counter-clockwise
@@ -146,5 +147,5 @@ class SizeMemory:
         self._count = min(self._count + 1, 60)
         # what colour alone makes of one pose may be far off: no single frame moves the size by more than 3 %
         limit = 0.03 if self._count > 10 else 0.3
-        self.scale *= float(np.exp(np.clip(np.log(ratio) / self._count ** 0.7, -limit, limit)))
+        self.scale *= float(np.exp(np.clip(np.log(ratio) / self._count**0.7, -limit, limit)))
         return True

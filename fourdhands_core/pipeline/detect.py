@@ -37,8 +37,10 @@ class Detect:
         height, width = image.shape[:2]
         given = camera or self._assumed_camera(width, height)
         if (given.width, given.height) != (width, height):
-            raise InputError(f"the image is {width}x{height} but its camera is {given.width}x{given.height}; "
-                             "give the intrinsics of this image size")
+            raise InputError(
+                f"the image is {width}x{height} but its camera is {given.width}x{given.height}; "
+                "give the intrinsics of this image size"
+            )
         began = time.perf_counter()
         camera = given
         if self._settings.mirrored:
@@ -48,8 +50,17 @@ class Detect:
         epoch = self.schedule.epoch
         expected = self.schedule.expected() if self._keeps_image else None
         found = self.detector.detect(image) if expected is None else expected
-        return Frame(stamp, camera, found, time.perf_counter() - began, first, expected is not None, epoch, given,
-                     image if self._keeps_image else None)
+        return Frame(
+            stamp,
+            camera,
+            found,
+            time.perf_counter() - began,
+            first,
+            expected is not None,
+            epoch,
+            given,
+            image if self._keeps_image else None,
+        )
 
     def settle(self, frame: Frame) -> None:
         """Before the next stage: hands that were followed from before a reset were not seen; nobody looked for them."""
@@ -108,8 +119,9 @@ def _as_detection(hand, detection, frame):
     world = hand.joints - hand.joints.mean(0)
     landmarks = frame.camera.project(hand.joints)
     scale, _ = image_scale(landmarks, world)
-    return HandDetection(hand.side, detection.score, landmarks, scale * (hand.joints[:, 2] - hand.joints[0, 2]), world,
-                         hand.joint_confidence)
+    return HandDetection(
+        hand.side, detection.score, landmarks, scale * (hand.joints[:, 2] - hand.joints[0, 2]), world, hand.joint_confidence
+    )
 
 
 def _uncertain(expected, camera):

@@ -77,8 +77,9 @@ class ImageRegressor:
         """The hands in `target`, one of `frames` (in order of time), from the window around it."""
         window = [frames[k] for k in pick_window(frames, target, self.config)[0]]
         valid = np.stack([frame.present for frame in window], 1)
-        return self._in_camera(target, *self._network.reason(
-            [None if frame.tokens is None else frame.tokens.hands for frame in window], valid))
+        return self._in_camera(
+            target, *self._network.reason([None if frame.tokens is None else frame.tokens.hands for frame in window], valid)
+        )
 
     def _in_camera(self, target, rotations, betas, camera, relative):
         """Own rotations, shapes, weak-perspective cameras and the relative root as a Regression."""

@@ -37,8 +37,15 @@ class Place:
         """Forget how large the hands are."""
         self.size = SizeMemory(), SizeMemory()
 
-    def __call__(self, frame: Frame, seen: np.ndarray, intervals: dict[int, float], regressed: Regression, pose: Pose,
-                 vertices: np.ndarray | None) -> Placement:
+    def __call__(
+        self,
+        frame: Frame,
+        seen: np.ndarray,
+        intervals: dict[int, float],
+        regressed: Regression,
+        pose: Pose,
+        vertices: np.ndarray | None,
+    ) -> Placement:
         """vertices: (2, 778, 3) relative to the wrists; needed where there is depth."""
         wrists, raw = self._wrists(frame, seen, intervals, regressed, pose, vertices)
         return Placement(wrists, raw, self._scales(seen))
@@ -51,7 +58,8 @@ class Place:
         distance = np.linalg.norm(joints - joints.mean(1, keepdims=True), axis=-1).mean(1) / radius
         sigma = np.sqrt(
             (self._settings.landmark_error * radius[:, None]) ** 2 / frame.confidence[seen].clip(0.05)
-            + (regressed.joint_sigma[seen] / distance[:, None]) ** 2)
+            + (regressed.joint_sigma[seen] / distance[:, None]) ** 2
+        )
         scale = scales.mean()
         relative = (scale * regressed.relative, scale * regressed.relative_sigma) if len(seen) == 2 else None
         raw, _ = solve_translations(joints_raw, rays, sigma, pose.wrists, relative=relative)
@@ -69,8 +77,7 @@ class Place:
                     _take_depth(measured, self.size[seen[k]], raw[k], mean[k], information[k])
         elif not self._settings.temporal:
             return raw, raw
-        wrists, covariance = solve_translations(
-            joints, rays, sigma, start=raw, prior=(mean, information), relative=relative)
+        wrists, covariance = solve_translations(joints, rays, sigma, start=raw, prior=(mean, information), relative=relative)
         if self._settings.temporal:
             for k, side in enumerate(seen):
                 self.tracks[side].position.update(wrists[k], covariance[k])

@@ -40,8 +40,9 @@ class Refine:
     both hands are known to have; None to estimate it.
     """
 
-    def __init__(self, hands: HandArrays, joint_frames: np.ndarray, tracks: tuple[HandTrack, HandTrack],
-                 settings: TrackerSettings):
+    def __init__(
+        self, hands: HandArrays, joint_frames: np.ndarray, tracks: tuple[HandTrack, HandTrack], settings: TrackerSettings
+    ):
         self._hands, self._joint_frames, self.tracks, self._settings = hands, joint_frames, tracks, settings
         flip = MIRROR[LEFT][:, None]
         self._solve = PoseRefinement(hands, np.stack([flip * joint_frames, joint_frames]))

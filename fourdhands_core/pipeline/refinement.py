@@ -23,8 +23,31 @@ def _moved_by() -> np.ndarray:
 
 _MOVED = _moved_by()
 
-SPREAD = np.array([0.94, 0.94, 0.93, 1.04, 1.19, 0.67, 0.76, 1.06, 1.43, 0.65, 0.73,
-                   1.09, 1.51, 0.66, 0.76, 1.11, 1.49, 0.76, 0.84, 1.07, 1.35])
+SPREAD = np.array(
+    [
+        0.94,
+        0.94,
+        0.93,
+        1.04,
+        1.19,
+        0.67,
+        0.76,
+        1.06,
+        1.43,
+        0.65,
+        0.73,
+        1.09,
+        1.51,
+        0.66,
+        0.76,
+        1.11,
+        1.49,
+        0.76,
+        0.84,
+        1.07,
+        1.35,
+    ]
+)
 """(21,) how large the detector's error of each landmark is beside their mean: fingertips err twice as far as knuckles
 (learning.landmark_errors, slow and fast together)."""
 
@@ -46,8 +69,15 @@ class PoseRefinement:
         prior[0] = orientation
         self.precision = np.concatenate([1.0 / prior.ravel() ** 2, np.zeros(3)])
 
-    def __call__(self, rotations: np.ndarray, betas: np.ndarray, rays: np.ndarray, sigma: np.ndarray, seen: np.ndarray,
-                 uncertainty: np.ndarray = np.ones(2)) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self,
+        rotations: np.ndarray,
+        betas: np.ndarray,
+        rays: np.ndarray,
+        sigma: np.ndarray,
+        seen: np.ndarray,
+        uncertainty: np.ndarray = np.ones(2),
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Refined rotations (2, 16, 3, 3), each hand in its side's convention, camera axes, and wrists (2, 3), metres.
 
         rotations: the network's. betas: (2, 10). rays: (2, 21, 2) undistorted normalised image coordinates. sigma:

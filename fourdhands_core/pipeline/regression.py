@@ -98,7 +98,8 @@ class LandmarkRegressor:
         has_world = np.isfinite(world).all((1, 2)) & present
         world = np.where(has_world[:, None, None], world, 0.0) * MIRROR[:, None]
         hands, turn, radius = self._network.encode(
-            (frame.rays * MIRROR[:, None, :2]).astype(np.float32), world.astype(np.float32), has_world, present)
+            (frame.rays * MIRROR[:, None, :2]).astype(np.float32), world.astype(np.float32), has_world, present
+        )
         frame.tokens, frame.radius = LandmarkTokens(hands, turn.astype(float)), radius.astype(float)
 
     def regress(self, frames: Sequence[Frame], target: Frame) -> Regression:
@@ -109,15 +110,22 @@ class LandmarkRegressor:
         valid = np.array([[frame.detections[side] is not None for frame in window] for side in (LEFT, RIGHT)])
         offsets = offsets.astype(np.float32)
         rotations, betas, other_root, other_sigma, joint_sigma = (
-            value.astype(float) for value in self._network.reason(hands, offsets, valid))
+            value.astype(float) for value in self._network.reason(hands, offsets, valid)
+        )
         prompt = None
         if len(frames) > 1 and target is frames[-1]:
             # attention to nothing but this frame is what its repetition gives, section 3.3
             prompt = self._turned(self._network.reason(hands, offsets, valid & (offsets == 0.0))[0].astype(float), target)
         # the fewer frames the network has seen of a hand, the less its pose is to be held to
         uncertainty = 1.0 + 1.0 / np.maximum(valid[:, np.diff(picked, prepend=-1) > 0].sum(1), 1)
-        return Regression(self._turned(rotations, target), betas, joint_sigma,
-                          *_relative(target.tokens.turn, other_root, other_sigma), prompt=prompt, uncertainty=uncertainty)
+        return Regression(
+            self._turned(rotations, target),
+            betas,
+            joint_sigma,
+            *_relative(target.tokens.turn, other_root, other_sigma),
+            prompt=prompt,
+            uncertainty=uncertainty,
+        )
 
     @staticmethod
     def _turned(rotations, target):
@@ -143,6 +151,6 @@ def _relative(turn, root, sigma):
     """The left wrist relative to the right one from both sides' regressions, and its sigma, metres."""
     from_right = turn[RIGHT].T @ root[RIGHT]
     from_left = -(turn[LEFT].T @ root[LEFT]) * MIRROR[LEFT]
-    weights = 1.0 / sigma ** 2
+    weights = 1.0 / sigma**2
     mean = (weights[LEFT] * from_left + weights[RIGHT] * from_right) / weights.sum()
-    return mean, float(np.sqrt(0.5 * (sigma ** 2).mean()))
+    return mean, float(np.sqrt(0.5 * (sigma**2).mean()))

@@ -9,9 +9,9 @@ import numpy as np
 from ..errors import InputError
 from ..extras import needed_for
 from ..hand_model.arrays import HandArrays
-from ..runtime.landmark import OnnxExecution, landmark_execution
 from ..network.weights_file import require_tokenizer
 from ..runtime.image import OnnxImage, TorchImage
+from ..runtime.landmark import OnnxExecution, landmark_execution
 from .image_regression import ImageRegressor
 from .regression import LandmarkRegressor
 
@@ -25,13 +25,17 @@ def make_regressor(settings, hands: HandArrays, mean_pose: np.ndarray):
     """
     if settings.model == "landmark":
         if settings.device == "cuda":
-            raise InputError("device = 'cuda' is for model image; the landmark network is faster on a CPU than a frame's "
-                             "way to a GPU and back")
+            raise InputError(
+                "device = 'cuda' is for model image; the landmark network is faster on a CPU than a frame's "
+                "way to a GPU and back"
+            )
         execution = OnnxExecution if settings.device == "onnx" else landmark_execution
         return LandmarkRegressor(execution(settings.weights or None, settings.threads))
     if not settings.weights:
-        raise InputError("model = 'image' needs weights: make them from the authors' checkpoint with `fourdhands "
-                         "import-weights Demo_Video.pth`, or leave model at 'landmark'")
+        raise InputError(
+            "model = 'image' needs weights: make them from the authors' checkpoint with `fourdhands "
+            "import-weights Demo_Video.pth`, or leave model at 'landmark'"
+        )
     if settings.device == "onnx":
         network = OnnxImage(settings.weights, settings.threads)
     else:
@@ -39,7 +43,9 @@ def make_regressor(settings, hands: HandArrays, mean_pose: np.ndarray):
     if network.config.mean_pose and not np.any(mean_pose):
         logging.getLogger("fourdhands").warning(
             "%s gives poses relative to MANO's mean pose, which the hand model in use does not have: fingers will be less bent "
-            "than they are. Name MANO's files, converted with `fourdhands convert-mano`, as hand_model", settings.weights)
+            "than they are. Name MANO's files, converted with `fourdhands convert-mano`, as hand_model",
+            settings.weights,
+        )
     return ImageRegressor(network, hands, mean_pose)
 
 

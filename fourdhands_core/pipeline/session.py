@@ -110,8 +110,9 @@ class HandSession:
     `observe` and `estimate` may be called by two threads, one each, and `reset` by any; `process` is both in one.
     """
 
-    def __init__(self, tracker, cameras: CameraSource, counts: Counts, logger: Logger, reset_gap: float = RESET_GAP,
-                 patience: int = 0):
+    def __init__(
+        self, tracker, cameras: CameraSource, counts: Counts, logger: Logger, reset_gap: float = RESET_GAP, patience: int = 0
+    ):
         self.tracker, self.cameras, self.counts, self._logger = tracker, cameras, counts, logger
         self.reset_gap, self._patience = reset_gap, patience
         self._last: int | None = None
@@ -121,8 +122,12 @@ class HandSession:
         self._without_info = 0
         self._waiting: dict[int, Any] = {}
 
-    def process(self, load: Callable[[], tuple[np.ndarray, int, Any]], depth: Callable[[int], np.ndarray | None] | None = None,
-                with_vertices: bool = False) -> list[Result]:
+    def process(
+        self,
+        load: Callable[[], tuple[np.ndarray, int, Any]],
+        depth: Callable[[int], np.ndarray | None] | None = None,
+        with_vertices: bool = False,
+    ) -> list[Result]:
         """`observe`, then `estimate`. depth: from a stamp, nanoseconds, to the depth image of that moment."""
         observed = self.observe(load)
         if observed is None:
@@ -185,8 +190,13 @@ class HandSession:
 
     def state(self) -> dict[str, Any]:
         """What another session needs to go on from here, beside the tracker's memory and the counts; plain values."""
-        return {"last": self._last, "late": self._late, "restart": self._restart, "said": list(self._said),
-                "waiting": dict(self._waiting)}
+        return {
+            "last": self._last,
+            "late": self._late,
+            "restart": self._restart,
+            "said": list(self._said),
+            "waiting": dict(self._waiting),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from another session's state."""
@@ -199,8 +209,9 @@ class HandSession:
             self._logger.warning(f"image refused ({reason}): {problem}; further ones are counted only")
 
     @contextlib.contextmanager
-    def guard(self, after_error: Callable[[], None] = lambda: None, after_refusal: Callable[[], None] = lambda: None
-              ) -> Iterator[None]:
+    def guard(
+        self, after_error: Callable[[], None] = lambda: None, after_refusal: Callable[[], None] = lambda: None
+    ) -> Iterator[None]:
         """What goes wrong with one image within this context is counted and told, and does not end what comes after it."""
         try:
             yield
@@ -226,8 +237,11 @@ class HandSession:
         """Compare with the last image's stamp: False to leave this image out; where time jumps, tracking starts anew."""
         last = self._last
         if last == stamp:
-            self.refuse("repeated stamp", f"two images in a row have the stamp {stamp} ns" + (
-                ", which the camera's driver has not set" if stamp == 0 else ""))
+            self.refuse(
+                "repeated stamp",
+                f"two images in a row have the stamp {stamp} ns"
+                + (", which the camera's driver has not set" if stamp == 0 else ""),
+            )
             return False
         late, self._late = self._late, None
         if last is not None and stamp < last:
@@ -253,8 +267,10 @@ class HandSession:
     def _tell_darkness(self, image: np.ndarray) -> None:
         some = image[::8, ::8].max(-1)
         if np.count_nonzero(some > _DARK) < _LIT * some.size and self.counts.count_event(DARK):
-            self._logger.warning(f"an image is nearly black (99 of 100 pixels are below {_DARK} of 255), and few hands are "
-                                 "found in such: more light or exposure is needed; further ones are counted only")
+            self._logger.warning(
+                f"an image is nearly black (99 of 100 pixels are below {_DARK} of 255), and few hands are "
+                "found in such: more light or exposure is needed; further ones are counted only"
+            )
 
     def _tell_calibration(self) -> None:
         for remark in self.cameras.remarks:
@@ -268,7 +284,8 @@ class HandSession:
         if state != CALIBRATED:
             self._logger.warning(
                 f"{self.cameras.problem}: assuming a horizontal field of view of {self.cameras.default_fov:g} degrees; "
-                "positions are marked as not scaled, they are not metres")
+                "positions are marked as not scaled, they are not metres"
+            )
         elif {UNKNOWN, UNCALIBRATED, INVALID, MISMATCH} & set(self._said):
             self._logger.info("the camera is calibrated now")
         self._said.append(state)

@@ -6,11 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 
-CHOICES = {
-    "model": ("landmark", "image"),
-    "device": ("cpu", "cuda", "onnx"),
-    "precision": ("float32", "float16", "bfloat16"),
-}
+CHOICES = {"model": ("landmark", "image"), "device": ("cpu", "cuda", "onnx"), "precision": ("float32", "float16", "bfloat16")}
 """Values of the settings of these names."""
 _RANGES = {
     "lookahead": (0, 60),

@@ -49,7 +49,8 @@ class ShapeCalibration:
         rotations = np.zeros((2, 16, 3, 3))
         for side, hand in enumerate(estimate.hands):
             rotations[side] = matrix_from_axis_angle(
-                np.vstack([hand.global_orient, hand.hand_pose.reshape(15, 3)]) if hand.valid else np.zeros((16, 3)))
+                np.vstack([hand.global_orient, hand.hand_pose.reshape(15, 3)]) if hand.valid else np.zeros((16, 3))
+            )
         # With the pose known, joints are an affine function of the shape: its value at 0 and at each unit vector.
         shapes = np.tile(np.vstack([np.zeros(10), np.eye(10)])[:, None], (1, 2, 1))
         rotations = np.tile(rotations, (11, 1, 1, 1, 1))
@@ -77,15 +78,18 @@ class ShapeCalibration:
     def result(self) -> np.ndarray:
         """The most likely shape (10,). Raises InputError where too few open hands were seen."""
         if self.count < LEAST_SEEN:
-            raise InputError(f"an open hand was seen {self.count} times and {LEAST_SEEN} are needed; hold one or both "
-                             "hands into the image, fingers stretched, palm or back towards the camera")
+            raise InputError(
+                f"an open hand was seen {self.count} times and {LEAST_SEEN} are needed; hold one or both "
+                "hands into the image, fingers stretched, palm or back towards the camera"
+            )
         weight = _INDEPENDENT / self.count
         lengths = np.array([hand_length(self._hands, betas) for betas in np.vstack([np.zeros(10), np.eye(10)])])
         gradient = (lengths[1:] - lengths[0]) / _LENGTH_ERROR
         # Without any length the smallest hand would fit best, as its errors in metres are the smallest.
         missing = (self._length - lengths[0] if self._length else 0.0) / _LENGTH_ERROR
-        return np.linalg.solve(weight * self._normal + np.eye(10) + np.outer(gradient, gradient),
-                               weight * self._right + gradient * missing)
+        return np.linalg.solve(
+            weight * self._normal + np.eye(10) + np.outer(gradient, gradient), weight * self._right + gradient * missing
+        )
 
 
 def hand_length(hands: HandArrays, betas: np.ndarray) -> float:
@@ -115,8 +119,10 @@ def save_shape(path: str | Path, betas: np.ndarray, model: str) -> None:
     partial = path.with_name(path.name + ".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text("# Hand shape of a person: MANO's betas, as ~/calibrate_hand found them.\n"
-                           + yaml.safe_dump({"hand_model": model, "betas": [round(float(b), 5) for b in betas]}))
+        partial.write_text(
+            "# Hand shape of a person: MANO's betas, as ~/calibrate_hand found them.\n"
+            + yaml.safe_dump({"hand_model": model, "betas": [round(float(b), 5) for b in betas]})
+        )
         os.replace(partial, path)
     except OSError as error:
         raise InputError(f"the hand shape cannot be kept in {path}: {error.strerror}; name another file") from error
@@ -129,8 +135,9 @@ def load_shape(path: str | Path, model: str) -> np.ndarray:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         betas, kept = np.array(content["betas"], dtype=float), content["hand_model"]
     except Exception as error:  # YAML's tags have constructors that fail in many ways
-        raise AssetError(f"{path} is not a hand shape ({type(error).__name__}: {error}); calibrate again or remove it"
-                         ) from error
+        raise AssetError(
+            f"{path} is not a hand shape ({type(error).__name__}: {error}); calibrate again or remove it"
+        ) from error
     if betas.shape != (10,) or not (np.abs(betas) <= _LARGEST).all():
         raise AssetError(f"{path}: betas are not 10 numbers between {-_LARGEST:g} and {_LARGEST:g}; calibrate again")
     if kept != model:

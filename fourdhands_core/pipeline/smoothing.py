@@ -32,7 +32,7 @@ class RotationFilter:
         theta = self.memory ** (interval * 30.0)
         predicted = self.rotation @ matrix_from_axis_angle(self.velocity * interval)
         innovation = axis_angle_from_matrix(np.swapaxes(predicted, -1, -2) @ rotation)
-        self.rotation = predicted @ matrix_from_axis_angle((1.0 - theta ** 2) * innovation)
+        self.rotation = predicted @ matrix_from_axis_angle((1.0 - theta**2) * innovation)
         self.velocity = self.velocity + (1.0 - theta) ** 2 / interval * innovation
         return self.rotation
 
@@ -92,9 +92,9 @@ class PositionFilter:
             return None
         step, noise = np.eye(6), np.zeros((6, 6))
         np.fill_diagonal(step[:3, 3:], interval)
-        np.fill_diagonal(noise[:3, :3], interval ** 3 / 3)
-        np.fill_diagonal(noise[:3, 3:], interval ** 2 / 2)
-        np.fill_diagonal(noise[3:, :3], interval ** 2 / 2)
+        np.fill_diagonal(noise[:3, :3], interval**3 / 3)
+        np.fill_diagonal(noise[:3, 3:], interval**2 / 2)
+        np.fill_diagonal(noise[3:, :3], interval**2 / 2)
         np.fill_diagonal(noise[3:, 3:], interval)
         self.state = step @ self.state
         self.covariance = step @ self.covariance @ step.T + self.acceleration * noise

@@ -39,8 +39,12 @@ class HandPairTracker:
     `for_another_camera`. Raises AssetError or CheckpointError for unusable files when made, InputError for malformed frames.
     """
 
-    def __init__(self, settings: TrackerSettings = TrackerSettings(), detector: Detector | None = None,
-                 regressor: Regressor | None = None):
+    def __init__(
+        self,
+        settings: TrackerSettings = TrackerSettings(),
+        detector: Detector | None = None,
+        regressor: Regressor | None = None,
+    ):
         self.settings = settings
         threadpool_limits(settings.threads, user_api="blas")
         right = load_hand(settings.hand_model) if settings.hand_model else load_generic_hand()
@@ -111,8 +115,14 @@ class HandPairTracker:
 
     def memory(self) -> dict[str, Any]:
         """All that `reset` forgets, shared with this tracker, but for the detector's own memory."""
-        return {"identity": self._identify.identity, "shape": self._refine.shape, "size": self._place.size,
-                "tracks": self._tracks, "frames": list(self._regress.frames), "pending": self._regress.pending}
+        return {
+            "identity": self._identify.identity,
+            "shape": self._refine.shape,
+            "size": self._place.size,
+            "tracks": self._tracks,
+            "frames": list(self._regress.frames),
+            "pending": self._regress.pending,
+        }
 
     def recall(self, memory: dict[str, Any]) -> None:
         """Go on from the memory of another tracker of the same settings."""
@@ -126,8 +136,14 @@ class HandPairTracker:
         """Free the detector."""
         self.detector.close()
 
-    def process(self, image: np.ndarray, stamp: int, camera: Camera | None = None, with_vertices: bool = False,
-                depth: np.ndarray | None = None) -> HandPairEstimate | None:
+    def process(
+        self,
+        image: np.ndarray,
+        stamp: int,
+        camera: Camera | None = None,
+        with_vertices: bool = False,
+        depth: np.ndarray | None = None,
+    ) -> HandPairEstimate | None:
         """Estimate both hands: `observe`, then `estimate`.
 
         image: (H, W, 3) uint8 RGB. stamp: nanoseconds, increasing. camera: intrinsics for this image's size; None where
@@ -160,8 +176,10 @@ class HandPairTracker:
         self._detect.settle(frame)
         frames = self._regress.frames
         if frames and frame.stamp <= frames[-1].stamp:
-            raise InputError(f"stamp {frame.stamp} does not come after {frames[-1].stamp}; "
-                             "drop the frame, or call reset() when time has jumped back")
+            raise InputError(
+                f"stamp {frame.stamp} does not come after {frames[-1].stamp}; "
+                "drop the frame, or call reset() when time has jumped back"
+            )
         timings = _StageTimings(detect=frame.detect_seconds)
         self._identify(frame)
         timings("identity")
@@ -184,8 +202,9 @@ class HandPairTracker:
         timings("network")
         seen = np.flatnonzero(frame.present)
         estimates = self._hands_seen(frame, seen, regressed, timings, with_vertices) if len(seen) else {}
-        left, right = (estimates[side] if side in estimates else track.unseen(frame.stamp)
-                       for side, track in enumerate(self._tracks))
+        left, right = (
+            estimates[side] if side in estimates else track.unseen(frame.stamp) for side, track in enumerate(self._tracks)
+        )
         relative, source = None, SOURCE_NONE
         if len(seen) == 2:
             if frame.camera.calibrated:
@@ -194,7 +213,8 @@ class HandPairTracker:
                 relative, source = regressed.relative, SOURCE_NETWORK
         self._regress.forget_before(frame)
         pair = HandPairEstimate(
-            frame.stamp, left, right, frame.given, relative, source, timings.seconds, self.settings.mirrored)
+            frame.stamp, left, right, frame.given, relative, source, timings.seconds, self.settings.mirrored
+        )
         if self.regressor.sees:
             self._detect.schedule.seen(pair, frame)
         timings("hand_model")
@@ -210,8 +230,10 @@ class HandPairTracker:
         timings("hand_model")
         placement = self._place(frame, seen, intervals, regressed, pose, vertices)
         timings("solve")
-        if not all(np.isfinite(values).all() for values in (
-                placement.wrists, placement.wrists_raw, pose.rotations[seen], pose.raw[seen])):
+        if not all(
+            np.isfinite(values).all()
+            for values in (placement.wrists, placement.wrists_raw, pose.rotations[seen], pose.raw[seen])
+        ):
             self.reset()  # its filters have taken it in
             raise InputError("the network's result for this image is not finite; check weights, hand model and intrinsics")
         return self._as_estimates(frame, seen, regressed, pose, placement, vertices if with_vertices else None)
@@ -227,12 +249,22 @@ class HandPairTracker:
             detection = frame.detections[side]
             near = within(0.02, regressed.joint_sigma[side])
             estimate = HandEstimate(
-                side=int(side), valid=True, state=TRACKED, age=0.0,
-                confidence=float(detection.score * near.mean()), joints=pose.joints[k] + wrists[k],
-                joints_raw=pose.joints_raw[k] + placement.wrists_raw[k], joints_2d=pixels[k],
-                joint_confidence=near * detection.confidence, wrist_rotation=pose.rotations[side, 0],
-                global_orient=axis_angle[side, 0], hand_pose=axis_angle[side, 1:].reshape(45), betas=pose.betas[side],
-                vertices=None if vertices is None else vertices[side] + wrists[k], scaled=frame.camera.calibrated)
+                side=int(side),
+                valid=True,
+                state=TRACKED,
+                age=0.0,
+                confidence=float(detection.score * near.mean()),
+                joints=pose.joints[k] + wrists[k],
+                joints_raw=pose.joints_raw[k] + placement.wrists_raw[k],
+                joints_2d=pixels[k],
+                joint_confidence=near * detection.confidence,
+                wrist_rotation=pose.rotations[side, 0],
+                global_orient=axis_angle[side, 0],
+                hand_pose=axis_angle[side, 1:].reshape(45),
+                betas=pose.betas[side],
+                vertices=None if vertices is None else vertices[side] + wrists[k],
+                scaled=frame.camera.calibrated,
+            )
             self._tracks[side].seen(estimate, frame.stamp)
             estimates[int(side)] = estimate
         return estimates

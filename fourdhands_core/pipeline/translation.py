@@ -29,8 +29,12 @@ def initial_translation(joints: np.ndarray, rays: np.ndarray, weights: np.ndarra
 
 
 def solve_translations(
-    joints: np.ndarray, rays: np.ndarray, sigma: np.ndarray, start: np.ndarray | None = None,
-    prior: tuple[np.ndarray, np.ndarray] | None = None, relative: tuple[np.ndarray, float] | None = None,
+    joints: np.ndarray,
+    rays: np.ndarray,
+    sigma: np.ndarray,
+    start: np.ndarray | None = None,
+    prior: tuple[np.ndarray, np.ndarray] | None = None,
+    relative: tuple[np.ndarray, float] | None = None,
     iterations: int = 4,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Most likely wrist positions of one or two hands, solved together.

@@ -46,8 +46,9 @@ def crop_hands(image: np.ndarray, squares: np.ndarray, mirrored: np.ndarray) -> 
             part = cv2.GaussianBlur(part, (size, size), sigma)
         across = -scale if flip else scale
         matrix = np.array([[across, 0.0, x - across * (CROP_SIZE / 2 - MARGIN)], [0.0, scale, y - scale * CROP_SIZE / 2]])
-        warped = cv2.warpAffine(part, matrix, crop.shape[1::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                                borderMode=cv2.BORDER_CONSTANT)
+        warped = cv2.warpAffine(
+            part, matrix, crop.shape[1::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT
+        )
         np.multiply(warped, SCALE, out=crop)
         crop += SHIFT
     return np.ascontiguousarray(crops.transpose(0, 3, 1, 2))
@@ -80,7 +81,10 @@ class DeviceCrops:
             if sharp:  # all are taken from the whole image at once
                 size, corner = np.array(image.shape[1::-1]), (x0, y0)
             # from pixels, centres at integers, to -1 and 1 at the outer edges
-            row[0], row[1] = 2.0 * np.array([-scale if flip else scale, scale]) / size, (2.0 * (corner + np.array([x, y])) + 1.0) / size - 1.0
+            row[0], row[1] = (
+                2.0 * np.array([-scale if flip else scale, scale]) / size,
+                (2.0 * (corner + np.array([x, y])) + 1.0) / size - 1.0,
+            )
         step, centre = upload(lens, self._device).unbind(1)
         grid = torch.addcmul(centre, self._places, step)
         pixels = upload(image, self._device).permute(2, 0, 1)[None].float()
@@ -89,7 +93,7 @@ class DeviceCrops:
             crops = sample(pixels.expand(len(plans), -1, -1, -1), grid)
         else:
             parts = (_blurred(pixels[..., y0:y1, x0:x1], sigma) for (x0, y0, x1, y1), sigma, _, _ in plans)
-            crops = torch.cat([sample(part, grid[k:k + 1]) for k, part in enumerate(parts)])
+            crops = torch.cat([sample(part, grid[k : k + 1]) for k, part in enumerate(parts)])
         return torch.addcmul(self._shift, crops, self._scale).to(self._dtype)
 
 
@@ -108,8 +112,10 @@ def _plan(shape, square):
     sigma = (square[2] / (2 * CROP_SIZE) - 1.0) / 2.0 if square[2] / (2 * CROP_SIZE) > _BLUR_ABOVE else 0.0
     around = 2 + math.ceil(4.0 * sigma)
     x0, y0 = (int(np.clip(math.floor(low) - around, 0, size - 1)) for low, size in zip(square[:2], (width, height)))
-    x1, y1 = (int(np.clip(math.ceil(low + side) + around, first + 1, size)) for low, side, first, size in zip(
-        square[:2], square[2:], (x0, y0), (width, height)))
+    x1, y1 = (
+        int(np.clip(math.ceil(low + side) + around, first + 1, size))
+        for low, side, first, size in zip(square[:2], square[2:], (x0, y0), (width, height))
+    )
     return (x0, y0, x1, y1), sigma, square[2] / CROP_SIZE, square[:2] + square[2:] / 2 - (x0, y0)
 
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from ..errors import DependencyError
 from ..hand_model.skeleton import LEFT
+from ..network.image_config import CROP_HEIGHT, CROP_WIDTH, ImageConfig
+from .batcher import Batcher
+from .crops import DeviceCrops, crop_hands
 from .landmark import OnnxParts
 from .onnx_files import BACKBONE, SPATIAL, TEMPORAL
-from ..network.image_config import CROP_HEIGHT, CROP_WIDTH, ImageConfig
-from .crops import DeviceCrops, crop_hands
-from .batcher import Batcher
 
 
 class ImageExecution(Protocol):
@@ -44,8 +44,10 @@ def check_device(device: str) -> None:
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():
-        raise DependencyError("device cuda was asked for, but torch sees no CUDA device here; use device cpu, or "
-                              "install a driver and a torch build with CUDA")
+        raise DependencyError(
+            "device cuda was asked for, but torch sees no CUDA device here; use device cpu, or "
+            "install a driver and a torch build with CUDA"
+        )
 
 
 class TorchImage:
@@ -106,8 +108,13 @@ class TorchImage:
     def _reason_all(self, requests):
         torch = self._torch
         with torch.inference_mode():
-            tokens = torch.stack([self._no_hands if token is None else torch.as_tensor(token).to(self._no_hands)
-                                  for window, _ in requests for token in window])
+            tokens = torch.stack(
+                [
+                    self._no_hands if token is None else torch.as_tensor(token).to(self._no_hands)
+                    for window, _ in requests
+                    for token in window
+                ]
+            )
             windows = tokens.unflatten(0, (len(requests), -1)).transpose(1, 2)
             flat = self._to_host(self._reason(windows, self._host([valid for _, valid in requests], bool)))
         return [self.network.split(row) for row in flat.astype(float)]
@@ -135,8 +142,10 @@ class TorchImage:
             for hands in range(2 * frames, frames - 1, -1):
                 self.record_encode(frames, hands)
             torch, place = self._torch, dict(device=self.device, dtype=self.type)
-            self._reason.prepare(torch.zeros(frames, 2, self.config.window, self.config.hand_width, **place),
-                                 torch.ones(frames, 2, self.config.window, dtype=torch.bool, device=self.device))
+            self._reason.prepare(
+                torch.zeros(frames, 2, self.config.window, self.config.hand_width, **place),
+                torch.ones(frames, 2, self.config.window, dtype=torch.bool, device=self.device),
+            )
         return requests
 
     def record_encode(self, frames: int, hands: int) -> None:
@@ -144,8 +153,7 @@ class TorchImage:
         torch = self._torch
         placed = torch.ones(frames, 2, 5, device=self.device)
         placed.view(-1, 5)[hands:, 4] = 0.0
-        self._encode.prepare(
-            torch.zeros(hands, 3, CROP_HEIGHT, CROP_WIDTH, device=self.device, dtype=self.type), placed)
+        self._encode.prepare(torch.zeros(hands, 3, CROP_HEIGHT, CROP_WIDTH, device=self.device, dtype=self.type), placed)
 
 
 class OnnxImage:
@@ -159,7 +167,7 @@ class OnnxImage:
         """Nothing to do: sessions of onnxruntime may be shared by threads."""
 
     def encode(self, image, squares, present):
-        features, = self._parts(BACKBONE, crop_hands(image, squares[present], np.flatnonzero(present) == LEFT))
+        (features,) = self._parts(BACKBONE, crop_hands(image, squares[present], np.flatnonzero(present) == LEFT))
         pair = np.zeros((1, 2, *features.shape[1:]), np.float32)
         pair[0, present] = features
         return self._parts(SPATIAL, pair, squares.astype(np.float32)[None], present[None])[0][0]

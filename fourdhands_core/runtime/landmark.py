@@ -92,8 +92,14 @@ class OnnxParts:
     written without them. Raises DependencyError without onnxruntime, CheckpointError for a folder that cannot be used.
     """
 
-    def __init__(self, folder: str | Path | None, names: tuple[str, ...], kind, threads: int = 1,
-                 weights: dict[str, dict[str, np.ndarray]] | None = None):
+    def __init__(
+        self,
+        folder: str | Path | None,
+        names: tuple[str, ...],
+        kind,
+        threads: int = 1,
+        weights: dict[str, dict[str, np.ndarray]] | None = None,
+    ):
         try:
             import onnxruntime
         except ImportError as error:
@@ -107,22 +113,28 @@ class OnnxParts:
             options.log_severity_level = 3
             if arrays := self._weights.get(name):
                 options.add_external_initializers(
-                    list(arrays), [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()])
+                    list(arrays), [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
+                )
             if not (folder / name).is_file():
-                raise CheckpointError(f"weights: {str(folder)!r} is no folder with {' and '.join(names)}, which device "
-                                      "onnx needs; make one with: fourdhands export --out DIR")
+                raise CheckpointError(
+                    f"weights: {str(folder)!r} is no folder with {' and '.join(names)}, which device "
+                    "onnx needs; make one with: fourdhands export --out DIR"
+                )
             try:
                 with utf8_name(folder) as place:
                     session = self._sessions[name] = onnxruntime.InferenceSession(
-                        os.path.join(place, name), options, providers=["CPUExecutionProvider"])
+                        os.path.join(place, name), options, providers=["CPUExecutionProvider"]
+                    )
                 config = kind.from_dict(json.loads(session.get_modelmeta().custom_metadata_map["fourdhands"]))
                 if getattr(self, "config", config) != config:
                     raise CheckpointError(f"it is of another network than {names[0]}")
                 self.config = config
                 self._inputs[name] = _try(session, INPUTS.get(name))
             except Exception as error:  # onnxruntime has a class for each way of failing, without a common base
-                raise CheckpointError(f"{folder / name} is not what fourdhands export writes "
-                                      f"({type(error).__name__}: {error}); export the network again") from error
+                raise CheckpointError(
+                    f"{folder / name} is not what fourdhands export writes "
+                    f"({type(error).__name__}: {error}); export the network again"
+                ) from error
 
     def __call__(self, name: str, *arrays: np.ndarray) -> list[np.ndarray]:
         """One part's outputs."""
@@ -184,8 +196,13 @@ class OnnxExecution:
     names: of its two files. weights: see OnnxParts.
     """
 
-    def __init__(self, folder: str | Path | None, threads: int = 1, names: tuple[str, str] = (ENCODE, REASON),
-                 weights: dict[str, dict[str, np.ndarray]] | None = None):
+    def __init__(
+        self,
+        folder: str | Path | None,
+        threads: int = 1,
+        names: tuple[str, str] = (ENCODE, REASON),
+        weights: dict[str, dict[str, np.ndarray]] | None = None,
+    ):
         self._names = names
         self._parts = OnnxParts(folder, names, LandmarkConfig, threads, weights)
         self.config = self._parts.config

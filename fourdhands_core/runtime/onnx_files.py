@@ -10,6 +10,11 @@ GRAPHS = SHIPPED.parent / "landmark_encode.onnx", SHIPPED.parent / "landmark_rea
 """The same two for a network of LandmarkConfig's own sizes, without weights; made by tools/landmark_graphs.py."""
 BACKBONE, SPATIAL, TEMPORAL = "backbone.onnx", "spatial.onnx", "temporal.onnx"
 """The files of an exported image network: the ViT, what follows it once a frame, and on each window of frames."""
-INPUTS = {ENCODE: ["rays", "world", "has_world", "present"], REASON: ["hands", "offsets", "valid"], BACKBONE: ["crops"],
-          SPATIAL: ["features", "squares", "present"], TEMPORAL: ["tokens", "valid"]}
+INPUTS = {
+    ENCODE: ["rays", "world", "has_world", "present"],
+    REASON: ["hands", "offsets", "valid"],
+    BACKBONE: ["crops"],
+    SPATIAL: ["features", "squares", "present"],
+    TEMPORAL: ["tokens", "valid"],
+}
 """What each file's network takes."""

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 
 from ..extras import needed_for
-from .onnx_files import BACKBONE, ENCODE, REASON, SPATIAL, TEMPORAL
 from ..network.image_config import CROP_HEIGHT, CROP_WIDTH
 from ..network.image_model import ImageNetwork
-from ..network.landmark_tokens import BOX_SCALE, landmark_tokens
 from ..network.landmark_model import LandmarkNetwork
+from ..network.landmark_tokens import BOX_SCALE, landmark_tokens
+from .onnx_files import BACKBONE, ENCODE, REASON, SPATIAL, TEMPORAL
 
 
 class EncodePart(torch.nn.Module):
@@ -31,8 +31,12 @@ class EncodePart(torch.nn.Module):
 
     def examples(self) -> tuple[torch.Tensor, ...]:
         """Inputs of the right shapes; all of them distinct, as tracing takes one tensor for one input."""
-        return (torch.rand(1, 2, 21, 2), torch.rand(1, 2, 21, 3),
-                torch.ones(1, 2, dtype=torch.bool), torch.ones(1, 2, dtype=torch.bool))
+        return (
+            torch.rand(1, 2, 21, 2),
+            torch.rand(1, 2, 21, 3),
+            torch.ones(1, 2, dtype=torch.bool),
+            torch.ones(1, 2, dtype=torch.bool),
+        )
 
 
 class ReasonPart(torch.nn.Module):
@@ -49,8 +53,11 @@ class ReasonPart(torch.nn.Module):
     def examples(self) -> tuple[torch.Tensor, ...]:
         """Inputs of the right shapes."""
         config = self.network.config
-        return (torch.zeros(1, 2, config.window, config.width), torch.zeros(1, config.window),
-                torch.ones(1, 2, config.window, dtype=torch.bool))
+        return (
+            torch.zeros(1, 2, config.window, config.width),
+            torch.zeros(1, config.window),
+            torch.ones(1, 2, config.window, dtype=torch.bool),
+        )
 
 
 def traced(part):
@@ -72,8 +79,11 @@ class SpatialPart(torch.nn.Module):
 
     def examples(self) -> tuple[torch.Tensor, ...]:
         """Inputs of the right shapes."""
-        return (torch.rand(1, 2, math.prod(self.network.config.grid), self.network.config.width), torch.rand(1, 2, 4) + 1.0,
-                torch.ones(1, 2, dtype=torch.bool))
+        return (
+            torch.rand(1, 2, math.prod(self.network.config.grid), self.network.config.width),
+            torch.rand(1, 2, 4) + 1.0,
+            torch.ones(1, 2, dtype=torch.bool),
+        )
 
 
 class TemporalPart(torch.nn.Module):
@@ -129,7 +139,8 @@ def export_onnx(network: LandmarkNetwork | ImageNetwork, folder: str | Path) -> 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = torch.onnx.export(
-                part.eval(), part.examples(), dynamo=True, verbose=False, dynamic_shapes=batch).model_proto
+                part.eval(), part.examples(), dynamo=True, verbose=False, dynamic_shapes=batch
+            ).model_proto
         onnx.helper.set_model_props(model, {"fourdhands": json.dumps(network.config.to_dict())})
         large = model.ByteSize() > 2**30  # a protobuf holds no more than 2 GB
         onnx.save(model, str(folder / name), save_as_external_data=large, location=f"{name}.data" if large else None)

@@ -20,13 +20,13 @@ from fourdhands_core.network.landmark_config import SHIPPED
 from fourdhands_core.pipeline.session import Counts, HandSession, Notes, Result
 from fourdhands_core.pipeline.tracker import HandPairTracker
 
-from .depth import AUTO, DepthTopic, open_depth
-from .reading import Bag, Entry
-from .topics import CAMERA_INFO, IMAGES, Topic, may_hold_pictures, no_camera_words, topic_words
 from ..convert.camera_info import calibration_from_info, info_topics, is_rectified
 from ..convert.encoders import HandPairEncoder, MarkerEncoder, TransformEncoder, encode_faces
 from ..convert.images import ImageDecoder, stamp_of
 from ..node.parameters import Parameters
+from .depth import AUTO, DepthTopic, open_depth
+from .reading import Bag, Entry
+from .topics import CAMERA_INFO, IMAGES, Topic, may_hold_pictures, no_camera_words, topic_words
 
 RECENT = 15
 """Images that the detector of a new tracker sees again: it finds a hand that it follows in poses in which it would not
@@ -65,8 +65,9 @@ class CameraTopics:
     other_infos: tuple[str, ...] = ()
 
 
-def find_cameras(topics: Mapping[str, Topic], options: Options, unread: Mapping[str, Topic] = MappingProxyType({})
-                 ) -> list[CameraTopics]:
+def find_cameras(
+    topics: Mapping[str, Topic], options: Options, unread: Mapping[str, Topic] = MappingProxyType({})
+) -> list[CameraTopics]:
     """The cameras of a bag: `/cam/image_raw` (or `/cam/image_raw/compressed`) with `/cam/camera_info` is `/cam`.
 
     Without options.topics these are all image topics whose last name begins with "image", depth images left out, one a
@@ -90,8 +91,10 @@ def find_cameras(topics: Mapping[str, Topic], options: Options, unread: Mapping[
             raise InputError(no_camera_words(topics, unread))
     if options.camera_info:
         if len(chosen) > 1:
-            raise InputError(f"--camera-info {options.camera_info} is one camera's, but {', '.join(sorted(chosen))} "
-                             "are to be converted; choose one with --topic")
+            raise InputError(
+                f"--camera-info {options.camera_info} is one camera's, but {', '.join(sorted(chosen))} "
+                "are to be converted; choose one with --topic"
+            )
         if options.camera_info not in topics or topics[options.camera_info].type != CAMERA_INFO:
             raise InputError(f"--camera-info {options.camera_info} is no CameraInfo topic of this bag")
     found: dict[str, CameraTopics] = {}
@@ -142,9 +145,12 @@ def _camera_source(topics: CameraTopics, options: Options) -> CameraSource:
     if topics.other_infos:
         others = f"has CameraInfo on {', '.join(topics.other_infos)} only, not by"
     return CameraSource(
-        options.parameters.default_fov, fov=options.fov, intrinsics=options.intrinsics,
+        options.parameters.default_fov,
+        fov=options.fov,
+        intrinsics=options.intrinsics,
         rectified=is_rectified(options.parameters.rectified, topics.image),
-        unknown=f"the bag {others} {topics.image} (--camera-info, --fov and --intrinsics give one)")
+        unknown=f"the bag {others} {topics.image} (--camera-info, --fov and --intrinsics give one)",
+    )
 
 
 class BagCamera:
@@ -182,10 +188,19 @@ class BagCamera:
     def state(self) -> dict:
         """All that a new BagCamera needs to go on from here, but for the last images; shared with this one."""
         counts = self.session.counts
-        return {"tracker": self.tracker.memory(), "session": self.session.state(), "info": self._info,
-                "shown": self._markers.shown if self._markers else {}, "images": self.images, "published": self.published,
-                "refused": dict(counts.refused), "events": dict(counts.events), "notes": list(self.notes.kept),
-                "unset_stamps": self._unset_stamps, "bits": self._decoder.bits}
+        return {
+            "tracker": self.tracker.memory(),
+            "session": self.session.state(),
+            "info": self._info,
+            "shown": self._markers.shown if self._markers else {},
+            "images": self.images,
+            "published": self.published,
+            "refused": dict(counts.refused),
+            "events": dict(counts.events),
+            "notes": list(self.notes.kept),
+            "unset_stamps": self._unset_stamps,
+            "bits": self._decoder.bits,
+        }
 
     def restore(self, state: dict, recent: Sequence[bytes]) -> None:
         """Go on from the state of another BagCamera; recent: the last image messages before."""

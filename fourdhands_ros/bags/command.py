@@ -73,8 +73,9 @@ def _convert_many(outs: dict[Path, Path], options: Options, jobs: int, quiet: bo
     pool = ThreadPoolExecutor(jobs)
     try:
         with tqdm(unit="image", disable=quiet) as bar:
-            running: dict[Future, Path] = {pool.submit(_convert_apart, context, counts, source, out, options): source
-                                           for source, out in outs.items()}
+            running: dict[Future, Path] = {
+                pool.submit(_convert_apart, context, counts, source, out, options): source for source, out in outs.items()
+            }
             while running:
                 for future in wait(running, timeout=0.2, return_when=FIRST_COMPLETED).done:
                     source = running.pop(future)
@@ -83,8 +84,10 @@ def _convert_many(outs: dict[Path, Path], options: Options, jobs: int, quiet: bo
                     except (FourDHandsError, OSError) as error:
                         failed.append(f"{source}: {error}")
                     except BrokenProcessPool:
-                        failed.append(f"{source}: its process ended unexpectedly, perhaps for want of memory; run the same "
-                                      "command again with fewer --jobs to continue")
+                        failed.append(
+                            f"{source}: its process ended unexpectedly, perhaps for want of memory; run the same "
+                            "command again with fewer --jobs to continue"
+                        )
                     except Exception as error:  # a bug that one bag brings out must not end the others
                         failed.append(f"{source}: {type(error).__name__}: {error}")
                 _show(bar, *counts)

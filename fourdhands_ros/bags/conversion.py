@@ -23,10 +23,10 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StorageP
 from fourdhands_core.errors import InputError
 from fourdhands_core.pipeline.checkpoint import load_memory, save_memory
 
+from ..pypi.message_types import typestore
 from .camera import RECENT, BagCamera, CameraTopics, Options, check_lens, find_cameras, written_topics
 from .depth import AUTO, NONE, DepthTopic, find_depth
 from .reading import Bag, Entry
-from ..pypi.message_types import typestore
 from .recorder import bag_qos
 
 _STATE, _LOCK = "state.npz", "lock"
@@ -47,8 +47,9 @@ class Conversion:
     warnings: list[str]
 
 
-def convert(source: Path, out: Path, options: Options, progress: Callable[[int, int], None] = lambda done, of: None,
-            ) -> Conversion:
+def convert(
+    source: Path, out: Path, options: Options, progress: Callable[[int, int], None] = lambda done, of: None
+) -> Conversion:
     """Track the hands in a bag's images and write HandPair, TF, meshes and their triangles to a new bag, an mcap.
 
     Messages have the images' stamps, and the times at which the images were recorded, so that both bags can be played
@@ -61,10 +62,13 @@ def convert(source: Path, out: Path, options: Options, progress: Callable[[int, 
     with _room_for(out), Bag(source) as bag, Bag(source) as beside:
         cameras = find_cameras(bag.topics, options, bag.unread)
         if len(cameras) > 1 and options.depth not in (AUTO, NONE):
-            raise InputError(f"--depth {options.depth} is one camera's, but {', '.join(camera.image for camera in cameras)} are "
-                             "to be converted; choose one with --topic")
-        depths = {camera.image: (beside, topic) for camera in cameras
-                  if (topic := find_depth(bag, camera.image, options.depth))}
+            raise InputError(
+                f"--depth {options.depth} is one camera's, but {', '.join(camera.image for camera in cameras)} are "
+                "to be converted; choose one with --topic"
+            )
+        depths = {
+            camera.image: (beside, topic) for camera in cameras if (topic := find_depth(bag, camera.image, options.depth))
+        }
         for camera in cameras:
             check_lens(bag, camera, options)
         with _Work(out) as work:
@@ -84,8 +88,10 @@ def convert(source: Path, out: Path, options: Options, progress: Callable[[int, 
                 work.remove()
                 raise InputError(f"none of the {total} images of {source} could be used. " + ". ".join([*bag.warnings, *notes]))
             work.join(written_topics(cameras, options))
-            figures = ({name: state[figure] for name, state in states.items()}
-                       for figure in ("images", "published", "refused", "events"))
+            figures = (
+                {name: state[figure] for name, state in states.items()}
+                for figure in ("images", "published", "refused", "events")
+            )
             return Conversion(*figures, bag.warnings + notes)
 
 
@@ -97,12 +103,21 @@ def _room_for(out: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        raise InputError(f"{out} cannot be written any further ({error.strerror}); make room and give the same command "
-                         "again, which continues") from error
+        raise InputError(
+            f"{out} cannot be written any further ({error.strerror}); make room and give the same command "
+            "again, which continues"
+        ) from error
 
 
-def _convert_interval(work: _Work, entries: Iterator[Entry], topics: list[CameraTopics], options: Options,
-                      depths: dict[str, tuple[Bag, DepthTopic]], recent: dict[str, deque[bytes]], progress: Callable[[int], None]) -> None:
+def _convert_interval(
+    work: _Work,
+    entries: Iterator[Entry],
+    topics: list[CameraTopics],
+    options: Options,
+    depths: dict[str, tuple[Bag, DepthTopic]],
+    recent: dict[str, deque[bytes]],
+    progress: Callable[[int], None],
+) -> None:
     """Track through the next options.interval images, or to the end of the entries."""
     state = work.state
     cameras = {}
@@ -195,8 +210,10 @@ class _Work:
             before = self.state["description"]
             if before != description:
                 changed = [name for name in description if before.get(name) != description[name]]
-                raise InputError(f"{self._folder} was begun otherwise ({', '.join(changed)}); give the same bag and options "
-                                 "to continue it, or remove it to begin anew")
+                raise InputError(
+                    f"{self._folder} was begun otherwise ({', '.join(changed)}); give the same bag and options "
+                    "to continue it, or remove it to begin anew"
+                )
         else:
             self.state = {"description": description, "finished": False, "parts": 0, "consumed": 0, "cameras": cameras()}
             self._keep()
@@ -236,8 +253,10 @@ def _writer(path: Path, topics) -> Iterator[Callable[[Entry], None]]:
     writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
     writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
     with writer:
-        connections = {name: writer.add_connection(name, kind, typestore=typestore(), offered_qos_profiles=[bag_qos(qos)])
-                       for name, (kind, qos) in topics.items()}
+        connections = {
+            name: writer.add_connection(name, kind, typestore=typestore(), offered_qos_profiles=[bag_qos(qos)])
+            for name, (kind, qos) in topics.items()
+        }
         yield lambda entry: writer.write(connections[entry[0]], *entry[1:])
 
 

@@ -13,8 +13,8 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from fourdhands_core.errors import InputError
 
-from .reading import Bag, Entry
 from ..convert.depth_buffer import DepthBuffer
+from .reading import Bag, Entry
 
 AUTO, NONE = "auto", "none"
 """What may be asked for in place of a topic: one that surely is in the image's view, if there is any; none at all."""
@@ -71,8 +71,10 @@ def find_depth(bag: Bag, image: str, wanted: str) -> DepthTopic | None:
     if wanted != AUTO:
         found = _topic(bag, wanted) or _topic(bag, wanted + _COMPRESSED)
         if found is None:
-            raise InputError(f"--depth {wanted} holds no images in this bag; image topics are: "
-                             + (", ".join(sorted(name for name in bag.topics if _topic(bag, name))) or "none"))
+            raise InputError(
+                f"--depth {wanted} holds no images in this bag; image topics are: "
+                + (", ".join(sorted(name for name in bag.topics if _topic(bag, name))) or "none")
+            )
         return found
     frame = _frame(bag, image)
     for name in _usual_names(image):
@@ -82,8 +84,10 @@ def find_depth(bag: Bag, image: str, wanted: str) -> DepthTopic | None:
                 continue
             if (other := _frame(bag, candidate)) == frame:
                 return found
-            bag.warnings.append(f"{candidate} is of frame {other!r} and {image} of {frame!r}: its depth is not used; where "
-                                f"it is aligned with the image all the same, give --depth {candidate}")
+            bag.warnings.append(
+                f"{candidate} is of frame {other!r} and {image} of {frame!r}: its depth is not used; where "
+                f"it is aligned with the image all the same, give --depth {candidate}"
+            )
     return None
 
 
@@ -91,8 +95,12 @@ def _usual_names(image: str) -> list[str]:
     """As drivers call depth images aligned with /camera/color/image_raw, or with /camera/image_raw."""
     beside = image.removesuffix("/compressed").rpartition("/")[0]
     above = beside.rpartition("/")[0]
-    return [f"{space}/{name}/{last}" for space in dict.fromkeys((beside, above))
-            for name in ("aligned_depth_to_color", "depth_registered", "depth") for last in ("image_raw", "image_rect", "image")]
+    return [
+        f"{space}/{name}/{last}"
+        for space in dict.fromkeys((beside, above))
+        for name in ("aligned_depth_to_color", "depth_registered", "depth")
+        for last in ("image_raw", "image_rect", "image")
+    ]
 
 
 def _topic(bag: Bag, name: str) -> DepthTopic | None:

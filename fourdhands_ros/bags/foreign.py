@@ -22,7 +22,8 @@ _FILES = (
     (re.escape(_ZSTD), "is packed with zstd; name it with .zstd at its end, or unpack it"),
     (rb"(?s)....ftyp|\x1aE\xdf\xa3|RIFF....AVI ", "is a video, which `fourdhands track` reads"),
     (rb"\x89PNG|\xff\xd8\xff", "is a picture, not a recording"),
-    (rb"\0+\Z", "begins with nothing but zeros: it was not written to its end, or not copied; copy it again"))
+    (rb"\0+\Z", "begins with nothing but zeros: it was not written to its end, or not copied; copy it again"),
+)
 """How files begin, and what they are."""
 
 
@@ -40,8 +41,7 @@ def file_words(path: Path, plain: Path | None = None) -> str:
     if not head:
         return "is empty: nothing was recorded, or not copied"
     expected = _MAGIC.get(Path(path.name.removesuffix(".zstd")).suffix)
-    if packed and head.startswith(_ZSTD) or (
-            expected and head.startswith(expected) and packed == (path.suffix == ".zstd")):
+    if (packed and head.startswith(_ZSTD)) or (expected and head.startswith(expected) and packed == (path.suffix == ".zstd")):
         return ""
     if path.name == "metadata.yaml":
         return f"only describes a bag; give its folder, {path.parent}"

@@ -11,10 +11,10 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from fourdhands_core.errors import InputError
 from fourdhands_core.hand_model.skeleton import SIDES
 
-from .reading import Bag
-from .topics import IMAGES, Topic
 from ..convert.images import stamp_of
 from ..pypi.message_types import Hand, typestore
+from .reading import Bag
+from .topics import IMAGES, Topic
 
 HAND_PAIR = "fourdhands_ros/msg/HandPair"
 _GAP = 3.0
@@ -55,26 +55,37 @@ def summarise(path: Path) -> tuple[dict[str, CameraSummary], list[str]]:
         pairs = sorted(name for name, topic in bag.topics.items() if topic.type == HAND_PAIR and topic.count)
         images = {name: topic.count for name, topic in bag.topics.items() if topic.type in IMAGES and topic.count}
         if not pairs:
-            raise InputError(f"{path} holds no hands, but {', '.join(sorted(bag.topics))}; `fourdhands bag {path} OUT` "
-                             "finds them in its images")
+            raise InputError(
+                f"{path} holds no hands, but {', '.join(sorted(bag.topics))}; `fourdhands bag {path} OUT` "
+                "finds them in its images"
+            )
         rows = {name: [] for name in pairs}
         stores = {name: _store(path, name, bag.topics[name]) for name in pairs}
         for name, _, data in bag.messages(pairs):
             try:
                 pair = stores[name].deserialize_cdr(data, HAND_PAIR)
                 hands = pair.left, pair.right
-                row = (stamp_of(pair.header), *(bool(hand.valid) for hand in hands),
-                       *(hand.state != Hand.ABSENT for hand in hands), *(float(hand.confidence) for hand in hands),
-                       *(bool(hand.scaled) for hand in hands))
+                row = (
+                    stamp_of(pair.header),
+                    *(bool(hand.valid) for hand in hands),
+                    *(hand.state != Hand.ABSENT for hand in hands),
+                    *(float(hand.confidence) for hand in hands),
+                    *(bool(hand.scaled) for hand in hands),
+                )
             except Exception as error:  # rosbags lets out whatever it runs into; a damaged definition lacks fields
-                raise InputError(f"{path}: a message of {name} does not unpack ({type(error).__name__}: {error}); "
-                                 "it is damaged") from error
+                raise InputError(
+                    f"{path}: a message of {name} does not unpack ({type(error).__name__}: {error}); it is damaged"
+                ) from error
             rows[name].append(row)
         if not any(rows.values()):
             raise InputError(f"{path}: none of the messages of {', '.join(pairs)} can be read; " + "; ".join(bag.warnings))
-        return {name: _summary(rows[name], {image: count for image, count in images.items()
-                                            if image.startswith(name.rpartition("/")[0] + "/")})
-                for name in pairs if rows[name]}, bag.warnings
+        return {
+            name: _summary(
+                rows[name], {image: count for image, count in images.items() if image.startswith(name.rpartition("/")[0] + "/")}
+            )
+            for name in pairs
+            if rows[name]
+        }, bag.warnings
 
 
 def text(summaries: dict[str, CameraSummary]) -> str:
@@ -83,8 +94,10 @@ def text(summaries: dict[str, CameraSummary]) -> str:
     for name, one in summaries.items():
         rows = [f"{name}: {one.pairs} HandPairs in {one.seconds:.1f} s ({one.rate:.1f} a second)"]
         for side, share, tracks, confidence in zip(SIDES, (one.left, one.right), one.tracks, one.confidence):
-            rows.append(f"  {side:<6} {100 * share:5.1f} %, {tracks} track{'s' * (tracks != 1)}"
-                        + (f", mean confidence {confidence:.2f}" if tracks else ""))
+            rows.append(
+                f"  {side:<6} {100 * share:5.1f} %, {tracks} track{'s' * (tracks != 1)}"
+                + (f", mean confidence {confidence:.2f}" if tracks else "")
+            )
         rows.append(f"  both   {100 * one.both:5.1f} %")
         if one.scaled < 1.0:  # NaN where there is no hand
             rows.append(f"  scaled {100 * one.scaled:5.1f} %: the other positions are of an assumed field of view, not metres")
@@ -96,6 +109,7 @@ def text(summaries: dict[str, CameraSummary]) -> str:
 
 def plain(summaries: dict[str, CameraSummary]) -> dict:
     """The summaries as plain values, for JSON; what is not a number is None."""
+
     def value(item):
         return None if isinstance(item, float) and np.isnan(item) else [*map(value, item)] if isinstance(item, tuple) else item
 
@@ -111,13 +125,21 @@ def _summary(rows: list[tuple], images: dict[str, int]) -> CameraSummary:
     gaps = periods[periods > _GAP * usual]
     began = np.diff(there, axis=0, prepend=False) & there
     left, right = valid.mean(axis=0).tolist()
-    means = tuple(float(confidence[valid[:, side], side].mean()) if valid[:, side].any() else float("nan")
-                  for side in range(2))
+    means = tuple(float(confidence[valid[:, side], side].mean()) if valid[:, side].any() else float("nan") for side in range(2))
     return CameraSummary(
-        len(rows), (stamp[-1] - stamp[0]) / 1e9, 1.0 / usual if usual else 0.0, left, right,
-        float(valid.all(axis=1).mean()), tuple(began.sum(axis=0).tolist()), means,
-        float(scaled[valid].mean()) if valid.any() else float("nan"), len(gaps),
-        float((gaps - usual).sum()), images)
+        len(rows),
+        (stamp[-1] - stamp[0]) / 1e9,
+        1.0 / usual if usual else 0.0,
+        left,
+        right,
+        float(valid.all(axis=1).mean()),
+        tuple(began.sum(axis=0).tolist()),
+        means,
+        float(scaled[valid].mean()) if valid.any() else float("nan"),
+        len(gaps),
+        float((gaps - usual).sum()),
+        images,
+    )
 
 
 def _store(path: Path, name: str, topic: Topic):
@@ -128,6 +150,7 @@ def _store(path: Path, name: str, topic: Topic):
     try:
         store.register(get_types_from_msg(topic.definition, HAND_PAIR))
     except Exception as error:  # as above
-        raise InputError(f"{path}: the definition of {name}'s messages does not parse ({type(error).__name__}); it is "
-                         "damaged") from error
+        raise InputError(
+            f"{path}: the definition of {name}'s messages does not parse ({type(error).__name__}); it is damaged"
+        ) from error
     return store

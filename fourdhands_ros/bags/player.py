@@ -18,13 +18,13 @@ from rosgraph_msgs.msg import Clock
 
 from fourdhands_core.errors import InputError
 
+from ..convert.encoders import split_stamp
+from ..executable import Stop, end, program
+from ..process import make_node, parse, run_ros
+from ..pypi.message_types import message_type
 from .camera import CAMERA_INFO, IMAGES
 from .info import HAND_PAIR
 from .reading import Bag
-from ..convert.encoders import split_stamp
-from ..executable import Stop, end, program
-from ..pypi.message_types import message_type
-from ..process import make_node, parse, run_ros
 
 _HANDS = (HAND_PAIR, "fourdhands_ros/msg/HandFaces", "visualization_msgs/msg/MarkerArray", "tf2_msgs/msg/TFMessage")
 KINDS = {"images": (*IMAGES, CAMERA_INFO), "hands": _HANDS, "all": (*IMAGES, CAMERA_INFO, *_HANDS)}
@@ -43,7 +43,8 @@ class Player:
                 # Latched like what the node and tf2 latch; the others reliable, which serves every subscriber.
                 latched = DurabilityPolicy.TRANSIENT_LOCAL if name.endswith(_LATCHED) else DurabilityPolicy.VOLATILE
                 self._publishers[name] = node.create_publisher(
-                    message_type(topic.type), name, QoSProfile(depth=100, durability=latched))
+                    message_type(topic.type), name, QoSProfile(depth=100, durability=latched)
+                )
         if not self._publishers:
             raise InputError(f"{bag.path} holds nothing of that kind, but {', '.join(sorted(bag.topics))}; choose with --what")
         self._clock = node.create_publisher(Clock, "/clock", 10) if clock else None
@@ -75,8 +76,9 @@ class Player:
 
 def main(args: list[str] | None = None) -> int:
     """Play until the end, SIGINT or SIGTERM. Returns the exit status: 0, or 2 where the bag cannot be played."""
-    parser = argparse.ArgumentParser(prog=program("player"), description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog=program("player"), description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("bag", type=Path, help="folder or file of a rosbag2, mcap or sqlite3")
     parser.add_argument("--what", choices=KINDS, default="all", help="images as a camera, the hands, or all of them")
     parser.add_argument("--rate", type=float, default=1.0, help="how many times as fast as recorded")

@@ -125,8 +125,9 @@ class _Indexed:
             encoding = connection.ext.serialization_format
             topics = self.topics if encoding == "cdr" else self.unread
             before = topics.get(connection.topic)
-            topics[connection.topic] = Topic(connection.msgtype, connection.msgcount + (before.count if before else 0),
-                                             connection.msgdef.data, encoding)
+            topics[connection.topic] = Topic(
+                connection.msgtype, connection.msgcount + (before.count if before else 0), connection.msgdef.data, encoding
+            )
 
     def __enter__(self) -> _Indexed:
         return self
@@ -135,8 +136,11 @@ class _Indexed:
         self._reader.close()
 
     def messages(self, topics: Collection[str]) -> Iterator[Entry]:
-        connections = [connection for connection in self._reader.connections
-                       if connection.topic in topics and connection.ext.serialization_format == "cdr"]
+        connections = [
+            connection
+            for connection in self._reader.connections
+            if connection.topic in topics and connection.ext.serialization_format == "cdr"
+        ]
         if connections:
             for connection, time, data in self._reader.messages(connections):
                 yield connection.topic, time, data
@@ -235,17 +239,20 @@ def _files(path: Path) -> list[Path]:
     try:
         found = [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()]
     except OSError as error:
-        raise InputError(f"bag {path} cannot be opened ({error.strerror}); give a folder that rosbag2 wrote, or a file "
-                         "in it") from error
+        raise InputError(
+            f"bag {path} cannot be opened ({error.strerror}); give a folder that rosbag2 wrote, or a file in it"
+        ) from error
     files = {file.name: file for file in found if re.search(kinds + "$", file.name)}
     # A recorder that was ended while it packed a file leaves both; the packed one is the incomplete one.
-    files = [file for name, file in files.items() if name.removesuffix(".zstd") == name
-             or name.removesuffix(".zstd") not in files]
+    files = [
+        file for name, file in files.items() if name.removesuffix(".zstd") == name or name.removesuffix(".zstd") not in files
+    ]
     if not files:
         words = file_words(path) if path.is_file() else folder_words(path)
         raise InputError(f"{path} " + (words or "is no rosbag2: neither an .mcap or .db3 file nor a folder with such files"))
-    return sorted(files, key=lambda file: [part.zfill(20) if part.isdigit() else part
-                                           for part in re.split(r"(\d+)", file.name)])
+    return sorted(
+        files, key=lambda file: [part.zfill(20) if part.isdigit() else part for part in re.split(r"(\d+)", file.name)]
+    )
 
 
 def _uncompressed(path: Path, stack: contextlib.ExitStack) -> Path:

@@ -54,7 +54,8 @@ class Selection:
         try:
             published, taken = (
                 {topic: types[0] for topic, types in ask(*name)}
-                for ask in (node.get_publisher_names_and_types_by_node, node.get_subscriber_names_and_types_by_node))
+                for ask in (node.get_publisher_names_and_types_by_node, node.get_subscriber_names_and_types_by_node)
+            )
         except Exception:  # it has ended meanwhile; rclpy's class for that has no public name
             return set()
         chosen = {topic for topic, kind in taken.items() if kind == _INFO}
@@ -94,8 +95,10 @@ class RecordedTopic:
         reliable = bool(offers) and all(offer.reliability == ReliabilityPolicy.RELIABLE for offer in offers)
         latched = bool(offers) and all(offer.durability == DurabilityPolicy.TRANSIENT_LOCAL for offer in offers)
         return QoSProfile(
-            depth=_DEPTH, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
-            durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE)
+            depth=_DEPTH,
+            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+        )
 
     def take(self):
         """Messages that have come, as (data, time of reception in nanoseconds or 0)."""
@@ -131,7 +134,9 @@ class RecordedTopic:
             return
         profile = self._common()
         if self._node.count_publishers(self.topic) and (profile.reliability, profile.durability) != (
-                self._profile.reliability, self._profile.durability):
+            self._profile.reliability,
+            self._profile.durability,
+        ):
             self._told_before += self._subscription.lost
             self._subscription.destroy()
             self._profile, self._sequence = profile, None

@@ -49,8 +49,9 @@ class Recorder:
     happens, and large messages are not packed.
     """
 
-    def __init__(self, node, path: str | Path, selection: Selection | None = None, exclude: tuple[str, ...] = (),
-                 memory: int = 2**30):
+    def __init__(
+        self, node, path: str | Path, selection: Selection | None = None, exclude: tuple[str, ...] = (), memory: int = 2**30
+    ):
         self._node, self._exclude = node, exclude
         self._selection = selection or Selection(everything=True)
         self._queue = WriteQueue(BagWriter(path, pack=memory > 0), memory)
@@ -134,15 +135,18 @@ class Recorder:
             if name in self._topics or name in self.skipped or name in self._exclude:
                 continue
             publishers = self._node.get_publishers_info_by_topic(name)
-            own = all((info.node_name, info.node_namespace) == (self._node.get_name(), self._node.get_namespace())
-                      for info in publishers)
+            own = all(
+                (info.node_name, info.node_namespace) == (self._node.get_name(), self._node.get_namespace())
+                for info in publishers
+            )
             if own and not self._topics:  # what the recorder tells of itself is nothing to record by itself
                 continue
             offers = [info.qos_profile for info in publishers]
             try:
                 kind = message_type(type_name)
                 connection = self._queue.add_connection(
-                    name, type_name, typestore=typestore(), offered_qos_profiles=[bag_qos(offer) for offer in offers])
+                    name, type_name, typestore=typestore(), offered_qos_profiles=[bag_qos(offer) for offer in offers]
+                )
                 self._topics[name] = RecordedTopic(self._node, kind, type_name, name, connection)
             except (KeyError, ImportError, AttributeError, FourDHandsError) as error:
                 self.skipped[name] = f"type {type_name} is not known ({type(error).__name__})"
@@ -154,10 +158,16 @@ def bag_qos(offered) -> Qos:
     latched = offered.durability == DurabilityPolicy.TRANSIENT_LOCAL
     kept = offered.history == HistoryPolicy.KEEP_LAST
     return Qos(
-        QosHistory.KEEP_LAST if kept else QosHistory.UNKNOWN, offered.depth,
+        QosHistory.KEEP_LAST if kept else QosHistory.UNKNOWN,
+        offered.depth,
         QosReliability.RELIABLE if reliable else QosReliability.BEST_EFFORT,
         QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
-        _FOREVER, _FOREVER, QosLiveliness.AUTOMATIC, _FOREVER, False)
+        _FOREVER,
+        _FOREVER,
+        QosLiveliness.AUTOMATIC,
+        _FOREVER,
+        False,
+    )
 
 
 def recording_status(bag: Path, recorder: Recorder | None, problem: str = "") -> DiagnosticArray:
@@ -172,8 +182,10 @@ def recording_status(bag: Path, recorder: Recorder | None, problem: str = "") ->
         level, message = DiagnosticStatus.WARN, "; ".join(f"{topic}: {words}" for topic, words in sorted(lost.items()))
     elif not any(counts.values()):
         message = f"nothing has come to be recorded to {bag} yet"
-    values = {**{topic: f"{count}, {lost[topic]}" if topic in lost else str(count) for topic, count in sorted(counts.items())},
-              **skipped}
+    values = {
+        **{topic: f"{count}, {lost[topic]}" if topic in lost else str(count) for topic, count in sorted(counts.items())},
+        **skipped,
+    }
     array = DiagnosticArray(status=[diagnostic_status("hands_recorder", str(bag), level, message, values)])
     array.header.stamp.sec, array.header.stamp.nanosec = divmod(time.time_ns(), 10**9)
     return array
@@ -181,12 +193,12 @@ def recording_status(bag: Path, recorder: Recorder | None, problem: str = "") ->
 
 def main(args: list[str] | None = None) -> int:
     """Record until SIGINT or SIGTERM. Returns the exit status: 0, or 2 where the bag cannot be made or the disk is full."""
-    parser = argparse.ArgumentParser(prog=program("recorder"), description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog=program("recorder"), description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("bag", type=Path, nargs="?", help="folder to write (default: hands_ and the time)")
     parser.add_argument("--images", choices=IMAGES, default="none", help="also record images (default: none)")
-    parser.add_argument("--no-markers", action="store_true",
-                        help="leave the meshes out, which the node then need not compute")
+    parser.add_argument("--no-markers", action="store_true", help="leave the meshes out, which the node then need not compute")
     parser.add_argument("--topic", action="append", default=[], metavar="REGEX", help="also record this; may be repeated")
     given, command_line = parse(parser, args)
     bag = given.bag or Path(f"hands_{datetime.now():%Y_%m_%d-%H_%M_%S}")
@@ -215,8 +227,10 @@ def _record(bag: Path, selection: Selection, stop: Stop) -> int:
                 if time.monotonic() > silent_until:
                     silent_until = math.inf
                     if not any(recorder.counts.values()):
-                        logger.warning("nothing has come yet; start the node or the camera, in this ROS_DOMAIN_ID, or name other "
-                                       "topics with --topic")
+                        logger.warning(
+                            "nothing has come yet; start the node or the camera, in this ROS_DOMAIN_ID, or name other "
+                            "topics with --topic"
+                        )
         finally:
             recorder.close()
     except (InputError, OSError) as error:
@@ -230,12 +244,21 @@ def _record(bag: Path, selection: Selection, stop: Stop) -> int:
         logger.warning(f"{topic} was not recorded: {reason}")
     lost = recorder.lost
     for topic, words in sorted(lost.items()):
-        logger.warning(f"{topic}: {words}; {recorder.counts[topic]} are in the bag. A busy computer, small socket buffers and a "
-                       "slow disk lose images (README, Measured)")
+        logger.warning(
+            f"{topic}: {words}; {recorder.counts[topic]} are in the bag. A busy computer, small socket buffers and a "
+            "slow disk lose images (README, Measured)"
+        )
     tell = logger.info if any(recorder.counts.values()) else logger.warning
-    tell(f"recorded to {bag}: " + (", ".join(
-        f"{topic} {count}" + (f" ({lost[topic]})" if topic in lost else "")
-        for topic, count in sorted(recorder.counts.items())) or "no topic appeared"))
+    tell(
+        f"recorded to {bag}: "
+        + (
+            ", ".join(
+                f"{topic} {count}" + (f" ({lost[topic]})" if topic in lost else "")
+                for topic, count in sorted(recorder.counts.items())
+            )
+            or "no topic appeared"
+        )
+    )
     return 0
 
 

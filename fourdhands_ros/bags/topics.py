@@ -34,8 +34,11 @@ def encoding_words(unread: Mapping[str, Topic]) -> str:
     encodings = sorted({topic.encoding for topic in unread.values()})
     held = some(f"{name} of {topic.type or 'no type'}" for name, topic in sorted(unread.items()))
     what = " and ".join(_ENCODINGS.get(encoding, encoding) for encoding in encodings)
-    do = ("convert the .bag that it was made of: rosbags-convert --src FILE.bag --dst FOLDER" if encodings == ["ros1"]
-          else "record them as sensor_msgs/Image or CompressedImage with `ros2 bag record`")
+    do = (
+        "convert the .bag that it was made of: rosbags-convert --src FILE.bag --dst FOLDER"
+        if encodings == ["ros1"]
+        else "record them as sensor_msgs/Image or CompressedImage with `ros2 bag record`"
+    )
     return f"its messages are {what}, not ROS 2's ({held}); {do}"
 
 
@@ -62,8 +65,10 @@ def topic_words(name: str, topic: Topic) -> str:
         return f"{name} is empty"
     if topic.type not in IMAGES:
         if _VIDEO.search(topic.type):
-            return (f"{name} is video ({topic.type}), which is not read; record the images raw or compressed, or have "
-                    "image_transport's republish make them so")
+            return (
+                f"{name} is video ({topic.type}), which is not read; record the images raw or compressed, or have "
+                "image_transport's republish make them so"
+            )
         return f"{name} is of type {topic.type}, which is not read; record sensor_msgs/Image or CompressedImage"
     if "depth" in name:
         return f"{name} is called depth, where colour, grey or infrared is needed; --topic {name} takes it all the same"

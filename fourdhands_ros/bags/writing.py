@@ -132,8 +132,11 @@ class BagWriter:
         index = struct.pack("<HIQQ", connection.id, 16, time, 0)
         file.write(struct.pack("<BQ", 0x07, len(index)) + index)
         storage.chunks.append(BytesIO())
-        storage.chunks[-1].write(struct.pack(
-            "<QQQQIHQQIQQ", time, time, start, end - start, 10, connection.id, end, file.tell() - end, 0, size, size))
+        storage.chunks[-1].write(
+            struct.pack(
+                "<QQQQIHQQIQQ", time, time, start, end - start, 10, connection.id, end, file.tell() - end, 0, size, size
+            )
+        )
         writer = self._writer
         writer.counts[connection.id] += 1
         writer.min_timestamp, writer.max_timestamp = min(time, writer.min_timestamp), max(time, writer.max_timestamp)

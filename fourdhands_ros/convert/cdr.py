@@ -62,9 +62,8 @@ class Template:
         for name, ranges in self._ranges.items():
             dtype = self._dtypes[name]
             # A number lies at a multiple of its size, so the buffer seen as an array of that type has it as an element.
-            self._numbers[name] = storage[:len(storage) // dtype.itemsize * dtype.itemsize].view(dtype)
-            self._places[name] = (slice(*ranges[0]) if len(ranges) == 1
-                                  else np.concatenate([np.arange(*r) for r in ranges]))
+            self._numbers[name] = storage[: len(storage) // dtype.itemsize * dtype.itemsize].view(dtype)
+            self._places[name] = slice(*ranges[0]) if len(ranges) == 1 else np.concatenate([np.arange(*r) for r in ranges])
         return self
 
     def view(self, name: str) -> np.ndarray:

@@ -53,8 +53,9 @@ def _trial(encoding, padding, bigendian, pixel):
     """A small image of noise in that layout; pixel: bytes of one."""
     step = _SIDE * pixel + padding
     data = np.random.default_rng(0).integers(0, 256, _SIDE * step, np.uint8)
-    return Image(height=_SIDE, width=_SIDE, encoding=encoding, step=step, is_bigendian=bigendian,
-                 data=array.array("B", data.tobytes()))
+    return Image(
+        height=_SIDE, width=_SIDE, encoding=encoding, step=step, is_bigendian=bigendian, data=array.array("B", data.tobytes())
+    )
 
 
 def _decoded(bridge, message):
@@ -65,7 +66,7 @@ def _decoded(bridge, message):
     return image if image.shape == (message.height, message.width, 3) and image.dtype == np.uint8 else None
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _bridge():
     """A CvBridge, which keeps nothing of an image and so serves all threads; None where there is none."""
     try:

@@ -29,8 +29,7 @@ class DepthBuffer:
 
     def __init__(self, tolerance: float, counts: Counts, logger: Logger, compressed: bool = False, kept: int = _KEPT):
         self.tolerance, self._counts, self._logger = tolerance, counts, logger
-        self.message_type, self._decode = ((CompressedImage, decode_compressed_depth) if compressed else
-                                           (Image, decode_depth))
+        self.message_type, self._decode = (CompressedImage, decode_compressed_depth) if compressed else (Image, decode_depth)
         self._lock = threading.Lock()
         self._messages: deque[tuple[int, bytes]] = deque(maxlen=kept)
         self._found = self._missed = 0

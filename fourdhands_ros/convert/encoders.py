@@ -13,7 +13,15 @@ import numpy as np
 from fourdhands_core.geometry.rotations import CROSS
 from fourdhands_core.hand_model.skeleton import JOINT_NAMES, JOINT_PARENTS, MANO_IN_21, SIDES
 from fourdhands_core.pipeline.types import (
-    ABSENT, HELD, SOURCE_JOINT, SOURCE_NETWORK, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate)
+    ABSENT,
+    HELD,
+    SOURCE_JOINT,
+    SOURCE_NETWORK,
+    SOURCE_NONE,
+    TRACKED,
+    HandEstimate,
+    HandPairEstimate,
+)
 
 from .cdr import Template
 
@@ -99,23 +107,32 @@ class HandPairEncoder(_Encoder):
         super().__init__()
         self._network, self._model = network, model
 
-    def encode(self, estimate: HandPairEstimate, frame_id: str, latency: Mapping[str, float],
-               counts: tuple[int, int, int] = (0, 0, 0), with_vertices: bool = False) -> bytes:
+    def encode(
+        self,
+        estimate: HandPairEstimate,
+        frame_id: str,
+        latency: Mapping[str, float],
+        counts: tuple[int, int, int] = (0, 0, 0),
+        with_vertices: bool = False,
+    ) -> bytes:
         """The serialised message.
 
         frame_id: of the image's header. latency: seconds by stage, in order. counts: images published (this one
         included), dropped, rejected. with_vertices: put the estimate's meshes in, where it has them.
         """
-        vertices = tuple(
-            len(hand.vertices) if with_vertices and hand.vertices is not None else 0 for hand in estimate.hands)
+        vertices = tuple(len(hand.vertices) if with_vertices and hand.vertices is not None else 0 for hand in estimate.hands)
         key = frame_id, tuple(hand.joints is not None for hand in estimate.hands), vertices, tuple(latency)
         template = self._template(key, lambda: self._build(*key))
         sec, nanosec = split_stamp(estimate.stamp)
         relative = estimate.left_root_relative
         values = {
-            "sec": sec, "nanosec": nanosec,
-            "relative": np.nan if relative is None else relative, "source": SOURCES[estimate.left_root_source],
-            "counts": counts, "latency": tuple(latency.values())}
+            "sec": sec,
+            "nanosec": nanosec,
+            "relative": np.nan if relative is None else relative,
+            "source": SOURCES[estimate.left_root_source],
+            "counts": counts,
+            "latency": tuple(latency.values()),
+        }
         for hand, count in zip(estimate.hands, vertices):
             side = SIDES[hand.side]
             values[f"{side}_state"] = hand.valid, STATES[hand.state]
@@ -127,8 +144,9 @@ class HandPairEncoder(_Encoder):
             # All numbers of one type at once: each array by itself would take most of the time.
             values[f"{side}_points"] = np.concatenate([np.ravel(hand.joints), np.ravel(hand.joints_raw)])
             values[f"{side}_wrist"] = wrist_pose(hand)
-            values[f"{side}_numbers"] = np.concatenate([
-                hand.joint_confidence, np.ravel(hand.joints_2d), hand.global_orient, hand.hand_pose, hand.betas])
+            values[f"{side}_numbers"] = np.concatenate(
+                [hand.joint_confidence, np.ravel(hand.joints_2d), hand.global_orient, hand.hand_pose, hand.betas]
+            )
             if count:
                 values[f"{side}_vertices"] = hand.vertices
         return template.fill(**values)
@@ -182,7 +200,7 @@ class TransformEncoder(_Encoder):
     @property
     def frames(self) -> list[str]:
         """The names of all frames that messages may hold."""
-        return [name for names in self._names for name in names[:21 if self._joints else 1]]
+        return [name for names in self._names for name in names[: 21 if self._joints else 1]]
 
     def encode(self, estimate: HandPairEstimate, frame_id: str) -> bytes | None:
         """The serialised message, or None where neither hand is valid."""
@@ -225,15 +243,20 @@ class MarkerEncoder(_Encoder):
         """The serialised message, or None where there is nothing to show and nothing to remove."""
         shown = {hand.side: hand.vertices for hand in estimate.hands if hand.valid and hand.vertices is not None}
         lost = tuple(sorted((side, frame) for side, frame in self.shown.items() if side not in shown))
-        self.shown = {side: frame_id for side in shown}
+        self.shown = dict.fromkeys(shown, frame_id)
         if not shown and not lost:
             return None
         key = frame_id, tuple(shown), lost, self.lifetime
         template = self._template(key, lambda: self._build(*key))
         for side, vertices in shown.items():
             # Into the message without a copy between, which `mode` is for.
-            np.take(np.asarray(vertices, np.float64), self._corners[side], axis=0, mode="clip",
-                    out=template.view(f"points_{side}").reshape(-1, 3))
+            np.take(
+                np.asarray(vertices, np.float64),
+                self._corners[side],
+                axis=0,
+                mode="clip",
+                out=template.view(f"points_{side}").reshape(-1, 3),
+            )
         sec, nanosec = split_stamp(estimate.stamp)
         return template.fill(sec=sec, nanosec=nanosec)
 

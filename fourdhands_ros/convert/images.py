@@ -32,21 +32,35 @@ REASONS = ("size", "encoding", "step", "data", "compressed", "stamp")
 
 _CHANNELS = {
     # encoding: (numpy type, channels, conversion of its upper 8 bits to RGB or None)
-    **{f"{name}{8 * size}": (f"u{size}", channels, conversion) for size in (1, 2) for name, channels, conversion in (
-        ("rgb", 3, None), ("bgr", 3, cv2.COLOR_BGR2RGB), ("rgba", 4, cv2.COLOR_RGBA2RGB),
-        ("bgra", 4, cv2.COLOR_BGRA2RGB), ("mono", 1, cv2.COLOR_GRAY2RGB),
-        # ROS names the upper left 2x2 pixels, OpenCV the two in the second row from the second column on.
-        ("bayer_rggb", 1, cv2.COLOR_BayerBG2RGB), ("bayer_bggr", 1, cv2.COLOR_BayerRG2RGB),
-        ("bayer_gbrg", 1, cv2.COLOR_BayerGR2RGB), ("bayer_grbg", 1, cv2.COLOR_BayerGB2RGB))},
+    **{
+        f"{name}{8 * size}": (f"u{size}", channels, conversion)
+        for size in (1, 2)
+        for name, channels, conversion in (
+            ("rgb", 3, None),
+            ("bgr", 3, cv2.COLOR_BGR2RGB),
+            ("rgba", 4, cv2.COLOR_RGBA2RGB),
+            ("bgra", 4, cv2.COLOR_BGRA2RGB),
+            ("mono", 1, cv2.COLOR_GRAY2RGB),
+            # ROS names the upper left 2x2 pixels, OpenCV the two in the second row from the second column on.
+            ("bayer_rggb", 1, cv2.COLOR_BayerBG2RGB),
+            ("bayer_bggr", 1, cv2.COLOR_BayerRG2RGB),
+            ("bayer_gbrg", 1, cv2.COLOR_BayerGR2RGB),
+            ("bayer_grbg", 1, cv2.COLOR_BayerGB2RGB),
+        )
+    },
     # OpenCV's types, in OpenCV's order of colours
-    **{f"{8 * size}UC{channels}": (f"u{size}", channels, conversion) for size in (1, 2) for channels, conversion in (
-        (1, cv2.COLOR_GRAY2RGB), (3, cv2.COLOR_BGR2RGB), (4, cv2.COLOR_BGRA2RGB))},
-    "uyvy": ("u1", 2, cv2.COLOR_YUV2RGB_UYVY), "yuv422": ("u1", 2, cv2.COLOR_YUV2RGB_UYVY),
-    "yuyv": ("u1", 2, cv2.COLOR_YUV2RGB_YUY2), "yuv422_yuy2": ("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
+    **{
+        f"{8 * size}UC{channels}": (f"u{size}", channels, conversion)
+        for size in (1, 2)
+        for channels, conversion in ((1, cv2.COLOR_GRAY2RGB), (3, cv2.COLOR_BGR2RGB), (4, cv2.COLOR_BGRA2RGB))
+    },
+    "uyvy": ("u1", 2, cv2.COLOR_YUV2RGB_UYVY),
+    "yuv422": ("u1", 2, cv2.COLOR_YUV2RGB_UYVY),
+    "yuyv": ("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
+    "yuv422_yuy2": ("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
 }
 _PAIRS = {"uyvy", "yuv422", "yuyv", "yuv422_yuy2"}
-_PLANES = {"nv12": (cv2.COLOR_YUV2RGB_NV12, 2), "nv21": (cv2.COLOR_YUV2RGB_NV21, 2),
-           "nv24": (cv2.COLOR_YUV2RGB_NV12, 1)}
+_PLANES = {"nv12": (cv2.COLOR_YUV2RGB_NV12, 2), "nv21": (cv2.COLOR_YUV2RGB_NV21, 2), "nv24": (cv2.COLOR_YUV2RGB_NV12, 1)}
 """Encodings of luma, then interleaved chroma: the conversion, and how many pixels a side share their chroma."""
 _SPARE = 10_000
 """Of so many numbers of a 16-bit image one may be above the range that is made visible, as a defective pixel is."""
@@ -131,7 +145,8 @@ def _row_bytes(message, pixel: int) -> int:
     row = message.width * pixel
     if message.step < row:
         raise MalformedImage(
-            "step", f"step {message.step} is below the {row} bytes of {message.width} {message.encoding} pixels")
+            "step", f"step {message.step} is below the {row} bytes of {message.width} {message.encoding} pixels"
+        )
     _check_length(message)
     return row
 
@@ -147,7 +162,7 @@ def _decode_planes(message) -> np.ndarray:
     """The height is the image's, as of libcamera's drivers, or counts the rows of luma and chroma."""
     conversion, shared = _PLANES[message.encoding]
     width, height, step, size = message.width, message.height, message.step, len(message.data)
-    rows = height + 2 * height // shared ** 2
+    rows = height + 2 * height // shared**2
     if size == step * height and height % 3 == 0 and step < 2 * width:
         rows, height = height, height // 3 * shared
     if width % 2 or height % 2:
@@ -156,11 +171,14 @@ def _decode_planes(message) -> np.ndarray:
     if step < width:
         raise MalformedImage("step", f"step {step} is below the {width} bytes of {width} {message.encoding} pixels")
     if size != step * rows:
-        raise MalformedImage("data", f"{size} bytes of data are not the {step * rows} of {message.encoding} "
-                             f"{width}x{height} with step {step}, luma and chroma")
+        raise MalformedImage(
+            "data",
+            f"{size} bytes of data are not the {step * rows} of {message.encoding} "
+            f"{width}x{height} with step {step}, luma and chroma",
+        )
     data = np.frombuffer(message.data, dtype=np.uint8)
-    luma = data[:step * height].reshape(height, step)[:, :width]
-    chroma = data[step * height:].reshape(height // shared, -1)[:, :2 * width // shared]
+    luma = data[: step * height].reshape(height, step)[:, :width]
+    chroma = data[step * height :].reshape(height // shared, -1)[:, : 2 * width // shared]
     chroma = chroma.reshape(height // shared, width // shared, 2)
     if shared == 1:
         chroma = chroma[::2, ::2]
@@ -191,8 +209,10 @@ def decode_compressed_depth(message) -> np.ndarray:
     """
     match = re.fullmatch(r"\s*(16UC1|mono16|32FC1)\s*;\s*compressedDepth(?:\s+(\w+))?\s*", message.format)
     if match is None or match[2] not in (None, "png"):
-        raise MalformedImage("encoding", f"compressed depth format {message.format!r} is not supported; use compressedDepth "
-                             "png of 16UC1 or 32FC1")
+        raise MalformedImage(
+            "encoding",
+            f"compressed depth format {message.format!r} is not supported; use compressedDepth png of 16UC1 or 32FC1",
+        )
     data = bytes(message.data)
     # Sizes are read first: a few bytes of PNG can claim gigabytes.
     if data[12:20] != _PNG or len(data) < 12 + 33:
@@ -229,10 +249,13 @@ def decompress(message) -> np.ndarray:
             size = header.size
     except Exception as error:  # a damaged header can fail in any way
         if not re.search(r"jpe?g|png|webp|tiff?|bmp|^\W*$", message.format, re.IGNORECASE):
-            raise MalformedImage("encoding", f"compressed format {message.format!r} is not supported; use one of "
-                                 f"{', '.join(_FORMATS).lower()}") from error
-        raise MalformedImage("compressed", f"{len(data)} bytes of format {message.format!r} are no "
-                             f"{', '.join(_FORMATS)} ({type(error).__name__}: {error})") from error
+            raise MalformedImage(
+                "encoding", f"compressed format {message.format!r} is not supported; use one of {', '.join(_FORMATS).lower()}"
+            ) from error
+        raise MalformedImage(
+            "compressed",
+            f"{len(data)} bytes of format {message.format!r} are no {', '.join(_FORMATS)} ({type(error).__name__}: {error})",
+        ) from error
     _check_size(*size)
     try:
         # Not turned by EXIF: camera_info describes the image as the sensor delivers it.
@@ -241,7 +264,8 @@ def decompress(message) -> np.ndarray:
         raise MalformedImage("compressed", f"the compressed image does not decode: {error}") from error
     if image is None:
         raise MalformedImage(
-            "compressed", f"{len(data)} bytes of format {message.format!r} are not an image that OpenCV decodes")
+            "compressed", f"{len(data)} bytes of format {message.format!r} are not an image that OpenCV decodes"
+        )
     _check_size(image.shape[1], image.shape[0])
     if image.dtype not in (np.uint8, np.uint16):
         raise MalformedImage("encoding", f"a compressed image of {image.dtype} is not supported; use 8 or 16 bits")
@@ -278,14 +302,14 @@ def stamp_of(header) -> int:
 def _check_size(width: int, height: int) -> None:
     if min(width, height) < MIN_SIDE or max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise MalformedImage(
-            "size", f"image size {width}x{height} is not between {MIN_SIDE} and {MAX_SIDE} pixels a side "
-            f"(at most {MAX_PIXELS} in all)")
+            "size",
+            f"image size {width}x{height} is not between {MIN_SIDE} and {MAX_SIDE} pixels a side (at most {MAX_PIXELS} in all)",
+        )
 
 
 def _check_length(message) -> None:
     if len(message.data) != message.step * message.height:
-        raise MalformedImage(
-            "data", f"{len(message.data)} bytes of data are not step {message.step} x height {message.height}")
+        raise MalformedImage("data", f"{len(message.data)} bytes of data are not step {message.step} x height {message.height}")
 
 
 def _decode_unknown(message) -> np.ndarray:
@@ -295,6 +319,8 @@ def _decode_unknown(message) -> np.ndarray:
         _check_length(message)
         image = decode_unknown(message)
     if image is None:
-        raise MalformedImage("encoding", f"image encoding {message.encoding!r}{what} is not supported; use one of "
-                             f"{', '.join([*_CHANNELS, *_PLANES])}")
+        raise MalformedImage(
+            "encoding",
+            f"image encoding {message.encoding!r}{what} is not supported; use one of {', '.join([*_CHANNELS, *_PLANES])}",
+        )
     return image

@@ -21,7 +21,6 @@ from .parameters import Parameters
 from .processing import FrameProcessor
 from .subscription import ImageSubscription
 
-
 _STAMP_END = 12
 """Where a serialised message's header goes on after its stamp: what follows is alike in all CameraInfo of a camera, which
 saves unpacking it for every image."""
@@ -46,8 +45,11 @@ class Channel:
         self.name = f"{node.get_fully_qualified_name().lstrip('/')}: {prefix.lstrip('/')}hands"
         compressed_depth = parameters.depth_transport == "compressedDepth"
         self._info, self._infos, self._info_place = b"", 0, float("inf")
-        self._depth = (DepthBuffer(parameters.depth_tolerance, self.statistics, node.get_logger(), compressed_depth)
-                       if parameters.depth else None)
+        self._depth = (
+            DepthBuffer(parameters.depth_tolerance, self.statistics, node.get_logger(), compressed_depth)
+            if parameters.depth
+            else None
+        )
         compressed = parameters.image_transport == "compressed"
         # Resolved first: a remapping is of image_raw, and its compressed topic lies below what it is mapped to.
         self.topic = node.resolve_topic_name(prefix + "image_raw") + ("/compressed" if compressed else "")
@@ -58,24 +60,37 @@ class Channel:
             self.outputs = Outputs(node, parameters, tracker.faces, network, model, prefix)
             made.callback(self.outputs.destroy)
             self.processor = FrameProcessor(
-                tracker, self.outputs, self.cameras, self.statistics, depth=self._depth, compressed=compressed,
-                reset_gap=parameters.reset_gap, clock=node.get_clock(), logger=node.get_logger())
+                tracker,
+                self.outputs,
+                self.cameras,
+                self.statistics,
+                depth=self._depth,
+                compressed=compressed,
+                reset_gap=parameters.reset_gap,
+                clock=node.get_clock(),
+                logger=node.get_logger(),
+            )
             made.callback(self.processor.stop)
             # Serialised (raw): an image that is dropped was never unpacked, and one that does not unpack is counted.
             self._images = []
             sources = [(CompressedImage if compressed else Image, self.topic, self.processor.put)]
             if self._depth is not None:
-                depth_topic = (node.resolve_topic_name(prefix + "depth/image_raw")
-                               + ("/compressedDepth" if compressed_depth else ""))
+                depth_topic = node.resolve_topic_name(prefix + "depth/image_raw") + (
+                    "/compressedDepth" if compressed_depth else ""
+                )
                 sources.append((self._depth.message_type, depth_topic, self._depth.put))
             for source in sources:
                 self._images.append(ImageSubscription(node, *source, parameters.image_reliability))
                 made.callback(self._images[-1].close)
             for place, topic in enumerate(resolved_info_topics(node, prefix + "camera_info", self.topic)):
                 infos = node.create_subscription(
-                    CameraInfo, topic, partial(self._on_camera_info, place),
-                    QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT), raw=True,
-                    qos_overriding_options=QoSOverridingOptions.with_default_policies())
+                    CameraInfo,
+                    topic,
+                    partial(self._on_camera_info, place),
+                    QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT),
+                    raw=True,
+                    qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                )
                 made.callback(node.destroy_subscription, infos)
             self._made = made.pop_all()
         self.paused, self._conflict = False, ""
@@ -144,7 +159,7 @@ class Channel:
         """What is wrong where another node publishes `hands` too, or ""."""
         if self._node.count_publishers(self.outputs.topic) < 2:
             return ""
-        return (f"another node publishes {self.outputs.topic} too: give one of the two a namespace, or end it")
+        return f"another node publishes {self.outputs.topic} too: give one of the two a namespace, or end it"
 
     def _on_camera_info(self, place: int, data: bytes) -> None:
         if place > self._info_place:
@@ -159,4 +174,5 @@ class Channel:
         except Exception as error:  # rclpy's RMWError has no public name
             self.statistics.count_event("CameraInfo messages that do not unpack")
             self._node.get_logger().warning(
-                f"{self.name}: a message that is not a CameraInfo: {error}", throttle_duration_sec=60.0)
+                f"{self.name}: a message that is not a CameraInfo: {error}", throttle_duration_sec=60.0
+            )

@@ -52,11 +52,16 @@ class Statistics(Counts):
             self._reported = now
             latency, self._latency = self._latency, defaultdict(list)
             values = {
-                "input rate (Hz)": f"{received / period:.1f}", "output rate (Hz)": f"{published / period:.1f}",
+                "input rate (Hz)": f"{received / period:.1f}",
+                "output rate (Hz)": f"{published / period:.1f}",
                 "last image (s ago)": f"{at - self._last_received:.2f}",
                 "last hands (s ago)": f"{at - self._last_published:.2f}",
-                "received": str(self.received), "published": str(self.published), "dropped": str(self.dropped),
-                "dropped now": str(dropped), "refused": str(self.rejected)}
+                "received": str(self.received),
+                "published": str(self.published),
+                "dropped": str(self.dropped),
+                "dropped now": str(dropped),
+                "refused": str(self.rejected),
+            }
             values.update({f"refused: {reason}": str(count) for reason, count in sorted(self.refused.items())})
             values.update({event: str(count) for event, count in sorted(self.events.items())})
             if self.last_problem:
@@ -80,5 +85,9 @@ class Statistics(Counts):
 def diagnostic_status(name: str, hardware_id: str, level, message: str, values: Mapping[str, str]) -> DiagnosticStatus:
     """diagnostic_msgs/DiagnosticStatus with values by name."""
     return DiagnosticStatus(
-        level=level, name=name, message=message, hardware_id=hardware_id,
-        values=[KeyValue(key=key, value=value) for key, value in values.items()])
+        level=level,
+        name=name,
+        message=message,
+        hardware_id=hardware_id,
+        values=[KeyValue(key=key, value=value) for key, value in values.items()],
+    )

@@ -30,7 +30,8 @@ class FrameWatch:
         latched = QoSProfile(depth=_DEPTH, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._topics = [
             PolledSubscription(node, TFMessage, "/tf", QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)),
-            PolledSubscription(node, TFMessage, "/tf_static", latched)]
+            PolledSubscription(node, TFMessage, "/tf_static", latched),
+        ]
         self._seen: dict[str, float] = {}  # when; what is static is seen for ever
 
     def look(self, outputs: Iterable[Outputs]) -> dict[Outputs, str]:
@@ -53,12 +54,19 @@ class FrameWatch:
 
     def _problem(self, shared: list[str]) -> str:
         own = self._node.get_namespace(), self._node.get_name()
-        others = sorted({f"{info.node_namespace.rstrip('/')}/{info.node_name}" for topic in self._topics
-                         for info in self._node.get_publishers_info_by_topic(topic.topic)
-                         if (info.node_namespace, info.node_name) != own})
+        others = sorted(
+            {
+                f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+                for topic in self._topics
+                for info in self._node.get_publishers_info_by_topic(topic.topic)
+                if (info.node_namespace, info.node_name) != own
+            }
+        )
         names = ", ".join(shared[:2]) + (f" and {len(shared) - 2} more" if len(shared) > 2 else "")
-        return (f"frames that somebody else publishes too ({', '.join(others) or 'a node of the same name'} on /tf): {names}; "
-                "give one of the two another frame_prefix")
+        return (
+            f"frames that somebody else publishes too ({', '.join(others) or 'a node of the same name'} on /tf): {names}; "
+            "give one of the two another frame_prefix"
+        )
 
     def destroy(self) -> None:
         """Close the topics."""

@@ -22,12 +22,12 @@ from fourdhands_core.network.landmark_config import SHIPPED
 from fourdhands_core.pipeline.shape_calibration import load_shape
 from fourdhands_core.pipeline.tracker import HandPairTracker
 
-from .channel import Channel
 from ..executable import Stop, end, program
+from ..process import is_refusal, make_node, parse, refusal, run_ros
+from .channel import Channel
 from .frame_watch import FrameWatch
 from .outputs import NO_EVENTS
 from .parameters import Parameters, declare
-from ..process import is_refusal, make_node, parse, refusal, run_ros
 from .services import Services
 from .usage import node_parser
 
@@ -91,12 +91,17 @@ class HandsNode(LifecycleNode):
         parameters = self.parameters
         trackers = self._make_trackers(made)
         diagnostics = self._diagnostics = self.create_publisher(
-            DiagnosticArray, "/diagnostics", 10, qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            event_callbacks=NO_EVENTS)
+            DiagnosticArray,
+            "/diagnostics",
+            10,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            event_callbacks=NO_EVENTS,
+        )
         made.callback(self.destroy_publisher, diagnostics)
         # By a clock that goes on where a simulation's stands still.
-        timer = self.create_timer(parameters.diagnostics_period, self._publish_diagnostics,
-                                  clock=Clock(clock_type=ClockType.STEADY_TIME))
+        timer = self.create_timer(
+            parameters.diagnostics_period, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
         made.callback(self.destroy_timer, timer)
         self._frame_watch = FrameWatch(self)
         made.callback(self._frame_watch.destroy)

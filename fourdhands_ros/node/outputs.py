@@ -16,8 +16,8 @@ from visualization_msgs.msg import MarkerArray
 from fourdhands_core.pipeline.types import HandPairEstimate
 
 from ..convert.encoders import HandPairEncoder, MarkerEncoder, TransformEncoder, encode_faces
-from .debug_image import DebugImage
 from ..pypi.message_types import HandFaces, HandPair, TFMessage
+from .debug_image import DebugImage
 from .parameters import Parameters
 
 try:
@@ -53,8 +53,12 @@ class Outputs:
 
             def publisher(message_type, topic, depth, durability=DurabilityPolicy.VOLATILE):
                 one = node.create_publisher(
-                    message_type, topic, QoSProfile(depth=depth, durability=durability), qos_overriding_options=options,
-                    event_callbacks=NO_EVENTS)
+                    message_type,
+                    topic,
+                    QoSProfile(depth=depth, durability=durability),
+                    qos_overriding_options=options,
+                    event_callbacks=NO_EVENTS,
+                )
                 made.callback(node.destroy_publisher, one)
                 return one
 
@@ -65,7 +69,10 @@ class Outputs:
             self._faces_topic = publisher(HandFaces, camera + "hands/faces", 1, DurabilityPolicy.TRANSIENT_LOCAL)
             self._debug = DebugImage(
                 publisher(Image, camera + "hands/debug_image", 1),
-                publisher(CompressedImage, camera + "hands/debug_image/compressed", 1), node.get_logger(), parameters.lookahead)
+                publisher(CompressedImage, camera + "hands/debug_image/compressed", 1),
+                node.get_logger(),
+                parameters.lookahead,
+            )
             made.callback(self._debug.stop)
             self._faces_topic.publish(encode_faces(faces, model))
             self.apply(parameters)
@@ -95,8 +102,14 @@ class Outputs:
         if self._debug.wanted:
             self._debug.keep(stamp, image)
 
-    def publish(self, estimate: HandPairEstimate, frame_id: str, latency: dict[str, float], received: float,
-                counts: tuple[int, int, int]) -> bool:
+    def publish(
+        self,
+        estimate: HandPairEstimate,
+        frame_id: str,
+        latency: dict[str, float],
+        received: float,
+        counts: tuple[int, int, int],
+    ) -> bool:
         """Publish an estimate, the smallest messages first. False while nothing is shown.
 
         frame_id: of the image. latency: seconds by stage so far; "total" since `received` (time.perf_counter) and

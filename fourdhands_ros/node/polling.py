@@ -36,11 +36,15 @@ class PolledSubscription:
         arguments = (message_type, topic, lambda data: None, qos)
         keywords = {"raw": True, "callback_group": _Unattended()}
         try:
-            self._subscription = node.create_subscription(*arguments, **keywords, event_callbacks=SubscriptionEventCallbacks(
-                message_lost=lambda event: None, use_default_callbacks=False))
+            self._subscription = node.create_subscription(
+                *arguments,
+                **keywords,
+                event_callbacks=SubscriptionEventCallbacks(message_lost=lambda event: None, use_default_callbacks=False),
+            )
         except UnsupportedEventTypeError:
-            self._subscription = node.create_subscription(*arguments, **keywords, event_callbacks=SubscriptionEventCallbacks(
-                use_default_callbacks=False))
+            self._subscription = node.create_subscription(
+                *arguments, **keywords, event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False)
+            )
 
     def take(self) -> Iterator[tuple[bytes, dict]]:
         """What has come since, oldest first, each with what the middleware tells of it (source_timestamp and so on)."""

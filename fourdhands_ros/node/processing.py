@@ -15,8 +15,8 @@ from fourdhands_core.pipeline.session import HandSession, Observed
 from fourdhands_core.pipeline.types import HELD, HandPairEstimate
 
 from ..convert.depth_buffer import DepthBuffer
-from .diagnostics import Statistics
 from ..convert.images import ImageDecoder, stamp_of
+from .diagnostics import Statistics
 from .mailbox import Mailbox
 from .outputs import Outputs
 
@@ -54,8 +54,19 @@ class FrameProcessor:
     where it is set, is called in the second thread with the tracker and each estimate after that is published.
     """
 
-    def __init__(self, tracker, outputs: Outputs, cameras: CameraSource, statistics: Statistics, *,
-                 depth: DepthBuffer | None = None, compressed: bool, reset_gap: float, clock, logger):
+    def __init__(
+        self,
+        tracker,
+        outputs: Outputs,
+        cameras: CameraSource,
+        statistics: Statistics,
+        *,
+        depth: DepthBuffer | None = None,
+        compressed: bool,
+        reset_gap: float,
+        clock,
+        logger,
+    ):
         self.session = HandSession(tracker, cameras, statistics, logger, reset_gap, _PATIENCE)
         self._outputs, self._statistics = outputs, statistics
         self._depth = depth
@@ -65,8 +76,10 @@ class FrameProcessor:
         self.hand_states = ("absent", "absent")
         self.watcher: Callable[[object, HandPairEstimate], None] | None = None
         self.frame_id = ""
-        self._threads = [threading.Thread(target=work, name=name, daemon=True)
-                         for name, work in (("observe", self._observe), ("estimate", self._estimate))]
+        self._threads = [
+            threading.Thread(target=work, name=name, daemon=True)
+            for name, work in (("observe", self._observe), ("estimate", self._estimate))
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -116,16 +129,19 @@ class FrameProcessor:
     def _publish(self, estimate: HandPairEstimate, item: _Item) -> None:
         statistics = self._statistics
         transport = (item.received_clock - estimate.stamp) / 1e9
-        latency = {"transport": transport if 0.0 <= transport <= _MAX_TRANSPORT else float("nan"),
-                   **item.latency, **estimate.timings}
+        latency = {
+            "transport": transport if 0.0 <= transport <= _MAX_TRANSPORT else float("nan"),
+            **item.latency,
+            **estimate.timings,
+        }
         counts = statistics.published + 1, statistics.dropped, statistics.rejected
         if not self._outputs.publish(estimate, item.frame_id, latency, item.received, counts):
             statistics.count_dropped()
             return
         statistics.count_published({**latency, "age": latency["transport"] + latency["total"]})
         self.hand_states = tuple(
-            f"{hand.state}, seen {hand.age:.2f} s before" if hand.state == HELD else hand.state
-            for hand in estimate.hands)
+            f"{hand.state}, seen {hand.age:.2f} s before" if hand.state == HELD else hand.state for hand in estimate.hands
+        )
         self.frame_id = item.frame_id
         if (watcher := self.watcher) is not None:
             watcher(self.session.tracker, estimate)

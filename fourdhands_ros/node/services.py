@@ -46,9 +46,15 @@ class Services:
         for channel in channels:
             channel.pause(request.data)
         response.success = bool(channels)
-        response.message = "the node is not active" if not channels else (
-            "paused: no images are taken, the models stay loaded" if request.data else
-            "tracking starts anew with the next image")
+        response.message = (
+            "the node is not active"
+            if not channels
+            else (
+                "paused: no images are taken, the models stay loaded"
+                if request.data
+                else "tracking starts anew with the next image"
+            )
+        )
         if channels:
             self._node.get_logger().info(f"pause: {response.message}")
         return response
@@ -58,8 +64,13 @@ class Services:
         channels = self._node.channels
         paused = any(channel.paused for channel in channels)
         if not channels or self._calibrating or paused:
-            response.message = ("the node is not active" if not channels else "the node is paused; ~/pause with data: false"
-                                if paused else "a calibration is under way")
+            response.message = (
+                "the node is not active"
+                if not channels
+                else "the node is paused; ~/pause with data: false"
+                if paused
+                else "a calibration is under way"
+            )
             return response
         self._calibrating = True
         try:
@@ -102,8 +113,10 @@ class Services:
             channel.tracker.betas = betas
             channel.processor.session.reset()
         length = hand_length(channels[0].tracker.hands, betas)
-        message = (f"{calibration.count} open hands seen; from the wrist to the tip of the middle finger "
-                   f"{1e3 * length:.0f} mm" + ("" if parameters.hand_length else ", a guess without hand_length"))
+        message = (
+            f"{calibration.count} open hands seen; from the wrist to the tip of the middle finger "
+            f"{1e3 * length:.0f} mm" + ("" if parameters.hand_length else ", a guess without hand_length")
+        )
         if not parameters.hand_shape:
             return message + "; not kept, as hand_shape names no file"
         save_shape(parameters.hand_shape, betas, channels[0].model)

@@ -15,8 +15,11 @@ try:
 except ImportError:  # ROS 2 Humble
     from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
-RELIABILITIES = {"auto": ReliabilityPolicy.BEST_EFFORT, "best_effort": ReliabilityPolicy.BEST_EFFORT,
-                 "reliable": ReliabilityPolicy.RELIABLE}
+RELIABILITIES = {
+    "auto": ReliabilityPolicy.BEST_EFFORT,
+    "best_effort": ReliabilityPolicy.BEST_EFFORT,
+    "reliable": ReliabilityPolicy.RELIABLE,
+}
 """What a subscription starts with by the value of the parameter image_reliability."""
 _PATIENCE = 2.0
 """Seconds between two looks at how much comes. Each change to reliable doubles them, up to _MOST_PATIENCE, so that
@@ -58,8 +61,13 @@ class ImageSubscription:
         keywords = {"raw": True, "qos_overriding_options": self._policies}
         try:
             self._subscription = self._node.create_subscription(
-                self._type, self.topic, self._take, profile, **keywords,
-                event_callbacks=SubscriptionEventCallbacks(message_lost=self._count_lost))
+                self._type,
+                self.topic,
+                self._take,
+                profile,
+                **keywords,
+                event_callbacks=SubscriptionEventCallbacks(message_lost=self._count_lost),
+            )
         except UnsupportedEventTypeError:  # a middleware that does not tell
             self._subscription = self._node.create_subscription(self._type, self.topic, self._take, profile, **keywords)
 
@@ -90,9 +98,15 @@ class ImageSubscription:
             return False
         lost_ever = self._lost_ever + self._lost
         interval = Interval(
-            seconds, self._came, self._lost, infos - self._infos_before,
+            seconds,
+            self._came,
+            self._lost,
+            infos - self._infos_before,
             0 if lost_ever else self._spacing.count(),  # less exact, for a middleware that does not tell
-            silent, self.rate, paired=infos >= EVIDENCE)
+            silent,
+            self.rate,
+            paired=infos >= EVIDENCE,
+        )
         # Nothing came, or a few small images before large ones, of which none arrives: too few to tell how many were due.
         few = not self.rate and not interval.paired and silent >= max(self._patience, SILENCE)
         stuck = few or not (self._came_ever or self._came or interval.due)
@@ -114,22 +128,27 @@ class ImageSubscription:
         again, self._was_short = self._was_short, interval.short
         told = f"{interval.came} of {interval.due} images came in {interval.seconds:.1f} s"
         self.missing = told if interval.surely_short else ""
-        if not (stuck or interval.starved or interval.short and again):
+        if not (stuck or interval.starved or (interval.short and again)):
             return False
-        if (not self._watched or self.reliability == ReliabilityPolicy.RELIABLE
-                or not self._offered(ReliabilityPolicy.RELIABLE) or self._offered(ReliabilityPolicy.BEST_EFFORT)):
+        if (
+            not self._watched
+            or self.reliability == ReliabilityPolicy.RELIABLE
+            or not self._offered(ReliabilityPolicy.RELIABLE)
+            or self._offered(ReliabilityPolicy.BEST_EFFORT)
+        ):
             return False
         self._patience = min(2.0 * self._patience, _MOST_PATIENCE)
         self._was_short = False
-        self._change(ReliabilityPolicy.RELIABLE, (
-            f"no image has come in {interval.silent:.1f} s, though somebody publishes them" if stuck else told)
-            + ": asking for reliable delivery (parameter image_reliability; larger socket buffers help, see README)")
+        self._change(
+            ReliabilityPolicy.RELIABLE,
+            (f"no image has come in {interval.silent:.1f} s, though somebody publishes them" if stuck else told)
+            + ": asking for reliable delivery (parameter image_reliability; larger socket buffers help, see README)",
+        )
         return True
 
     def _offered(self, reliability) -> bool:
         """Whether a publisher of the topic offers it."""
-        return any(info.qos_profile.reliability == reliability
-                   for info in self._node.get_publishers_info_by_topic(self.topic))
+        return any(info.qos_profile.reliability == reliability for info in self._node.get_publishers_info_by_topic(self.topic))
 
     def _change(self, reliability, words: str) -> None:
         self.close()

@@ -33,8 +33,12 @@ services: ~/reset, ~/calibrate_hand (std_srvs/Trigger), ~/pause (std_srvs/SetBoo
 def node_parser(prog: str) -> argparse.ArgumentParser:
     """The parser of the node's command line, which has no arguments but ROS's."""
     return argparse.ArgumentParser(
-        prog=prog, usage=f"{prog} [-h] [--ros-args -p NAME:=VALUE -r FROM:=TO --params-file FILE]", description=_DESCRIPTION,
-        epilog=_parameters(), formatter_class=argparse.RawDescriptionHelpFormatter)
+        prog=prog,
+        usage=f"{prog} [-h] [--ros-args -p NAME:=VALUE -r FROM:=TO --params-file FILE]",
+        description=_DESCRIPTION,
+        epilog=_parameters(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def _parameters() -> str:
@@ -43,8 +47,8 @@ def _parameters() -> str:
         default = list(spec.default) if isinstance(spec.default, tuple) else spec.default
         shown = yaml.safe_dump(default, default_flow_style=True).split("\n...")[0].strip()
         mark = "" if spec.metadata["read_only"] else " *"
-        words = spec.metadata["description"] + ("" if not spec.metadata["choices"] else
-                                                f" One of: {', '.join(spec.metadata['choices'])}.")
-        lines += [f"  {spec.name}: {shown}{mark}", textwrap.fill(words, 110, initial_indent=6 * " ",
-                                                                 subsequent_indent=6 * " ")]
+        words = spec.metadata["description"] + (
+            "" if not spec.metadata["choices"] else f" One of: {', '.join(spec.metadata['choices'])}."
+        )
+        lines += [f"  {spec.name}: {shown}{mark}", textwrap.fill(words, 110, initial_indent=6 * " ", subsequent_indent=6 * " ")]
     return "\n".join(lines)

@@ -38,7 +38,7 @@ def definitions_folder() -> Path:
     raise DependencyError(f"HandPair.msg is not found above {Path(__file__).parent}; reinstall {_PACKAGE}")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def typestore():
     """rosbags' type store of ROS 2 Jazzy with this package's messages: reads and writes them in bags and as CDR."""
     try:
@@ -69,15 +69,21 @@ def create_subscription(node, message_type: type, topic: str, callback, qos):
     """`node.create_subscription` that hands `callback` a message object, also where the type was made at run time."""
     if is_compiled(message_type):
         return node.create_subscription(message_type, topic, callback, qos)
-    return node.create_subscription(
-        message_type, topic, lambda data: callback(deserialize(data, message_type)), qos, raw=True)
+    return node.create_subscription(message_type, topic, lambda data: callback(deserialize(data, message_type)), qos, raw=True)
 
 
 # The C structures of rosidl_runtime_c, rosidl_typesupport_introspection_c and rosidl_typesupport_fastrtps_c.
 
+
 class _TypeSupport(ctypes.Structure):  # rosidl_message_type_support_t
-    _fields_ = [("identifier", c_void_p), ("data", c_void_p), ("func", c_void_p), ("get_type_hash", c_void_p),
-                ("get_type_description", c_void_p), ("get_type_description_sources", c_void_p)]
+    _fields_ = [
+        ("identifier", c_void_p),
+        ("data", c_void_p),
+        ("func", c_void_p),
+        ("get_type_hash", c_void_p),
+        ("get_type_description", c_void_p),
+        ("get_type_description_sources", c_void_p),
+    ]
 
 
 class _Callbacks(ctypes.Structure):  # message_type_support_callbacks_t
@@ -85,14 +91,32 @@ class _Callbacks(ctypes.Structure):  # message_type_support_callbacks_t
 
 
 class _Member(ctypes.Structure):  # rosidl_typesupport_introspection_c__MessageMember
-    _fields_ = [("name", c_char_p), ("type_id", c_uint8), ("string_upper_bound", c_size_t), ("members", c_void_p),
-                ("is_key", c_bool), ("is_array", c_bool), ("array_size", c_size_t), ("is_upper_bound", c_bool),
-                ("offset", c_uint32), ("default_value", c_void_p), ("functions", c_void_p * 6)]
+    _fields_ = [
+        ("name", c_char_p),
+        ("type_id", c_uint8),
+        ("string_upper_bound", c_size_t),
+        ("members", c_void_p),
+        ("is_key", c_bool),
+        ("is_array", c_bool),
+        ("array_size", c_size_t),
+        ("is_upper_bound", c_bool),
+        ("offset", c_uint32),
+        ("default_value", c_void_p),
+        ("functions", c_void_p * 6),
+    ]
 
 
 class _Members(ctypes.Structure):  # rosidl_typesupport_introspection_c__MessageMembers
-    _fields_ = [("namespace", c_char_p), ("name", c_char_p), ("count", c_uint32), ("size_of", c_size_t),
-                ("has_any_key", c_bool), ("members", POINTER(_Member)), ("init", c_void_p), ("fini", c_void_p)]
+    _fields_ = [
+        ("namespace", c_char_p),
+        ("name", c_char_p),
+        ("count", c_uint32),
+        ("size_of", c_size_t),
+        ("has_any_key", c_bool),
+        ("members", POINTER(_Member)),
+        ("init", c_void_p),
+        ("fini", c_void_p),
+    ]
 
 
 class _TypeHash(ctypes.Structure):  # rosidl_type_hash_t
@@ -139,9 +163,21 @@ class _Description(ctypes.Structure):  # rosidl_runtime_c__type_description__Typ
 
 
 _TYPE_IDS = {
-    "float32": (1, 10), "float64": (2, 11), "char": (4, 13), "bool": (6, 15), "byte": (7, 16), "uint8": (8, 3),
-    "int8": (9, 2), "uint16": (10, 5), "int16": (11, 4), "uint32": (12, 7), "int32": (13, 6), "uint64": (14, 9),
-    "int64": (15, 8), "string": (16, 17)}
+    "float32": (1, 10),
+    "float64": (2, 11),
+    "char": (4, 13),
+    "bool": (6, 15),
+    "byte": (7, 16),
+    "uint8": (8, 3),
+    "int8": (9, 2),
+    "uint16": (10, 5),
+    "int16": (11, 4),
+    "uint32": (12, 7),
+    "int32": (13, 6),
+    "uint64": (14, 9),
+    "int64": (15, 8),
+    "string": (16, 17),
+}
 """Of each basic type: its number in introspection's field types, and in type_description_interfaces/msg/FieldType."""
 _NESTED_IDS = (18, 1)
 _FIXED, _BOUNDED, _UNBOUNDED = 48, 96, 144
@@ -181,6 +217,7 @@ def _specific(support: _TypeSupport, identifier: bytes) -> _TypeSupport | None:
 def _parts(definition) -> tuple[str, int, bool, bool]:
     """rosbags' definition of a field as (type name, size or bound, is it an array or sequence, is it of fixed size)."""
     from rosbags.interfaces import Nodetype
+
     kind, content = definition
     if kind in (Nodetype.ARRAY, Nodetype.SEQUENCE):
         element, size = content
@@ -211,8 +248,7 @@ def _individual_description(name: str, fields) -> _IndividualDescription:
         if is_array:
             type_id += _FIXED if is_fixed else _BOUNDED if size else _UNBOUNDED
         nested = "" if type_name in _TYPE_IDS else type_name
-        described.append(_Field(
-            _String.of(field_name), _FieldType(type_id, size, 0, _String.of(nested)), _String.of("")))
+        described.append(_Field(_String.of(field_name), _FieldType(type_id, size, 0, _String.of(nested)), _String.of("")))
     return _IndividualDescription(_String.of(name), _Sequence.of(_Field, described))
 
 
@@ -230,7 +266,8 @@ def _description(name: str, store) -> _Description:
 
 _SERIALISED_ONLY = (
     "this message type was made at run time and moves serialised messages only: publish bytes from "
-    "fourdhands_ros.convert.encoders, subscribe with fourdhands_ros.pypi.message_types.create_subscription")
+    "fourdhands_ros.convert.encoders, subscribe with fourdhands_ros.pypi.message_types.create_subscription"
+)
 
 
 def _refuse_construction(*_):
@@ -243,7 +280,7 @@ def _refuse_conversion():
     return None
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _runtime_type(name: str) -> type:
     """A message type made from its definition in `typestore()`, such as "fourdhands_ros/msg/HandPair".
 
@@ -251,8 +288,10 @@ def _runtime_type(name: str) -> type:
     """
     middleware = get_rmw_implementation_identifier()
     if middleware != "rmw_fastrtps_cpp":
-        raise DependencyError(f"{name} is not compiled, which {middleware} needs; build this package with colcon and "
-                              "source the workspace, or set RMW_IMPLEMENTATION=rmw_fastrtps_cpp")
+        raise DependencyError(
+            f"{name} is not compiled, which {middleware} needs; build this package with colcon and "
+            "source the workspace, or set RMW_IMPLEMENTATION=rmw_fastrtps_cpp"
+        )
     store = typestore()
     constants, fields = store.fielddefs[name]
     package, folder, message = name.split("/")
@@ -279,20 +318,36 @@ def _runtime_type(name: str) -> type:
     dispatch = _Dispatch(lambda _, identifier: addresses.get(identifier))
     for support in (general, *specific.values()):
         support.get_type_hash, support.get_type_description, support.get_type_description_sources = (
-            ctypes.cast(getter, c_void_p) for getter in getters)
+            ctypes.cast(getter, c_void_p) for getter in getters
+        )
     general.func = ctypes.cast(dispatch, c_void_p)
     refuse = _Create(_refuse_conversion)
     _alive.extend([general, specific, answers, getters, dispatch, refuse])
 
     converter = pythonapi.PyCapsule_New(ctypes.cast(refuse, c_void_p), None, None)
-    metaclass = type(f"Metaclass_{message}", (type,), {
-        "_TYPE_SUPPORT": pythonapi.PyCapsule_New(ctypes.addressof(general), None, None),
-        "_CREATE_ROS_MESSAGE": converter, "_CONVERT_FROM_PY": converter, "_CONVERT_TO_PY": converter,
-        "_DESTROY_ROS_MESSAGE": converter})
+    metaclass = type(
+        f"Metaclass_{message}",
+        (type,),
+        {
+            "_TYPE_SUPPORT": pythonapi.PyCapsule_New(ctypes.addressof(general), None, None),
+            "_CREATE_ROS_MESSAGE": converter,
+            "_CONVERT_FROM_PY": converter,
+            "_CONVERT_TO_PY": converter,
+            "_DESTROY_ROS_MESSAGE": converter,
+        },
+    )
     namespace = {constant: value for constant, _, value in constants}
-    return metaclass(message, (), {
-        **namespace, "__init__": _refuse_construction, "__module__": f"{package}.{folder}", "_runtime_name": name,
-        "__doc__": f"{name}, made at run time: for serialised messages."})
+    return metaclass(
+        message,
+        (),
+        {
+            **namespace,
+            "__init__": _refuse_construction,
+            "__module__": f"{package}.{folder}",
+            "_runtime_name": name,
+            "__doc__": f"{name}, made at run time: for serialised messages.",
+        },
+    )
 
 
 def message_type(name: str) -> type:

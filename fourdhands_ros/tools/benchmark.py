@@ -31,8 +31,8 @@ from fourdhands_core.pipeline.tracker import HandPairTracker
 from fourdhands_core.pipeline.types import HandPairEstimate
 
 from ..convert.encoders import SOURCES, STATES, HandPairEncoder, MarkerEncoder, TransformEncoder, split_stamp
-from .demo import CameraProcess, Process, configure_dds, wait_for
 from ..pypi.message_types import HandPair, TFMessage, create_subscription, is_compiled, message_type, typestore
+from .demo import CameraProcess, Process, configure_dds, wait_for
 
 
 def _header(message, stamp: int) -> None:
@@ -67,6 +67,7 @@ def transform_objects(pair: HandPairEstimate) -> list[TransformStamped]:
 
 def pair_object(pair: HandPairEstimate):
     """HandPair as a message object, of rosidl's class or, with ROS 2 from PyPI, of rosbags'."""
+
     def new(name, **values):
         if is_compiled(HandPair):
             return message_type(name)(**values)
@@ -78,8 +79,7 @@ def pair_object(pair: HandPairEstimate):
 
     def header():
         sec, nanosec = split_stamp(pair.stamp)
-        return new("std_msgs/msg/Header", stamp=new("builtin_interfaces/msg/Time", sec=sec, nanosec=nanosec),
-                   frame_id="camera")
+        return new("std_msgs/msg/Header", stamp=new("builtin_interfaces/msg/Time", sec=sec, nanosec=nanosec), frame_id="camera")
 
     def numbers(values):
         return np.ravel(values).astype(np.float32)
@@ -87,20 +87,48 @@ def pair_object(pair: HandPairEstimate):
     hands = []
     for hand in pair.hands:
         x, y, z, w = quaternion_from_matrix(hand.wrist_rotation).tolist()
-        hands.append(new(
-            "fourdhands_ros/msg/Hand", header=header(), side=hand.side, valid=hand.valid, state=STATES[hand.state],
-            age=hand.age, confidence=hand.confidence, joints=[point(joint) for joint in hand.joints],
-            joints_raw=[point(joint) for joint in hand.joints_raw], joint_confidence=numbers(hand.joint_confidence),
-            joints_2d=numbers(hand.joints_2d),
-            wrist=new("geometry_msgs/msg/Pose", position=point(hand.joints[0]),
-                      orientation=new("geometry_msgs/msg/Quaternion", x=x, y=y, z=z, w=w)),
-            scaled=hand.scaled, model="generic", flat_hand_mean=True, global_orient=numbers(hand.global_orient),
-            hand_pose=numbers(hand.hand_pose), betas=numbers(hand.betas), vertices=numbers([])))
+        hands.append(
+            new(
+                "fourdhands_ros/msg/Hand",
+                header=header(),
+                side=hand.side,
+                valid=hand.valid,
+                state=STATES[hand.state],
+                age=hand.age,
+                confidence=hand.confidence,
+                joints=[point(joint) for joint in hand.joints],
+                joints_raw=[point(joint) for joint in hand.joints_raw],
+                joint_confidence=numbers(hand.joint_confidence),
+                joints_2d=numbers(hand.joints_2d),
+                wrist=new(
+                    "geometry_msgs/msg/Pose",
+                    position=point(hand.joints[0]),
+                    orientation=new("geometry_msgs/msg/Quaternion", x=x, y=y, z=z, w=w),
+                ),
+                scaled=hand.scaled,
+                model="generic",
+                flat_hand_mean=True,
+                global_orient=numbers(hand.global_orient),
+                hand_pose=numbers(hand.hand_pose),
+                betas=numbers(hand.betas),
+                vertices=numbers([]),
+            )
+        )
     left, right = hands
-    return new("fourdhands_ros/msg/HandPair", header=header(), left=left, right=right,
-               left_root_relative=new("geometry_msgs/msg/Vector3", **dict(zip("xyz", pair.left_root_relative.tolist()))),
-               left_root_source=SOURCES[pair.left_root_source], network="landmark", frames_published=1, frames_dropped=0,
-               frames_rejected=0, latency_stages=["total"], latency=numbers([0.01]))
+    return new(
+        "fourdhands_ros/msg/HandPair",
+        header=header(),
+        left=left,
+        right=right,
+        left_root_relative=new("geometry_msgs/msg/Vector3", **dict(zip("xyz", pair.left_root_relative.tolist()))),
+        left_root_source=SOURCES[pair.left_root_source],
+        network="landmark",
+        frames_published=1,
+        frames_dropped=0,
+        frames_rejected=0,
+        latency_stages=["total"],
+        latency=numbers([0.01]),
+    )
 
 
 class Publishing:
@@ -110,16 +138,23 @@ class Publishing:
     """
 
     def __init__(self, node, faces):
-        self.publishers = {name: node.create_publisher(kind, f"benchmark/{name}", 5) for name, kind in (
-            ("hands", HandPair), ("tf", TFMessage), ("markers", MarkerArray))}
+        self.publishers = {
+            name: node.create_publisher(kind, f"benchmark/{name}", 5)
+            for name, kind in (("hands", HandPair), ("tf", TFMessage), ("markers", MarkerArray))
+        }
         self._pairs, self._transforms, self._markers = (
-            HandPairEncoder("landmark", "generic"), TransformEncoder(), MarkerEncoder(faces))
+            HandPairEncoder("landmark", "generic"),
+            TransformEncoder(),
+            MarkerEncoder(faces),
+        )
 
     def __call__(self, pair: HandPairEstimate) -> None:
         """Publish an estimate."""
-        for name, message in (("tf", self._transforms.encode(pair, "camera")),
-                              ("hands", self._pairs.encode(pair, "camera", {"total": 0.01})),
-                              ("markers", self._markers.encode(pair, "camera"))):
+        for name, message in (
+            ("tf", self._transforms.encode(pair, "camera")),
+            ("hands", self._pairs.encode(pair, "camera", {"total": 0.01})),
+            ("markers", self._markers.encode(pair, "camera")),
+        ):
             if message is not None:
                 self.publishers[name].publish(message)
 
@@ -156,10 +191,14 @@ def publishing(node, pair: HandPairEstimate, faces, rounds: int) -> dict:
         publishers["tf"].publish(b"\0\1\0\0" + len(pair.hands).to_bytes(4, "little") + listed)
         message = pair_object(pair)
         publishers["hands"].publish(
-            message if is_compiled(HandPair) else bytes(typestore().serialize_cdr(message, HandPair._runtime_name)))
+            message if is_compiled(HandPair) else bytes(typestore().serialize_cdr(message, HandPair._runtime_name))
+        )
         publishers["markers"].publish(marker_objects(pair, faces))
 
-    result = {"serialised": percentiles(_seconds(lambda: serialised(pair), rounds)), "objects": percentiles(_seconds(objects, rounds // 5))}
+    result = {
+        "serialised": percentiles(_seconds(lambda: serialised(pair), rounds)),
+        "objects": percentiles(_seconds(objects, rounds // 5)),
+    }
     for publisher in publishers.values():
         node.destroy_publisher(publisher)
     return {**result, "ratio": round(result["objects"]["p50"] / result["serialised"]["p50"], 1)}
@@ -191,6 +230,7 @@ def ages(video: Path, cameras: int, seconds: float) -> dict:
             stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
             arrived[name].append(time.time() - stamp)
             dropped[name] = message.frames_dropped
+
         return create_subscription(node, HandPair, f"{name}/hands", take, 10)
 
     subscriptions = [listen(name) for name in names]
@@ -199,16 +239,33 @@ def ages(video: Path, cameras: int, seconds: float) -> dict:
         cleanup.callback(hands.stop)
         players = []
         for name in names:
-            players.append(CameraProcess(str(video), "--fov", "60", "--subscribers", "1", "--wait", "--namespace", name,
-                                         "--loop", "--seconds", str(seconds + 5.0), log=folder / f"{name}.log"))
+            players.append(
+                CameraProcess(
+                    str(video),
+                    "--fov",
+                    "60",
+                    "--subscribers",
+                    "1",
+                    "--wait",
+                    "--namespace",
+                    name,
+                    "--loop",
+                    "--seconds",
+                    str(seconds + 5.0),
+                    log=folder / f"{name}.log",
+                )
+            )
             cleanup.callback(players[-1].stop)
         checks = [hands.check, *(player.check for player in players)]
         wait_for(lambda: all("ready" in player.said for player in players), checks)
         for player in players:
             player.start()
         # Without pauses: they would let messages queue up, whose ages were this process's own and not the node's.
-        wait_for(lambda: rclpy.spin_once(node, timeout_sec=0.05) or all(len(ages) > 30 for ages in arrived.values()), checks,
-                 pause=0.0)
+        wait_for(
+            lambda: rclpy.spin_once(node, timeout_sec=0.05) or all(len(ages) > 30 for ages in arrived.values()),
+            checks,
+            pause=0.0,
+        )
         start, first, before = time.monotonic(), {name: len(ages) for name, ages in arrived.items()}, dict(dropped)
         while time.monotonic() - start < seconds:
             rclpy.spin_once(node, timeout_sec=0.1)
@@ -219,15 +276,21 @@ def ages(video: Path, cameras: int, seconds: float) -> dict:
     for subscription in subscriptions:
         node.destroy_subscription(subscription)
     node.destroy_node()
-    counted = {name: ages[first[name]:] for name, ages in arrived.items()}
+    counted = {name: ages[first[name] :] for name, ages in arrived.items()}
     everything = np.concatenate(list(counted.values()))
-    half = [np.median(np.concatenate([ages[part] for ages in counted.values()])) for part in (
-        slice(0, min(map(len, counted.values())) // 2), slice(min(map(len, counted.values())) // 2, None))]
-    return {"cameras": cameras, "seconds": seconds, "age_ms": percentiles(everything),
-            "messages_per_second_and_camera": round(len(everything) / seconds / cameras, 2),
-            "camera_late_ms": round(1000.0 * max(player.said.get("latest", 0.0) for player in players), 1),
-            "dropped": sum(dropped.values()) - sum(before.values()),
-            "later_half_over_earlier": round(float(half[1] / half[0]), 3)}
+    half = [
+        np.median(np.concatenate([ages[part] for ages in counted.values()]))
+        for part in (slice(0, min(map(len, counted.values())) // 2), slice(min(map(len, counted.values())) // 2, None))
+    ]
+    return {
+        "cameras": cameras,
+        "seconds": seconds,
+        "age_ms": percentiles(everything),
+        "messages_per_second_and_camera": round(len(everything) / seconds / cameras, 2),
+        "camera_late_ms": round(1000.0 * max(player.said.get("latest", 0.0) for player in players), 1),
+        "dropped": sum(dropped.values()) - sum(before.values()),
+        "later_half_over_earlier": round(float(half[1] / half[0]), 3),
+    }
 
 
 def run(video: str | Path, seconds: float = 20.0, rounds: int = 1000, cameras: tuple[int, ...] = (1, 2, 4)) -> dict:
@@ -244,9 +307,12 @@ def run(video: str | Path, seconds: float = 20.0, rounds: int = 1000, cameras: t
     tracker.close()
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     try:
-        return {"video": Path(video).name, "cores": os.cpu_count(),
-                "publishing_ms": publishing(rclpy.create_node("publishing_benchmark"), pair, tracker.faces, rounds),
-                "age": [ages(played, count, seconds) for count in cameras]}
+        return {
+            "video": Path(video).name,
+            "cores": os.cpu_count(),
+            "publishing_ms": publishing(rclpy.create_node("publishing_benchmark"), pair, tracker.faces, rounds),
+            "age": [ages(played, count, seconds) for count in cameras],
+        }
     finally:
         rclpy.try_shutdown()
         shutil.rmtree(folder)

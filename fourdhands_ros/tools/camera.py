@@ -126,7 +126,8 @@ class CameraPublisher:
         self._node, self._source, self._stop = node, source, stop
         self._images = node.create_publisher(Image, "image_raw", CAMERA_QOS)
         self._infos = node.create_publisher(
-            CameraInfo, resolved_info_topics(node, "camera_info", self._images.topic_name)[-1], CAMERA_QOS)
+            CameraInfo, resolved_info_topics(node, "camera_info", self._images.topic_name)[-1], CAMERA_QOS
+        )
         self._info = camera_info(source.width, source.height, camera, frame_id)
         self._image = image_template(source.width, source.height, frame_id)
         self.pace = Pace(0)
@@ -140,7 +141,8 @@ class CameraPublisher:
                 told = time.monotonic()
                 self._node.get_logger().warning(
                     f"{self._images.get_subscription_count()} of {count} subscribers of {self._images.topic_name} and "
-                    f"{self._infos.get_subscription_count()} of {self._infos.topic_name} are there: waiting for the others")
+                    f"{self._infos.get_subscription_count()} of {self._infos.topic_name} are there: waiting for the others"
+                )
             if self._stop.wait(0.02):
                 return
 
@@ -159,7 +161,8 @@ class CameraPublisher:
                 if pace.overdue(stamp, time.time_ns()):
                     self._node.get_logger().warning(
                         f"this computer is too busy to publish every frame: {pace.skipped} left out so far",
-                        throttle_duration_sec=_TELL)
+                        throttle_duration_sec=_TELL,
+                    )
                     continue
                 stamp = pace.due(stamp)
                 if self._stop.wait((stamp - time.time_ns()) * 1e-9):
@@ -213,8 +216,19 @@ def _run(args: argparse.Namespace, stop: Stop) -> int:
     if missing:
         node.get_logger().warning(f"{missing} of {source.frame_count or 'the'} frames in the file could not be read")
     pace = publisher.pace
-    print(json.dumps({"published": publisher.published, "first_stamp": publisher.first_stamp, "latest": publisher.latest,
-                      "skipped": pace.skipped, "slowed": pace.slowed * 1e-9, "missing": missing}), flush=True)
+    print(
+        json.dumps(
+            {
+                "published": publisher.published,
+                "first_stamp": publisher.first_stamp,
+                "latest": publisher.latest,
+                "skipped": pace.skipped,
+                "slowed": pace.slowed * 1e-9,
+                "missing": missing,
+            }
+        ),
+        flush=True,
+    )
     return 0
 
 

@@ -41,15 +41,17 @@ class Process:
         self._file = open(log, "w")
         options = {"stdout": self._file, **options}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments], stderr=self._file, start_new_session=True, text=True, **options)
+            [sys.executable, "-m", module, *arguments], stderr=self._file, start_new_session=True, text=True, **options
+        )
         self.stdin, self.stdout = self._process.stdin, self._process.stdout
 
     def check(self) -> None:
         """Raise InputError with the end of its log where the process has ended."""
         if self._process.poll() is not None:
             lines = self.log.read_text(errors="replace").splitlines()[-15:]
-            raise InputError(f"{self.name} ended with exit code {self._process.returncode}; the end of {self.log}:\n  "
-                             + "\n  ".join(lines))
+            raise InputError(
+                f"{self.name} ended with exit code {self._process.returncode}; the end of {self.log}:\n  " + "\n  ".join(lines)
+            )
 
     def stop(self, timeout: float = 15.0) -> None:
         """Interrupt the process as Ctrl-C would, and end it where that takes too long."""
@@ -116,11 +118,12 @@ def configure_dds(environment) -> None:
 def check_alone(listener) -> None:
     """Raise InputError where another camera or node than the demo's is in the ROS domain: its messages would mix in."""
     for topic in ("image_raw", "camera_info", "hands"):
-        names = [f"{info.node_namespace.rstrip('/')}/{info.node_name}"
-                 for info in listener.get_publishers_info_by_topic(topic)]
+        names = [f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in listener.get_publishers_info_by_topic(topic)]
         if len(names) > 1:
-            raise InputError(f"{len(names)} nodes publish {listener.resolve_topic_name(topic)} in this ROS domain "
-                             f"({', '.join(names)}); end the other one, or use another domain: ROS_DOMAIN_ID=42")
+            raise InputError(
+                f"{len(names)} nodes publish {listener.resolve_topic_name(topic)} in this ROS domain "
+                f"({', '.join(names)}); end the other one, or use another domain: ROS_DOMAIN_ID=42"
+            )
 
 
 def record(source: str, out: Path, camera_arguments: list[str], frames: int | None) -> dict:
@@ -147,8 +150,13 @@ def record(source: str, out: Path, camera_arguments: list[str], frames: int | No
         cleanup.callback(node.stop)
         checks = (camera.check, node.check, recorder.check)
         # Nothing is played before everyone has found everyone, so that no frame is lost to the start.
-        wait_for(lambda: "ready" in camera.said and all(
-            recorder.publishers(topic) for topic in (*TOPICS_OF_NODE, "image_raw", "camera_info")), checks)
+        wait_for(
+            lambda: (
+                "ready" in camera.said
+                and all(recorder.publishers(topic) for topic in (*TOPICS_OF_NODE, "image_raw", "camera_info"))
+            ),
+            checks,
+        )
         time.sleep(1.0)  # the node's side of the discovery cannot be seen from here
         check_alone(listener)
         camera.start()
@@ -195,8 +203,10 @@ def run(args: argparse.Namespace) -> None:
         import rclpy  # noqa: F401
         import rosbags  # noqa: F401
     except ImportError as error:
-        raise DependencyError(f"the demo needs ROS 2 and rosbags, and {error.name} is not installed: "
-                              "`make install`, or pip install 'fourdhands[ros]'") from error
+        raise DependencyError(
+            f"the demo needs ROS 2 and rosbags, and {error.name} is not installed: "
+            "`make install`, or pip install 'fourdhands[ros]'"
+        ) from error
     from fourdhands_core.media.video import VideoReader
 
     out, truth = args.out, None
@@ -206,8 +216,12 @@ def run(args: argparse.Namespace) -> None:
             from fourdhands_core.media.clips import demo_clip
         prepare(out)
         seconds, fps = 12.0 if args.seconds is None else args.seconds, 30.0
-        clip = demo_clip(out / "clip", seconds=seconds, fps=fps, progress=lambda frames: tqdm(
-            frames, total=round(seconds * fps), unit="frame", desc="rendering"))
+        clip = demo_clip(
+            out / "clip",
+            seconds=seconds,
+            fps=fps,
+            progress=lambda frames: tqdm(frames, total=round(seconds * fps), unit="frame", desc="rendering"),
+        )
         source, truth, frames = str(clip.video), clip.truth, len(clip.truth["stamp"])
         camera_arguments += ["--intrinsics", str(clip.intrinsics)]
     else:
@@ -233,21 +247,29 @@ def run(args: argparse.Namespace) -> None:
     if not recording.pairs:
         raise InputError(f"the node published nothing for {said['published']} images; see {out / 'node.log'}")
     if said["skipped"] or said["slowed"]:
-        print(f"this computer was too busy for the camera: {said['skipped']} frames were left out, and the video played "
-              f"{said['slowed']:.1f} s longer")
+        print(
+            f"this computer was too busy for the camera: {said['skipped']} frames were left out, and the video played "
+            f"{said['slowed']:.1f} s longer"
+        )
         truth = None if said["slowed"] else truth  # its frames are found by their times
     numbers = summary(recording, said["published"], truth, said["first_stamp"], fps)
     numbers["rates"]["skipped"] = said["skipped"]
     (out / "report.json").write_text(json.dumps(numbers, indent=1) + "\n")
-    write_pictures(out / "bag", recording, out, fps, lambda images: tqdm(
-        images, total=recording.counts["/image_raw"], unit="frame", desc="drawing"))
+    write_pictures(
+        out / "bag",
+        recording,
+        out,
+        fps,
+        lambda images: tqdm(images, total=recording.counts["/image_raw"], unit="frame", desc="drawing"),
+    )
     print(f"\n{text(numbers)}\n\nwritten to {out}: bag/ (every topic), overlay.mp4, contact_sheet.png, report.json")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the demo; returns the exit code: 0, 2 for an error that the user can fix, 130 when interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m fourdhands_ros.tools.demo", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m fourdhands_ros.tools.demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--video", help="play this video, or folder of images, instead of the rendered clip")
     source.add_argument("--camera", type=int, help="use this live camera; Ctrl-C ends the recording")

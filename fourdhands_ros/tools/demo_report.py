@@ -63,8 +63,7 @@ class Recording:
         """Read everything but the images."""
         with Reader(bag) as reader:
             counts = {topic: info.msgcount for topic, info in reader.topics.items()}
-        received = sorted(((stamp_of(pair.header), at, pair) for at, pair in messages(bag, "/hands")),
-                          key=lambda row: row[:2])
+        received = sorted(((stamp_of(pair.header), at, pair) for at, pair in messages(bag, "/hands")), key=lambda row: row[:2])
         stamp = np.array([row[0] for row in received], np.int64)
         age = (np.array([row[1] for row in received], np.int64) - stamp) / 1e9
         pairs = [row[2] for row in received]
@@ -91,9 +90,14 @@ def rates(recording: Recording, published: int) -> dict[str, float]:
     count = len(recording.pairs)
     span = (recording.stamp[-1] - recording.stamp[0]) / 1e9 if count > 1 else 0.0
     return {
-        "frames_in": published, "frames_out": count, "dropped": dropped, "rejected": rejected,
+        "frames_in": published,
+        "frames_out": count,
+        "dropped": dropped,
+        "rejected": rejected,
         "not_received": published - count - dropped - rejected,
-        "images_recorded": recording.counts.get("/image_raw", 0), "fps": (count - 1) / span if span else 0.0}
+        "images_recorded": recording.counts.get("/image_raw", 0),
+        "fps": (count - 1) / span if span else 0.0,
+    }
 
 
 def errors(recording: Recording, truth: dict[str, np.ndarray], first_stamp: int, fps: float) -> dict[str, float]:
@@ -124,18 +128,20 @@ def errors(recording: Recording, truth: dict[str, np.ndarray], first_stamp: int,
     return result
 
 
-def summary(recording: Recording, published: int, truth: dict | None = None, first_stamp: int = 0,
-            fps: float = 30.0) -> dict:
+def summary(recording: Recording, published: int, truth: dict | None = None, first_stamp: int = 0, fps: float = 30.0) -> dict:
     """Everything that `text` prints, as numbers: rates, latency by stage in milliseconds, hands, errors, messages."""
-    latency = {name: np.nanpercentile(values, (50, 95, 99)).tolist() if np.isfinite(values).any() else [np.nan] * 3
-               for name, values in recording.latencies().items()}
+    latency = {
+        name: np.nanpercentile(values, (50, 95, 99)).tolist() if np.isfinite(values).any() else [np.nan] * 3
+        for name, values in recording.latencies().items()
+    }
     return {
         "rates": rates(recording, published),
         "latency_ms": {name: [1e3 * value for value in values] for name, values in latency.items()},
         "hands": {name: int(np.isfinite(recording.joints[:, side, 0, 0]).sum()) for side, name in enumerate(SIDES)},
         "calibrated": recording.camera is not None,
         "errors_mm": errors(recording, truth, first_stamp, fps) if truth is not None else None,
-        "messages": recording.counts}
+        "messages": recording.counts,
+    }
 
 
 def text(numbers: dict) -> str:
@@ -145,19 +151,23 @@ def text(numbers: dict) -> str:
         f"frames   {rate['frames_in']} in, {rate['frames_out']} out ({rate['fps']:.1f} FPS), "
         f"{rate['dropped']} dropped for a newer one, {rate['rejected']} rejected, {rate['not_received']} not received",
         f"hands    left in {hands['left']} frames, right in {hands['right']}",
-        "", f"{'latency, ms':<18}{'p50':>8}{'p95':>8}{'p99':>8}"]
-    lines += [f"  {name:<16}" + "".join(f"{value:8.2f}" for value in values)
-              for name, values in numbers["latency_ms"].items()]
+        "",
+        f"{'latency, ms':<18}{'p50':>8}{'p95':>8}{'p99':>8}",
+    ]
+    lines += [f"  {name:<16}" + "".join(f"{value:8.2f}" for value in values) for name, values in numbers["latency_ms"].items()]
     error = numbers["errors_mm"]
     if error is not None:
         lines += [
-            "", f"{'against the truth':<18}{'both':>8}{'left':>8}{'right':>8}",
-            *(f"  {label:<16}{error[key]:8.1f}{error[key + '_left']:8.1f}{error[key + '_right']:8.1f}"
-              for label, key in (("MPJPE, mm", "mpjpe"), ("wrist, mm", "wrist"))),
+            "",
+            f"{'against the truth':<18}{'both':>8}{'left':>8}{'right':>8}",
+            *(
+                f"  {label:<16}{error[key]:8.1f}{error[key + '_left']:8.1f}{error[key + '_right']:8.1f}"
+                for label, key in (("MPJPE, mm", "mpjpe"), ("wrist, mm", "wrist"))
+            ),
             f"  {'MRRPE, mm':<16}{error['mrrpe']:8.1f}    over {error['frames_with_both']} frames with both hands",
-            f"  {'hands found, %':<16}" + "".join(
-                f"{100 * error[key]:8.1f}" for key in ("found", "found_left", "found_right")),
-            f"  {'false hands':<16}{error['false_hands']:8d}"]
+            f"  {'hands found, %':<16}" + "".join(f"{100 * error[key]:8.1f}" for key in ("found", "found_left", "found_right")),
+            f"  {'false hands':<16}{error['false_hands']:8d}",
+        ]
     elif not numbers["calibrated"]:
         lines += ["", "The camera is not calibrated: directions hold, distances do not. Give --fov or --intrinsics."]
     lines += ["", "messages " + ", ".join(f"{topic} {count}" for topic, count in sorted(numbers["messages"].items()))]
@@ -170,8 +180,13 @@ def write_pictures(bag: Path, recording: Recording, out: Path, fps: float, progr
     progress: wraps the iterator of images, for a progress bar.
     """
     by_stamp = dict(zip(recording.stamp.tolist(), recording.pairs))
-    faces = next((tuple(np.reshape(side, (-1, 3)).astype(int) for side in (message.left, message.right))
-                  for _, message in messages(bag, "/hands/faces")), None)
+    faces = next(
+        (
+            tuple(np.reshape(side, (-1, 3)).astype(int) for side in (message.left, message.right))
+            for _, message in messages(bag, "/hands/faces")
+        ),
+        None,
+    )
     count = len(recording.stamp)
     picked = set(recording.stamp[np.linspace(0, count - 1, min(count, 16)).round().astype(int)].tolist())
     cells = []
@@ -203,13 +218,31 @@ def _estimate(pair, camera: Camera) -> HandPairEstimate:
         fields = {}
         if hand.valid:
             fields = {
-                "joints": points(hand.joints), "joints_raw": points(hand.joints_raw),
+                "joints": points(hand.joints),
+                "joints_raw": points(hand.joints_raw),
                 "joints_2d": np.reshape(hand.joints_2d, (21, 2)).astype(float),
-                "joint_confidence": np.array(hand.joint_confidence), "hand_pose": np.array(hand.hand_pose),
-                "global_orient": np.array(hand.global_orient), "betas": np.array(hand.betas),
-                "vertices": np.reshape(hand.vertices, (-1, 3)).astype(float) if len(hand.vertices) else None}
-        hands.append(HandEstimate(side, bool(hand.valid), _STATE_NAMES[hand.state], float(hand.age),
-                                  float(hand.confidence), scaled=bool(hand.scaled), **fields))
+                "joint_confidence": np.array(hand.joint_confidence),
+                "hand_pose": np.array(hand.hand_pose),
+                "global_orient": np.array(hand.global_orient),
+                "betas": np.array(hand.betas),
+                "vertices": np.reshape(hand.vertices, (-1, 3)).astype(float) if len(hand.vertices) else None,
+            }
+        hands.append(
+            HandEstimate(
+                side,
+                bool(hand.valid),
+                _STATE_NAMES[hand.state],
+                float(hand.age),
+                float(hand.confidence),
+                scaled=bool(hand.scaled),
+                **fields,
+            )
+        )
     relative = pair.left_root_relative
-    return HandPairEstimate(stamp_of(pair.header), *hands, camera, np.array([relative.x, relative.y, relative.z]),
-                            _SOURCE_NAMES[pair.left_root_source])
+    return HandPairEstimate(
+        stamp_of(pair.header),
+        *hands,
+        camera,
+        np.array([relative.x, relative.y, relative.z]),
+        _SOURCE_NAMES[pair.left_root_source],
+    )

@@ -16,8 +16,13 @@ PATIENCE = "20"
 
 def start_node(executable: str, **node) -> Node:
     """A program of this package, whose end is the end of the launch. node: further arguments of launch_ros' Node."""
-    return Node(package="fourdhands_ros", executable=executable, output="screen", sigterm_timeout=PATIENCE,
-                **{"on_exit": end_launch, **node})
+    return Node(
+        package="fourdhands_ros",
+        executable=executable,
+        output="screen",
+        sigterm_timeout=PATIENCE,
+        **{"on_exit": end_launch, **node},
+    )
 
 
 def end_launch(event, context):
@@ -40,11 +45,14 @@ def read_parameters(file: str, name: str) -> dict:
     try:
         content = yaml.safe_load(Path(file).read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"params_file:={file} cannot be read ({getattr(error, 'strerror', 'it is no text')}); give a YAML "
-                         "file laid out as config/hands.yaml") from error
+        raise InputError(
+            f"params_file:={file} cannot be read ({getattr(error, 'strerror', 'it is no text')}); give a YAML "
+            "file laid out as config/hands.yaml"
+        ) from error
     except yaml.YAMLError as error:
-        raise InputError(f"params_file:={file} is no YAML ({' '.join(str(error).split())}); lay it out as config/hands.yaml"
-                         ) from error
+        raise InputError(
+            f"params_file:={file} is no YAML ({' '.join(str(error).split())}); lay it out as config/hands.yaml"
+        ) from error
     parameters = {}
     for node, below in _nodes("", content):
         if node.rpartition("/")[2] in (name, "*", "**"):
@@ -74,12 +82,15 @@ def camera_topics(argument: str, given: str, cameras: list[str]) -> list[str]:
         except yaml.YAMLError:
             names = []
         if len(names) != len(cameras) or not all(isinstance(name, str) and name for name in names):
-            raise InputError(f"{argument}:='{given}' is not a list of {len(cameras)} topics, one for each of the cameras "
-                             f"{cameras}")
+            raise InputError(
+                f"{argument}:='{given}' is not a list of {len(cameras)} topics, one for each of the cameras {cameras}"
+            )
         return names
     if cameras != [""] and given.startswith(("/", "~")):
-        raise InputError(f"{argument}:={given} is one topic for the {len(cameras)} cameras {cameras}; give its name in the "
-                         f"namespace of each, such as {argument}:={given.rpartition('/')[2]}, or a list with a topic for each")
+        raise InputError(
+            f"{argument}:={given} is one topic for the {len(cameras)} cameras {cameras}; give its name in the "
+            f"namespace of each, such as {argument}:={given.rpartition('/')[2]}, or a list with a topic for each"
+        )
     return [_below(camera, given) for camera in cameras]
 
 
@@ -100,12 +111,16 @@ def start_camera(namespace: str, camera: str, topics: dict[str, str], **node) ->
     names = []
     for name, topic in topics.items():
         if camera and topic.startswith(f"{camera}/"):
-            topic = topic[len(camera) + 1:]
+            topic = topic[len(camera) + 1 :]
         elif camera and not topic.startswith("/"):
             topic = "/" + _below(namespace.strip("/"), topic)
         names.append((name, topic))
-    return start_node("hands_camera", namespace=_below(namespace, camera),
-                      remappings=[(name, topic) for name, topic in names if name != topic], **node)
+    return start_node(
+        "hands_camera",
+        namespace=_below(namespace, camera),
+        remappings=[(name, topic) for name, topic in names if name != topic],
+        **node,
+    )
 
 
 def _below(namespace: str, name: str) -> str:

@@ -14,7 +14,15 @@ def start_rviz(config: Path, fixed_frame: str, **node):
     try:
         get_package_prefix("rviz2")
     except PackageNotFoundError:
-        return LogInfo(msg="rviz:=true has no effect: the package rviz2 is not installed; apt install "
-                           "ros-$ROS_DISTRO-rviz2, or see the hands with rqt_image_view on hands/debug_image")
-    return Node(package="rviz2", executable="rviz2", name="rviz", output="screen",
-                arguments=["-d", str(config / "hands.rviz"), "-f", fixed_frame], **node)
+        return LogInfo(
+            msg="rviz:=true has no effect: the package rviz2 is not installed; apt install "
+            "ros-$ROS_DISTRO-rviz2, or see the hands with rqt_image_view on hands/debug_image"
+        )
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        name="rviz",
+        output="screen",
+        arguments=["-d", str(config / "hands.rviz"), "-f", fixed_frame],
+        **node,
+    )

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from hypothesis import strategies as st
-
 from file_inputs import (
-    CAMERA_FILE, ECHOED, KALIBR_FILE, SHAPE_FILE, checkpoint, checkpoints, hand_files, hand_model, memories, pickles, rezipped, weights,
-    whole_weights, yaml_file)
+    CAMERA_FILE,
+    ECHOED,
+    KALIBR_FILE,
+    SHAPE_FILE,
+    checkpoint,
+    checkpoints,
+    hand_files,
+    hand_model,
+    memories,
+    pickles,
+    rezipped,
+    weights,
+    whole_weights,
+    yaml_file,
+)
+from hypothesis import strategies as st
 from message_inputs import ENCODINGS, bags, camera_info, compressed, image, parameters
 from mutations import mutated, or_anything
 
@@ -29,4 +41,5 @@ def inputs() -> dict[str, tuple[int, st.SearchStrategy[bytes]]]:
         "mano": (4, mutated(pickles())),
         "hand_model": (3, st.one_of(hand_model(), mutated(hand_files()), rezipped(hand_files()))),
         "hand_shape": (2, or_anything(yaml_file(SHAPE_FILE))),
-        "intrinsics": (2, or_anything(st.sampled_from([CAMERA_FILE, ECHOED, KALIBR_FILE]).flatmap(yaml_file)))}
+        "intrinsics": (2, or_anything(st.sampled_from([CAMERA_FILE, ECHOED, KALIBR_FILE]).flatmap(yaml_file))),
+    }

@@ -10,26 +10,60 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from bag_support import TYPES, image_entry, write_bag
 from hypothesis import strategies as st
+from mutations import FLOATS, NUMBERS, TEXTS, mutated, unsigned
 from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.msg import ParameterEvent
 from rclpy.parameter import Parameter, ParameterValue
 from rclpy.serialization import serialize_message
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from ros_support import T0, info_message, make_pair, stamp_to
+from sensor_msgs.msg import CompressedImage, Image
 
-from bag_support import TYPES, image_entry, write_bag
 from fourdhands_ros.bags.info import HAND_PAIR
 from fourdhands_ros.convert.encoders import HandPairEncoder
 from fourdhands_ros.node.parameters import Parameters
-from mutations import FLOATS, NUMBERS, TEXTS, mutated, one_of, unsigned
-from ros_support import T0, info_message, make_pair, stamp_to
 
-ENCODINGS = ("rgb8", "bgr8", "rgba8", "bgra8", "mono8", "mono16", "8UC1", "8UC3", "bayer_rggb8", "bayer_grbg16", "yuv422",
-              "yuyv", "16UC1", "32FC1", "64FC2", "nv12", "nv21", "nv24", "rgba16", "16UC3", "8UC999")
+ENCODINGS = (
+    "rgb8",
+    "bgr8",
+    "rgba8",
+    "bgra8",
+    "mono8",
+    "mono16",
+    "8UC1",
+    "8UC3",
+    "bayer_rggb8",
+    "bayer_grbg16",
+    "yuv422",
+    "yuyv",
+    "16UC1",
+    "32FC1",
+    "64FC2",
+    "nv12",
+    "nv21",
+    "nv24",
+    "rgba16",
+    "16UC3",
+    "8UC999",
+)
 
 
-_PIXEL = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono16": 2, "8UC3": 3, "bayer_grbg16": 2, "yuv422": 2, "yuyv": 2,
-          "16UC1": 2, "32FC1": 4, "rgba16": 8, "16UC3": 6}
+_PIXEL = {
+    "rgb8": 3,
+    "bgr8": 3,
+    "rgba8": 4,
+    "bgra8": 4,
+    "mono16": 2,
+    "8UC3": 3,
+    "bayer_grbg16": 2,
+    "yuv422": 2,
+    "yuyv": 2,
+    "16UC1": 2,
+    "32FC1": 4,
+    "rgba16": 8,
+    "16UC3": 6,
+}
 """Bytes of a pixel, where more than one."""
 
 
@@ -43,7 +77,7 @@ def _header(draw, message) -> None:
     if draw(st.integers(0, 3)):
         stamp_to(message, T0)
     else:
-        message.header.stamp.sec = draw(st.integers(-2**31, 2**31 - 1))
+        message.header.stamp.sec = draw(st.integers(-(2**31), 2**31 - 1))
         message.header.stamp.nanosec = draw(st.integers(0, 2**32 - 1))
 
 
@@ -66,7 +100,7 @@ def image(draw, encodings) -> bytes:
     return draw(mutated([data], 3)) if draw(st.integers(0, 4)) == 4 else data
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _pictures() -> tuple[bytes, ...]:
     """One picture in every format that OpenCV writes, noise and plain."""
     encoded = []
@@ -82,10 +116,26 @@ def _pictures() -> tuple[bytes, ...]:
 
 @st.composite
 def compressed(draw) -> bytes:
-    message = CompressedImage(format=draw(st.one_of(
-        st.sampled_from(["jpeg", "png", "rgb8; jpeg compressed bgr8", "16UC1; compressedDepth png",
-                         "rgb8; tiff compressed ", "rgb8; jpeg compressed rgb8", "bayer_rggb8; png compressed ",
-                         "bayer_; png compressed ", "h264"]), TEXTS)))
+    message = CompressedImage(
+        format=draw(
+            st.one_of(
+                st.sampled_from(
+                    [
+                        "jpeg",
+                        "png",
+                        "rgb8; jpeg compressed bgr8",
+                        "16UC1; compressedDepth png",
+                        "rgb8; tiff compressed ",
+                        "rgb8; jpeg compressed rgb8",
+                        "bayer_rggb8; png compressed ",
+                        "bayer_; png compressed ",
+                        "h264",
+                    ]
+                ),
+                TEXTS,
+            )
+        )
+    )
     _header(draw, message)
     data = draw(st.one_of(mutated(_pictures(), 4), mutated(_pictures(), 4), st.binary(max_size=200)))
     message.data = array.array("B", data)
@@ -103,8 +153,11 @@ def camera_info(draw) -> bytes:
             matrix[draw(st.integers(0, 8))] = draw(FLOATS)
         message.k = matrix
     if draw(st.booleans()):
-        message.distortion_model = draw(st.one_of(
-            st.sampled_from(["plumb_bob", "rational_polynomial", "equidistant", "", "fisheye", "radtan", "pinhole"]), TEXTS))
+        message.distortion_model = draw(
+            st.one_of(
+                st.sampled_from(["plumb_bob", "rational_polynomial", "equidistant", "", "fisheye", "radtan", "pinhole"]), TEXTS
+            )
+        )
         message.d = draw(st.lists(st.one_of(FLOATS, st.floats(-1.0, 1.0)), max_size=14))
     if draw(st.booleans()):
         message.p = [450.0, 0.0, 310.0, 0.0, 0.0, 455.0, 250.0, 0.0, 0.0, 0.0, 1.0, 0.0]
@@ -119,14 +172,18 @@ def camera_info(draw) -> bytes:
 
 
 _VALUES = {
-    Parameter.Type.NOT_SET: None, Parameter.Type.BOOL: st.booleans(), Parameter.Type.INTEGER: st.integers(-2**63, 2**63 - 1) | NUMBERS,
-    Parameter.Type.DOUBLE: FLOATS, Parameter.Type.STRING: TEXTS | st.sampled_from(
-        ["raw", "compressed", "wrist", "joints", "none", "landmark", "image", "cpu", "a/b", "/", "left"]),
+    Parameter.Type.NOT_SET: None,
+    Parameter.Type.BOOL: st.booleans(),
+    Parameter.Type.INTEGER: st.integers(-(2**63), 2**63 - 1) | NUMBERS,
+    Parameter.Type.DOUBLE: FLOATS,
+    Parameter.Type.STRING: TEXTS
+    | st.sampled_from(["raw", "compressed", "wrist", "joints", "none", "landmark", "image", "cpu", "a/b", "/", "left"]),
     Parameter.Type.BYTE_ARRAY: st.lists(st.binary(min_size=1, max_size=1), max_size=3),
     Parameter.Type.BOOL_ARRAY: st.lists(st.booleans(), max_size=3),
-    Parameter.Type.INTEGER_ARRAY: st.lists(st.integers(-2**63, 2**63 - 1), max_size=3),
+    Parameter.Type.INTEGER_ARRAY: st.lists(st.integers(-(2**63), 2**63 - 1), max_size=3),
     Parameter.Type.DOUBLE_ARRAY: st.lists(FLOATS, max_size=3),
-    Parameter.Type.STRING_ARRAY: st.lists(TEXTS | st.sampled_from(["left", "right", "", "robot/wrist", "/left"]), max_size=3)}
+    Parameter.Type.STRING_ARRAY: st.lists(TEXTS | st.sampled_from(["left", "right", "", "robot/wrist", "/left"]), max_size=3),
+}
 
 
 @st.composite
@@ -136,8 +193,13 @@ def parameters(draw) -> bytes:
     for _ in range(draw(st.integers(1, 3))):
         name = draw(st.one_of(st.sampled_from(names), st.sampled_from(names), TEXTS))
         default = getattr(Parameters(), name, None)
-        usual = {bool: Parameter.Type.BOOL, int: Parameter.Type.INTEGER, float: Parameter.Type.DOUBLE,
-                 str: Parameter.Type.STRING, tuple: Parameter.Type.STRING_ARRAY}.get(type(default), Parameter.Type.BOOL)
+        usual = {
+            bool: Parameter.Type.BOOL,
+            int: Parameter.Type.INTEGER,
+            float: Parameter.Type.DOUBLE,
+            str: Parameter.Type.STRING,
+            tuple: Parameter.Type.STRING_ARRAY,
+        }.get(type(default), Parameter.Type.BOOL)
         kind = draw(st.one_of(st.just(usual), st.sampled_from(list(_VALUES))))
         value = ParameterValue(type=kind.value)
         if kind != Parameter.Type.NOT_SET:
@@ -147,7 +209,7 @@ def parameters(draw) -> bytes:
     return draw(mutated([data], 3)) if draw(st.integers(0, 9)) == 0 else data
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def bags(plugin: str) -> tuple[bytes, ...]:
     """Small whole bags of one camera and of hands."""
     rng, encoder, made = np.random.default_rng(0), HandPairEncoder("landmark", "generic"), []
@@ -158,8 +220,11 @@ def bags(plugin: str) -> tuple[bytes, ...]:
         entries.append(("/cam/camera_info", stamp, serialize_message(info_message(32, 24))))
         entries.append(image_entry("/cam/image_raw", stamp, rng.integers(0, 255, (24, 32, 3), np.uint8), "camera"))
         entries.append(("/cam/hands", stamp, encoder.encode(make_pair(stamp), "camera", {"total": 0.01})))
-    for options in ([("mcap", "none", 4), ("mcap", "storage", 4), ("mcap", "message", 0)] if plugin == "mcap"
-                    else [("sqlite3", "none", 0), ("sqlite3", "message", 0)]):
+    for options in (
+        [("mcap", "none", 4), ("mcap", "storage", 4), ("mcap", "message", 0)]
+        if plugin == "mcap"
+        else [("sqlite3", "none", 0), ("sqlite3", "message", 0)]
+    ):
         with tempfile.TemporaryDirectory() as folder:
             bag = write_bag(Path(folder, "bag"), entries, types, *options)
             made.append(next(file for file in bag.iterdir() if file.suffix in (".mcap", ".db3")).read_bytes())

@@ -11,7 +11,9 @@ FLOATS = st.one_of(st.floats(), st.sampled_from([0.0, 1.0, -1.0, 60.0, 500.0, 1e
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers() | NUMBERS | st.floats() | TEXTS,
-    lambda inner: st.lists(inner, max_size=10) | st.dictionaries(TEXTS, inner, max_size=5), max_leaves=12)
+    lambda inner: st.lists(inner, max_size=10) | st.dictionaries(TEXTS, inner, max_size=5),
+    max_leaves=12,
+)
 
 
 def unsigned(number: int) -> int:
@@ -39,18 +41,18 @@ def mutated(draw, seeds, most=6) -> bytes:
         place = draw(st.one_of(st.integers(0, min(last, 255)), st.integers(0, last), st.integers(max(last - 255, 0), last)))
         kind = draw(st.sampled_from(["flip", "number", "cut", "insert", "leave out", "move"]))
         if kind == "flip":
-            data[place:place + 1] = draw(st.binary(min_size=1, max_size=1))
+            data[place : place + 1] = draw(st.binary(min_size=1, max_size=1))
         elif kind == "number":
             number = unsigned(draw(NUMBERS))
-            data[place:place + 4] = struct.pack(draw(st.sampled_from(["<I", ">I"])), number)
+            data[place : place + 4] = struct.pack(draw(st.sampled_from(["<I", ">I"])), number)
         elif kind == "cut":
             del data[place:]
         elif kind == "insert":
             data[place:place] = draw(st.binary(max_size=40))
         else:
             size = draw(st.integers(1, 64))
-            part = bytes(data[place:place + size])
-            del data[place:place + size]
+            part = bytes(data[place : place + size])
+            del data[place : place + size]
             if kind == "move":
                 other = draw(st.integers(0, len(data)))
                 data[other:other] = part

@@ -16,10 +16,12 @@ from unittest import mock
 
 import numpy as np
 import rclpy
-import torch
+from file_inputs import BACKBONE
+from pipeline_support import CAMERA, TruthDetector
 from rcl_interfaces.msg import ParameterEvent
 from rclpy.parameter import Parameter
 from rclpy.serialization import deserialize_message
+from ros_support import FakeTracker, make_pair
 from sensor_msgs.msg import CameraInfo
 
 from fourdhands_core.errors import FourDHandsError
@@ -32,25 +34,22 @@ from fourdhands_core.media.clips import clip_truth, pose_hands
 from fourdhands_core.media.track_video import camera_for_video
 from fourdhands_core.network.checkpoint import load_weights
 from fourdhands_core.network.import_weights import import_backbone, import_released
-from fourdhands_core.pipeline.depth import DepthImage
-from fourdhands_core.pipeline.shape_calibration import load_shape
-from fourdhands_core.pipeline.session import INTERNAL
-from fourdhands_core.pipeline.tracker import HandPairTracker
 from fourdhands_core.pipeline.checkpoint import load_memory
+from fourdhands_core.pipeline.depth import DepthImage
+from fourdhands_core.pipeline.session import INTERNAL
+from fourdhands_core.pipeline.shape_calibration import load_shape
+from fourdhands_core.pipeline.tracker import HandPairTracker
 from fourdhands_ros.bags import camera as bag_camera
 from fourdhands_ros.bags.camera import BagCamera, Options, find_cameras
 from fourdhands_ros.bags.info import plain, summarise, text
 from fourdhands_ros.bags.reading import Bag
 from fourdhands_ros.convert.camera_info import calibration_from_info
-from fourdhands_ros.convert.encoders import HandPairEncoder, TransformEncoder
 from fourdhands_ros.convert.depth_buffer import DepthBuffer
+from fourdhands_ros.convert.encoders import HandPairEncoder, TransformEncoder
+from fourdhands_ros.convert.images import ImageDecoder, stamp_of
 from fourdhands_ros.node.diagnostics import Statistics
-from fourdhands_ros.convert.images import ImageDecoder, MalformedImage, stamp_of
-from fourdhands_ros.pypi.message_types import HandPair, deserialize
 from fourdhands_ros.node.node import HandsNode
-from file_inputs import BACKBONE
-from ros_support import FakeTracker, make_pair
-from pipeline_support import CAMERA, TruthDetector
+from fourdhands_ros.pypi.message_types import HandPair, deserialize
 
 LONGEST, LARGEST = 5.0, 600
 """Seconds of processor time, and megabytes beyond the most so far, that no single input may take."""
@@ -102,7 +101,7 @@ def depth_image(data: bytes) -> bool:
     return True
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _seen():
     """A tracker whose detector sees two hands, and the images in which it does: stamps."""
     motion = demo_motion(1.0, 30.0, 0)
@@ -145,7 +144,7 @@ def camera_info(data: bytes) -> bool:
     return camera.calibrated
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _node():
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=99)
@@ -184,14 +183,20 @@ def start_parameters(data: bytes) -> bool:
     given = _parameters(data)
     if given is None or not all(parameter.name and "\0" not in parameter.name for parameter in given):
         return False
-    node = HandsNode(lambda _: FakeTracker(), context=_node().context, enable_rosout=False,
-                     start_parameter_services=False, parameter_overrides=given)
+    node = HandsNode(
+        lambda _: FakeTracker(),
+        context=_node().context,
+        enable_rosout=False,
+        start_parameter_services=False,
+        parameter_overrides=given,
+    )
     node.destroy_node()
     return True
 
 
 def _in_file(name: str):
     """Decorates a target of a path: the bytes are written to a file of that name in a folder of its own."""
+
     def decorate(function):
         @functools.wraps(function)
         def target(data: bytes):
@@ -199,7 +204,9 @@ def _in_file(name: str):
                 path = Path(folder, name)
                 path.write_bytes(data)
                 return function(path)
+
         return target
+
     return decorate
 
 
@@ -239,7 +246,7 @@ def _read_bag(path: Path) -> bool:
     return not warned
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _regressor():
     """One network for all trackers."""
     return HandPairTracker(detector=_Blind()).regressor
@@ -316,7 +323,24 @@ def intrinsics(path: Path) -> None:
     _track(camera_for_video(640, 480, intrinsics=path))
 
 
-TARGETS = {function.__name__: function for function in (
-    image, compressed_image, depth_image, camera_info, set_parameters, start_parameters, mcap, sqlite3, weights,
-    checkpoint, memory, mano, hand_model, hand_shape, intrinsics)}
+TARGETS = {
+    function.__name__: function
+    for function in (
+        image,
+        compressed_image,
+        depth_image,
+        camera_info,
+        set_parameters,
+        start_parameters,
+        mcap,
+        sqlite3,
+        weights,
+        checkpoint,
+        memory,
+        mano,
+        hand_model,
+        hand_shape,
+        intrinsics,
+    )
+}
 """All targets by name."""

@@ -15,7 +15,6 @@ pytest.importorskip("rclpy", reason="the node's inputs need ROS 2 (pip install '
 
 import hypothesis
 from hypothesis import HealthCheck, given, settings
-
 from inputs import inputs
 from mutations import Input
 from targets import TARGETS, run
@@ -38,8 +37,14 @@ def test_inputs_are_taken_or_refused(name, request):
     counts = {"cases": 0, "taken": 0, "longest_ms": 0.0}
     last = FOUND / name
 
-    @settings(max_examples=cases, deadline=None, database=None, derandomize=campaign is None,
-              suppress_health_check=list(HealthCheck), phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink])
+    @settings(
+        max_examples=cases,
+        deadline=None,
+        database=None,
+        derandomize=campaign is None,
+        suppress_health_check=list(HealthCheck),
+        phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
+    )
     @given(data=strategy.map(Input))
     def fuzz(data):
         counts["cases"] += 1
@@ -57,8 +62,11 @@ def test_inputs_are_taken_or_refused(name, request):
         fuzz()
         if campaign is None:
             break
-    _record(request.config, name, {**counts, "refused": counts["cases"] - counts["taken"],
-                                   "seconds": round(time.monotonic() - began, 1)})
+    _record(
+        request.config,
+        name,
+        {**counts, "refused": counts["cases"] - counts["taken"], "seconds": round(time.monotonic() - began, 1)},
+    )
 
 
 @pytest.mark.parametrize("path", sorted(CORPUS.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}")

@@ -9,16 +9,19 @@ import cv2
 import numpy as np
 import pytest
 from rclpy.serialization import serialize_message
+from ros_support import T0, stamp_to
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 from sensor_msgs.msg import CompressedImage, Image
 
 from fourdhands_core.media.clips import demo_clip
-from fourdhands_ros.tools.camera import camera_info
 from fourdhands_ros.pypi.message_types import typestore
-from ros_support import T0, stamp_to
+from fourdhands_ros.tools.camera import camera_info
 
-TYPES = {"image_raw": "sensor_msgs/msg/Image", "image_raw/compressed": "sensor_msgs/msg/CompressedImage",
-         "camera_info": "sensor_msgs/msg/CameraInfo"}
+TYPES = {
+    "image_raw": "sensor_msgs/msg/Image",
+    "image_raw/compressed": "sensor_msgs/msg/CompressedImage",
+    "camera_info": "sensor_msgs/msg/CameraInfo",
+}
 
 
 def write_bag(path: Path, entries, types: dict[str, str], plugin="mcap", compression="none", chunk=0) -> Path:
@@ -54,8 +57,13 @@ def image_entry(topic: str, stamp: int, image: np.ndarray, frame_id: str):
         data = cv2.imencode(".png", image[..., ::-1])[1]
         message = CompressedImage(format="png", data=array.array("B", data.tobytes()))
     else:
-        message = Image(width=image.shape[1], height=image.shape[0], encoding="rgb8", step=3 * image.shape[1],
-                        data=array.array("B", image.tobytes()))
+        message = Image(
+            width=image.shape[1],
+            height=image.shape[0],
+            encoding="rgb8",
+            step=3 * image.shape[1],
+            data=array.array("B", image.tobytes()),
+        )
     message.header.frame_id = frame_id
     stamp_to(message, stamp)
     return topic, stamp + 2_000_000, serialize_message(message)
@@ -72,8 +80,10 @@ def camera_entries(clip, namespace: str, compressed=False, flipped=False, delay=
         entries.append((f"{namespace}/camera_info", stamp + 1_000_000, serialize_message(info)))
         picture = np.ascontiguousarray(image[:, ::-1]) if flipped else image
         entries.append(image_entry(image_topic, stamp, picture, info.header.frame_id))
-    return entries, {image_topic: TYPES["image_raw/compressed" if compressed else "image_raw"],
-                     f"{namespace}/camera_info": TYPES["camera_info"]}
+    return entries, {
+        image_topic: TYPES["image_raw/compressed" if compressed else "image_raw"],
+        f"{namespace}/camera_info": TYPES["camera_info"],
+    }
 
 
 class RenderedImages:

@@ -5,4 +5,4 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))  # real_data, pipeline_support
 
-from real_data import real_data  # noqa: E402, F401 (a fixture)
+from real_data import real_data  # noqa: F401 (a fixture)

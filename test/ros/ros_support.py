@@ -25,10 +25,9 @@ from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.pipeline.frame import Frame
-from fourdhands_core.pipeline.types import (
-    ABSENT, SOURCE_JOINT, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate)
-from fourdhands_ros.pypi.message_types import HandFaces, HandPair, TFMessage, create_subscription
+from fourdhands_core.pipeline.types import ABSENT, SOURCE_JOINT, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
 from fourdhands_ros.node.node import HandsNode
+from fourdhands_ros.pypi.message_types import HandFaces, HandPair, TFMessage, create_subscription
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WIDTH, HEIGHT = 64, 48
@@ -48,22 +47,43 @@ def make_hand(side: int, seed: int = 0, state: str = TRACKED, vertices: bool = F
     joints = rng.normal(0, 0.1, (21, 3)) + (0.1 * (1 if side == RIGHT else -1), 0, 0.6)
     orient = rng.normal(0, 1, 3)
     return HandEstimate(
-        side, state == TRACKED, state, 0.0 if state == TRACKED else 0.125, confidence=rng.uniform(0.5, 1),
-        joints=joints, joints_raw=joints + rng.normal(0, 1e-3, (21, 3)), joints_2d=rng.uniform(0, 640, (21, 2)),
-        joint_confidence=rng.uniform(0, 1, 21), wrist_rotation=matrix_from_axis_angle(orient), global_orient=orient,
-        hand_pose=rng.normal(0, 0.4, 45), betas=rng.normal(0, 1, 10),
-        vertices=rng.normal(0, 0.1, (778, 3)) if vertices else None, scaled=True)
+        side,
+        state == TRACKED,
+        state,
+        0.0 if state == TRACKED else 0.125,
+        confidence=rng.uniform(0.5, 1),
+        joints=joints,
+        joints_raw=joints + rng.normal(0, 1e-3, (21, 3)),
+        joints_2d=rng.uniform(0, 640, (21, 2)),
+        joint_confidence=rng.uniform(0, 1, 21),
+        wrist_rotation=matrix_from_axis_angle(orient),
+        global_orient=orient,
+        hand_pose=rng.normal(0, 0.4, 45),
+        betas=rng.normal(0, 1, 10),
+        vertices=rng.normal(0, 0.1, (778, 3)) if vertices else None,
+        scaled=True,
+    )
 
 
-def make_pair(stamp: int = 1_234_567_890_123_456_789, states=(TRACKED, TRACKED), vertices: bool = False,
-              seed: int = 0, camera: Camera | None = None) -> HandPairEstimate:
+def make_pair(
+    stamp: int = 1_234_567_890_123_456_789,
+    states=(TRACKED, TRACKED),
+    vertices: bool = False,
+    seed: int = 0,
+    camera: Camera | None = None,
+) -> HandPairEstimate:
     """Both hands; relative root and source as the pipeline gives them."""
     left, right = (make_hand(side, seed, state, vertices) for side, state in zip((LEFT, RIGHT), states))
     both = left.valid and right.valid
     return HandPairEstimate(
-        stamp, left, right, camera or Camera.from_fov(640, 480, 60.0),
+        stamp,
+        left,
+        right,
+        camera or Camera.from_fov(640, 480, 60.0),
         left_root_relative=left.joints[0] - right.joints[0] if both else None,
-        left_root_source=SOURCE_JOINT if both else SOURCE_NONE, timings={"detect": 0.025, "network": 0.003})
+        left_root_source=SOURCE_JOINT if both else SOURCE_NONE,
+        timings={"detect": 0.025, "network": 0.003},
+    )
 
 
 class FakeTracker:
@@ -181,8 +201,13 @@ class Ros:
         path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
         variables = {**os.environ, "ROS_DOMAIN_ID": str(self.domain), "PYTHONPATH": path, **(environment or {})}
         process = subprocess.Popen(
-            [sys.executable, *command], env={name: value for name, value in variables.items() if value is not None},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+            [sys.executable, *command],
+            env={name: value for name, value in variables.items() if value is not None},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **options,
+        )
         self._processes.append(process)
         return process
 
@@ -205,13 +230,19 @@ class Bench:
         self.ros = Ros()
         self.tracker = tracker or FakeTracker()
         overrides = {"diagnostics_period": 0.2, **(parameters or {})}
-        self.node = self.ros.add(HandsNode(
-            lambda _: self.tracker, context=self.ros.context, enable_rosout=False,
-            parameter_overrides=[Parameter(name, value=value) for name, value in overrides.items()]))
+        self.node = self.ros.add(
+            HandsNode(
+                lambda _: self.tracker,
+                context=self.ros.context,
+                enable_rosout=False,
+                parameter_overrides=[Parameter(name, value=value) for name, value in overrides.items()],
+            )
+        )
         user = self.user = self.ros.node()
         # Reliable with a deep queue, so that every message of a test arrives; the node takes the newest all the same.
         self.images = user.create_publisher(
-            CompressedImage if compressed else Image, "image_raw" + ("/compressed" if compressed else ""), RELIABLE)
+            CompressedImage if compressed else Image, "image_raw" + ("/compressed" if compressed else ""), RELIABLE
+        )
         self.infos = user.create_publisher(CameraInfo, "camera_info", RELIABLE)
         self.pairs, self.transforms, self.markers, self.faces, self.diagnostics = [], [], [], [], []
         create_subscription(user, HandPair, "hands", self.pairs.append, RELIABLE)
@@ -235,9 +266,14 @@ class Bench:
 
     def connect(self):
         outputs = self.channel.outputs
-        assert self.ros.spin_until(lambda: self.images.get_subscription_count() and self.infos.get_subscription_count()
-                                   and outputs._hands.get_subscription_count()
-                                   and outputs._tf.get_subscription_count() > 1)  # the node watches /tf itself
+        assert self.ros.spin_until(
+            lambda: (
+                self.images.get_subscription_count()
+                and self.infos.get_subscription_count()
+                and outputs._hands.get_subscription_count()
+                and outputs._tf.get_subscription_count() > 1
+            )
+        )  # the node watches /tf itself
         self.ros.spin_for(0.2)
 
     def send(self, message) -> None:
@@ -247,7 +283,8 @@ class Bench:
         self.images.publish(message)
         assert self.ros.spin_until(lambda: statistics.received > before), "the image did not arrive"
         assert self.ros.spin_until(
-            lambda: statistics.published + statistics.dropped + statistics.rejected == statistics.received)
+            lambda: statistics.published + statistics.dropped + statistics.rejected == statistics.received
+        )
 
     def good(self, stamp, pixel=(255, 255, 0), **kwargs):
         """Send a good image and return the HandPair that comes of it."""

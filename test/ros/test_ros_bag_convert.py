@@ -16,10 +16,11 @@ import pytest
 pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ros]')")
 
 from bag_support import TYPES, camera_entries, contents, image_entry, read_bag, rendered, write_bag  # noqa: F401
+from ros_support import REPOSITORY, T0
+
 from fourdhands_core import cli
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
 from fourdhands_ros.pypi.message_types import typestore
-from ros_support import REPOSITORY, T0
 
 HAND_PAIR, TRANSFORMS, MARKERS = "fourdhands_ros/msg/HandPair", "tf2_msgs/msg/TFMessage", "visualization_msgs/msg/MarkerArray"
 
@@ -51,13 +52,13 @@ def joints_of(hand) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def recorded(rendered, tmp_path_factory):  # noqa: F811
+def recorded(rendered, tmp_path_factory):
     """A bag of one camera, raw."""
     return write_bag(tmp_path_factory.mktemp("recorded") / "drive", *camera_entries(rendered, "/cam"))
 
 
 @pytest.fixture(scope="module")
-def short(rendered):  # noqa: F811
+def short(rendered):
     """The first 16 of the rendered images: for what does not depend on how many there are."""
     return SimpleNamespace(camera=rendered.camera, images=rendered.images[:16])
 
@@ -72,7 +73,7 @@ def converted(recorded):
 
 
 @pytest.fixture(scope="module")
-def tracked(rendered):  # noqa: F811
+def tracked(rendered):
     """What the tracker itself says of the same images, by stamp."""
     tracker, estimates = HandPairTracker(TrackerSettings(lookahead=4)), {}
     for stamp, image in [*rendered.images, *[(None, None)] * 4]:
@@ -103,14 +104,25 @@ def test_hands_are_the_trackers_own_with_the_images_stamps(converted, tracked):
 
 def test_frames_meshes_and_faces_come_with_them(converted, tracked):
     out = converted[0]
-    wrists = {(stamp_of(transform.header), transform.child_frame_id): transform.transform.translation
-              for _, message in messages(out, "/tf", TRANSFORMS) for transform in message.transforms}
-    assert wrists.keys() == {(stamp, name) for stamp, estimate in tracked.items()
-                             for name, hand in zip(("left_wrist", "right_wrist"), estimate.hands) if hand.valid}
+    wrists = {
+        (stamp_of(transform.header), transform.child_frame_id): transform.transform.translation
+        for _, message in messages(out, "/tf", TRANSFORMS)
+        for transform in message.transforms
+    }
+    assert wrists.keys() == {
+        (stamp, name)
+        for stamp, estimate in tracked.items()
+        for name, hand in zip(("left_wrist", "right_wrist"), estimate.hands)
+        if hand.valid
+    }
     for (stamp, name), place in wrists.items():
         np.testing.assert_array_equal((place.x, place.y, place.z), tracked[stamp].hands[name == "right_wrist"].joints[0])
-    shown = {(stamp_of(marker.header), marker.id) for _, message in messages(out, "/cam/hands/markers", MARKERS)
-             for marker in message.markers if marker.action == 0 and len(marker.points) == 3 * 1538}
+    shown = {
+        (stamp_of(marker.header), marker.id)
+        for _, message in messages(out, "/cam/hands/markers", MARKERS)
+        for marker in message.markers
+        if marker.action == 0 and len(marker.points) == 3 * 1538
+    }
     assert shown == {(stamp, name == "right_wrist") for stamp, name in wrists}
     (faces,) = messages(out, "/cam/hands/faces", "fourdhands_ros/msg/HandFaces")
     assert len(faces[1].left) == 3 * 1538
@@ -127,8 +139,12 @@ def test_the_input_is_not_touched_and_the_bar_shows_every_image(recorded, conver
 
 def test_a_killed_run_continues_and_equals_an_uninterrupted_one(recorded, tmp_path, capsys):
     assert told(capsys, recorded, tmp_path / "whole", "--interval", 15, "--quiet")[0] == 0
-    process = subprocess.Popen(command(recorded, tmp_path / "killed", "--interval", 15), cwd=REPOSITORY,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command(recorded, tmp_path / "killed", "--interval", 15),
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     partial = tmp_path / "killed.partial"
     deadline = time.monotonic() + 600
     while not (partial / "part_000001").exists() and time.monotonic() < deadline and process.poll() is None:
@@ -152,8 +168,9 @@ def test_intervals_change_nothing_but_what_the_detector_sees_anew(recorded, conv
     """A detector that begins in the middle sees the last images again; the tracker's memory goes on as it was."""
     assert cli.main(["bag", str(recorded), str(tmp_path / "out"), "--interval", "23", "--quiet", "--no-markers"]) == 0
     differences = []
-    for (_, one), (_, other) in zip(messages(converted[0], "/cam/hands", HAND_PAIR),
-                                    messages(tmp_path / "out", "/cam/hands", HAND_PAIR), strict=True):
+    for (_, one), (_, other) in zip(
+        messages(converted[0], "/cam/hands", HAND_PAIR), messages(tmp_path / "out", "/cam/hands", HAND_PAIR), strict=True
+    ):
         for a, b in ((one.left, other.left), (one.right, other.right)):
             assert np.array_equal(a.betas, b.betas), "the hand's shape changed within a track"
             if a.valid and b.valid:
@@ -169,17 +186,24 @@ def test_two_cameras_compressed_in_sqlite_each_have_their_own(short, tmp_path):
     assert cli.main(["bag", str(bag), str(tmp_path / "out"), "--quiet", "--tf", "joints", "--no-markers"]) == 0
     for name in ("left", "right"):
         alone = camera_entries(short, f"/{name}", True, name == "right", 5000 * (name == "right"))
-        assert cli.main(["bag", str(write_bag(tmp_path / name, *alone)), str(tmp_path / f"{name}_out"), "--quiet",
-                         "--no-markers"]) == 0
+        assert (
+            cli.main(["bag", str(write_bag(tmp_path / name, *alone)), str(tmp_path / f"{name}_out"), "--quiet", "--no-markers"])
+            == 0
+        )
         topic = f"/{name}/hands"
-        both, one = ([row for row in read_bag(path) if row[0] == topic] for path in (tmp_path / "out", tmp_path / f"{name}_out"))
+        both, one = (
+            [row for row in read_bag(path) if row[0] == topic] for path in (tmp_path / "out", tmp_path / f"{name}_out")
+        )
         assert both == one and len(both) == 16, "one camera's hands depend on the other camera"
-    frames = {transform.child_frame_id for _, message in messages(tmp_path / "out", "/tf", TRANSFORMS)
-              for transform in message.transforms}
+    frames = {
+        transform.child_frame_id
+        for _, message in messages(tmp_path / "out", "/tf", TRANSFORMS)
+        for transform in message.transforms
+    }
     assert {"left/left_wrist", "right/left_wrist", "right/right_thumb_1"} <= frames and "left_wrist" not in frames
 
 
-def test_bad_images_and_jumps_of_time_are_survived_and_counted(rendered, tmp_path, capsys):  # noqa: F811
+def test_bad_images_and_jumps_of_time_are_survived_and_counted(rendered, tmp_path, capsys):
     entries, types = camera_entries(rendered, "/cam")
     images = [entry for entry in entries if entry[0] == "/cam/image_raw"][:30]
     topic, when, data = images[10]
@@ -189,7 +213,12 @@ def test_bad_images_and_jumps_of_time_are_survived_and_counted(rendered, tmp_pat
     bag = write_bag(tmp_path / "bad", sorted(images + broken + late, key=lambda entry: entry[1]), {topic: types[topic]})
     assert cli.main(["bag", str(bag), str(tmp_path / "out"), "--quiet", "--fov", "64"]) == 0
     said, warned = capsys.readouterr()
-    for words in ("41 images, 38 HandPairs", "1 refused (repeated stamp)", "2 refused (message)", "1 stamps that went backwards"):
+    for words in (
+        "41 images, 38 HandPairs",
+        "1 refused (repeated stamp)",
+        "2 refused (message)",
+        "1 stamps that went backwards",
+    ):
         assert words in said, said
     for words in ("/cam: image refused (repeated stamp): two images in a row", "/cam: image refused (message): "):
         assert words in warned, warned
@@ -198,11 +227,11 @@ def test_bad_images_and_jumps_of_time_are_survived_and_counted(rendered, tmp_pat
     assert any(hand.valid and hand.scaled for pair in pairs for hand in (pair.left, pair.right))
 
 
-def test_a_bag_that_was_cut_off_is_converted_as_far_as_it_goes(rendered, recorded, converted, tmp_path, capsys):  # noqa: F811
+def test_a_bag_that_was_cut_off_is_converted_as_far_as_it_goes(rendered, recorded, converted, tmp_path, capsys):
     entries, types = camera_entries(rendered, "/cam")
     whole = write_bag(tmp_path / "whole", entries, types, chunk=4) / "whole.mcap"
     cut = tmp_path / "cut.mcap"
-    cut.write_bytes(whole.read_bytes()[:whole.stat().st_size * 2 // 3])
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
     assert cli.main(["bag", str(cut), str(tmp_path / "out"), "--quiet"]) == 0
     said = capsys.readouterr()
     assert "cut.mcap was cut off" in said.err and "messages can be read, the last of them" in said.err
@@ -214,20 +243,29 @@ def test_a_bag_that_was_cut_off_is_converted_as_far_as_it_goes(rendered, recorde
 
 def test_on_a_full_disk_it_says_so_and_continues_where_there_is_room(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (20, 48, 64, 3), np.uint8)
-    bag = write_bag(tmp_path / "in", [image_entry("/cam/image_raw", T0 + i * 10**8, image, "camera")
-                                      for i, image in enumerate(noise)], {"/cam/image_raw": TYPES["image_raw"]})
-    full = ("import resource, sys; from fourdhands_core import cli; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); "
-            "sys.exit(cli.main(sys.argv[1:]))")
+    bag = write_bag(
+        tmp_path / "in",
+        [image_entry("/cam/image_raw", T0 + i * 10**8, image, "camera") for i, image in enumerate(noise)],
+        {"/cam/image_raw": TYPES["image_raw"]},
+    )
+    full = (
+        "import resource, sys; from fourdhands_core import cli; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); "
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
     arguments = ["bag", str(bag), str(tmp_path / "out"), "--quiet"]
-    result = subprocess.run([sys.executable, "-c", full, *arguments], capture_output=True, text=True, cwd=REPOSITORY, timeout=600)
+    result = subprocess.run(
+        [sys.executable, "-c", full, *arguments], capture_output=True, text=True, cwd=REPOSITORY, timeout=600
+    )
     assert result.returncode == 2 and "Traceback" not in result.stderr and not (tmp_path / "out").exists()
     assert f"{tmp_path / 'out'} cannot be written any further" in result.stderr and "continues" in result.stderr
     assert cli.main(arguments) == 0 and len(messages(tmp_path / "out", "/cam/hands", HAND_PAIR)) == 20
 
 
 def test_many_bags_at_once_and_again(short, tmp_path, capsys):
-    bags = [write_bag(tmp_path / "drive", *camera_entries(short, "/cam")),
-            write_bag(tmp_path / "second", *camera_entries(short, "/cam", True, flipped=True))]
+    bags = [
+        write_bag(tmp_path / "drive", *camera_entries(short, "/cam")),
+        write_bag(tmp_path / "second", *camera_entries(short, "/cam", True, flipped=True)),
+    ]
     (tmp_path / "broken.mcap").write_bytes(b"nothing")
     result = run(*bags, tmp_path / "broken.mcap", tmp_path / "all", "--jobs", 2)
     assert result.returncode == 2 and "1 of 3 bags were not converted" in result.stderr, result.stderr
@@ -241,8 +279,13 @@ def test_many_bags_at_once_and_again(short, tmp_path, capsys):
 
 def test_a_bag_whose_process_is_killed_does_not_end_the_others(short, tmp_path, capsys):
     bags = [write_bag(tmp_path / name, *camera_entries(short, "/cam", True)) for name in ("drive", "second")]
-    process = subprocess.Popen(command(*bags, tmp_path / "all", "--jobs", 2, "--quiet"), cwd=REPOSITORY,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(*bags, tmp_path / "all", "--jobs", 2, "--quiet"),
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     lock, killed, deadline = str(tmp_path / "all" / "drive.partial" / "lock"), False, time.monotonic() + 600
     while not killed and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)
@@ -263,17 +306,23 @@ def test_a_bag_whose_process_is_killed_does_not_end_the_others(short, tmp_path, 
     assert len(messages(tmp_path / "all" / "drive", "/cam/hands", HAND_PAIR)) == 16
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["{bag}"], "one path was given"),
-    (["{tmp}/none", "{tmp}/out"], "cannot be opened"),
-    (["{bag}", "{tmp}/out", "--topic", "/cam/camera_info"], "holds no images in this bag; image topics are: /cam/image_raw"),
-    (["{bag}", "{tmp}/out", "--camera-info", "/cam/image_raw"], "is no CameraInfo topic"),
-    (["{bag}", "{tmp}/out", "--weights", "none.safetensors"], "none.safetensors does not exist"),
-    (["{bag}", "{tmp}/out", "--lookahead", "61"], "parameter lookahead: 61 is not between 0 and 60"),
-    (["{bag}", "{tmp}/out", "--fov", "60", "--intrinsics", "c.yaml"], "not allowed with"),
-    (["{bag}", "{tmp}/taken"], "taken.partial is there and no unfinished conversion"),
-    (["info", "{bag}"], "holds no hands, but /cam/camera_info, /cam/image_raw"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["{bag}"], "one path was given"),
+        (["{tmp}/none", "{tmp}/out"], "cannot be opened"),
+        (
+            ["{bag}", "{tmp}/out", "--topic", "/cam/camera_info"],
+            "holds no images in this bag; image topics are: /cam/image_raw",
+        ),
+        (["{bag}", "{tmp}/out", "--camera-info", "/cam/image_raw"], "is no CameraInfo topic"),
+        (["{bag}", "{tmp}/out", "--weights", "none.safetensors"], "none.safetensors does not exist"),
+        (["{bag}", "{tmp}/out", "--lookahead", "61"], "parameter lookahead: 61 is not between 0 and 60"),
+        (["{bag}", "{tmp}/out", "--fov", "60", "--intrinsics", "c.yaml"], "not allowed with"),
+        (["{bag}", "{tmp}/taken"], "taken.partial is there and no unfinished conversion"),
+        (["info", "{bag}"], "holds no hands, but /cam/camera_info, /cam/image_raw"),
+    ],
+)
 def test_a_users_error_is_one_message_and_exit_code_2(recorded, tmp_path, capsys, arguments, words):
     (tmp_path / "taken.partial").mkdir()
     (tmp_path / "taken.partial" / "mine.txt").touch()
@@ -288,8 +337,13 @@ def test_a_users_error_is_one_message_and_exit_code_2(recorded, tmp_path, capsys
 
 def test_without_ros_it_says_what_to_install(recorded, tmp_path):
     (tmp_path / "rclpy.py").write_text("raise ModuleNotFoundError('No module named rclpy', name='rclpy')")
-    result = subprocess.run(command(recorded, tmp_path / "out"), capture_output=True, text=True, cwd=REPOSITORY,
-                            env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    result = subprocess.run(
+        command(recorded, tmp_path / "out"),
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
     assert result.returncode == 2 and "rclpy is not installed" in result.stderr and "Traceback" not in result.stderr
 
 

@@ -10,13 +10,12 @@ import pytest
 pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ros]')")
 
 from backports import zstd
+from bag_support import camera_entries, read_bag, rendered, write_bag  # noqa: F401
+from mcap.writer import Writer
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
 from visualization_msgs.msg import MarkerArray
 
-from mcap.writer import Writer
-
-from bag_support import camera_entries, read_bag, rendered, write_bag  # noqa: F401
 from fourdhands_core import cli
 from fourdhands_core.errors import InputError
 from fourdhands_core.pipeline.tracker import HandPairTracker
@@ -25,7 +24,7 @@ from fourdhands_ros.pypi.message_types import HandPair, TFMessage, deserialize
 
 
 @pytest.fixture(scope="module")
-def six(rendered):  # noqa: F811
+def six(rendered):
     """A bag's entries and types: six images of two hands."""
     entries, types = camera_entries(rendered, "/cam")
     return entries[:12], types
@@ -85,6 +84,7 @@ def test_twelve_bits_in_16_are_seen_as_all_of_them_also_after_an_interval(six, t
             grey = np.frombuffer(message.data, np.uint8)[1::3].astype(np.uint16) << shift
             message.encoding, message.step = "mono16", 2 * message.width
             message.data = array.array("B", grey.tobytes())
+
         return change
 
     monkeypatch.setattr(HandPairTracker, "process", watched)
@@ -117,31 +117,62 @@ POSE = ("/pose", "geometry_msgs/msg/Pose", "ros2msg", "cdr")
 SOME_JSON = ("/cam/image", "foxglove.RawImage", "jsonschema", "json")
 
 
-@pytest.mark.parametrize("channels, profile, words", [
-    ([("/cam/image_raw", "sensor_msgs/Image", "ros1msg", "ros1")], "ros1",
-     "its messages are of ROS 1, not ROS 2's (/cam/image_raw of sensor_msgs/Image); convert the .bag that it was made "
-     "of: rosbags-convert --src FILE.bag --dst FOLDER"),
-    ([("/cam/image", "foxglove.CompressedImage", "protobuf", "protobuf")], "",
-     "its messages are protobuf, not ROS 2's (/cam/image of foxglove.CompressedImage); record them as sensor_msgs/I"),
-    ([SOME_JSON], "", "its messages are JSON, not ROS 2's (/cam/image of foxglove.RawImage)"),
-    ([("/cam/image", "", "", "json"), ("/cam/more", "a.B", "flatbuffer", "flatbuffer")], "",
-     "its messages are flatbuffer and JSON, not ROS 2's (/cam/image of no type, /cam/more of a.B)"),
-    ([FFMPEG], "ros2", "no topic of a camera is in this bag: /cam/image_raw/ffmpeg is video ("
-     "ffmpeg_image_transport_msgs/msg/FFMPEGPacket), which is not read; record the images raw or compressed"),
-    ([("/video", "foxglove_msgs/msg/CompressedVideo", "ros2msg", "cdr"), POSE], "ros2",
-     "in this bag: /video is video (foxglove_msgs/msg/CompressedVideo), which is not read"),
-    ([("/cam/image_raw/theora", "theora_image_transport/msg/Packet", "ros2msg", "cdr")], "ros2", "theora is video ("),
-    ([("/cam", "stereo_msgs/msg/DisparityImage", "ros2msg", "cdr")], "ros2",
-     "/cam is of type stereo_msgs/msg/DisparityImage, which is not read; record sensor_msgs/Image or CompressedImage"),
-    ([POSE, SOME_JSON], "", "in this bag: /cam/image is JSON (foxglove.RawImage), not ROS 2's CDR"),
-    ([POSE], "ros2", "no topic of a camera is in this bag: it holds /pose, and no images"),
-    ([(f"/pose{i}", *POSE[1:]) for i in range(9)], "ros2",
-     "it holds /pose0, /pose1, /pose2, /pose3, /pose4, /pose5 and 3 more"),
-    ([("/cam/depth/image_raw", "sensor_msgs/msg/Image", "ros2msg", "cdr")], "ros2",
-     "/cam/depth/image_raw is called depth, where colour, grey or infrared is needed; --topic /cam/depth/image_raw takes"),
-    ([("/cam/rgb", "sensor_msgs/msg/Image", "ros2msg", "cdr")], "ros2",
-     "/cam/rgb is not called image; --topic /cam/rgb takes it"),
-])
+@pytest.mark.parametrize(
+    "channels, profile, words",
+    [
+        (
+            [("/cam/image_raw", "sensor_msgs/Image", "ros1msg", "ros1")],
+            "ros1",
+            "its messages are of ROS 1, not ROS 2's (/cam/image_raw of sensor_msgs/Image); convert the .bag that it was made "
+            "of: rosbags-convert --src FILE.bag --dst FOLDER",
+        ),
+        (
+            [("/cam/image", "foxglove.CompressedImage", "protobuf", "protobuf")],
+            "",
+            "its messages are protobuf, not ROS 2's (/cam/image of foxglove.CompressedImage); record them as sensor_msgs/I",
+        ),
+        ([SOME_JSON], "", "its messages are JSON, not ROS 2's (/cam/image of foxglove.RawImage)"),
+        (
+            [("/cam/image", "", "", "json"), ("/cam/more", "a.B", "flatbuffer", "flatbuffer")],
+            "",
+            "its messages are flatbuffer and JSON, not ROS 2's (/cam/image of no type, /cam/more of a.B)",
+        ),
+        (
+            [FFMPEG],
+            "ros2",
+            "no topic of a camera is in this bag: /cam/image_raw/ffmpeg is video ("
+            "ffmpeg_image_transport_msgs/msg/FFMPEGPacket), which is not read; record the images raw or compressed",
+        ),
+        (
+            [("/video", "foxglove_msgs/msg/CompressedVideo", "ros2msg", "cdr"), POSE],
+            "ros2",
+            "in this bag: /video is video (foxglove_msgs/msg/CompressedVideo), which is not read",
+        ),
+        ([("/cam/image_raw/theora", "theora_image_transport/msg/Packet", "ros2msg", "cdr")], "ros2", "theora is video ("),
+        (
+            [("/cam", "stereo_msgs/msg/DisparityImage", "ros2msg", "cdr")],
+            "ros2",
+            "/cam is of type stereo_msgs/msg/DisparityImage, which is not read; record sensor_msgs/Image or CompressedImage",
+        ),
+        ([POSE, SOME_JSON], "", "in this bag: /cam/image is JSON (foxglove.RawImage), not ROS 2's CDR"),
+        ([POSE], "ros2", "no topic of a camera is in this bag: it holds /pose, and no images"),
+        (
+            [(f"/pose{i}", *POSE[1:]) for i in range(9)],
+            "ros2",
+            "it holds /pose0, /pose1, /pose2, /pose3, /pose4, /pose5 and 3 more",
+        ),
+        (
+            [("/cam/depth/image_raw", "sensor_msgs/msg/Image", "ros2msg", "cdr")],
+            "ros2",
+            "/cam/depth/image_raw is called depth, where colour, grey or infrared is needed; --topic /cam/depth/image_raw takes",
+        ),
+        (
+            [("/cam/rgb", "sensor_msgs/msg/Image", "ros2msg", "cdr")],
+            "ros2",
+            "/cam/rgb is not called image; --topic /cam/rgb takes it",
+        ),
+    ],
+)
 def test_other_messages_are_named_for_what_they_are(channels, profile, words, tmp_path, capsys):
     (tmp_path / "a.mcap").write_bytes(an_mcap(*channels, profile=profile))
     assert cli.main(["bag", str(tmp_path / "a.mcap"), str(tmp_path / "out"), "--quiet"]) == 2
@@ -152,15 +183,16 @@ def test_other_messages_are_named_for_what_they_are(channels, profile, words, tm
 
 def test_a_topic_that_is_asked_for_and_is_no_image_is_named_for_what_it_is(tmp_path, capsys):
     (tmp_path / "a.mcap").write_bytes(an_mcap(FFMPEG, POSE, profile="ros2"))
-    for topic, words in [(FFMPEG[0], "image_raw/ffmpeg holds no images in this bag: /cam/image_raw/ffmpeg is video"),
-                         ("/pose", "/pose holds no images in this bag; image topics are: none"),
-                         ("/none", "/none holds no images in this bag")]:
+    for topic, words in [
+        (FFMPEG[0], "image_raw/ffmpeg holds no images in this bag: /cam/image_raw/ffmpeg is video"),
+        ("/pose", "/pose holds no images in this bag; image topics are: none"),
+        ("/none", "/none holds no images in this bag"),
+    ]:
         assert cli.main(["bag", str(tmp_path / "a.mcap"), str(tmp_path / "out"), "--quiet", "--topic", topic]) == 2
         assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("other", [
-    SOME_JSON, ("/pose", "geometry.Pose", "protobuf", "protobuf"), ("/none", "", "", "cbor")])
+@pytest.mark.parametrize("other", [SOME_JSON, ("/pose", "geometry.Pose", "protobuf", "protobuf"), ("/none", "", "", "cbor")])
 def test_messages_of_ros_2_are_read_beside_others(other, tmp_path):
     """Foxglove's recorders mix encodings in a file; a topic may even have two."""
     for channels in ([POSE, other], [other, POSE]):
@@ -181,25 +213,33 @@ ROS1 = b"#ROSBAG V2.0\nE\0\0\0"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n"
 
 
-@pytest.mark.parametrize("name, data, words", [
-    ("a.bag", ROS1, "is a bag of ROS 1; `rosbags-convert --src {path} --dst FOLDER` makes a bag of ROS 2 of it"),
-    ("a.mcap", ROS1, "is a bag of ROS 1"), ("a.bag.active", ROS1, "is a bag of ROS 1"),
-    *[(name, b"", "is empty") for name in ("a.mcap", "a.db3", "a.bag", "a.mcap.zstd")],
-    ("a.mcap", b"\n<!DOCTYPE html><html>", "is a web page, not a recording; download the file itself"),
-    ("a.db3", b"<?xml version='1.0'?><Error><Code>AccessDenied", "is a web page"),
-    ("a.mcap", POINTER, "is Git LFS's pointer to a file, not the file; `git lfs pull` fetches it"),
-    ("a.db3", POINTER, "is Git LFS's pointer"), ("a.mcap.zstd", POINTER, "is Git LFS's pointer"),
-    ("a.mcap", b'{{"error": "no such file"}}', "is text, not a recording; it begins "),
-    ("a.mcap", b"PK\3\4....", "is a packed archive; unpack it first"), ("a.zip", b"PK\3\4....", "is a packed archive"),
-    ("a.mcap", bytes(4096), "begins with nothing but zeros"), ("a.mcap", b"\xff\xd8\xff\xe0", "is a picture"),
-    ("a.mp4", b"\0\0\0\x20ftypisom", "is a video, which `fourdhands track` reads"),
-    ("a.db3", GOOD, "is an mcap; name it with .mcap at its end"), ("a.mcap.zstd", GOOD, "is an mcap; name it with"),
-    ("a.mcap", zstd.compress(GOOD), "is packed with zstd; name it with .zstd at its end, or unpack it"),
-    ("a.mcap.zstd", zstd.compress(b"<html>"), "is a web page"),
-    ("a.mcap", b"SQLite format 3\0", "is a SQLite database; name it with .db3 at its end"),
-    ("a.db3", a_database, "is a SQLite database without the tables of a rosbag2"),
-    ("metadata.yaml", b"rosbag2_bagfile_information:", "only describes a bag; give its folder"),
-])
+@pytest.mark.parametrize(
+    "name, data, words",
+    [
+        ("a.bag", ROS1, "is a bag of ROS 1; `rosbags-convert --src {path} --dst FOLDER` makes a bag of ROS 2 of it"),
+        ("a.mcap", ROS1, "is a bag of ROS 1"),
+        ("a.bag.active", ROS1, "is a bag of ROS 1"),
+        *[(name, b"", "is empty") for name in ("a.mcap", "a.db3", "a.bag", "a.mcap.zstd")],
+        ("a.mcap", b"\n<!DOCTYPE html><html>", "is a web page, not a recording; download the file itself"),
+        ("a.db3", b"<?xml version='1.0'?><Error><Code>AccessDenied", "is a web page"),
+        ("a.mcap", POINTER, "is Git LFS's pointer to a file, not the file; `git lfs pull` fetches it"),
+        ("a.db3", POINTER, "is Git LFS's pointer"),
+        ("a.mcap.zstd", POINTER, "is Git LFS's pointer"),
+        ("a.mcap", b'{{"error": "no such file"}}', "is text, not a recording; it begins "),
+        ("a.mcap", b"PK\3\4....", "is a packed archive; unpack it first"),
+        ("a.zip", b"PK\3\4....", "is a packed archive"),
+        ("a.mcap", bytes(4096), "begins with nothing but zeros"),
+        ("a.mcap", b"\xff\xd8\xff\xe0", "is a picture"),
+        ("a.mp4", b"\0\0\0\x20ftypisom", "is a video, which `fourdhands track` reads"),
+        ("a.db3", GOOD, "is an mcap; name it with .mcap at its end"),
+        ("a.mcap.zstd", GOOD, "is an mcap; name it with"),
+        ("a.mcap", zstd.compress(GOOD), "is packed with zstd; name it with .zstd at its end, or unpack it"),
+        ("a.mcap.zstd", zstd.compress(b"<html>"), "is a web page"),
+        ("a.mcap", b"SQLite format 3\0", "is a SQLite database; name it with .db3 at its end"),
+        ("a.db3", a_database, "is a SQLite database without the tables of a rosbag2"),
+        ("metadata.yaml", b"rosbag2_bagfile_information:", "only describes a bag; give its folder"),
+    ],
+)
 @pytest.mark.parametrize("in_folder", [False, True])
 def test_other_files_are_named_for_what_they_are(name, data, words, in_folder, tmp_path):
     path = tmp_path / name
@@ -213,13 +253,16 @@ def test_other_files_are_named_for_what_they_are(name, data, words, in_folder, t
     assert "damaged" not in str(caught.value)
 
 
-@pytest.mark.parametrize("names, words", [
-    ([], "is an empty folder"),
-    (["b.bag", "a.bag", "n.txt"], "is a folder with bags of ROS 1; `rosbags-convert --src {path}/a.bag --dst FOLDER`"),
-    (["metadata.yaml"], "has the metadata.yaml of a bag, but no .mcap or .db3 file; copy those too"),
-    (["one/one_0.mcap", "two/two_0.db3", "more/n.txt"], "is a folder of bags; give one or several of them: one, two"),
-    (["a.png", "b.png"], "is a folder without an .mcap or .db3 file; it holds a.png, b.png"),
-])
+@pytest.mark.parametrize(
+    "names, words",
+    [
+        ([], "is an empty folder"),
+        (["b.bag", "a.bag", "n.txt"], "is a folder with bags of ROS 1; `rosbags-convert --src {path}/a.bag --dst FOLDER`"),
+        (["metadata.yaml"], "has the metadata.yaml of a bag, but no .mcap or .db3 file; copy those too"),
+        (["one/one_0.mcap", "two/two_0.db3", "more/n.txt"], "is a folder of bags; give one or several of them: one, two"),
+        (["a.png", "b.png"], "is a folder without an .mcap or .db3 file; it holds a.png, b.png"),
+    ],
+)
 def test_folders_without_a_bag_are_named_for_what_they_hold(names, words, tmp_path):
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)

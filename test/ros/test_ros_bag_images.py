@@ -10,11 +10,12 @@ import pytest
 pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ros]')")
 
 from bag_support import TYPES, camera_entries, image_entry, read_bag, rendered, write_bag  # noqa: F401
-from fourdhands_core import cli
-from fourdhands_ros.pypi.message_types import typestore
 from rclpy.serialization import serialize_message
 from ros_support import SECOND, T0, stamp_of, stamp_to
 from sensor_msgs.msg import Image
+
+from fourdhands_core import cli
+from fourdhands_ros.pypi.message_types import typestore
 
 TOPIC = "/cam/image_raw/compressed"
 
@@ -31,11 +32,13 @@ def info(capsys, *arguments) -> str:
 
 
 def pairs(bag: Path, topic: str = "/cam/hands") -> list:
-    return [typestore().deserialize_cdr(data, "fourdhands_ros/msg/HandPair") for name, _, data in read_bag(bag) if name == topic]
+    return [
+        typestore().deserialize_cdr(data, "fourdhands_ros/msg/HandPair") for name, _, data in read_bag(bag) if name == topic
+    ]
 
 
 @pytest.fixture(scope="module")
-def short(rendered):  # noqa: F811
+def short(rendered):
     """The first 16 of the rendered images."""
     return SimpleNamespace(camera=rendered.camera, images=rendered.images[:16])
 
@@ -95,23 +98,30 @@ def test_positions_without_a_scale_are_told(short, plain, tmp_path, capsys):
 
 def wall(topic: str, stamp: int, frame_id: str, late: int):
     """A recorded depth image of a wall at 0.47 m, `late` nanoseconds after its stamp."""
-    message = Image(width=32, height=24, encoding="16UC1", step=64,
-                    data=array.array("B", np.full((24, 32), 470, np.uint16).tobytes()))
+    message = Image(
+        width=32, height=24, encoding="16UC1", step=64, data=array.array("B", np.full((24, 32), 470, np.uint16).tobytes())
+    )
     message.header.frame_id = frame_id
     stamp_to(message, stamp)
     return topic, stamp + late, serialize_message(message)
 
 
-@pytest.mark.parametrize("topic, frame, late, options, used", [
-    ("/cam/depth/image_raw", "cam_optical", 0, [], True),
-    ("/aligned_depth_to_color/image_raw", "cam_optical", 300_000_000, [], True),
-    ("/cam/depth/image_raw", "depth_optical", 0, [], False),
-    ("/cam/depth/image_raw", "depth_optical", -100_000_000, ["--depth", "/cam/depth/image_raw"], True),
-    ("/cam/depth/image_raw", "cam_optical", 0, ["--depth", "none"], False),
-    ("/cam/depth/image_raw", "cam_optical", 200_000_000, ["--topic", TOPIC, "--interval", "5"], True),
-    ("/other/range", "cam_optical", 0, [], False), ("/other/range", "cam_optical", 0, ["--depth", "/other/range"], True)])
+@pytest.mark.parametrize(
+    "topic, frame, late, options, used",
+    [
+        ("/cam/depth/image_raw", "cam_optical", 0, [], True),
+        ("/aligned_depth_to_color/image_raw", "cam_optical", 300_000_000, [], True),
+        ("/cam/depth/image_raw", "depth_optical", 0, [], False),
+        ("/cam/depth/image_raw", "depth_optical", -100_000_000, ["--depth", "/cam/depth/image_raw"], True),
+        ("/cam/depth/image_raw", "cam_optical", 0, ["--depth", "none"], False),
+        ("/cam/depth/image_raw", "cam_optical", 200_000_000, ["--topic", TOPIC, "--interval", "5"], True),
+        ("/other/range", "cam_optical", 0, [], False),
+        ("/other/range", "cam_optical", 0, ["--depth", "/other/range"], True),
+    ],
+)
 def test_depth_images_place_the_hands_whenever_they_were_recorded(
-        short, plain, tmp_path, capsys, topic, frame, late, options, used):
+    short, plain, tmp_path, capsys, topic, frame, late, options, used
+):
     """A wall in which all skin seems to lie: with it the wrists are elsewhere than without."""
     entries, types = camera_entries(short, "/cam", True)
     walls = [wall(topic, T0 + stamp, frame, late) for stamp, _ in short.images]
@@ -119,8 +129,10 @@ def test_depth_images_place_the_hands_whenever_they_were_recorded(
     code, said, warned = convert(capsys, bag, tmp_path / "out", *options)
     assert code == 0 and "without a depth image" not in said
     assert (frame == "depth_optical" and not options) == ("its depth is not used" in warned), warned
-    z, colour = ([hand.joints[9].z for pair in pairs(out) for hand in (pair.left, pair.right) if hand.valid]
-                 for out in (tmp_path / "out", plain[1]))
+    z, colour = (
+        [hand.joints[9].z for pair in pairs(out) for hand in (pair.left, pair.right) if hand.valid]
+        for out in (tmp_path / "out", plain[1])
+    )
     assert len(colour) > 16 and len(z) > 16
     assert (len(z) != len(colour) or np.abs(np.subtract(z, colour)).max() > 1e-3) == used
 

@@ -8,18 +8,22 @@ import pytest
 
 pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ros]')")
 
+from bag_support import TYPES, contents, image_entry, write_bag
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rclpy.serialization import serialize_message
+from ros_support import T0
 
-from bag_support import TYPES, contents, image_entry, write_bag
 from fourdhands_core.errors import InputError
 from fourdhands_ros.bags.reading import Bag
 from fourdhands_ros.tools.camera import camera_info
-from ros_support import T0
 
-KINDS = {"mcap": ("mcap", "none", 4), "mcap, zstd chunks": ("mcap", "storage", 4),
-         "mcap, zstd messages": ("mcap", "message", 4), "sqlite3": ("sqlite3", "none", 0)}
+KINDS = {
+    "mcap": ("mcap", "none", 4),
+    "mcap, zstd chunks": ("mcap", "storage", 4),
+    "mcap, zstd messages": ("mcap", "message", 4),
+    "sqlite3": ("sqlite3", "none", 0),
+}
 TOPICS = {"/cam/image_raw": TYPES["image_raw"], "/cam/camera_info": TYPES["camera_info"]}
 
 
@@ -41,8 +45,10 @@ def read(path):
 def bags(tmp_path_factory):
     """A bag of each kind: its storage file, and what it holds."""
     folder, entries = tmp_path_factory.mktemp("bags"), list(small_entries())
-    written = {kind: write_bag(folder / kind.replace(", ", "_").replace(" ", "_"), entries, TOPICS, *options)
-               for kind, options in KINDS.items()}
+    written = {
+        kind: write_bag(folder / kind.replace(", ", "_").replace(" ", "_"), entries, TOPICS, *options)
+        for kind, options in KINDS.items()
+    }
     return {kind: next(file for file in path.iterdir() if file.suffix != ".yaml") for kind, path in written.items()}, entries
 
 
@@ -53,7 +59,8 @@ def test_a_whole_bag_is_read_as_it_was_written_with_or_without_its_metadata(kind
     before = contents(path)
     with Bag(path) as bag:
         assert {name: (topic.type, topic.count) for name, topic in bag.topics.items()} == {
-            name: (kind, 20) for name, kind in TOPICS.items()}
+            name: (kind, 20) for name, kind in TOPICS.items()
+        }
         assert list(bag.messages(TOPICS)) == entries
         assert [topic for topic, _, _ in bag.messages(["/cam/camera_info"])] == ["/cam/camera_info"] * 20
         assert list(bag.messages([])) == [] and not bag.warnings
@@ -66,7 +73,7 @@ def test_a_whole_bag_is_read_as_it_was_written_with_or_without_its_metadata(kind
 def test_a_split_bag_is_read_in_the_order_of_its_numbers(tmp_path):
     entries = list(small_entries(60))
     for number in range(12):
-        part = write_bag(tmp_path / f"part{number}", entries[10 * number:10 * number + 10], TOPICS)
+        part = write_bag(tmp_path / f"part{number}", entries[10 * number : 10 * number + 10], TOPICS)
         (tmp_path / "bag").mkdir(exist_ok=True)
         (part / f"part{number}.mcap").rename(tmp_path / "bag" / f"bag_{number}.mcap")
     assert read(tmp_path / "bag") == (entries, [])
@@ -83,13 +90,13 @@ def test_a_bag_cut_anywhere_is_read_as_far_as_it_goes(bags, tmp_path, kind, shar
     file, entries = bags[0][kind], bags[1]
     data = file.read_bytes()
     cut = tmp_path / file.name
-    cut.write_bytes(data[:round(share * len(data))])
+    cut.write_bytes(data[: round(share * len(data))])
     try:
         messages, warnings = read(cut)
     except InputError as error:
         assert str(cut) in str(error) and share < 0.4
         return
-    assert messages == entries[:len(messages)]
+    assert messages == entries[: len(messages)]
     assert warnings or len(messages) == len(entries)
     if share < 1.0:
         assert not warnings or f"{len(messages)} messages can be read" in warnings[0]
@@ -119,8 +126,15 @@ def test_an_mcap_without_summary_or_index_is_read_in_the_order_of_writing(tmp_pa
 
     entries = [(topic, time + (5 * 10**7 if i % 7 == 3 else 0), data) for i, (topic, time, data) in enumerate(small_entries())]
     with (tmp_path / "fast.mcap").open("wb") as file:
-        writer = Writer(file, index_types=IndexType.NONE, use_chunking=False, use_statistics=False,
-                        use_summary_offsets=False, repeat_channels=False, repeat_schemas=False)
+        writer = Writer(
+            file,
+            index_types=IndexType.NONE,
+            use_chunking=False,
+            use_statistics=False,
+            use_summary_offsets=False,
+            repeat_channels=False,
+            repeat_schemas=False,
+        )
         writer.start("ros2")
         channels = {}
         for topic, kind in TOPICS.items():
@@ -158,15 +172,23 @@ def test_a_database_with_a_journal_is_read_up_to_its_last_commit(tmp_path, mode)
     assert contents(crashed) == before
 
 
-@pytest.mark.parametrize("make, words", [
-    (lambda path: None, "cannot be opened"),
-    (lambda path: path.mkdir(), "is an empty folder"),
-    (lambda path: path.write_bytes(bytes(range(256))), "is no rosbag2: neither an .mcap or .db3 file nor a folder"),
-    (lambda path: (path.mkdir(), (path / "cut.mcap").write_bytes(b"\x89MCAP0\r\n\x01")), "holds no message that can be read"),
-    (lambda path: (path.mkdir(), (path / "cut.db3").write_bytes(b"SQLite format 3\0")), "without the tables of a rosbag2"),
-    (lambda path: (path.mkdir(), (path / "cut.mcap.zstd").write_bytes(b"\x28\xb5\x2f\xfd")),
-     "holds no message that can be read"),
-])
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda path: None, "cannot be opened"),
+        (lambda path: path.mkdir(), "is an empty folder"),
+        (lambda path: path.write_bytes(bytes(range(256))), "is no rosbag2: neither an .mcap or .db3 file nor a folder"),
+        (
+            lambda path: (path.mkdir(), (path / "cut.mcap").write_bytes(b"\x89MCAP0\r\n\x01")),
+            "holds no message that can be read",
+        ),
+        (lambda path: (path.mkdir(), (path / "cut.db3").write_bytes(b"SQLite format 3\0")), "without the tables of a rosbag2"),
+        (
+            lambda path: (path.mkdir(), (path / "cut.mcap.zstd").write_bytes(b"\x28\xb5\x2f\xfd")),
+            "holds no message that can be read",
+        ),
+    ],
+)
 def test_what_is_no_bag_is_named(tmp_path, make, words):
     make(tmp_path / "bag")
     with pytest.raises(InputError, match=words) as caught:

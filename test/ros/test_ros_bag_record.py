@@ -11,16 +11,16 @@ import pytest
 
 pytest.importorskip("rclpy", reason="recording needs ROS 2 (pip install 'fourdhands[ros]')")
 
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from bag_support import contents, read_bag
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from ros_support import FACES, RELIABLE, T0, Ros, info_message, make_pair, stamp_to
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
-from bag_support import contents, read_bag
 from fourdhands_ros.bags.reading import Bag
 from fourdhands_ros.convert.encoders import HandPairEncoder, TransformEncoder, encode_faces
 from fourdhands_ros.pypi.message_types import HandFaces, HandPair, TFMessage
-from ros_support import FACES, RELIABLE, T0, Ros, info_message, make_pair, stamp_to
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -121,7 +121,8 @@ def test_after_kill_9_all_but_the_last_second_is_there(ros, tmp_path):
     for topic in ("/cam/hands", "/tf", "/cam/camera_info", "/other"):
         assert sum(name == topic for name, _, _ in messages) >= kept, topic
     assert [data for name, _, data in messages if name == "/cam/hands"][:kept] == [
-        talker.pairs.encode(make_pair(T0 + i * 10**7), "camera", {}) for i in range(kept)]
+        talker.pairs.encode(make_pair(T0 + i * 10**7), "camera", {}) for i in range(kept)
+    ]
     assert contents(tmp_path / "bag") == before
 
 
@@ -163,8 +164,10 @@ def test_on_a_full_disk_it_says_so_and_the_bag_is_whole(ros, small_disk):
 def test_where_not_even_the_end_can_be_written_the_rest_is_there(ros, tmp_path):
     """A limit on the file's size, which nobody announces: the bag ends after a whole record."""
     talker = Talker(ros)
-    code = ("import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000)); "
-            "from fourdhands_ros.bags.recorder import main; sys.exit(main(sys.argv[1:]))")
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000)); "
+        "from fourdhands_ros.bags.recorder import main; sys.exit(main(sys.argv[1:]))"
+    )
     process = ros.process("-c", code, str(tmp_path / "bag"), "--images", "raw")
     talker.wait_for(talker.hands, talker.images)
     for _ in range(400):

@@ -6,10 +6,10 @@ from rclpy.serialization import serialize_message
 from ros_support import FACES, Ros, make_pair
 from visualization_msgs.msg import MarkerArray
 
-from fourdhands_ros.tools import benchmark
-from fourdhands_ros.tools.camera import forth_and_back
 from fourdhands_ros.convert.encoders import HandPairEncoder, MarkerEncoder, TransformEncoder
 from fourdhands_ros.pypi.message_types import HandPair, TFMessage, deserialize, is_compiled, typestore
+from fourdhands_ros.tools import benchmark
+from fourdhands_ros.tools.camera import forth_and_back
 
 
 @pytest.fixture
@@ -25,15 +25,23 @@ def test_message_objects_say_the_same(pair):
 
     other = benchmark.pair_object(pair)
     own = deserialize(HandPairEncoder("landmark", "generic").encode(pair, "camera", {"total": 0.01}, (1, 0, 0)), HandPair)
-    for a, b in ((own.left.wrist.orientation, other.left.wrist.orientation),
-                 (own.right.wrist.orientation, other.right.wrist.orientation)):
+    for a, b in (
+        (own.left.wrist.orientation, other.left.wrist.orientation),
+        (own.right.wrist.orientation, other.right.wrist.orientation),
+    ):
         np.testing.assert_allclose([a.x, a.y, a.z, a.w], [b.x, b.y, b.z, b.w], atol=1e-12)
         a.x, a.y, a.z, a.w = b.x, b.y, b.z, b.w
     assert serialised(own) == serialised(other)
     ours = deserialize(MarkerEncoder(FACES).encode(pair, "camera"), MarkerArray)
     for own, other in zip(ours.markers, benchmark.marker_objects(pair, FACES).markers, strict=True):
         assert [(p.x, p.y, p.z) for p in own.points] == [(p.x, p.y, p.z) for p in other.points]
-        assert (own.header, own.ns, own.id, own.type, own.action) == (other.header, other.ns, other.id, other.type, other.action)
+        assert (own.header, own.ns, own.id, own.type, own.action) == (
+            other.header,
+            other.ns,
+            other.id,
+            other.type,
+            other.action,
+        )
     ours = deserialize(TransformEncoder().encode(pair, "camera"), TFMessage).transforms
     for own, other in zip(ours, benchmark.transform_objects(pair), strict=True):
         assert own.child_frame_id == other.child_frame_id

@@ -93,12 +93,18 @@ def test_a_camera_that_could_not_run_for_a_while(ros, tmp_path):
     assert ros.spin_until(lambda: len(images) == told["published"])
     assert told["published"] + told["skipped"] == 120 and told["skipped"] > 0
     assert "left out so far" in output and images == sorted(set(images))
-    assert all(stamp > resumed - 3 * 10**8 for stamp in images[before + 2:])  # one or two were on their way
+    assert all(stamp > resumed - 3 * 10**8 for stamp in images[before + 2 :])  # one or two were on their way
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["{tmp}/none.mp4"], "does not exist"), (["{tmp}/text.mp4"], "text.mp4"), (["97"], "camera 97"),
-    (["{tmp}/video.mp4", "--intrinsics", "{tmp}/none.yaml"], "none.yaml")])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["{tmp}/none.mp4"], "does not exist"),
+        (["{tmp}/text.mp4"], "text.mp4"),
+        (["97"], "camera 97"),
+        (["{tmp}/video.mp4", "--intrinsics", "{tmp}/none.yaml"], "none.yaml"),
+    ],
+)
 def test_what_is_wrong_goes_to_the_log(tmp_path, arguments, words):
     """One sentence on stderr, where the ROS log is; stdout is for who reads its lines as JSON."""
     (tmp_path / "text.mp4").write_text("this is no video")
@@ -106,7 +112,11 @@ def test_what_is_wrong_goes_to_the_log(tmp_path, arguments, words):
         writer.write(np.zeros((48, 64, 3), np.uint8))
     result = subprocess.run(
         [sys.executable, "-m", "fourdhands_ros.tools.camera", *(one.replace("{tmp}", str(tmp_path)) for one in arguments)],
-        capture_output=True, text=True, cwd=REPOSITORY, timeout=60)
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        timeout=60,
+    )
     assert result.returncode == 2 and not result.stdout
     assert any("[ERROR]" in line and "[camera]" in line and words in line for line in result.stderr.splitlines())
     assert "Traceback" not in result.stderr

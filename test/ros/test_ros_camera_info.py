@@ -9,8 +9,7 @@ from pipeline_support import IMAGE, SIZE, TruthDetector, shown
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
-from ros_support import (
-    HEIGHT, PERIOD, RELIABLE, T0, WIDTH, FakeTracker, Ros, image_message, info_message, stamp_of, stamp_to)
+from ros_support import HEIGHT, PERIOD, RELIABLE, T0, WIDTH, FakeTracker, Ros, image_message, info_message, stamp_of, stamp_to
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from fourdhands_core import cli
@@ -19,13 +18,13 @@ from fourdhands_core.geometry.calibration import Calibration
 from fourdhands_core.media.clips import clip_truth, pose_hands
 from fourdhands_core.media.video import VideoReader
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
-from fourdhands_ros.tools import camera as video_camera
 from fourdhands_ros.bags.camera import BagCamera, Options, find_cameras
 from fourdhands_ros.bags.topics import Topic
 from fourdhands_ros.convert.camera_info import calibration_from_info, info_topics, is_rectified, rectified_by_name
-from fourdhands_ros.pypi.message_types import HandPair, create_subscription
 from fourdhands_ros.node.node import HandsNode
 from fourdhands_ros.node.parameters import Parameters
+from fourdhands_ros.pypi.message_types import HandPair, create_subscription
+from fourdhands_ros.tools import camera as video_camera
 
 D = [-0.3, 0.1, 0.0, 0.0, 0.0]
 
@@ -40,86 +39,146 @@ def full_info(width=WIDTH, height=HEIGHT, focal=60.0, rectified_focal=45.0) -> C
 
 # By names
 
-@pytest.mark.parametrize("topic, rectified", [
-    ("/cam/image_rect", True), ("/cam/image_rect_color", True), ("/camera/infra1/image_rect_raw", True),
-    ("/camera/color/image_rect_raw/compressed", True), ("/cam/image_rect_color/compressed", True), ("image_rect", True),
-    ("/cam/Image_Rectified", True), ("/cam/image_undistorted", True), ("/zed/zed_node/rgb/color/rect/image", True),
-    ("/stereo/left/rectified/image/compressed", True), ("/zed/zed_node/left_raw/image_rect_color", True),
-    ("/cam/image_raw", False), ("/cam/image_raw/compressed", False), ("/zed/rgb_raw/image_raw_color", False),
-    ("/zed/zed_node/rgb/color/raw/image", False), ("/rect/image_raw", False), ("/camera/color/image_raw", False),
-    ("/cam/image", None), ("/cam/image_color", None), ("/cam/image_mono/compressed", None), ("/rectangle/image", None),
-    ("/direct/image", None), ("/compressed", None), ("/corrections/draw", None)])
+
+@pytest.mark.parametrize(
+    "topic, rectified",
+    [
+        ("/cam/image_rect", True),
+        ("/cam/image_rect_color", True),
+        ("/camera/infra1/image_rect_raw", True),
+        ("/camera/color/image_rect_raw/compressed", True),
+        ("/cam/image_rect_color/compressed", True),
+        ("image_rect", True),
+        ("/cam/Image_Rectified", True),
+        ("/cam/image_undistorted", True),
+        ("/zed/zed_node/rgb/color/rect/image", True),
+        ("/stereo/left/rectified/image/compressed", True),
+        ("/zed/zed_node/left_raw/image_rect_color", True),
+        ("/cam/image_raw", False),
+        ("/cam/image_raw/compressed", False),
+        ("/zed/rgb_raw/image_raw_color", False),
+        ("/zed/zed_node/rgb/color/raw/image", False),
+        ("/rect/image_raw", False),
+        ("/camera/color/image_raw", False),
+        ("/cam/image", None),
+        ("/cam/image_color", None),
+        ("/cam/image_mono/compressed", None),
+        ("/rectangle/image", None),
+        ("/direct/image", None),
+        ("/compressed", None),
+        ("/corrections/draw", None),
+    ],
+)
 def test_topics_whose_images_are_rectified(topic, rectified):
     assert rectified_by_name(topic) is rectified
     assert is_rectified("auto", topic) is rectified
     assert is_rectified("true", topic) is True and is_rectified("false", topic) is False
 
 
-@pytest.mark.parametrize("image, below, beside", [
-    ("/camera/color/image_raw", "/camera/color/image_raw/camera_info", "/camera/color/camera_info"),
-    ("/camera/color/image_raw/compressed", "/camera/color/image_raw/camera_info", "/camera/color/camera_info"),
-    ("/airsim/front/Scene/compressed", "/airsim/front/Scene/camera_info", "/airsim/front/camera_info"),
-    ("/wrist_camera/compressed", "/wrist_camera/camera_info", "/camera_info"),
-    ("/image_raw", "/image_raw/camera_info", "/camera_info")])
+@pytest.mark.parametrize(
+    "image, below, beside",
+    [
+        ("/camera/color/image_raw", "/camera/color/image_raw/camera_info", "/camera/color/camera_info"),
+        ("/camera/color/image_raw/compressed", "/camera/color/image_raw/camera_info", "/camera/color/camera_info"),
+        ("/airsim/front/Scene/compressed", "/airsim/front/Scene/camera_info", "/airsim/front/camera_info"),
+        ("/wrist_camera/compressed", "/wrist_camera/camera_info", "/camera_info"),
+        ("/image_raw", "/image_raw/camera_info", "/camera_info"),
+    ],
+)
 def test_where_camera_info_is(image, below, beside):
     assert info_topics(image) == (below, beside)
 
 
 def found(*topics, info="", asked=()):
     """The cameras of a bag with these image topics and, of those that end in camera_info, CameraInfo topics."""
-    kinds = {name: TYPES["camera_info"] if name.endswith("info") else
-             TYPES["image_raw/compressed" if name.endswith("compressed") else "image_raw"] for name in topics}
-    cameras = find_cameras({name: Topic(kind, 5) for name, kind in kinds.items()}, Options(topics=tuple(asked), camera_info=info))
+    kinds = {
+        name: TYPES["camera_info"]
+        if name.endswith("info")
+        else TYPES["image_raw/compressed" if name.endswith("compressed") else "image_raw"]
+        for name in topics
+    }
+    cameras = find_cameras(
+        {name: Topic(kind, 5) for name, kind in kinds.items()}, Options(topics=tuple(asked), camera_info=info)
+    )
     return {camera.image: (camera.info, camera.namespace) for camera in cameras}
 
 
-@pytest.mark.parametrize("topics, asked, expected", [
-    (["/cam/image_raw", "/cam/camera_info"], [], {"/cam/image_raw": ("/cam/camera_info", "/cam")}),
-    (["/cam/image_raw/compressed", "/cam/camera_info"], [], {"/cam/image_raw/compressed": ("/cam/camera_info", "/cam")}),
-    (["/sim/Scene/compressed", "/sim/Scene/camera_info", "/sim/camera_info"], ["/sim/Scene/compressed"],
-     {"/sim/Scene/compressed": ("/sim/Scene/camera_info", "/sim/Scene")}),
-    (["/sim/Scene", "/sim/Scene/camera_info"], ["/sim/Scene"], {"/sim/Scene": ("/sim/Scene/camera_info", "/sim/Scene")}),
-    (["/sim/Scene", "/sim/camera_info"], ["/sim/Scene"], {"/sim/Scene": ("/sim/camera_info", "/sim")}),
-    (["/wrist_camera/compressed", "/wrist_camera/camera_info"], ["/wrist_camera/compressed"],
-     {"/wrist_camera/compressed": ("/wrist_camera/camera_info", "/wrist_camera")}),
-    (["/wrist_camera/compressed"], ["/wrist_camera/compressed"], {"/wrist_camera/compressed": ("", "/wrist_camera")}),
-    (["/left/compressed", "/right/compressed", "/left/camera_info", "/right/camera_info"], ["/left/compressed", "/right/compressed"],
-     {"/left/compressed": ("/left/camera_info", "/left"), "/right/compressed": ("/right/camera_info", "/right")}),
-    (["/image_raw", "/camera_info"], [], {"/image_raw": ("/camera_info", "")}),
-    (["/cam/image_raw", "/other/camera_info"], [], {"/cam/image_raw": ("", "/cam")}),
-    (["/cam/image_rect", "/cam/image_raw", "/cam/camera_info"], [], {"/cam/image_raw": ("/cam/camera_info", "/cam")}),
-    (["/cam/image_rect", "/cam/camera_info"], [], {"/cam/image_rect": ("/cam/camera_info", "/cam")}),
-    (["/cam/depth/image_rect_raw", "/cam/color/image_raw", "/cam/color/camera_info", "/cam/depth/camera_info"], [],
-     {"/cam/color/image_raw": ("/cam/color/camera_info", "/cam/color")})])
+@pytest.mark.parametrize(
+    "topics, asked, expected",
+    [
+        (["/cam/image_raw", "/cam/camera_info"], [], {"/cam/image_raw": ("/cam/camera_info", "/cam")}),
+        (["/cam/image_raw/compressed", "/cam/camera_info"], [], {"/cam/image_raw/compressed": ("/cam/camera_info", "/cam")}),
+        (
+            ["/sim/Scene/compressed", "/sim/Scene/camera_info", "/sim/camera_info"],
+            ["/sim/Scene/compressed"],
+            {"/sim/Scene/compressed": ("/sim/Scene/camera_info", "/sim/Scene")},
+        ),
+        (["/sim/Scene", "/sim/Scene/camera_info"], ["/sim/Scene"], {"/sim/Scene": ("/sim/Scene/camera_info", "/sim/Scene")}),
+        (["/sim/Scene", "/sim/camera_info"], ["/sim/Scene"], {"/sim/Scene": ("/sim/camera_info", "/sim")}),
+        (
+            ["/wrist_camera/compressed", "/wrist_camera/camera_info"],
+            ["/wrist_camera/compressed"],
+            {"/wrist_camera/compressed": ("/wrist_camera/camera_info", "/wrist_camera")},
+        ),
+        (["/wrist_camera/compressed"], ["/wrist_camera/compressed"], {"/wrist_camera/compressed": ("", "/wrist_camera")}),
+        (
+            ["/left/compressed", "/right/compressed", "/left/camera_info", "/right/camera_info"],
+            ["/left/compressed", "/right/compressed"],
+            {"/left/compressed": ("/left/camera_info", "/left"), "/right/compressed": ("/right/camera_info", "/right")},
+        ),
+        (["/image_raw", "/camera_info"], [], {"/image_raw": ("/camera_info", "")}),
+        (["/cam/image_raw", "/other/camera_info"], [], {"/cam/image_raw": ("", "/cam")}),
+        (["/cam/image_rect", "/cam/image_raw", "/cam/camera_info"], [], {"/cam/image_raw": ("/cam/camera_info", "/cam")}),
+        (["/cam/image_rect", "/cam/camera_info"], [], {"/cam/image_rect": ("/cam/camera_info", "/cam")}),
+        (
+            ["/cam/depth/image_rect_raw", "/cam/color/image_raw", "/cam/color/camera_info", "/cam/depth/camera_info"],
+            [],
+            {"/cam/color/image_raw": ("/cam/color/camera_info", "/cam/color")},
+        ),
+    ],
+)
 def test_the_camera_info_of_a_bags_images(topics, asked, expected):
     assert found(*topics, asked=asked) == expected
 
 
 def test_camera_info_that_is_asked_for_changes_no_namespace():
-    assert found("/wrist/compressed", "/wrist/camera_info", "/x/camera_info", info="/x/camera_info", asked=["/wrist/compressed"]) == {
-        "/wrist/compressed": ("/x/camera_info", "/wrist")}
+    assert found(
+        "/wrist/compressed", "/wrist/camera_info", "/x/camera_info", info="/x/camera_info", asked=["/wrist/compressed"]
+    ) == {"/wrist/compressed": ("/x/camera_info", "/wrist")}
     with pytest.raises(InputError, match="/cam/image_raw and /cam/image_raw/compressed would both be written to /cam/hands"):
         found("/cam/image_raw", "/cam/image_raw/compressed", asked=["/cam/image_raw", "/cam/image_raw/compressed"])
 
 
 # In bags
 
+
 def a_bag(path, image_topic="/cam/image_raw", info_topic="/cam/camera_info", count=3, size=(WIDTH, HEIGHT)):
     """Empty images with a CameraInfo each."""
     info, entries = full_info(*size), []
     for i in range(count):
         stamp_to(info, T0 + i * PERIOD)
-        entries += [(info_topic, T0 + i * PERIOD, serialize_message(info)),
-                    image_entry(image_topic, T0 + i * PERIOD, np.zeros((size[1], size[0], 3), np.uint8), "camera")]
+        entries += [
+            (info_topic, T0 + i * PERIOD, serialize_message(info)),
+            image_entry(image_topic, T0 + i * PERIOD, np.zeros((size[1], size[0], 3), np.uint8), "camera"),
+        ]
     return write_bag(path, entries, {image_topic: TYPES["image_raw"], info_topic: TYPES["camera_info"]})
 
 
-@pytest.mark.parametrize("name, rectified, focal", [
-    ("image_rect", "auto", 45.0), ("image_raw", "auto", 60.0), ("image", "auto", 60.0), ("image", "true", 45.0),
-    ("image_raw", "true", 45.0), ("image_rect", "false", 60.0)])
+@pytest.mark.parametrize(
+    "name, rectified, focal",
+    [
+        ("image_rect", "auto", 45.0),
+        ("image_raw", "auto", 60.0),
+        ("image", "auto", 60.0),
+        ("image", "true", 45.0),
+        ("image_raw", "true", 45.0),
+        ("image_rect", "false", 60.0),
+    ],
+)
 def test_a_bags_images_are_rectified_by_name_or_option(name, rectified, focal):
-    (topics,) = find_cameras({f"/cam/{name}": Topic(TYPES["image_raw"], 1), "/cam/camera_info": Topic(TYPES["camera_info"], 1)},
-                             Options())
+    (topics,) = find_cameras(
+        {f"/cam/{name}": Topic(TYPES["image_raw"], 1), "/cam/camera_info": Topic(TYPES["camera_info"], 1)}, Options()
+    )
     camera = BagCamera(topics, Options(Parameters(rectified=rectified)))
     try:
         camera.info(serialize_message(full_info()))
@@ -133,20 +192,29 @@ def test_a_bags_images_are_rectified_by_name_or_option(name, rectified, focal):
         camera.close()
 
 
-LENS = ("image_width: {}\nimage_height: {}\ncamera_matrix: {{data: [60, 0, 32, 0, 60, 24, 0, 0, 1]}}\n"
-        "distortion_coefficients: {{data: []}}\n")
+LENS = (
+    "image_width: {}\nimage_height: {}\ncamera_matrix: {{data: [60, 0, 32, 0, 60, 24, 0, 0, 1]}}\n"
+    "distortion_coefficients: {{data: []}}\n"
+)
 
 
-@pytest.mark.parametrize("lens, words", [
-    (None, "lens.yaml does not exist; give a camera_info YAML"),
-    (LENS.format(480, 480), "lens.yaml are for 480x480, the images are 64x48: other proportions mean another crop"),
-    (LENS.format(0, 48), "image size 0x48"), ("{}", "has no image_width")])
+@pytest.mark.parametrize(
+    "lens, words",
+    [
+        (None, "lens.yaml does not exist; give a camera_info YAML"),
+        (LENS.format(480, 480), "lens.yaml are for 480x480, the images are 64x48: other proportions mean another crop"),
+        (LENS.format(0, 48), "image size 0x48"),
+        ("{}", "has no image_width"),
+    ],
+)
 def test_a_bad_lens_for_a_bag_fails_at_once_and_leaves_nothing(lens, words, tmp_path, capsys):
     bag = a_bag(tmp_path / "in", info_topic="/other/camera_info")
     if lens is not None:
         (tmp_path / "lens.yaml").write_text(lens)
     for sources in ([bag], [bag, a_bag(tmp_path / "second", info_topic="/other/camera_info")]):
-        code = cli.main(["bag", "--quiet", "--intrinsics", str(tmp_path / "lens.yaml"), *map(str, sources), str(tmp_path / "out")])
+        code = cli.main(
+            ["bag", "--quiet", "--intrinsics", str(tmp_path / "lens.yaml"), *map(str, sources), str(tmp_path / "out")]
+        )
         error = capsys.readouterr().err
         assert code == 2 and words in error and "Traceback" not in error
         if len(sources) == 1:
@@ -172,6 +240,7 @@ def test_camera_info_elsewhere_in_the_bag_is_told(tmp_path, capsys):
 
 # In the node
 
+
 class Seeing(FakeTracker):
     """Keeps the cameras that images came with."""
 
@@ -190,9 +259,15 @@ class Remapped:
     def __init__(self, remap, image, infos, parameters=None, tracker=None, image_type=Image):
         self.ros, self.tracker = Ros(), tracker or Seeing()
         arguments = ["--ros-args", *(word for rule in remap for word in ("-r", rule))]
-        self.node = self.ros.add(HandsNode(
-            lambda _: self.tracker, context=self.ros.context, enable_rosout=False, cli_args=arguments,
-            parameter_overrides=[Parameter(name, value=value) for name, value in (parameters or {}).items()]))
+        self.node = self.ros.add(
+            HandsNode(
+                lambda _: self.tracker,
+                context=self.ros.context,
+                enable_rosout=False,
+                cli_args=arguments,
+                parameter_overrides=[Parameter(name, value=value) for name, value in (parameters or {}).items()],
+            )
+        )
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
         self.channel = self.node.channels[0]
@@ -201,8 +276,9 @@ class Remapped:
         self.infos = [user.create_publisher(CameraInfo, info, RELIABLE) for info in infos]
         self.pairs = []
         create_subscription(user, HandPair, "hands", self.pairs.append, RELIABLE)
-        assert self.ros.spin_until(lambda: self.image.get_subscription_count()
-                                   and self.channel.outputs._hands.get_subscription_count())
+        assert self.ros.spin_until(
+            lambda: self.image.get_subscription_count() and self.channel.outputs._hands.get_subscription_count()
+        )
 
     def tell(self, number: int, message: CameraInfo, arrives=True) -> None:
         """Publish a CameraInfo on one of the topics, and wait until the node has it."""
@@ -234,7 +310,9 @@ def remapped():
 
 def test_camera_info_is_taken_from_beside_the_images(remapped):
     """`image_raw:=/camera/color/image_raw` alone is enough, and the node's own namespace is not looked into."""
-    bench = remapped(["image_raw:=/camera/color/image_raw"], "/camera/color/image_raw", ["/camera/color/camera_info", "/camera_info"])
+    bench = remapped(
+        ["image_raw:=/camera/color/image_raw"], "/camera/color/image_raw", ["/camera/color/camera_info", "/camera_info"]
+    )
     bench.tell(0, info_message(focal=50.0))
     bench.tell(1, info_message(focal=70.0), arrives=False)
     camera, _ = bench.see(image_message(T0))
@@ -252,26 +330,41 @@ def test_camera_info_below_the_images_goes_first(remapped):
 
 
 def test_a_remapped_camera_info_is_the_one(remapped):
-    bench = remapped(["image_raw:=/cam/image_raw", "camera_info:=/calibration/info"], "/cam/image_raw",
-                     ["/calibration/info", "/cam/camera_info"])
+    bench = remapped(
+        ["image_raw:=/cam/image_raw", "camera_info:=/calibration/info"],
+        "/cam/image_raw",
+        ["/calibration/info", "/cam/camera_info"],
+    )
     bench.tell(0, info_message(focal=50.0))
     bench.tell(1, info_message(focal=70.0), arrives=False)
     assert bench.see(image_message(T0))[0].matrix[0, 0] == 50.0
 
 
 def test_compressed_images_directly_in_the_cameras_namespace(remapped):
-    bench = remapped(["image_raw:=/wrist_camera"], "/wrist_camera/compressed", ["/wrist_camera/camera_info"],
-                     {"image_transport": "compressed"}, image_type=CompressedImage)
+    bench = remapped(
+        ["image_raw:=/wrist_camera"],
+        "/wrist_camera/compressed",
+        ["/wrist_camera/camera_info"],
+        {"image_transport": "compressed"},
+        image_type=CompressedImage,
+    )
     bench.tell(0, info_message(focal=50.0))
     _, _, data = image_entry("/wrist_camera/compressed", T0, np.full((HEIGHT, WIDTH, 3), 255, np.uint8), "camera")
     camera, _ = bench.see(data)
     assert camera.calibrated and camera.matrix[0, 0] == 50.0
 
 
-@pytest.mark.parametrize("topic, parameters, focal", [
-    ("/cam/image_rect", {}, 45.0), ("/cam/image_raw", {}, 60.0), ("/cam/image", {}, 60.0),
-    ("/cam/image", {"rectified": "true"}, 45.0), ("/cam/image", {"rectified": True}, 45.0),
-    ("/cam/image_rect", {"rectified": False}, 60.0)])
+@pytest.mark.parametrize(
+    "topic, parameters, focal",
+    [
+        ("/cam/image_rect", {}, 45.0),
+        ("/cam/image_raw", {}, 60.0),
+        ("/cam/image", {}, 60.0),
+        ("/cam/image", {"rectified": "true"}, 45.0),
+        ("/cam/image", {"rectified": True}, 45.0),
+        ("/cam/image_rect", {"rectified": False}, 60.0),
+    ],
+)
 def test_rectified_images_have_ps_lens(remapped, topic, parameters, focal):
     """By the topic's name after remapping, or the parameter, also as the boolean that YAML makes of it."""
     bench = remapped([f"image_raw:={topic}"], topic, ["/cam/camera_info"], parameters)
@@ -305,8 +398,13 @@ def test_mirrored_and_rectified_together(remapped):
     truth = clip_truth(motion, world, pose_hands(motion)[1])
     direct = HandPairTracker(TrackerSettings(), TruthDetector(truth))
     expected = [direct.process(IMAGE, T0 + int(stamp), world) for stamp in motion.stamp]
-    bench = remapped(["image_raw:=/cam/image_rect"], "/cam/image_rect", ["/cam/camera_info"], {"mirrored": True},
-                     HandPairTracker(TrackerSettings(mirrored=True), TruthDetector(truth)))
+    bench = remapped(
+        ["image_raw:=/cam/image_rect"],
+        "/cam/image_rect",
+        ["/cam/camera_info"],
+        {"mirrored": True},
+        HandPairTracker(TrackerSettings(mirrored=True), TruthDetector(truth)),
+    )
     bench.tell(0, info)
     message = Image(width=width, height=height, encoding="rgb8", step=3 * width, data=array.array("B", IMAGE.tobytes()))
     hands = 0
@@ -335,9 +433,11 @@ def test_a_camera_made_of_a_file_publishes_camera_info_beside_its_images(tmp_pat
             writer.write(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     ros = Ros()
     try:
-        for rules, image, info in ((["image_raw:=/front/image"], "/front/image", "/front/camera_info"),
-                                   (["image_raw:=/front/image", "camera_info:=/lens"], "/front/image", "/lens"),
-                                   ([], "/image_raw", "/camera_info")):
+        for rules, image, info in (
+            (["image_raw:=/front/image"], "/front/image", "/front/camera_info"),
+            (["image_raw:=/front/image", "camera_info:=/lens"], "/front/image", "/lens"),
+            ([], "/image_raw", "/camera_info"),
+        ):
             node = ros.node(cli_args=["--ros-args", *(word for rule in rules for word in ("-r", rule))])
             with VideoReader(tmp_path / "clip.mp4") as source:
                 publisher = video_camera.CameraPublisher(node, source, None, "camera", stop=None)
@@ -351,4 +451,5 @@ def test_a_calibration_is_all_that_camera_info_says():
     message.roi.x_offset, message.roi.y_offset, message.roi.width, message.roi.height = 10, 20, 300, 200
     message.binning_x, message.binning_y = 2, 1
     assert calibration_from_info(message) == Calibration(
-        640, 480, tuple(message.k), "plumb_bob", tuple(D), tuple(message.p), (10, 20, 300, 200), (2, 1))
+        640, 480, tuple(message.k), "plumb_bob", tuple(D), tuple(message.p), (10, 20, 300, 200), (2, 1)
+    )

@@ -10,8 +10,20 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import TransitionCallbackReturn
 from ros_support import (
-    PERIOD, RELIABLE, REPOSITORY, SECOND, T0, Bench, FakeTracker, Ros, image_message, info_message, make_pair, stamp_of,
-    stamp_to)
+    PERIOD,
+    RELIABLE,
+    REPOSITORY,
+    SECOND,
+    T0,
+    Bench,
+    FakeTracker,
+    Ros,
+    image_message,
+    info_message,
+    make_pair,
+    stamp_of,
+    stamp_to,
+)
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from test_ros_start import FAKE
 from visualization_msgs.msg import MarkerArray
@@ -20,8 +32,8 @@ from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.media.video import VideoReader
 from fourdhands_core.pipeline.tracker import HandPairTracker
-from fourdhands_ros.pypi.message_types import HandPair, create_subscription
 from fourdhands_ros.node.parameters import Parameters
+from fourdhands_ros.pypi.message_types import HandPair, create_subscription
 
 
 class Cameras(Bench):
@@ -42,10 +54,15 @@ class Cameras(Bench):
 
     def connect(self):
         channels = self.node.channels
-        assert self.ros.spin_until(lambda: all(
-            publisher.get_subscription_count() for publisher in [*self.images.values(), *self.infos.values()]) and all(
-            channel.outputs._hands.get_subscription_count() and channel.outputs._markers.get_subscription_count()
-            for channel in channels))
+        assert self.ros.spin_until(
+            lambda: (
+                all(publisher.get_subscription_count() for publisher in [*self.images.values(), *self.infos.values()])
+                and all(
+                    channel.outputs._hands.get_subscription_count() and channel.outputs._markers.get_subscription_count()
+                    for channel in channels
+                )
+            )
+        )
         self.ros.spin_for(0.2)
 
     def of(self, name):
@@ -56,8 +73,7 @@ class Cameras(Bench):
         """The newest diagnostics by camera: level and values."""
         self.diagnostics.clear()
         assert self.ros.spin_until(lambda: len(self.diagnostics) > 1)
-        return {status.name: (status.level, {v.key: v.value for v in status.values})
-                for status in self.diagnostics[-1].status}
+        return {status.name: (status.level, {v.key: v.value for v in status.values}) for status in self.diagnostics[-1].status}
 
 
 @pytest.fixture
@@ -87,8 +103,11 @@ def test_two_cameras(cameras):
     assert left.left.valid and not left.right.valid and right.left.valid and right.right.valid
     np.testing.assert_array_equal(right.right.hand_pose, np.float32(make_pair(seed=4).right.hand_pose))
     frames = {t.child_frame_id: t.header.frame_id for message in bench.transforms for t in message.transforms}
-    assert frames == {"a/left/left_wrist": "camera_l", "a/robot/right/left_wrist": "camera_r",
-                      "a/robot/right/right_wrist": "camera_r"}
+    assert frames == {
+        "a/left/left_wrist": "camera_l",
+        "a/robot/right/left_wrist": "camera_r",
+        "a/robot/right/right_wrist": "camera_r",
+    }
     assert bench.ros.spin_until(lambda: all(bench.markers.values()))
     assert [len(bench.markers[name][0].markers) for name in bench.names] == [1, 2]
     status = bench.status()
@@ -212,8 +231,10 @@ def test_a_second_tracker_that_cannot_be_made():
         bench.close()
 
 
-@pytest.mark.parametrize("given, topics", [
-    ("[]", "/image_raw"), ("['']", "/image_raw"), ("[left, /robot/right]", "/left/image_raw, /robot/right/image_raw")])
+@pytest.mark.parametrize(
+    "given, topics",
+    [("[]", "/image_raw"), ("['']", "/image_raw"), ("[left, /robot/right]", "/left/image_raw, /robot/right/image_raw")],
+)
 def test_cameras_from_the_command_line(given, topics, tmp_path, monkeypatch):
     """An empty list is one camera with the plain names, as the default is."""
     monkeypatch.chdir(REPOSITORY)
@@ -228,9 +249,19 @@ def test_cameras_from_the_command_line(given, topics, tmp_path, monkeypatch):
         ros.close()
 
 
-@pytest.mark.parametrize("names, words", [
-    (("a", "a"), "twice"), (("a", "/a"), "twice"), (("", "a"), "''"), (("a b",), "'a b'"), (("a/",), "'a/'"),
-    (("1a",), "'1a'"), (("a//b",), "'a//b'"), (("~/a",), "'~/a'")])
+@pytest.mark.parametrize(
+    "names, words",
+    [
+        (("a", "a"), "twice"),
+        (("a", "/a"), "twice"),
+        (("", "a"), "''"),
+        (("a b",), "'a b'"),
+        (("a/",), "'a/'"),
+        (("1a",), "'1a'"),
+        (("a//b",), "'a//b'"),
+        (("~/a",), "'~/a'"),
+    ],
+)
 def test_bad_camera_names(names, words):
     with pytest.raises(InputError, match="parameter cameras: .*" + words):
         Parameters(cameras=names)

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage
+from test_ros_images import mosaic, smooth_picture
 
 from fourdhands_ros.convert.images import ImageDecoder, MalformedImage
-from test_ros_images import mosaic, smooth_picture
 
 
 def decode_compressed(image_format: str, data: bytes) -> np.ndarray:
@@ -36,22 +36,46 @@ WIDE = 257
 """From 8 bits to all of 16."""
 
 
-@pytest.mark.parametrize("image_format, order, scale", [
-    *[(f"{encoding}; jpeg compressed bgr8", "bgr", 1) for encoding in (
-        "rgb8", "bgr8", "rgba8", "bgra8", "rgb16", "bgr16", "yuv422", "yuv422_yuy2", "uyvy", "yuyv", "nv21")],
-    *[(f"{encoding}; png compressed bgr8", "bgr", 1) for encoding in ("rgb8", "bgr8", "rgba8", "bgra8", "yuv422")],
-    *[(f"{encoding}; png compressed bgr16", "bgr", WIDE) for encoding in ("rgb16", "bgr16", "rgba16", "bgra16")],
-    # As the plugin reads them: its own of 2012, and other programs that pack an RGB matrix and say so.
-    *[(f"{encoding}; jpeg compressed rgb8", "rgb", 1) for encoding in ("rgb8", "bgr8", "rgba8")],
-    *[(f"{encoding}; png compressed rgb8", "rgb", 1) for encoding in ("rgb8", "bgr8")],
-    ("rgb16; png compressed rgb16", "rgb", WIDE), ("rgb8; jpeg compressed ", "rgb", 1),
-    ("bgr8; png compressed", "rgb", 1),
-    # Numbers as they are in the raw image.
-    ("rgb8; tiff compressed ", "rgb", 1), ("bgr8; tiff compressed ", "bgr", 1), ("rgba8; tiff compressed ", "rgba", 1),
-    ("bgra8; tiff compressed ", "bgra", 1), ("rgb16; tiff compressed ", "rgb", WIDE),
-    ("bgr16; tiff compressed ", "bgr", WIDE), ("8UC3; png compressed ", "bgr", 1),
-    ("16UC3; png compressed ", "bgr", WIDE),
-    ("8UC4; png compressed ", "bgra", 1), ("8UC3; tiff compressed ", "bgr", 1)])
+@pytest.mark.parametrize(
+    "image_format, order, scale",
+    [
+        *[
+            (f"{encoding}; jpeg compressed bgr8", "bgr", 1)
+            for encoding in (
+                "rgb8",
+                "bgr8",
+                "rgba8",
+                "bgra8",
+                "rgb16",
+                "bgr16",
+                "yuv422",
+                "yuv422_yuy2",
+                "uyvy",
+                "yuyv",
+                "nv21",
+            )
+        ],
+        *[(f"{encoding}; png compressed bgr8", "bgr", 1) for encoding in ("rgb8", "bgr8", "rgba8", "bgra8", "yuv422")],
+        *[(f"{encoding}; png compressed bgr16", "bgr", WIDE) for encoding in ("rgb16", "bgr16", "rgba16", "bgra16")],
+        # As the plugin reads them: its own of 2012, and other programs that pack an RGB matrix and say so.
+        *[(f"{encoding}; jpeg compressed rgb8", "rgb", 1) for encoding in ("rgb8", "bgr8", "rgba8")],
+        *[(f"{encoding}; png compressed rgb8", "rgb", 1) for encoding in ("rgb8", "bgr8")],
+        ("rgb16; png compressed rgb16", "rgb", WIDE),
+        ("rgb8; jpeg compressed ", "rgb", 1),
+        ("bgr8; png compressed", "rgb", 1),
+        # Numbers as they are in the raw image.
+        ("rgb8; tiff compressed ", "rgb", 1),
+        ("bgr8; tiff compressed ", "bgr", 1),
+        ("rgba8; tiff compressed ", "rgba", 1),
+        ("bgra8; tiff compressed ", "bgra", 1),
+        ("rgb16; tiff compressed ", "rgb", WIDE),
+        ("bgr16; tiff compressed ", "bgr", WIDE),
+        ("8UC3; png compressed ", "bgr", 1),
+        ("16UC3; png compressed ", "bgr", WIDE),
+        ("8UC4; png compressed ", "bgra", 1),
+        ("8UC3; tiff compressed ", "bgr", 1),
+    ],
+)
 def test_compressed_colours_are_those_of_image_transport(image_format, order, scale):
     picture = smooth_picture()
     planes = {**dict(zip("rgb", np.moveaxis(picture, -1, 0))), "a": np.full(picture.shape[:2], 200, np.uint8)}
@@ -63,8 +87,7 @@ def test_compressed_colours_are_those_of_image_transport(image_format, order, sc
     assert abs(image.astype(int) - picture).max() <= (8 if "jpeg" in image_format else 0)
 
 
-@pytest.mark.parametrize("image_format", [
-    "jpeg", "jpg", "png", "", "bgr8", "rgb8; jpeg", "image/webp", "tiff", "png; x"])
+@pytest.mark.parametrize("image_format", ["jpeg", "jpg", "png", "", "bgr8", "rgb8; jpeg", "image/webp", "tiff", "png; x"])
 def test_a_format_that_tells_no_layout_is_a_picture_by_the_files_standard(image_format):
     """camera_ros, usb_cam and gscam write the codec alone; others anything."""
     picture = smooth_picture()
@@ -73,11 +96,19 @@ def test_a_format_that_tells_no_layout_is_a_picture_by_the_files_standard(image_
     assert abs(image.astype(int) - picture).max() <= 12
 
 
-@pytest.mark.parametrize("image_format, kind", [
-    *[(f"{encoding}; jpeg compressed mono8", "u1") for encoding in ("mono8", "mono16", "bayer_rggb8")],
-    ("mono8; png compressed ", "u1"), ("8UC1; png compressed ", "u1"), ("mono8; tiff compressed ", "u1"),
-    ("mono16; png compressed ", "u2"), ("16UC1; png compressed ", "u2"), ("mono16; tiff compressed ", "u2"),
-    ("png", "u2")])
+@pytest.mark.parametrize(
+    "image_format, kind",
+    [
+        *[(f"{encoding}; jpeg compressed mono8", "u1") for encoding in ("mono8", "mono16", "bayer_rggb8")],
+        ("mono8; png compressed ", "u1"),
+        ("8UC1; png compressed ", "u1"),
+        ("mono8; tiff compressed ", "u1"),
+        ("mono16; png compressed ", "u2"),
+        ("16UC1; png compressed ", "u2"),
+        ("mono16; tiff compressed ", "u2"),
+        ("png", "u2"),
+    ],
+)
 @pytest.mark.parametrize("bits", [12, 16])
 def test_compressed_grey(image_format, kind, bits):
     """Of 16 bits the fewest that hold the image are made visible, as of a raw one."""
@@ -109,14 +140,22 @@ def test_compressed_grey_and_turned():
 JPEG = cv2.imencode(".jpg", smooth_picture())[1].tobytes()
 
 
-@pytest.mark.parametrize("data, image_format, reason", [
-    (b"", "jpeg", "compressed"), (b"\xff\xd8", "jpeg", "compressed"), (JPEG[:20], "jpeg", "compressed"),
-    (bytes(5000), "png", "compressed"), (JPEG, "16UC1; compressedDepth", "encoding"),
-    (b"", "16UC1; jpeg compressed mono8", "compressed"),
-    (bytes([0, 0, 0, 1, 9]) * 50, "h264", "encoding"), (bytes(50), "hevc", "encoding"),
-    (bytes(50), "rgb8; zstd", "encoding"),
-    (cv2.imencode(".tiff", np.zeros((48, 64), np.float32))[1].tobytes(), "32FC1; tiff compressed ", "encoding"),
-    (cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].tobytes(), "png", "size")])
+@pytest.mark.parametrize(
+    "data, image_format, reason",
+    [
+        (b"", "jpeg", "compressed"),
+        (b"\xff\xd8", "jpeg", "compressed"),
+        (JPEG[:20], "jpeg", "compressed"),
+        (bytes(5000), "png", "compressed"),
+        (JPEG, "16UC1; compressedDepth", "encoding"),
+        (b"", "16UC1; jpeg compressed mono8", "compressed"),
+        (bytes([0, 0, 0, 1, 9]) * 50, "h264", "encoding"),
+        (bytes(50), "hevc", "encoding"),
+        (bytes(50), "rgb8; zstd", "encoding"),
+        (cv2.imencode(".tiff", np.zeros((48, 64), np.float32))[1].tobytes(), "32FC1; tiff compressed ", "encoding"),
+        (cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].tobytes(), "png", "size"),
+    ],
+)
 def test_malformed_compressed_images_are_named(data, image_format, reason):
     with pytest.raises(MalformedImage) as caught:
         decode_compressed(image_format, data)

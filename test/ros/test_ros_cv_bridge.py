@@ -51,18 +51,25 @@ class OfOtherShape(MadeUpBridge):
 @pytest.fixture
 def installed(monkeypatch):
     """Makes a class the CvBridge that imports; None for one that does not."""
+
     def install(bridge):
         cv_bridge_decoder._bridge.cache_clear()
         monkeypatch.setitem(sys.modules, "cv_bridge", bridge and types.SimpleNamespace(CvBridge=bridge))
         MadeUpBridge.calls = []
+
     yield install
     cv_bridge_decoder._bridge.cache_clear()
 
 
 def picture_of(encoding, padding=0, bigendian=0) -> Image:
     picture = smooth_picture()
-    codes = {"rgb8": None, "bgr8": cv2.COLOR_RGB2BGR, "rgba8": cv2.COLOR_RGB2RGBA, "bgra8": cv2.COLOR_RGB2BGRA,
-             "mono8": cv2.COLOR_RGB2GRAY}
+    codes = {
+        "rgb8": None,
+        "bgr8": cv2.COLOR_RGB2BGR,
+        "rgba8": cv2.COLOR_RGB2RGBA,
+        "bgra8": cv2.COLOR_RGB2BGRA,
+        "mono8": cv2.COLOR_RGB2GRAY,
+    }
     rows = picture if codes[encoding] is None else cv2.cvtColor(picture, codes[encoding])
     return message_of(rows, encoding, padding, bigendian)
 
@@ -99,8 +106,10 @@ def test_rgb8_is_a_view_and_16_bits_are_not_for_it(installed):
     assert not MadeUpBridge.calls
 
 
-@pytest.mark.parametrize("change, reason", [
-    (dict(step=100), "step"), (dict(height=47), "data"), (dict(width=8), "size"), (dict(encoding="bgr7"), "encoding")])
+@pytest.mark.parametrize(
+    "change, reason",
+    [(dict(step=100), "step"), (dict(height=47), "data"), (dict(width=8), "size"), (dict(encoding="bgr7"), "encoding")],
+)
 def test_it_is_given_no_malformed_image(installed, change, reason):
     installed(MadeUpBridge)
     message = picture_of("bgr8")
@@ -140,7 +149,14 @@ def real():
 @pytest.mark.parametrize("padding", [0, 1, 12])
 def test_the_real_one_changes_nothing(real, monkeypatch, padding, bigendian):
     rng = np.random.default_rng(0)
-    for encoding, channels in {**CHANNELS, "bayer_rggb8": 1, "bayer_grbg8": 1, "yuv422": 2, "yuv422_yuy2": 2, "8UC3": 3}.items():
+    for encoding, channels in {
+        **CHANNELS,
+        "bayer_rggb8": 1,
+        "bayer_grbg8": 1,
+        "yuv422": 2,
+        "yuv422_yuy2": 2,
+        "8UC3": 3,
+    }.items():
         if encoding == "sharp8":
             continue
         message = message_of(rng.integers(0, 256, (48, 64, channels), np.uint8), encoding, padding, bigendian)

@@ -7,8 +7,7 @@ import time
 import numpy as np
 import pytest
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_support import (  # noqa: F401 (bench is a fixture)
-    PERIOD, SECOND, T0, Ros, bench, image_message, info_message, stamp_of)
+from ros_support import PERIOD, SECOND, T0, Ros, bench, image_message, info_message, stamp_of  # noqa: F401 (bench is a fixture)
 from sensor_msgs.msg import Image
 
 from fourdhands_ros.node import subscription
@@ -21,33 +20,43 @@ BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 # The decision.
 
-@pytest.mark.parametrize("interval, due, short, starved", [
-    (Interval(2.0, 60, infos=60), 60, False, False),
-    (Interval(2.0, 55, infos=60), 60, False, False),  # one in twelve
-    (Interval(2.0, 50, infos=60), 60, True, False),
-    (Interval(2.0, 14, infos=60), 60, True, True),
-    (Interval(2.0, 0, infos=60), 60, True, True),
-    (Interval(2.0, 40, lost=20), 60, True, False),  # the middleware tells
-    (Interval(2.0, 14, lost=46, spaced=50), 60, True, True),
-    (Interval(2.0, 14, spaced=60), 60, True, True),  # neither CameraInfo nor the middleware tell: the stamps do
-    (Interval(8.0, 0, rate=7.0, silent=8.0), 56, True, True),  # some came, then none
-    (Interval(2.0, 6, spaced=6, rate=30.0, silent=1.8), 60, True, True),  # it stopped in the middle
-    (Interval(2.0, 60, infos=2), 60, False, False),  # CameraInfo now and then only
-    (Interval(2.0, 0, rate=30.0, silent=2.0, paired=True), 0, False, False),  # CameraInfo is silent as well: a pause
-    (Interval(2.0, 0, rate=30.0, silent=2.0), 60, True, True),  # without one that cannot be told from a stall
-    (Interval(2.0, 58, spaced=58, rate=30.0, silent=0.1), 58, False, False),
-    (Interval(2.0, 3, infos=9), 9, False, False),  # too few to say anything
-    (Interval(2.0, 0), 0, False, False),
-    (Interval(10.0, 4, lost=6), 10, True, True),  # a slow camera, watched for longer
-])
+
+@pytest.mark.parametrize(
+    "interval, due, short, starved",
+    [
+        (Interval(2.0, 60, infos=60), 60, False, False),
+        (Interval(2.0, 55, infos=60), 60, False, False),  # one in twelve
+        (Interval(2.0, 50, infos=60), 60, True, False),
+        (Interval(2.0, 14, infos=60), 60, True, True),
+        (Interval(2.0, 0, infos=60), 60, True, True),
+        (Interval(2.0, 40, lost=20), 60, True, False),  # the middleware tells
+        (Interval(2.0, 14, lost=46, spaced=50), 60, True, True),
+        (Interval(2.0, 14, spaced=60), 60, True, True),  # neither CameraInfo nor the middleware tell: the stamps do
+        (Interval(8.0, 0, rate=7.0, silent=8.0), 56, True, True),  # some came, then none
+        (Interval(2.0, 6, spaced=6, rate=30.0, silent=1.8), 60, True, True),  # it stopped in the middle
+        (Interval(2.0, 60, infos=2), 60, False, False),  # CameraInfo now and then only
+        (Interval(2.0, 0, rate=30.0, silent=2.0, paired=True), 0, False, False),  # CameraInfo is silent as well: a pause
+        (Interval(2.0, 0, rate=30.0, silent=2.0), 60, True, True),  # without one that cannot be told from a stall
+        (Interval(2.0, 58, spaced=58, rate=30.0, silent=0.1), 58, False, False),
+        (Interval(2.0, 3, infos=9), 9, False, False),  # too few to say anything
+        (Interval(2.0, 0), 0, False, False),
+        (Interval(10.0, 4, lost=6), 10, True, True),  # a slow camera, watched for longer
+    ],
+)
 def test_what_is_due_and_whether_it_came(interval, due, short, starved):
     assert (interval.due, interval.short, interval.starved) == (due, short, starved)
     assert interval.conclusive == (due >= EVIDENCE)
 
 
-@pytest.mark.parametrize("interval, sure", [
-    (Interval(2.0, 40, lost=20), True), (Interval(2.0, 40, infos=60), True), (Interval(2.0, 40, spaced=60), False),
-    (Interval(2.0, 0, rate=30.0, silent=2.0), False)])
+@pytest.mark.parametrize(
+    "interval, sure",
+    [
+        (Interval(2.0, 40, lost=20), True),
+        (Interval(2.0, 40, infos=60), True),
+        (Interval(2.0, 40, spaced=60), False),
+        (Interval(2.0, 0, rate=30.0, silent=2.0), False),
+    ],
+)
 def test_only_what_a_restless_camera_would_not_bring_about_is_a_warning(interval, sure):
     assert interval.short and interval.surely_short == sure
 
@@ -98,6 +107,7 @@ def test_a_camera_that_slows_down_is_not_a_lossy_one():
 
 
 # The subscription.
+
 
 @pytest.fixture
 def ros(monkeypatch):
@@ -269,6 +279,7 @@ def test_what_was_asked_for_stays(ros, reliability):
 
 # The node.
 
+
 class LossyNetwork:
     """A camera whose images get through to subscribers of best effort as `pattern` says; reliable ones have them all."""
 
@@ -288,8 +299,11 @@ class LossyNetwork:
             self.bench.images.publish(image_message(T0 + self.sent * PERIOD))
 
 
-@pytest.mark.parametrize("pattern", [[0], [1, 1, 0, 0, 0, 0, 0], [1] * 30 + [0] * 3000, [1, 1, 1, 0]],
-                         ids=["none", "some", "then none", "three of four"])
+@pytest.mark.parametrize(
+    "pattern",
+    [[0], [1, 1, 0, 0, 0, 0, 0], [1] * 30 + [0] * 3000, [1, 1, 1, 0]],
+    ids=["none", "some", "then none", "three of four"],
+)
 @pytest.mark.parametrize("with_info", [True, False])
 def test_lost_images_come_in_the_end(bench, monkeypatch, pattern, with_info):
     """Over DDS, with and without CameraInfo: after a while every image comes, and diagnostics tell of it."""
@@ -365,8 +379,9 @@ def test_large_images_come_with_and_without_camera_info(bench, info, tmp_path):
     script.write_text(CAMERA)
     camera = bench.ros.process(str(script), info)
     sent = []
-    threading.Thread(target=lambda: sent.extend(int(line) for line in camera.stdout if line.strip().isdigit()),
-                     daemon=True).start()
+    threading.Thread(
+        target=lambda: sent.extend(int(line) for line in camera.stdout if line.strip().isdigit()), daemon=True
+    ).start()
 
     def enough():
         published = sent[-55:-10]

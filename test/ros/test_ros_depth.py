@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pipeline_support import CAMERA, IMAGE, TruthDetector, shown
-from ros_support import (  # noqa: F401 (bench is a fixture)
-    PERIOD, RELIABLE, T0, FakeTracker, bench, image_message, info_message, stamp_to)
+from ros_support import PERIOD, RELIABLE, T0, FakeTracker, bench, image_message, info_message, stamp_to  # noqa: F401 (bench is a fixture)
 from sensor_msgs.msg import CompressedImage, Image
 from test_ros_services import large_image
 
@@ -50,9 +49,17 @@ def test_encodings(encoding, padding, big_endian):
     np.testing.assert_array_equal(found, depth)
 
 
-@pytest.mark.parametrize("change, reason", [
-    (dict(encoding="rgb8"), "encoding"), (dict(encoding="64FC1"), "encoding"), (dict(step=10), "step"),
-    (dict(width=0), "size"), (dict(height=2**31), "size"), (dict(data=array.array("B", b"short")), "data")])
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        (dict(encoding="rgb8"), "encoding"),
+        (dict(encoding="64FC1"), "encoding"),
+        (dict(step=10), "step"),
+        (dict(width=0), "size"),
+        (dict(height=2**31), "size"),
+        (dict(data=array.array("B", b"short")), "data"),
+    ],
+)
 def test_malformed_depth_images(change, reason):
     message = depth_message(T0, values("16UC1"), "16UC1")
     for name, value in change.items():
@@ -118,15 +125,24 @@ def claiming(width, height):
 GREY = np.full((24, 32), 700, np.uint16)
 
 
-@pytest.mark.parametrize("message, reason", [
-    (png_message(GREY, "32FC1; compressedDepth rvl"), "encoding"), (png_message(GREY, "png"), "encoding"),
-    (png_message(GREY, "64FC1; compressedDepth png"), "encoding"), (png_message(GREY, ""), "encoding"),
-    (png_message(GREY, header=b""), "compressed"), (png_message(GREY[:8]), "size"), (claiming(60_000, 60_000), "size"),
-    (png_message(GREY.astype(np.uint8)), "compressed"), (png_message(np.zeros((24, 32, 3), np.uint8)), "compressed"),
-    (CompressedImage(format="16UC1; compressedDepth png"), "compressed"),
-    (png_message(GREY, "32FC1; compressedDepth png", struct.pack("<iff", 0, 0.0, 0.0)), "compressed"),
-    (png_message(GREY, "32FC1; compressedDepth png", struct.pack("<iff", 0, np.nan, 0.0)), "compressed"),
-    (png_message(GREY, "32FC1; compressedDepth png", struct.pack("<iff", 0, 1.0, np.inf)), "compressed")])
+@pytest.mark.parametrize(
+    "message, reason",
+    [
+        (png_message(GREY, "32FC1; compressedDepth rvl"), "encoding"),
+        (png_message(GREY, "png"), "encoding"),
+        (png_message(GREY, "64FC1; compressedDepth png"), "encoding"),
+        (png_message(GREY, ""), "encoding"),
+        (png_message(GREY, header=b""), "compressed"),
+        (png_message(GREY[:8]), "size"),
+        (claiming(60_000, 60_000), "size"),
+        (png_message(GREY.astype(np.uint8)), "compressed"),
+        (png_message(np.zeros((24, 32, 3), np.uint8)), "compressed"),
+        (CompressedImage(format="16UC1; compressedDepth png"), "compressed"),
+        (png_message(GREY, "32FC1; compressedDepth png", struct.pack("<iff", 0, 0.0, 0.0)), "compressed"),
+        (png_message(GREY, "32FC1; compressedDepth png", struct.pack("<iff", 0, np.nan, 0.0)), "compressed"),
+        (png_message(GREY, "32FC1; compressedDepth png", struct.pack("<iff", 0, 1.0, np.inf)), "compressed"),
+    ],
+)
 def test_malformed_compressed_depth(message, reason):
     with pytest.raises(MalformedImage) as raised:
         decode_compressed_depth(message)
@@ -137,11 +153,15 @@ WHOLE = bytes(compressed_depth(T0, values("32FC1"), "32FC1").data)
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.sampled_from(["16UC1", "32FC1"]), st.integers(0, len(WHOLE) - 1), st.binary(min_size=1, max_size=8),
-       st.integers(0, len(WHOLE)))
+@given(
+    st.sampled_from(["16UC1", "32FC1"]),
+    st.integers(0, len(WHOLE) - 1),
+    st.binary(min_size=1, max_size=8),
+    st.integers(0, len(WHOLE)),
+)
 def test_damaged_compressed_depth_is_refused_or_decodes(encoding, at, garbage, end):
     """Whatever bytes are changed or missing: MalformedImage, or an image of finite depths and holes."""
-    data = (WHOLE[:at] + garbage + WHOLE[at + len(garbage):])[:end]
+    data = (WHOLE[:at] + garbage + WHOLE[at + len(garbage) :])[:end]
     message = CompressedImage(format=f"{encoding}; compressedDepth png", data=array.array("B", data))
     try:
         found = decode_compressed_depth(message)
@@ -155,7 +175,8 @@ def depth_bench(bench, **kwargs):
     compressed = parameters.get("depth_transport") == "compressedDepth"
     made = bench(parameters, **kwargs)
     publisher = made.user.create_publisher(
-        CompressedImage if compressed else Image, "depth/image_raw" + ("/compressedDepth" if compressed else ""), RELIABLE)
+        CompressedImage if compressed else Image, "depth/image_raw" + ("/compressedDepth" if compressed else ""), RELIABLE
+    )
     assert made.ros.spin_until(publisher.get_subscription_count)
     made.ros.spin_for(0.2)
     return made, publisher
@@ -177,8 +198,7 @@ def give(bench, publisher, messages):
 def test_each_image_gets_the_depth_of_its_moment(bench):
     """Neither the one before nor the one after, in whatever order they come; without one the image is tracked as ever."""
     bench, publisher = depth_bench(bench)
-    give(bench, publisher, [
-        depth_message(T0 + i * PERIOD + 1_000_000, values("16UC1", i), "16UC1") for i in (0, 2, 1)])
+    give(bench, publisher, [depth_message(T0 + i * PERIOD + 1_000_000, values("16UC1", i), "16UC1") for i in (0, 2, 1)])
     for i in range(4):
         assert bench.good(T0 + i * PERIOD).left.valid
     assert sorted(bench.tracker.depths) == [T0, T0 + PERIOD, T0 + 2 * PERIOD]

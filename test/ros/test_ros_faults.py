@@ -9,18 +9,17 @@ import threading
 import numpy as np
 import pytest
 from lifecycle_msgs.srv import ChangeState
-from rclpy.lifecycle import TransitionCallbackReturn
 from pipeline_support import TruthDetector, shown
-from ros_support import (  # noqa: F401 (bench is a fixture)
-    PERIOD, REPOSITORY, SECOND, T0, FakeTracker, bench, image_message, info_message, make_pair, stamp_of)
+from rclpy.lifecycle import TransitionCallbackReturn
+from ros_support import PERIOD, REPOSITORY, SECOND, T0, FakeTracker, bench, image_message, info_message, make_pair, stamp_of  # noqa: F401 (bench is a fixture)
 from sensor_msgs.msg import Image
 from test_ros_malformed import malformed
 from test_ros_services import large_image
 from test_ros_start import FAKE
 
 from fourdhands_core.pipeline.tracker import HandPairTracker
-from fourdhands_ros.pypi.message_types import HandPair, create_subscription
 from fourdhands_ros.node.node import create_tracker
+from fourdhands_ros.pypi.message_types import HandPair, create_subscription
 
 CAMERA = """
 import sys, time
@@ -171,6 +170,7 @@ def test_a_real_tracker_whose_detector_and_network_fail(bench):
             if calls[name] in at:
                 raise RuntimeError(f"{name} failed")
             return result
+
         return call
 
     tracker.detector.detect = fail("detect", detect, {5, 6})
@@ -193,9 +193,13 @@ def test_a_real_tracker_whose_detector_and_network_fail(bench):
 
 
 STATES = {
-    "unconfigured": [], "inactive": ["configure"], "active": ["configure", "activate"],
+    "unconfigured": [],
+    "inactive": ["configure"],
+    "active": ["configure", "activate"],
     "inactive_again": ["configure", "activate", "deactivate"],
-    "unconfigured_again": ["configure", "activate", "deactivate", "cleanup"], "finalized": ["configure", "shutdown"]}
+    "unconfigured_again": ["configure", "activate", "deactivate", "cleanup"],
+    "finalized": ["configure", "shutdown"],
+}
 """Transitions into each state."""
 
 

@@ -61,8 +61,13 @@ class Watch:
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._take_diagnostics, RELIABLE)
 
     def wait_for_node(self, process):
-        assert self.ros.spin_until(lambda: process.poll() is not None or (
-            self.images.get_subscription_count() and self.infos.get_subscription_count() and self.told), 90.0)
+        assert self.ros.spin_until(
+            lambda: (
+                process.poll() is not None
+                or (self.images.get_subscription_count() and self.infos.get_subscription_count() and self.told)
+            ),
+            90.0,
+        )
         assert process.poll() is None, process.stdout.read()
         self.ros.spin_for(0.3)
 
@@ -121,12 +126,23 @@ def test_every_fault_of_a_camera_in_one_stream(ros):
 
     good(last)
     for i in range(400):
-        kind = rng.choice(["good", "malformed", "doubled", "late", "changed", "info", "failing"],
-                          p=[0.5, 0.2, 0.05, 0.05, 0.1, 0.05, 0.05])
+        kind = rng.choice(
+            ["good", "malformed", "doubled", "late", "changed", "info", "failing"], p=[0.5, 0.2, 0.05, 0.05, 0.1, 0.05, 0.05]
+        )
         if kind in ("good", "changed"):
             last += PERIOD
-            good(last, **({} if kind == "good" else dict(width=int(rng.integers(16, 200)), height=int(rng.integers(16, 200)),
-                                                         encoding=str(rng.choice(["rgb8", "bgr8", "bgra8"])))))
+            good(
+                last,
+                **(
+                    {}
+                    if kind == "good"
+                    else dict(
+                        width=int(rng.integers(16, 200)),
+                        height=int(rng.integers(16, 200)),
+                        encoding=str(rng.choice(["rgb8", "bgr8", "bgra8"])),
+                    )
+                ),
+            )
         elif kind == "malformed":
             message, reason = malformed(int(rng.integers(0, 9)) + 10 * i, last)
             expected[reason] += 1
@@ -138,7 +154,9 @@ def test_every_fault_of_a_camera_in_one_stream(ros):
             last += PERIOD
             good(last)
         elif kind == "info":
-            watch.infos.publish(info_message(*((64, 48), (640, 480), (0, 0))[i % 3], focal=float(rng.choice([0.0, 60.0, 1e300]))))
+            watch.infos.publish(
+                info_message(*((64, 48), (640, 480), (0, 0))[i % 3], focal=float(rng.choice([0.0, 60.0, 1e300])))
+            )
         else:
             last += PERIOD
             expected["internal error"] += 1
@@ -148,8 +166,15 @@ def test_every_fault_of_a_camera_in_one_stream(ros):
         last += jump
         good(last)
     # What the middleware itself drops of a best-effort topic is in no count.
-    assert ros.spin_until(lambda: 0.8 * sent < watch.count("published") + watch.count("dropped") + watch.count("refused")
-                          == watch.count("received") <= sent and watch.count("published") == len(watch.pairs)), watch.told
+    assert ros.spin_until(
+        lambda: (
+            0.8 * sent
+            < watch.count("published") + watch.count("dropped") + watch.count("refused")
+            == watch.count("received")
+            <= sent
+            and watch.count("published") == len(watch.pairs)
+        )
+    ), watch.told
     lost = watch.count("dropped") + sent - watch.count("received")
     assert lost < 0.2 * sent
     for pair in watch.pairs:

@@ -1,6 +1,5 @@
 """Frames on /tf that somebody else publishes too are told, whoever that is; a node's own never are."""
 
-
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.parameter import Parameter
@@ -9,18 +8,29 @@ from ros_support import PERIOD, RELIABLE, T0, FakeTracker, bench, image_message 
 from sensor_msgs.msg import Image
 
 from fourdhands_ros.node import frame_watch
-from fourdhands_ros.pypi.message_types import HandPair, TFMessage, typestore
 from fourdhands_ros.node.node import HandsNode
+from fourdhands_ros.pypi.message_types import HandPair, TFMessage, typestore
 
 
 def transforms(*frames) -> bytes:
     """A serialised TFMessage of (parent, child) frames."""
     store = typestore()
-    header, time, stamped, transform, vector, quaternion, message = (store.types[name] for name in (
-        "std_msgs/msg/Header", "builtin_interfaces/msg/Time", "geometry_msgs/msg/TransformStamped",
-        "geometry_msgs/msg/Transform", "geometry_msgs/msg/Vector3", "geometry_msgs/msg/Quaternion", "tf2_msgs/msg/TFMessage"))
-    listed = [stamped(header(time(1, 2), parent), child, transform(vector(0.0, 0.0, 0.0), quaternion(0.0, 0.0, 0.0, 1.0)))
-              for parent, child in frames]
+    header, time, stamped, transform, vector, quaternion, message = (
+        store.types[name]
+        for name in (
+            "std_msgs/msg/Header",
+            "builtin_interfaces/msg/Time",
+            "geometry_msgs/msg/TransformStamped",
+            "geometry_msgs/msg/Transform",
+            "geometry_msgs/msg/Vector3",
+            "geometry_msgs/msg/Quaternion",
+            "tf2_msgs/msg/TFMessage",
+        )
+    )
+    listed = [
+        stamped(header(time(1, 2), parent), child, transform(vector(0.0, 0.0, 0.0), quaternion(0.0, 0.0, 0.0, 1.0)))
+        for parent, child in frames
+    ]
     return bytes(store.serialize_cdr(message(listed), "tf2_msgs/msg/TFMessage"))
 
 
@@ -42,11 +52,13 @@ class Scene:
 
     def told(self, publish, while_, patience=20.0) -> bool:
         """Whether `while_` of the conflict's words comes true while both publish."""
+
         def again():
             publish()
             self.stamp += PERIOD
             self.bench.good(self.stamp)
             return while_(self.conflict())
+
         return self.bench.ros.spin_until(again, patience)
 
     def conflict(self) -> str:
@@ -74,9 +86,17 @@ def test_a_robots_link_of_the_same_name(bench, monkeypatch, topic):
     assert sum("left_wrist" in text for text in scene.said) == 1, "said once"
 
 
-@pytest.mark.parametrize("frames", [
-    [("left_wrist", "tool")], [("camera", "a/left_wrist")], [("base", "left_wrist_yaw_link")], [("camera", "right_thumb_1")],
-    []], ids=["a parent", "a prefix", "longer", "not published", "empty"])
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [("left_wrist", "tool")],
+        [("camera", "a/left_wrist")],
+        [("base", "left_wrist_yaw_link")],
+        [("camera", "right_thumb_1")],
+        [],
+    ],
+    ids=["a parent", "a prefix", "longer", "not published", "empty"],
+)
 def test_other_frames_are_no_conflict(bench, monkeypatch, frames):
     scene = Scene(bench, monkeypatch)
     publisher = scene.publisher()
@@ -91,8 +111,9 @@ def test_what_is_no_tf_message_names_nothing():
 def test_joints_count_where_they_are_published(bench, monkeypatch):
     scene = Scene(bench, monkeypatch, tf="joints", frame_prefix="a/")
     publisher = scene.publisher()
-    assert scene.told(lambda: publisher.publish(transforms(("camera", "/a/right_thumb_1"))),
-                       lambda words: "a/right_thumb_1" in words)
+    assert scene.told(
+        lambda: publisher.publish(transforms(("camera", "/a/right_thumb_1"))), lambda words: "a/right_thumb_1" in words
+    )
 
 
 def test_two_nodes_in_two_namespaces(bench, monkeypatch):
@@ -101,9 +122,15 @@ def test_two_nodes_in_two_namespaces(bench, monkeypatch):
     scene = Scene(bench, monkeypatch)
     bench, ros = scene.bench, scene.bench.ros
     assert scene.told(lambda: None, lambda words: not words)
-    second = ros.add(HandsNode(
-        lambda _: FakeTracker(), context=ros.context, enable_rosout=False, namespace="/b",
-        parameter_overrides=[Parameter("diagnostics_period", value=0.2)]))
+    second = ros.add(
+        HandsNode(
+            lambda _: FakeTracker(),
+            context=ros.context,
+            enable_rosout=False,
+            namespace="/b",
+            parameter_overrides=[Parameter("diagnostics_period", value=0.2)],
+        )
+    )
     second.trigger_configure()
     second.trigger_activate()
     images = bench.user.create_publisher(Image, "/b/image_raw", RELIABLE)
@@ -113,9 +140,16 @@ def test_two_nodes_in_two_namespaces(bench, monkeypatch):
         images.publish(image_message(scene.stamp + 5, (255, 255, 9)))
 
     assert scene.told(both, lambda words: "left_wrist, right_wrist" in words and "/b/hands" in words)
-    assert scene.told(both, lambda _: any(
-        status.name == "b/hands: hands" and "/hands" in value.value for array in bench.diagnostics for status in array.status
-        for value in status.values if value.key == "conflict"))
+    assert scene.told(
+        both,
+        lambda _: any(
+            status.name == "b/hands: hands" and "/hands" in value.value
+            for array in bench.diagnostics
+            for status in array.status
+            for value in status.values
+            if value.key == "conflict"
+        ),
+    )
     second.set_parameters([Parameter("frame_prefix", value="b/")])
     assert scene.told(both, lambda words: not words, 60.0)
 

@@ -2,7 +2,6 @@
 
 import array
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,8 +10,7 @@ from ros_support import info_message
 from sensor_msgs.msg import Image
 
 from fourdhands_core.errors import InputError
-from fourdhands_core.geometry.camera_source import (
-    CALIBRATED, INVALID, MISMATCH, UNCALIBRATED, UNKNOWN, CameraSource)
+from fourdhands_core.geometry.camera_source import CALIBRATED, INVALID, MISMATCH, UNCALIBRATED, UNKNOWN, CameraSource
 from fourdhands_ros.convert.camera_info import calibration_from_info
 from fourdhands_ros.convert.images import ImageDecoder, MalformedImage, stamp_of
 
@@ -33,8 +31,14 @@ def message_of(rows: np.ndarray, encoding: str, padding: int = 0, bigendian: int
     height, width = rows.shape[:2]
     data = np.ascontiguousarray(rows).view(np.uint8).reshape(height, -1)
     data = np.hstack([data, np.full((height, padding), 255, np.uint8)])
-    return Image(height=height, width=width, encoding=encoding, step=data.shape[1], is_bigendian=bigendian,
-                 data=array.array("B", data.tobytes()))
+    return Image(
+        height=height,
+        width=width,
+        encoding=encoding,
+        step=data.shape[1],
+        is_bigendian=bigendian,
+        data=array.array("B", data.tobytes()),
+    )
 
 
 def mosaic(picture: np.ndarray, pattern: str) -> np.ndarray:
@@ -47,10 +51,17 @@ def mosaic(picture: np.ndarray, pattern: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("padding", [0, 1, 7, 64])
-@pytest.mark.parametrize("encoding, kind, bigendian", [
-    *[(encoding, "u1", 0) for encoding in ("rgb8", "bgr8", "rgba8", "bgra8", "8UC3", "8UC4")],
-    *[(encoding, kind, kind[0] == ">") for encoding in ("rgb16", "bgr16", "rgba16", "bgra16", "16UC3", "16UC4")
-      for kind in ("<u2", ">u2")]])
+@pytest.mark.parametrize(
+    "encoding, kind, bigendian",
+    [
+        *[(encoding, "u1", 0) for encoding in ("rgb8", "bgr8", "rgba8", "bgra8", "8UC3", "8UC4")],
+        *[
+            (encoding, kind, kind[0] == ">")
+            for encoding in ("rgb16", "bgr16", "rgba16", "bgra16", "16UC3", "16UC4")
+            for kind in ("<u2", ">u2")
+        ],
+    ],
+)
 def test_colour_is_exact(encoding, kind, bigendian, padding):
     picture = smooth_picture()
     layout = {"UC3": "bgr", "UC4": "bgra"}.get(encoding[-3:], encoding.strip("168"))
@@ -64,9 +75,17 @@ def test_colour_is_exact(encoding, kind, bigendian, padding):
 
 
 @pytest.mark.parametrize("padding", [0, 3])
-@pytest.mark.parametrize("encoding, kind, bigendian", [
-    ("mono8", "u1", 0), ("8UC1", "u1", 0), ("mono16", "<u2", 0), ("mono16", ">u2", 1), ("16UC1", "<u2", 0),
-    ("16UC1", ">u2", 1)])
+@pytest.mark.parametrize(
+    "encoding, kind, bigendian",
+    [
+        ("mono8", "u1", 0),
+        ("8UC1", "u1", 0),
+        ("mono16", "<u2", 0),
+        ("mono16", ">u2", 1),
+        ("16UC1", "<u2", 0),
+        ("16UC1", ">u2", 1),
+    ],
+)
 def test_grey_is_exact(encoding, kind, bigendian, padding):
     grey = smooth_picture()[..., 0]
     rows = grey if kind == "u1" else (grey.astype(np.uint16) * 256 + 77).astype(kind)
@@ -87,12 +106,16 @@ def test_bayer_finds_the_colours(pattern, bits):
 def luma_and_chroma(picture: np.ndarray) -> np.ndarray:
     """Y, U, V (3, H, W) as numbers by ITU-R BT.601, video range."""
     red, green, blue = np.moveaxis(picture.astype(float), -1, 0)
-    return np.stack([16 + 0.257 * red + 0.504 * green + 0.098 * blue, 128 - 0.148 * red - 0.291 * green + 0.439 * blue,
-                     128 + 0.439 * red - 0.368 * green - 0.071 * blue])
+    return np.stack(
+        [
+            16 + 0.257 * red + 0.504 * green + 0.098 * blue,
+            128 - 0.148 * red - 0.291 * green + 0.439 * blue,
+            128 + 0.439 * red - 0.368 * green - 0.071 * blue,
+        ]
+    )
 
 
-@pytest.mark.parametrize("encoding, order", [
-    ("yuv422", "uyvy"), ("uyvy", "uyvy"), ("yuv422_yuy2", "yuyv"), ("yuyv", "yuyv")])
+@pytest.mark.parametrize("encoding, order", [("yuv422", "uyvy"), ("uyvy", "uyvy"), ("yuv422_yuy2", "yuyv"), ("yuyv", "yuyv")])
 def test_yuv_finds_the_colours(encoding, order):
     picture = smooth_picture()
     luma, u, v = luma_and_chroma(picture)
@@ -115,6 +138,7 @@ def planes_of(picture: np.ndarray, encoding: str, padding: int) -> Image:
 
     def padded(rows, count):
         return np.hstack([rows, np.full((len(rows), count), 255, np.uint8)]).tobytes()
+
     data = padded(luma, padding) + padded(chroma, padding * (2 if encoding == "nv24" else 1))
     return Image(height=height, width=width, encoding=encoding, step=width + padding, data=array.array("B", data))
 
@@ -132,15 +156,18 @@ def test_planes_find_the_colours(encoding, padding, counts_all_rows):
     assert abs(image.astype(int) - picture).max() <= 6
 
 
-@pytest.mark.parametrize("encoding, change, reason, words", [
-    ("nv12", dict(width=63), "size", "63x48 is odd, but nv12"),
-    ("nv21", dict(height=47), "size", "64x47 is odd"),
-    ("nv21", dict(step=63), "step", "step 63 is below the 64 bytes of 64 nv21 pixels"),
-    ("nv12", dict(step=128), "data", "4608 bytes of data are not the 9216 of nv12 64x48 with step 128"),
-    ("nv24", dict(data=array.array("B", bytes(4608))), "data", "4608 bytes of data are not the 9216 of nv24"),
-    ("nv21", dict(data=array.array("B", bytes(64 * 48 * 3 // 2 - 1))), "data", "4607 bytes"),
-    ("nv12", dict(height=18, width=64, data=array.array("B", bytes(64 * 18))), "size", "64x12"),
-])
+@pytest.mark.parametrize(
+    "encoding, change, reason, words",
+    [
+        ("nv12", dict(width=63), "size", "63x48 is odd, but nv12"),
+        ("nv21", dict(height=47), "size", "64x47 is odd"),
+        ("nv21", dict(step=63), "step", "step 63 is below the 64 bytes of 64 nv21 pixels"),
+        ("nv12", dict(step=128), "data", "4608 bytes of data are not the 9216 of nv12 64x48 with step 128"),
+        ("nv24", dict(data=array.array("B", bytes(4608))), "data", "4608 bytes of data are not the 9216 of nv24"),
+        ("nv21", dict(data=array.array("B", bytes(64 * 48 * 3 // 2 - 1))), "data", "4607 bytes"),
+        ("nv12", dict(height=18, width=64, data=array.array("B", bytes(64 * 18))), "size", "64x12"),
+    ],
+)
 def test_malformed_planes_are_named(encoding, change, reason, words):
     message = planes_of(smooth_picture(), encoding, 0)
     for name, value in change.items():
@@ -152,8 +179,11 @@ def test_malformed_planes_are_named(encoding, change, reason, words):
 
 def test_every_encoding_of_sensor_msgs_is_decoded_or_named_as_one_that_is_not():
     """sensor_msgs/image_encodings.hpp of Rolling; what is neither colour nor grey is refused for that, not as damaged."""
-    pictures = [f"{name}{bits}" for bits in (8, 16) for name in (
-        "rgb", "rgba", "bgr", "bgra", "mono", "bayer_rggb", "bayer_bggr", "bayer_gbrg", "bayer_grbg")]
+    pictures = [
+        f"{name}{bits}"
+        for bits in (8, 16)
+        for name in ("rgb", "rgba", "bgr", "bgra", "mono", "bayer_rggb", "bayer_bggr", "bayer_gbrg", "bayer_grbg")
+    ]
     pictures += ["uyvy", "yuv422", "yuyv", "yuv422_yuy2", "nv12", "nv21", "nv24"]
     pictures += [f"{bits}UC{channels}" for bits in (8, 16) for channels in (1, 3, 4)]
     for encoding in pictures:
@@ -162,8 +192,14 @@ def test_every_encoding_of_sensor_msgs_is_decoded_or_named_as_one_that_is_not():
         if encoding.startswith("nv"):
             message = planes_of(smooth_picture(), encoding, 0)
         assert decode_image(message).shape == (48, 64, 3), encoding
-    for encoding in ["8UC2", "16UC2", "jpeg", "h264", "Y10", *(
-            f"{kind}C{channels}" for kind in ("8S", "16S", "32S", "32F", "64F") for channels in range(1, 5))]:
+    for encoding in [
+        "8UC2",
+        "16UC2",
+        "jpeg",
+        "h264",
+        "Y10",
+        *(f"{kind}C{channels}" for kind in ("8S", "16S", "32S", "32F", "64F") for channels in range(1, 5)),
+    ]:
         message = message_of(np.full((48, 64 * 32), 7, np.uint8), encoding)
         message.width = 64
         with pytest.raises(MalformedImage) as caught:
@@ -174,13 +210,13 @@ def test_every_encoding_of_sensor_msgs_is_decoded_or_named_as_one_that_is_not():
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
-@pytest.mark.parametrize("encoding, bigendian", [
-    ("mono16", 0), ("mono16", 1), ("16UC1", 0), ("rgb16", 0), ("bayer_rggb16", 0)])
+@pytest.mark.parametrize("encoding, bigendian", [("mono16", 0), ("mono16", 1), ("16UC1", 0), ("rgb16", 0), ("bayer_rggb16", 0)])
 def test_few_bits_in_16_are_as_bright_as_all(encoding, bigendian, bits):
     """Drivers of 10- and 12-bit sensors put the numbers into the lower bits, or into the upper ones."""
     picture = smooth_picture() + np.uint8(40)
-    rows = {"mono16": picture[..., 0], "16UC1": picture[..., 0], "rgb16": picture,
-            "bayer_rggb16": mosaic(picture, "rggb")}[encoding].astype(np.uint16)
+    rows = {"mono16": picture[..., 0], "16UC1": picture[..., 0], "rgb16": picture, "bayer_rggb16": mosaic(picture, "rggb")}[
+        encoding
+    ].astype(np.uint16)
     whole = decode_image(message_of((rows << 8).astype("<u2"), encoding))
     image = decode_image(message_of((rows << (bits - 8)).astype(">u2" if bigendian else "<u2"), encoding, 4, bigendian))
     np.testing.assert_array_equal(image, whole)
@@ -189,8 +225,15 @@ def test_few_bits_in_16_are_as_bright_as_all(encoding, bigendian, bits):
 def test_brightness_does_not_flicker():
     """A dark image after a bright one is as dark as it is; one pixel that is stuck at white does not make all dark."""
     decoder, grey = ImageDecoder(compressed=False), np.full((240, 320), 1000, np.uint16)
-    for level, bits, seen in [(1000, 10, 250), (900, 10, 225), (2000, 11, 250), (1000, 11, 125), (4000, 12, 250),
-                              (100, 12, 6), (4000, 12, 250)]:
+    for level, bits, seen in [
+        (1000, 10, 250),
+        (900, 10, 225),
+        (2000, 11, 250),
+        (1000, 11, 125),
+        (4000, 12, 250),
+        (100, 12, 6),
+        (4000, 12, 250),
+    ]:
         grey[:] = level
         grey[7, 9] = 65535
         image = decoder.image(message_of(grey, "mono16"))
@@ -206,29 +249,32 @@ def test_rgb_is_not_copied():
     assert image[0, 0, 0] == 123
 
 
-@pytest.mark.parametrize("change, reason, words", [
-    (dict(width=0), "size", "0x48"),
-    (dict(height=0), "size", "64x0"),
-    (dict(width=3, height=2, step=9, data=array.array("B", bytes(18))), "size", "3x2"),
-    (dict(width=2**31, height=2**31), "size", "2147483648"),
-    (dict(width=16384, height=16384), "size", "16384"),
-    (dict(step=191), "step", "step 191 is below the 192 bytes"),
-    (dict(step=0), "step", "step 0"),
-    (dict(step=2**32 - 1), "data", "4294967295"),
-    (dict(step=200), "data", "200"),
-    (dict(data=array.array("B")), "data", "0 bytes"),
-    (dict(data=array.array("B", bytes(64 * 48 * 3 - 1))), "data", "9215 bytes"),
-    (dict(data=array.array("B", bytes(64 * 48 * 3 + 1))), "data", "9217 bytes"),
-    (dict(encoding=""), "encoding", "''"),
-    (dict(encoding="RGB8"), "encoding", "'RGB8'"),
-    (dict(encoding="32FC1"), "encoding", "'32FC1'"),
-    (dict(encoding="32FC3"), "encoding", "'32FC3' (fractions"),
-    (dict(encoding="h264"), "encoding", "h264"),
-    (dict(encoding="rgb8; rm -rf"), "encoding", "rgb8"),
-    (dict(encoding="\U0001f44b" * 50), "encoding", "not supported"),
-    (dict(encoding="mono16", width=63, step=125), "step", "126 bytes"),
-    (dict(encoding="yuyv", width=63), "size", "odd"),
-])
+@pytest.mark.parametrize(
+    "change, reason, words",
+    [
+        (dict(width=0), "size", "0x48"),
+        (dict(height=0), "size", "64x0"),
+        (dict(width=3, height=2, step=9, data=array.array("B", bytes(18))), "size", "3x2"),
+        (dict(width=2**31, height=2**31), "size", "2147483648"),
+        (dict(width=16384, height=16384), "size", "16384"),
+        (dict(step=191), "step", "step 191 is below the 192 bytes"),
+        (dict(step=0), "step", "step 0"),
+        (dict(step=2**32 - 1), "data", "4294967295"),
+        (dict(step=200), "data", "200"),
+        (dict(data=array.array("B")), "data", "0 bytes"),
+        (dict(data=array.array("B", bytes(64 * 48 * 3 - 1))), "data", "9215 bytes"),
+        (dict(data=array.array("B", bytes(64 * 48 * 3 + 1))), "data", "9217 bytes"),
+        (dict(encoding=""), "encoding", "''"),
+        (dict(encoding="RGB8"), "encoding", "'RGB8'"),
+        (dict(encoding="32FC1"), "encoding", "'32FC1'"),
+        (dict(encoding="32FC3"), "encoding", "'32FC3' (fractions"),
+        (dict(encoding="h264"), "encoding", "h264"),
+        (dict(encoding="rgb8; rm -rf"), "encoding", "rgb8"),
+        (dict(encoding="\U0001f44b" * 50), "encoding", "not supported"),
+        (dict(encoding="mono16", width=63, step=125), "step", "126 bytes"),
+        (dict(encoding="yuyv", width=63), "size", "odd"),
+    ],
+)
 def test_malformed_images_are_named(change, reason, words):
     message = message_of(smooth_picture(), "rgb8")
     for name, value in change.items():
@@ -240,13 +286,20 @@ def test_malformed_images_are_named(change, reason, words):
 
 
 @settings(max_examples=300, deadline=None)
-@given(width=st.integers(0, 2**32 - 1) | st.integers(0, 80), height=st.integers(0, 2**32 - 1) | st.integers(0, 80),
-       step=st.integers(0, 2**32 - 1) | st.integers(0, 400), size=st.integers(0, 40000), bigendian=st.integers(0, 255),
-       encoding=st.sampled_from(["rgb8", "mono16", "bayer_rggb8", "yuyv", "nv12", "nv21", "nv24", "rgb16", "16UC4",
-                                 "64FC999", "x"]))
+@given(
+    width=st.integers(0, 2**32 - 1) | st.integers(0, 80),
+    height=st.integers(0, 2**32 - 1) | st.integers(0, 80),
+    step=st.integers(0, 2**32 - 1) | st.integers(0, 400),
+    size=st.integers(0, 40000),
+    bigendian=st.integers(0, 255),
+    encoding=st.sampled_from(
+        ["rgb8", "mono16", "bayer_rggb8", "yuyv", "nv12", "nv21", "nv24", "rgb16", "16UC4", "64FC999", "x"]
+    ),
+)
 def test_any_header_is_decoded_or_named(width, height, step, size, bigendian, encoding):
-    message = Image(width=width, height=height, step=step, encoding=encoding, is_bigendian=bigendian,
-                    data=array.array("B", bytes(size)))
+    message = Image(
+        width=width, height=height, step=step, encoding=encoding, is_bigendian=bigendian, data=array.array("B", bytes(size))
+    )
     try:
         image = decode_image(message)
     except MalformedImage:
@@ -270,6 +323,7 @@ def test_a_stamp_is_exact():
 
 
 # CameraInfo
+
 
 def test_camera_info_is_taken_over():
     message = info_message(640, 480, 500.0)
@@ -317,10 +371,19 @@ def test_zero_or_nan_focal_length_means_uncalibrated(matrix):
     assert source.state == UNCALIBRATED and not camera.calibrated and "zero or NaN" in source.problem
 
 
-@pytest.mark.parametrize("change", [
-    dict(k=[-5.0, 0, 5, 0, -5, 5, 0, 0, 1]), dict(k=[float("inf"), 0, 5, 0, 9, 5, 0, 0, 1]), dict(width=0),
-    dict(d=[0.1, 0.2]), dict(d=[float("nan")] * 5), dict(distortion_model="fancy", d=[0.1] * 5),
-    dict(k=[60.0, 0, float("nan"), 0, 60, 5, 0, 0, 1]), dict(binning_x=1000)])
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(k=[-5.0, 0, 5, 0, -5, 5, 0, 0, 1]),
+        dict(k=[float("inf"), 0, 5, 0, 9, 5, 0, 0, 1]),
+        dict(width=0),
+        dict(d=[0.1, 0.2]),
+        dict(d=[float("nan")] * 5),
+        dict(distortion_model="fancy", d=[0.1] * 5),
+        dict(k=[60.0, 0, float("nan"), 0, 60, 5, 0, 0, 1]),
+        dict(binning_x=1000),
+    ],
+)
 def test_malformed_camera_info_is_named_and_replaced(change):
     source = CameraSource(60.0)
     source.update(calibration_from_info(info_message()))

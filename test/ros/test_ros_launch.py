@@ -11,13 +11,13 @@ import pytest
 pytest.importorskip("rclpy", reason="the programs need ROS 2 (pip install 'fourdhands[ros]')")
 
 from ament_index_python.packages import PackageNotFoundError
+from ros_support import REPOSITORY
 
 from fourdhands_core.errors import InputError
-from fourdhands_ros.tools import camera
 from fourdhands_ros.bags import player, recorder
 from fourdhands_ros.convert.camera_info import info_topics
 from fourdhands_ros.node.parameters import Parameters
-from ros_support import REPOSITORY
+from fourdhands_ros.tools import camera
 
 
 @dataclasses.dataclass
@@ -40,15 +40,18 @@ class Node:
 @pytest.fixture
 def launched(monkeypatch):
     """Launches a file with arguments: the nodes it would start."""
-    modules = {name: types.ModuleType(name) for name in (
-        "launch", "launch.actions", "launch.substitutions", "launch_ros", "launch_ros.actions")}
+    modules = {
+        name: types.ModuleType(name)
+        for name in ("launch", "launch.actions", "launch.substitutions", "launch_ros", "launch_ros.actions")
+    }
     modules["launch"].LaunchDescription = Described
     modules["launch.actions"].DeclareLaunchArgument = Argument
     modules["launch.actions"].OpaqueFunction = lambda function: function
     modules["launch.actions"].Shutdown = lambda reason: types.SimpleNamespace(reason=reason)
     modules["launch.actions"].LogInfo = lambda msg: types.SimpleNamespace(package="told", executable=msg)
     modules["launch.substitutions"].LaunchConfiguration = lambda name: types.SimpleNamespace(
-        name=name, perform=lambda context: context[name])
+        name=name, perform=lambda context: context[name]
+    )
     modules["launch_ros.actions"].Node = Node
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
@@ -88,17 +91,38 @@ def test_hands_alone(launched):
 
 
 def test_every_argument_of_hands_arrives_as_the_parameter_it_is(launched):
-    given = dict(cameras="[left, right]", image_transport="compressed", model="image", weights="7", device="cuda",
-                 precision="float16", hand_model="r.npz", hand_model_left="l.npz", tf="joints", frame_prefix="1",
-                 depth="true", depth_transport="compressedDepth", mirrored="true")
+    given = dict(
+        cameras="[left, right]",
+        image_transport="compressed",
+        model="image",
+        weights="7",
+        device="cuda",
+        precision="float16",
+        hand_model="r.npz",
+        hand_model_left="l.npz",
+        tf="joints",
+        frame_prefix="1",
+        depth="true",
+        depth_transport="compressedDepth",
+        mirrored="true",
+    )
     _, parameters = launched("hands.launch.py", **given)["hands_node"].parameters
     assert parameters == {**given, "cameras": ["left", "right"], "depth": True, "mirrored": True}
     Parameters(**{**parameters, "cameras": ("left", "right")})
 
 
 def test_a_video_a_recording_and_rviz_beside_the_node(launched, monkeypatch, tmp_path):
-    nodes = launched("hands.launch.py", video="clip.mp4", fov="60", record="true", bag=str(tmp_path / "b"), rviz="true",
-                     namespace="front", image="camera/image", fixed_frame="camera")
+    nodes = launched(
+        "hands.launch.py",
+        video="clip.mp4",
+        fov="60",
+        record="true",
+        bag=str(tmp_path / "b"),
+        rviz="true",
+        namespace="front",
+        image="camera/image",
+        fixed_frame="camera",
+    )
     assert set(nodes) == {"hands_node", "hands_camera", "hands_recorder", "rviz2"}
     assert nodes["hands_camera"].namespace == nodes["hands_node"].namespace == "front"
     assert topics_of(nodes["hands_camera"]) == topics_of(nodes["hands_node"])
@@ -109,8 +133,9 @@ def test_a_video_a_recording_and_rviz_beside_the_node(launched, monkeypatch, tmp
 
 def test_a_video_is_the_camera_of_each_namespace(launched):
     """Also RViz shows the first of them."""
-    nodes = launched("hands.launch.py", video="clip.mp4", cameras="[left, /robot/wrist]", namespace="front", rviz="true",
-                             all_nodes=True)
+    nodes = launched(
+        "hands.launch.py", video="clip.mp4", cameras="[left, /robot/wrist]", namespace="front", rviz="true", all_nodes=True
+    )
     assert [node.namespace for node in nodes if node.executable == "hands_camera"] == ["front/left", "/robot/wrist"]
     assert ("/image_raw", "left/image_raw") in nodes[-1].remappings
 
@@ -128,22 +153,33 @@ def topics_of(node, camera="") -> set[str]:
     return set(found)
 
 
-@pytest.mark.parametrize("given, expected", [
-    (dict(), [{"/image_raw", "/camera_info"}]),
-    (dict(image="/camera/color/image_raw"), [{"/camera/color/image_raw", "/camera/color/camera_info"}]),
-    (dict(image="/camera/color/image_raw", camera_info="/lens"), [{"/camera/color/image_raw", "/lens"}]),
-    (dict(image="color/image_rect", namespace="front"), [{"/front/color/image_rect", "/front/color/camera_info"}]),
-    (dict(image="[/c/image]"), [{"/c/image", "/c/camera_info"}]),
-    (dict(cameras="[left, right]"),
-     [{"/left/image_raw", "/left/camera_info"}, {"/right/image_raw", "/right/camera_info"}]),
-    (dict(cameras="[left, /robot/wrist]", namespace="front", image="camera/color/image_raw"),
-     [{"/front/left/camera/color/image_raw", "/front/left/camera/color/camera_info"},
-      {"/robot/wrist/camera/color/image_raw", "/robot/wrist/camera/color/camera_info"}]),
-    (dict(cameras="[left, right]", camera_info="lens"), [{"/left/image_raw", "/left/lens"}, {"/right/image_raw", "/right/lens"}]),
-    (dict(cameras="[left, right]", namespace="front", image="[/a/color/image_raw, b/image_raw]"),
-     [{"/a/color/image_raw", "/a/color/camera_info"}, {"/front/b/image_raw", "/front/b/camera_info"}]),
-    (dict(cameras="[left, right]", image="[a, b]", camera_info="[c, d]"), [{"/a", "/c"}, {"/b", "/d"}]),
-])
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        (dict(), [{"/image_raw", "/camera_info"}]),
+        (dict(image="/camera/color/image_raw"), [{"/camera/color/image_raw", "/camera/color/camera_info"}]),
+        (dict(image="/camera/color/image_raw", camera_info="/lens"), [{"/camera/color/image_raw", "/lens"}]),
+        (dict(image="color/image_rect", namespace="front"), [{"/front/color/image_rect", "/front/color/camera_info"}]),
+        (dict(image="[/c/image]"), [{"/c/image", "/c/camera_info"}]),
+        (dict(cameras="[left, right]"), [{"/left/image_raw", "/left/camera_info"}, {"/right/image_raw", "/right/camera_info"}]),
+        (
+            dict(cameras="[left, /robot/wrist]", namespace="front", image="camera/color/image_raw"),
+            [
+                {"/front/left/camera/color/image_raw", "/front/left/camera/color/camera_info"},
+                {"/robot/wrist/camera/color/image_raw", "/robot/wrist/camera/color/camera_info"},
+            ],
+        ),
+        (
+            dict(cameras="[left, right]", camera_info="lens"),
+            [{"/left/image_raw", "/left/lens"}, {"/right/image_raw", "/right/lens"}],
+        ),
+        (
+            dict(cameras="[left, right]", namespace="front", image="[/a/color/image_raw, b/image_raw]"),
+            [{"/a/color/image_raw", "/a/color/camera_info"}, {"/front/b/image_raw", "/front/b/camera_info"}],
+        ),
+        (dict(cameras="[left, right]", image="[a, b]", camera_info="[c, d]"), [{"/a", "/c"}, {"/b", "/d"}]),
+    ],
+)
 def test_topics_of_each_camera(launched, given, expected):
     """What is given holds for one camera and for several, CameraInfo is beside the image, and a video is all of that."""
     node, *players = launched("hands.launch.py", **given, video="clip.mp4", all_nodes=True)
@@ -152,16 +188,29 @@ def test_topics_of_each_camera(launched, given, expected):
 
 
 def test_depth_topics_of_several_cameras(launched):
-    (node,) = launched("hands.launch.py", cameras="[left, right]", depth="true", depth_image="aligned/image_raw",
-                       all_nodes=True)
+    (node,) = launched(
+        "hands.launch.py", cameras="[left, right]", depth="true", depth_image="aligned/image_raw", all_nodes=True
+    )
     assert [pair for pair in node.remappings if pair[0].endswith("/depth/image_raw")] == [
-        ("left/depth/image_raw", "left/aligned/image_raw"), ("right/depth/image_raw", "right/aligned/image_raw")]
+        ("left/depth/image_raw", "left/aligned/image_raw"),
+        ("right/depth/image_raw", "right/aligned/image_raw"),
+    ]
 
 
-@pytest.mark.parametrize("given", [
-    dict(image="/camera/image_raw"), dict(image="[/a/image_raw]"), dict(image="[a, b, c]"), dict(image="[a, [b]]"),
-    dict(image="[a, b"), dict(image="~/image"), dict(camera_info="/lens"), dict(depth_image="/camera/depth"),
-    dict(depth_image="[/camera/depth]")])
+@pytest.mark.parametrize(
+    "given",
+    [
+        dict(image="/camera/image_raw"),
+        dict(image="[/a/image_raw]"),
+        dict(image="[a, b, c]"),
+        dict(image="[a, [b]]"),
+        dict(image="[a, b"),
+        dict(image="~/image"),
+        dict(camera_info="/lens"),
+        dict(depth_image="/camera/depth"),
+        dict(depth_image="[/camera/depth]"),
+    ],
+)
 def test_topics_that_do_not_suit_several_cameras(launched, given):
     """One topic for two cameras was passed over without a word."""
     (name,) = given
@@ -173,11 +222,15 @@ def test_cameras_of_the_file_of_parameters(launched, tmp_path):
     """They count for the other arguments as those that are given to launch."""
     file = tmp_path / "mine.yaml"
     for key in ("/**", "hands", "/hands", "/front/hands"):
-        file.write_text(f"{key}:\n  ros__parameters:\n    cameras: [left, right]\nother: {{ros__parameters: {{cameras: [c]}}}}\n")
+        file.write_text(
+            f"{key}:\n  ros__parameters:\n    cameras: [left, right]\nother: {{ros__parameters: {{cameras: [c]}}}}\n"
+        )
         node = launched("hands.launch.py", params_file=str(file), image="color/image_raw")["hands_node"]
         assert ("right/image_raw", "right/color/image_raw") in node.remappings
     file.write_text("front:\n  hands:\n    ros__parameters: {cameras: [left]}\n")
-    assert ("left/image_raw", "left/a") in launched("hands.launch.py", params_file=str(file), image="a")["hands_node"].remappings
+    assert ("left/image_raw", "left/a") in launched("hands.launch.py", params_file=str(file), image="a")[
+        "hands_node"
+    ].remappings
     file.write_text("hands:\n  ros__parameters: null\n")
     assert launched("hands.launch.py", params_file=str(file), image="a")["hands_node"].remappings == [("image_raw", "a")]
 
@@ -186,7 +239,12 @@ def test_a_file_of_parameters_that_is_none(launched, tmp_path):
     """ros2 launch passes over one that is missing."""
     (tmp_path / "broken.yaml").write_text("a: [")
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe")
-    for file, words in (("none.yaml", "No such file"), (".", "directory"), ("broken.yaml", "is no YAML"), ("binary.yaml", "no text")):
+    for file, words in (
+        ("none.yaml", "No such file"),
+        (".", "directory"),
+        ("broken.yaml", "is no YAML"),
+        ("binary.yaml", "no text"),
+    ):
         with pytest.raises(InputError, match=f"params_file:=.*{words}"):
             launched("hands.launch.py", params_file=str(tmp_path / file))
 
@@ -235,10 +293,23 @@ def test_without_rviz_that_is_said_and_the_rest_starts(launched, monkeypatch, fi
 
 
 def test_recording(launched, monkeypatch, tmp_path):
-    arguments = launched("record.launch.py", bag=str(tmp_path / "b"), images="compressed", markers="false",
-                         topics="/joint_states /(left|right)_arm/.*")["hands_recorder"].arguments
-    assert arguments == [str(tmp_path / "b"), "--images", "compressed", "--no-markers", "--topic", "/joint_states",
-                         "--topic", "/(left|right)_arm/.*"]
+    arguments = launched(
+        "record.launch.py",
+        bag=str(tmp_path / "b"),
+        images="compressed",
+        markers="false",
+        topics="/joint_states /(left|right)_arm/.*",
+    )["hands_recorder"].arguments
+    assert arguments == [
+        str(tmp_path / "b"),
+        "--images",
+        "compressed",
+        "--no-markers",
+        "--topic",
+        "/joint_states",
+        "--topic",
+        "/(left|right)_arm/.*",
+    ]
     assert launched("record.launch.py")["hands_recorder"].arguments == ["--images", "none"]
     with pytest.raises(SystemExit):  # the arguments are read; the expression is what is wrong
         recorder.main([*arguments, "--topic", "("])
@@ -247,7 +318,6 @@ def test_recording(launched, monkeypatch, tmp_path):
 def test_replaying(launched, tmp_path):
     nodes = launched("replay.launch.py", bag=str(tmp_path / "none"), what="images", rate="2.0", loop="true")
     assert set(nodes) == {"hands_player"}
-    assert nodes["hands_player"].arguments == [
-        str(tmp_path / "none"), "--what", "images", "--rate", "2.0", "--loop", "--clock"]
+    assert nodes["hands_player"].arguments == [str(tmp_path / "none"), "--what", "images", "--rate", "2.0", "--loop", "--clock"]
     assert player.main(nodes["hands_player"].arguments) == 2  # there is no such bag
     assert set(launched("replay.launch.py", bag="b", rviz="true")) == {"hands_player", "rviz2"}

@@ -6,8 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from ros_support import (  # noqa: F401 (bench is a fixture)
-    PERIOD, SECOND, T0, bench, image_message, info_message, stamp_of, stamp_to)
+from ros_support import PERIOD, SECOND, T0, bench, image_message, info_message, stamp_of, stamp_to  # noqa: F401 (bench is a fixture)
 from sensor_msgs.msg import Image
 
 from fourdhands_core.geometry.camera import Camera
@@ -36,7 +35,7 @@ def malformed(i: int, good_stamp: int):
     elif kind == 4:
         message.width, message.height, message.step = 2**31, 2**31, 2**31
     elif kind in (5, 6):
-        message.data = message.data[:(0, 1, 9215)[i // 10 % 3]] if kind == 5 else message.data + message.data
+        message.data = message.data[: (0, 1, 9215)[i // 10 % 3]] if kind == 5 else message.data + message.data
         return message, "data"
     else:
         message.header.stamp.sec = -1 - i

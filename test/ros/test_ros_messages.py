@@ -18,11 +18,19 @@ from fourdhands_core.errors import DependencyError
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle, matrix_from_quaternion
 from fourdhands_core.hand_model.skeleton import JOINT_NAMES, JOINT_PARENTS, MANO_IN_21, SIDES
 from fourdhands_core.pipeline.types import ABSENT, HELD, TRACKED
-from fourdhands_ros.pypi import message_types
-from fourdhands_ros.tools.camera import image_template
 from fourdhands_ros.convert.encoders import (
-    SOURCES, STATES, HandPairEncoder, MarkerEncoder, TransformEncoder, encode_faces, joint_poses, wrist_pose)
+    SOURCES,
+    STATES,
+    HandPairEncoder,
+    MarkerEncoder,
+    TransformEncoder,
+    encode_faces,
+    joint_poses,
+    wrist_pose,
+)
+from fourdhands_ros.pypi import message_types
 from fourdhands_ros.pypi.message_types import HandFaces, HandPair, TFMessage, deserialize, typestore
+from fourdhands_ros.tools.camera import image_template
 
 STATES_OF_BOTH = list(itertools.product((ABSENT, TRACKED, HELD), repeat=2))
 FRAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=9)
@@ -59,9 +67,15 @@ def check_hand(message, hand, frame_id, stamp, with_vertices):
 
 
 @settings(max_examples=60, deadline=None)
-@given(frame_id=FRAMES, network=FRAMES, states=st.sampled_from(STATES_OF_BOTH), vertices=st.booleans(),
-       asked=st.booleans(), stages=st.lists(st.text("abc_", max_size=5), max_size=4, unique=True),
-       stamp=st.integers(0, 2**31 * 10**9 - 1))
+@given(
+    frame_id=FRAMES,
+    network=FRAMES,
+    states=st.sampled_from(STATES_OF_BOTH),
+    vertices=st.booleans(),
+    asked=st.booleans(),
+    stages=st.lists(st.text("abc_", max_size=5), max_size=4, unique=True),
+    stamp=st.integers(0, 2**31 * 10**9 - 1),
+)
 def test_hand_pair_reads_back(frame_id, network, states, vertices, asked, stages, stamp):
     """Names of any length shift what follows them: every number must still be where a reader looks for it."""
     pair = make_pair(stamp, states, vertices)
@@ -102,8 +116,7 @@ def test_templates_do_not_pile_up():
 
 
 @settings(max_examples=40, deadline=None)
-@given(frame_id=FRAMES, prefix=FRAMES, states=st.sampled_from(STATES_OF_BOTH),
-       level=st.sampled_from(["wrist", "joints"]))
+@given(frame_id=FRAMES, prefix=FRAMES, states=st.sampled_from(STATES_OF_BOTH), level=st.sampled_from(["wrist", "joints"]))
 def test_transforms_read_back(frame_id, prefix, states, level):
     """Only valid hands have frames: a held pose with the image's stamp would be a stale pose without its age."""
     pair = make_pair(states=states)
@@ -118,8 +131,9 @@ def test_transforms_read_back(frame_id, prefix, states, level):
         side = SIDES[hand.side]
         expected.append((frame_id, f"{prefix}{side}_wrist"))
         if level == "joints":
-            expected += [(f"{prefix}{side}_{JOINT_NAMES[JOINT_PARENTS[j]]}", f"{prefix}{side}_{JOINT_NAMES[j]}")
-                         for j in range(1, 21)]
+            expected += [
+                (f"{prefix}{side}_{JOINT_NAMES[JOINT_PARENTS[j]]}", f"{prefix}{side}_{JOINT_NAMES[j]}") for j in range(1, 21)
+            ]
     assert [(t.header.frame_id, t.child_frame_id) for t in transforms] == expected
     assert {(t.header.stamp.sec, t.header.stamp.nanosec) for t in transforms} == {divmod(pair.stamp, 10**9)}
 
@@ -131,8 +145,10 @@ def test_quaternions_are_those_of_tf_transformations(angle):
     try:
         from tf_transformations import quaternion_about_axis
     except ImportError:
+
         def quaternion_about_axis(angle, axis):
             return np.roll(transforms3d.quaternions.axangle2quat(axis, angle), -1)
+
     axes = np.random.default_rng(0).normal(size=(16, 3))
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
     expected = np.array([quaternion_about_axis(angle, axis) for axis in axes])
@@ -193,8 +209,7 @@ def test_faces_read_back():
 
 def test_values_of_constants():
     """The numbers that conversion writes are those that the messages name."""
-    assert STATES == {ABSENT: message_types.Hand.ABSENT, TRACKED: message_types.Hand.TRACKED,
-                      HELD: message_types.Hand.HELD}
+    assert STATES == {ABSENT: message_types.Hand.ABSENT, TRACKED: message_types.Hand.TRACKED, HELD: message_types.Hand.HELD}
     assert SOURCES == {"none": HandPair.NONE, "network": HandPair.NETWORK, "joint": HandPair.JOINT}
     names = [name.upper() for name in JOINT_NAMES]
     assert [getattr(message_types.Hand, name) for name in names] == list(range(21))
@@ -210,16 +225,14 @@ def test_a_type_made_at_run_time_is_what_rosidl_made():
     try:
         made = message_types._runtime_type("geometry_msgs/msg/TransformStamped")
         node = ros.node(enable_rosout=False)
-        publishers = [node.create_publisher(kind, topic, 1)
-                      for kind, topic in ((made, "made"), (TransformStamped, "compiled"))]
+        publishers = [node.create_publisher(kind, topic, 1) for kind, topic in ((made, "made"), (TransformStamped, "compiled"))]
         infos = [node.get_publishers_info_by_topic(topic)[0] for topic in ("made", "compiled")]
         assert infos[0].topic_type == infos[1].topic_type == "geometry_msgs/msg/TransformStamped"
         assert infos[0].topic_type_hash == infos[1].topic_type_hash
         received = []
         message_types.create_subscription(node, TransformStamped, "made", received.append, 1)
         sent = TransformStamped(child_frame_id="child")
-        assert ros.spin_until(
-            lambda: publishers[0].publish(serialize_message(sent)) or received)
+        assert ros.spin_until(lambda: publishers[0].publish(serialize_message(sent)) or received)
         assert received[0] == sent
     finally:
         ros.close()
@@ -228,6 +241,7 @@ def test_a_type_made_at_run_time_is_what_rosidl_made():
 def descriptions(made_name: str):
     """The description of a type made at run time as nested tuples, read back from the C structures."""
     import ctypes
+
     support = message_types._type_support(message_types._runtime_type(made_name))
     address = message_types._Getter(support.get_type_description)(ctypes.addressof(support))
     return message_types._Description.from_address(address)
@@ -235,7 +249,6 @@ def descriptions(made_name: str):
 
 def test_description_of_nested_types():
     """A recorder that asks the node for the type gets every type in it, sorted, with what each field is."""
-    import ctypes
     if message_types.is_compiled(HandPair):
         pytest.skip("the types are compiled")
     description = descriptions("fourdhands_ros/msg/HandPair")
@@ -243,8 +256,14 @@ def test_description_of_nested_types():
     kinds = (message_types._IndividualDescription * sequence.size).from_address(sequence.data)
     names = [kind.type_name.data.decode() for kind in kinds]
     assert names == sorted(names) and set(names) == {
-        "builtin_interfaces/msg/Time", "std_msgs/msg/Header", "geometry_msgs/msg/Point", "geometry_msgs/msg/Pose",
-        "geometry_msgs/msg/Quaternion", "geometry_msgs/msg/Vector3", "fourdhands_ros/msg/Hand"}
+        "builtin_interfaces/msg/Time",
+        "std_msgs/msg/Header",
+        "geometry_msgs/msg/Point",
+        "geometry_msgs/msg/Pose",
+        "geometry_msgs/msg/Quaternion",
+        "geometry_msgs/msg/Vector3",
+        "fourdhands_ros/msg/Hand",
+    }
     hand = kinds[names.index("fourdhands_ros/msg/Hand")]
     fields = (message_types._Field * hand.fields.size).from_address(hand.fields.data)
     described = {f.name.data.decode(): (f.type.type_id, f.type.nested.data.decode()) for f in fields}
@@ -273,7 +292,7 @@ def test_every_field_is_explained():
     """Each field of the messages has a comment above it, or shares that of the field above."""
     for path in sorted((REPOSITORY / "msg").glob("*.msg")):
         lines = path.read_text().splitlines()
-        assert lines[0].startswith("# ") and lines[1].strip() in ("", "#") or lines[1].startswith("#")
+        assert (lines[0].startswith("# ") and lines[1].strip() in ("", "#")) or lines[1].startswith("#")
         for block in "\n".join(lines).split("\n\n"):
             if any(line and not line.startswith("#") for line in block.splitlines()):
                 assert block.startswith("#"), f"{path.name}: {block.splitlines()[0]}"

@@ -11,8 +11,7 @@ from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParameters
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from ros_support import (  # noqa: F401 (bench is a fixture)
-    FACES, PERIOD, T0, FakeTracker, bench, image_message, info_message, make_pair, stamp_of, stamp_to)
+from ros_support import FACES, PERIOD, T0, FakeTracker, bench, image_message, info_message, make_pair, stamp_of, stamp_to  # noqa: F401 (bench is a fixture)
 from sensor_msgs.msg import CompressedImage
 from visualization_msgs.msg import MarkerArray
 
@@ -48,8 +47,9 @@ def test_images_in_hands_out(bench):
     assert {stamp_of(t.header) for t in frames.values()} == {stamp}
     left, right = bench.markers[0].markers
     assert stamp_of(left.header) == stamp and (left.id, right.id) == (0, 1)
-    np.testing.assert_array_equal([(p.x, p.y, p.z) for p in right.points],
-                                  expected.right.vertices[FACES[:, ::-1]].reshape(-1, 3))
+    np.testing.assert_array_equal(
+        [(p.x, p.y, p.z) for p in right.points], expected.right.vertices[FACES[:, ::-1]].reshape(-1, 3)
+    )
     np.testing.assert_array_equal(bench.faces[0].left, FACES.ravel())
 
 
@@ -64,10 +64,11 @@ def test_hands_come_and_go(bench):
     both = bench.good(T0 + 2 * PERIOD)
     assert both.left.valid and both.right.valid and both.left_root_source == HandPair.JOINT
     assert bench.ros.spin_until(lambda: len(bench.markers) == 3 and len(bench.transforms) == 2)
-    assert [[(m.id, m.action) for m in array_.markers] for array_ in bench.markers] == [
-        [(0, 0)], [(0, 2)], [(0, 0), (1, 0)]]
+    assert [[(m.id, m.action) for m in array_.markers] for array_ in bench.markers] == [[(0, 0)], [(0, 2)], [(0, 0), (1, 0)]]
     assert [[t.child_frame_id for t in message.transforms] for message in bench.transforms] == [
-        ["left_wrist"], ["left_wrist", "right_wrist"]]
+        ["left_wrist"],
+        ["left_wrist", "right_wrist"],
+    ]
 
 
 def test_meshes_only_while_somebody_subscribes(bench):
@@ -131,10 +132,15 @@ def test_parameters_change_while_running(bench):
     assert [len(message.transforms) for message in bench.transforms] == [2, 42]
     assert set_parameter("tf", "none").successful
     for name, value, words in [
-            ("tf", "all", "parameter tf: 'all' is not one of none, wrist, joints"),
-            ("default_fov", 400.0, "default_fov"), ("default_fov", float("nan"), "default_fov"),
-            ("frame_prefix", "a b", "parameter frame_prefix: 'a b'"), ("marker_lifetime", -1.0, "marker_lifetime"),
-            ("mirrored", True, "mirrored"), ("cameras", ["a"], "cameras"), ("tf", 3, "expected 'Type.STRING'")]:
+        ("tf", "all", "parameter tf: 'all' is not one of none, wrist, joints"),
+        ("default_fov", 400.0, "default_fov"),
+        ("default_fov", float("nan"), "default_fov"),
+        ("frame_prefix", "a b", "parameter frame_prefix: 'a b'"),
+        ("marker_lifetime", -1.0, "marker_lifetime"),
+        ("mirrored", True, "mirrored"),
+        ("cameras", ["a"], "cameras"),
+        ("tf", 3, "expected 'Type.STRING'"),
+    ]:
         result = set_parameter(name, value)
         assert not result.successful and words in result.reason
     assert bench.node.parameters.tf == "none" and bench.node.parameters.frame_prefix == "a/"
@@ -186,7 +192,9 @@ def test_a_model_that_does_not_load(bench):
     assert bench.good(T0).left.valid
 
 
-@pytest.mark.parametrize("topic, ending", [("hands", "publisher"), ("image_raw", "subscription"), ("camera_info", "subscription")])
+@pytest.mark.parametrize(
+    "topic, ending", [("hands", "publisher"), ("image_raw", "subscription"), ("camera_info", "subscription")]
+)
 def test_a_topic_that_cannot_be_opened(bench, topic, ending):
     """A QoS override that is none: activation fails, says why, and leaves neither a thread nor a tracker nor a topic."""
     threads = threading.active_count()
@@ -195,8 +203,7 @@ def test_a_topic_that_cannot_be_opened(bench, topic, ending):
 
     def topics():
         own = bench.node.get_name(), bench.node.get_namespace()
-        return (bench.node.get_publisher_names_and_types_by_node(*own),
-                bench.node.get_subscriber_names_and_types_by_node(*own))
+        return (bench.node.get_publisher_names_and_types_by_node(*own), bench.node.get_subscriber_names_and_types_by_node(*own))
 
     before = topics()
     bench.node.get_logger().error = logged.append

@@ -1,9 +1,9 @@
 """What viewers show stays in step with the hands, whatever parameters change while the node runs."""
 
 import pytest
+from rclpy.parameter import Parameter
 from rclpy.serialization import deserialize_message
 from ros_support import FACES, PERIOD, T0, bench, make_pair  # noqa: F401 (bench is a fixture)
-from rclpy.parameter import Parameter
 from visualization_msgs.msg import MarkerArray
 
 from fourdhands_core.pipeline.types import ABSENT, HELD, TRACKED
@@ -28,7 +28,9 @@ def test_another_lifetime_forgets_nothing(first, then):
     assert {(m.lifetime.sec, m.lifetime.nanosec) for m in message.markers} == {divmod(round(then * 1e9), 10**9)}
     encoder.lifetime = first
     assert sorted(actions(encoder.encode(make_pair(states=(ABSENT, TRACKED), vertices=True), "camera"))) == [
-        (0, DELETE), (1, ADD)]
+        (0, DELETE),
+        (1, ADD),
+    ]
     assert actions(encoder.encode(make_pair(states=(ABSENT, HELD)), "camera")) == [(1, DELETE)]
     assert encoder.clear() is None
 
@@ -38,9 +40,18 @@ def set_parameters(bench, **values):
     assert all(result.successful for result in results), results
 
 
-@pytest.mark.parametrize("change", [
-    {"default_fov": 70.0}, {"frame_prefix": "b/"}, {"tf": "none"}, {"marker_lifetime": 0.5}, {"publish_vertices": True},
-    {"reset_gap": 1.0}, {"marker_lifetime": 0.0}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"default_fov": 70.0},
+        {"frame_prefix": "b/"},
+        {"tf": "none"},
+        {"marker_lifetime": 0.5},
+        {"publish_vertices": True},
+        {"reset_gap": 1.0},
+        {"marker_lifetime": 0.0},
+    ],
+)
 def test_a_hand_that_goes_after_any_change_of_a_parameter_is_removed(bench, change):
     """Without a lifetime nothing else would ever remove its mesh."""
     bench = bench({"marker_lifetime": 0.0})
@@ -49,7 +60,9 @@ def test_a_hand_that_goes_after_any_change_of_a_parameter_is_removed(bench, chan
     bench.good(T0 + PERIOD, NEITHER)
     assert bench.ros.spin_until(lambda: len(bench.markers) == 2)
     assert [[(m.id, m.action) for m in array.markers] for array in bench.markers] == [
-        [(0, ADD), (1, ADD)], [(0, DELETE), (1, DELETE)]]
+        [(0, ADD), (1, ADD)],
+        [(0, DELETE), (1, DELETE)],
+    ]
 
 
 def test_a_change_while_hands_are_shown_reaches_the_next_message(bench):

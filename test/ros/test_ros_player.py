@@ -10,15 +10,15 @@ import pytest
 
 pytest.importorskip("rclpy", reason="playing needs ROS 2 (pip install 'fourdhands[ros]')")
 
+from bag_support import TYPES, image_entry, write_bag
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from ros_support import FACES, RELIABLE, T0, Ros, make_pair
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 
-from bag_support import TYPES, image_entry, write_bag
 from fourdhands_core.media.video import VideoWriter
 from fourdhands_ros.convert.encoders import HandPairEncoder, encode_faces
 from fourdhands_ros.pypi.message_types import HandFaces, HandPair
-from ros_support import FACES, RELIABLE, T0, Ros, make_pair
 
 STEP = 50_000_000
 
@@ -39,8 +39,11 @@ def bag(tmp_path_factory):
         image = np.full((4, 6, 3), k, np.uint8)
         entries.append(("/cam/image_raw", *image_entry("/cam/image_raw", T0 + k * STEP, image, "camera")[1:]))
         entries.append(("/cam/hands", T0 + k * STEP + 3_000_000, pairs.encode(make_pair(T0 + k * STEP), "camera", {})))
-    types = {"/cam/image_raw": TYPES["image_raw"], "/cam/hands": "fourdhands_ros/msg/HandPair",
-             "/cam/hands/faces": "fourdhands_ros/msg/HandFaces"}
+    types = {
+        "/cam/image_raw": TYPES["image_raw"],
+        "/cam/hands": "fourdhands_ros/msg/HandPair",
+        "/cam/hands/faces": "fourdhands_ros/msg/HandFaces",
+    }
     return write_bag(tmp_path_factory.mktemp("bags") / "bag", entries, types), entries
 
 
@@ -49,9 +52,11 @@ def play(ros, path, *arguments, topics, wanted):
     heard, times = {name: [] for name in topics}, []
     node = ros.node()
     for name, (kind, qos) in topics.items():
+
         def keep(data, name=name):
             heard[name].append(bytes(data))
             times.append(time.monotonic())
+
         node.create_subscription(kind, name, keep, qos, raw=True)
     process = ros.process("-m", "fourdhands_ros.bags.player", str(path), *arguments)
     ros.spin_until(lambda: len(times) >= wanted or process.poll() is not None, 30.0)
@@ -64,9 +69,18 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 def test_everything_comes_back_byte_for_byte(ros, bag):
     path, entries = bag
-    heard, times, process = play(ros, path, "--delay", "4", topics={
-        "/cam/image_raw": (Image, RELIABLE), "/cam/hands": (HandPair, RELIABLE), "/cam/hands/faces": (HandFaces, LATCHED)},
-        wanted=41)
+    heard, times, process = play(
+        ros,
+        path,
+        "--delay",
+        "4",
+        topics={
+            "/cam/image_raw": (Image, RELIABLE),
+            "/cam/hands": (HandPair, RELIABLE),
+            "/cam/hands/faces": (HandFaces, LATCHED),
+        },
+        wanted=41,
+    )
     assert process.returncode == 0, process.stdout.read()
     for topic, messages in heard.items():
         assert messages == [data for name, _, data in entries if name == topic]
@@ -75,11 +89,23 @@ def test_everything_comes_back_byte_for_byte(ros, bag):
 
 def test_only_images_twice_as_fast_with_the_bags_clock(ros, bag):
     path, entries = bag
-    heard, _, process = play(ros, path, "--what", "images", "--rate", "2", "--delay", "4", "--clock", topics={
-        "/cam/image_raw": (Image, RELIABLE), "/cam/hands": (HandPair, RELIABLE), "/clock": (Clock, RELIABLE)}, wanted=60)
+    heard, _, process = play(
+        ros,
+        path,
+        "--what",
+        "images",
+        "--rate",
+        "2",
+        "--delay",
+        "4",
+        "--clock",
+        topics={"/cam/image_raw": (Image, RELIABLE), "/cam/hands": (HandPair, RELIABLE), "/clock": (Clock, RELIABLE)},
+        wanted=60,
+    )
     assert process.returncode == 0, process.stdout.read()
     assert len(heard["/cam/image_raw"]) == 20 and not heard["/cam/hands"]
     from rclpy.serialization import deserialize_message
+
     stamps = [t.clock.sec * 10**9 + t.clock.nanosec for t in (deserialize_message(data, Clock) for data in heard["/clock"])]
     assert stamps and all(a < b for a, b in itertools.pairwise(stamps))
     assert T0 <= stamps[0] and stamps[-1] <= T0 + 20 * STEP

@@ -19,8 +19,10 @@ from fourdhands_ros.node.parameters import Parameters
 from fourdhands_ros.process import parse, refusal
 
 PROGRAMS = {name: [f"fourdhands_ros/hands_{name}"] for name in ("node", "camera", "recorder", "player")}
-MODULES = {"node": ["-m", "fourdhands_ros"], **{
-    name: ["-m", f"fourdhands_ros.{name}"] for name in ("camera", "recorder", "player")}}
+MODULES = {
+    "node": ["-m", "fourdhands_ros"],
+    **{name: ["-m", f"fourdhands_ros.{name}"] for name in ("camera", "recorder", "player")},
+}
 BOTH = [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT)]
 PATIENT = 120.0
 """Seconds that a loaded machine may take for anything."""
@@ -113,9 +115,15 @@ def test_signals_to_the_node(ros, moment, first, second):
 
 
 def test_a_model_that_takes_for_ever_does_not_keep_the_node_from_ending(ros):
-    process = ros.process("-c", BUSY.replace("0.5", "3600").replace("import sys, time", """
+    process = ros.process(
+        "-c",
+        BUSY.replace("0.5", "3600").replace(
+            "import sys, time",
+            """
 import sys, time, fourdhands_ros.process
-fourdhands_ros.process.run_ros.__defaults__ = (2, 0.5)"""))
+fourdhands_ros.process.run_ros.__defaults__ = (2, 0.5)""",
+        ),
+    )
     before = said(process, "loading")
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
@@ -141,8 +149,9 @@ def test_signals_to_the_recorder(ros, tmp_path, first, second):
     assert read_bag(tmp_path / "bag") == []
 
 
-@pytest.mark.parametrize("arguments, moment", [
-    (["--subscribers", "1"], None), (["--wait"], '"ready": true'), (["--loop"], '"ready": true')])
+@pytest.mark.parametrize(
+    "arguments, moment", [(["--subscribers", "1"], None), (["--wait"], '"ready": true'), (["--loop"], '"ready": true')]
+)
 def test_signals_to_the_camera(ros, tmp_path, arguments, moment):
     """While it waits for subscribers or for a line, and while it plays."""
     process = ros.process(*PROGRAMS["camera"], video(tmp_path), *arguments, stdin=-1)
@@ -176,14 +185,18 @@ def test_a_hangup_that_nohup_ignores_stays_ignored():
         signal.signal(signal.SIGHUP, former)
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["--params-file", "nofile.yaml"], "nofile.yaml is not taken: it does not exist"),
-    (["--params-file", "config"], "config is not taken: it is a folder"),
-    (["--params-file", "setup.py"], "setup.py is not taken: "),
-    (["-p", "hold"], "does not take the parameter override rule -p hold"),
-    (["-r", "__ns:=/a b"], "does not take the remap rule -r __ns:=/a b"),
-    (["--log-level", "loud"], "does not take the log level --log-level loud"),
-    (["--nonsense"], "ROS has no arguments '--nonsense'")])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--params-file", "nofile.yaml"], "nofile.yaml is not taken: it does not exist"),
+        (["--params-file", "config"], "config is not taken: it is a folder"),
+        (["--params-file", "setup.py"], "setup.py is not taken: "),
+        (["-p", "hold"], "does not take the parameter override rule -p hold"),
+        (["-r", "__ns:=/a b"], "does not take the remap rule -r __ns:=/a b"),
+        (["--log-level", "loud"], "does not take the log level --log-level loud"),
+        (["--nonsense"], "ROS has no arguments '--nonsense'"),
+    ],
+)
 def test_arguments_that_ros_refuses(monkeypatch, capsys, arguments, words):
     """A sentence of what was given and what to give."""
     monkeypatch.chdir(REPOSITORY)
@@ -196,19 +209,25 @@ def test_arguments_that_ros_refuses(monkeypatch, capsys, arguments, words):
 
 
 def test_each_program_tells_of_a_file_of_parameters_that_is_missing(ros):
-    processes = {name: ros.process(*command, *([] if name == "node" else ["something"]), "--ros-args", "--params-file", "no.yaml")
-                 for name, command in PROGRAMS.items()}
+    processes = {
+        name: ros.process(*command, *([] if name == "node" else ["something"]), "--ros-args", "--params-file", "no.yaml")
+        for name, command in PROGRAMS.items()
+    }
     for name, process in processes.items():
         output, _ = process.communicate(timeout=PATIENT)
         assert process.returncode == 2 and output == (
             f"hands_{name}: error: the file of parameters no.yaml is not taken: it does not exist; give a YAML file laid out "
-            "as config/hands.yaml\n")
+            "as config/hands.yaml\n"
+        )
 
 
 def test_parameters_of_rclpy_of_the_wrong_type(ros, tmp_path):
     """Also those that the programs do not declare themselves, and those of topics, which the node has while it is active."""
-    for command, name in ((["-c", FAKE], "use_sim_time"), (["-c", FAKE], "qos_overrides./image_raw.subscription.depth"),
-                          ([*PROGRAMS["recorder"], str(tmp_path / "bag")], "use_sim_time")):
+    for command, name in (
+        (["-c", FAKE], "use_sim_time"),
+        (["-c", FAKE], "qos_overrides./image_raw.subscription.depth"),
+        ([*PROGRAMS["recorder"], str(tmp_path / "bag")], "use_sim_time"),
+    ):
         process = ros.process(*command, "--ros-args", "-p", f"{name}:=abc")
         output, _ = process.communicate(timeout=PATIENT)
         assert process.returncode and f"parameter '{name}' to 'abc'" in output and "Traceback" not in output, output
@@ -230,10 +249,15 @@ def test_help(ros, commands, name):
         assert "  image_raw or image_raw/compressed" in output and "ros2 launch fourdhands_ros hands.launch.py" in output
 
 
-@pytest.mark.parametrize("environment, words", [
-    ({"HOME": None}, "HOME is not set"), ({"HOME": "/dev/null"}, "/dev/null/.ros/log cannot be written to"),
-    ({"ROS_LOG_DIR": "/dev/null/log"}, "/dev/null/log cannot be written to"),
-    ({"HOME": None, "ROS_LOG_DIR": "~/log"}, "HOME is not set")])
+@pytest.mark.parametrize(
+    "environment, words",
+    [
+        ({"HOME": None}, "HOME is not set"),
+        ({"HOME": "/dev/null"}, "/dev/null/.ros/log cannot be written to"),
+        ({"ROS_LOG_DIR": "/dev/null/log"}, "/dev/null/log cannot be written to"),
+        ({"HOME": None, "ROS_LOG_DIR": "~/log"}, "HOME is not set"),
+    ],
+)
 def test_without_a_folder_for_logs(ros, environment, words):
     """As a service of systemd, or of a user without a home: it runs, logs to the terminal, and says what to set."""
     process = ros.process("-c", FAKE, environment={"ROS_LOG_DIR": None, "ROS_HOME": None, **environment})

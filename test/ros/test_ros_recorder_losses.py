@@ -10,22 +10,22 @@ import pytest
 
 pytest.importorskip("rclpy", reason="recording needs ROS 2 (pip install 'fourdhands[ros]')")
 
+from bag_support import read_bag
 from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from ros_support import FACES, PERIOD, RELIABLE, T0, Ros, image_message
 from rosbags.interfaces import Qos
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
 
-from bag_support import read_bag
 from fourdhands_ros.bags import recorded_topics
 from fourdhands_ros.bags.reading import Bag
+from fourdhands_ros.bags.recorded_topics import RecordedTopic, Selection
+from fourdhands_ros.bags.recorder import Recorder, bag_qos
 from fourdhands_ros.bags.writing import BagWriter, WriteQueue
 from fourdhands_ros.convert.encoders import encode_faces
 from fourdhands_ros.pypi.message_types import HandFaces, HandPair, typestore
-from fourdhands_ros.bags.recorded_topics import RecordedTopic, Selection
-from fourdhands_ros.bags.recorder import Recorder, bag_qos
-from ros_support import FACES, PERIOD, RELIABLE, T0, Ros, image_message
 
 FEW = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 BEST_EFFORT = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -39,6 +39,7 @@ def ros():
 
 
 # What is lost.
+
 
 def test_what_a_recorder_that_could_not_run_has_missed_is_told(ros, tmp_path):
     """Stopped while a publisher goes on that keeps five: what is in the bag and what is told to be lost are all."""
@@ -83,8 +84,10 @@ class Numbered:
     def __init__(self, numbers=(), lost=0, publishers=1, stamps=()):
         self.lost, self.publishers = lost, publishers
         stamps = stamps or [T0] * len(numbers)
-        self.waiting = [(b"\0\1\0\0" + struct.pack("<iI", *divmod(stamp, 10**9)) + bytes(8),
-                         {"publication_sequence_number": number}) for number, stamp in zip(numbers, stamps)]
+        self.waiting = [
+            (b"\0\1\0\0" + struct.pack("<iI", *divmod(stamp, 10**9)) + bytes(8), {"publication_sequence_number": number})
+            for number, stamp in zip(numbers, stamps)
+        ]
 
     def take(self):
         while self.waiting:
@@ -109,15 +112,19 @@ def losses(ros, monkeypatch, *rounds, type_name="sensor_msgs/msg/Image"):
     return topic.lost, topic.missing
 
 
-@pytest.mark.parametrize("rounds, lost", [
-    ([Numbered([7, 8, 9])], 0),  # it came later than the publisher
-    ([Numbered([1, 2, 5, 6, 9])], 4),
-    ([Numbered([1, 2, 5]), Numbered([1, 2, 4])], 3),  # the publisher was started again
-    ([Numbered([1, 2, 5], lost=2)], 2),  # told twice, counted once
-    ([Numbered([1, 2, 3], lost=3)], 3),
-    ([Numbered([1, 100, 2, 101], publishers=2)], 0),  # of two publishers numbers say nothing
-    ([Numbered([1, 100, 2, 101], publishers=2, lost=1)], 1),
-    ([Numbered([1, 2]), Numbered([9, 10], publishers=2)], 0)])
+@pytest.mark.parametrize(
+    "rounds, lost",
+    [
+        ([Numbered([7, 8, 9])], 0),  # it came later than the publisher
+        ([Numbered([1, 2, 5, 6, 9])], 4),
+        ([Numbered([1, 2, 5]), Numbered([1, 2, 4])], 3),  # the publisher was started again
+        ([Numbered([1, 2, 5], lost=2)], 2),  # told twice, counted once
+        ([Numbered([1, 2, 3], lost=3)], 3),
+        ([Numbered([1, 100, 2, 101], publishers=2)], 0),  # of two publishers numbers say nothing
+        ([Numbered([1, 100, 2, 101], publishers=2, lost=1)], 1),
+        ([Numbered([1, 2]), Numbered([9, 10], publishers=2)], 0),
+    ],
+)
 def test_losses_by_the_publishers_numbers(ros, monkeypatch, rounds, lost):
     assert losses(ros, monkeypatch, *rounds) == (lost, 0)
 
@@ -206,16 +213,26 @@ def test_a_publisher_of_less_that_comes_later_is_heard_too(ros, tmp_path):
 
 # Which topics.
 
+
 def test_what_is_remapped_is_found(ros):
     """By the type of the hands, and the rest by the node that publishes them and what it takes."""
     node, other, names = ros.node("hands", namespace="/robot"), ros.node("other"), ros.node("finder")
-    for kind, topic in ((HandPair, "/arm/pose"), (HandFaces, "/arm/triangles"), (MarkerArray, "/arm/meshes"),
-                        (Image, "/arm/drawn")):
+    for kind, topic in (
+        (HandPair, "/arm/pose"),
+        (HandFaces, "/arm/triangles"),
+        (MarkerArray, "/arm/meshes"),
+        (Image, "/arm/drawn"),
+    ):
         node.create_publisher(kind, topic, 1)
     for kind, topic in ((Image, "/front/rgb"), (CameraInfo, "/front/lens"), (CompressedImage, "/side/rgb/compressed")):
         node.create_subscription(kind, topic, lambda _: None, 1)
-    for kind, topic in ((MarkerArray, "/walls"), (Image, "/back/rgb"), (CameraInfo, "/back/lens"), (Image, "/side/rgb"),
-                        (CompressedImage, "/front/rgb/compressed")):
+    for kind, topic in (
+        (MarkerArray, "/walls"),
+        (Image, "/back/rgb"),
+        (CameraInfo, "/back/lens"),
+        (Image, "/side/rgb"),
+        (CompressedImage, "/front/rgb/compressed"),
+    ):
         other.create_publisher(kind, topic, 1)
     every = {"/arm/pose", "/arm/triangles", "/arm/meshes", "/front/lens"}
 
@@ -245,16 +262,22 @@ def test_remapped_hands_are_recorded(ros, tmp_path):
 
 # The bag.
 
+
 def write(path, count=30, size=500_000):
     """A bag of small and of large messages in turn, as the recorder writes it; returns what is in it."""
     writer, written = BagWriter(path, pack=False), []
     qos: list[Qos] = [bag_qos(RELIABLE)]
-    small, large = (writer.add_connection(name, "std_msgs/msg/String", typestore=typestore(), offered_qos_profiles=qos)
-                    for name in ("/small", "/large"))
+    small, large = (
+        writer.add_connection(name, "std_msgs/msg/String", typestore=typestore(), offered_qos_profiles=qos)
+        for name in ("/small", "/large")
+    )
     for i in range(count):
         for connection, length in ((large, size), (small, 20)):
-            data = bytes(typestore().serialize_cdr(typestore().types["std_msgs/msg/String"](chr(97 + i % 26) * length),
-                                                   "std_msgs/msg/String"))
+            data = bytes(
+                typestore().serialize_cdr(
+                    typestore().types["std_msgs/msg/String"](chr(97 + i % 26) * length), "std_msgs/msg/String"
+                )
+            )
             at = T0 + len(written) * PERIOD
             writer.write(connection, at, data)
             written.append((connection.topic, at, data))

@@ -9,11 +9,22 @@ import cv2
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
+from pipeline_support import CAMERA, IMAGE, TruthDetector, shown
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.qos import ReliabilityPolicy
-from pipeline_support import CAMERA, IMAGE, TruthDetector, shown
 from ros_support import (  # noqa: F401 (bench is a fixture)
-    HEIGHT, PERIOD, T0, WIDTH, FakeTracker, bench, image_message, info_message, make_pair, stamp_of, stamp_to)
+    HEIGHT,
+    PERIOD,
+    T0,
+    WIDTH,
+    FakeTracker,
+    bench,
+    image_message,
+    info_message,
+    make_pair,
+    stamp_of,
+    stamp_to,
+)
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool, Trigger
 
@@ -269,8 +280,10 @@ def test_the_debug_image(bench):
 def test_the_compressed_debug_image(bench, monkeypatch):
     """The same picture as JPEG, drawn once for both topics, and only while somebody subscribes to it."""
     drawn = []
-    monkeypatch.setattr("fourdhands_ros.node.debug_image.draw_hands",
-                        lambda image, estimate: drawn.append(estimate.stamp) or draw_hands(image, estimate))
+    monkeypatch.setattr(
+        "fourdhands_ros.node.debug_image.draw_hands",
+        lambda image, estimate: drawn.append(estimate.stamp) or draw_hands(image, estimate),
+    )
     bench = bench()
     debug = bench.channel.outputs._debug
     compressed, plain = [], []

@@ -28,15 +28,16 @@ def without(tmp_path_factory):
 
 
 def run(without, *arguments):
-    return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, cwd=REPOSITORY, env=without,
-                          timeout=300)
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], capture_output=True, text=True, cwd=REPOSITORY, env=without, timeout=300
+    )
 
 
 def command(without, *arguments):
     return run(without, "-m", "fourdhands_core.cli", *arguments)
 
 
-def test_a_video(without, rendered, tmp_path):  # noqa: F811
+def test_a_video(without, rendered, tmp_path):
     with VideoWriter(tmp_path / "in.mp4", 30) as writer:
         for _, image in rendered.images[:12]:
             writer.write(image)
@@ -45,7 +46,7 @@ def test_a_video(without, rendered, tmp_path):  # noqa: F811
     assert np.load(tmp_path / "out" / "hands.npz")["valid"].any()
 
 
-def test_a_bag_in_intervals(without, rendered, tmp_path):  # noqa: F811
+def test_a_bag_in_intervals(without, rendered, tmp_path):
     """Also what is kept between them."""
     rendered.images, every = rendered.images[:12], rendered.images
     bag = write_bag(tmp_path / "in", *camera_entries(rendered, "/cam"))
@@ -56,7 +57,10 @@ def test_a_bag_in_intervals(without, rendered, tmp_path):  # noqa: F811
 
 
 def test_the_node(without):
-    done = run(without, "-c", """
+    done = run(
+        without,
+        "-c",
+        """
 import rclpy
 from rclpy.lifecycle import TransitionCallbackReturn
 from fourdhands_ros.node.node import HandsNode
@@ -66,19 +70,29 @@ node = HandsNode()
 print(*(transition() == TransitionCallbackReturn.SUCCESS for transition in (node.trigger_configure, node.trigger_activate)))
 node.destroy_node()
 rclpy.try_shutdown()
-""")
+""",
+    )
     assert done.stdout.split() == ["True", "True"], done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["track", "{tmp}/in.mp4", "--out", "{tmp}/out", "--weights", "{tmp}/small.safetensors"], ("sizes", "torch", "[torch]")),
-    (["track", "{tmp}/in.mp4", "--out", "{tmp}/out", "--model", "image", "--weights", "w"], ("model = 'image'", "torch", "[torch]")),
-    (["export", "--out", "{tmp}/out"], ("fourdhands export", "torch", "[onnx]")),
-    (["train", "landmark", "--out", "{tmp}/w.safetensors"], ("fourdhands train", "[train]")),
-    (["evaluate", "--out", "{tmp}/out"], ("fourdhands evaluate", "[train]")),
-    (["import-weights", "x.pth"], ("fourdhands import-weights", "torch", "[torch]")),
-    (["benchmark", "--backbone", "S"], ("fourdhands benchmark", "torch", "[torch]")),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (
+            ["track", "{tmp}/in.mp4", "--out", "{tmp}/out", "--weights", "{tmp}/small.safetensors"],
+            ("sizes", "torch", "[torch]"),
+        ),
+        (
+            ["track", "{tmp}/in.mp4", "--out", "{tmp}/out", "--model", "image", "--weights", "w"],
+            ("model = 'image'", "torch", "[torch]"),
+        ),
+        (["export", "--out", "{tmp}/out"], ("fourdhands export", "torch", "[onnx]")),
+        (["train", "landmark", "--out", "{tmp}/w.safetensors"], ("fourdhands train", "[train]")),
+        (["evaluate", "--out", "{tmp}/out"], ("fourdhands evaluate", "[train]")),
+        (["import-weights", "x.pth"], ("fourdhands import-weights", "torch", "[torch]")),
+        (["benchmark", "--backbone", "S"], ("fourdhands benchmark", "torch", "[torch]")),
+    ],
+)
 def test_what_needs_more_says_what_to_install(without, tmp_path, arguments, words):
     header = json.dumps({"config": LandmarkConfig(width=64).to_dict()})
     save_file({"x": np.zeros(1)}, tmp_path / "small.safetensors", {"fourdhands": header})

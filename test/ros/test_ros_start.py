@@ -15,12 +15,14 @@ from sensor_msgs.msg import Image
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.pipeline.tracker import TrackerSettings
-from fourdhands_ros.pypi.message_types import HandPair, create_subscription
 from fourdhands_ros.node.node import HandsNode, main
 from fourdhands_ros.node.parameters import Parameters
+from fourdhands_ros.pypi.message_types import HandPair, create_subscription
 
-FAKE = ("import sys; sys.path.insert(0, 'test/ros'); from ros_support import FakeTracker; "
-        "from fourdhands_ros.node.node import main; sys.exit(main(tracker_factory=lambda _: FakeTracker()))")
+FAKE = (
+    "import sys; sys.path.insert(0, 'test/ros'); from ros_support import FakeTracker; "
+    "from fourdhands_ros.node.node import main; sys.exit(main(tracker_factory=lambda _: FakeTracker()))"
+)
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 
@@ -59,14 +61,17 @@ def test_a_process_answers_and_ends(ros, end):
     assert process.returncode == 0 and "Traceback" not in output, output
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["-p", "tf:=everything"], "parameter tf: 'everything' is not one of none, wrist, joints"),
-    (["-p", "default_fov:=500.0"], "parameter default_fov"),
-    (["-p", "default_fov:=sixty"], "parameter default_fov"),
-    (["-p", "lookahead:=-1"], "parameter lookahead"),
-    (["-p", "frame_prefix:=/a"], "parameter frame_prefix: '/a'"),
-    (["-p", "weights:=/nowhere/weights.safetensors"], "/nowhere/weights.safetensors does not exist"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["-p", "tf:=everything"], "parameter tf: 'everything' is not one of none, wrist, joints"),
+        (["-p", "default_fov:=500.0"], "parameter default_fov"),
+        (["-p", "default_fov:=sixty"], "parameter default_fov"),
+        (["-p", "lookahead:=-1"], "parameter lookahead"),
+        (["-p", "frame_prefix:=/a"], "parameter frame_prefix: '/a'"),
+        (["-p", "weights:=/nowhere/weights.safetensors"], "/nowhere/weights.safetensors does not exist"),
+    ],
+)
 def test_bad_parameters_are_refused(arguments, words, capfd):
     """The node does not start, says which parameter is wrong, and its exit status tells."""
     assert main(["--ros-args", *arguments]) == 1
@@ -76,20 +81,37 @@ def test_bad_parameters_are_refused(arguments, words, capfd):
 
 def test_whole_numbers_for_those_with_decimals(ros):
     """hold 1 is 1.0, from the command line, a file or `ros2 param set`; other types are refused with what to give."""
-    node = ros.add(HandsNode(lambda _: FakeTracker(), context=ros.context, parameter_overrides=[
-        Parameter("hold", value=1), Parameter("default_fov", value=70), Parameter("cameras", value=["left"])]))
+    node = ros.add(
+        HandsNode(
+            lambda _: FakeTracker(),
+            context=ros.context,
+            parameter_overrides=[
+                Parameter("hold", value=1),
+                Parameter("default_fov", value=70),
+                Parameter("cameras", value=["left"]),
+            ],
+        )
+    )
     assert (node.parameters.hold, node.parameters.default_fov, node.parameters.cameras) == (1.0, 70.0, ("left",))
     assert node.get_parameter("hold").value == 1.0 and list(node.get_parameter("cameras").value) == ["left"]
     if hasattr(node, "add_pre_set_parameters_callback"):
-        assert all(result.successful for result in node.set_parameters([
-            Parameter("default_fov", value=80), Parameter("tf", value="none"), Parameter("use_sim_time", value=False)]))
+        assert all(
+            result.successful
+            for result in node.set_parameters(
+                [Parameter("default_fov", value=80), Parameter("tf", value="none"), Parameter("use_sim_time", value=False)]
+            )
+        )
         assert node.parameters.default_fov == 80.0 and node.parameters.tf == "none"
     assert not node.set_parameters([Parameter("default_fov", value=800)])[0].successful
     assert not node.set_parameters([Parameter("default_fov", value="80")])[0].successful
-    for name, value, words in (("hold", "a", "'a' is not a number"), ("hold", True, "True is not a number"),
-                               ("lookahead", 2.0, "2.0 is not a whole number"), ("mirrored", 1, "1 is not true or false"),
-                               ("frame_prefix", 1, "1 is not a text; put it in double quotes"),
-                               ("cameras", "left", r"'left' is not a list of texts, such as \[left, right\]")):
+    for name, value, words in (
+        ("hold", "a", "'a' is not a number"),
+        ("hold", True, "True is not a number"),
+        ("lookahead", 2.0, "2.0 is not a whole number"),
+        ("mirrored", 1, "1 is not true or false"),
+        ("frame_prefix", 1, "1 is not a text; put it in double quotes"),
+        ("cameras", "left", r"'left' is not a list of texts, such as \[left, right\]"),
+    ):
         with pytest.raises(InputError, match=f"parameter {name}: {words}"):
             HandsNode(lambda _: FakeTracker(), context=ros.context, parameter_overrides=[Parameter(name, value=value)])
 
@@ -103,8 +125,9 @@ def test_documented_parameters():
     """config/hands.yaml explains every parameter in the code's words and gives its default."""
     text = (REPOSITORY / "config" / "hands.yaml").read_text()
     documented = yaml.safe_load(text)["/**"]["ros__parameters"]
-    assert documented == {name: list(value) if isinstance(value, tuple) else value
-                          for name, value in dataclasses.asdict(Parameters()).items()}
+    assert documented == {
+        name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(Parameters()).items()
+    }
     words = re.sub(r"\s*\n\s*# ", " ", text)
     for spec in dataclasses.fields(Parameters):
         assert spec.metadata["description"] in words, spec.name
@@ -117,10 +140,24 @@ def test_tracker_parameters_are_the_trackers():
     assert (settings.mirrored, settings.hold, settings.lookahead) == (True, 1.0, 3)
 
 
-@pytest.mark.parametrize("values", [
-    dict(tf=""), dict(tf="Wrist"), dict(default_fov=9.0), dict(default_fov=np.nan), dict(default_fov=60),
-    dict(marker_lifetime=-0.1), dict(frame_prefix="a b"), dict(frame_prefix="/a"), dict(mirrored=1),
-    dict(image_transport="h264"), dict(reset_gap=0.0), dict(diagnostics_period=np.inf), dict(lookahead=61)])
+@pytest.mark.parametrize(
+    "values",
+    [
+        dict(tf=""),
+        dict(tf="Wrist"),
+        dict(default_fov=9.0),
+        dict(default_fov=np.nan),
+        dict(default_fov=60),
+        dict(marker_lifetime=-0.1),
+        dict(frame_prefix="a b"),
+        dict(frame_prefix="/a"),
+        dict(mirrored=1),
+        dict(image_transport="h264"),
+        dict(reset_gap=0.0),
+        dict(diagnostics_period=np.inf),
+        dict(lookahead=61),
+    ],
+)
 def test_every_bad_value_is_named(values):
     with pytest.raises(InputError, match=f"parameter {next(iter(values))}: "):
         Parameters(**values)

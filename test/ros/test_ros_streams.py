@@ -11,8 +11,13 @@ from video_support import write_damaged
 
 def run(redirections, *arguments):
     """A program with a shell's redirections."""
-    return subprocess.run(["sh", "-c", f'exec "$0" "$@" {redirections}', sys.executable, "-m", *map(str, arguments)],
-                          capture_output=True, text=True, cwd=REPOSITORY, timeout=300)
+    return subprocess.run(
+        ["sh", "-c", f'exec "$0" "$@" {redirections}', sys.executable, "-m", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        timeout=300,
+    )
 
 
 def test_the_camera_plays_a_damaged_video_under_any_name_and_says_what_is_missing(tmp_path):
@@ -25,12 +30,15 @@ def test_the_camera_plays_a_damaged_video_under_any_name_and_says_what_is_missin
     assert done.returncode == 2 and "nid\\udce9o.avi does not exist" in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("redirections, arguments, code, words", [
-    ("2>&-", ["fourdhands_ros.tools.camera", "none.mp4"], 2, ""),
-    ("2>/dev/full", ["fourdhands_ros.tools.camera", "none.mp4"], 2, ""),
-    (">/dev/full", ["fourdhands_ros", "--help"], 2, "standard output cannot be written"),
-    (">&-", ["fourdhands_ros.bags.recorder", "--help"], 0, ""),
-])
+@pytest.mark.parametrize(
+    "redirections, arguments, code, words",
+    [
+        ("2>&-", ["fourdhands_ros.tools.camera", "none.mp4"], 2, ""),
+        ("2>/dev/full", ["fourdhands_ros.tools.camera", "none.mp4"], 2, ""),
+        (">/dev/full", ["fourdhands_ros", "--help"], 2, "standard output cannot be written"),
+        (">&-", ["fourdhands_ros.bags.recorder", "--help"], 0, ""),
+    ],
+)
 def test_exit_codes_whatever_becomes_of_the_streams(redirections, arguments, code, words):
     done = run(redirections, *arguments)
     assert done.returncode == code and not done.stdout and words in done.stderr and "Traceback" not in done.stderr, done.stderr

@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-
+from pipeline_support import CAMERA, HANDS, Script, Truth
 from ros_support import PERIOD, RELIABLE, SECOND, T0, bench, info_message  # noqa: F401 (bench is a fixture)
 from sensor_msgs.msg import Image
 from test_ros_depth import depth_message, give
@@ -14,7 +14,6 @@ from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
 from fourdhands_ros.pypi.message_types import Hand
-from pipeline_support import CAMERA, HANDS, Script, Truth
 
 
 class Moving(Script):
@@ -31,8 +30,9 @@ class Moving(Script):
 
 
 @pytest.fixture
-def image_model(bench):  # noqa: F811
+def image_model(bench):
     """Makes a Bench whose tracker follows the hands of a Moving script with the image model."""
+
     def make(script, parameters=None, **settings):
         tracker = HandPairTracker(TrackerSettings(detect_every=1000, **settings), script, Truth(script))
         return bench(parameters, tracker=tracker)

@@ -16,10 +16,15 @@ from ros_support import REPOSITORY
 
 # No skip of the module as a whole: launch_testing's plugin would skip the folder with it.
 pytestmark = [
-    pytest.mark.skipif(importlib.util.find_spec("launch_ros") is None or shutil.which("ros2") is None,
-                       reason="needs ros2 launch, which ROS 2 from PyPI lacks: run `colcon test` in a workspace"),
-    pytest.mark.skipif(importlib.util.find_spec("fourdhands_ros.msg") is None,
-                       reason="build the package with colcon and source install/setup.bash")]
+    pytest.mark.skipif(
+        importlib.util.find_spec("launch_ros") is None or shutil.which("ros2") is None,
+        reason="needs ros2 launch, which ROS 2 from PyPI lacks: run `colcon test` in a workspace",
+    ),
+    pytest.mark.skipif(
+        importlib.util.find_spec("fourdhands_ros.msg") is None,
+        reason="build the package with colcon and source install/setup.bash",
+    ),
+]
 
 _domains = itertools.count(101 + os.getpid() % 60)
 
@@ -34,8 +39,15 @@ class Shell:
 
     def ros2(self, *command, timeout=90) -> str:
         """The output of a ros2 command, which must succeed."""
-        done = subprocess.run(["ros2", *command], env=self.environment, cwd=self.folder, text=True, timeout=timeout,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        done = subprocess.run(
+            ["ros2", *command],
+            env=self.environment,
+            cwd=self.folder,
+            text=True,
+            timeout=timeout,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         assert done.returncode == 0, done.stdout
         return done.stdout
 
@@ -43,9 +55,14 @@ class Shell:
         """Start a launch file; returns what `said` and `end` take."""
         output = open(self.folder / f"{file}.{len(self.launched)}.txt", "w+")
         process = subprocess.Popen(
-            ["ros2", "launch", "fourdhands_ros", file, *arguments], env=self.environment, cwd=self.folder, stdout=output,
-            stderr=subprocess.STDOUT, start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+            ["ros2", "launch", "fourdhands_ros", file, *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
         self.launched.append((process, output))
         return self.launched[-1]
 
@@ -103,8 +120,16 @@ def video(real_data, tmp_path_factory):
 @pytest.mark.parametrize("folder", ["/", str(REPOSITORY)])
 def test_messages_import_from_anywhere(folder):
     """Also where this repository's folder of the same name comes first on the path."""
-    done = subprocess.run([sys.executable, "-c", "from fourdhands_ros.msg import HandPair, Hand, HandFaces; HandPair(); "
-                           "import fourdhands_ros.node.node"], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from fourdhands_ros.msg import HandPair, Hand, HandFaces; HandPair(); import fourdhands_ros.node.node",
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -112,15 +137,24 @@ def test_messages_import_from_anywhere(folder):
 def test_arguments_are_described(shell, file):
     shown = shell.ros2("launch", "fourdhands_ros", f"{file}.launch.py", "--show-args")
     names = re.findall(r"(?m)^ {4}'(\w+)':\n {8}(.*)", shown)
-    assert {name for name, _ in names} == set(re.findall(
-        r'DeclareLaunchArgument\(\s*"(\w+)"', (REPOSITORY / "launch" / f"{file}.launch.py").read_text()))
+    assert {name for name, _ in names} == set(
+        re.findall(r'DeclareLaunchArgument\(\s*"(\w+)"', (REPOSITORY / "launch" / f"{file}.launch.py").read_text())
+    )
     assert all(len(words) > 10 for _, words in names)
 
 
 def test_a_video_tracked_recorded_and_replayed(shell, video):
     """What the README says of a workspace, from `ros2 launch` to the bag; Ctrl-C ends it."""
-    launched = shell.launch("hands.launch.py", f"video:={video}", "fov:=60", "tf:=joints", "frame_prefix:=robot/",
-                            "record:=true", "bag:=bag", "rviz:=false")
+    launched = shell.launch(
+        "hands.launch.py",
+        f"video:={video}",
+        "fov:=60",
+        "tf:=joints",
+        "frame_prefix:=robot/",
+        "record:=true",
+        "bag:=bag",
+        "rviz:=false",
+    )
     shell.said(launched, '"ready": true')
     assert "frame_id: camera_optical_frame" in shell.ros2("topic", "echo", "/hands", "--once", "--no-arr", timeout=120)
     assert "child_frame_id: robot/" in shell.ros2("topic", "echo", "/tf", "--once", timeout=120)
@@ -150,13 +184,21 @@ def test_the_lifecycle_by_its_command(shell, video, tmp_path):
     """configure, activate, deactivate, clean up and shut down, each seen from outside."""
     parameters = tmp_path / "hands.yaml"
     parameters.write_text("/**:\n  ros__parameters:\n    autostart: false\n")
-    launched = shell.launch("hands.launch.py", f"params_file:={parameters}", "cameras:=[left, right]", f"video:={video}",
-                            "depth:=true", "depth_transport:=compressedDepth")
+    launched = shell.launch(
+        "hands.launch.py",
+        f"params_file:={parameters}",
+        "cameras:=[left, right]",
+        f"video:={video}",
+        "depth:=true",
+        "depth_transport:=compressedDepth",
+    )
     deadline = time.monotonic() + 60
     while "/hands" not in shell.ros2("lifecycle", "nodes") and time.monotonic() < deadline:
         pass
-    for transition, state in itertools.chain([("configure", "inactive")], 2 * [
-            ("activate", "active"), ("deactivate", "inactive"), ("cleanup", "unconfigured"), ("configure", "inactive")]):
+    for transition, state in itertools.chain(
+        [("configure", "inactive")],
+        2 * [("activate", "active"), ("deactivate", "inactive"), ("cleanup", "unconfigured"), ("configure", "inactive")],
+    ):
         assert "Transitioning successful" in shell.ros2("lifecycle", "set", "/hands", transition)
         assert shell.ros2("lifecycle", "get", "/hands").startswith(state)
     shell.ros2("lifecycle", "set", "/hands", "activate")
@@ -179,8 +221,11 @@ def test_mistakes_are_told(shell):
         launched = shell.launch("hands.launch.py", "rviz:=true")
         assert "rviz2 is not installed" in shell.said(launched, "tracking hands")
         shell.end(launched)
-    for arguments, words in [(["cameras:=left"], "is not a list of namespaces"), (["tf:=all"], "Valid options are"),
-                             (["model:=image"], "weights")]:
+    for arguments, words in [
+        (["cameras:=left"], "is not a list of namespaces"),
+        (["tf:=all"], "Valid options are"),
+        (["model:=image"], "weights"),
+    ]:
         process, _ = launched = shell.launch("hands.launch.py", *arguments)
         assert "Traceback" not in shell.said(launched, words)
         process.wait(60)

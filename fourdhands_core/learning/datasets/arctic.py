@@ -62,16 +62,20 @@ class Arctic(HandDataset):
         subject = name.split("/")[0]
         data = read_npy(path)
         try:
-            self._fits[name] = {side: {key: np.asarray(data[SIDES[side]][key], np.float32)
-                                       for key in ("rot", "pose", "trans", "shape")} for side in (LEFT, RIGHT)}
+            self._fits[name] = {
+                side: {key: np.asarray(data[SIDES[side]][key], np.float32) for key in ("rot", "pose", "trans", "shape")}
+                for side in (LEFT, RIGHT)
+            }
             if 0 in self.views:
                 lens = read_npy(self.need(f"raw_seqs/{name}.egocam.dist.npy", "the egocentric camera"))
-                self._lenses[name] = {key: np.asarray(lens[key], np.float64)
-                                      for key in ("R_k_cam_np", "T_k_cam_np", "intrinsics", "dist8")}
+                self._lenses[name] = {
+                    key: np.asarray(lens[key], np.float64) for key in ("R_k_cam_np", "T_k_cam_np", "intrinsics", "dist8")
+                }
             count, offset = len(self._fits[name][LEFT]["rot"]), int(self._subjects[subject]["ioi_offset"])
         except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise DatasetError(f"{path} or its subject in meta/misc.json is not ARCTIC's ({type(error).__name__}: {error}); "
-                               "get it anew") from error
+            raise DatasetError(
+                f"{path} or its subject in meta/misc.json is not ARCTIC's ({type(error).__name__}: {error}); get it anew"
+            ) from error
         numbers = range(max(_BLACK, offset), count - _BLACK)
         for view in self.views:
             if len(numbers):
@@ -120,4 +124,4 @@ class ArcticEgo(Arctic):
 
     name = "ARCTIC-ego"
     protocol = "p2"
-    views = range(0, 1)
+    views = range(1)

@@ -59,25 +59,45 @@ class Report:
         lines = [f"{self.name}: {self.frames} frames{rate}; {some} looked at"]
         if self.sequences:
             lines.append(f"sequences     {len(self.sequences)}, of {min(self.sequences)} to {max(self.sequences)} frames")
-        lines.append("hands         " + ", ".join(f"{key} {self.hands[key]}" for key in (*SIDES, "both", "none"))
-                     + (f"; in {self.incomplete} frames other hands may be there" if self.incomplete else ""))
-        lines.append("ground_truth        " + (", ".join(f"{key} {count}" for key, count in sorted(self.ground_truth.items())) or "none")
-                     + f" (of {total} hands)")
-        lines.append(f"camera        in {len(self.focal) // 2} of {self.checked} frames"
-                     + (f", focal length {min(self.focal):.1f} to {max(self.focal):.1f} px, distortion "
-                        f"{', '.join(sorted(self.distortion))}" if self.focal else ""))
-        lines.append("images        " + ", ".join(f"{width}x{height} ({count} read)"
-                                                  for (width, height), count in self.image_sizes.most_common(6))
-                     + (f"; {self.unusable} of them to be left out" if self.unusable else "")
-                     + (f"; another size than the camera's: {', '.join(self.wrong_sizes[:3])}" if self.wrong_sizes else ""))
+        lines.append(
+            "hands         "
+            + ", ".join(f"{key} {self.hands[key]}" for key in (*SIDES, "both", "none"))
+            + (f"; in {self.incomplete} frames other hands may be there" if self.incomplete else "")
+        )
+        lines.append(
+            "ground_truth        "
+            + (", ".join(f"{key} {count}" for key, count in sorted(self.ground_truth.items())) or "none")
+            + f" (of {total} hands)"
+        )
+        lines.append(
+            f"camera        in {len(self.focal) // 2} of {self.checked} frames"
+            + (
+                f", focal length {min(self.focal):.1f} to {max(self.focal):.1f} px, distortion "
+                f"{', '.join(sorted(self.distortion))}"
+                if self.focal
+                else ""
+            )
+        )
+        lines.append(
+            "images        "
+            + ", ".join(f"{width}x{height} ({count} read)" for (width, height), count in self.image_sizes.most_common(6))
+            + (f"; {self.unusable} of them to be left out" if self.unusable else "")
+            + (f"; another size than the camera's: {', '.join(self.wrong_sizes[:3])}" if self.wrong_sizes else "")
+        )
         lines.append("reprojection  " + _spread(self.reprojection, 1.0, "px", "joints through the camera beside the points"))
-        lines.append("mesh          " + _spread(self.mesh_distance, 1e3, "mm",
-                                                 "the hand model's joints of the mesh beside the joints"))
+        lines.append(
+            "mesh          " + _spread(self.mesh_distance, 1e3, "mm", "the hand model's joints of the mesh beside the joints")
+        )
         if self.bones:
             shortest, longest = np.nanmin(self.bones, axis=0) * 1e3, np.nanmax(self.bones, axis=0) * 1e3
-            lines.append(f"bones         {np.nanmin(shortest):.1f} to {np.nanmax(longest):.1f} mm; by bone: " + ", ".join(
-                f"{JOINT_NAMES[child]} {low:.0f}-{high:.0f}"
-                for (_, child), low, high in zip(BONES, shortest, longest) if np.isfinite(low)))
+            lines.append(
+                f"bones         {np.nanmin(shortest):.1f} to {np.nanmax(longest):.1f} mm; by bone: "
+                + ", ".join(
+                    f"{JOINT_NAMES[child]} {low:.0f}-{high:.0f}"
+                    for (_, child), low, high in zip(BONES, shortest, longest)
+                    if np.isfinite(low)
+                )
+            )
         return "\n".join(lines)
 
 
@@ -133,9 +153,11 @@ def draw_samples(dataset: HandDataset, path: Path, count: int = 12) -> None:
 def annotated(frame: DatasetFrame, dataset: HandDataset) -> np.ndarray:
     """The frame's image with its ground_truth drawn, (H, W, 3) uint8 RGB."""
     image = np.ascontiguousarray(frame.load())
-    meshes = [(hand.vertices, dataset.hands[side].faces, np.tile(np.array(SIDE_COLOURS[side]) / 255.0, (778, 1)))
-              for side, hand in enumerate(frame.hands)
-              if hand is not None and hand.vertices is not None and hand.metric and dataset.hands is not None]
+    meshes = [
+        (hand.vertices, dataset.hands[side].faces, np.tile(np.array(SIDE_COLOURS[side]) / 255.0, (778, 1)))
+        for side, hand in enumerate(frame.hands)
+        if hand is not None and hand.vertices is not None and hand.metric and dataset.hands is not None
+    ]
     if meshes and frame.camera is not None:
         image, _ = render_meshes(image, meshes, frame.camera, Light(ambient=0.2), alpha=0.6)
     taken = None
@@ -162,5 +184,7 @@ def _spread(values, factor, unit, what) -> str:
     if not values:
         return f"not to be had ({what})"
     values = np.array(values) * factor
-    return (f"median {np.median(values):.2f} {unit}, 99 % below {np.quantile(values, 0.99):.2f}, "
-            f"largest {values.max():.2f} ({what})")
+    return (
+        f"median {np.median(values):.2f} {unit}, 99 % below {np.quantile(values, 0.99):.2f}, "
+        f"largest {values.max():.2f} ({what})"
+    )

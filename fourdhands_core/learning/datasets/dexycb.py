@@ -27,10 +27,28 @@ from .frames import DatasetFrame, HandDataset, HandTruth, box_around, read_image
 from .joint_orders import OPENPOSE
 from .mano import ManoTruth
 
-SUBJECTS = ("20200709-weiy", "20200813-ceppner", "20200820-amousavian", "20200903-ynarang", "20200908-yux",
-            "20200918-ftozetoramos", "20200928-ahanda", "20201002-dieterf", "20201015-ychao", "20201022-lmanuelli")
-SERIALS = ("836212060125", "839512060362", "840412060917", "841412060263", "932122060857", "932122060861", "932122061900",
-           "932122062010")
+SUBJECTS = (
+    "20200709-weiy",
+    "20200813-ceppner",
+    "20200820-amousavian",
+    "20200903-ynarang",
+    "20200908-yux",
+    "20200918-ftozetoramos",
+    "20200928-ahanda",
+    "20201002-dieterf",
+    "20201015-ychao",
+    "20201022-lmanuelli",
+)
+SERIALS = (
+    "836212060125",
+    "839512060362",
+    "840412060917",
+    "841412060263",
+    "932122060857",
+    "932122060861",
+    "932122061900",
+    "932122062010",
+)
 SEQUENCES = 100
 """Of each subject."""
 _ALL = tuple(range(10)), tuple(range(8)), tuple(range(SEQUENCES))
@@ -51,8 +69,9 @@ def _parts(split: str) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...
         cameras = {"train": (0, 1, 2, 3, 4, 5), "val": (6,), "test": (7,)}[part]
     else:
         held_out = {"val": (3, 19), "test": (7, 11, 15)}
-        sequences = tuple(k for k in sequences if (
-            k // 5 in held_out[part] if part in held_out else k // 5 not in (3, 7, 11, 15, 19)))
+        sequences = tuple(
+            k for k in sequences if (k // 5 in held_out[part] if part in held_out else k // 5 not in (3, 7, 11, 15, 19))
+        )
     return subjects, cameras, sequences
 
 
@@ -77,8 +96,10 @@ class DexYcb(HandDataset):
             folder = self.need(subject, "a subject's sequences")
             names = sorted(path.name for path in folder.iterdir() if path.is_dir())
             if len(names) != SEQUENCES:
-                raise DatasetError(f"{folder} holds {len(names)} sequences, {SEQUENCES} were published, and the splits count "
-                                   "on them; unpack the whole of it")
+                raise DatasetError(
+                    f"{folder} holds {len(names)} sequences, {SEQUENCES} were published, and the splits count "
+                    "on them; unpack the whole of it"
+                )
             for name in (names[k] for k in chosen):
                 self._add(f"{subject}/{name}", serials)
 
@@ -119,8 +140,10 @@ class DexYcb(HandDataset):
 
     @property
     def sequences(self) -> dict[str, range]:
-        return {f"{sequence}/{serial}": range(start, stop) for (sequence, serial, _), start, stop in zip(
-            self._recordings, self._starts, self._starts[1:])}
+        return {
+            f"{sequence}/{serial}": range(start, stop)
+            for (sequence, serial, _), start, stop in zip(self._recordings, self._starts, self._starts[1:])
+        }
 
     def __getitem__(self, index: int) -> DatasetFrame:
         if not 0 <= index < len(self):
@@ -131,8 +154,9 @@ class DexYcb(HandDataset):
         path = self.root / sequence / serial / f"color_{number:06d}.jpg"
         hands = [None, None]
         hands[side] = self._hand(path.with_name(f"labels_{number:06d}.npz"), side, person)
-        return DatasetFrame(f"{sequence}/{serial}/{number:06d}", tuple(hands), self._cameras[serial], lambda: read_image(path),
-                     complete=False)
+        return DatasetFrame(
+            f"{sequence}/{serial}/{number:06d}", tuple(hands), self._cameras[serial], lambda: read_image(path), complete=False
+        )
 
     def _hand(self, path, side, person):
         try:

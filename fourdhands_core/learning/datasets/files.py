@@ -52,7 +52,7 @@ class JsonRows:
         return len(self._ends) - 1
 
     def __getitem__(self, index: int) -> list:
-        start, stop = (int(end) for end in self._ends[index:index + 2])
+        start, stop = (int(end) for end in self._ends[index : index + 2])
         with self.path.open("rb") as file:
             file.seek(start)
             text = file.read(stop - start).strip().rstrip(b",")
@@ -95,9 +95,24 @@ def read_npy(path: Path) -> Any:
         raise _unreadable(path, error) from error
 
 
-_PLY_TYPES = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4", "float": "f4",
-              "double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4",
-              "float32": "f4", "float64": "f8"}
+_PLY_TYPES = {
+    "char": "i1",
+    "uchar": "u1",
+    "short": "i2",
+    "ushort": "u2",
+    "int": "i4",
+    "uint": "u4",
+    "float": "f4",
+    "double": "f8",
+    "int8": "i1",
+    "uint8": "u1",
+    "int16": "i2",
+    "uint16": "u2",
+    "int32": "i4",
+    "uint32": "u4",
+    "float32": "f4",
+    "float64": "f8",
+}
 
 
 def read_ply_vertices(path: Path) -> np.ndarray:
@@ -110,10 +125,10 @@ def read_ply_vertices(path: Path) -> np.ndarray:
             raise ValueError("it is no PLY whose vertices come first")
         count, encoding = int(elements[0][2]), next(line[1] for line in lines if line[0] == "format")
         end = lines.index(elements[1]) if len(elements) > 1 else len(lines)
-        fields = [(line[2], _PLY_TYPES[line[1]]) for line in lines[lines.index(elements[0]) + 1:end] if line[0] == "property"]
-        body = body[body.index(b"\n") + 1:]
+        fields = [(line[2], _PLY_TYPES[line[1]]) for line in lines[lines.index(elements[0]) + 1 : end] if line[0] == "property"]
+        body = body[body.index(b"\n") + 1 :]
         if encoding == "ascii":
-            numbers = body.split(None, count * len(fields))[:count * len(fields)]
+            numbers = body.split(None, count * len(fields))[: count * len(fields)]
             rows = np.array(numbers, np.float64).reshape(count, len(fields))
             columns = [rows[:, [name for name, _ in fields].index(axis)] for axis in "xyz"]
         else:

@@ -108,8 +108,10 @@ class HandDataset(ABC):
     def need_hands(self) -> tuple[HandAsset, HandAsset]:
         """The hand models of a dataset that states hands by MANO's parameters alone; DatasetError where none were given."""
         if self.hands is None:
-            raise DatasetError(f"{self.name} states its hands by MANO's parameters alone, so that even their places in the "
-                               "image need the hand model; give it (--hand-model, in training data.hand_model: an npz from `fourdhands convert-mano`)")
+            raise DatasetError(
+                f"{self.name} states its hands by MANO's parameters alone, so that even their places in the "
+                "image need the hand model; give it (--hand-model, in training data.hand_model: an npz from `fourdhands convert-mano`)"
+            )
         return self.hands
 
 

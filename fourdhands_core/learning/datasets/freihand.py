@@ -42,8 +42,10 @@ class FreiHand(HandDataset):
 
     def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
         super().__init__(root, split, hands)
-        paths = {what: self.need(f"{split}_{what}.json", text) for what, text in (
-            ("K", "the intrinsics"), ("xyz", "the joints"), ("mano", "the MANO parameters"))}
+        paths = {
+            what: self.need(f"{split}_{what}.json", text)
+            for what, text in (("K", "the intrinsics"), ("xyz", "the joints"), ("mano", "the MANO parameters"))
+        }
         self._images = self.need(f"{split}/rgb", "the images")
         try:
             self._matrices = np.array(read_json(paths["K"]), np.float64).reshape(-1, 3, 3)
@@ -57,8 +59,10 @@ class FreiHand(HandDataset):
         if self._vertices is not None:
             counts.append(len(self._vertices))
         if len(set(counts)) != 1:
-            raise DatasetError(f"{root}: {split}_K, _xyz, _mano and _verts.json have {counts} entries, which must be equally "
-                               "many; take them from one release")
+            raise DatasetError(
+                f"{root}: {split}_K, _xyz, _mano and _verts.json have {counts} entries, which must be equally "
+                "many; take them from one release"
+            )
         self._unique = counts[0]
         versions = _BACKGROUNDS if split == "training" else 1
         self._versions = sum(self._path(k * self._unique).is_file() for k in range(versions)) or 1

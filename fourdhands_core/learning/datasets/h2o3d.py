@@ -59,8 +59,12 @@ class H2o3d(HandDataset):
             if meta.get("leftHandPose") is not None:
                 joints = np.asarray(meta["leftHandJoints3D"]).reshape(21, 3)[MANO_WITH_TIPS]
                 # the tips' vertices differ between toolkits: MANO's own joints are compared
-                return min(candidates, key=lambda mano: np.abs(
-                    _fields(mano, meta, LEFT)["joints"] - joints @ FROM_OPENGL)[[0, 1, 2, 3, 5, 6, 7, 9, 10, 11]].mean())
+                return min(
+                    candidates,
+                    key=lambda mano: np.abs(_fields(mano, meta, LEFT)["joints"] - joints @ FROM_OPENGL)[
+                        [0, 1, 2, 3, 5, 6, 7, 9, 10, 11]
+                    ].mean(),
+                )
         return candidates[0]
 
     def _meta(self, sequence, frame):
@@ -85,8 +89,10 @@ class H2o3d(HandDataset):
             camera = Camera(*_SIZE, np.array(meta["camMat"], np.float64).reshape(3, 3))
             hands = tuple(self._hand(meta, side, camera) for side in (LEFT, RIGHT))
         except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(f"{folder.parent / 'meta' / number}.pkl is not {self.name}'s annotation ("
-                               f"{type(error).__name__}: {error}); get it anew") from error
+            raise DatasetError(
+                f"{folder.parent / 'meta' / number}.pkl is not {self.name}'s annotation ("
+                f"{type(error).__name__}: {error}); get it anew"
+            ) from error
         path = folder / f"{number}{self._suffix(folder)}"
         complete = all(meta.get(f"{name}HandJoints3D") is not None for name in SIDES)
         return DatasetFrame(f"{sequence}/{number}", hands, camera, lambda: read_image(path), complete=complete)

@@ -41,12 +41,17 @@ class Ho3d(H2o3d):
 
     def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
         super().__init__(root, split, hands)
-        self._late = {what: JsonRows(path) for what in ("xyz", "verts")
-                      if split == "evaluation" and (path := self.root / f"evaluation_{what}.json").is_file()}
+        self._late = {
+            what: JsonRows(path)
+            for what in ("xyz", "verts")
+            if split == "evaluation" and (path := self.root / f"evaluation_{what}.json").is_file()
+        }
         for what, rows in self._late.items():
             if len(rows) != len(self):
-                raise DatasetError(f"{root}: evaluation_{what}.json has {len(rows)} entries, evaluation.txt {len(self)} "
-                                   "lines; take both from one version of HO3D")
+                raise DatasetError(
+                    f"{root}: evaluation_{what}.json has {len(rows)} entries, evaluation.txt {len(self)} "
+                    "lines; take both from one version of HO3D"
+                )
         self._sequences = dict(self._runs())
 
     def _runs(self):
@@ -69,8 +74,13 @@ class Ho3d(H2o3d):
         frame = super().__getitem__(index)
         if not self._late or frame.hands[RIGHT] is None:
             return frame
-        return DatasetFrame(frame.key, (None, self._published(index, frame.hands[RIGHT], frame.camera)), frame.camera, frame.load,
-                     frame.complete)
+        return DatasetFrame(
+            frame.key,
+            (None, self._published(index, frame.hands[RIGHT], frame.camera)),
+            frame.camera,
+            frame.load,
+            frame.complete,
+        )
 
     def _published(self, index: int, wrist: HandTruth, camera: Camera) -> HandTruth:
         """The evaluation's hand with what came out later."""

@@ -30,8 +30,9 @@ _FIT = ("pose", "shape", "trans")
 _DARKEST = 10.0
 """Mean grey level below which IntagHand leaves an image out."""
 _MILLIMETRES = 1e-3
-_FRAME = np.dtype([("capture", "i4"), ("camera", "i4"), ("frame", "i4"), ("width", "i2"), ("height", "i2"),
-                   ("hands_known", "?")])
+_FRAME = np.dtype(
+    [("capture", "i4"), ("camera", "i4"), ("frame", "i4"), ("width", "i2"), ("height", "i2"), ("hands_known", "?")]
+)
 
 
 class InterHand(HandDataset):
@@ -51,23 +52,40 @@ class InterHand(HandDataset):
     def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
         super().__init__(root, split, hands)
         folder = f"annotations/{split}/InterHand2.6M_{split}_"
-        paths = {what: self.need(f"{folder}{what}.json", text) for what, text in (
-            ("data", "images and hand types"), ("camera", "the cameras"), ("joint_3d", "the joints"),
-            ("MANO_NeuralAnnot", "the MANO parameters"))}
+        paths = {
+            what: self.need(f"{folder}{what}.json", text)
+            for what, text in (
+                ("data", "images and hand types"),
+                ("camera", "the cameras"),
+                ("joint_3d", "the joints"),
+                ("MANO_NeuralAnnot", "the MANO parameters"),
+            )
+        }
         self._images = self.need(f"images/{split}", "the images")
         self._mano = ManoTruth(hands, flat=False)
         try:
             self._cameras = read_json(paths["camera"])
-            self._joints = {(int(capture), int(frame)): (np.array(a["world_coord"], np.float32).reshape(42, 3),
-                                                         np.array(a["joint_valid"]).reshape(42) > 0)
-                            for capture, frames in read_json(paths["joint_3d"]).items() for frame, a in frames.items()}
-            self._fits = {(int(capture), int(frame), side): tuple(np.array(fit[key], np.float32) for key in _FIT)
-                          for capture, frames in read_json(paths["MANO_NeuralAnnot"]).items()
-                          for frame, fits in frames.items() for side in (LEFT, RIGHT) if (fit := fits.get(SIDES[side]))}
+            self._joints = {
+                (int(capture), int(frame)): (
+                    np.array(a["world_coord"], np.float32).reshape(42, 3),
+                    np.array(a["joint_valid"]).reshape(42) > 0,
+                )
+                for capture, frames in read_json(paths["joint_3d"]).items()
+                for frame, a in frames.items()
+            }
+            self._fits = {
+                (int(capture), int(frame), side): tuple(np.array(fit[key], np.float32) for key in _FIT)
+                for capture, frames in read_json(paths["MANO_NeuralAnnot"]).items()
+                for frame, fits in frames.items()
+                for side in (LEFT, RIGHT)
+                if (fit := fits.get(SIDES[side]))
+            }
             self._take_frames(read_json(paths["data"], _compact))
         except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(f"{paths['data'].parent}: an annotation file is not InterHand2.6M's, v1.0 "
-                               f"({type(error).__name__}: {error}); get it anew") from error
+            raise DatasetError(
+                f"{paths['data'].parent}: an annotation file is not InterHand2.6M's, v1.0 "
+                f"({type(error).__name__}: {error}); get it anew"
+            ) from error
 
     def _take_frames(self, data):
         images = {image[0]: image[1:] for image in data["images"]}
@@ -76,8 +94,9 @@ class InterHand(HandDataset):
             capture, camera, frame, width, height, sequence, name = images[image_id]
             if (capture, frame) not in self._joints:
                 continue
-            if self.interacting and not (known and interacting and all(
-                    (capture, frame, side) in self._fits for side in (LEFT, RIGHT))):
+            if self.interacting and not (
+                known and interacting and all((capture, frame, side) in self._fits for side in (LEFT, RIGHT))
+            ):
                 continue
             self._sequences.setdefault(f"Capture{capture}/{sequence}/cam{camera}", []).append(len(rows))
             rows.append((capture, camera, frame, width, height, known))
@@ -86,8 +105,11 @@ class InterHand(HandDataset):
         for sequence in self._sequences.values():
             sequence.sort(key=lambda index: self._rows["frame"][index])
         if self.interacting:
-            self._sequences = {part: [sequence[k] for k in run] for name, sequence in self._sequences.items()
-                               for part, run in without_gaps(name, self._rows["frame"][sequence])}
+            self._sequences = {
+                part: [sequence[k] for k in run]
+                for name, sequence in self._sequences.items()
+                for part, run in without_gaps(name, self._rows["frame"][sequence])
+            }
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -101,8 +123,10 @@ class InterHand(HandDataset):
 
     def __getitem__(self, index: int) -> DatasetFrame:
         row, name = self._rows[index], self._names[index]
-        lens = {key: np.array(self._cameras[str(row["capture"])][key][str(row["camera"])], np.float64)
-                for key in ("campos", "camrot", "focal", "princpt")}
+        lens = {
+            key: np.array(self._cameras[str(row["capture"])][key][str(row["camera"])], np.float64)
+            for key in ("campos", "camrot", "focal", "princpt")
+        }
         matrix = np.array([[lens["focal"][0], 0, lens["princpt"][0]], [0, lens["focal"][1], lens["princpt"][1]], [0, 0, 1]])
         camera = Camera(int(row["width"]), int(row["height"]), matrix)
         rotation = lens["camrot"].reshape(3, 3)
@@ -115,7 +139,7 @@ class InterHand(HandDataset):
         world, valid = (array[_ROWS[side]][TIPS_FIRST] for array in self._joints[place])
         fields = {}
         if (*place, side) in self._fits:
-            fields = self._mano.fields(side, *self._fits[*place, side], world_to_camera=extrinsics)
+            fields = self._mano.fields(side, *self._fits[(*place, side)], world_to_camera=extrinsics)
         if valid.any():
             rotation, offset = extrinsics
             fields["joints"] = np.where(valid[:, None], world * _MILLIMETRES @ rotation.T + offset, np.nan)
@@ -128,8 +152,16 @@ class InterHand(HandDataset):
 def _compact(entry: dict):
     """What is needed of an image or an annotation of data.json, which has millions; other objects as they are."""
     if "file_name" in entry:
-        return (entry["id"], int(entry["capture"]), int(entry["camera"]), int(entry["frame_idx"]), int(entry["width"]),
-                int(entry["height"]), intern(entry["seq_name"]), entry["file_name"])
+        return (
+            entry["id"],
+            int(entry["capture"]),
+            int(entry["camera"]),
+            int(entry["frame_idx"]),
+            int(entry["width"]),
+            int(entry["height"]),
+            intern(entry["seq_name"]),
+            entry["file_name"],
+        )
     if "image_id" in entry:
         return entry["image_id"], entry["hand_type"] == "interacting", entry["hand_type_valid"] not in (0, [0])
     return entry

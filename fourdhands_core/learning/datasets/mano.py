@@ -32,9 +32,11 @@ def full_pose(pose: np.ndarray, hand: HandAsset | None, flat: bool, components: 
         return None
     if components:
         if hand.hands_components is None:
-            raise DatasetError(f"hand model {hand.name} has no hands_components, in which this dataset states its poses; "
-                               "make the npz anew with `fourdhands convert-mano`")
-        fingers = fingers @ hand.hands_components[:len(fingers)]
+            raise DatasetError(
+                f"hand model {hand.name} has no hands_components, in which this dataset states its poses; "
+                "make the npz anew with `fourdhands convert-mano`"
+            )
+        fingers = fingers @ hand.hands_components[: len(fingers)]
     if not flat:
         fingers = fingers + hand.hands_mean
     return np.concatenate([pose[:3], fingers]).reshape(16, 3)
@@ -49,19 +51,28 @@ class ManoTruth:
     betas, which mean another shape in this package's left hand, are left out.
     """
 
-    def __init__(self, hands: tuple[HandAsset, HandAsset] | None, flat: bool, components: bool = False,
-                 left_as_released: bool = False):
+    def __init__(
+        self, hands: tuple[HandAsset, HandAsset] | None, flat: bool, components: bool = False, left_as_released: bool = False
+    ):
         self.hands, self.flat, self.components, self.left_as_released = hands, flat, components, left_as_released
         if hands is not None:
             left, right = hands
             if left_as_released:
                 left = replace(left, shapedirs=left.shapedirs * np.array([-1.0, 1.0, 1.0])[:, None])
             self._arrays = tuple(HandArrays([hand]) for hand in (left, right))
-            self._roots = tuple((hand.J_regressor[0] @ hand.v_template,
-                                 np.einsum("v,vcs->cs", hand.J_regressor[0], hand.shapedirs)) for hand in (left, right))
+            self._roots = tuple(
+                (hand.J_regressor[0] @ hand.v_template, np.einsum("v,vcs->cs", hand.J_regressor[0], hand.shapedirs))
+                for hand in (left, right)
+            )
 
-    def fields(self, side: int, pose: np.ndarray, betas: np.ndarray, translation: np.ndarray,
-               world_to_camera: tuple[np.ndarray, np.ndarray] | None = None) -> dict[str, Any]:
+    def fields(
+        self,
+        side: int,
+        pose: np.ndarray,
+        betas: np.ndarray,
+        translation: np.ndarray,
+        world_to_camera: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> dict[str, Any]:
         """`rotations`, `betas`, `joints` and `vertices` of HandTruth, those that can be made, None for the others.
 
         translation: (3,) metres, MANO's: it is added after the rotation about MANO's root joint, which lies off the

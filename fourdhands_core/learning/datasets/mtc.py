@@ -83,8 +83,10 @@ class Mtc(HandDataset):
             camera = Camera(*_SIZE, lens["K"].reshape(3, 3), "plumb_bob", lens["distCoef"])
             rotation, offset = lens["R"].reshape(3, 3), lens["t"].reshape(3) * _CENTIMETRES
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise DatasetError(f"{self.root / 'camera_data.pkl'} has no usable camera {number} of {sequence} "
-                               f"({type(error).__name__}: {error}); get it anew") from error
+            raise DatasetError(
+                f"{self.root / 'camera_data.pkl'} has no usable camera {number} of {sequence} "
+                f"({type(error).__name__}: {error}); get it anew"
+            ) from error
         hands = []
         for world in joints:
             inside = None if world is None else world @ rotation.T + offset
@@ -95,5 +97,9 @@ class Mtc(HandDataset):
 
 
 def _usable(view) -> bool:
-    return view is not None and all(np.ravel(view["insideImg"])) and not any(np.ravel(view["occluded"])) and not any(
-        np.ravel(view.get("overlap", False)))
+    return (
+        view is not None
+        and all(np.ravel(view["insideImg"]))
+        and not any(np.ravel(view["occluded"]))
+        and not any(np.ravel(view.get("overlap", False)))
+    )

@@ -22,8 +22,10 @@ from .files import read_json
 from .frames import DatasetFrame, HandDataset, HandTruth, box_around, read_image
 from .whole_body import known_points
 
-_FOLDERS = {name: f"hand_labels{'_synth' if name.startswith('synth') else ''}/{name}"
-            for name in ("manual_train", "manual_test", "synth1", "synth2", "synth3", "synth4")}
+_FOLDERS = {
+    name: f"hand_labels{'_synth' if name.startswith('synth') else ''}/{name}"
+    for name in ("manual_train", "manual_test", "synth1", "synth2", "synth3", "synth4")
+}
 _PARTS = {**{name: (name,) for name in _FOLDERS}, "train": tuple(name for name in _FOLDERS if name != "manual_test")}
 
 

@@ -49,8 +49,9 @@ def dataset_class(name: str) -> type[HandDataset]:
     raise DatasetError(f"there is no dataset {name!r}; there are {', '.join(NAMES)}")
 
 
-def open_dataset(name: str, root: Path, split: str | None = None,
-                 hands: tuple[HandAsset, HandAsset] | None = None) -> HandDataset:
+def open_dataset(
+    name: str, root: Path, split: str | None = None, hands: tuple[HandAsset, HandAsset] | None = None
+) -> HandDataset:
     """A dataset of the registry, read in place (frames.HandDataset says what the arguments are).
 
     split: None for the dataset's first. DatasetError where the name, the split or the folder is wrong.

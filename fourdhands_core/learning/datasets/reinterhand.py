@@ -30,12 +30,22 @@ from .frames import DatasetFrame, HandDataset, hand_in_view, read_image, without
 from .joint_orders import from_names
 from .mano import ManoTruth
 
-_TEST = ("m--20221215--0949--RNS217--pilot--ProjectGoliathScript--Hands--two-hands",
-         "m--20221216--0953--NKC880--pilot--ProjectGoliathScript--Hands--two-hands",
-         "m--20230317--1130--QZX685--pilot--ProjectGoliath--Hands--two-hands")
+_TEST = (
+    "m--20221215--0949--RNS217--pilot--ProjectGoliathScript--Hands--two-hands",
+    "m--20221216--0953--NKC880--pilot--ProjectGoliathScript--Hands--two-hands",
+    "m--20230317--1130--QZX685--pilot--ProjectGoliath--Hands--two-hands",
+)
 """Captures that InterWild tests on."""
-_ORDER = from_names(["wrist", "thumb_0", *(f"{finger}_{i}" for finger in FINGERS[:4] for i in range(1, 5)),
-                     "little_0", *(f"little_{i}" for i in range(1, 5)), "forearm"])
+_ORDER = from_names(
+    [
+        "wrist",
+        "thumb_0",
+        *(f"{finger}_{i}" for finger in FINGERS[:4] for i in range(1, 5)),
+        "little_0",
+        *(f"little_{i}" for i in range(1, 5)),
+        "forearm",
+    ]
+)
 _MILLIMETRES = 1e-3
 _LEAST_RATIO = 0.2
 """Of truncation_ratio.json; InterWild leaves frames with less out. The number's definition is not published."""
@@ -58,11 +68,15 @@ class ReInterHand(HandDataset):
         super().__init__(root, split, hands)
         self._mano = ManoTruth(hands, flat=False)
         self._frames, self._sequences, self._cameras, self._sizes = [], {}, {}, {}
-        captures = [path for path in sorted(self.root.glob("m--*")) if path.is_dir()
-                    and (split == "all" or (path.name in _TEST) == (split == "test"))]
+        captures = [
+            path
+            for path in sorted(self.root.glob("m--*"))
+            if path.is_dir() and (split == "all" or (path.name in _TEST) == (split == "test"))
+        ]
         if not captures:
-            raise DatasetError(f"{self.name}: {self.root} has no capture m--* of split {split}; give the "
-                               "folder that holds them")
+            raise DatasetError(
+                f"{self.name}: {self.root} has no capture m--* of split {split}; give the folder that holds them"
+            )
         for capture in captures:
             for side in SIDES:
                 self.need(f"{capture.name}/orig_fits/{side}/Keypoints", "the keypoints")
@@ -111,12 +125,17 @@ class ReInterHand(HandDataset):
             (fx, fy), (cx, cy) = np.ravel(lens["focal"]), np.ravel(lens["princpt"])
             distortion = np.ravel(lens.get("D", ()))
         except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(f"{self.name}: camera {name} of {capture} has no usable R, t, focal, princpt ({error}); "
-                               "get it anew") from error
+            raise DatasetError(
+                f"{self.name}: camera {name} of {capture} has no usable R, t, focal, princpt ({error}); get it anew"
+            ) from error
         if (capture, name) not in self._sizes:  # no annotation tells it; it is one within a camera
             self._sizes[capture, name] = read_image(path).shape[1::-1]
-        camera = Camera(*self._sizes[capture, name], np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]),
-                        "equidistant" if len(distortion) else "", distortion)
+        camera = Camera(
+            *self._sizes[capture, name],
+            np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]),
+            "equidistant" if len(distortion) else "",
+            distortion,
+        )
         extrinsics = rotation, offset * _MILLIMETRES
         hands = tuple(self._hand(capture, number, side, camera, extrinsics) for side in (LEFT, RIGHT))
         return DatasetFrame(str(path.relative_to(self.root)), hands, camera, lambda: read_image(path))
@@ -129,8 +148,9 @@ class ReInterHand(HandDataset):
             world = np.array(read_json(keypoints), np.float64).reshape(24, 3)[_ORDER] * _MILLIMETRES
             fields = self._mano.fields(side, fit["pose"], fit["shape"], fit["trans"], extrinsics)
         except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(f"{keypoints} or the MANO fit of that frame is not Re:InterHand's ({error}); "
-                               "get it anew") from error
+            raise DatasetError(
+                f"{keypoints} or the MANO fit of that frame is not Re:InterHand's ({error}); get it anew"
+            ) from error
         fields["joints"] = world @ extrinsics[0].T + extrinsics[1]
         return hand_in_view(camera, fields)
 

@@ -51,8 +51,7 @@ class RenderIH(HandDataset):
             extrinsics = np.array(lens["R"], np.float64).reshape(3, 3), np.array(lens["t"], np.float64).reshape(3)
             hands = tuple(self._hand(side, data["mano_params"][SIDES[side]], camera, extrinsics) for side in (LEFT, RIGHT))
         except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(f"{path} is not RenderIH's annotation ({type(error).__name__}: {error}); "
-                               "get it anew") from error
+            raise DatasetError(f"{path} is not RenderIH's annotation ({type(error).__name__}: {error}); get it anew") from error
         return DatasetFrame(path.stem, hands, camera, lambda: read_image(self._images / f"{path.stem}.jpg"))
 
     def _hand(self, side, params, camera, extrinsics):

@@ -39,7 +39,8 @@ class Rhd(HandDataset):
             self._numbers = sorted(data)
             self._joints, self._points, self._matrices = (
                 np.array([np.asarray(data[number][key]).reshape(shape) for number in self._numbers], np.float32)
-                for key, shape in (("xyz", (2, 21, 3)), ("uv_vis", (2, 21, 3)), ("K", (3, 3))))
+                for key, shape in (("xyz", (2, 21, 3)), ("uv_vis", (2, 21, 3)), ("K", (3, 3)))
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise DatasetError(f"{path} is not RHD's ({type(error).__name__}: {error}); get it anew") from error
 

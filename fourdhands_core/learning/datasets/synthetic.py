@@ -1,7 +1,7 @@
 """Rendered clips on disk, as `fourdhands data synthesise` writes them, with their exact truth.
 
-    ROOT/annotations.npz           the truth of every frame, and the cameras
-    ROOT/images/00000/00000.jpg    clip, frame
+ROOT/annotations.npz           the truth of every frame, and the cameras
+ROOT/images/00000/00000.jpg    clip, frame
 """
 
 from __future__ import annotations
@@ -17,8 +17,18 @@ from ...hand_model.assets import HandAsset
 from .frames import DatasetFrame, HandDataset, HandTruth, box_around, read_image
 
 ANNOTATIONS = "annotations.npz"
-SHAPES = {"clip": (), "frame": (), "present": (2,), "matrix": (3, 3), "size": (2,), "points": (2, 21, 2),
-          "joints": (2, 21, 3), "rotations": (2, 16, 3, 3), "betas": (2, 10), "vertices": (2, 778, 3)}
+SHAPES = {
+    "clip": (),
+    "frame": (),
+    "present": (2,),
+    "matrix": (3, 3),
+    "size": (2,),
+    "points": (2, 21, 2),
+    "joints": (2, 21, 3),
+    "rotations": (2, 16, 3, 3),
+    "betas": (2, 10),
+    "vertices": (2, 778, 3),
+}
 """Arrays of the annotations and their shape in each frame; hands (left, right), fields as those of HandTruth."""
 
 
@@ -46,8 +56,10 @@ class Synthetic(HandDataset):
                 if self._arrays[name].shape != (count, *shape):
                     raise ValueError(f"{name} has shape {self._arrays[name].shape}, not {(count, *shape)}")
         except Exception as error:  # numpy and zipfile fail in many ways on a damaged file
-            raise DatasetError(f"{path} cannot be read ({type(error).__name__}: {error}); write the dataset anew with "
-                               "fourdhands data synthesise") from error
+            raise DatasetError(
+                f"{path} cannot be read ({type(error).__name__}: {error}); write the dataset anew with "
+                "fourdhands data synthesise"
+            ) from error
 
     def __len__(self) -> int:
         return len(self._arrays["clip"])

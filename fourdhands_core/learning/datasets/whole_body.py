@@ -72,14 +72,17 @@ class _People(HandDataset):
 
     def __getitem__(self, index: int) -> DatasetFrame:
         path = self._folder / self._names[index]
-        hands = tuple(HandTruth(box_around(points), points) if np.isfinite(points).any() else None
-                      for points in self._points[index].astype(np.float64))
+        hands = tuple(
+            HandTruth(box_around(points), points) if np.isfinite(points).any() else None
+            for points in self._points[index].astype(np.float64)
+        )
         return DatasetFrame(self._keys[index], hands, None, lambda: read_image(path), complete=False)
 
     def need_one(self, relatives: tuple[str, ...], what: str) -> Path:
         """The first of several paths that is there; the error names the first."""
-        return next((self.root / relative for relative in relatives if (self.root / relative).exists()),
-                    None) or self.need(relatives[0], what)
+        return next((self.root / relative for relative in relatives if (self.root / relative).exists()), None) or self.need(
+            relatives[0], what
+        )
 
 
 class CocoWholeBody(_People):
@@ -94,8 +97,10 @@ class CocoWholeBody(_People):
         return self.need(f"{self.split}2017", "COCO's images")
 
     def _hands_of(self, person):
-        return [np.array(person[f"{side}_kpts"] if person[f"{side}_valid"] else np.zeros(63), np.float64).reshape(21, 3)
-                for side in ("lefthand", "righthand")]
+        return [
+            np.array(person[f"{side}_kpts"] if person[f"{side}_valid"] else np.zeros(63), np.float64).reshape(21, 3)
+            for side in ("lefthand", "righthand")
+        ]
 
 
 class Halpe(_People):

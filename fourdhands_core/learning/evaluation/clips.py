@@ -21,9 +21,9 @@ from ...media.images import read_image
 from ...media.video import VideoReader
 from ...pipeline.tracker import HandPairTracker, TrackerSettings
 from ...pipeline.translation import solve_translations
-from . import metrics
 from ..landmark.measure_errors import clip_motions
 from ..landmark.motion import MotionSampler
+from . import metrics
 from .scores import UNITS, HandFrames, Scores
 
 UNSEEN_SEED = 990_001
@@ -36,8 +36,7 @@ def baseline(detections, camera: Camera) -> np.ndarray:
     for side, detection in enumerate(detections):
         if detection is not None:
             relative = detection.world - detection.world[0]
-            wrist, _ = solve_translations(
-                relative[None], camera.unproject(detection.landmarks)[None], np.full((1, 21), 0.01))
+            wrist, _ = solve_translations(relative[None], camera.unproject(detection.landmarks)[None], np.full((1, 21), 0.01))
             joints[side] = relative + wrist[0]
     return joints
 
@@ -52,16 +51,15 @@ def track(frames, camera, tracker: HandPairTracker):
     ours, theirs, rotations = [], [], []
     for stamp, image in frames:
         estimate = tracker.process(image, stamp, camera)
-        ours.append(np.stack([
-            hand.joints if hand.valid else np.full((21, 3), np.nan) for hand in estimate.hands]))
-        rotations.append(np.stack([
-            hand.wrist_rotation if hand.valid else np.full((3, 3), np.nan) for hand in estimate.hands]))
+        ours.append(np.stack([hand.joints if hand.valid else np.full((21, 3), np.nan) for hand in estimate.hands]))
+        rotations.append(np.stack([hand.wrist_rotation if hand.valid else np.full((3, 3), np.nan) for hand in estimate.hands]))
         theirs.append(baseline(tracker.detections, estimate.camera))
     return np.array(ours), np.array(theirs), np.array(rotations)
 
 
-def rendered_errors(tracker: HandPairTracker, clips: int = 24, length: int = 60, distance: float | None = None,
-                    seed: int = UNSEEN_SEED) -> dict:
+def rendered_errors(
+    tracker: HandPairTracker, clips: int = 24, length: int = 60, distance: float | None = None, seed: int = UNSEEN_SEED
+) -> dict:
     """Errors on rendered clips of unseen motion, tracker beside baseline, over the hands that the detector found: scores.UNITS.
 
     distance: metres; all wrists start there; by default 0.28 to 0.9.
@@ -73,7 +71,7 @@ def rendered_errors(tracker: HandPairTracker, clips: int = 24, length: int = 60,
     scores = {name: Scores(frame_rate=30.0) for name in ("ours", "baseline")}
     hands = 0
     for clip in tqdm(range(clips), desc="rendered clips", mininterval=5.0):
-        motion, = clip_motions(sampler.sample(times), times)
+        (motion,) = clip_motions(sampler.sample(times), times)
         camera = Camera.from_fov(640, 480, float(rng.uniform(50, 80)), calibrated=True)
         scene = HandScene(camera, seed=int(rng.integers(1 << 31)))
         vertices, joints = pose_hands(motion, scene.asset)
@@ -88,14 +86,21 @@ def rendered_errors(tracker: HandPairTracker, clips: int = 24, length: int = 60,
         matched &= np.nan_to_num(off / radius, nan=9.0) < 0.6
         hands += int(valid.sum())
         true = HandFrames.in_camera(joints, wrist_rotation=truth["wrist_rotation"])
-        for name, predicted in (("ours", HandFrames.in_camera(ours, wrist_rotation=rotations)),
-                                ("baseline", HandFrames.in_camera(theirs))):
+        for name, predicted in (
+            ("ours", HandFrames.in_camera(ours, wrist_rotation=rotations)),
+            ("baseline", HandFrames.in_camera(theirs)),
+        ):
             scores[name].add(predicted, true, matched, sequence=str(clip))
     summaries = {name: entry.summary() for name, entry in scores.items()}
-    result = {name: {key: round(summary[key], 4 if UNITS[key] == "0-1" else 2) for key in UNITS if key in summary}
-              for name, summary in summaries.items()}
-    result["ratio"] = {key: round(result["ours"][key] / result["baseline"][key], 3) for key in result["ours"]
-                       if key in result["baseline"] and UNITS[key] != "0-1"}
+    result = {
+        name: {key: round(summary[key], 4 if UNITS[key] == "0-1" else 2) for key in UNITS if key in summary}
+        for name, summary in summaries.items()
+    }
+    result["ratio"] = {
+        key: round(result["ours"][key] / result["baseline"][key], 3)
+        for key in result["ours"]
+        if key in result["baseline"] and UNITS[key] != "0-1"
+    }
     result["hands"] = {"in_image": hands, "found": summaries["ours"]["hands"], "pairs": summaries["ours"]["pairs"]}
     return result
 
@@ -111,8 +116,12 @@ def video_steadiness(tracker: HandPairTracker, path: Path) -> dict:
             continue
         mine, reference = metrics.jitter(ours[:, side]), metrics.jitter(theirs[:, side])
         result[name] = {
-            "frames": int(seen.sum()), "jitter": round(mine, 4), "mediapipe_jitter": round(reference, 4),
-            "ratio": round(mine / reference, 3), "lag_frames": round(metrics.lag(ours[:, side], theirs[:, side]), 3)}
+            "frames": int(seen.sum()),
+            "jitter": round(mine, 4),
+            "mediapipe_jitter": round(reference, 4),
+            "ratio": round(mine / reference, 3),
+            "lag_frames": round(metrics.lag(ours[:, side], theirs[:, side]), 3),
+        }
     return result
 
 
@@ -139,9 +148,13 @@ def photo_errors(folder: Path, settings: TrackerSettings = TrackerSettings()) ->
             estimate = tracker.process(image, k + 1)
             size = np.ptp(points[known, :2], axis=0).max()
             errors = [
-                (np.linalg.norm(hand.joints_2d - points[:, :2], axis=-1)[known].mean() / size,
-                 np.linalg.norm(detection.landmarks - points[:, :2], axis=-1)[known].mean() / size)
-                for hand, detection in zip(estimate.hands, tracker.detections) if detection is not None]
+                (
+                    np.linalg.norm(hand.joints_2d - points[:, :2], axis=-1)[known].mean() / size,
+                    np.linalg.norm(detection.landmarks - points[:, :2], axis=-1)[known].mean() / size,
+                )
+                for hand, detection in zip(estimate.hands, tracker.detections)
+                if detection is not None
+            ]
             if not errors:
                 missed += 1
                 continue
@@ -150,13 +163,18 @@ def photo_errors(folder: Path, settings: TrackerSettings = TrackerSettings()) ->
             theirs.append(100.0 * reference)
     finally:
         tracker.close()
-    return {"photos": len(ours), "not_found": missed, "ours_percent": round(float(np.mean(ours)), 2),
-            "mediapipe_percent": round(float(np.mean(theirs)), 2),
-            "ratio": round(float(np.mean(ours) / np.mean(theirs)), 3)}
+    return {
+        "photos": len(ours),
+        "not_found": missed,
+        "ours_percent": round(float(np.mean(ours)), 2),
+        "mediapipe_percent": round(float(np.mean(theirs)), 2),
+        "ratio": round(float(np.mean(ours) / np.mean(theirs)), 3),
+    }
 
 
-def evaluate(settings: TrackerSettings = TrackerSettings(), clips: int = 24, real: Path | None = None,
-             distances=(0.3, 0.5, 0.8, 1.2)) -> dict:
+def evaluate(
+    settings: TrackerSettings = TrackerSettings(), clips: int = 24, real: Path | None = None, distances=(0.3, 0.5, 0.8, 1.2)
+) -> dict:
     """All measurements as one dictionary; `real` is a folder with video/, freihand/ and onehand10k/."""
     tracker = HandPairTracker(settings)
     try:
@@ -165,12 +183,15 @@ def evaluate(settings: TrackerSettings = TrackerSettings(), clips: int = 24, rea
         for distance in distances:
             at = rendered_errors(tracker, max(2, clips // 4), distance=distance, seed=UNSEEN_SEED + 1)
             result["wrist_by_distance_mm"][str(distance)] = {
-                "ours": at["ours"]["wrist"], "baseline": at["baseline"]["wrist"], "hands": at["hands"]["found"]}
+                "ours": at["ours"]["wrist"],
+                "baseline": at["baseline"]["wrist"],
+                "hands": at["hands"]["found"],
+            }
         if real is not None:
-            result["video"] = {
-                path.stem: video_steadiness(tracker, path) for path in sorted((real / "video").glob("*.mp4"))}
+            result["video"] = {path.stem: video_steadiness(tracker, path) for path in sorted((real / "video").glob("*.mp4"))}
             result["photos"] = {
-                name: photo_errors(real / name, settings) for name in ("freihand", "onehand10k") if (real / name).is_dir()}
+                name: photo_errors(real / name, settings) for name in ("freihand", "onehand10k") if (real / name).is_dir()
+            }
     finally:
         tracker.close()
     return result

@@ -14,10 +14,10 @@ from tqdm import tqdm
 from ...errors import DatasetError
 from ...hand_model.assets import HandAsset, load_generic_hand, pair_of
 from ...hand_model.skeleton import LEFT, RIGHT
-from . import metrics
 from ..datasets.frames import DatasetFrame, HandDataset
 from ..datasets.mano import regress_joints
 from ..datasets.registry import dataset_class, open_dataset
+from . import metrics
 from .predictors import Prediction, Predictor
 from .published import TABLES
 from .scores import UNITS, HandFrames, Scores
@@ -100,8 +100,9 @@ def testing_split(name: str) -> str:
     return next((split for part in ("test", "eval", "val") for split in splits if part in split), splits[0])
 
 
-def open_for_evaluation(name: str, root: Path, split: str | None,
-                        hands: tuple[HandAsset, HandAsset] | None) -> tuple[HandDataset, list[str]]:
+def open_for_evaluation(
+    name: str, root: Path, split: str | None, hands: tuple[HandAsset, HandAsset] | None
+) -> tuple[HandDataset, list[str]]:
     """The dataset (split None: `testing_split`) and notes. A dataset that says where its hands are by MANO's parameters alone
     is read with the generic hand where no hands are given."""
     split = testing_split(name) if split is None else split
@@ -112,18 +113,22 @@ def open_for_evaluation(name: str, root: Path, split: str | None,
     try:
         return open_dataset(name, root, split), [
             "no hand model was given: the generic hand stands in for MANO in the predictions, and ground_truth that have to be made "
-            "of MANO's parameters are absent; MPVPE, where it is printed, compares other vertices than MANO's"]
+            "of MANO's parameters are absent; MPVPE, where it is printed, compares other vertices than MANO's"
+        ]
     except DatasetError as error:
         try:
             dataset = open_dataset(name, root, split, pair_of(load_generic_hand()))
         except DatasetError:
             raise error from None
-        return dataset, ["no hand model was given and this dataset states MANO's parameters alone: the generic hand stands in "
-                         "for MANO in predictions and ground_truth; no figure compares with the paper's"]
+        return dataset, [
+            "no hand model was given and this dataset states MANO's parameters alone: the generic hand stands in "
+            "for MANO in predictions and ground_truth; no figure compares with the paper's"
+        ]
 
 
-def evaluate_dataset(dataset: HandDataset, predictor: Predictor, limit: int | None = None, worst: int = 12,
-                     progress: bool = True) -> Evaluation:
+def evaluate_dataset(
+    dataset: HandDataset, predictor: Predictor, limit: int | None = None, worst: int = 12, progress: bool = True
+) -> Evaluation:
     """Run `predictor` over the dataset, sequence by sequence, and compare.
 
     limit: frames after which to stop. worst: how many of the worst hands to keep. Where the paper's table is of frames with
@@ -179,8 +184,12 @@ def _usable(dataset: HandDataset, indices: list[int], taken: list[int]) -> Itera
 
 
 def _stacked(predictions: list[Prediction]) -> HandFrames:
-    return HandFrames(*(np.stack([getattr(p, name) for p in predictions])
-                        for name in ("joints", "vertices", "left_root", "wrist", "wrist_rotation")))
+    return HandFrames(
+        *(
+            np.stack([getattr(p, name) for p in predictions])
+            for name in ("joints", "vertices", "left_root", "wrist", "wrist_rotation")
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -228,8 +237,10 @@ class _Comparison:
         """(N, 2, 21, 3) of the meshes of each; None where meshes have no part in the joints."""
         if self.hands is None:
             return None
-        return tuple(np.stack([regress_joints(hands.vertices[:, side], self.hands[side]) for side in (LEFT, RIGHT)], axis=1)
-                     for hands in frames)
+        return tuple(
+            np.stack([regress_joints(hands.vertices[:, side], self.hands[side]) for side in (LEFT, RIGHT)], axis=1)
+            for hands in frames
+        )
 
     def samples(self, index: int, sequence: str, frame: DatasetFrame, prediction: Prediction) -> Iterator[HandErrors]:
         """The errors of the frame's hands that have a truth, each for itself."""
@@ -268,12 +279,21 @@ def _results(dataset, scores, samples, frames, rate, worst):
     if table is not None and table.pairs_only:
         notes.append("as in the paper, errors in 3-D are over frames with both hands alone")
     if table is not None and table.mesh_joints and "mpjpe_scaled" in overall:
-        notes.append("the scaled errors are of the joints that MANO's regressor makes of the meshes, as in the paper"
-                     if dataset.hands else "without a hand model the scaled errors are of the dataset's own joints, the paper's "
-                     "of those that MANO's regressor makes of the meshes")
+        notes.append(
+            "the scaled errors are of the joints that MANO's regressor makes of the meshes, as in the paper"
+            if dataset.hands
+            else "without a hand model the scaled errors are of the dataset's own joints, the paper's "
+            "of those that MANO's regressor makes of the meshes"
+        )
     if rate is None and dataset.sequences:
-        notes.append("the frames were evaluated each for itself, " + (
-            "as the paper does where sequences are slow (Table 2)" if dataset.frame_rate else "as their rate is not published"))
+        notes.append(
+            "the frames were evaluated each for itself, "
+            + (
+                "as the paper does where sequences are slow (Table 2)"
+                if dataset.frame_rate
+                else "as their rate is not published"
+            )
+        )
     if overall["found"] < overall["hands"]:
         notes.append(f"{overall['found']} of {overall['hands']} hands were found; errors are over those, the paper's over all")
     return Evaluation(dataset.name, dataset.split, frames, rate, overall, sequences, samples, worst, notes)

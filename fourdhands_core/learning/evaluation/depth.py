@@ -9,9 +9,9 @@ from tqdm import tqdm
 from ...geometry.camera import Camera
 from ...media.clips import HandScene, clip_truth, pose_hands, render_frames
 from ...pipeline.tracker import HandPairTracker, TrackerSettings
-from .clips import UNSEEN_SEED
 from ..landmark.measure_errors import clip_motions
 from ..landmark.motion import MotionSampler
+from .clips import UNSEEN_SEED
 
 _ANOTHER_HAND = 25.0
 """Pixels: a hand whose joints lie further off in the mean is a detection of something else."""
@@ -26,8 +26,10 @@ def depth_image(rng: np.random.Generator, depth: np.ndarray, behind: float) -> n
     depth = np.where(np.isfinite(depth), depth, behind).astype(float)
     height, width = depth.shape
     rows, columns = np.mgrid[:height, :width]
-    rows, columns = (np.clip(np.rint(at + rng.normal(0.0, 0.8, depth.shape)), 0, size - 1).astype(int)
-                     for at, size in ((rows, height), (columns, width)))
+    rows, columns = (
+        np.clip(np.rint(at + rng.normal(0.0, 0.8, depth.shape)), 0, size - 1).astype(int)
+        for at, size in ((rows, height), (columns, width))
+    )
     depth = depth[rows, columns]
     depth += rng.normal(size=depth.shape) * (0.0012 + 0.0019 * (depth - 0.4) ** 2)
     edges = np.hypot(*np.gradient(depth)) > 0.03
@@ -44,7 +46,7 @@ def evaluate_depth(settings: TrackerSettings = TrackerSettings(), clips: int = 6
         trackers = {"colour": HandPairTracker(settings), "depth": HandPairTracker(settings)}
         errors: dict[str, list[float]] = {name: [] for name in trackers}
         for _ in tqdm(range(clips), desc=f"clips at {distance} m", mininterval=5.0):
-            motion, = clip_motions(sampler.sample(times), times)
+            (motion,) = clip_motions(sampler.sample(times), times)
             camera = Camera.from_fov(640, 480, 60.0, calibrated=True)
             scene = HandScene(camera, seed=int(rng.integers(1 << 31)))
             vertices, joints = pose_hands(motion, scene.asset)
@@ -56,11 +58,16 @@ def evaluate_depth(settings: TrackerSettings = TrackerSettings(), clips: int = 6
                 for name, tracker in trackers.items():
                     pair = tracker.process(image, int(motion.stamp[k]), camera, depth=depth if name == "depth" else None)
                     for side, hand in enumerate(pair.hands):
-                        if hand.valid and truth["joint_in_image"][k, side].all() and np.linalg.norm(
-                                hand.joints_2d - truth["joints_2d"][k, side], axis=-1).mean() < _ANOTHER_HAND:
+                        if (
+                            hand.valid
+                            and truth["joint_in_image"][k, side].all()
+                            and np.linalg.norm(hand.joints_2d - truth["joints_2d"][k, side], axis=-1).mean() < _ANOTHER_HAND
+                        ):
                             errors[name].append(1000.0 * float(np.linalg.norm(hand.joints[0] - joints[k, side, 0])))
         for tracker in trackers.values():
             tracker.close()
-        result[str(distance)] = {name: {"mean": round(float(np.mean(values)), 1), "median": round(float(np.median(values)), 1),
-                                        "hands": len(values)} for name, values in errors.items()}
+        result[str(distance)] = {
+            name: {"mean": round(float(np.mean(values)), 1), "median": round(float(np.median(values)), 1), "hands": len(values)}
+            for name, values in errors.items()
+        }
     return result

@@ -14,7 +14,7 @@ AUC_THRESHOLDS = np.linspace(0.0, 50.0, 100)
 
 def root_aligned(points, joints, root: int = WRIST) -> np.ndarray:
     """Points (..., N, 3) moved so that joint `root` of joints (..., 21, 3) is the origin."""
-    return points - joints[..., root:root + 1, :]
+    return points - joints[..., root : root + 1, :]
 
 
 def skeleton_scaled(points, joints, true_joints) -> np.ndarray:
@@ -49,8 +49,9 @@ def mpvpe(vertices, true_vertices, joints, true_joints) -> np.ndarray:
 
 def mpvpe_scaled(vertices, true_vertices, joints, true_joints) -> np.ndarray:
     """Mean vertex distance after `skeleton_scaled` by the joints: (..., V, 3), joints (..., 21, 3) -> (...), mm."""
-    return distances(skeleton_scaled(vertices, joints, true_joints),
-                     root_aligned(true_vertices, true_joints, MIDDLE_KNUCKLE)).mean(-1)
+    return distances(
+        skeleton_scaled(vertices, joints, true_joints), root_aligned(true_vertices, true_joints, MIDDLE_KNUCKLE)
+    ).mean(-1)
 
 
 def procrustes(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -169,5 +170,5 @@ def lag(joints: np.ndarray, reference: np.ndarray, smoothing: float = 2.0, most:
         x, y = a[rows + shift], b[rows]
         scores.append((x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum()))
     k = int(np.clip(np.argmax(scores), 1, len(shifts) - 2))
-    before, here, after = scores[k - 1:k + 2]
+    before, here, after = scores[k - 1 : k + 2]
     return float(shifts[k] + 0.5 * (before - after) / (before - 2.0 * here + after))

@@ -14,14 +14,14 @@ from ...geometry.camera import Camera
 from ...hand_model.arrays import HandArrays
 from ...hand_model.assets import HandAsset, load_generic_hand, load_hand, pair_of
 from ...hand_model.skeleton import LEFT, RIGHT
-from ...runtime.crops import SQUARE_SCALE, square_around
 from ...perception.detector import HandDetection
 from ...perception.mediapipe_detector import MediaPipeDetector
-from ...pipeline.image_regression import BOX_MARGIN, ImageRegressor
 from ...pipeline.frame import Frame
+from ...pipeline.image_regression import BOX_MARGIN, ImageRegressor
 from ...pipeline.regressors import make_regressor
 from ...pipeline.tracker import HandPairTracker, TrackerSettings
 from ...pipeline.translation import solve_translations
+from ...runtime.crops import SQUARE_SCALE, square_around
 from ..datasets.frames import DatasetFrame, HandTruth
 
 _FAR = 4.0
@@ -71,16 +71,20 @@ class TrackerPredictor:
         """As Predictor's."""
         single = rate is None
         ahead = 0 if single else min(60, round(self._regressor.half_window * rate))
-        tracker = HandPairTracker(replace(self._settings, temporal=not single, lookahead=ahead),
-                                  MediaPipeDetector(single_images=single), self._regressor)
+        tracker = HandPairTracker(
+            replace(self._settings, temporal=not single, lookahead=ahead),
+            MediaPipeDetector(single_images=single),
+            self._regressor,
+        )
         waiting: deque[DatasetFrame] = deque()
         try:
             for number, frame in enumerate(frames):
                 waiting.append(frame)
                 if single:
                     tracker.reset()
-                estimate = tracker.process(np.ascontiguousarray(frame.load()), _stamp(number, rate), frame.camera,
-                                           with_vertices=True)
+                estimate = tracker.process(
+                    np.ascontiguousarray(frame.load()), _stamp(number, rate), frame.camera, with_vertices=True
+                )
                 if estimate is not None:
                     yield waiting.popleft(), _of_estimate(estimate)
             while waiting:
@@ -142,8 +146,9 @@ class ImagePredictor:
         rays = frame.camera.unproject(found.points[present]) if calibrated else np.full((1, 2), np.nan)
         if np.isfinite(rays).all():  # NaN where the network is at a loss, or the lens
             relative = (regressed.relative, regressed.relative_sigma) if len(present) == 2 else None
-            found.wrist[present], _ = solve_translations(joints[present], rays, np.full(rays.shape[:2], 0.01),
-                                                         relative=relative)
+            found.wrist[present], _ = solve_translations(
+                joints[present], rays, np.full(rays.shape[:2], 0.01), relative=relative
+            )
         return frame, found
 
 
@@ -197,8 +202,8 @@ def _with_opposite(image, seen, side):
     gap = int(_FAR * np.ptp(detection.landmarks, axis=0).max())
     picture = np.zeros((height, 2 * width + gap, 3), np.uint8)
     as_given, flipped = (0, width + gap) if side == LEFT else (width + gap, 0)  # left hands are on the left
-    picture[:, as_given:as_given + width] = image
-    picture[:, flipped:flipped + width] = image[:, ::-1]
+    picture[:, as_given : as_given + width] = image
+    picture[:, flipped : flipped + width] = image[:, ::-1]
     mirrored = detection.landmarks * (-1.0, 1.0) + (flipped + width - 1.0, 0.0)
     both = [replace(detection, side=1 - side, landmarks=mirrored)] * 2
     both[side] = replace(detection, landmarks=detection.landmarks + (as_given, 0.0))

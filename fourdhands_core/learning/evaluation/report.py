@@ -29,20 +29,30 @@ def as_text(evaluation: Evaluation, label: str) -> str:
     label: names the network in the row of its figures. Metrics that the ground_truth do not allow are left out and named.
     """
     overall = evaluation.overall
-    lines = [f"{evaluation.name} {evaluation.split}: {evaluation.frames} frames, {overall['hands']} hands with joints, "
-             f"{overall['found']} found, {overall['pairs']} pairs"]
+    lines = [
+        f"{evaluation.name} {evaluation.split}: {evaluation.frames} frames, {overall['hands']} hands with joints, "
+        f"{overall['found']} found, {overall['pairs']} pairs"
+    ]
     table = TABLES.get(evaluation.name)
     if table is not None:
         columns = [column for column in table.columns if column.metric in overall]
         if columns:
             places = [table.columns.index(column) for column in columns]
-            rows = [(method, [_number(figures[k], columns[n], as_printed=True) for n, k in enumerate(places)])
-                    for method, figures in table.rows]
+            rows = [
+                (method, [_number(figures[k], columns[n], as_printed=True) for n, k in enumerate(places)])
+                for method, figures in table.rows
+            ]
             rows.append((label, [_number(overall[column.metric], column) for column in columns]))
             lines += ["", f"Table {table.number} of the paper ({table.title})", *_grid(columns, rows)]
     columns = [column for column in ALL_COLUMNS if column.metric in overall]
-    rows = [(name, [_number(summary.get(column.metric), column) for column in columns])
-            for name, summary in evaluation.sequences.items()] if SINGLE_IMAGES not in evaluation.sequences else []
+    rows = (
+        [
+            (name, [_number(summary.get(column.metric), column) for column in columns])
+            for name, summary in evaluation.sequences.items()
+        ]
+        if SINGLE_IMAGES not in evaluation.sequences
+        else []
+    )
     rows.append(("overall", [_number(overall[column.metric], column) for column in columns]))
     lines += ["", *_grid(columns, rows)]
     wanted = {column.metric: column for column in (*ALL_COLUMNS, *(table.columns if table else ()))}
@@ -55,13 +65,29 @@ def as_text(evaluation: Evaluation, label: str) -> str:
 def as_json(evaluation: Evaluation, **about) -> dict:
     """The results as plain values; `about` says what was evaluated. The paper's table comes with them."""
     table = TABLES.get(evaluation.name)
-    peers = {} if table is None else {
-        "paper": {"table": table.number, "columns": [column.title for column in table.columns],
-                  "rows": {method: list(figures) for method, figures in table.rows}}}
-    return {**about, "dataset": evaluation.name, "split": evaluation.split, "frames": evaluation.frames,
-            "frame_rate": evaluation.frame_rate, "overall": evaluation.overall, "sequences": evaluation.sequences,
-            "units": {name: unit(name) for name in evaluation.overall if name not in ("hands", "found", "pairs")},
-            "notes": evaluation.notes, **peers}
+    peers = (
+        {}
+        if table is None
+        else {
+            "paper": {
+                "table": table.number,
+                "columns": [column.title for column in table.columns],
+                "rows": {method: list(figures) for method, figures in table.rows},
+            }
+        }
+    )
+    return {
+        **about,
+        "dataset": evaluation.name,
+        "split": evaluation.split,
+        "frames": evaluation.frames,
+        "frame_rate": evaluation.frame_rate,
+        "overall": evaluation.overall,
+        "sequences": evaluation.sequences,
+        "units": {name: unit(name) for name in evaluation.overall if name not in ("hands", "found", "pairs")},
+        "notes": evaluation.notes,
+        **peers,
+    }
 
 
 def write(evaluation: Evaluation, dataset: HandDataset, folder: Path, text: str, **about) -> None:
@@ -73,9 +99,15 @@ def write(evaluation: Evaluation, dataset: HandDataset, folder: Path, text: str,
         with (folder / "samples.csv").open("w", newline="") as file:
             rows = csv.writer(file)
             rows.writerow(["key", "sequence", "side", *SAMPLE_METRICS])
-            rows.writerows([sample.key, sample.sequence, SIDES[sample.side], *(
-                "" if np.isnan(error) else f"{error:.4f}" for error in sample.errors)]
-                           for sample in evaluation.samples)
+            rows.writerows(
+                [
+                    sample.key,
+                    sample.sequence,
+                    SIDES[sample.side],
+                    *("" if np.isnan(error) else f"{error:.4f}" for error in sample.errors),
+                ]
+                for sample in evaluation.samples
+            )
     except OSError as error:
         raise InputError(f"--out {folder} cannot be written ({error}); give a folder") from error
     (folder / "worst.png").unlink(missing_ok=True)  # of an earlier evaluation

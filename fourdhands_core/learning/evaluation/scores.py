@@ -33,9 +33,20 @@ class HandFrames:
 
 
 UNITS = {
-    "mpjpe": "mm", "mpjpe_scaled": "mm", "mpvpe": "mm", "mpvpe_scaled": "mm", "pa_mpjpe": "mm", "pa_mpvpe": "mm",
-    "mrrpe": "mm", "accel": "mm/frame^2", "accel_per_second": "mm/s^2", "wrist": "mm", "wrist_rotation": "degrees",
-    "auc": "0-1", "pa_auc": "0-1"}
+    "mpjpe": "mm",
+    "mpjpe_scaled": "mm",
+    "mpvpe": "mm",
+    "mpvpe_scaled": "mm",
+    "pa_mpjpe": "mm",
+    "pa_mpvpe": "mm",
+    "mrrpe": "mm",
+    "accel": "mm/frame^2",
+    "accel_per_second": "mm/s^2",
+    "wrist": "mm",
+    "wrist_rotation": "degrees",
+    "auc": "0-1",
+    "pa_auc": "0-1",
+}
 """What `Scores.summary` gives, by name; see `metrics` for each."""
 
 
@@ -64,8 +75,11 @@ def _aligning(joints, true, known, mesh_joints):
         return joints, true, known
     mesh, true_mesh = (np.asarray(side, np.float64) for side in mesh_joints)
     there = np.isfinite(mesh).all((-1, -2)) & np.isfinite(true_mesh).all((-1, -2))
-    return (np.where(there[..., None, None], mesh, joints), np.where(there[..., None, None], true_mesh, true),
-            known | there[..., None])
+    return (
+        np.where(there[..., None, None], mesh, joints),
+        np.where(there[..., None, None], true_mesh, true),
+        known | there[..., None],
+    )
 
 
 @dataclass
@@ -78,8 +92,15 @@ class Scores:
     frame_rate: float | None = None
     _sequences: dict[str, _Sequence] = field(default_factory=dict)
 
-    def add(self, predicted: HandFrames, true: HandFrames, valid: np.ndarray, joint_valid: np.ndarray | None = None,
-            sequence: str = "", mesh_joints: tuple[np.ndarray, np.ndarray] | None = None) -> None:
+    def add(
+        self,
+        predicted: HandFrames,
+        true: HandFrames,
+        valid: np.ndarray,
+        joint_valid: np.ndarray | None = None,
+        sequence: str = "",
+        mesh_joints: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:
         """The next frames of a sequence.
 
         valid: (N, 2) bool, hands that have a truth. joint_valid: (N, 2, 21) bool, their joints that have one (default: all);
@@ -92,8 +113,10 @@ class Scores:
         joints, true_joints = (np.asarray(hands.joints, np.float64) for hands in (predicted, true))
         valid = np.asarray(valid, bool)
         if joints.shape != true_joints.shape or joints.shape[1:] != (2, 21, 3) or valid.shape != joints.shape[:2]:
-            raise InputError(f"predicted joints {joints.shape}, true joints {true_joints.shape} and valid {valid.shape} do not "
-                             "fit; give (N, 2, 21, 3) twice and (N, 2)")
+            raise InputError(
+                f"predicted joints {joints.shape}, true joints {true_joints.shape} and valid {valid.shape} do not "
+                "fit; give (N, 2, 21, 3) twice and (N, 2)"
+            )
         known = np.ones(joints.shape[:3], bool) if joint_valid is None else np.asarray(joint_valid, bool)
         valid = valid & known[..., 0]
         known = known & valid[..., None]
@@ -107,8 +130,11 @@ class Scores:
         if predicted.vertices is not None and true.vertices is not None:
             self._vertices(into, predicted.vertices, true.vertices, *aligning, found)
         self._wrists(into, predicted, true, found)
-        self._acceleration(into, np.where(found[..., None, None], joints, np.nan),
-                           np.where(known[..., None] & found[..., None, None], true_joints, np.nan))
+        self._acceleration(
+            into,
+            np.where(found[..., None, None], joints, np.nan),
+            np.where(known[..., None] & found[..., None, None], true_joints, np.nan),
+        )
 
     @staticmethod
     def _joints(into, joints, true, known):
@@ -132,8 +158,12 @@ class Scores:
         usable = known[:, metrics.WRIST] & known[:, metrics.MIDDLE_KNUCKLE]
         p, known = joints[usable], known[usable]
         t = np.where(known[..., None], true[usable], 0.0)
-        into.keep("mpjpe_scaled", _mean(metrics.distances(
-            metrics.skeleton_scaled(p, p, t), metrics.root_aligned(t, t, metrics.MIDDLE_KNUCKLE)), known))
+        into.keep(
+            "mpjpe_scaled",
+            _mean(
+                metrics.distances(metrics.skeleton_scaled(p, p, t), metrics.root_aligned(t, t, metrics.MIDDLE_KNUCKLE)), known
+            ),
+        )
 
     @staticmethod
     def _vertices(into, vertices, true_vertices, joints, true_joints, known, found):
@@ -147,15 +177,19 @@ class Scores:
 
     @staticmethod
     def _wrists(into, predicted, true, found):
-        for name, attribute, error in (("wrist", "wrist", metrics.distances),
-                                       ("wrist_rotation", "wrist_rotation", metrics.rotation_error)):
+        for name, attribute, error in (
+            ("wrist", "wrist", metrics.distances),
+            ("wrist_rotation", "wrist_rotation", metrics.rotation_error),
+        ):
             mine, theirs = getattr(predicted, attribute), getattr(true, attribute)
             if mine is not None and theirs is not None:
                 errors = error(np.asarray(mine, np.float64)[found], np.asarray(theirs, np.float64)[found])
                 into.keep(name, errors[np.isfinite(errors)])
         if predicted.left_root is not None and true.left_root is not None:
             both = found.all(1)
-            errors = metrics.mrrpe(np.asarray(predicted.left_root, np.float64)[both], np.asarray(true.left_root, np.float64)[both])
+            errors = metrics.mrrpe(
+                np.asarray(predicted.left_root, np.float64)[both], np.asarray(true.left_root, np.float64)[both]
+            )
             into.keep("mrrpe", errors[np.isfinite(errors)])
 
     @staticmethod
@@ -179,15 +213,19 @@ class Scores:
             if sum(map(len, values)):
                 result[name] = float(np.concatenate(values).mean())
         if "accel" in result and self.frame_rate is not None:
-            result["accel_per_second"] = result["accel"] * self.frame_rate ** 2
+            result["accel_per_second"] = result["accel"] * self.frame_rate**2
         counted = sum(entry.counted for entry in chosen) if chosen else np.zeros(21)
         for name in ("auc", "pa_auc"):
             if np.any(counted > 0):
                 curve = sum(entry.within[name] for entry in chosen)[:, counted > 0] / counted[counted > 0]
                 result[name] = metrics.auc_of_curve(curve)
         pairs = sum(len(part) for entry in chosen for part in entry.values.get("mrrpe", []))
-        return {**result, "hands": sum(entry.hands for entry in chosen), "found": sum(entry.found for entry in chosen),
-                "pairs": pairs}
+        return {
+            **result,
+            "hands": sum(entry.hands for entry in chosen),
+            "found": sum(entry.found for entry in chosen),
+            "pairs": pairs,
+        }
 
     def report(self) -> dict:
         """The summary of all frames and of every sequence: {"overall": ..., "sequences": {name: ...}}."""

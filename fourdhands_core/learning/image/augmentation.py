@@ -42,8 +42,7 @@ class Augmentation:
         if self._blur:
             crop = cv2.GaussianBlur(crop, (0, 0), self._blur)
         if self._coarse > 1.0:
-            small = cv2.resize(crop, (round(width / self._coarse), round(height / self._coarse)),
-                               interpolation=cv2.INTER_AREA)
+            small = cv2.resize(crop, (round(width / self._coarse), round(height / self._coarse)), interpolation=cv2.INTER_AREA)
             crop = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
         crop = cv2.LUT(crop, self._levels)
         if self._saturation != 1.0:
@@ -51,7 +50,7 @@ class Augmentation:
             crop = cv2.addWeighted(crop, self._saturation, grey, 1.0 - self._saturation, 0.0)
         if self._noise > 0.5:
             y, x = rng.integers(0, 256, 2)
-            field = _NOISE[y:y + height, x:x + width]
+            field = _NOISE[y : y + height, x : x + width]
             crop = np.clip(crop + self._noise * field, 0, 255).astype(np.uint8)
         return crop
 
@@ -60,7 +59,7 @@ class Augmentation:
         rng, size = self._rng, np.array(crop.shape[1::-1])
         half = rng.uniform(0.08, 0.22, 2) * size
         low, high = (np.clip(rng.uniform(0.25, 0.75, 2) * size + way * half, 0, size).astype(int) for way in (-1, 1))
-        crop[low[1]:high[1], low[0]:high[0]] = rng.integers(0, 256, 3)
+        crop[low[1] : high[1], low[0] : high[0]] = rng.integers(0, 256, 3)
 
 
 _NOISE = np.random.default_rng(0).normal(size=(512, 512, 3)).astype(np.float32)

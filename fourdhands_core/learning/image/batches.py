@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 from ...errors import DatasetError
 from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import LEFT, RIGHT
-from ...runtime.crops import CROP_SIZE, MARGIN, square_around
 from ...pipeline.image_regression import square_of
+from ...runtime.crops import CROP_SIZE, MARGIN, square_around
 from ..datasets.frames import DatasetFrame, window
 from ..datasets.registry import dataset_class, open_dataset
 from .augmentation import Augmentation
@@ -40,7 +40,7 @@ class SynthesisSource:
     def draw(self, rng: np.random.Generator, count: int) -> list[ImageSample]:
         """`count` samples."""
         data = self.settings.data
-        clips = self._synthesis.draw(int(rng.integers(2 ** 62)), count, data.gap * np.arange(data.length))
+        clips = self._synthesis.draw(int(rng.integers(2**62)), count, data.gap * np.arange(data.length))
         return [self._sample(clip, rng) for clip in clips]
 
     def _sample(self, clip, rng):
@@ -85,7 +85,7 @@ class DatasetSource:
         sequence = self._sequences[k]
         gap = max(1, round(data.gap * (self.dataset.frame_rate or 30.0)))
         start = position - (self._ends[k] - len(sequence))
-        return [self.dataset[number] for number in window(sequence, start, data.length | 1, gap)[:data.length]]
+        return [self.dataset[number] for number in window(sequence, start, data.length | 1, gap)[: data.length]]
 
     def _sample(self, frames, rng):
         augmentation = Augmentation(self.settings.augmentation, rng)
@@ -99,8 +99,9 @@ class DatasetSource:
         return sample
 
 
-def add_frame(sample: ImageSample, t: int, frame: DatasetFrame, augmentation: Augmentation, usable=lambda image: True,
-              posed: bool = True) -> None:
+def add_frame(
+    sample: ImageSample, t: int, frame: DatasetFrame, augmentation: Augmentation, usable=lambda image: True, posed: bool = True
+) -> None:
     """Crops and ground_truth of a dataset's frame, its camera rolled about the optical axis; none where its image is not usable.
 
     posed: its rotations and betas are of the hand model that is learned.
@@ -151,8 +152,12 @@ def rolled_crop(image, square, mirrored, roll, middle):
     start = roll[:2, :2].T @ (centre - middle) + middle - linear @ (CROP_SIZE / 2 - MARGIN, CROP_SIZE / 2)
     while scale > 2.0:  # against aliasing
         image, linear, start, scale = cv2.pyrDown(image), linear / 2, start / 2, scale / 2
-    return cv2.warpAffine(image, np.column_stack([linear, start]), (CROP_SIZE - 2 * MARGIN, CROP_SIZE),
-                          flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    return cv2.warpAffine(
+        image,
+        np.column_stack([linear, start]),
+        (CROP_SIZE - 2 * MARGIN, CROP_SIZE),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+    )
 
 
 class Batches(Dataset):
@@ -165,8 +170,12 @@ class Batches(Dataset):
         seed = settings.run.seed + (_UNSEEN if unseen else 0)
         self.settings, self._seed = settings, [seed, rank]
         sources = (SourceSettings("synthesis"),) if unseen else settings.data.sources
-        self.sources = [SynthesisSource(settings, hands[RIGHT], seed) if source.name == "synthesis"
-                        else DatasetSource(settings, source, hands) for source in sources]
+        self.sources = [
+            SynthesisSource(settings, hands[RIGHT], seed)
+            if source.name == "synthesis"
+            else DatasetSource(settings, source, hands)
+            for source in sources
+        ]
         weights = np.array([source.weight for source in sources])
         self._weights = weights / weights.sum()
 
@@ -187,6 +196,12 @@ class Batches(Dataset):
 def loader(batches: Batches, start: int, settings: TrainingSettings) -> DataLoader:
     """The batches from number `start` on, made by the run's worker processes ahead of time."""
     workers = settings.run.workers
-    return DataLoader(batches, batch_size=None, sampler=range(start, settings.run.steps), num_workers=workers,
-                      prefetch_factor=4 if workers else None, persistent_workers=workers > 0,
-                      multiprocessing_context="spawn" if workers else None)
+    return DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(start, settings.run.steps),
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        persistent_workers=workers > 0,
+        multiprocessing_context="spawn" if workers else None,
+    )

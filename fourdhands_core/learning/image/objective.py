@@ -10,11 +10,10 @@ from ...hand_model.layer import HandLayer
 from ...hand_model.skeleton import LEFT, RIGHT
 from ...network.image_config import ImageConfig
 from ...network.image_model import ImageHands, ImageNetwork
-from ...runtime.crops import CROP_SIZE, MARGIN, SCALE, SHIFT
 from ...pipeline.image_regression import FOCAL
+from ...runtime.crops import CROP_SIZE, MARGIN, SCALE, SHIFT
 from ..kinematics import Kinematics
 from ..losses import Hands, LossWeights, Truth, objective
-
 
 NEAR = 0.15
 """Distance of the wrists, metres, beyond which Eq. 9 counts for less."""
@@ -45,7 +44,7 @@ class TokenPoints(nn.Module):
     def loss(self, logits: torch.Tensor, found: torch.Tensor, points: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """Cross-entropy against a Gaussian of 0.7 patches, and L1 in patches, of the valid (N, 21) points (N, 21, 2), pixels."""
         points = points / self.patch
-        near = -(points[:, None] - self.centres[:, None]).square().sum(-1) / (2.0 * 0.7 ** 2)
+        near = -(points[:, None] - self.centres[:, None]).square().sum(-1) / (2.0 * 0.7**2)
         chance = -(near.softmax(1) * logits.log_softmax(1)).sum(1)
         return torch.where(valid, chance + (found - points).abs().mean(-1), 0.0).sum() / valid.sum().clamp(min=1)
 
@@ -118,7 +117,7 @@ class ImageObjective(nn.Module):
         """Joints in the crop (N, 2, 21, 2), its square from -1 to 1, of the crop's weak-perspective camera (Eq. 8)."""
         s, x, y = camera.unbind(-1)
         depth = 2.0 * FOCAL / (CROP_SIZE * s.clamp(min=0.1))
-        around = joints - joints[:, :, self.config.root:self.config.root + 1]
+        around = joints - joints[:, :, self.config.root : self.config.root + 1]
         placed = around + torch.stack([x, y, depth], -1)[:, :, None]
         return FOCAL * placed[..., :2] / placed[..., 2:].clamp(min=0.1) / (CROP_SIZE / 2)
 
@@ -136,13 +135,30 @@ class ImageObjective(nn.Module):
             return torch.stack([points[:, LEFT] @ turn.transpose(-1, -2) + left_root[:, None], points[:, RIGHT]], 1)
 
         left_root = self.left_root(hands, joints, turn)
-        predicted = Hands(hands.rotations, hands.betas, joints, vertices, self.project(joints, hands.camera),
-                          pair(joints, left_root), pair(vertices, left_root))
+        predicted = Hands(
+            hands.rotations,
+            hands.betas,
+            joints,
+            vertices,
+            self.project(joints, hands.camera),
+            pair(joints, left_root),
+            pair(vertices, left_root),
+        )
         truth = Truth(
-            true["rotations"], true["betas"], true["joints"], true_vertices, true["points"] / (CROP_SIZE / 2) - 1.0,
-            pair(true["joints"], true["left_root"]), pair(true_vertices, true["left_root"]), present=true["present"],
-            has_mano=true["has_mano"], has_vertices=true["has_mano"], joint_valid=true["joint_valid"],
-            point_valid=true["point_valid"], related=true["related"],
+            true["rotations"],
+            true["betas"],
+            true["joints"],
+            true_vertices,
+            true["points"] / (CROP_SIZE / 2) - 1.0,
+            pair(true["joints"], true["left_root"]),
+            pair(true_vertices, true["left_root"]),
+            present=true["present"],
+            has_mano=true["has_mano"],
+            has_vertices=true["has_mano"],
+            joint_valid=true["joint_valid"],
+            point_valid=true["point_valid"],
+            related=true["related"],
             # hands a metre apart err by decimetres, which would drown everything else
-            relation_weight=1.0 / (1.0 + (true["left_root"] / NEAR).square().sum(-1)))
+            relation_weight=1.0 / (1.0 + (true["left_root"] / NEAR).square().sum(-1)),
+        )
         return objective(predicted, truth, self.weights), joints

@@ -21,8 +21,11 @@ from .objective import ImageObjective, SequenceNetwork, present_crops
 CURVE, PLOT = "curve.jsonl", "curve.png"
 _PICTURES = 12
 _TERMS = ("mano", "joints", "points", "vertices", "relation", "close", "tokens")
-_ERRORS = (("mpjpe_mm", "mean_pose_mpjpe_mm", "MPJPE"), ("pa_mpjpe_mm", "mean_pose_pa_mpjpe_mm", "PA-MPJPE"),
-           ("mrrpe_mm", "mean_root_mrrpe_mm", "MRRPE"))
+_ERRORS = (
+    ("mpjpe_mm", "mean_pose_mpjpe_mm", "MPJPE"),
+    ("pa_mpjpe_mm", "mean_pose_pa_mpjpe_mm", "PA-MPJPE"),
+    ("mrrpe_mm", "mean_root_mrrpe_mm", "MRRPE"),
+)
 _TRUE, _PREDICTED = (60, 220, 60), (240, 60, 40)
 
 
@@ -99,10 +102,10 @@ class Report:
             draw_skeleton(tile, flat["points"][k, side], _TRUE)
             draw_skeleton(tile, seen[k, side], _PREDICTED)
             tiles.append(tile)
-        tiles = tiles[:2 * _PICTURES] or [np.zeros((CROP_SIZE, CROP_SIZE - 2 * MARGIN, 3), np.uint8)]
+        tiles = tiles[: 2 * _PICTURES] or [np.zeros((CROP_SIZE, CROP_SIZE - 2 * MARGIN, 3), np.uint8)]
         columns = min(len(tiles), 8)
         tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
-        return np.vstack([np.hstack(tiles[row:row + columns]) for row in range(0, len(tiles), columns)])
+        return np.vstack([np.hstack(tiles[row : row + columns]) for row in range(0, len(tiles), columns)])
 
     def close(self) -> None:
         """Let go of the files."""
@@ -169,11 +172,15 @@ def errors(network, objective: ImageObjective, batches: list[dict], device) -> d
         bend.append(true[-1] @ wrist)
         roots.append(objective.left_root(hands, joints, flat["left_to_right"])[flat["related"]].cpu().numpy())
         true_roots.append(flat["left_root"][flat["related"]].cpu().numpy())
-    predicted, true, bend, roots, true_roots = (np.concatenate(x).astype(float) for x in (
-        predicted, true, bend, roots, true_roots))
-    result = {"mpjpe_mm": mpjpe(predicted, true), "pa_mpjpe_mm": pa_mpjpe(predicted, true),
-              "mean_pose_mpjpe_mm": mpjpe(np.broadcast_to(true.mean(0), true.shape), true),
-              "mean_pose_pa_mpjpe_mm": pa_mpjpe(np.broadcast_to(bend.mean(0), true.shape), true)}
+    predicted, true, bend, roots, true_roots = (
+        np.concatenate(x).astype(float) for x in (predicted, true, bend, roots, true_roots)
+    )
+    result = {
+        "mpjpe_mm": mpjpe(predicted, true),
+        "pa_mpjpe_mm": pa_mpjpe(predicted, true),
+        "mean_pose_mpjpe_mm": mpjpe(np.broadcast_to(true.mean(0), true.shape), true),
+        "mean_pose_pa_mpjpe_mm": pa_mpjpe(np.broadcast_to(bend.mean(0), true.shape), true),
+    }
     if len(true_roots):
         result["mrrpe_mm"] = mrrpe(roots, true_roots)
         result["mean_root_mrrpe_mm"] = mrrpe(np.broadcast_to(true_roots.mean(0), true_roots.shape), true_roots)

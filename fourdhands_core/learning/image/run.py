@@ -26,8 +26,17 @@ from .settings import SourceSettings, TrainingSettings
 
 STATE, WEIGHTS = "state.pt", "weights.safetensors"
 """Files of a run's folder: all that it needs to go on, and the averaged network."""
-_MAY_CHANGE = ("steps", "workers", "save_interval", "log_interval", "picture_interval", "evaluate_interval", "evaluated",
-               "threads", "device")
+_MAY_CHANGE = (
+    "steps",
+    "workers",
+    "save_interval",
+    "log_interval",
+    "picture_interval",
+    "evaluate_interval",
+    "evaluated",
+    "threads",
+    "device",
+)
 """Fields of RunSettings that may differ when a run goes on."""
 
 
@@ -46,8 +55,10 @@ class Run:
         data = settings.data
         if not data.hand_model:
             _tell_of_mano(data.sources)
-        self.hands = pair_of(load_hand(data.hand_model) if data.hand_model else load_generic_hand(),
-                             load_hand(data.hand_model_left) if data.hand_model_left else None)
+        self.hands = pair_of(
+            load_hand(data.hand_model) if data.hand_model else load_generic_hand(),
+            load_hand(data.hand_model_left) if data.hand_model_left else None,
+        )
         torch.manual_seed(settings.run.seed)
         self.network = _network(settings).to(self.device)
         self.average = ImageNetwork(settings.network).to(self.device).requires_grad_(False)
@@ -70,11 +81,15 @@ class Run:
             state = torch.load(path, map_location=self.device, weights_only=True)
             differences = _differences(state["settings"], json.loads(json.dumps(self.settings.to_dict())))
         except Exception as error:  # torch and pickle fail in many ways on a file that is none of theirs
-            raise CheckpointError(f"{path} cannot be read ({type(error).__name__}: {str(error)[:200]}); move it away to "
-                                  "begin again, or give another --out") from error
+            raise CheckpointError(
+                f"{path} cannot be read ({type(error).__name__}: {str(error)[:200]}); move it away to "
+                "begin again, or give another --out"
+            ) from error
         if differences:
-            raise InputError(f"{self.out} holds a run with other settings ({'; '.join(differences)}); give them as they were, "
-                             "or another --out")
+            raise InputError(
+                f"{self.out} holds a run with other settings ({'; '.join(differences)}); give them as they were, "
+                "or another --out"
+            )
         self.sequences.load_state_dict(state["sequences"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -85,16 +100,22 @@ class Run:
         """Write the state and the averaged weights, each in one stroke, so that an end at any moment leaves whole files."""
         if self.rank:
             return
-        state = {"settings": json.loads(json.dumps(self.settings.to_dict())), "step": self.step,
-                 "sequences": self.sequences.state_dict(), "average": self.average.state_dict(),
-                 "optimiser": self.optimiser.state_dict(), "scaler": self.scaler.state_dict()}
+        state = {
+            "settings": json.loads(json.dumps(self.settings.to_dict())),
+            "step": self.step,
+            "sequences": self.sequences.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
         self.out.mkdir(parents=True, exist_ok=True)
         with (self.out / "state.tmp").open("wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        save_weights(self.average, self.out / "weights.tmp", settings=self.settings.to_dict(), step=self.step,
-                     curve=curve[-200:])
+        save_weights(
+            self.average, self.out / "weights.tmp", settings=self.settings.to_dict(), step=self.step, curve=curve[-200:]
+        )
         os.replace(self.out / "weights.tmp", self.out / WEIGHTS)
         os.replace(self.out / "state.tmp", self.out / STATE)
 
@@ -112,7 +133,8 @@ class Run:
         if seen is not None:
             there = batch["present"]
             terms["tokens"] = self.settings.losses.tokens * self.sequences.token_points.loss(
-                *seen, batch["points"][there], batch["point_valid"][there])
+                *seen, batch["points"][there], batch["point_valid"][there]
+            )
         loss = sum(terms.values())
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
@@ -127,15 +149,25 @@ class Run:
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1.0 - keep)
         self.step += 1
-        return {"loss": float(loss.detach()), **{name: float(term.detach()) for name, term in terms.items()},
-                "gradient": float(norm), "rate": rate}
+        return {
+            "loss": float(loss.detach()),
+            **{name: float(term.detach()) for name, term in terms.items()},
+            "gradient": float(norm),
+            "rate": rate,
+        }
 
     def train(self, progress: bool = True) -> dict:
         """All steps that are left; returns the last line of the curve."""
         run = self.settings.run
         report = Report(self, progress=progress)
-        bar = tqdm(loader(Batches(self.settings, self.hands, self.rank), self.step, self.settings), desc="training",
-                   initial=self.step, total=run.steps, mininterval=2.0, disable=bool(self.rank) or not progress)
+        bar = tqdm(
+            loader(Batches(self.settings, self.hands, self.rank), self.step, self.settings),
+            desc="training",
+            initial=self.step,
+            total=run.steps,
+            mininterval=2.0,
+            disable=bool(self.rank) or not progress,
+        )
         if self.step == 0:
             self.save(report.curve)
         begun = time.monotonic()
@@ -158,11 +190,14 @@ def _network(settings: TrainingSettings) -> ImageNetwork:
         return ImageNetwork(settings.network)
     network = load_weights(start.weights)
     found, wanted = network.config.to_dict(), settings.network.to_dict()
-    differing = [name for name in wanted if found.get(name) != wanted[name]
-                 and name not in ("window", "frame_gap")]  # which leave no trace in the weights
+    differing = [
+        name for name in wanted if found.get(name) != wanted[name] and name not in ("window", "frame_gap")
+    ]  # which leave no trace in the weights
     if differing:
-        raise InputError(f"start.weights {start.weights} has network.{differing[0]} {found.get(differing[0])!r}, the "
-                         f"configuration {wanted[differing[0]]!r}; they must agree")
+        raise InputError(
+            f"start.weights {start.weights} has network.{differing[0]} {found.get(differing[0])!r}, the "
+            f"configuration {wanted[differing[0]]!r}; they must agree"
+        )
     fresh = ImageNetwork(settings.network)
     fresh.load_state_dict(network.state_dict())
     return fresh
@@ -174,7 +209,9 @@ def _tell_of_mano(sources: tuple[SourceSettings, ...]) -> None:
     if names:
         logging.getLogger("fourdhands").warning(
             "data.hand_model is not given: the poses and shapes of %s are MANO's and are left out, so that their joints and points "
-            "alone are learned; give the npz of `fourdhands convert-mano`", ", ".join(names))
+            "alone are learned; give the npz of `fourdhands convert-mano`",
+            ", ".join(names),
+        )
 
 
 def _join_processes(kind: str) -> tuple[int, torch.device]:

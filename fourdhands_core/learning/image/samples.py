@@ -9,15 +9,24 @@ from ...geometry.rotations import mirror_matrix
 from ...hand_model.skeleton import LEFT, RIGHT
 from ...network.image_config import CROP_HEIGHT, CROP_WIDTH
 from ...network.image_relation import FAR
-from ...runtime.crops import to_crop
 from ...pipeline.image_regression import virtual_turns
+from ...runtime.crops import to_crop
 
 MIRROR = np.diag([-1.0, 1.0, 1.0])
 _FIELDS = {
-    "crops": ((2, CROP_HEIGHT, CROP_WIDTH, 3), np.uint8), "squares": ((2, 4), np.float32), "present": ((2,), bool),
-    "points": ((2, 21, 2), np.float32), "point_valid": ((2, 21), bool), "joints": ((2, 21, 3), np.float32),
-    "joint_valid": ((2, 21), bool), "rotations": ((2, 16, 3, 3), np.float32), "betas": ((2, 10), np.float32),
-    "has_mano": ((2,), bool), "left_root": ((3,), np.float32), "left_to_right": ((3, 3), np.float32), "related": ((), bool),
+    "crops": ((2, CROP_HEIGHT, CROP_WIDTH, 3), np.uint8),
+    "squares": ((2, 4), np.float32),
+    "present": ((2,), bool),
+    "points": ((2, 21, 2), np.float32),
+    "point_valid": ((2, 21), bool),
+    "joints": ((2, 21, 3), np.float32),
+    "joint_valid": ((2, 21), bool),
+    "rotations": ((2, 16, 3, 3), np.float32),
+    "betas": ((2, 10), np.float32),
+    "has_mano": ((2,), bool),
+    "left_root": ((3,), np.float32),
+    "left_to_right": ((3, 3), np.float32),
+    "related": ((), bool),
 }
 
 
@@ -85,7 +94,17 @@ class ImageSample:
             return
         side = int(np.flatnonzero(there)[0])
         other = 1 - side
-        for name in ("crops", "squares", "present", "points", "point_valid", "joints", "joint_valid", "rotations", "betas",
-                     "has_mano"):
+        for name in (
+            "crops",
+            "squares",
+            "present",
+            "points",
+            "point_valid",
+            "joints",
+            "joint_valid",
+            "rotations",
+            "betas",
+            "has_mano",
+        ):
             arrays[name][:, other] = arrays[name][:, side]
         arrays["squares"][:, other, 0] += (-FAR if other == LEFT else FAR) * arrays["squares"][:, side, 2]

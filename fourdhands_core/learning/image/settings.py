@@ -43,8 +43,16 @@ class RunSettings:
             raise InputError(f"device must be 'cpu' or 'cuda', not {self.device!r}")
         if self.precision not in ("float32", "bfloat16", "float16"):
             raise InputError(f"precision must be 'float32', 'bfloat16' or 'float16', not {self.precision!r}")
-        for name in ("steps", "batch", "threads", "save_interval", "log_interval", "picture_interval", "evaluate_interval",
-                     "evaluated"):
+        for name in (
+            "steps",
+            "batch",
+            "threads",
+            "save_interval",
+            "log_interval",
+            "picture_interval",
+            "evaluate_interval",
+            "evaluated",
+        ):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
 
@@ -89,8 +97,9 @@ class SourceSettings:
         if not self.weight > 0.0:
             raise InputError(f"weight must be positive, not {self.weight}")
         if (self.name == "synthesis") == bool(self.path):
-            raise InputError(f"path must name the folder of a dataset, and be left out for synthesis; it is {self.path!r} "
-                             f"for {self.name}")
+            raise InputError(
+                f"path must name the folder of a dataset, and be left out for synthesis; it is {self.path!r} for {self.name}"
+            )
 
 
 @dataclass(frozen=True)
@@ -206,8 +215,10 @@ def build(kind, data, source: str, name: str):
     hints = typing.get_type_hints(kind)
     unknown = [key for key in data if key not in hints]
     if unknown:
-        raise InputError(f"{source}: there is no field {name}{unknown[0]}; there are "
-                         f"{', '.join(name + field.name for field in fields(kind))}")
+        raise InputError(
+            f"{source}: there is no field {name}{unknown[0]}; there are "
+            f"{', '.join(name + field.name for field in fields(kind))}"
+        )
     values = {key: _value(hints[key], value, source, name + str(key)) for key, value in data.items()}
     try:
         return kind(**values)

@@ -16,9 +16,9 @@ from ...hand_model.assets import load_generic_hand
 from ...hand_model.layer import HandLayer
 from ...network.landmark_config import LandmarkConfig
 from ...network.landmark_model import LandmarkNetwork
+from ..evaluation.scores import HandFrames, Scores
 from .ablation_data import CONDITIONS, OccludedSynthesis, condition
 from .samples import LandmarkSample
-from ..evaluation.scores import HandFrames, Scores
 from .train import LandmarkObjective, TrainSettings, select, window_frames
 
 
@@ -84,8 +84,16 @@ def configuration(row: Row, settings: AblationSettings) -> LandmarkConfig:
 
     tau: hands lie up to six boxes apart here, where Eq. 2 with tau = 1 would be 1 to three digits.
     """
-    common = {"tau": 0.3, "width": settings.width, "relation_width": 16, "spatial_layers": settings.layers,
-              "decoder_layers": 1, "temporal_layers": 1, "window": 1, "box_size": False}
+    common = {
+        "tau": 0.3,
+        "width": settings.width,
+        "relation_width": 16,
+        "spatial_layers": settings.layers,
+        "decoder_layers": 1,
+        "temporal_layers": 1,
+        "window": 1,
+        "box_size": False,
+    }
     return LandmarkConfig(**{**common, **row.config})
 
 
@@ -98,7 +106,7 @@ def estimate(network: LandmarkNetwork, frames: list, times: torch.Tensor, lookah
     hands = torch.stack([network.encode_frame(tokens) for tokens, _ in frames], 2)
     present = torch.stack([tokens.present for tokens, _ in frames], 2)
     # a single frame looks at itself; a window at what has come by then, as in a stream
-    index = torch.cat([window_frames(times[:, :t + 1 + lookahead], times[:, t], config) for t in range(length)])
+    index = torch.cat([window_frames(times[:, : t + 1 + lookahead], times[:, t], config) for t in range(length)])
     offsets = (times.repeat(length, 1).gather(1, index) - times.T.reshape(-1, 1)) / config.frame_gap
     picked = hands.repeat(length, 1, 1, 1).gather(2, index[:, None, :, None].expand(-1, 2, -1, hands.shape[-1]))
     output = network.reason(picked, offsets, present.repeat(length, 1, 1).gather(2, index[:, None].expand(-1, 2, -1)))
@@ -124,7 +132,8 @@ class _Training:
         optimizer = torch.optim.AdamW(parameters, rate, weight_decay=self.weights.weight_decay, betas=(0.9, 0.98))
         warm = max(1, steps // 20)
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda k: min((k + 1) / warm, (steps - k) / max(1, steps - warm)))
+            optimizer, lambda k: min((k + 1) / warm, (steps - k) / max(1, steps - warm))
+        )
         for step in tqdm(range(steps), desc=name, mininterval=10.0):
             loss = self._loss(batch, length, step % self.settings.vertex_interval == 0)
             optimizer.zero_grad(set_to_none=True)
@@ -140,7 +149,7 @@ class _Training:
         lookahead = self.network.config.window // 2 if self.data.motion.chance(0.5, 1).item() else 0
         output, truth, present = estimate(self.network, frames, times, lookahead)
         loss, _ = self.objective(output, truth, present)
-        some = torch.randperm(len(present), generator=self.data.motion.generator)[:self.weights.vertex_samples]
+        some = torch.randperm(len(present), generator=self.data.motion.generator)[: self.weights.vertex_samples]
         if not with_vertices:
             return loss
         return loss + self.objective.of_vertices(select(output, some), select(truth, some), present[some])
@@ -176,8 +185,12 @@ def measure(network: LandmarkNetwork, settings: AblationSettings, lookahead: int
         predicted, true = hands(output), hands(truth)
         scores = Scores()
         for k in range(count):
-            scores.add(HandFrames(*(x[k] for x in predicted)), HandFrames(*(x[k] for x in true)),
-                       clips.counted[k].T.numpy(), sequence=str(k))
+            scores.add(
+                HandFrames(*(x[k] for x in predicted)),
+                HandFrames(*(x[k] for x in true)),
+                clips.counted[k].T.numpy(),
+                sequence=str(k),
+            )
         summary = scores.summary()
         result[name] = {key: summary[key] for key in METRICS} | {"hands": summary["hands"], "pairs": summary["pairs"]}
     return result
@@ -190,14 +203,21 @@ def run(row: Row, seed: int, settings: AblationSettings, folder: Path) -> dict:
     if path.is_file():
         kept = json.loads(path.read_text())
         if kept["settings"] != stated:
-            raise InputError(f"{path} was made with other settings, {kept['settings']} instead of {stated}; give another --out "
-                             "or the settings of before")
+            raise InputError(
+                f"{path} was made with other settings, {kept['settings']} instead of {stated}; give another --out "
+                "or the settings of before"
+            )
         return kept
     started = time.perf_counter(), time.process_time()
     network = train(configuration(row, settings), settings, seed, f"{row.name.split(',')[0]}, seed {seed}")
     rows = {other.name: measure(network, settings, other.lookahead) for other in ROWS if other.key == row.key}
-    result = {"settings": stated, "seed": seed, "rows": rows, "minutes": round((time.perf_counter() - started[0]) / 60, 1),
-              "cpu_minutes": round((time.process_time() - started[1]) / 60, 1)}
+    result = {
+        "settings": stated,
+        "seed": seed,
+        "rows": rows,
+        "minutes": round((time.perf_counter() - started[0]) / 60, 1),
+        "cpu_minutes": round((time.process_time() - started[1]) / 60, 1),
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.with_suffix(".part").write_text(json.dumps(result, indent=1) + "\n")
     path.with_suffix(".part").replace(path)
@@ -220,7 +240,9 @@ def ablate(folder: Path, settings: AblationSettings = AblationSettings()) -> dic
             for metric in METRICS:
                 values = [entry[name][metric] for entry in runs[row.name]]
                 figures[name][metric] = {
-                    "mean": round(float(np.mean(values)), 2), "values": [round(value, 2) for value in values],
-                    "spread": round(float(np.std(values, ddof=1)), 2) if len(values) > 1 else None}
+                    "mean": round(float(np.mean(values)), 2),
+                    "values": [round(value, 2) for value in values],
+                    "spread": round(float(np.std(values, ddof=1)), 2) if len(values) > 1 else None,
+                }
         result["rows"][row.name] = {"paper": row.paper, **figures}
     return result

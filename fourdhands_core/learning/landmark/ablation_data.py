@@ -90,5 +90,8 @@ def condition(name: str, config: LandmarkConfig, clips: int, length: int, seed: 
     counted = torch.stack([tokens.present for tokens, _ in frames], 2)
     if name == "occluded":
         counted = counted & data.hidden.any(-1)
-    return Clips([tuple(type(part)(**{key: value[keep] for key, value in vars(part).items()}) for part in frame)
-                  for frame in frames], times[keep], counted[keep])
+    return Clips(
+        [tuple(type(part)(**{key: value[keep] for key, value in vars(part).items()}) for part in frame) for frame in frames],
+        times[keep],
+        counted[keep],
+    )

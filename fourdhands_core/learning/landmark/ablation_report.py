@@ -15,13 +15,19 @@ def _cell(figure: dict) -> str:
 def markdown(result: dict) -> str:
     """One table a condition; mean and standard deviation over the seeds."""
     settings = result["settings"]
-    lines = [f"Mean ± standard deviation over {settings['seeds']} seeds, {settings['single_steps']} + {settings['clip_steps']} steps each, on synthetic "
-             "landmarks; "
-             "the paper's figures are of images of InterHand2.6M.", ""]
+    lines = [
+        f"Mean ± standard deviation over {settings['seeds']} seeds, {settings['single_steps']} + {settings['clip_steps']} steps each, on synthetic "
+        "landmarks; "
+        "the paper's figures are of images of InterHand2.6M.",
+        "",
+    ]
     for name, text in result["conditions"].items():
-        lines += [f"**{name}**: {text}", "",
-                  "| row | " + " | ".join(_TITLES.values()) + " | paper: MPJPE / MPVPE / MRRPE |",
-                  "|---|" + "---|" * (len(_TITLES) + 1)]
+        lines += [
+            f"**{name}**: {text}",
+            "",
+            "| row | " + " | ".join(_TITLES.values()) + " | paper: MPJPE / MPVPE / MRRPE |",
+            "|---|" + "---|" * (len(_TITLES) + 1),
+        ]
         for row, entry in result["rows"].items():
             paper = " / ".join(f"{value:.2f}" for value in entry["paper"]) if entry["paper"] else ""
             lines.append(f"| {row} | " + " | ".join(_cell(entry[name][metric]) for metric in _TITLES) + f" | {paper} |")
@@ -41,8 +47,14 @@ def plot(result: dict, path: Path) -> None:
         for k, row in enumerate(rows):
             entry = result["rows"][row]
             places = [c + (k - (len(rows) - 1) / 2) * 0.13 for c in range(len(result["conditions"]))]
-            axes.bar(places, [entry[name][metric]["mean"] for name in result["conditions"]], 0.12, label=row,
-                     yerr=[entry[name][metric]["spread"] or 0.0 for name in result["conditions"]], color=f"C{k}")
+            axes.bar(
+                places,
+                [entry[name][metric]["mean"] for name in result["conditions"]],
+                0.12,
+                label=row,
+                yerr=[entry[name][metric]["spread"] or 0.0 for name in result["conditions"]],
+                color=f"C{k}",
+            )
         axes.set_xticks(range(len(result["conditions"])), list(result["conditions"]))
         axes.set_title(_TITLES[metric], fontsize=10)
         if metric == "mrrpe":

@@ -52,8 +52,9 @@ class LandmarkErrors:
             with np.load(path) as data:
                 values = {f.name: data[f.name] for f in fields(cls)}
         except (OSError, KeyError, ValueError) as error:
-            raise AssetError(f"{path} is not a measured landmark error model ({error}); "
-                             "run `fourdhands train errors`") from error
+            raise AssetError(
+                f"{path} is not a measured landmark error model ({error}); run `fourdhands train errors`"
+            ) from error
         return cls(**{name: value if value.ndim else float(value) for name, value in values.items()})
 
 
@@ -78,8 +79,9 @@ def unit_shape(points: torch.Tensor) -> torch.Tensor:
     return centred / centred.square().sum(-1).mean(-1).clamp(min=1e-12).sqrt()[..., None, None]
 
 
-def fit(shapes: np.ndarray, residuals: np.ndarray, clips: np.ndarray, frames: np.ndarray, ridge: float = 10.0,
-        **rates) -> LandmarkErrors:
+def fit(
+    shapes: np.ndarray, residuals: np.ndarray, clips: np.ndarray, frames: np.ndarray, ridge: float = 10.0, **rates
+) -> LandmarkErrors:
     """Fit the model to N matched hands.
 
     shapes: (N, 63). residuals: (N, 105). clips: (N,) one number per clip and side. frames: (N,) frame numbers.
@@ -90,7 +92,7 @@ def fit(shapes: np.ndarray, residuals: np.ndarray, clips: np.ndarray, frames: np
     mean = np.linalg.solve(inputs.T @ inputs + penalty, inputs.T @ residuals).T
     rest = residuals - inputs @ mean.T
     # outliers (wrong hands, collapsed fingers) belong to the size's spread, not to the covariance
-    size = np.sqrt((rest ** 2).mean(1))
+    size = np.sqrt((rest**2).mean(1))
     kept = size < 4.0 * np.median(size)
 
     def covariance(gap):
@@ -141,7 +143,7 @@ class ErrorSampler:
         slow = [self._normal(batch, 2, 105)]
         for k in range(length - 1):
             memory = (self.errors.slow_memory ** steps[:, k])[:, None, None]
-            slow.append(memory * slow[-1] + (1.0 - memory ** 2).sqrt() * self._normal(batch, 2, 105))
+            slow.append(memory * slow[-1] + (1.0 - memory**2).sqrt() * self._normal(batch, 2, 105))
         noise = torch.stack(slow, 2) @ self.slow.T + self._normal(batch, 2, length, 105) @ self.fast.T
         size = torch.exp(self.errors.size_spread * self._normal(batch, 2, 1, 1).clamp(-2.5, 2.5))
         low, high = self.strength

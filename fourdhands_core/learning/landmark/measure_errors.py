@@ -30,12 +30,16 @@ def clip_motions(motion: Motion, times: torch.Tensor) -> list[ClipMotion]:
         wrist = motion.root[b].double()
         wrist[LEFT] = mirror_points(wrist[LEFT])
         count = times.shape[1]
-        clips.append(ClipMotion(
-            stamp=np.round(times[b].double().numpy() * 1e9).astype(np.int64) + 1,
-            present=np.tile(motion.present[b].numpy(), (count, 1)),
-            global_orient=angles[:, :, 0].transpose(1, 0, 2),
-            hand_pose=angles[:, :, 1:].reshape(2, count, 45).transpose(1, 0, 2),
-            wrist=wrist.numpy().transpose(1, 0, 2), betas=motion.betas[b].double().numpy()))
+        clips.append(
+            ClipMotion(
+                stamp=np.round(times[b].double().numpy() * 1e9).astype(np.int64) + 1,
+                present=np.tile(motion.present[b].numpy(), (count, 1)),
+                global_orient=angles[:, :, 0].transpose(1, 0, 2),
+                hand_pose=angles[:, :, 1:].reshape(2, count, 45).transpose(1, 0, 2),
+                wrist=wrist.numpy().transpose(1, 0, 2),
+                betas=motion.betas[b].double().numpy(),
+            )
+        )
     return clips
 
 
@@ -50,7 +54,7 @@ def collect(clips: int, length: int = 30, seed: int = 7):
     shapes, residuals, numbers, frames = [], [], [], []
     events = {"kept": 0, "lost": 0, "missing": 0, "found": 0, "both": 0, "swapped": 0}
     for number in tqdm(range(clips), desc="clips", mininterval=5.0):
-        motion, = clip_motions(sampler.sample(times), times)
+        (motion,) = clip_motions(sampler.sample(times), times)
         camera = Camera.from_fov(640, 480, float(rng.uniform(50, 80)))
         scene = HandScene(camera, seed=int(rng.integers(1 << 31)))
         vertices, joints = pose_hands(motion, scene.asset)
@@ -70,8 +74,9 @@ def collect(clips: int, length: int = 30, seed: int = 7):
                 numbers.append(2 * number + side)
                 frames.append(t)
             for side in sides:
-                events["kept" if before[side] and seen[side] else "lost" if before[side] else
-                       "found" if seen[side] else "missing"] += 1
+                events[
+                    "kept" if before[side] and seen[side] else "lost" if before[side] else "found" if seen[side] else "missing"
+                ] += 1
             if len(pairs) == 2:
                 events["both"] += 1
                 events["swapped"] += all(detection.side != side for detection, side in pairs)
@@ -91,8 +96,12 @@ def matched(found: list[HandDetection], points: np.ndarray, sides: list[int]) ->
     points: (2, 21, 2) the true landmarks, pixels. sides: those that can be seen.
     """
     radius = np.linalg.norm(points - points.mean(1, keepdims=True), axis=-1).mean(-1)
-    distance = np.array([[np.linalg.norm(detection.landmarks - points[side], axis=-1).mean() / radius[side]
-                          for side in sides] for detection in found]).reshape(len(found), len(sides))
+    distance = np.array(
+        [
+            [np.linalg.norm(detection.landmarks - points[side], axis=-1).mean() / radius[side] for side in sides]
+            for detection in found
+        ]
+    ).reshape(len(found), len(sides))
     return [(found[i], sides[k]) for i, k in zip(*linear_sum_assignment(distance)) if distance[i, k] <= 0.6]
 
 

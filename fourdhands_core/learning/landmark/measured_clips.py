@@ -64,7 +64,7 @@ def collect(clips: int, length: int, seed: int) -> MeasuredClips:
         interval = (1.0 if rng.random() < 0.7 else 3.0 ** rng.uniform(-0.6, 1.0)) / 30.0
         times = torch.arange(length)[None] * interval
         motion = sampler.sample(times)
-        clip, = clip_motions(motion, times)
+        (clip,) = clip_motions(motion, times)
         camera = Camera.from_fov(640, 480, float(rng.uniform(50, 80)))
         scene = HandScene(camera, seed=int(rng.integers(1 << 31)))
         vertices, joints = pose_hands(clip, scene.asset)
@@ -72,16 +72,25 @@ def collect(clips: int, length: int, seed: int) -> MeasuredClips:
         rays, world, seen = np.zeros((2, length, 21, 2)), np.zeros((2, length, 21, 3)), np.zeros((2, length), bool)
         detector = MediaPipeDetector()
         for t, (image, _) in enumerate(render_frames(clip, scene, vertices)):
-            sides = [side for side in range(2)
-                     if motion.present[0, side] and truth["joint_in_image"][t, side].mean() > 0.6]
+            sides = [side for side in range(2) if motion.present[0, side] and truth["joint_in_image"][t, side].mean() > 0.6]
             for found, side in matched(detector.detect(image), truth["joints_2d"][t], sides):
                 own = -1.0 if side == LEFT else 1.0
                 rays[side, t] = camera.unproject(found.landmarks) * (own, 1.0)
                 world[side, t] = found.world * (own, 1.0, 1.0)
                 seen[side, t] = True
         detector.close()
-        rows.append((times[0], motion.rotations[0], motion.betas[0], motion.root[0], motion.present[0],
-                     torch.from_numpy(rays).float(), torch.from_numpy(world).float(), torch.from_numpy(seen)))
+        rows.append(
+            (
+                times[0],
+                motion.rotations[0],
+                motion.betas[0],
+                motion.root[0],
+                motion.present[0],
+                torch.from_numpy(rays).float(),
+                torch.from_numpy(world).float(),
+                torch.from_numpy(seen),
+            )
+        )
     return MeasuredClips(*(torch.stack(column) for column in zip(*rows)))
 
 
@@ -97,7 +106,9 @@ def measured_clips(path: str | Path, clips: int, length: int, seed: int) -> Meas
     if not path.exists():
         collected = collect(clips, length, seed)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(save({field.name: getattr(collected, field.name).contiguous() for field in fields(MeasuredClips)}, asked))
+        path.write_bytes(
+            save({field.name: getattr(collected, field.name).contiguous() for field in fields(MeasuredClips)}, asked)
+        )
         return collected
     try:
         with utf8_name(path) as name, safe_open(name, framework="pt") as file:
@@ -132,8 +143,9 @@ class Mixed:
         times = torch.where(hurried, torch.arange(clips.times.shape[1]) / 30.0, clips.times.float())[:, :length]
         motion = Motion(clips.rotations[:, :, :length], clips.betas, clips.root[:, :, :length], clips.present)
         joints = self.synthesis.kinematics(motion.rotations, motion.betas[:, :, None].expand(-1, -1, length, -1))
-        return self.synthesis.frames(motion, joints, clips.rays[:, :, :length], clips.world[:, :, :length],
-                                     clips.seen[:, :, :length]), times
+        return self.synthesis.frames(
+            motion, joints, clips.rays[:, :, :length], clips.world[:, :, :length], clips.seen[:, :, :length]
+        ), times
 
 
 def turned(clips: MeasuredClips, angles: torch.Tensor) -> MeasuredClips:
@@ -144,9 +156,15 @@ def turned(clips: MeasuredClips, angles: torch.Tensor) -> MeasuredClips:
     rotations = clips.rotations.clone()
     rotations[:, :, :, 0] = turn @ rotations[:, :, :, 0]
     return MeasuredClips(
-        clips.times, rotations, clips.betas, (turn @ clips.root[..., None])[..., 0], clips.present,
+        clips.times,
+        rotations,
+        clips.betas,
+        (turn @ clips.root[..., None])[..., 0],
+        clips.present,
         (turn[:, :, :, None, :2, :2] @ clips.rays[..., None])[..., 0],
-        (turn[:, :, :, None] @ clips.world[..., None])[..., 0], clips.seen)
+        (turn[:, :, :, None] @ clips.world[..., None])[..., 0],
+        clips.seen,
+    )
 
 
 def exchanged(clips: MeasuredClips, which: torch.Tensor) -> MeasuredClips:

@@ -45,8 +45,15 @@ class MotionSampler:
     anywhere; the others are turned any way.
     """
 
-    def __init__(self, seed: int = 0, depth_range=(0.22, 1.4), view_angle: float = 28.0,
-                 single_share: float = 0.25, together_share: float = 0.45, upright: float = 0.0):
+    def __init__(
+        self,
+        seed: int = 0,
+        depth_range=(0.22, 1.4),
+        view_angle: float = 28.0,
+        single_share: float = 0.25,
+        together_share: float = 0.45,
+        upright: float = 0.0,
+    ):
         self.generator = torch.Generator().manual_seed(seed)
         self.depth_range = depth_range
         self.view_angle = view_angle
@@ -122,13 +129,16 @@ class MotionSampler:
     def _segments(self, times, hands, shortest, longest):
         """Index of the keyframe before each time, and how far the minimum-jerk step to the next has gone."""
         batch, length = times.shape
-        duration = torch.exp(self.uniform(batch, hands, 1, low=torch.log(torch.tensor(shortest)).item(),
-                                          high=torch.log(torch.tensor(longest)).item()))
-        position = (self.uniform(batch, hands, 1) + (times - times[:, :1])[:, None] / duration)
+        duration = torch.exp(
+            self.uniform(
+                batch, hands, 1, low=torch.log(torch.tensor(shortest)).item(), high=torch.log(torch.tensor(longest)).item()
+            )
+        )
+        position = self.uniform(batch, hands, 1) + (times - times[:, :1])[:, None] / duration
         position = position.clamp(max=_KEYFRAMES - 1.001)
         index = position.floor()
         u = position - index
-        return index.long(), u ** 3 * (10.0 + u * (6.0 * u - 15.0))
+        return index.long(), u**3 * (10.0 + u * (6.0 * u - 15.0))
 
     def sample(self, times: torch.Tensor) -> Motion:
         """Draw one clip for every row of `times` (B, T), seconds, increasing."""
@@ -149,7 +159,9 @@ class MotionSampler:
         symmetric = self.chance(0.35, batch)
         orientation[0][:, 0] = torch.where(
             symmetric[:, None, None],
-            matrix_from_axis_angle(0.5 * self.normal(batch, 3)) @ orientation[0][:, 1], orientation[0][:, 0])
+            matrix_from_axis_angle(0.5 * self.normal(batch, 3)) @ orientation[0][:, 1],
+            orientation[0][:, 0],
+        )
         for k in range(_KEYFRAMES - 1):
             orientation.append(matrix_from_axis_angle(turn[:, :, k]) @ orientation[-1])
         orientation = torch.stack(orientation, dim=2)
@@ -162,7 +174,9 @@ class MotionSampler:
         alone = self.chance(self.single_share, batch)
         present[torch.arange(batch), self.chance(0.5, batch).long()] = ~alone
         betas = self.normal(batch, 1, 10).expand(-1, 2, -1) + 0.1 * self.normal(batch, 2, 10)
-        return Motion(torch.cat([global_orient[..., None, :, :], finger_rotations], dim=-3), betas.clamp(-2.5, 2.5), root, present)
+        return Motion(
+            torch.cat([global_orient[..., None, :, :], finger_rotations], dim=-3), betas.clamp(-2.5, 2.5), root, present
+        )
 
     def _roots(self, times, batch, pick):
         near, far = self.depth_range

@@ -37,8 +37,9 @@ class Synthesis:
     hurried: share of the clips whose motion is played up to 4 times as fast. motion: settings of MotionSampler.
     """
 
-    def __init__(self, seed: int, errors: LandmarkErrors, config: LandmarkConfig, world_missing: float,
-                 hurried: float = 0.0, **motion):
+    def __init__(
+        self, seed: int, errors: LandmarkErrors, config: LandmarkConfig, world_missing: float, hurried: float = 0.0, **motion
+    ):
         self.motion = MotionSampler(seed, **motion)
         self.errors = ErrorSampler(errors, self.motion.generator)
         self.kinematics = Kinematics(load_generic_hand())
@@ -52,8 +53,7 @@ class Synthesis:
 
         The frames' interval is 1/30 s in most clips and between 1/60 and 1/10 s in the others.
         """
-        interval = 1.0 / 30.0 * torch.where(
-            self.motion.chance(0.6, batch), 1.0, 3.0 ** self.motion.uniform(batch, low=-0.6))
+        interval = 1.0 / 30.0 * torch.where(self.motion.chance(0.6, batch), 1.0, 3.0 ** self.motion.uniform(batch, low=-0.6))
         times = torch.arange(length) * interval[:, None]
         played = times
         if self.hurried:
@@ -77,14 +77,23 @@ class Synthesis:
         for t in range(length):
             present = motion.present & seen[..., t]
             tokens = landmark_tokens(
-                rays[:, :, t], world[:, :, t], world_present, present, self.config.tau, self.config.common_box)
+                rays[:, :, t], world[:, :, t], world_present, present, self.config.tau, self.config.common_box
+            )
             turn = tokens.rotation
             virtual = placed[:, :, t] @ turn.transpose(-1, -2)
             rotations = torch.cat([turn[:, :, None] @ motion.rotations[:, :, t, :1], motion.rotations[:, :, t, 1:]], 2)
             other = mirror_points(motion.root[:, :, t].flip(1)) - motion.root[:, :, t]
-            frames.append((tokens, LandmarkSample(
-                rotations, motion.betas, joints[:, :, t] @ turn.transpose(-1, -2),
-                virtual[..., :2] / virtual[..., 2:].clamp(min=0.02),
-                (turn @ other[..., None])[..., 0],
-                mirror_points(turn[:, 1]) @ turn[:, 0].transpose(-1, -2))))
+            frames.append(
+                (
+                    tokens,
+                    LandmarkSample(
+                        rotations,
+                        motion.betas,
+                        joints[:, :, t] @ turn.transpose(-1, -2),
+                        virtual[..., :2] / virtual[..., 2:].clamp(min=0.02),
+                        (turn @ other[..., None])[..., 0],
+                        mirror_points(turn[:, 1]) @ turn[:, 0].transpose(-1, -2),
+                    ),
+                )
+            )
         return frames

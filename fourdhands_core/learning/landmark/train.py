@@ -76,8 +76,9 @@ def place(joints: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     x, y, z = joints.unbind(-1)
     ones = torch.ones_like(u).sum(-1)
     zero = torch.zeros_like(ones)
-    normal = torch.stack([ones, zero, -u.sum(-1), zero, ones, -v.sum(-1), -u.sum(-1), -v.sum(-1),
-                          (u * u + v * v).sum(-1)], -1).unflatten(-1, (3, 3))
+    normal = torch.stack(
+        [ones, zero, -u.sum(-1), zero, ones, -v.sum(-1), -u.sum(-1), -v.sum(-1), (u * u + v * v).sum(-1)], -1
+    ).unflatten(-1, (3, 3))
     a, b = u * z - x, v * z - y
     right = torch.stack([a.sum(-1), b.sum(-1), -(u * a + v * b).sum(-1)], -1)
     return torch.linalg.solve(normal + 1e-7 * torch.eye(3), right[..., None])[..., 0]
@@ -115,30 +116,43 @@ class LandmarkObjective:
         distance = (joints - sample.joints).norm(dim=-1)
         other_distance = (output.other_root - sample.other_root).norm(dim=-1)
         terms = losses.objective(
-            losses.Hands(output.rotations, output.betas, joints, points=missed,
-                         pair_joints=self._together(joints, output.other_root, sample)),
-            losses.Truth(sample.rotations, sample.betas, sample.joints, points=torch.zeros_like(missed),
-                         pair_joints=self._together(sample.joints, sample.other_root, sample),
-                         present=mask, relation_weight=nearness), s)
+            losses.Hands(
+                output.rotations,
+                output.betas,
+                joints,
+                points=missed,
+                pair_joints=self._together(joints, output.other_root, sample),
+            ),
+            losses.Truth(
+                sample.rotations,
+                sample.betas,
+                sample.joints,
+                points=torch.zeros_like(missed),
+                pair_joints=self._together(sample.joints, sample.other_root, sample),
+                present=mask,
+                relation_weight=nearness,
+            ),
+            s,
+        )
         total = (
             sum(terms.values())
             + s.likelihood * mean((3.0 * output.joint_sigma.log() + distance / output.joint_sigma).mean(-1))
-            + s.likelihood * mean_of_pairs(
-                (3.0 * output.other_root_sigma.log() + other_distance / output.other_root_sigma).mean(-1))
+            + s.likelihood
+            * mean_of_pairs((3.0 * output.other_root_sigma.log() + other_distance / output.other_root_sigma).mean(-1))
         )
         return total, joints
 
     @staticmethod
     def _together(points, other_root, sample):
         """Both hands' points (N, 2, P, 3) around the right wrist in the right hand's virtual camera."""
-        turn = sample.left_to_right[:len(points)]
+        turn = sample.left_to_right[: len(points)]
         root = LandmarkObjective.left_root(other_root, sample)
         return torch.stack([points[:, 0] @ turn.transpose(-1, -2) + root[:, None], points[:, 1]], 1)
 
     @staticmethod
     def left_root(other_root, sample):
         """The left wrist relative to the right (N, 3), in the right hand's virtual camera: the mean of what both sides say."""
-        from_left = (sample.left_to_right[:len(other_root)] @ other_root[:, 0, :, None])[..., 0]
+        from_left = (sample.left_to_right[: len(other_root)] @ other_root[:, 0, :, None])[..., 0]
         return (other_root[:, 1] - from_left) / 2.0
 
     def of_vertices(self, output, sample, mask):
@@ -151,7 +165,8 @@ class LandmarkObjective:
         terms = losses.objective(
             losses.Hands(vertices=predicted, pair_vertices=self._together(predicted, output.other_root[:n], sample)),
             losses.Truth(vertices=true, pair_vertices=self._together(true, sample.other_root[:n], sample), present=mask[:n]),
-            self.settings)
+            self.settings,
+        )
         return sum(terms.values())
 
 
@@ -185,7 +200,7 @@ class Trainer:
 
     def single_loss(self):
         """Loss of one batch of single frames; the window is one frame, which equals its repetition."""
-        (tokens, sample), = self.data.draw(self.settings.single_batch, 1)[0]
+        ((tokens, sample),) = self.data.draw(self.settings.single_batch, 1)[0]
         return self._single(self.network, tokens, sample)[0]
 
     def _single(self, network, tokens, sample):
@@ -218,8 +233,11 @@ class Trainer:
         alone = network.training and s.alone > 0.0 and data.motion.chance(s.alone, 1).item()
         outputs, samples, masks = [], [], []
         for target in targets:
-            index = (torch.full((batch, 1), target) if alone else
-                     window_frames(times[:, :target + lookahead + 1], times[:, target], config))
+            index = (
+                torch.full((batch, 1), target)
+                if alone
+                else window_frames(times[:, : target + lookahead + 1], times[:, target], config)
+            )
             picked = torch.gather(hands, 2, index[:, None, :, None].expand(-1, 2, -1, hands.shape[-1]))
             valid = torch.gather(present, 2, index[:, None].expand(-1, 2, -1))
             offsets = (torch.gather(times, 1, index) - times[:, target, None]) / config.frame_gap
@@ -228,8 +246,7 @@ class Trainer:
             samples.append(frames[target][1])
             masks.append(present[:, :, target])
         count = len(outputs)
-        output = type(outputs[0])(**{
-            name: torch.cat([getattr(o, name) for o in outputs]).float() for name in vars(outputs[0])})
+        output = type(outputs[0])(**{name: torch.cat([getattr(o, name) for o in outputs]).float() for name in vars(outputs[0])})
         sample = LandmarkSample(**{name: torch.cat([getattr(x, name) for x in samples]) for name in vars(samples[0])})
         mask = torch.cat(masks)
         # the vertices' losses look at the first samples only: mix the clips' frames
@@ -253,7 +270,7 @@ class Trainer:
             if windows:
                 _, joints, true, mask = self._windows(network, self.held_out, 64, lookahead=0)
             else:
-                (tokens, sample), = self.held_out.draw(512, 1)[0]
+                ((tokens, sample),) = self.held_out.draw(512, 1)[0]
                 _, joints = self._single(network, tokens, sample)
                 true, mask = sample.joints, tokens.present
             total += ((joints - true).norm(dim=-1).mean(-1) * mask).sum().item()
@@ -266,7 +283,8 @@ class Trainer:
         optimizer = torch.optim.AdamW(parameters, rate, weight_decay=self.settings.weight_decay, betas=(0.9, 0.98))
         warm = max(1, steps // 20)
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda k: min((k + 1) / warm, (steps - k) / max(1, steps - warm)))
+            optimizer, lambda k: min((k + 1) / warm, (steps - k) / max(1, steps - warm))
+        )
         bar = tqdm(range(steps), desc=name, mininterval=5.0)
         for self.step in bar:
             step = self.step
@@ -279,8 +297,9 @@ class Trainer:
             optimizer.step()
             schedule.step()
             with torch.no_grad():
-                torch._foreach_lerp_(list(self.average.parameters()), parameters,
-                                     1.0 - min(self.settings.average, (step + 1) / (step + 10)))
+                torch._foreach_lerp_(
+                    list(self.average.parameters()), parameters, 1.0 - min(self.settings.average, (step + 1) / (step + 10))
+                )
             if step % 200 == 199 or step == steps - 1:
                 self.curve.append({"phase": bar.desc, "step": step + 1, "loss": loss.item(), **self.evaluate(windows)})
                 bar.write(json.dumps(self.curve[-1]))
@@ -296,18 +315,28 @@ def window_frames(stamps: torch.Tensor, at: torch.Tensor, config: LandmarkConfig
     return (stamps[:, None, :] - wanted[..., None]).abs().argmin(dim=-1)
 
 
-def train_landmark(out: Path, settings: TrainSettings = TrainSettings(), config: LandmarkConfig = LandmarkConfig(),
-                   errors: LandmarkErrors | None = None) -> dict:
+def train_landmark(
+    out: Path,
+    settings: TrainSettings = TrainSettings(),
+    config: LandmarkConfig = LandmarkConfig(),
+    errors: LandmarkErrors | None = None,
+) -> dict:
     """Train and write weights to `out` (safetensors) with the settings and the curve inside; returns the last figures."""
     started = time.time()
     trainer = Trainer(settings, config, errors or LandmarkErrors.load())
     trainer.run("single frames", settings.single_steps, settings.single_rate, trainer.single_loss, windows=False)
     trainer.run("windows", settings.window_steps, settings.window_rate, trainer.window_loss, windows=True)
     if settings.measured_steps:
-        trainer.learn_from(measured_clips(settings.measured_file, settings.measured_clips, settings.clip_frames,
-                                          settings.measured_seed))
+        trainer.learn_from(
+            measured_clips(settings.measured_file, settings.measured_clips, settings.clip_frames, settings.measured_seed)
+        )
         trainer.run("rendered clips", settings.measured_steps, settings.measured_rate, trainer.window_loss, windows=True)
-    about = {"settings": asdict(settings), "curve": trainer.curve, "minutes": round((time.time() - started) / 60, 1),
-             "torch": torch.__version__, "threads": torch.get_num_threads()}
+    about = {
+        "settings": asdict(settings),
+        "curve": trainer.curve,
+        "minutes": round((time.time() - started) / 60, 1),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
     save_weights(trainer.average, out, **about)
     return trainer.curve[-1]

@@ -53,9 +53,9 @@ class ClipSynthesis:
     def draw(self, seed: int, count: int, times: np.ndarray) -> list[Clip]:
         """`count` clips of frames at `times` (T,), seconds, the same for the same seed."""
         s = self.settings
-        motion = MotionSampler(seed, s.depth_range, s.view_angle, s.single_share, s.together_share,
-                               s.upright).sample(
-            torch.as_tensor(times, dtype=torch.float32).expand(count, -1))
+        motion = MotionSampler(seed, s.depth_range, s.view_angle, s.single_share, s.together_share, s.upright).sample(
+            torch.as_tensor(times, dtype=torch.float32).expand(count, -1)
+        )
         rotations = motion.rotations.numpy().astype(float).swapaxes(1, 2)
         root = motion.root.numpy().astype(float).swapaxes(1, 2)
         betas = motion.betas.numpy().astype(float)
@@ -70,8 +70,19 @@ class ClipSynthesis:
                 inside = ((points > -0.5) & (points < (s.width - 0.5, s.height - 0.5))).all(-1).sum(-1)
             near = (joints[k] + root[k][:, :, None])[..., 2].min(-1) < 0.08
             present = motion.present[k].numpy() & (inside >= _LEAST_INSIDE) & ~near
-            clips.append(Clip(camera, self.looks.draw(rng, (s.width, s.height)), present, rotations[k], betas[k], root[k],
-                              joints[k], points, vertices[k]))
+            clips.append(
+                Clip(
+                    camera,
+                    self.looks.draw(rng, (s.width, s.height)),
+                    present,
+                    rotations[k],
+                    betas[k],
+                    root[k],
+                    joints[k],
+                    points,
+                    vertices[k],
+                )
+            )
         return clips
 
     def _meshes(self, clip: Clip, t: int):
@@ -82,8 +93,9 @@ class ClipSynthesis:
     def image(self, clip: Clip, t: int) -> tuple[np.ndarray, np.ndarray]:
         """The camera's image (H, W, 3) uint8 RGB of a frame, and labels (H, W): 1 + side where a hand shows."""
         size = clip.camera.width, clip.camera.height
-        return self.looks.view(clip.look, *self._meshes(clip, t), clip.camera.matrix, size,
-                               View(np.ones(2), np.zeros(2), *size))
+        return self.looks.view(
+            clip.look, *self._meshes(clip, t), clip.camera.matrix, size, View(np.ones(2), np.zeros(2), *size)
+        )
 
     def crops(self, clip: Clip, t: int, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Crops (2, 256, 192, 3) uint8 RGB of squares (2, 4) of a frame, as perception.crops makes them, and what is seen.
@@ -96,7 +108,8 @@ class ClipSynthesis:
         for side in np.flatnonzero(clip.present[t]):
             view = crop_view(squares[side], side == LEFT)
             crops[side], label = self.looks.view(
-                clip.look, meshes, boxes, clip.camera.matrix, (clip.camera.width, clip.camera.height), view)
+                clip.look, meshes, boxes, clip.camera.matrix, (clip.camera.width, clip.camera.height), view
+            )
             seen[side] = (label == 1 + side).mean() > _LEAST_VISIBLE
         return crops, seen
 

@@ -41,7 +41,7 @@ def shade(vertices, faces, direction, ambient, specular, shininess):
         lambert = 0.5 + 0.5 * (nx * direction[0] + ny * direction[1] + nz * direction[2])
         facing = max((nx * hx + ny * hy + nz * hz) * scale, 0.0)
         light[k, 0] = ambient + (1.0 - ambient) * lambert * lambert
-        light[k, 1] = specular * facing ** shininess
+        light[k, 1] = specular * facing**shininess
     return light
 
 

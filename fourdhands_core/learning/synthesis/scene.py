@@ -74,8 +74,9 @@ class Looks:
         """A skin's texels, or a background, made when first asked for."""
         if (what, number) not in self._made:
             rng = np.random.default_rng([self._seed, len(what), number])
-            self._made[what, number] = background(rng, 480, 360) if what == "background" else self._forearm.paint(
-                skin_texture(rng, self._asset))
+            self._made[what, number] = (
+                background(rng, 480, 360) if what == "background" else self._forearm.paint(skin_texture(rng, self._asset))
+            )
         return self._made[what, number]
 
     def draw(self, rng: np.random.Generator, size: tuple[int, int]) -> Look:
@@ -96,9 +97,20 @@ class Looks:
         if rng.random() < s.occluded:
             source = self._kept("background", int(rng.integers(s.backgrounds)))
             occluder = self._shape(rng), int(rng.integers(2)), source
-        return Look(texels, tint, cloth, direction / np.linalg.norm(direction), rng.uniform(0.1, 0.45),
-                    rng.uniform(0.0, 0.18), rng.uniform(6.0, 30.0), picture, placed, occluder, rng.uniform(*s.forearm, 2),
-                    0.35 * rng.normal(size=(2, 3)))
+        return Look(
+            texels,
+            tint,
+            cloth,
+            direction / np.linalg.norm(direction),
+            rng.uniform(0.1, 0.45),
+            rng.uniform(0.0, 0.18),
+            rng.uniform(6.0, 30.0),
+            picture,
+            placed,
+            occluder,
+            rng.uniform(*s.forearm, 2),
+            0.35 * rng.normal(size=(2, 3)),
+        )
 
     @staticmethod
     def _shape(rng):
@@ -128,31 +140,58 @@ class Looks:
             meshes.append((int(side), points, light))
         return meshes
 
-    def view(self, look: Look, meshes: list, boxes: np.ndarray, camera: np.ndarray, size: tuple[int, int],
-             view: View) -> tuple[np.ndarray, np.ndarray]:
+    def view(
+        self, look: Look, meshes: list, boxes: np.ndarray, camera: np.ndarray, size: tuple[int, int], view: View
+    ) -> tuple[np.ndarray, np.ndarray]:
         """A picture (H, W, 3) uint8 RGB, black outside the camera's image, and the labels (H, W) of what shows in it.
 
         meshes: of `meshes`. boxes: (2, 4) x1, y1, x2, y2 of the hands in the camera's pixels, for the object in front.
         camera: (3, 3) matrix. size: (width, height) of the camera's image.
         """
         shape = (view.width, view.height)
-        back = np.array([[1.0 / view.scale[0], 0, -view.offset[0] / view.scale[0]],
-                         [0, 1.0 / view.scale[1], -view.offset[1] / view.scale[1]], [0, 0, 1]])
-        picture = cv2.warpAffine(look.picture, look.placed @ back, shape, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                                 borderMode=cv2.BORDER_REFLECT_101).astype(np.float32)
+        back = np.array(
+            [
+                [1.0 / view.scale[0], 0, -view.offset[0] / view.scale[0]],
+                [0, 1.0 / view.scale[1], -view.offset[1] / view.scale[1]],
+                [0, 0, 1],
+            ]
+        )
+        picture = cv2.warpAffine(
+            look.picture,
+            look.placed @ back,
+            shape,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REFLECT_101,
+        ).astype(np.float32)
         nearness = np.zeros((view.height, view.width), np.float32)
         label = np.zeros((view.height, view.width), np.uint8)
         for side, points, light in meshes:
             own = side == LEFT
             x = points[:, 0] * (-1.0 if own else 1.0)
             w = 1.0 / np.where(points[:, 2] > 0.02, points[:, 2], -1.0)
-            pixels = np.stack([
-                view.scale[0] * (camera[0, 0] * x * w + camera[0, 2]) + view.offset[0],
-                view.scale[1] * (camera[1, 1] * points[:, 1] * w + camera[1, 2]) + view.offset[1], w], 1).astype(np.float32)
+            pixels = np.stack(
+                [
+                    view.scale[0] * (camera[0, 0] * x * w + camera[0, 2]) + view.offset[0],
+                    view.scale[1] * (camera[1, 1] * points[:, 1] * w + camera[1, 2]) + view.offset[1],
+                    w,
+                ],
+                1,
+            ).astype(np.float32)
             first_cloth = len(self.faces) if look.cloth is None else self._first_cloth
-            draw(picture, nearness, label, pixels, self.faces, light, look.texels, look.tint,
-                 np.zeros(3) if look.cloth is None else look.cloth, first_cloth, 1 + side,
-                 (view.scale[0] < 0) != own)
+            draw(
+                picture,
+                nearness,
+                label,
+                pixels,
+                self.faces,
+                light,
+                look.texels,
+                look.tint,
+                np.zeros(3) if look.cloth is None else look.cloth,
+                first_cloth,
+                1 + side,
+                (view.scale[0] < 0) != own,
+            )
         if look.occluder is not None:
             self._cover(look.occluder, boxes, view, picture, label)
         self._frame(size, view, picture, label)

@@ -16,8 +16,15 @@ from .clips import Clip, ClipSynthesis
 from .settings import SynthesisSettings
 
 
-def synthesise(out: str | Path, clips: int, frames: int = 30, frame_rate: float = 30.0, seed: int = 0,
-               settings: SynthesisSettings = SynthesisSettings(), progress=lambda numbers: numbers) -> None:
+def synthesise(
+    out: str | Path,
+    clips: int,
+    frames: int = 30,
+    frame_rate: float = 30.0,
+    seed: int = 0,
+    settings: SynthesisSettings = SynthesisSettings(),
+    progress=lambda numbers: numbers,
+) -> None:
     """Write `clips` clips of `frames` frames each into a new or empty folder. progress: wraps the clips' numbers.
 
     Every clip has a camera of its own, with its blur, noise and colours; some of them shake.
@@ -29,7 +36,7 @@ def synthesise(out: str | Path, clips: int, frames: int = 30, frame_rate: float 
     rows = {name: [] for name in SHAPES}
     times = np.arange(frames) / frame_rate
     for number in progress(range(clips)):
-        clip, = synthesis.draw(seed * 1_000_003 + number + 1, 1, times)
+        (clip,) = synthesis.draw(seed * 1_000_003 + number + 1, 1, times)
         camera = _Camera(np.random.default_rng([seed, number]), clip)
         for t in range(frames):
             path = out / image_path(number, t)
@@ -39,8 +46,9 @@ def synthesise(out: str | Path, clips: int, frames: int = 30, frame_rate: float 
             for name, value in _row(clip, number, t).items():
                 rows[name].append(value)
     arrays = {name: np.stack(values) for name, values in rows.items()}
-    arrays = {name: value.astype(np.float32) if value.dtype == float and name != "matrix" else value
-              for name, value in arrays.items()}
+    arrays = {
+        name: value.astype(np.float32) if value.dtype == float and name != "matrix" else value for name, value in arrays.items()
+    }
     np.savez_compressed(out / ANNOTATIONS, frame_rate=frame_rate, **arrays)
 
 
@@ -49,8 +57,15 @@ class _Camera:
 
     def __init__(self, rng: np.random.Generator, clip: Clip):
         gain = rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3)
-        self._sensor = Sensor(rng, clip.camera.width, clip.camera.height, noise=rng.uniform(1.0, 4.0),
-                              blur=rng.uniform(0.4, 1.4), jpeg=None, gain=gain)
+        self._sensor = Sensor(
+            rng,
+            clip.camera.width,
+            clip.camera.height,
+            noise=rng.uniform(1.0, 4.0),
+            blur=rng.uniform(0.4, 1.4),
+            jpeg=None,
+            gain=gain,
+        )
         self._rng, self._shake = rng, rng.uniform(1.0, 6.0) if rng.random() < 0.25 else 0.0
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
@@ -64,7 +79,15 @@ def _row(clip: Clip, number: int, t: int) -> dict:
     rotations = clip.rotations[t].copy()
     rotations[LEFT] = mirror_matrix(rotations[LEFT])
     root = clip.root[t][:, None]
-    return {"clip": number, "frame": t, "present": clip.present[t], "matrix": clip.camera.matrix,
-            "size": np.array([clip.camera.width, clip.camera.height]), "points": clip.points[t],
-            "joints": (clip.joints[t] + root) * mirror, "rotations": rotations, "betas": clip.betas,
-            "vertices": (clip.vertices[t] + root) * mirror}
+    return {
+        "clip": number,
+        "frame": t,
+        "present": clip.present[t],
+        "matrix": clip.camera.matrix,
+        "size": np.array([clip.camera.width, clip.camera.height]),
+        "points": clip.points[t],
+        "joints": (clip.joints[t] + root) * mirror,
+        "rotations": rotations,
+        "betas": clip.betas,
+        "vertices": (clip.vertices[t] + root) * mirror,
+    }
