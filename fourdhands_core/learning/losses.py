@@ -15,20 +15,21 @@ from ..network.landmark_tokens import mirror_points
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of Eq. 6-10 in `objective`; the paper states none, these made the shipped landmark weights.
-
-    pose, betas: of the two halves of Eq. 6. joints, vertices: of Eq. 7. projection: of Eq. 8. relation, close: of Eq. 9 and
-    10, both divided by the number of all pairs, so that they do not depend on it. alpha: Eq. 10, square metres.
-    """
+    """Weights of Eq. 6-10 in `objective`; the paper states none, these made the shipped landmark weights."""
 
     pose: float = 0.3
     betas: float = 0.02
+    """pose, betas: of the two halves of Eq. 6."""
     joints: float = 300.0
     vertices: float = 100.0
+    """joints, vertices: of Eq. 7."""
     projection: float = 1.0
+    """Of Eq. 8."""
     relation: float = 40.0
     close: float = 40.0
+    """relation, close: of Eq. 9 and 10, both divided by the number of all pairs, so that they do not depend on it."""
     alpha: float = 0.005
+    """Eq. 10, square metres."""
 
 
 def _differences(predicted, true, valid):

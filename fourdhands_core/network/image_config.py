@@ -20,40 +20,45 @@ paper's is H (section 4.1)."""
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """Sizes of a 4DHands network on image crops (paper sections 3.2 and 3.3).
-
-    width, depth, heads: of the ViT. relation: "concatenate" (Eq. 1-4) or "add", the 11 channels of the released weights.
-    relation_hidden: hidden width of the relation maps' MLP. spatial_layers: self-attention over both hands' tokens.
-    hand_width: channels of a hand token. decoder_layers, decoder_heads: query to one hand token, heads of 64 channels.
-    temporal_layers, temporal_heads: query over the window. window: frames in it; 1 for a network of single frames.
-    frame_gap: seconds between them (paper: 5 frames of 1/30 s). tau: Eq. 2. root: the joint of the 21 that
-    `left_root_relative` is between. mean_pose: the pose is relative to the hand model's mean pose, not to the flat hand.
-    patch: pixels of a patch's side, 16 or 32. stem: "patches", each made a token by one matrix as in published ViTs, or
-    "convolutions" (Xiao et al. 2021), with which a small ViT learns from nothing. virtual_camera: a hand's rotation is
-    relative to the camera turned towards the middle of its crop (the shortest way), which is what a crop can tell, and
-    `left_root_relative` to the right hand's; the paper's networks know no such turn.
-    """
+    """Sizes of a 4DHands network on image crops (paper sections 3.2 and 3.3)."""
 
     tokenizer: str = "image"
     width: int = 1280
     depth: int = 32
     heads: int = 16
+    """width, depth, heads: of the ViT."""
     relation: str = "concatenate"
+    """"concatenate" (Eq. 1-4) or "add", the 11 channels of the released weights."""
     relation_hidden: int = 128
+    """Hidden width of the relation maps' MLP."""
     spatial_layers: int = 4
+    """Self-attention over both hands' tokens."""
     hand_width: int = 1024
+    """Channels of a hand token."""
     decoder_layers: int = 6
     decoder_heads: int = 8
+    """decoder_layers, decoder_heads: query to one hand token, heads of 64 channels."""
     temporal_layers: int = 6
     temporal_heads: int = 16
+    """temporal_layers, temporal_heads: query over the window."""
     window: int = 9
+    """Frames in it; 1 for a network of single frames."""
     frame_gap: float = 5.0 / 30.0
+    """Seconds between them (paper: 5 frames of 1/30 s)."""
     tau: float = 1.0
+    """Eq. 2."""
     root: int = 0
+    """The joint of the 21 that `left_root_relative` is between."""
     mean_pose: bool = False
+    """The pose is relative to the hand model's mean pose, not to the flat hand."""
     patch: int = PATCH
+    """Pixels of a patch's side, 16 or 32."""
     stem: str = "patches"
+    """"patches", each made a token by one matrix as in published ViTs, or "convolutions" (Xiao et al. 2021), with which a small
+    ViT learns from nothing."""
     virtual_camera: bool = False
+    """A hand's rotation is relative to the camera turned towards the middle of its crop (the shortest way), which is what a
+    crop can tell, and `left_root_relative` to the right hand's; the paper's networks know no such turn."""
 
     def __post_init__(self):
         if (

@@ -36,35 +36,37 @@ def check_numbers(config) -> None:
 
 @dataclass(frozen=True)
 class LandmarkConfig:
-    """Sizes of a 4DHands network with landmark tokens.
-
-    width: channels of tokens and hand tokens. relation_width: channels of the relation map that are concatenated to the
-    tokens (RAT, paper section 3.2). heads: attention heads. spatial_layers: self-attention over both hands' tokens.
-    decoder_layers: query to one hand token per hand. temporal_layers: query over the window. mlp_ratio: hidden width of
-    the blocks' MLPs in multiples of `width`. window: frames in the temporal window (paper: 9). frame_gap: seconds
-    between frames of the window. tau: the activation distance of Eq. 2.
-
-    For ablations (paper, Table 5) parts can be left out. cross_hand: both hands' tokens are one sequence, and the relative
-    root comes of both hands' features; else each hand is alone. relation_map: RAT. common_box: positions in one box around
-    both hands, as a holistic crop has them, instead of in the hand's own. box_size: the tokens tell how large the hand's box
-    is in the camera's view, which no crop does.
-    """
+    """Sizes of a 4DHands network with landmark tokens."""
 
     tokenizer: str = "landmark"
     width: int = 128
+    """Channels of tokens and hand tokens."""
     relation_width: int = 24
+    """Channels of the relation map that are concatenated to the tokens (RAT, paper section 3.2)."""
     heads: int = 4
+    """Attention heads."""
     spatial_layers: int = 2
+    """Self-attention over both hands' tokens."""
     decoder_layers: int = 2
+    """Query to one hand token per hand."""
     temporal_layers: int = 2
+    """Query over the window."""
     mlp_ratio: int = 2
+    """Hidden width of the blocks' MLPs in multiples of `width`."""
     window: int = 9
+    """Frames in the temporal window (paper: 9)."""
     frame_gap: float = 1.0 / 30.0
+    """Seconds between frames of the window."""
     tau: float = 1.0
+    """The activation distance of Eq. 2. For ablations (paper, Table 5) parts can be left out."""
     cross_hand: bool = True
+    """Both hands' tokens are one sequence, and the relative root comes of both hands' features; else each hand is alone."""
     relation_map: bool = True
+    """RAT."""
     common_box: bool = False
+    """Positions in one box around both hands, as a holistic crop has them, instead of in the hand's own."""
     box_size: bool = True
+    """The tokens tell how large the hand's box is in the camera's view, which no crop does."""
 
     def __post_init__(self):
         if self.tokenizer != "landmark":

@@ -27,35 +27,32 @@ _READINGS = np.stack([np.arange(21), _MISREAD])
 
 @dataclass(frozen=True)
 class IdentitySettings:
-    """Distances are mean distances of landmarks in hand lengths (about 0.18 m), so they hold for any camera.
-
-    memory: seconds after which an unseen hand is forgotten.
-    reserve: seconds for which an unseen hand's side is given to no other hand, and in which what its labels said fades
-    (to 1/e).
-    reach, speed: a detection further than `reach + speed * dt` from where a hand was predicted dt seconds after it was
-    last seen is not that hand; a label that contradicts stops this growth at dt = 0.1.
-    uncertainty, drift: mean error of the prediction is `uncertainty + drift * dt`.
-    label_weight: what a label that contradicts a hand's side costs, in units of that error, at dt = 0; twice as much at
-    dt = 0.1 and so on, for labels err in runs of frames and past ones say little of new ones.
-    overlap: share of one hand's landmarks inside the other's hull from which the two may be one hand seen twice.
-    apart: two known hands that overlap so much are two all the same if their landmarks are this far apart; hands whose
-    landmarks are less than half of it apart are one in any case.
-    certainty: number of fully sure labels (at 30 Hz, a second's worth) beyond which a hand's side gets no surer; as
-    many must contradict before a side can change.
-    margin: by how many a changed side must be better.
-    """
+    """Distances are mean distances of landmarks in hand lengths (about 0.18 m), so they hold for any camera."""
 
     memory: float = 1.0
+    """Seconds after which an unseen hand is forgotten."""
     reserve: float = 0.3
+    """Seconds for which an unseen hand's side is given to no other hand, and in which what its labels said fades (to 1/e)."""
     reach: float = 0.6
     speed: float = 12.0
+    """reach, speed: a detection further than `reach + speed * dt` from where a hand was predicted dt seconds after it was last
+    seen is not that hand; a label that contradicts stops this growth at dt = 0.1."""
     uncertainty: float = 0.06
     drift: float = 2.0
+    """uncertainty, drift: mean error of the prediction is `uncertainty + drift * dt`."""
     label_weight: float = 0.7
+    """What a label that contradicts a hand's side costs, in units of that error, at dt = 0; twice as much at dt = 0.1 and so
+    on, for labels err in runs of frames and past ones say little of new ones."""
     overlap: float = 0.6
+    """Share of one hand's landmarks inside the other's hull from which the two may be one hand seen twice."""
     apart: float = 0.35
+    """Two known hands that overlap so much are two all the same if their landmarks are this far apart; hands whose landmarks
+    are less than half of it apart are one in any case."""
     certainty: float = 30.0
+    """Number of fully sure labels (at 30 Hz, a second's worth) beyond which a hand's side gets no surer; as many must
+    contradict before a side can change."""
     margin: float = 3.0
+    """By how many a changed side must be better."""
 
     def __post_init__(self):
         for name, value in vars(self).items():

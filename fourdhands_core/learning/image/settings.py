@@ -17,26 +17,29 @@ from ..synthesis.settings import SynthesisSettings
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Length, machine and reports of a run.
-
-    steps: optimiser steps. batch: sequences a step, of each process. seed: of everything random. device: "cpu" or "cuda".
-    precision: "float32", "bfloat16" or "float16". threads: of torch in each process. workers: processes that make
-    batches, 0 for the training process itself. save_interval, log_interval, picture_interval, evaluate_interval: steps.
-    evaluated: frames of unseen renders measured at each evaluation.
-    """
+    """Length, machine and reports of a run."""
 
     steps: int = 100000
+    """Optimiser steps."""
     batch: int = 16
+    """Sequences a step, of each process."""
     seed: int = 1
+    """Of everything random."""
     device: str = "cpu"
+    """cpu or cuda."""
     precision: str = "float32"
+    """float32, bfloat16 or float16."""
     threads: int = 1
+    """Of torch in each process."""
     workers: int = 0
+    """Processes that make batches, 0 for the training process itself."""
     save_interval: int = 200
     log_interval: int = 20
     picture_interval: int = 500
     evaluate_interval: int = 500
+    """save_interval, log_interval, picture_interval, evaluate_interval: steps."""
     evaluated: int = 128
+    """Frames of unseen renders measured at each evaluation."""
 
     def __post_init__(self):
         if self.device not in ("cpu", "cuda"):
@@ -59,18 +62,19 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class OptimiserSettings:
-    """AdamW with a rate that falls linearly to zero (paper section 4.1: from 1e-5).
-
-    rate: the first. warm_up: steps over which it rises to that. clip: largest norm of the gradient. average: of the
-    exponential moving average of the weights, which is what is kept. weight_decay, betas: AdamW's.
-    """
+    """AdamW with a rate that falls linearly to zero (paper section 4.1: from 1e-5)."""
 
     rate: float = 1e-5
+    """The first."""
     warm_up: int = 0
+    """Steps over which it rises to that."""
     clip: float = 1.0
+    """Largest norm of the gradient."""
     average: float = 0.999
+    """Of the exponential moving average of the weights, which is what is kept."""
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
+    """weight_decay, betas: AdamW's."""
 
     def __post_init__(self):
         for name in ("rate", "clip"):
@@ -82,16 +86,14 @@ class OptimiserSettings:
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """One part of the mixture.
-
-    name: "synthesis", or a dataset of `fourdhands data check`. path, split: of the dataset. weight: its share of the
-    samples, in proportion to the others'.
-    """
+    """One part of the mixture. name: "synthesis", or a dataset of `fourdhands data check`."""
 
     name: str
     path: str = ""
     split: str | None = None
+    """path, split: of the dataset."""
     weight: float = 1.0
+    """Its share of the samples, in proportion to the others'."""
 
     def __post_init__(self):
         if not self.weight > 0.0:
@@ -104,19 +106,18 @@ class SourceSettings:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """What a sample is: `length` frames, `gap` seconds apart (paper: 9, of 5 frames of 1/30 s).
-
-    sources: the mixture. opposite: share of the samples with one hand in which the other is its flipped crop, far away
-    (paper section 4.5); in the others it is left out. hand_model, hand_model_left: MANO by convert-mano, the generic hand
-    where left out.
-    """
+    """What a sample is: `length` frames, `gap` seconds apart (paper: 9, of 5 frames of 1/30 s)."""
 
     sources: tuple[SourceSettings, ...] = (SourceSettings("synthesis"),)
+    """The mixture."""
     length: int = 9
     gap: float = 5.0 / 30.0
     opposite: float = 1.0
+    """Share of the samples with one hand in which the other is its flipped crop, far away (paper section 4.5); in the others it
+    is left out."""
     hand_model: str = ""
     hand_model_left: str = ""
+    """hand_model, hand_model_left: MANO by convert-mano, the generic hand where left out."""
 
     def __post_init__(self):
         if self.length < 1 or not self.sources:
@@ -127,22 +128,23 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class AugmentationSettings:
-    """Changes of the crops. shift, scale: standard deviations of the square, in its sides and in logarithms.
-
-    rotation: degrees, standard deviation of the camera's roll (datasets; a synthetic hand is turned anyway). colour:
-    strength, 0 for none. blur, motion_blur, occlusion, coarse: shares of samples that are out of focus, smeared, behind
-    a patch, of low resolution. noise: grey levels. The occlusion is for datasets too; synthesis has its own objects.
-    """
+    """Changes of the crops."""
 
     shift: float = 0.03
     scale: float = 0.08
+    """shift, scale: standard deviations of the square, in its sides and in logarithms."""
     rotation: float = 15.0
+    """Degrees, standard deviation of the camera's roll (datasets; a synthetic hand is turned anyway)."""
     colour: float = 0.25
+    """Strength, 0 for none."""
     blur: float = 0.4
     motion_blur: float = 0.2
     occlusion: float = 0.1
     coarse: float = 0.25
+    """blur, motion_blur, occlusion, coarse: shares of samples that are out of focus, smeared, behind a patch, of low
+    resolution."""
     noise: float = 4.0
+    """Grey levels. The occlusion is for datasets too; synthesis has its own objects."""
 
 
 @dataclass(frozen=True)

@@ -24,16 +24,12 @@ from .train import LandmarkObjective, TrainSettings, select, window_frames
 
 @dataclass(frozen=True)
 class AblationSettings:
-    """What every row of the ablation has in common.
-
-    seeds: runs of each row. Every run is trained by AdamW in two phases, each with warm-up and linear decay to zero:
-    single_steps at single_rate on single_batch independent frames, then clip_steps at clip_rate on all `frames` frames of
-    `clips` clips, where the rows with a window use it and the others go on with single frames. width, layers: of the
-    network. vertex_interval: steps from one in which vertices are compared to the next. test_clips, test_frames: of each
-    condition.
-    """
+    """What every row of the ablation has in common."""
 
     seeds: int = 3
+    """Runs of each row. Every run is trained by AdamW in two phases, each with warm-up and linear decay to zero: single_steps
+    at single_rate on single_batch independent frames, then clip_steps at clip_rate on all `frames` frames of `clips` clips,
+    where the rows with a window use it and the others go on with single frames."""
     single_steps: int = 2400
     single_batch: int = 128
     single_rate: float = 3e-3
@@ -43,9 +39,12 @@ class AblationSettings:
     clip_rate: float = 1e-3
     width: int = 64
     layers: int = 1
+    """width, layers: of the network."""
     vertex_interval: int = 8
+    """Steps from one in which vertices are compared to the next."""
     test_clips: int = 48
     test_frames: int = 20
+    """test_clips, test_frames: of each condition."""
 
 
 @dataclass(frozen=True)

@@ -29,45 +29,49 @@ from .samples import LandmarkSample, Synthesis
 
 @dataclass(frozen=True)
 class TrainSettings(losses.LossWeights):
-    """Settings of a run, the weights of the losses included; the defaults made the shipped weights.
-
-    start: weights to begin from, a file; nothing where empty. single_steps, window_steps: optimiser steps on single frames
-    and on windows. single_batch: samples a step; window_batch: clips a step, of `clip_frames` frames. single_rate,
-    window_rate: peak learning rates of AdamW (one warm-up, then linear decay to zero). measured_clips: rendered clips on
-    which the detector is run, of motion from `measured_seed` on, kept in `measured_file` where that is named; in the third
-    phase, of measured_steps at measured_rate, they are `measured_share` of the batches, and half of the synthetic ones are
-    hurried. nearness: metres between the wrists at which Eq. 9 counts half: hands a metre apart err by decimetres, which
-    would drown everything else. likelihood: weight of the joints' Laplace likelihood, which teaches the expected errors.
-    velocity: weight of the error of joint velocities between frames. world_missing: share of samples without the
-    detector's 3-D landmarks. vertex_samples: samples of a batch whose vertices are compared, in every `vertex_interval`th
-    step. average: of the exponential moving average of the weights, which is what is kept. alone: share of the batches of
-    windows in which every frame stands alone, as the tracker asks for it too (section 3.3: its repetition).
-    """
+    """Settings of a run, the weights of the losses included; the defaults made the shipped weights."""
 
     seed: int = 1
     start: str = ""
+    """Weights to begin from, a file; nothing where empty."""
     single_steps: int = 5200
     single_batch: int = 384
+    """Samples a step."""
     single_rate: float = 3e-3
     window_steps: int = 320
+    """single_steps, window_steps: optimiser steps on single frames and on windows."""
     window_batch: int = 48
+    """Clips a step, of `clip_frames` frames."""
     window_rate: float = 6e-4
+    """single_rate, window_rate: peak learning rates of AdamW (one warm-up, then linear decay to zero)."""
     clip_frames: int = 14
     measured_clips: int = 4700
+    """Rendered clips on which the detector is run, of motion from `measured_seed` on, kept in `measured_file` where that is
+    named; in the third phase, of measured_steps at measured_rate, they are `measured_share` of the batches, and half of the
+    synthetic ones are hurried."""
     measured_steps: int = 3700
     measured_rate: float = 1e-3
     measured_share: float = 0.6
     measured_seed: int = 60001
     measured_file: str = ""
     nearness: float = 0.15
+    """Metres between the wrists at which Eq. 9 counts half: hands a metre apart err by decimetres, which would drown everything
+    else."""
     likelihood: float = 0.3
+    """Weight of the joints' Laplace likelihood, which teaches the expected errors."""
     velocity: float = 60.0
+    """Weight of the error of joint velocities between frames."""
     world_missing: float = 0.1
+    """Share of samples without the detector's 3-D landmarks."""
     vertex_samples: int = 16
+    """Samples of a batch whose vertices are compared, in every `vertex_interval`th step."""
     vertex_interval: int = 4
     weight_decay: float = 0.01
     average: float = 0.998
+    """Of the exponential moving average of the weights, which is what is kept."""
     alone: float = 0.0
+    """Share of the batches of windows in which every frame stands alone, as the tracker asks for it too (section 3.3: its
+    repetition)."""
 
 
 def place(joints: torch.Tensor, points: torch.Tensor) -> torch.Tensor:

@@ -9,25 +9,22 @@ from ...errors import InputError
 
 @dataclass(frozen=True)
 class LookSettings:
-    """What the looks are drawn from.
-
-    skins, backgrounds: kept of each, drawn once. occluded: share of clips with an object in front of a hand. sleeved:
-    share of clips with sleeves. forearm: metres of forearm, from and to.
-    """
+    """What the looks are drawn from."""
 
     skins: int = 24
     backgrounds: int = 60
+    """skins, backgrounds: kept of each, drawn once."""
     occluded: float = 0.35
+    """Share of clips with an object in front of a hand."""
     sleeved: float = 0.5
+    """Share of clips with sleeves."""
     forearm: tuple[float, float] = (0.08, 0.28)
+    """Metres of forearm, from and to."""
 
 
 @dataclass(frozen=True)
 class SynthesisSettings:
-    """What clips are drawn from; see MotionSampler for the first five.
-
-    fov: degrees, horizontal field of view, from and to. width, height: of the camera's image, pixels.
-    """
+    """What clips are drawn from; see MotionSampler for the first five."""
 
     depth_range: tuple[float, float] = (0.25, 1.1)
     view_angle: float = 24.0
@@ -35,8 +32,10 @@ class SynthesisSettings:
     together_share: float = 0.5
     upright: float = 0.0
     fov: tuple[float, float] = (48.0, 85.0)
+    """Degrees, horizontal field of view, from and to."""
     width: int = 640
     height: int = 480
+    """width, height: of the camera's image, pixels."""
     looks: LookSettings = field(default_factory=LookSettings)
 
     def __post_init__(self):
