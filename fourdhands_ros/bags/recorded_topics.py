@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
@@ -22,6 +23,8 @@ _PAIR, _FACES, _MARKERS = "fourdhands_ros/msg/HandPair", "fourdhands_ros/msg/Han
 _INFO, _IMAGE, _COMPRESSED = (f"sensor_msgs/msg/{name}" for name in ("CameraInfo", "Image", "CompressedImage"))
 _SPACING = 5
 """Looks between two counts by the spacing of stamps, which need some."""
+_KEPT, _UNDER_WAY = 200, 10
+"""Images whose CameraInfo may still come, and CameraInfo whose images may."""
 _STAMPED = (_IMAGE, _COMPRESSED, _INFO)
 """Types that cameras send at a steady rate, with a header first."""
 
@@ -71,6 +74,44 @@ class Selection:
         return chosen
 
 
+class Companions:
+    """Counts images that are missing beside their CameraInfo, which has the same stamp and is too small to get lost.
+
+    missing: how many; 0 where no stamp was ever the same.
+    """
+
+    def __init__(self):
+        self._alone: set[int] = set()
+        self._images: deque[int] = deque(maxlen=_KEPT)
+        self._missing, self._matched = 0, False
+
+    def info(self, stamp: int) -> None:
+        """A CameraInfo came; the two topics need not keep step."""
+        if stamp in self._images:
+            self._matched = True
+        else:
+            self._alone.add(stamp)
+            if not self._matched and len(self._alone) > _KEPT:
+                self._alone.clear()
+
+    def image(self, stamp: int) -> None:
+        """An image came: those before it do not come any more."""
+        matched = self._matched
+        if stamp in self._alone:
+            self._alone.remove(stamp)
+            self._matched = True
+        before = {one for one in self._alone if one < stamp}
+        self._alone -= before
+        self._missing += len(before) if matched else 0
+        self._images.append(stamp)
+
+    @property
+    def missing(self) -> int:
+        """How many images are missing so far."""
+        waiting = len(self._alone) if self._matched else 0
+        return self._missing + (waiting if waiting > _UNDER_WAY else 0)
+
+
 class RecordedTopic:
     """A topic's messages, and how many of them do not arrive.
 
@@ -86,6 +127,8 @@ class RecordedTopic:
         self._sequence: int | None = None
         self._alone, self._numbered = True, False
         self._spacing = Spacing() if type_name in _STAMPED else None
+        self._type_name, self._companions = type_name, None
+        self.listeners: list[Callable[[int], None]] = []
         self._sparse = self._looks = 0
         self._profile = self._common()
         self._subscription = PolledSubscription(node, kind, topic, self._profile)
@@ -100,13 +143,26 @@ class RecordedTopic:
             durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
         )
 
+    def beside(self, topics: dict[str, RecordedTopic]) -> None:
+        """Compare with the CameraInfo beside this topic, if both are recorded; call it when topics are added."""
+        folder = re.sub(r"/compressed$", "", self.topic).rpartition("/")[0]
+        info = topics.get(folder + "/camera_info")
+        if self._type_name not in (_IMAGE, _COMPRESSED) or self._companions is not None or info is None:
+            return
+        self._companions = Companions()
+        self.listeners.append(self._companions.image)
+        info.listeners.append(self._companions.info)
+
     def take(self):
         """Messages that have come, as (data, time of reception in nanoseconds or 0)."""
         for data, info in self._subscription.take():
             self._follow(info.get("publication_sequence_number"))
             if self._spacing is not None and len(data) >= 12:
                 sec, nanosec = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
-                self._spacing.add(sec * 1_000_000_000 + nanosec)
+                stamp = sec * 1_000_000_000 + nanosec
+                self._spacing.add(stamp)
+                for listener in self.listeners:
+                    listener(stamp)
             yield data, info.get("received_timestamp", 0)
 
     def _follow(self, number: int | None) -> None:
@@ -149,9 +205,15 @@ class RecordedTopic:
         return self._refused + max(told, self._gaps if self._alone else 0)
 
     @property
-    def missing(self) -> int:
-        """About how many messages are not there, by the spacing of stamps, where the middleware tells nothing better."""
-        return self._sparse if self._alone and not self._numbered and not self.lost else 0
+    def losses(self) -> str:
+        """In words, how many messages are not there; "" where none is known to be missing."""
+        if self.lost:
+            return f"{self.lost} lost"
+        if self._numbered or not self._alone:
+            return ""
+        if self._companions is not None and self._companions.missing:
+            return f"{self._companions.missing} lost whose CameraInfo came"
+        return f"about {self._sparse} missing by the spacing of their stamps" if self._sparse else ""
 
     @property
     def publishers(self) -> int:

@@ -72,13 +72,8 @@ class Recorder:
     @property
     def lost(self) -> dict[str, str]:
         """In words, how many messages are missing, by topic; only of topics where any are."""
-        words = {}
-        for name, topic in tuple(self._topics.items()):
-            if topic.lost:
-                words[name] = f"{topic.lost} lost"
-            elif topic.missing:
-                words[name] = f"about {topic.missing} missing by the spacing of their stamps"
-        return words
+        losses = {name: topic.losses for name, topic in tuple(self._topics.items())}
+        return {name: words for name, words in losses.items() if words}
 
     def check(self) -> None:
         """Raise what has stopped the recording, such as a full disk."""
@@ -148,6 +143,8 @@ class Recorder:
                     name, type_name, typestore=typestore(), offered_qos_profiles=[bag_qos(offer) for offer in offers]
                 )
                 self._topics[name] = RecordedTopic(self._node, kind, type_name, name, connection)
+                for topic in self._topics.values():
+                    topic.beside(self._topics)
             except (KeyError, ImportError, AttributeError, FourDHandsError) as error:
                 self.skipped[name] = f"type {type_name} is not known ({type(error).__name__})"
 

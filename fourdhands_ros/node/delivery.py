@@ -12,12 +12,14 @@ _ENOUGH, _STARVED = 0.9, 0.5
 """Parts of what is due: below the first twice in a row, or below the second once, too little comes."""
 _PAUSE = 10.0
 """Seconds between two stamps from which on the camera has paused, and no images are missing."""
-SILENCE = 1.0
-"""Seconds without an image from which on images are due by the rate of before."""
 _FASTEST = 1e6
 """Nanoseconds: what comes within them is no other image of the camera, but perhaps a copy with a changed stamp."""
+_STALL = 3.0
+"""Seconds without an image after which something is to be done, where nothing else tells whether the camera sends any."""
 _BUNCHED = 5.0
 """Two images this many times closer together than three were handed over at once."""
+_UNSTEADY = 0.15
+"""Mean distance of longer gaps from multiples of the period, in periods; by chance it would be 0.25."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class Interval:
     """What is known of a stretch of time, `seconds` long.
 
     came: images. lost: those that the middleware says were lost. infos: CameraInfo messages. spaced: images that the
-    camera sent by the spacing of the stamps that came. silent: seconds since the last one. rate: images a second that were
-    due before, 0 where none ever came. paired: CameraInfo has been coming all along, so that its silence is the camera's.
+    camera sent by the spacing of the stamps that came. silent: seconds since the last image ever. paired: CameraInfo has
+    been coming all along, so that its silence is the camera's.
     """
 
     seconds: float
@@ -35,14 +37,17 @@ class Interval:
     infos: int = 0
     spaced: int = 0
     silent: float = 0.0
-    rate: float = 0.0
     paired: bool = False
 
     @property
     def due(self) -> int:
-        """Images that the camera sent: the most that anything speaks for, and while all is silent as many as before."""
-        told = max(self.came + self.lost, self.infos, self.spaced)
-        return told if self.paired or self.silent < SILENCE else told + round(self.rate * self.silent)
+        """Images that the camera sent: the most that anything speaks for."""
+        return max(self.came + self.lost, self.infos, self.spaced)
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether enough was due to say anything."""
+        return self.due >= EVIDENCE
 
     @property
     def paused(self) -> bool:
@@ -50,9 +55,9 @@ class Interval:
         return self.paired and not self.due
 
     @property
-    def conclusive(self) -> bool:
-        """Whether enough was due to say anything."""
-        return self.due >= EVIDENCE
+    def stalled(self) -> bool:
+        """Whether images stay away, and nothing tells whether the camera sends any."""
+        return not self.paired and self.silent >= _STALL
 
     @property
     def short(self) -> bool:
@@ -68,7 +73,7 @@ class Interval:
     @property
     def starved(self) -> bool:
         """Whether so many are missing that something is to be done at once."""
-        return self.conclusive and self.came < _STARVED * self.due
+        return self.stalled or (self.conclusive and self.came < _STARVED * self.due)
 
 
 class Spacing:
@@ -95,17 +100,22 @@ class Spacing:
         """Images sent since `forget` was called; 0 where that is not known."""
         gaps = np.array(self._gaps)
         if len(gaps) >= EVIDENCE:
-            short, pair = np.quantile(gaps, 0.1), np.quantile(gaps[1:] + gaps[:-1], 0.1) / 2
-            # Stamps jitter, so a mean; and some drivers hand over two images at once, which is no period.
-            self.period = float(gaps[gaps < 1.5 * short].mean() if short > pair / _BUNCHED else pair)
+            self.period = self._shortest(gaps)
         return round(gaps.sum() / self.period) if self.period else 0
+
+    @staticmethod
+    def _shortest(gaps: np.ndarray) -> float | None:
+        short, pair = np.quantile(gaps, 0.1), np.quantile(gaps[1:] + gaps[:-1], 0.1) / 2
+        # Stamps jitter, so a mean; and some drivers hand over two images at once, which is no period.
+        period = float(gaps[gaps < 1.5 * short].mean() if short > pair / _BUNCHED else pair)
+        # Where images are missing the gaps are multiples; else the camera is not steady, and its stamps say nothing.
+        multiples = gaps[gaps > 1.5 * period] / period
+        return None if len(multiples) and np.abs(multiples - multiples.round()).mean() > _UNSTEADY else period
 
     def missing(self) -> int:
         """Images sent since `forget` was called that did not arrive, so far as that is known."""
         return max(0, self.count() - len(self._gaps))
 
-    def forget(self, silent: float = 0.0) -> None:
-        """Begin anew, the period stays known. silent: seconds without an image so far, which are not counted twice."""
+    def forget(self) -> None:
+        """Begin anew; the period stays known."""
         self._gaps.clear()
-        if silent >= SILENCE:
-            self._last = None

@@ -8,7 +8,7 @@ import time
 from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
-from .delivery import EVIDENCE, SILENCE, Interval, Spacing
+from .delivery import EVIDENCE, Interval, Spacing
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
@@ -33,7 +33,7 @@ class ImageSubscription:
     A large image is hundreds of packets, and best effort loses it with any of them: with a system's usual socket buffers
     some DDS deliver no image of 1280x720 at all, or some and then none. With reliability "auto" the subscription becomes
     reliable where all publishers of the topic offer that and too few of the images that are due come (`Interval`), or none
-    ever did; and best effort again where a publisher appears that offers no more.
+    do; and best effort again where a publisher appears that offers no more.
 
     rate: images a second that the camera sends, as far as that can be told; 0 where it cannot. missing: what is wrong
     with the last stretch of time, or "".
@@ -47,7 +47,7 @@ class ImageSubscription:
         self._patience = _PATIENCE
         self.rate = 0.0
         self._arrived = 0.0
-        self._came = self._came_ever = self._lost = self._lost_ever = self._infos_before = 0
+        self._came = self._lost = self._lost_ever = self._infos_before = 0
         self._was_short = False
         self._spacing = Spacing()
         self.reliability = RELIABILITIES[reliability]
@@ -92,43 +92,39 @@ class ImageSubscription:
             return True
         now = time.monotonic()
         if self._looked is None:  # before, the node was busy with its start, or the publishers with finding it
+            self._arrived = now
             self._look(now, infos)
-        seconds, silent = now - self._looked, now - max(self._looked, self._arrived)
+        seconds = now - self._looked
         if seconds < (self._patience if self.reliability == ReliabilityPolicy.BEST_EFFORT else _PATIENCE):
             return False
-        lost_ever = self._lost_ever + self._lost
         interval = Interval(
             seconds,
             self._came,
             self._lost,
             infos - self._infos_before,
-            0 if lost_ever else self._spacing.count(),  # less exact, for a middleware that does not tell
-            silent,
-            self.rate,
+            0 if self._lost_ever + self._lost else self._spacing.count(),  # less exact, for a middleware that does not tell
+            now - self._arrived,
             paired=infos >= EVIDENCE,
         )
-        # Nothing came, or a few small images before large ones, of which none arrives: too few to tell how many were due.
-        few = not self.rate and not interval.paired and silent >= max(self._patience, SILENCE)
-        stuck = few or not (self._came_ever or self._came or interval.due)
-        if not (interval.conclusive or interval.paused or stuck):
+        if not (interval.conclusive or interval.paused or interval.stalled):
             return False
-        self._look(now, infos, silent)
-        if interval.came:
+        self._look(now, infos)
+        if interval.conclusive:
             self.rate = interval.due / seconds
-        return self._judge(interval, stuck)
+        return self._judge(interval)
 
-    def _look(self, now: float, infos: int, silent: float = 0.0) -> None:
+    def _look(self, now: float, infos: int) -> None:
         """Begin another interval."""
         self._looked, self._infos_before = now, infos
-        self._came_ever, self._lost_ever = self._came_ever + self._came, self._lost_ever + self._lost
+        self._lost_ever += self._lost
         self._came = self._lost = 0
-        self._spacing.forget(silent)
+        self._spacing.forget()
 
-    def _judge(self, interval: Interval, stuck: bool) -> bool:
+    def _judge(self, interval: Interval) -> bool:
         again, self._was_short = self._was_short, interval.short
         told = f"{interval.came} of {interval.due} images came in {interval.seconds:.1f} s"
         self.missing = told if interval.surely_short else ""
-        if not (stuck or interval.starved or (interval.short and again)):
+        if not (interval.starved or (interval.short and again)):
             return False
         if (
             not self._watched
@@ -141,7 +137,7 @@ class ImageSubscription:
         self._was_short = False
         self._change(
             ReliabilityPolicy.RELIABLE,
-            (f"no image has come in {interval.silent:.1f} s, though somebody publishes them" if stuck else told)
+            (f"no image has come for {interval.silent:.1f} s, though somebody publishes them" if interval.stalled else told)
             + ": asking for reliable delivery (parameter image_reliability; larger socket buffers help, see README)",
         )
         return True

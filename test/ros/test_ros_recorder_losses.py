@@ -21,7 +21,7 @@ from visualization_msgs.msg import MarkerArray
 
 from fourdhands_ros.bags import recorded_topics
 from fourdhands_ros.bags.reading import Bag
-from fourdhands_ros.bags.recorded_topics import RecordedTopic, Selection
+from fourdhands_ros.bags.recorded_topics import Companions, RecordedTopic, Selection
 from fourdhands_ros.bags.recorder import Recorder, bag_qos
 from fourdhands_ros.bags.writing import BagWriter, WriteQueue
 from fourdhands_ros.convert.encoders import encode_faces
@@ -101,7 +101,7 @@ class Numbered:
 
 
 def losses(ros, monkeypatch, *rounds, type_name="sensor_msgs/msg/Image"):
-    """Lost and missing after these rounds of messages."""
+    """What is told after these rounds of messages."""
     monkeypatch.setattr(recorded_topics, "PolledSubscription", lambda *_: rounds[0])
     topic = RecordedTopic(ros.node(), Image, type_name, "/image_raw", None)
     for one in rounds:
@@ -109,7 +109,7 @@ def losses(ros, monkeypatch, *rounds, type_name="sensor_msgs/msg/Image"):
         assert len(list(topic.take())) >= 0
         topic.look()
     topic.look(last=True)
-    return topic.lost, topic.missing
+    return topic.losses
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def losses(ros, monkeypatch, *rounds, type_name="sensor_msgs/msg/Image"):
     ],
 )
 def test_losses_by_the_publishers_numbers(ros, monkeypatch, rounds, lost):
-    assert losses(ros, monkeypatch, *rounds) == (lost, 0)
+    assert losses(ros, monkeypatch, *rounds) == (f"{lost} lost" if lost else "")
 
 
 def test_losses_by_the_spacing_of_stamps(ros, monkeypatch):
@@ -137,11 +137,58 @@ def test_losses_by_the_spacing_of_stamps(ros, monkeypatch):
     def silent(**kwargs):
         return Numbered([None] * len(stamps), stamps=stamps, **kwargs)
 
-    lost, missing = losses(ros, monkeypatch, silent())
-    assert lost == 0 and missing == pytest.approx(300 - len(stamps), abs=10)
-    assert losses(ros, monkeypatch, silent(), type_name="std_msgs/msg/String") == (0, 0)
-    assert losses(ros, monkeypatch, silent(lost=5)) == (5, 0)
-    assert losses(ros, monkeypatch, silent(publishers=2)) == (0, 0)
+    told = losses(ros, monkeypatch, silent())
+    assert int(re.fullmatch(r"about (\d+) missing .*", told)[1]) == pytest.approx(300 - len(stamps), abs=10)
+    assert losses(ros, monkeypatch, silent(), type_name="std_msgs/msg/String") == ""
+    assert losses(ros, monkeypatch, silent(lost=5)) == "5 lost"
+    assert losses(ros, monkeypatch, silent(publishers=2)) == ""
+    stamps[:] = [T0 + int(second * 1e9) for second in np.random.default_rng(1).uniform(0.001, 0.2, 300).cumsum()]
+    assert losses(ros, monkeypatch, silent()) == "", "a camera that is not steady"
+
+
+@pytest.mark.parametrize(
+    "events, missing",
+    [
+        ("i1 m1 i2 m2 i3 m3", 0),
+        ("m1 i1 m2 i2 i3 m3", 0),
+        ("i1 m1 i2 i3 m3", 1),
+        ("i1 i2 m1 m2 m4 i3 i4 m5 i5", 1),
+        ("i1 i2 i3 m3 i4 m4", 0),  # the images began later
+        ("i1 m1 " + " ".join(f"i{k}" for k in range(2, 9)), 0),
+        ("i1 m1 " + " ".join(f"i{k}" for k in range(2, 40)), 38),
+        (" ".join(f"i{2 * k} m{2 * k + 1}" for k in range(500)), 0),  # other stamps
+        (" ".join(f"i{k}" for k in range(500)), 0),
+        # of the last one the image may still come
+        ("m1 m2 i1 i2 m3 i3 " + " ".join(f"i{k} m{k}" if k % 3 else f"i{k}" for k in range(4, 304)), 99),
+    ],
+)
+def test_images_that_are_missing_beside_their_camera_info(events, missing):
+    companions = Companions()
+    for event in events.split():
+        (companions.info if event[0] == "i" else companions.image)(int(event[1:]))
+    assert companions.missing == missing
+
+
+def test_losses_by_the_camera_info_beside(ros, monkeypatch):
+    """Where the middleware says nothing, what is lost is counted by the CameraInfo of the same camera."""
+    stamps = [T0 + i * PERIOD for i in range(60)]
+    sources = {
+        "/cam/image_raw": Numbered([None] * 40, stamps=stamps[:20] + stamps[40:]),
+        "/cam/camera_info": Numbered([None] * 60, stamps=stamps),
+    }
+    monkeypatch.setattr(recorded_topics, "PolledSubscription", lambda node, kind, topic, profile: sources[topic])
+    node = ros.node()
+    topics = {
+        name: RecordedTopic(node, None, f"sensor_msgs/msg/{kind}", name, None)
+        for name, kind in (("/cam/image_raw", "Image"), ("/cam/camera_info", "CameraInfo"))
+    }
+    for topic in topics.values():
+        topic.beside(topics)
+    for topic in reversed(topics.values()):
+        list(topic.take())
+        topic.look(last=True)
+    assert topics["/cam/image_raw"].losses == "20 lost whose CameraInfo came"
+    assert topics["/cam/camera_info"].losses == ""
 
 
 class SlowDisk:
