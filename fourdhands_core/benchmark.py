@@ -1,4 +1,4 @@
-"""Speed of a model on this machine: latency by stage, throughput, memory, and beside it, in the same run, what it is to beat."""
+"""Speed of a model on this machine: latency by stage, throughput, memory, and beside it, in the same run, what to beat."""
 
 from __future__ import annotations
 

@@ -8,27 +8,41 @@ from fourdhands_ros.tools.launching import start_node
 
 ARGUMENTS = [
     DeclareLaunchArgument(
-        "bag", default_value="",
-        description="Folder to write, which must not be there; empty for hands_ and the time, in the working directory."),
+        "bag",
+        default_value="",
+        description="Folder to write, which must not be there; empty for hands_ and the time, in the working directory.",
+    ),
     DeclareLaunchArgument(
-        "images", default_value="none", choices=["none", "raw", "compressed"],
-        description="Also record the images: sensor_msgs/Image, or CompressedImage of the topics .../compressed."),
+        "images",
+        default_value="none",
+        choices=["none", "raw", "compressed"],
+        description="Also record the images: sensor_msgs/Image, or CompressedImage of the topics .../compressed.",
+    ),
     DeclareLaunchArgument(
-        "markers", default_value="true", choices=["true", "false"],
-        description="Record the meshes, hands/markers. The node computes them only while somebody takes them."),
+        "markers",
+        default_value="true",
+        choices=["true", "false"],
+        description="Record the meshes, hands/markers. The node computes them only while somebody takes them.",
+    ),
     DeclareLaunchArgument(
-        "topics", default_value="",
-        description="Further topics to record: regular expressions of their whole names, apart by spaces."),
+        "topics",
+        default_value="",
+        description="Further topics to record: regular expressions of their whole names, apart by spaces.",
+    ),
     DeclareLaunchArgument(
-        "use_sim_time", default_value="false", choices=["false", "true"],
-        description="Whether the recorder takes the time from /clock."),
+        "use_sim_time",
+        default_value="false",
+        choices=["false", "true"],
+        description="Whether the recorder takes the time from /clock.",
+    ),
 ]
 
 
 def start_recorder(context) -> list:
     """The recorder with the arguments' values."""
-    bag, images, markers, topics, sim_time = (LaunchConfiguration(name).perform(context)
-                                              for name in ("bag", "images", "markers", "topics", "use_sim_time"))
+    bag, images, markers, topics, sim_time = (
+        LaunchConfiguration(name).perform(context) for name in ("bag", "images", "markers", "topics", "use_sim_time")
+    )
     arguments = [*([bag] if bag else []), "--images", images]
     if markers == "false":
         arguments.append("--no-markers")

@@ -57,11 +57,11 @@ def write_halpe(root, split="train", as_alphapose=False, seed=9):
     """Three people: both hands, no hand, no keypoints at all. as_alphapose: in the folders of AlphaPose's instructions.
     Returns [(key, left, right)]."""
     rng = np.random.default_rng(seed)
-    (left, l), (right, r) = keypoints(rng, (3,)), keypoints(rng)
+    (left, left_numbers), (right, right_numbers) = keypoints(rng, (3,)), keypoints(rng)
     body = np.zeros((136, 3))
     body[:94] = rng.uniform(0, 200, (94, 3))
     both = body.copy()
-    both[94:115], both[115:] = l, r
+    both[94:115], both[115:] = left_numbers, right_numbers
     annotations = [
         {"id": 5, "image_id": 139, "keypoints": both.reshape(-1).tolist(), "bbox": [0, 0, 9, 9]},
         {"id": 6, "image_id": 139, "keypoints": body.reshape(-1).tolist()},

@@ -1,4 +1,4 @@
-"""Hands whose truth is known, and a detector that sees them as they are: what the tracker's tests need, with ROS and without."""
+"""Hands whose truth is known, and a detector that sees them as they are: for the tracker's tests, with ROS and without."""
 
 import numpy as np
 

@@ -6,6 +6,7 @@ import runpy
 import sys
 import xml.etree.ElementTree as ET
 from collections import defaultdict
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -119,7 +120,7 @@ def test_nothing_is_required_that_is_not_imported(declared):
 def test_one_opencv(declared):
     """Each of its packages on PyPI is the module cv2: two of them overwrite each other's files."""
     lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
-    every = [*declared["install_requires"], *sum(declared["extras_require"].values(), []), *lines]
+    every = [*declared["install_requires"], *chain(*declared["extras_require"].values()), *lines]
     assert {name_of(one) for one in every if one.startswith("opencv")} == {"opencv-python"}
 
 
@@ -129,7 +130,7 @@ def test_constraints_pin_what_is_declared(declared):
     }
     every = [
         *declared["install_requires"],
-        *sum((names for extra, names in declared["extras_require"].items() if extra != "mediapipe"), []),
+        *chain(*(names for extra, names in declared["extras_require"].items() if extra != "mediapipe")),
     ]
     assert {name_of(one).replace(".", "-") for one in every} <= pinned
 

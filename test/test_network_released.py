@@ -241,7 +241,7 @@ def foreign(module, name, base=object, **members):
 
 @pytest.fixture
 def settings_objects(monkeypatch):
-    """What Lightning keeps beside the weights: the settings as omegaconf and yacs have them, numpy numbers, callbacks' states."""
+    """What Lightning keeps beside the weights: settings as omegaconf and yacs have them, numpy numbers, callbacks' states."""
     for part in ("omegaconf", "omegaconf.dictconfig", "omegaconf.base", "yacs", "yacs.config"):
         monkeypatch.setitem(sys.modules, part, types.ModuleType(part))
     tree = foreign("omegaconf.dictconfig", "DictConfig", __getstate__=lambda self: vars(self))()

@@ -1,4 +1,4 @@
-"""HandSession: what becomes of each image, whatever its stamp, its lens and the tracker do; resets that are one in every thread."""
+"""HandSession: what becomes of each image, whatever its stamp, lens and the tracker do; resets that are one in every thread."""
 
 import numpy as np
 import pytest

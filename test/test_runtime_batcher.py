@@ -169,7 +169,7 @@ def batch(execution, name, requests):
 @pytest.mark.parametrize("relation", ["add", "concatenate"])
 @pytest.mark.parametrize("recorded", [False, True])
 def test_cameras_together_equal_each_alone(relation, recorded):
-    """Also recorded, where every number of hands has a recording of its own: for three cameras of one network, two of the other."""
+    """Also recorded, where every number of hands has its own recording: for three cameras of one network, two of the other."""
     made = network(relation=relation)
     alone = TorchImage(made)
     traced = Traced() if recorded else None

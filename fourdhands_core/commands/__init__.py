@@ -1,4 +1,4 @@
-"""The subcommands of `fourdhands`, a module a topic: `add` declares the arguments, a function does the work; here what they share.
+"""The subcommands of `fourdhands`, a module a topic: `add` declares the arguments, a function does the work; shared parts here.
 
 What a subcommand needs is imported when it runs, so that help and errors come at once.
 """

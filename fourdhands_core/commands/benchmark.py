@@ -17,8 +17,8 @@ def add(commands) -> None:
         "video",
         nargs="*",
         metavar="VIDEO",
-        help="run the whole tracker on this video, and publish what it finds where ROS 2 is installed; after the word `ros`: publishing beside message objects, "
-        "and the age of HandPair in another process with 1, 2 and 4 cameras that play it",
+        help="run the whole tracker on this video, and publish what it finds where ROS 2 is installed; after the word `ros`: "
+        "publishing beside message objects, and the age of HandPair in another process with 1, 2 and 4 cameras that play it",
     )
     command.add_argument(
         "--backbone",

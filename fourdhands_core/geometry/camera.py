@@ -125,7 +125,8 @@ class Camera:
         matrix[0, 2] = self.width - 1.0 - matrix[0, 2]
         distortion = self.distortion.copy()
         if self.distortion_model in ("plumb_bob", "rational_polynomial"):
-            # OpenCV's k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4 tau_x tau_y: those whose shift along x does not change its sign with x.
+            # Of OpenCV's k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4 tau_x tau_y: those whose shift along x keeps its sign where x
+            # changes its own.
             turned = [i for i in (3, 8, 9, 13) if i < len(distortion)]
             distortion[turned] = -distortion[turned]
         return Camera(self.width, self.height, matrix, self.distortion_model, distortion, self.calibrated)

@@ -13,7 +13,10 @@ import pickle
 import re
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -30,9 +33,9 @@ _HANDS = re.compile(r"(?:^|/)MANO_(?:RIGHT|LEFT)\.pkl$", re.IGNORECASE)
 class _StandIn:
     """Takes the place of a class named in the pickle: keeps the pickled state and runs nothing."""
 
-    state: dict = {}
+    state: Mapping[str, Any] = MappingProxyType({})  # a pickle may make objects without calling __init__
 
-    def __init__(self, *args):
+    def __init__(self, *args: object) -> None:
         pass
 
     def __setstate__(self, state):

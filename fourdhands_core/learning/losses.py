@@ -57,7 +57,7 @@ def mano_loss(rotations, true_rotations, betas, true_betas, pose_weight=1.0, bet
 
 
 def joint_loss(joints, true_joints, vertices=None, true_vertices=None, valid=None) -> torch.Tensor:
-    """Eq. 7, maxMSE(V~, V) + maxMSE(J~, J), on root-relative joints (..., 21, 3) and, where given, vertices (..., V, 3) -> (...).
+    """Eq. 7, maxMSE(V~, V) + maxMSE(J~, J), of root-relative joints (..., 21, 3) and, if given, vertices (..., V, 3) -> (...).
 
     valid: (..., 21) bool, joints that have a truth.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from scipy.interpolate import CubicSpline
 
@@ -146,7 +148,7 @@ def _palm_crease(asset, points):
             [knuckle[f] + share * (joints[0] - knuckle[f]) + [0.0, 0.0, 1e-3 * shift] for f, share, shift in line]
         )[:, [0, 2]]
         curve = CubicSpline(np.arange(len(stops)), stops)(np.linspace(0, len(stops) - 1, 25))
-        for a, b in zip(curve[:-1], curve[1:]):
+        for a, b in pairwise(curve):
             share = np.clip(((plane - a) @ (b - a)) / ((b - a) @ (b - a)), 0.0, 1.0)
             distance = np.linalg.norm(plane - a - share[:, None] * (b - a), axis=1)
             depth = np.maximum(depth, np.exp(-((distance / 0.0008) ** 2)))

@@ -64,9 +64,10 @@ class PairRecord:
         """The arrays of hands.npz over N frames; axis 1 is the side, 0 left and 1 right.
 
         stamp (N,) int64 nanoseconds; valid (N, 2) bool; scaled (N,) bool, positions are metres, otherwise of an assumed
-        field of view; confidence (N, 2) 0-1; joints (N, 2, 21, 3) metres in the camera's optical frame; joints_2d (N, 2, 21, 2) pixels; joint_confidence (N, 2, 21) 0-1; wrist_rotation
-        (N, 2, 3, 3) wrist to camera; hand_pose (N, 2, 45) axis-angle, MANO's order, relative to the flat hand; betas
-        (N, 2, 10); left_root_relative (N, 3) metres, left wrist minus right wrist. NaN where the hand is invalid.
+        field of view; confidence (N, 2) 0-1; joints (N, 2, 21, 3) metres in the camera's optical frame; joints_2d
+        (N, 2, 21, 2) pixels; joint_confidence (N, 2, 21) 0-1; wrist_rotation (N, 2, 3, 3) wrist to camera; hand_pose
+        (N, 2, 45) axis-angle, MANO's order, relative to the flat hand; betas (N, 2, 10); left_root_relative
+        (N, 3) metres, left wrist minus right wrist. NaN where the hand is invalid.
         """
         shapes = {"stamp": (), "valid": (2,), "scaled": (), "left_root_relative": (3,)}
         shapes.update((name, (2, *shape)) for name, shape in _SHAPES.items())
@@ -130,12 +131,14 @@ def track_video(
 ) -> TrackSummary:
     """Run a tracker over every frame of a video or camera; write overlay.mp4, contact_sheet.png and hands.npz to out.
 
-    source: what VideoReader takes, or one, which is closed here. tracker: a pipeline.HandPairTracker, with lookahead or without (anything that a HandSession takes, with `faces` where
-    mesh is True); it is neither reset nor closed here. cameras: the lens. mesh: draw the meshes as well as the skeletons.
-    progress: show a progress bar on stderr. What HandSession has to say of the frames is said on stderr. Ctrl-C, and any
-    error on the way, still writes what was tracked so far.
+    source: what VideoReader takes, or one, which is closed here. tracker: a pipeline.HandPairTracker, with lookahead or without
+    (anything that a HandSession takes, with `faces` where mesh is True); it is neither reset nor closed here. cameras:
+    the lens. mesh: draw the meshes as well as the skeletons. progress: show a progress bar on stderr.
+    What HandSession has to say of the frames is said on stderr. Ctrl-C, and any error on the way, still writes what was
+    tracked so far.
 
-    Raises InputError where the video or the lens is not usable, an input would be written over, or not one frame of it could be used.
+    Raises InputError where the video or the lens is not usable, an input would be written over, or not one frame of it
+    could be used.
     """
     out = Path(out)
     record, sheet = PairRecord(), _Samples()
@@ -164,7 +167,7 @@ def track_video(
 
                 try:
                     for stamp, image in video:
-                        take(session.process(lambda: (image, stamp, image), with_vertices=mesh))
+                        take(session.process(lambda frame=(image, stamp, image): frame, with_vertices=mesh))
                 except KeyboardInterrupt:
                     interrupted = True
                 take(session.finish(with_vertices=mesh))

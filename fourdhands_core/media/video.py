@@ -21,8 +21,9 @@ class VideoReader:
     a folder of images, or a pattern of their names (frame_%04d.png).
     Iterating yields (stamp, image): stamp int nanoseconds, strictly increasing, from the container's presentation
     times for a file (0 at its start) and the clock at capture for a camera; image (H, W, 3) uint8 RGB. Damaged frames
-    are passed over. files: what it reads, none of a camera. width, height: pixels. fps: as the container or camera states it. frame_count: frames that the
-    container announces, None where unknown; some files hold fewer. missing: how many of them have not come, at the end.
+    are passed over. files: what it reads, none of a camera. width, height: pixels. fps: as the container or camera
+    states it. frame_count: frames that the container announces, None where unknown; some files hold fewer. missing:
+    how many of them have not come, at the end.
 
     Raises InputError where the source is missing, unreadable or holds no frame, or where images differ in size.
     """
@@ -60,10 +61,10 @@ class VideoReader:
             yield frame
 
     def _read(self):
-        for failed in range(self._frames.patience):
-            if (frame := self._frames.read()) is not None:
-                break
-        else:
+        failed, frame = 0, None
+        while failed < self._frames.patience and (frame := self._frames.read()) is None:
+            failed += 1
+        if frame is None:
             return None
         stamp, image = frame
         if self._count and stamp <= self._stamp:  # containers without presentation times report 0

@@ -68,7 +68,8 @@ class ImageConfig:
         ):
             raise CheckpointError(
                 f"network settings tokenizer = {self.tokenizer!r}, relation = {self.relation!r}, mean_pose = "
-                f"{self.mean_pose!r}, virtual_camera = {self.virtual_camera!r} are not known; there are 'image', 'concatenate' and 'add', true and false"
+                f"{self.mean_pose!r}, virtual_camera = {self.virtual_camera!r} are not known; there are 'image', 'concatenate' "
+                "and 'add', true and false"
             )
         check_numbers(self)
         if self.width % self.heads or self.hand_width % self.temporal_heads or self.hand_width % 2:

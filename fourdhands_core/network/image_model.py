@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -93,7 +94,7 @@ class ConvolutionStem(nn.Module):
         widths = [32, 64, 128, config.width] if config.patch == 32 else [32, 64, config.width]
         self.first = ConvolutionNorm(3, widths[0], 2)
         blocks = []
-        for channels, width in zip(widths, widths[1:]):
+        for channels, width in pairwise(widths):
             blocks += [Residual(channels, width, 2), Residual(width, width, 1)]
         self.blocks = nn.Sequential(*blocks[:-1])
 
@@ -119,7 +120,7 @@ class Backbone(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
 
     def embed(self, crops):
-        """Patches as tokens, the convolution as a matrix product: its own output, and all after it, would lie channel by channel."""
+        """Patches as tokens, the convolution as a matrix product: its own output, and all after, would lie by channel."""
         (rows, columns), patch = self.grid, self.patches.stride[0]
         patches = (
             functional.pad(crops[..., :-2, :-2], (2, 0, 2, 0)).unflatten(-1, (columns, patch)).unflatten(-3, (rows, patch))

@@ -26,7 +26,9 @@ def with_absent_far_away(squares: torch.Tensor, present: torch.Tensor) -> torch.
 
 
 def paper_relation(squares: torch.Tensor, tau: float, grid: tuple[int, int] = (ROWS, COLUMNS)) -> torch.Tensor:
-    """Eq. 1-3 for squares (B, 2, 4) x, y, w, h: maps (B, 2, 16, 12, 5), or of another grid (rows, columns), of D to the other hand (2), D from it (2), O (1).
+    """Eq. 1-3 for squares (B, 2, 4) x, y, w, h: maps (B, 2, 16, 12, 5) of D to the other hand (2), D from it (2), O (1).
+
+    grid: rows and columns, of maps of another size.
 
     The box B of Eq. 1 is the crop's part of the square, 3/4 as wide as high.
     """

@@ -1,7 +1,7 @@
 """What a HandPairTracker remembers, as a file: a long run that was ended goes on with it where it stopped.
 
-The file is an npz: the arrays, and JSON that says what stands where. Nothing in it is run: it holds plain values, arrays and the
-attributes of this package's own objects.
+The file is an npz: the arrays, and JSON that says what stands where. Nothing in it is run: it holds plain values, arrays and
+the attributes of this package's own objects.
 """
 
 from __future__ import annotations

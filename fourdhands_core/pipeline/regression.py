@@ -26,8 +26,8 @@ class Regression:
     right wrist, metres; relative_sigma: its expected error a coordinate. landmarks: (2, 21, 2) pixels where the network
     itself sees the joints in the picture it was given, NaN where it does not; None from a network that is told them. prompt:
     (2, 16, 3, 3), rotations from the frame alone, which trail no motion, where the window has a past and no future.
-    uncertainty: (2,) how many times as large as with a long past the error of each hand's rotations is. What concerns absent hands
-    means nothing.
+    uncertainty: (2,) how many times as large as with a long past the error of each hand's rotations is. What concerns
+    absent hands means nothing.
     """
 
     rotations: np.ndarray

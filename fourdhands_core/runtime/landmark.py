@@ -142,7 +142,7 @@ class OnnxParts:
 
 
 def _try(session, names):
-    """Run a part once, on numbers of no meaning: its results must be finite. Returns its inputs' names, which must be `names`."""
+    """Run a part once, on numbers of no meaning: its results must be finite. Returns its inputs' names, which must be names."""
     inputs = session.get_inputs()
     own = [given.name for given in inputs]
     if names not in (None, own):

@@ -39,7 +39,8 @@ class Options:
 
     parameters: the node's. topics: image topics; empty for every camera. camera_info: topic of the only camera's, where
     it does not lie beside the image. depth: topic of the only camera's depth images, or see `bag_depth.find_depth`.
-    fov, intrinsics: of images without CameraInfo, see CameraSource. markers: write the meshes. interval: images after which what was done is safe.
+    fov, intrinsics: of images without CameraInfo, see CameraSource. markers: write the meshes. interval: images after
+    which what was done is safe.
     """
 
     parameters: Parameters = field(default_factory=lambda: Parameters(lookahead=4))
@@ -156,8 +157,9 @@ def _camera_source(topics: CameraTopics, options: Options) -> CameraSource:
 class BagCamera:
     """Tracks the hands in one camera's recorded images and hands out the messages, serialised as the node serialises them.
 
-    depth: the bag and topic of the depth images beside them; they are read on by themselves. `info` and `image` take the recorded messages in order, `finish` comes
-    after the last. images, published: counts. session: decides what becomes of each image; notes: what it said.
+    depth: the bag and topic of the depth images beside them; they are read on by themselves. `info` and `image` take
+    the recorded messages in order, `finish` comes after the last. images, published: counts. session: decides what
+    becomes of each image; notes: what it said.
     """
 
     def __init__(self, topics: CameraTopics, options: Options, depth: tuple[Bag, DepthTopic] | None = None):

@@ -26,8 +26,8 @@ def info_topics(image_topic: str) -> tuple[str, str]:
     """Where the CameraInfo of an image topic may be, best first.
 
     Right below the image topic, as AirSim's and those of cameras that are all of their namespace,
-    `/wrist_camera/compressed` with `/wrist_camera/camera_info`; else beside it, as image_transport's CameraSubscriber takes it: for
-    `/cam/image_raw/compressed` that is `/cam/camera_info`.
+    `/wrist_camera/compressed` with `/wrist_camera/camera_info`; else beside it, as image_transport's CameraSubscriber
+    takes it: for `/cam/image_raw/compressed` that is `/cam/camera_info`.
     """
     plain = image_topic.removesuffix("/compressed")
     return f"{plain}/camera_info", f"{plain.rpartition('/')[0]}/camera_info"

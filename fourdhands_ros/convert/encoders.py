@@ -44,8 +44,8 @@ def split_stamp(stamp: int) -> tuple[int, int]:
 
 def wrist_pose(hand: HandEstimate) -> tuple[float, ...]:
     """Position x, y, z in metres and quaternion x, y, z, w of the wrist in the camera's optical frame."""
-    # tf_transformations, to which the tests hold this and `joint_poses`, makes one quaternion at a time with numpy: of two wrists
-    # it would take a quarter of the whole message's time more, and ten times as long as this for all joints.
+    # tf_transformations, to which the tests hold this and `joint_poses`, makes one quaternion at a time with numpy: of two
+    # wrists it would take a quarter of the whole message's time more, and ten times as long as this for all joints.
     x, y, z = hand.global_orient.tolist()
     angle = math.hypot(x, y, z)
     scale = math.sin(0.5 * angle) / angle if angle > 1e-8 else 0.5
@@ -307,7 +307,7 @@ def encode_faces(faces, model: str = "") -> bytes:
     template.string(model)
     for side, triangles in zip(SIDES, faces):
         template.sequence(side, "u4", np.size(triangles))
-    return template.finish().fill(**{side: triangles for side, triangles in zip(SIDES, faces)})
+    return template.finish().fill(**dict(zip(SIDES, faces)))
 
 
 def _header(template: Template, frame_id: str) -> None:

@@ -164,7 +164,8 @@ SOME_JSON = ("/cam/image", "foxglove.RawImage", "jsonschema", "json")
         (
             [("/cam/depth/image_raw", "sensor_msgs/msg/Image", "ros2msg", "cdr")],
             "ros2",
-            "/cam/depth/image_raw is called depth, where colour, grey or infrared is needed; --topic /cam/depth/image_raw takes",
+            "/cam/depth/image_raw is called depth, where colour, grey or infrared is needed; "
+            "--topic /cam/depth/image_raw takes",
         ),
         (
             [("/cam/rgb", "sensor_msgs/msg/Image", "ros2msg", "cdr")],

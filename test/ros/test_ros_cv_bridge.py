@@ -1,4 +1,4 @@
-"""cv_bridge decodes what it is right for, and changes nothing of what an image comes to: with made-up ones, and the real one."""
+"""cv_bridge decodes what it is right for, and changes nothing of an image's result: with made-up ones, and the real one."""
 
 import sys
 import types

@@ -194,7 +194,7 @@ def test_every_fault_of_a_camera_in_one_stream(ros):
 
 
 def test_the_real_node_with_a_camera_that_is_killed_and_a_failing_network(ros, real_data):
-    """A real hand at 30 Hz; the camera is killed with -9 and comes back; detector and network fail; malformed images between."""
+    """A real hand at 30 Hz; the camera is killed with -9 and comes back; detector and network fail; malformed images too."""
     watch = Watch(ros)
     process = ros.process("-c", FAILING, "--ros-args", "-p", "diagnostics_period:=0.5", "-p", "reset_gap:=0.5")
     watch.wait_for_node(process)

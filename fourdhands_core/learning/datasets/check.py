@@ -144,7 +144,7 @@ def _look_at(hand: HandTruth, model: HandAsset | None, frame: DatasetFrame, repo
 
 
 def draw_samples(dataset: HandDataset, path: Path, count: int = 12) -> None:
-    """Write a PNG with `count` annotated frames, evenly spaced: meshes, skeletons, boxes and which ground_truth each hand has."""
+    """Write a PNG with `count` annotated frames, evenly spaced: meshes, skeletons, boxes, each hand's ground truth."""
     pictures = [annotated(dataset[index], dataset) for index in _spaced(len(dataset), count)]
     sheet = contact_sheet(pictures, columns=min(4, len(pictures)), cell_width=480)
     write_image(path, sheet)

@@ -109,8 +109,8 @@ class HandDataset(ABC):
         """The hand models of a dataset that states hands by MANO's parameters alone; DatasetError where none were given."""
         if self.hands is None:
             raise DatasetError(
-                f"{self.name} states its hands by MANO's parameters alone, so that even their places in the "
-                "image need the hand model; give it (--hand-model, in training data.hand_model: an npz from `fourdhands convert-mano`)"
+                f"{self.name} states its hands by MANO's parameters alone, so that even their places in the image need the "
+                "hand model; give it (--hand-model, in training data.hand_model: an npz from `fourdhands convert-mano`)"
             )
         return self.hands
 

@@ -112,8 +112,8 @@ def open_for_evaluation(
         return open_dataset(name, root, split), []
     try:
         return open_dataset(name, root, split), [
-            "no hand model was given: the generic hand stands in for MANO in the predictions, and ground_truth that have to be made "
-            "of MANO's parameters are absent; MPVPE, where it is printed, compares other vertices than MANO's"
+            "no hand model was given: the generic hand stands in for MANO in the predictions, and ground truth that has to be "
+            "made of MANO's parameters is absent; MPVPE, where it is printed, compares other vertices than MANO's"
         ]
     except DatasetError as error:
         try:

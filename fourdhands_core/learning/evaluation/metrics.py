@@ -1,4 +1,4 @@
-"""Errors of hands in millimetres and degrees, from arrays in metres: section 4.3 of the paper, its tables, and what robots need.
+"""Errors of hands in millimetres and degrees, from arrays in metres: section 4.3 of the paper and its tables; for robots.
 
 Perfect predictions give exactly 0 (AUC: exactly 1). `scores` adds them up over sequences.
 """

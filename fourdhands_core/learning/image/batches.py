@@ -102,7 +102,7 @@ class DatasetSource:
 def add_frame(
     sample: ImageSample, t: int, frame: DatasetFrame, augmentation: Augmentation, usable=lambda image: True, posed: bool = True
 ) -> None:
-    """Crops and ground_truth of a dataset's frame, its camera rolled about the optical axis; none where its image is not usable.
+    """Crops and ground truth of a dataset's frame, its camera rolled about the optical axis; none where its image is unusable.
 
     posed: its rotations and betas are of the hand model that is learned.
     """

@@ -42,7 +42,7 @@ class TokenPoints(nn.Module):
         return logits, (logits.softmax(1)[..., None] * (self.centres[:, None] + out[..., 1:])).sum(1)
 
     def loss(self, logits: torch.Tensor, found: torch.Tensor, points: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy against a Gaussian of 0.7 patches, and L1 in patches, of the valid (N, 21) points (N, 21, 2), pixels."""
+        """Cross-entropy with a Gaussian of 0.7 patches, and L1 in patches, of the valid (N, 21) points (N, 21, 2) in pixels."""
         points = points / self.patch
         near = -(points[:, None] - self.centres[:, None]).square().sum(-1) / (2.0 * 0.7**2)
         chance = -(near.softmax(1) * logits.log_softmax(1)).sum(1)

@@ -208,8 +208,8 @@ def _tell_of_mano(sources: tuple[SourceSettings, ...]) -> None:
     names = [source.name for source in sources if source.name != "synthesis" and dataset_class(source.name).of_mano]
     if names:
         logging.getLogger("fourdhands").warning(
-            "data.hand_model is not given: the poses and shapes of %s are MANO's and are left out, so that their joints and points "
-            "alone are learned; give the npz of `fourdhands convert-mano`",
+            "data.hand_model is not given: the poses and shapes of %s are MANO's and are left out, so that their joints and "
+            "points alone are learned; give the npz of `fourdhands convert-mano`",
             ", ".join(names),
         )
 

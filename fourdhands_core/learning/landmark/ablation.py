@@ -1,4 +1,4 @@
-"""Trains and measures the rows of the paper's Table 5 with the landmark network, small and on synthetic data, in several seeds."""
+"""Trains and measures the rows of the paper's Table 5: the landmark network, small, on synthetic data, with several seeds."""
 
 from __future__ import annotations
 
@@ -162,6 +162,15 @@ def train(config: LandmarkConfig, settings: AblationSettings, seed: int, name: s
     return training.average
 
 
+def _by_clip(values, truth, layer: HandLayer, turn: torch.Tensor, count: int) -> list[np.ndarray]:
+    """Joints and vertices of each hand, camera axes, and the left root, of count clips: (B, T, ...)."""
+    flat = values.rotations.flatten(0, 1)
+    vertices, joints = layer(flat[:, 0], flat[:, 1:], values.betas.flatten(0, 1))
+    joints, vertices = (x.unflatten(0, (-1, 2)) @ turn for x in (joints, vertices))
+    root = LandmarkObjective.left_root(values.other_root, truth)
+    return [x.unflatten(0, (-1, count)).transpose(0, 1).numpy() for x in (joints, vertices, root)]
+
+
 @torch.no_grad()
 def measure(network: LandmarkNetwork, settings: AblationSettings, lookahead: int) -> dict:
     """METRICS under every one of CONDITIONS."""
@@ -171,17 +180,8 @@ def measure(network: LandmarkNetwork, settings: AblationSettings, lookahead: int
         clips = condition(name, network.config, settings.test_clips, settings.test_frames, 990_101 + number)
         output, truth, _ = estimate(network, clips.frames, clips.times, lookahead)
         turn = torch.cat([tokens.rotation for tokens, _ in clips.frames])
-        count, length = len(clips.times), len(clips.frames)
-
-        def hands(values):
-            """Joints and vertices of each hand, camera axes, and the left root, by clip: (B, T, ...)."""
-            flat = values.rotations.flatten(0, 1)
-            vertices, joints = layer(flat[:, 0], flat[:, 1:], values.betas.flatten(0, 1))
-            joints, vertices = (x.unflatten(0, (-1, 2)) @ turn for x in (joints, vertices))
-            root = LandmarkObjective.left_root(values.other_root, truth)
-            return [x.unflatten(0, (length, count)).transpose(0, 1).numpy() for x in (joints, vertices, root)]
-
-        predicted, true = hands(output), hands(truth)
+        count = len(clips.times)
+        predicted, true = (_by_clip(values, truth, layer, turn, count) for values in (output, truth))
         scores = Scores()
         for k in range(count):
             scores.add(

@@ -1,4 +1,4 @@
-"""What the ablation trains and is measured on: synthetic motion with the detector's errors, and fingers that are hidden for a while."""
+"""What the ablation trains and is measured on: synthetic motion with the detector's errors, fingers hidden for a while."""
 
 from __future__ import annotations
 

@@ -16,9 +16,8 @@ def markdown(result: dict) -> str:
     """One table a condition; mean and standard deviation over the seeds."""
     settings = result["settings"]
     lines = [
-        f"Mean ± standard deviation over {settings['seeds']} seeds, {settings['single_steps']} + {settings['clip_steps']} steps each, on synthetic "
-        "landmarks; "
-        "the paper's figures are of images of InterHand2.6M.",
+        f"Mean ± standard deviation over {settings['seeds']} seeds, {settings['single_steps']} + {settings['clip_steps']} "
+        "steps each, on synthetic landmarks; the paper's figures are of images of InterHand2.6M.",
         "",
     ]
     for name, text in result["conditions"].items():
