@@ -22,6 +22,8 @@ _KINDS = (
     (rb"version https://git-lfs", "a Git LFS pointer, which stands for the file", "get the file itself with `git lfs pull`"),
     (rb"\s*<\?xml", "an XML text", ""),
     (rb"\s*[{\[]\s*[\"\]}{\[0-9-]", "a JSON text", ""),
+    (rb"PK\x03\x04", "a zip archive", "unpack it and give the file in it"),
+    (rb"\x04\x22\x4d\x18", "an lz4 archive", "unpack it (unlz4) and give the file in it"),
     (rb"\x1f\x8b", "a gzip archive", "unpack it (gunzip, or tar -xzf) and give the file in it"),
     (rb"BZh[1-9]", "a bzip2 archive", "unpack it (bunzip2, or tar -xjf) and give the file in it"),
     (rb"\xfd7zXZ\x00", "an xz archive", "unpack it (unxz, or tar -xJf) and give the file in it"),
@@ -45,6 +47,8 @@ _KINDS = (
 
 def kind_of(path: str | Path) -> tuple[str, str]:
     """What a file is by its first bytes, as ("a web page", what to do about it); ("", "") where that cannot be told."""
+    if not os.path.isfile(path):  # to open a pipe would wait for who writes to it
+        return "", ""
     try:
         with open(path, "rb") as file:
             start = file.read(4096)
@@ -131,16 +135,16 @@ def refuse_overwriting(outputs: Iterable[str | Path], inputs: Iterable[str | Pat
 
 
 @contextlib.contextmanager
-def utf8_name(path: str | Path) -> Iterator[str]:
+def utf8_name(path: str | Path, without: str = "") -> Iterator[str]:
     """A name of the file for libraries in C++, which fail or crash on names that are not UTF-8: its own where it is, else
-    a link's to it, for as long as the context lasts. The file need not be there."""
+    a link's to it, for as long as the context lasts. The file need not be there. without: letters that are no better."""
     name = str(path)
     with contextlib.suppress(UnicodeEncodeError):
-        if os.fsencode(name) == name.encode():
+        if os.fsencode(name) == name.encode() and not set(without) & set(name):
             yield name
             return
     with tempfile.TemporaryDirectory() as folder:
         ending = Path(path).suffix
-        link = Path(folder, "file" + (ending if ending.isascii() else ""))
+        link = Path(folder, "file" + (ending if ending.isascii() and not set(without) & set(ending) else ""))
         link.symlink_to(os.path.abspath(path))
         yield str(link)

@@ -50,7 +50,7 @@ def ablate(args: argparse.Namespace) -> int:
     result = ablation.ablate(args.out, settings)
     (args.out / "ablation.json").write_text(json.dumps(result, indent=1) + "\n")
     table = ablation_report.markdown(result)
-    (args.out / "ablation.md").write_text(table)
+    (args.out / "ablation.md").write_text(table, encoding="utf-8")
     ablation_report.plot(result, args.out / "ablation.png")
     print(f"{table}\nwritten to {args.out}: ablation.json, ablation.md, ablation.png")
     return 0

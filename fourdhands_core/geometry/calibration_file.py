@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 
 from ..errors import InputError
+from ..files import kind_of_start
 from .calibration import Calibration, View
 
 _WIDTH, _HEIGHT = ("image_width", "width", "image_Width"), ("image_height", "height", "image_Height")
@@ -66,6 +67,9 @@ def _document(path: Path) -> dict:
         raise InputError(f"{what}; give a camera_info YAML") from error
     except UnicodeDecodeError as error:
         raise InputError("is not text; give a camera_info YAML") from error
+    kind, advice = kind_of_start(text[:4096].encode())
+    if kind not in ("", "empty", "a JSON text", "an XML text"):  # JSON is YAML
+        raise InputError(f"is {kind}; {advice or 'give a camera_info YAML'}")
     if re.search(r"^\[image\]\s*$", text, re.MULTILINE):
         raise InputError(
             "is an INI of camera_calibration_parsers; `ros2 run camera_calibration_parsers convert IN.ini "

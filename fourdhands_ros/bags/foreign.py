@@ -6,6 +6,8 @@ import re
 import shlex
 from pathlib import Path
 
+from fourdhands_core.files import kind_of_start
+
 from .topics import CONVERT, some
 
 _HEAD = 512
@@ -14,17 +16,13 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 _MAGIC = {".mcap": b"\x89MCAP0\r\n", ".db3": b"SQLite format 3\0"}
 _FILES = (
     (rb"#ROSBAG V", "is a bag of ROS 1; " + CONVERT),
-    (rb"version https://git-lfs", "is Git LFS's pointer to a file, not the file; `git lfs pull` fetches it"),
-    (rb"(?i)\s*<(!doctype|html|head|body|\?xml)", "is a web page, not a recording; download the file itself"),
     (rb"\x89MCAP0\r\n", "is an mcap; name it with .mcap at its end"),
     (rb"SQLite format 3\0", "is a SQLite database; name it with .db3 at its end"),
-    (rb"PK\x03\x04|\x1f\x8b|\xfd7zXZ|BZh|7z\xbc\xaf|Rar!|\x04\x22\x4d\x18", "is a packed archive; unpack it first"),
     (re.escape(_ZSTD), "is packed with zstd; name it with .zstd at its end, or unpack it"),
     (rb"(?s)....ftyp|\x1aE\xdf\xa3|RIFF....AVI ", "is a video, which `fourdhands track` reads"),
-    (rb"\x89PNG|\xff\xd8\xff", "is a picture, not a recording"),
     (rb"\0+\Z", "begins with nothing but zeros: it was not written to its end, or not copied; copy it again"),
 )
-"""How files begin, and what they are."""
+"""How files begin, and what they are, where a bag's reader has more to say than files.kind_of."""
 
 
 def file_words(path: Path, plain: Path | None = None) -> str:
@@ -48,6 +46,9 @@ def file_words(path: Path, plain: Path | None = None) -> str:
     for magic, words in _FILES:
         if re.match(magic, head):
             return words.format(shlex.quote(str(path)))
+    kind, advice = kind_of_start(head)
+    if kind:
+        return f"is {kind}, not a recording" + (f"; {advice}" if advice else "")
     if re.fullmatch(rb"[\t\n\r\x20-\x7e]+", head):
         return f"is text, not a recording; it begins {head[:40].decode()!r}"
     return ""

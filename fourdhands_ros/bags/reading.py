@@ -26,6 +26,7 @@ from rosbags.rosbag2 import Reader
 from rosbags.rosbag2.storage_mcap import McapReader
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.files import utf8_name
 
 from .foreign import file_words, folder_words
 from .topics import Topic, encoding_words
@@ -86,7 +87,8 @@ class Bag:
         """A file by its index where it has one, else as far as it goes."""
         plain = _uncompressed(path, stack)
         database = plain.suffix == ".db3"
-        settled = _settled(plain, stack) if database else plain
+        # rosbags gives SQLite the name in a URI
+        settled = Path(stack.enter_context(utf8_name(_settled(plain, stack), "?#%"))) if database else plain
         try:
             return stack.enter_context(_Indexed(settled))
         except Exception as error:  # rosbags lets out whatever its own parsing runs into

@@ -221,14 +221,18 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n"
         ("a.mcap", ROS1, "is a bag of ROS 1"),
         ("a.bag.active", ROS1, "is a bag of ROS 1"),
         *[(name, b"", "is empty") for name in ("a.mcap", "a.db3", "a.bag", "a.mcap.zstd")],
-        ("a.mcap", b"\n<!DOCTYPE html><html>", "is a web page, not a recording; download the file itself"),
-        ("a.db3", b"<?xml version='1.0'?><Error><Code>AccessDenied", "is a web page"),
-        ("a.mcap", POINTER, "is Git LFS's pointer to a file, not the file; `git lfs pull` fetches it"),
-        ("a.db3", POINTER, "is Git LFS's pointer"),
-        ("a.mcap.zstd", POINTER, "is Git LFS's pointer"),
-        ("a.mcap", b'{{"error": "no such file"}}', "is text, not a recording; it begins "),
-        ("a.mcap", b"PK\3\4....", "is a packed archive; unpack it first"),
-        ("a.zip", b"PK\3\4....", "is a packed archive"),
+        ("a.mcap", b"\n<!DOCTYPE html><html>", "is a web page, not a recording; log in"),
+        ("a.db3", b"<?xml version='1.0'?><Error><Code>AccessDenied", "is an XML text, not a recording"),
+        (
+            "a.mcap",
+            POINTER,
+            "is a Git LFS pointer, which stands for the file, not a recording; get the file itself with `git lfs pull`",
+        ),
+        ("a.db3", POINTER, "is a Git LFS pointer"),
+        ("a.mcap.zstd", POINTER, "is a Git LFS pointer"),
+        ("a.mcap", b'{"error": "no such file"}', "is a JSON text, not a recording"),
+        ("a.mcap", b"PK\3\4....", "is a zip archive, not a recording; unpack it"),
+        ("a.zip", b"PK\3\4....", "is a zip archive"),
         ("a.mcap", bytes(4096), "begins with nothing but zeros"),
         ("a.mcap", b"\xff\xd8\xff\xe0", "is a picture"),
         ("a.mp4", b"\0\0\0\x20ftypisom", "is a video, which `fourdhands track` reads"),
@@ -279,7 +283,7 @@ def test_a_split_bag_is_read_but_for_the_part_that_is_something_else(tmp_path):
     with Bag(tmp_path) as bag:
         assert [topic for topic, _, _ in bag.messages(["/pose"])] == ["/pose"]
         (warning,) = bag.warnings
-    assert warning.startswith(f"{tmp_path / 'bag_1.mcap'} is Git LFS's pointer")
+    assert warning.startswith(f"{tmp_path / 'bag_1.mcap'} is a Git LFS pointer")
 
 
 def test_a_file_that_may_not_be_read_is_named_for_that(tmp_path, monkeypatch):

@@ -70,6 +70,18 @@ def test_a_whole_bag_is_read_as_it_was_written_with_or_without_its_metadata(kind
     assert read(next(path.iterdir())) == (entries, [])
 
 
+@pytest.mark.parametrize("name", ["dri\udce9ve", "what%41?#", "new\nline"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_bag_is_read_under_any_name(bags, tmp_path, kind, name):
+    file, entries = bags[0][kind], bags[1]
+    whole = shutil.copy(file, tmp_path / f"{name}{file.suffix}")
+    assert read(whole) == (entries, []) and read(tmp_path) == (entries, [])
+    with open(whole, "r+b") as cut:
+        cut.truncate(file.stat().st_size * 3 // 4)
+    plain = shutil.copy(whole, tmp_path.parent / f"cut{file.suffix}")
+    assert read(whole)[0] == read(plain)[0] != [] and list(tmp_path.iterdir()) == [tmp_path / whole]
+
+
 def test_a_split_bag_is_read_in_the_order_of_its_numbers(tmp_path):
     entries = list(small_entries(60))
     for number in range(12):

@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 
 from ...errors import AssetError, DatasetError
+from ...files import kind_of
 from ...hand_model.mano_files import ArrayUnpickler
 
 
@@ -140,8 +141,15 @@ def read_ply_vertices(path: Path) -> np.ndarray:
         raise _unreadable(path, error) from error
 
 
+_NO_DATA = "empty", "a web page", "a Git LFS pointer, which stands for the file", "a truncated zip archive"
+"""Kinds of files that none of the annotations is."""
+
+
 def _unreadable(path, error):
     if isinstance(error, FileNotFoundError):
         return DatasetError(f"{path} is missing; the folder must be laid out as published")
+    kind, advice = kind_of(path)
+    if kind in _NO_DATA:
+        return DatasetError(f"{path} cannot be read: it is {kind}; {advice}")
     reason = str(error) if isinstance(error, AssetError) else f"{type(error).__name__}: {error}"
     return DatasetError(f"{path} cannot be read ({reason}); get it anew from the dataset's publisher")

@@ -39,7 +39,7 @@ class H2o3d(HandDataset):
 
     def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
         super().__init__(root, split, hands)
-        lines = self.need(f"{split}.txt", "the frames' names").read_text().splitlines()
+        lines = self.need(f"{split}.txt", "the frames' names").read_text(encoding="utf-8").splitlines()
         self._frames = [tuple(line.strip().split("/")) for line in lines if line.strip()]
         if any(len(frame) != 2 for frame in self._frames):
             raise DatasetError(f"{self.root / split}.txt must have sequence/frame a line; get it anew")

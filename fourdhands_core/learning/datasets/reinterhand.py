@@ -94,7 +94,7 @@ class ReInterHand(HandDataset):
         """DatasetFrame numbers in order by the segment's name."""
         path, segments = self.need(f"{capture}/frame_list.txt", "segments and frames"), {}
         try:
-            for segment, frame in (line.split() for line in path.read_text().splitlines() if line.strip()):
+            for segment, frame in (line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()):
                 segments.setdefault(segment, []).append(int(frame))
         except (ValueError, UnicodeDecodeError) as error:
             raise DatasetError(f"{path} must have a segment and a frame number a line ({error}); get it anew") from error

@@ -130,7 +130,7 @@ def photo_errors(folder: Path, settings: TrackerSettings = TrackerSettings()) ->
     annotations = next(iter(sorted(folder.glob("*.json"))), None)
     if annotations is None:
         raise InputError(f"{folder} holds no annotation file (*.json); give a folder in COCO style")
-    data = json.loads(annotations.read_text())
+    data = json.loads(annotations.read_bytes())
     names = {image["id"]: image["file_name"] for image in data["images"]}
     ours, theirs, missed = [], [], 0
     single = replace(settings, temporal=False)

@@ -94,9 +94,10 @@ def write(evaluation: Evaluation, dataset: HandDataset, folder: Path, text: str,
     """Write tables.txt, results.json, samples.csv and worst.png into `folder`, made if missing. InputError if it cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "tables.txt").write_text(text + "\n")
+        escaped = {"encoding": "utf-8", "errors": "backslashreplace"}  # of names that are not UTF-8
+        (folder / "tables.txt").write_text(text + "\n", **escaped)
         (folder / "results.json").write_text(json.dumps(as_json(evaluation, **about), indent=1) + "\n")
-        with (folder / "samples.csv").open("w", newline="") as file:
+        with (folder / "samples.csv").open("w", newline="", **escaped) as file:
             rows = csv.writer(file)
             rows.writerow(["key", "sequence", "side", *SAMPLE_METRICS])
             rows.writerows(

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from ...errors import FourDHandsError, InputError
+from ...files import check_file, not_a
 from ...network.image_config import ImageConfig
 from ..losses import LossWeights
 from ..synthesis.settings import SynthesisSettings
@@ -189,13 +190,13 @@ def read_settings(path: str | Path, changes: list[str] = ()) -> TrainingSettings
 
     Raises InputError naming the field that is unknown, or whose value is of another kind or out of range.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"training configuration {path} does not exist; config/train/ has examples")
+    path = check_file(path, "training configuration", "config/train/ has examples")
     try:
-        data = yaml.safe_load(path.read_text()) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"training configuration {path} is not YAML: {error}") from error
+        data = yaml.safe_load(path.read_bytes()) or {}
+    except yaml.YAMLError as error:
+        raise InputError(not_a(path, "YAML", str(error), "config/train/ has examples")) from error
+    if isinstance(data, str):
+        raise InputError(not_a(path, "a training configuration", f"it holds {data[:60]!r}", "config/train/ has examples"))
     for change in changes:
         name, equals, value = change.partition("=")
         *sections, last = name.split(".")
