@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -180,6 +181,9 @@ def here(monkeypatch):
         (["--video", "{tmp}/none.mp4"], "does not exist"),
         (["--video", "{tmp}/text.mp4"], "cannot be read"),
         (["--video", "a.mp4", "--camera", "0"], "not allowed with"),
+        (["--video", "rtsp://127.0.0.1/x"], "rtsp://127.0.0.1/x is an address"),
+        (["--video", "{tmp}/kept/overlay.mp4", "--out", "{tmp}/kept"], "overlay.mp4 is an input and would be written over"),
+        (["--video", "{tmp}/kept/bag/in.mp4", "--out", "{tmp}/kept"], "in.mp4 is an input and would be written over"),
         (["--camera", "97"], "camera 97 cannot be opened"),
         (["--seconds", "-1"], "not positive"),
         (["--video", "{tmp}/video.mp4", "--intrinsics", "{tmp}/none.yaml"], "does not exist"),
@@ -192,6 +196,9 @@ def test_a_users_error_is_one_message_and_exit_code_2(tmp_path, here, capsys, ar
     (tmp_path / "mine" / "bag").mkdir(parents=True)
     with VideoWriter(tmp_path / "video.mp4", 30) as writer:
         writer.write(np.zeros((48, 64, 3), np.uint8))
+    (tmp_path / "kept" / "bag").mkdir(parents=True)
+    for name in ("overlay.mp4", "bag/in.mp4", "bag/bag_0.mcap"):  # an earlier demo's, and what somebody put beside it
+        shutil.copy(tmp_path / "video.mp4", tmp_path / "kept" / name)
     arguments = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
     if "--out" not in arguments:
         arguments += ["--out", str(tmp_path / "out")]

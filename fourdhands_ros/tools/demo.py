@@ -25,6 +25,7 @@ from tqdm import tqdm
 from fourdhands_core.errors import DependencyError, FourDHandsError, InputError
 from fourdhands_core.extras import needed_for
 from fourdhands_core.files import refuse_overwriting
+from fourdhands_core.streams import prepare_streams
 
 OUTPUTS = "overlay.mp4", "contact_sheet.png", "report.json", "node.log", "camera.log"
 """What is written beside the recording."""
@@ -267,6 +268,7 @@ def run(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the demo; returns the exit code: 0, 2 for an error that the user can fix, 130 when interrupted."""
+    prepare_streams()
     parser = argparse.ArgumentParser(
         prog="python -m fourdhands_ros.tools.demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
