@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -20,7 +21,7 @@ from fourdhands_core.network.landmark_model import LandmarkNetwork
 from fourdhands_core.runtime.image import OnnxImage, TorchImage
 from fourdhands_core.runtime.landmark import OnnxExecution, TorchExecution, landmark_execution
 from fourdhands_core.runtime.onnx_files import BACKBONE, ENCODE, REASON, TEMPORAL
-from fourdhands_core.runtime.parts import EncodePart, ReasonPart
+from fourdhands_core.runtime.parts import EncodePart, ReasonPart, traced
 
 pytest.importorskip("onnxruntime")
 
@@ -212,3 +213,23 @@ def test_threads_may_share_a_landmark_network(exported):
                     for values, ground_truth in zip(got, wanted):
                         for value, truth in zip(values, ground_truth):
                             np.testing.assert_allclose(value, truth, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("default")
+def test_networks_traced_in_several_threads_leave_the_process_its_warnings():
+    before, network = list(warnings.filters), load_weights()
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: traced(EncodePart(network)), range(8)))
+    assert warnings.filters == before
+    with pytest.warns(UserWarning, match="something that matters"):
+        warnings.warn("something that matters", UserWarning, stacklevel=1)
+
+
+def test_what_tracing_says_of_itself_is_kept_off_the_terminal():
+    code = (
+        "from fourdhands_core.network.checkpoint import load_weights\n"
+        "from fourdhands_core.runtime.parts import EncodePart, traced\n"
+        "traced(EncodePart(load_weights()))"
+    )
+    done = subprocess.run([sys.executable, "-W", "default", "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and not done.stderr, done.stderr

@@ -16,6 +16,11 @@ from ..network.landmark_model import LandmarkNetwork
 from ..network.landmark_tokens import BOX_SCALE, landmark_tokens
 from .onnx_files import BACKBONE, ENCODE, REASON, SPATIAL, TEMPORAL
 
+# What `traced` uses is deprecated, but its successors need a compiler on the robot; and the shapes are fixed. Two cameras' nodes
+# trace in two threads, in which warnings.catch_warnings would leave the process without warnings for good.
+warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", DeprecationWarning)
+warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+
 
 class EncodePart(torch.nn.Module):
     """`execution.Execution.encode` for one sample, each input and output with a leading axis of 1."""
@@ -62,8 +67,7 @@ class ReasonPart(torch.nn.Module):
 
 def traced(part):
     """A part as one call that leaves Python, and Python's lock, alone: it has many operations, all of them small."""
-    with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")  # of its deprecation (its successors need a compiler on the robot), of fixed shapes
+    with torch.inference_mode():
         return torch.jit.freeze(torch.jit.trace(part.eval(), part.examples()))
 
 
