@@ -16,7 +16,7 @@ from ..network.landmark_model import LandmarkNetwork
 from ..network.landmark_tokens import BOX_SCALE, landmark_tokens
 from .onnx_files import BACKBONE, ENCODE, REASON, SPATIAL, TEMPORAL
 
-# What `traced` uses is deprecated, but its successors need a compiler on the robot; and the shapes are fixed. Two cameras' nodes
+# What `traced` uses is deprecated (its successors need a compiler on the robot), and shapes are fixed. Nodes of two cameras
 # trace in two threads, in which warnings.catch_warnings would leave the process without warnings for good.
 warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", DeprecationWarning)
 warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
