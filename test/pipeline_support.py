@@ -3,7 +3,7 @@
 import numpy as np
 
 from fourdhands_core.geometry.camera import Camera
-from fourdhands_core.geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle
+from fourdhands_core.geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle, mirror_axis_angle
 from fourdhands_core.hand_model.arrays import HandArrays
 from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
@@ -47,21 +47,27 @@ UPRIGHT = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 """A right hand with its fingers up and its palm towards the camera."""
 
 
-def shown(betas, curl=0.0, count=60):
-    """Motion and truth of a right hand that is shown to the camera and turns a little; curl 0 is open, 1 a fist."""
+def shown(betas, curl=0.0, count=60, sides=(RIGHT,)):
+    """Motion and truth of hands, a right one or others, that are shown to the camera and turn a little.
+
+    curl 0 is open, 1 a fist. The left hand is the right one in the mirror.
+    """
     times = np.arange(count) / 30.0
     orient = np.zeros((count, 2, 3))
     sway = 0.3 * np.stack([np.sin(2 * times), np.cos(3 * times), np.sin(4 * times)], axis=1)
     orient[:, RIGHT] = axis_angle_from_matrix(matrix_from_axis_angle(sway) @ UPRIGHT)
-    fingers = from_curls(np.array([*[curl] * 5, 0.5]))
+    orient[:, LEFT] = mirror_axis_angle(orient[:, RIGHT])
+    fingers = np.tile(axis_angle_from_matrix(from_curls(np.array([*[curl] * 5, 0.5]))), (count, 2, 1, 1))
+    fingers[:, LEFT] = mirror_axis_angle(fingers[:, RIGHT])
+    wrists = np.array([[-0.1, 0.08, 0.5], [0.1, 0.08, 0.5]]) if len(sides) == 2 else np.array([[0.02, 0.08, 0.5]] * 2)
     present = np.zeros((count, 2), bool)
-    present[:, RIGHT] = True
+    present[:, sides] = True
     motion = ClipMotion(
         1 + np.round(times * 1e9).astype(np.int64),
         orient,
-        np.tile(axis_angle_from_matrix(fingers).ravel(), (count, 2, 1)),
+        fingers.reshape(count, 2, 45),
         np.tile(betas, (2, 1)),
-        np.tile([0.02, 0.08, 0.5], (count, 2, 1)),
+        np.tile(wrists, (count, 1, 1)),
         present,
     )
     return motion, clip_truth(motion, CAMERA, pose_hands(motion)[1])

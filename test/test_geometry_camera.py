@@ -176,6 +176,14 @@ def test_a_field_of_view_ends_at_the_borders_of_the_image(width, height, fov):
     assert Camera.from_fov(width, height, fov, calibrated=True).calibrated
 
 
+@pytest.mark.parametrize("calibrated", [True, False])
+def test_an_assumed_lens_stays_an_assumed_one(calibrated):
+    """At another resolution or in the mirror, positions have no more of a scale than before."""
+    camera = Camera.from_fov(WIDTH, HEIGHT, 60.0, calibrated)
+    for other in (camera, camera.resized(320, 240), camera.mirrored(), camera.mirrored().resized(100, 75)):
+        assert other.calibrated == calibrated
+
+
 def test_what_a_lens_sees():
     assert Camera.sees(np.array([[0.0, 0.0], [5.0, -5.0], [1e4, 0.0], [0.0, -1e6], [np.nan, 0.0], [0.0, np.inf]])).tolist() == [
         True,

@@ -5,7 +5,7 @@ import pytest
 from pipeline_support import CAMERA, IMAGE, TruthDetector, shown
 
 from fourdhands_core.errors import AssetError, InputError
-from fourdhands_core.hand_model.skeleton import BONES, RIGHT
+from fourdhands_core.hand_model.skeleton import BONES, LEFT, RIGHT
 from fourdhands_core.pipeline.shape_calibration import (
     LEAST_SEEN,
     ShapeCalibration,
@@ -92,6 +92,27 @@ def test_without_a_length_the_size_stays():
     found, _ = calibrate(tracker, motion, 0.0)
     assert hand_length(tracker.hands, found) == pytest.approx(hand_length(tracker.hands, np.zeros(10)), abs=0.002)
     assert np.abs(found).max() > 0.3
+
+
+def test_a_left_hand_tells_the_same_as_its_mirror_image():
+    betas = np.random.default_rng(0).normal(0.0, 1.2, 10)
+    shapes = []
+    for side in (LEFT, RIGHT):
+        motion, truth = shown(betas, count=30, sides=(side,))
+        tracker = HandPairTracker(detector=TruthDetector(truth))
+        found, count = calibrate(tracker, motion, hand_length(tracker.hands, betas))
+        assert count == 30
+        shapes.append(found)
+    np.testing.assert_allclose(shapes[0], shapes[1], atol=0.25)
+
+
+def test_only_what_is_seen_is_taken_in():
+    """A hand that is held counts no further, and what is too little is told by number."""
+    motion, truth = shown(np.zeros(10), count=LEAST_SEEN + 4)
+    detector = TruthDetector(truth)
+    detector.blind = {(k, RIGHT) for k in range(LEAST_SEEN - 1, LEAST_SEEN + 4)}
+    with pytest.raises(InputError, match=f"seen {LEAST_SEEN - 1} times and {LEAST_SEEN} are needed"):
+        calibrate(HandPairTracker(detector=detector), motion, 0.0)
 
 
 def test_a_closed_hand_tells_nothing():

@@ -3,17 +3,18 @@
 import numpy as np
 import pipeline_support
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pipeline_support import TruthDetector, shown
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
-from fourdhands_core.geometry.rotations import mirror_axis_angle
 from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.media.choreography import demo_motion
 from fourdhands_core.media.clips import clip_truth, pose_hands
 from fourdhands_core.media.render import render_meshes
-from fourdhands_core.pipeline.depth import DepthImage
+from fourdhands_core.pipeline.depth import DepthImage, measure
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
 
 CAMERA = Camera.from_fov(320, 240, 64.0, calibrated=True)
@@ -114,9 +115,9 @@ def test_depth_of_another_moment_is_no_worse_than_none(clip, colour_alone):
 def test_without_depth_or_intrinsics_nothing_changes(clip):
     motion, truth, _, depths = clip
     results = []
-    for given in (None, depths[0].astype(np.float32)):
+    for image in (None, depths[0].astype(np.float32)):
         tracker = HandPairTracker(TrackerSettings(), TruthDetector(truth))
-        results.append([tracker.process(IMAGE, int(motion.stamp[k]), None, depth=given).right.joints for k in range(5)])
+        results.append([tracker.process(IMAGE, int(motion.stamp[k]), None, depth=image).right.joints for k in range(5)])
     np.testing.assert_array_equal(*results)
 
 
@@ -154,33 +155,34 @@ def test_the_noise_of_the_evaluation_is_what_it_says():
     assert (seen[:, 98:102] == 0).mean() > 0.2  # holes along the edge
 
 
+class Resting(TruthDetector):
+    """Sees the first frame again and again."""
+
+    def detect(self, image):
+        self.frame = -1
+        return super().detect(image)
+
+
 @pytest.fixture(scope="module")
 def still():
     """Tracks two hands that rest half a metre away, in depth images that say that they are so many times as far away.
 
     A hand that is larger and further away is the same in the colour image. The function takes of each image the times
-    of (left, right), one number for both, or None where there is no depth image, and whether the tracker is reset before
-    it. It returns the wrists' distances (T, 2), metres.
+    of (left, right), one number for both, or None where there is no depth image; whether the tracker is reset before
+    one; and which sides are seen. It returns the pairs.
     """
     lens, picture = pipeline_support.CAMERA, pipeline_support.IMAGE
-    motion, _ = shown(np.zeros(10), count=1)
-    for whole in (motion.global_orient, motion.hand_pose.reshape(1, 2, 15, 3)):
-        whole[:, LEFT] = mirror_axis_angle(whole[:, RIGHT])
-    motion.wrist[:, :, 0], motion.present[:] = (-0.1, 0.1), True
-    vertices, joints = pose_hands(motion)
-    truth = clip_truth(motion, lens, joints)
-    hands, near = pair_of(load_generic_hand()), []
-    for side in (LEFT, RIGHT):
-        seen = render_meshes(picture, [(vertices[0, side], hands[side].faces, np.ones((778, 3)))], lens)[1]
-        near.append(seen.astype(np.float32))
+    motion, truth = shown(np.zeros(10), count=1, sides=(LEFT, RIGHT))
+    vertices, hands = pose_hands(motion)[0], pair_of(load_generic_hand())
+    near = [
+        render_meshes(picture, [(vertices[0, side], hands[side].faces, np.ones((778, 3)))], lens)[1].astype(np.float32)
+        for side in (LEFT, RIGHT)
+    ]
 
-    class Detector(TruthDetector):
-        def detect(self, image):
-            self.frame = -1
-            return super().detect(image)
-
-    def distances(further, reset_before=None, **settings):
-        tracker, found = HandPairTracker(TrackerSettings(**settings), Detector(truth)), []
+    def pairs(further, reset_before=None, sides=(LEFT, RIGHT), **settings):
+        detector, found = Resting(truth), []
+        detector.blind = {(0, side) for side in (LEFT, RIGHT) if side not in sides}
+        tracker = HandPairTracker(TrackerSettings(**settings), detector)
         for k, times in enumerate(further):
             depth = None
             if times is not None:
@@ -188,29 +190,35 @@ def still():
                 depth = np.where(np.isfinite(depth), depth, BEHIND).astype(np.float32)
             if k == reset_before:
                 tracker.reset()
-            pair = tracker.process(picture, (k + 1) * 33_333_333, lens, depth=depth)
-            found.append([hand.joints[0, 2] for hand in pair.hands])
-        return np.array(found)
+            found.append(tracker.process(picture, (k + 1) * 33_333_333, lens, depth=depth))
+        return found
 
-    return distances
+    return pairs
+
+
+def distances(pairs, sides=(LEFT, RIGHT)):
+    """(T, sides) the wrists' distances, metres."""
+    return np.array([[pair.hands[side].joints[0, 2] for side in sides] for pair in pairs])
 
 
 def test_depth_that_contradicts_the_past_for_good_is_believed(still):
     """It was the past that was wrong: within 1.2 s the hand is where it is, and it stays there."""
-    found = still([1.0] * 15 + [1.3] * 40)
+    found = distances(still([1.0] * 15 + [1.3] * 40))
     np.testing.assert_allclose(found[5:30], 0.49, atol=0.01)
     np.testing.assert_allclose(found[-3:] / found[14], 1.3, atol=0.02)
 
 
-def test_contradictions_that_are_interrupted_do_not_add_up(still):
-    found = still([1.0] * 15 + ([1.3] * 20 + [1.0]) * 3)
+@pytest.mark.parametrize("times, images", [(1.3, 20), (1.26, 4), (0.76, 4)])
+def test_contradictions_that_are_interrupted_do_not_add_up(still, times, images):
+    """Nearer or further: something in front of the hand, a depth image of another moment."""
+    found = distances(still([1.0] * 15 + ([times] * images + [1.0]) * 3))
     np.testing.assert_allclose(found[5:], np.broadcast_to(found[14], found[5:].shape), atol=0.015)
 
 
 @pytest.mark.parametrize("once", [0.66, 0.8, 1.2, 1.34])
 def test_one_depth_image_hardly_moves_the_hand_s_size(still, once):
     """Of single images each is believed: what the next ones without depth are placed by is the size that all have told."""
-    found = still([1.0] * 12 + [once] + [None] * 2, temporal=False)
+    found = distances(still([1.0] * 12 + [once] + [None] * 2, temporal=False))
     np.testing.assert_allclose(found[12] / found[11], once, atol=0.06)
     np.testing.assert_allclose(found[13:] / found[11], 1.0, atol=0.033)
     assert ((found[13] - found[11]) * (once - 1.0) > 0.0).all()
@@ -219,13 +227,68 @@ def test_one_depth_image_hardly_moves_the_hand_s_size(still, once):
 @pytest.mark.parametrize("left, right", [(1.1, 1.0), (1.0, 1.1)])
 def test_each_hand_has_its_own_size(still, left, right):
     """Where depth ends, the one that is further away stays so."""
-    found = still([(left, right)] * 30 + [None] * 10)
+    found = distances(still([(left, right)] * 30 + [None] * 10))
     np.testing.assert_allclose(found[29], np.array([left, right]) * 0.492, atol=0.015)
     assert ((found[30:, LEFT] - found[30:, RIGHT]) * (left - right) > 0.02 * 0.1).all()
 
 
 def test_a_reset_forgets_the_hands_size(still):
     """What comes after may be another person; another tracker says the same."""
-    found = still([1.25] * 20 + [None] * 3, reset_before=20)
-    np.testing.assert_allclose(found[20:], still([None] * 3))
+    found = distances(still([1.25] * 20 + [None] * 3, reset_before=20))
+    np.testing.assert_allclose(found[20:], distances(still([None] * 3)))
     assert (found[19] > 1.15 * found[20]).all()
+
+
+@pytest.mark.parametrize("side", [LEFT, RIGHT])
+def test_the_size_of_a_hand_alone_is_its_own(still, side):
+    found = distances(still([1.2] * 30 + [None] * 10, sides=(side,)), (side,))
+    np.testing.assert_allclose(found[29:, 0] / found[29, 0], 1.0, atol=0.03)
+
+
+@pytest.mark.parametrize("times", [0.85, 1.2])
+def test_image_points_are_where_the_hand_is_seen_whatever_its_size(still, times):
+    pair = still([times] * 15)[-1]
+    seen = pipeline_support.CAMERA.project(shown(np.zeros(10), count=1, sides=(LEFT, RIGHT))[1]["joints"][0])
+    for side, hand in enumerate(pair.hands):
+        wrong = np.linalg.norm(hand.joints_2d - seen[side], axis=-1)
+        assert wrong.mean() < 5.0, wrong
+
+
+def test_a_size_is_learned_again_after_any_time(still):
+    """Another person's hand, after ten seconds: a second after it is believed it is most of the way there."""
+    found = distances(still([1.0] * 300 + [1.3] * 65 + [None] * 3))
+    np.testing.assert_allclose(found[-3:] / found[299], 1.3, atol=0.09)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(1, 50),
+    st.integers(1, 50),
+    st.integers(1, 4),
+    st.integers(-5, 55),
+    st.integers(-5, 55),
+    st.floats(0.01, 0.99),
+    st.floats(0.01, 0.99),
+)
+def test_depth_is_looked_up_where_the_pixel_is(width, height, times, column, row, right, down):
+    """In a picture of any shape, `times` as large as the depth image; there is none outside."""
+    values = np.random.default_rng(0).permutation(width * height).reshape(height, width).astype(np.float32) / 1000 + 0.2
+    camera = Camera.from_fov(times * width, times * height, 60.0)
+    (found,) = DepthImage.of(values).at(times * np.array([[column + right, row + down]]) - 0.5, camera)
+    inside = 0 <= column < width and 0 <= row < height
+    np.testing.assert_equal(found, values[row, column] if inside else np.nan)
+
+
+@pytest.mark.parametrize("aside", [0.0, 0.03, 0.05])
+def test_a_hand_behind_the_other_is_not_placed_by_the_others_skin(aside):
+    """Most of it is hidden: what is to be seen of it says where it is, or nothing does."""
+    lens, picture = pipeline_support.CAMERA, pipeline_support.IMAGE
+    motion, _ = shown(np.zeros(10), count=1, sides=(LEFT, RIGHT))
+    motion.wrist[0] = [[-0.02 + aside, 0.08, 0.40], [0.02, 0.08, 0.50]]
+    hands, vertices = pair_of(load_generic_hand()), pose_hands(motion)[0][0]
+    meshes, faces = list(vertices), [hand.faces for hand in hands]
+    depth = render_meshes(picture, [(mesh, hand.faces, np.ones((778, 3))) for mesh, hand in zip(meshes, hands)], lens)[1]
+    palm = hands[RIGHT].weights[:, 0] > 0.5
+    front, behind = measure(DepthImage.of(depth.astype(np.float32)), lens, meshes, faces, palm)
+    assert abs(front.offset) < 0.005
+    assert behind is None or abs(behind.offset) < 0.01

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from test_pipeline_image import CAMERA, Script, Truth
+from pipeline_support import SMALL_CAMERA as CAMERA
+from pipeline_support import Script, Truth
 
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.pipeline.regression import Regression

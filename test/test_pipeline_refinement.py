@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from fourdhands_core.geometry.rotations import matrix_from_axis_angle, mirror_matrix
+from fourdhands_core.geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle, mirror_matrix
 from fourdhands_core.hand_model.arrays import HandArrays
 from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.hand_model.limits import from_angles, joint_frames
@@ -71,6 +74,44 @@ def test_the_more_the_network_is_doubted_the_nearer_the_landmarks_are():
         placed = HANDS.joints(refined[:, 0], refined[:, 1:], BETAS) + wrists[:, None]
         left.append(np.linalg.norm(placed[..., :2] / placed[..., 2:] - moved, axis=-1).mean())
     assert left[0] > left[1] > left[2]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_network_holds_the_pose_however_long_it_is_refined(seed):
+    """What landmarks pull it to is a matter of how sure each is, not of how many steps are taken."""
+    rotations, _, rays, rng = truth(seed)
+    moved = rays + rng.normal(0.0, 0.03, rays.shape)
+    axes = np.stack([np.array([[-1.0], [1.0], [1.0]]) * FRAMES, FRAMES])
+    turned = []
+    for iterations in (4, 30):
+        refine = PoseRefinement(HANDS, axes, iterations=iterations)
+        refined, _ = refine(rotations, BETAS, moved, np.full((2, 21), 0.1), np.array([0, 1]))
+        turned.append(np.linalg.norm(refined - rotations, axis=(-1, -2)).mean())
+    assert turned[1] == pytest.approx(turned[0], rel=0.05)
+
+
+def test_one_wrong_landmark_moves_no_finger_far():
+    rotations, joints, rays, _ = truth(2)
+    wrong = rays.copy()
+    wrong[:, 12] += 0.3
+    refined, wrists = REFINE(rotations, BETAS, wrong, np.full((2, 21), 0.02), np.array([0, 1]))
+    placed = HANDS.joints(refined[:, 0], refined[:, 1:], BETAS)
+    others = [joint for joint in range(21) if not 9 <= joint <= 12]
+    assert np.linalg.norm(placed - joints, axis=-1)[:, others].max() < 0.02
+    assert np.linalg.norm(wrists - WRISTS, axis=-1).max() < 0.03
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 9), arrays(np.float64, (2, 21, 2), elements=st.floats(-1.0, 1.0)), st.floats(1e-4, 0.1))
+def test_no_landmarks_throw_a_hand_about(seed, rays, sigma):
+    """Two steps of 0.7 rad about each axis at most, and rotations that are rotations, whatever is seen."""
+    rotations = truth(seed)[0]
+    refine = PoseRefinement(HANDS, np.stack([np.array([[-1.0], [1.0], [1.0]]) * FRAMES, FRAMES]))
+    refined, wrists = refine(rotations, BETAS, rays, np.full((2, 21), sigma), np.array([0, 1]))
+    product = refined @ refined.swapaxes(-1, -2)
+    np.testing.assert_allclose(product, np.broadcast_to(np.eye(3), product.shape), atol=1e-9)
+    turned = np.linalg.norm(axis_angle_from_matrix(rotations.swapaxes(-1, -2) @ refined), axis=-1)
+    assert (turned <= 2 * 0.7 * np.sqrt(3.0) + 1e-9).all() and np.isfinite(wrists).all()
 
 
 def test_landmarks_spread_as_the_measured_error_model_says():

@@ -11,7 +11,7 @@ from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.pipeline.session import INTERNAL, Counts, HandSession, Notes
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
-from fourdhands_core.pipeline.types import ABSENT
+from fourdhands_core.pipeline.types import ABSENT, TRACKED
 
 PERIOD = 33_333_333
 SMALL = np.zeros((240, 320, 3), np.uint8)
@@ -87,16 +87,97 @@ def test_a_tracker_that_is_reset_does_not_take_what_it_expected_before_for_seen(
     assert [hand.state for hand in session.tracker.estimate(frame).hands] == [ABSENT, ABSENT]
 
 
-def test_a_failure_is_followed_by_a_new_beginning(following):
+def test_hands_that_the_detector_saw_before_a_reset_are_not_followed_after_it():
+    """An image is looked at, another one begins anew, and only then the first one is estimated."""
+    script = Script()
+    session = session_of(HandPairTracker(TrackerSettings(detect_every=1000), script, Truth(script)))
+    observed, states = [], []
+    for script.number in range(4):
+        if script.number == 1:
+            session.reset()
+            leave(script)
+        observed.append(session.observe(given(SMALL, (script.number + 1) * PERIOD)))
+        if script.number > 0:
+            states.append([hand.state for pair, _ in session.estimate(observed.pop(0)) for hand in pair.hands])
+    assert script.looked == [0, 1, 2, 3]
+    assert states == [[TRACKED, TRACKED], [ABSENT, ABSENT], [ABSENT, ABSENT]]
+
+
+@pytest.mark.parametrize("refused", [InputError("not finite"), RuntimeError("a bug in the network")])
+def test_a_failure_is_followed_by_a_new_beginning(following, refused):
     session, script = following()
-    regress, session.tracker.regressor.regress = session.tracker.regressor.regress, None
+    regress = session.tracker.regressor.regress
+
+    def failing(*arguments):
+        raise refused
+
+    session.tracker.regressor.regress = failing
     ahead = [session.observe(given(SMALL, (7 + k) * PERIOD)) for k in range(2)]
-    assert session.estimate(ahead[0]) == [] and session.counts.refused == {INTERNAL: 1}
+    assert session.estimate(ahead[0]) == []
+    assert session.counts.refused == {INTERNAL if isinstance(refused, RuntimeError) else "input": 1}
     session.tracker.regressor.regress = regress
     leave(script)
     for observed in (ahead[1], session.observe(given(SMALL, 9 * PERIOD))):
         ((pair, _),) = session.estimate(observed)
         assert [hand.state for hand in pair.hands] == [ABSENT, ABSENT]
+
+
+def test_after_a_bug_hands_are_looked_for_anew(following):
+    """Nobody knows what it has left behind."""
+    session, script = following()
+
+    def load():
+        raise RuntimeError("a bug in the decoder")
+
+    assert session.process(load) == [] and session.counts.refused == {INTERNAL: 1}
+    leave(script)
+    script.number = 8
+    ((pair, _),) = session.process(given(SMALL, 8 * PERIOD))
+    assert [hand.state for hand in pair.hands] == [ABSENT, ABSENT] and script.looked == [0, 8]
+
+
+@pytest.mark.parametrize("malformed", [SMALL[..., 0], SMALL.astype(float), SMALL[:, ::2]])
+def test_a_reset_holds_for_the_next_image_that_can_be_used(following, malformed):
+    session, script = following()
+    leave(script)
+    session.reset()
+    assert session.process(given(malformed, 7 * PERIOD)) == [] and session.counts.refused == {"input": 1}
+    script.number = 8
+    ((pair, _),) = session.process(given(SMALL, 8 * PERIOD))
+    assert [hand.state for hand in pair.hands] == [ABSENT, ABSENT] and script.looked == [0, 8]
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_reset_is_not_forgotten_where_another_session_goes_on(following, asked):
+    session, script = following()
+    if asked:
+        session.reset()
+    other = session_of(session.tracker)
+    other.restore(session.state())
+    observed = other.observe(given(SMALL, 7 * PERIOD))
+    assert observed.frame.first == asked
+    assert other.process(given(SMALL, 7 * PERIOD)) == [] and other.counts.refused == {"repeated stamp": 1}
+
+
+def test_each_image_is_placed_by_the_depth_of_its_own_stamp(clip):
+    """Whatever becomes of the images between them; without one it is placed by colour alone."""
+    motion, truth = clip
+    wall, asked, results = np.full((48, 64), 0.5, np.float32), [], {}
+
+    def depth(stamp):
+        asked.append(stamp)
+        return wall if stamp in (int(motion.stamp[1]), int(motion.stamp[2])) else None
+
+    for given_depth in (None, depth):
+        session = session_of(HandPairTracker(TrackerSettings(), TruthDetector(truth)))
+        for k in range(4):
+            ((pair, companion),) = session.process(given(IMAGE, int(motion.stamp[k]), k), given_depth)
+            assert pair.stamp == motion.stamp[k] and companion == k
+            results.setdefault(k, []).append(pair.right.joints[0])
+            session.process(given(IMAGE[..., 0], int(motion.stamp[k]) + 1000), given_depth)
+    assert asked == motion.stamp[:4].tolist()
+    assert np.linalg.norm(np.diff(results[0], axis=0)) == 0.0
+    assert np.linalg.norm(np.diff(results[1], axis=0)) > 0.03
 
 
 @pytest.mark.parametrize("offset", [0.0, 21.0, -40.0])

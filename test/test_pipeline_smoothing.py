@@ -76,3 +76,26 @@ def test_what_alternates_in_the_prompt_measurement_is_damped():
     assert np.abs(np.diff(angles, 2)).mean() < 0.66 * 4 * 0.05
     both.reset()
     assert (both.update(np.eye(3)[None], both_ways, 0.03) == np.eye(3)).all()
+
+
+def angles_at(rate, turned, smooth):
+    """What a filter makes of rotations about x by `turned(t)` radians in a second at a rate: {t: radians}."""
+    found = {}
+    for k in range(round(rate) + 1):
+        rotation = Rotation.from_rotvec([[turned(k / rate), 0.0, 0.0]]).as_matrix()
+        found[round(k / rate, 3)] = Rotation.from_matrix(smooth(rotation, 1.0 / rate)).as_rotvec()[0, 0]
+    return found
+
+
+@pytest.mark.parametrize("rate", [15.0, 30.0, 60.0, 120.0])
+def test_filters_settle_in_the_same_time_at_whatever_rate(rate):
+    """Settings are of seconds, not of frames: a slow camera brings no more lag, a quick one no less calm."""
+    stepped = angles_at(rate, lambda t: 0.3 * (t > 0.0), RotationFilter(0.6).update)
+    assert stepped[0.2] / 0.3 == pytest.approx(1.07, abs=0.04) and stepped[0.4] / 0.3 == pytest.approx(1.01, abs=0.01)
+    turning = angles_at(rate, lambda t: t, RotationFilter(0.6).update)
+    assert turning[0.6] == pytest.approx(0.6, abs=0.001)
+
+    both = ComplementaryFilter()
+    both.update(np.eye(3)[None], np.eye(3)[None], 0.0)
+    off = angles_at(rate, lambda t: 0.2, lambda prompt, interval: both.update(np.eye(3)[None], prompt, interval))
+    assert off[0.2] / 0.2 == pytest.approx(0.34, abs=0.08) and off[0.4] / 0.2 == pytest.approx(0.13, abs=0.05)

@@ -1,5 +1,9 @@
 """HandPairTracker with the shipped weights: on detections whose truth is known, and on real video."""
 
+import contextlib
+import dataclasses
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -130,21 +134,37 @@ def test_bones_keep_their_lengths_over_a_track_and_angles_their_limits(estimates
 
 
 class Seen:
-    """A network that sees the landmarks where the detector does, and in each image the next rotations (2, 16, 3, 3)."""
+    """A network that sees the landmarks where the detector does, and in each image the next rotations (2, 16, 3, 3).
+
+    prompts: rotations from each frame alone, like them. betas: the shape (10,) of both hands. broken: the name of what is
+    not a number in the next image; or "".
+    """
 
     sees, half_window = True, 0.0
 
-    def __init__(self, rotations):
-        self.rotations = iter(rotations)
+    def __init__(self, rotations, prompts=None):
+        self.rotations, self.prompts = iter(rotations), None if prompts is None else iter(prompts)
+        self.betas, self.broken = np.zeros(10), ""
 
     def encode(self, frame):
         frame.image = None
 
     def regress(self, frames, target):
         landmarks = np.array([np.zeros((21, 2)) if seen is None else seen.landmarks for seen in target.detections])
+        values = {
+            "rotations": next(self.rotations).copy(),
+            "betas": np.tile(self.betas, (2, 1)),
+            "joint_sigma": np.full((2, 21), 0.008),
+            "relative": np.array([-0.3, 0.0, 0.0]),
+        }
+        if self.broken:
+            values[self.broken].flat[-1] = np.nan
         return Regression(
-            next(self.rotations).copy(), np.zeros((2, 10)), np.full((2, 21), 0.008), np.array([-0.3, 0.0, 0.0]), 0.02, landmarks
+            **values, relative_sigma=0.02, landmarks=landmarks, prompt=None if self.prompts is None else next(self.prompts)
         )
+
+
+FLAT = np.tile(np.eye(3), (2, 16, 1, 1))
 
 
 def test_no_joint_leaves_its_limits_whatever_the_network_says_and_however_the_filter_swings(clip):
@@ -167,6 +187,110 @@ def test_no_joint_leaves_its_limits_whatever_the_network_says_and_however_the_fi
             inside[LEFT, 1:] = mirror_matrix(inside[RIGHT, 1:])
             expected = tracker.hands.joints(inside[:, 0], inside[:, 1:], np.zeros((2, 10)))[side]
             np.testing.assert_allclose(hand.joints_raw - hand.joints_raw[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("broken", ["rotations", "betas", "joint_sigma", "relative"])
+def test_a_result_that_is_not_finite_is_refused_and_leaves_nothing_behind(clip, broken):
+    """No filter keeps it: the next image gives what it gives a new tracker."""
+    motion, truth = clip
+    results = []
+    for start in (0, 7):
+        detector, network = TruthDetector(truth), Seen(itertools.repeat(FLAT))
+        detector.frame = start - 1
+        tracker = HandPairTracker(TrackerSettings(detect_every=1), detector, network)
+        for k in range(start, 12):
+            network.broken = broken if k == 6 else ""
+            with pytest.raises(InputError, match="not finite") if k == 6 else contextlib.nullcontext():
+                pair = tracker.process(IMAGE, int(motion.stamp[k]), CAMERA)
+            if k > 6:
+                results.append([(hand.joints, hand.joints_raw) for hand in pair.hands])
+    np.testing.assert_array_equal(results[:5], results[5:])
+    assert np.isfinite(results).all()
+
+
+def test_how_sure_a_hand_and_its_joints_are(clip):
+    """The network's word times the detector's: who holds an arm where hands are uncertain needs both."""
+    motion, truth = clip
+    sure = np.linspace(0.1, 1.0, 21)
+
+    class Unsure(TruthDetector):
+        def detect(self, image):
+            return [dataclasses.replace(found, score=0.7, confidence=sure) for found in super().detect(image)]
+
+    detector = Unsure(truth)
+    detector.blind = {(0, LEFT)}
+    tracker = HandPairTracker(TrackerSettings(), detector, Seen([FLAT]))
+    hand = tracker.process(IMAGE, int(motion.stamp[0]), CAMERA).right
+    near = within(0.02, np.array([0.008]))[0]
+    np.testing.assert_allclose(hand.joint_confidence, near * sure)
+    assert hand.confidence == pytest.approx(0.7 * near)
+
+
+def test_what_the_window_says_is_right_on_average_and_what_the_frame_says_is_prompt(clip):
+    """A prompt rotation that is always off by as much moves nothing; one that turns on moves the hand at once."""
+    motion, truth = clip
+    off = np.where(np.arange(80) < 70, 0.2, 0.5)
+    prompts = np.tile(FLAT, (80, 1, 1, 1, 1))
+    prompts[:, :, 0] = matrix_from_axis_angle(off[:, None, None] * np.array([1.0, 0.0, 0.0]))
+    detector = TruthDetector(truth)
+    tracker = HandPairTracker(TrackerSettings(detect_every=1), detector, Seen(itertools.repeat(FLAT), prompts))
+    turned = [tracker.process(IMAGE, int(stamp), CAMERA).right.global_orient[0] for stamp in motion.stamp[:72]]
+    np.testing.assert_allclose(turned[60:70], 0.0, atol=0.01)
+    assert turned[71] > 0.15
+
+
+@pytest.mark.parametrize("how", ["lost", "reset"])
+def test_a_track_s_shape_ends_with_it(clip, how):
+    """The next one has the mean of all shapes so far; after a reset, of none before: it may be another person's."""
+    motion, truth = clip
+    detector, network = TruthDetector(truth), Seen(itertools.repeat(FLAT))
+    if how == "lost":
+        detector.blind = {(k, RIGHT) for k in range(10, 30)}
+    tracker = HandPairTracker(TrackerSettings(detect_every=1), detector, network)
+    betas = []
+    for k in range(40):
+        network.betas = np.full(10, 1.0 if k < 10 else -0.5)
+        if k == 30 and how == "reset":
+            tracker.reset()
+        betas.append(tracker.process(IMAGE, int(motion.stamp[k]), CAMERA).right.betas)
+    for k in range(30, 40):
+        # 10 images of two hands said 1, then 20 of the left one and the first of both -0.5
+        np.testing.assert_allclose(betas[k], (20 * 1.0 - 21 * 0.5) / 41 if how == "lost" else -0.5, atol=0.02)
+        assert (betas[k] == betas[30]).all()
+    np.testing.assert_allclose(betas[:10], 1.0)
+
+
+def test_frames_that_are_missing_are_bridged(clip):
+    """The past is moved on by the time that has passed: a hand in steady motion is not placed behind, at whatever rate."""
+    motion, _ = shown(np.zeros(10), count=70)
+    motion.global_orient[:] = motion.global_orient[0]
+    motion.wrist[:, RIGHT] = [-0.1, 0.08, 0.5] + np.arange(70)[:, None] / 30 * [0.1, -0.02, 0.1]
+    taken = np.cumsum(np.tile([1, 3, 1, 5, 2, 1], 5))
+    truth = {name: values[taken] for name, values in clip_truth(motion, CAMERA, pose_hands(motion)[1]).items()}
+    tracker = HandPairTracker(TrackerSettings(), TruthDetector(truth))
+    hands = [tracker.process(IMAGE, int(stamp), CAMERA).right for stamp in motion.stamp[taken]]
+    assert max(np.linalg.norm(hand.joints[0] - hand.joints_raw[0]) for hand in hands[8:]) < 0.0035
+
+
+def test_a_wrist_at_rest_is_steadier_than_its_images(clip):
+    motion, _ = shown(np.zeros(10), count=200)
+    motion.global_orient[:] = motion.global_orient[0]
+    truth = clip_truth(motion, CAMERA, pose_hands(motion)[1])
+    tracker = HandPairTracker(TrackerSettings(), TruthDetector(truth, noise=2.0))
+    hands = [tracker.process(IMAGE, int(stamp), CAMERA).right for stamp in motion.stamp][20:]
+    restless, steady = (
+        np.abs(np.diff([joints[0, 2] for joints in wrists])).mean()
+        for wrists in ([hand.joints_raw for hand in hands], [hand.joints for hand in hands])
+    )
+    assert restless > 1.4 * steady
+
+
+def test_without_a_past_nothing_is_filtered(clip):
+    motion, truth = clip
+    tracker = HandPairTracker(TrackerSettings(temporal=False), TruthDetector(truth, noise=2.0))
+    for stamp in motion.stamp[:20]:
+        for hand in tracker.process(IMAGE, int(stamp), CAMERA).hands:
+            np.testing.assert_allclose(hand.joints, hand.joints_raw, atol=1e-6)
 
 
 def test_wrists_do_not_jump_when_the_other_hand_comes_and_goes(clip, estimates):

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from fourdhands_core.geometry.camera import Camera
-from fourdhands_core.pipeline.translation import solve_translations
+from fourdhands_core.pipeline.translation import NEAREST, initial_translation, solve_translations
 
 _rng = np.random.default_rng(0)
 HANDS = _rng.normal(size=(2, 21, 3)) * [0.04, 0.04, 0.03]
@@ -99,3 +100,28 @@ def test_a_tight_prior_holds_against_the_rays_and_a_loose_one_does_not():
             prior=(np.array([[0.0, 0.0, 0.6]]), information * np.eye(3)[None]),
         )
         assert solved[0, 2] == pytest.approx(expected, abs=1e-3)
+
+
+any_rays = arrays(np.float64, (2, 21, 2), elements=st.floats(-3.0, 3.0))
+
+
+@settings(max_examples=200, deadline=None)
+@given(any_rays | position.map(lambda place: -rays_of([place, place])), st.floats(1e-4, 1.0))
+def test_no_wrist_is_behind_the_camera_whatever_the_landmarks(rays, sigma):
+    """Hands upside down, inside out, or no hands at all; the first guess has all joints in front of it."""
+    start = initial_translation(HANDS, rays, np.ones((2, 21)))
+    assert (start[:, None, 2] + HANDS[..., 2] > NEAREST - 1e-9).all()
+    for prior in (None, (np.array([[0.0, 0.0, -1.0]] * 2), np.tile(1e4 * np.eye(3), (2, 1, 1)))):
+        solved, covariance = solve_translations(HANDS, rays, np.full((2, 21), sigma), prior=prior)
+        assert (solved[:, 2] > NEAREST - 1e-9).all() and np.isfinite(solved).all() and np.isfinite(covariance).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(position, st.floats(0.001, 0.1), st.floats(0.001, 0.1))
+def test_covariance_is_of_all_that_is_known(place, sigma, known):
+    """The past and the landmarks together leave less uncertainty than either alone, and what information there is adds up."""
+    truth = np.array([place])
+    prior = truth, np.eye(3)[None] / known**2
+    alone = solve_translations(HANDS[:1], rays_of(truth), np.full((1, 21), sigma))[1][0]
+    both = solve_translations(HANDS[:1], rays_of(truth), np.full((1, 21), sigma), prior=prior)[1][0]
+    np.testing.assert_allclose(np.linalg.inv(both), np.linalg.inv(alone) + prior[1][0], rtol=1e-4, atol=1e-6 / known**2)

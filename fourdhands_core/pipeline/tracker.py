@@ -232,7 +232,7 @@ class HandPairTracker:
         timings("solve")
         if not all(
             np.isfinite(values).all()
-            for values in (placement.wrists, placement.wrists_raw, pose.rotations[seen], pose.raw[seen])
+            for values in (placement.wrists, placement.wrists_raw, pose.rotations[seen], pose.raw[seen], regressed.betas[seen])
         ):
             self.reset()  # its filters have taken it in
             raise InputError("the network's result for this image is not finite; check weights, hand model and intrinsics")

@@ -23,7 +23,10 @@ def initial_translation(joints: np.ndarray, rays: np.ndarray, weights: np.ndarra
     rows[..., 3] = rays * joints[..., 2:] - joints[..., :2]
     flat = rows.reshape(n, 42, 4)
     products = (rows * weights[..., None, None]).reshape(n, 42, 4).swapaxes(-1, -2) @ flat
-    t = np.linalg.solve(products[:, :3, :3] + 1e-12 * np.eye(3), products[:, :3, 3:])[..., 0]
+    matrix = products[:, :3, :3]
+    # Damped a little: where all rays are one there is no telling how far away the hand is.
+    damping = 1e-12 * matrix.trace(axis1=1, axis2=2)[:, None, None] * np.eye(3)
+    t = np.linalg.solve(matrix + damping, products[:, :3, 3:])[..., 0]
     t[:, 2] = np.maximum(t[:, 2], NEAREST - joints[..., 2].min(axis=1))
     return t
 
