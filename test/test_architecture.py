@@ -1,0 +1,78 @@
+"""The map of imports and the way of an image in docs/architecture.md are those of the code."""
+
+import ast
+import re
+from pathlib import Path
+
+import import_map
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PAGE = (REPOSITORY / "docs" / "architecture.md").read_text()
+
+
+def test_no_package_imports_what_stands_above_it():
+    assert import_map.upwards(import_map.package_graph()) == []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    assert import_map.circles() == []
+
+
+def test_an_arrow_upwards_and_a_circle_are_found(tmp_path, monkeypatch, capsys):
+    for name, text in {
+        "geometry/camera": "from ..pipeline.tracker import A",
+        "pipeline/tracker": "from .stages import B",
+        "pipeline/stages": "from . import tracker",
+        "perception/lazy": "def f():\n    from ..commands import track",
+        "commands/track": "import fourdhands_core.perception.lazy",
+    }.items():
+        path = tmp_path / "fourdhands_core" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    monkeypatch.setattr(import_map, "ROOT", tmp_path)
+    assert import_map.main([]) == 1
+    said = capsys.readouterr().err
+    assert "geometry imports pipeline, which stands above it: fourdhands_core.geometry.camera" in said
+    assert "perception imports commands" in said and said.count("in a circle") == 1
+    assert "fourdhands_core.pipeline.stages -> fourdhands_core.pipeline.tracker" in said
+
+
+def test_the_core_imports_no_ros():
+    for module, path in import_map.modules().items():
+        if module.startswith("fourdhands_core"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+                assert not any(name.startswith(("fourdhands_ros", "rclpy", "sensor_msgs")) for name in names), module
+
+
+def test_the_picture_is_of_this_code(tmp_path):
+    assert import_map.main([str(tmp_path / "map.svg")]) == 0
+    assert (tmp_path / "map.svg").read_text() == (REPOSITORY / "docs" / "import_map.svg").read_text(), (
+        "python tools/import_map.py docs/import_map.svg"
+    )
+
+
+def members(body) -> dict:
+    return {node.name: node for node in body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(fourdhands_(?:core|ros)\.[\w.]+)`", PAGE))))
+def test_what_the_page_names_exists(name):
+    modules = import_map.modules()
+    module = next(name[:end] for end in range(len(name), 0, -1) if name[:end] in modules)
+    body = ast.parse(modules[module].read_text()).body
+    for part in filter(None, name[len(module) + 1 :].split(".")):
+        found = members(body)
+        assert part in found, f"{name}: {module} has no {part}"
+        body = found[part].body
+
+
+def test_the_threads_that_the_page_names_exist():
+    named = set(re.findall(r'[Tt]hread "(\w[\w ]*)"', PAGE)) | {"debug image"}
+    assert named == {"observe", "estimate", "debug image"}
+    code = "".join(
+        (REPOSITORY / "fourdhands_ros" / "node" / f"{file}.py").read_text() for file in ("processing", "debug_image")
+    )
+    assert all(f'"{name}"' in code for name in named)
