@@ -12,7 +12,7 @@ import time
 
 import cv2
 import pytest
-from ros_support import REPOSITORY
+from ros_support import REPOSITORY, catches_signals, wait_until
 
 # No skip of the module as a whole: launch_testing's plugin would skip the folder with it.
 pytestmark = [
@@ -66,15 +66,15 @@ class Shell:
         self.launched.append((process, output))
         return self.launched[-1]
 
-    def said(self, launched, words, timeout=120) -> str:
-        """Wait until a launched file has said the words; returns all that it said."""
+    def said(self, launched, words, timeout=180, count=1) -> str:
+        """Wait until a launched file has said the words, `count` times; returns all that it said."""
         process, output = launched
         deadline = time.monotonic() + timeout
         while True:
             ended = process.poll() is not None
             output.seek(0)
             text = output.read()
-            if words in text:
+            if text.count(words) >= count:
                 return text
             assert not ended and time.monotonic() < deadline, f"{words!r} was not said, but:\n{text}"
             time.sleep(0.1)
@@ -215,17 +215,72 @@ def test_record_launch_file(shell):
     assert "no topic appeared" in shell.end(launched) and (shell.folder / "only").is_dir()
 
 
-def test_mistakes_are_told(shell):
-    """A package that is missing, an argument that is wrong: a sentence, no traceback."""
+def test_mistakes_are_told(shell, tmp_path):
+    """A package that is missing, an argument that is wrong: a sentence, no traceback, and the launch fails."""
     if not shutil.which("rviz2"):
         launched = shell.launch("hands.launch.py", "rviz:=true")
         assert "rviz2 is not installed" in shell.said(launched, "tracking hands")
         shell.end(launched)
-    for arguments, words in [
-        (["cameras:=left"], "is not a list of namespaces"),
-        (["tf:=all"], "Valid options are"),
-        (["model:=image"], "weights"),
+    for file, arguments, words in [
+        ("hands", ["cameras:=left"], "is not a list of namespaces"),
+        ("hands", ["tf:=all"], "Valid options are"),
+        ("hands", ["cameras:=[left, right]", "image:=/camera/image_raw"], "is one topic for the 2 cameras"),
+        ("hands", ["params_file:=none.yaml"], "none.yaml cannot be read (No such file or directory)"),
+        ("hands", ["model:=image"], "weights"),
+        ("hands", ["video:=none.mp4"], "none.mp4 does not exist"),
+        ("record", ["bag:=/dev/null/bag"], "/dev/null"),
+        ("replay", ["bag:=none"], "none cannot be opened"),
     ]:
-        process, _ = launched = shell.launch("hands.launch.py", *arguments)
+        process, _ = launched = shell.launch(f"{file}.launch.py", *arguments)
+        shell.said(launched, words)
+        assert process.wait(120) == 1
         assert "Traceback" not in shell.said(launched, words)
-        process.wait(60)
+
+
+def test_a_program_that_is_killed_ends_the_launch(shell, video):
+    """With the reason; the others end in order."""
+    process, _ = launched = shell.launch("hands.launch.py", f"video:={video}", "record:=true", "bag:=bag")
+    text = shell.said(launched, "process started with pid", count=3)
+    shell.said(launched, '"ready": true')
+    shell.said(launched, "recording to bag")
+    os.kill(int(re.search(r"hands_node-\d+\]: process started with pid \[(\d+)\]", text)[1]), signal.SIGKILL)
+    text = shell.said(launched, "ended with exit code -9")
+    assert process.wait(120) == 1
+    text = shell.said(launched, "recorded to bag")
+    assert len(re.findall("process has finished cleanly", text)) == 2 and "Traceback" not in text, text
+
+
+@pytest.mark.parametrize("group", [False, True])
+def test_an_interrupt_for_all_or_for_launch_alone(shell, video, group):
+    """Without a terminal launch passes SIGINT on to programs that have had it already; a second Ctrl-C changes nothing."""
+    launched = shell.launch("hands.launch.py", f"video:={video}", "record:=true", "bag:=bag")
+    started = shell.said(launched, "process started with pid", count=3)
+    for pid in re.findall(r"hands_\w+-\d+\]: process started with pid \[(\d+)\]", started):
+        assert wait_until(lambda: catches_signals(pid))  # before that it is Python that starts
+    if group:
+        shell.said(launched, "tracking hands")
+        os.killpg(launched[0].pid, signal.SIGINT)
+    text = shell.end(launched)
+    assert len(re.findall("process has finished cleanly", text)) == 3, text
+
+
+def test_the_command_is_there(shell):
+    """On the PATH, by ros2 run and as a module of the installed package."""
+    for command in (["fourdhands"], ["ros2", "run", "fourdhands_ros", "fourdhands"], [sys.executable, "-m", "fourdhands_core"]):
+        done = subprocess.run(
+            [*command, "track", "none.mp4", "--out", "out"],
+            cwd=shell.folder,
+            env=shell.environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 2 and done.stderr.startswith("fourdhands: error: video none.mp4 does not exist"), done
+    help = shell.ros2("run", "fourdhands_ros", "hands_node", "--help")
+    assert help.startswith("usage: hands_node [-h]") and "hold" in help
+
+
+def test_the_time_of_a_simulation(shell, video):
+    launched = shell.launch("hands.launch.py", f"video:={video}", "use_sim_time:=true")
+    shell.said(launched, "tracking hands")
+    assert "True" in shell.ros2("param", "get", "/hands", "use_sim_time")
+    shell.end(launched)
