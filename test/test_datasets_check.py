@@ -73,7 +73,7 @@ def test_the_command_says_what_it_found_and_draws_it(interhand, tmp_path):
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert result.returncode == 0, result.stderr
     text = " ".join(result.stdout.split())

@@ -93,7 +93,7 @@ def ros():
     ros.close()
 
 
-def wait(condition, seconds=20.0):
+def wait(condition, seconds=120.0):
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)

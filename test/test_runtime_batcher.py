@@ -54,7 +54,7 @@ class Held(Batcher):
 
     def _batch(self, function, requests):
         self.batches.append(list(requests))
-        ended = time.monotonic() + 10
+        ended = time.monotonic() + 120
         while len(self.batches) == 1 and len(self._waiting["work"]) < self.held and time.monotonic() < ended:
             time.sleep(0.001)
         return function(requests)
@@ -152,7 +152,7 @@ def batch(execution, name, requests):
 
     def gather(together):
         sizes.append(len(together))
-        ended = time.monotonic() + 10
+        ended = time.monotonic() + 120
         while len(sizes) == 1 and len(held._waiting[name]) < len(requests) - 1 and time.monotonic() < ended:
             time.sleep(0.001)
         return functions[name](together)

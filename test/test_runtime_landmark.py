@@ -145,7 +145,7 @@ estimate = tracker.process(np.zeros((48, 64, 3), np.uint8), 1)
 tracker.close()
 print(estimate.left.state, estimate.right.state)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=600)
     assert done.stdout.split() == ["absent", "absent"], done.stderr
 
 

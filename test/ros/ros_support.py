@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import array
-import itertools
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -14,10 +15,12 @@ import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from ros_domain import Domain
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from visualization_msgs.msg import MarkerArray
 
@@ -157,16 +160,34 @@ def info_message(width=WIDTH, height=HEIGHT, focal=60.0) -> CameraInfo:
     return message
 
 
-_domains = itertools.count(os.getpid())
+PATIENT = 120.0
+"""Seconds that anything may take on a busy computer: a deadline for what has to come, never a measure."""
+
+
+def wait_until(condition) -> bool:
+    """Wait, without ROS, until the condition holds; False where it does not in time."""
+    deadline = time.monotonic() + PATIENT
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def catches_signals(pid) -> bool:
+    """Whether a process handles SIGTERM, as Python by itself does not."""
+    with open(f"/proc/{pid}/status") as file:
+        caught = re.search(r"SigCgt:\s*([0-9a-f]+)", file.read())
+    return bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 class Ros:
     """A ROS context on a domain of its own, with nodes that one executor spins."""
 
     def __init__(self):
-        self.domain = 1 + next(_domains) % 100
+        self._domain = Domain()
+        self.domain = self._domain.number
         self.context = rclpy.Context()
-        self.arguments = {"context": self.context}
         rclpy.init(context=self.context, domain_id=self.domain)
         self.executor = SingleThreadedExecutor(context=self.context)
         self._processes: list[subprocess.Popen] = []
@@ -180,7 +201,7 @@ class Ros:
         """A plain node."""
         return self.add(rclpy.create_node(name, context=self.context, **kwargs))
 
-    def spin_until(self, condition, timeout: float = 20.0) -> bool:
+    def spin_until(self, condition, timeout: float = PATIENT) -> bool:
         """Spin until the condition holds; False where it does not in time."""
         deadline = time.monotonic() + timeout
         while not condition():
@@ -192,6 +213,18 @@ class Ros:
     def spin_for(self, seconds: float) -> None:
         """Spin for a time."""
         self.spin_until(lambda: False, seconds)
+
+    def join(self, node, *publishers) -> None:
+        """Wait until a node's subscriptions and these publishers have found each other, which each side learns by itself."""
+
+        def joined(publisher):
+            heard = [one for one in node.subscriptions if one.topic_name == publisher.topic_name]
+            # Humble tells only the publisher's side.
+            return publisher.get_subscription_count() and all(
+                one.get_publisher_count() for one in heard if hasattr(one, "get_publisher_count")
+            )
+
+        assert self.spin_until(lambda: all(map(joined, publishers))), [one.topic_name for one in publishers]
 
     def process(self, *command: str, environment: dict | None = None, **options) -> subprocess.Popen:
         """A Python process on the same domain, ended with the context.
@@ -221,6 +254,7 @@ class Ros:
             node.destroy_node()
         self.executor.shutdown()
         rclpy.try_shutdown(context=self.context)
+        self._domain.close()
 
 
 class Bench:
@@ -229,7 +263,8 @@ class Bench:
     def __init__(self, parameters=None, tracker=None, compressed=False, markers=True, activate=True):
         self.ros = Ros()
         self.tracker = tracker or FakeTracker()
-        overrides = {"diagnostics_period": 0.2, **(parameters or {})}
+        # Reliable, so that every image of a test arrives, and no subscription is made anew on a busy computer.
+        overrides = {"diagnostics_period": 0.2, "image_reliability": "reliable", **(parameters or {})}
         self.node = self.ros.add(
             HandsNode(
                 lambda _: self.tracker,
@@ -265,16 +300,19 @@ class Bench:
         self.connect()
 
     def connect(self):
+        self.ros.join(self.node, self.images, self.infos)
         outputs = self.channel.outputs
-        assert self.ros.spin_until(
-            lambda: (
-                self.images.get_subscription_count()
-                and self.infos.get_subscription_count()
-                and outputs._hands.get_subscription_count()
-                and outputs._tf.get_subscription_count() > 1
-            )
-        )  # the node watches /tf itself
-        self.ros.spin_for(0.2)
+        self.ros.join(self.user, outputs._hands)
+        assert self.ros.spin_until(lambda: outputs._tf.get_subscription_count() > 1)  # the node watches /tf itself
+
+    def inform(self, message, taken=None) -> None:
+        """Publish a CameraInfo until `taken`, or until the node is calibrated: it is asked for by best effort."""
+        taken = taken or (lambda: self.channel.cameras._newest[1] == "calibrated")
+        for _ in range(round(PATIENT / 5.0)):
+            self.infos.publish(message)
+            if self.ros.spin_until(taken, 5.0):
+                return
+        raise AssertionError("the CameraInfo did not arrive")
 
     def send(self, message) -> None:
         """Publish an image and wait until the node has dealt with it."""
@@ -302,6 +340,49 @@ class Bench:
 
     def close(self):
         self.ros.close()
+
+
+AFTER = {
+    "configure": "inactive",
+    "activate": "active",
+    "deactivate": "inactive",
+    "cleanup": "unconfigured",
+    "shutdown": "finalized",
+}
+"""The state of a lifecycle node after each transition."""
+
+
+class RemoteLife:
+    """The lifecycle of a node in another process, through services that `node` calls."""
+
+    def __init__(self, ros: Ros, node, name: str):
+        self._ros, self._name = ros, name
+        self._state = node.create_client(GetState, f"{name}/get_state")
+        self._change = node.create_client(ChangeState, f"{name}/change_state")
+
+    def state(self) -> str:
+        """The node's state."""
+        return self._ask(self._state, GetState.Request()).current_state.label
+
+    def change(self, label: str) -> None:
+        """Bring the node through a transition."""
+        request = ChangeState.Request()
+        request.transition.label = label
+        for _ in range(2):  # an answer that is lost is no transition that did not happen
+            self._ask(self._change, request, lambda: self.state() == AFTER[label])
+            if self.state() == AFTER[label]:
+                return
+        raise AssertionError(f"{self._name} did not {label}, but is {self.state()}")
+
+    def _ask(self, client, request, enough=lambda: False):
+        """The answer to a request, which is repeated: an answer is lost where the node has not yet found who asked."""
+        assert self._ros.spin_until(client.service_is_ready), client.srv_name
+        deadline = time.monotonic() + PATIENT
+        while time.monotonic() < deadline:
+            future = client.call_async(request)
+            if self._ros.spin_until(future.done, 5.0) or enough():
+                return future.result()
+        raise AssertionError(f"{client.srv_name} does not answer")
 
 
 def stamp_of(header) -> int:

@@ -1,10 +1,10 @@
 """The recorder as a process: what it records, killed, on a full disk, and what its bags hold afterwards."""
 
 import array
+import collections
 import os
 import signal
 import subprocess
-import time
 
 import numpy as np
 import pytest
@@ -14,10 +14,11 @@ pytest.importorskip("rclpy", reason="recording needs ROS 2 (pip install 'fourdha
 from bag_support import contents, read_bag
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from ros_support import FACES, RELIABLE, T0, Ros, info_message, make_pair, stamp_to
+from ros_support import FACES, PATIENT, RELIABLE, T0, Ros, info_message, make_pair, stamp_to
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
+from fourdhands_core.errors import InputError
 from fourdhands_ros.bags.reading import Bag
 from fourdhands_ros.convert.encoders import HandPairEncoder, TransformEncoder, encode_faces
 from fourdhands_ros.pypi.message_types import HandFaces, HandPair, TFMessage
@@ -51,7 +52,7 @@ class Talker:
         self.sent = []
 
     def wait_for(self, *publishers):
-        assert self.ros.spin_until(lambda: all(one.get_subscription_count() for one in publishers), 30.0)
+        assert self.ros.spin_until(lambda: all(one.get_subscription_count() for one in publishers))
 
     def talk(self):
         """One round of messages, every 10 ms."""
@@ -63,7 +64,7 @@ class Talker:
         stamp_to(info, stamp)
         self.infos.publish(info)
         self.other.publish(String(data="secret"))
-        self.sent.append(time.monotonic())
+        self.sent.append(stamp)
         self.ros.spin_for(0.01)
 
     def image(self):
@@ -87,9 +88,15 @@ def test_it_records_the_hands_and_ends_in_order(ros, tmp_path):
     talker.wait_for(talker.hands, talker.tf, talker.infos, talker.faces)
     for _ in range(50):
         talker.talk()
-    ros.spin_for(0.3)
+    counted = {"/cam/hands": "50", "/tf": "50", "/cam/camera_info": "50", "/cam/hands/faces": "1"}
+
+    def told():
+        values = {value.key: value.value for value in talker.told[-1].values} if talker.told else {}
+        return counted.items() <= values.items() and int(values.get("/diagnostics", 0)) > 0
+
+    assert ros.spin_until(told), talker.told and talker.told[-1]
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=PATIENT)
     assert process.returncode == 0 and "/cam/hands 50" in output, output
     got = counts(tmp_path / "new" / "bag")
     assert got.pop("/diagnostics") > 0 and {status.level for status in talker.told} == {DiagnosticStatus.OK}
@@ -97,7 +104,7 @@ def test_it_records_the_hands_and_ends_in_order(ros, tmp_path):
     with Bag(tmp_path / "new" / "bag") as bag:
         assert not bag.warnings
     again = record(ros, tmp_path / "new" / "bag")
-    output, _ = again.communicate(timeout=30)
+    output, _ = again.communicate(timeout=PATIENT)
     assert again.returncode == 2 and "is there already" in output and "Traceback" not in output
 
 
@@ -105,19 +112,28 @@ def test_after_kill_9_all_but_the_last_second_is_there(ros, tmp_path):
     talker = Talker(ros)
     process = record(ros, tmp_path / "bag", "--topic", "/other")
     talker.wait_for(talker.hands, talker.tf, talker.infos, talker.faces, talker.other)
-    began = time.monotonic()
-    while time.monotonic() < began + 3.5:
+    kept = 150
+    while len(talker.sent) < kept:
+        talker.talk()
+
+    def written():  # while nothing more comes
+        try:
+            with Bag(tmp_path / "bag") as bag:
+                counts = collections.Counter(name for name, _, _ in bag.messages(bag.topics))
+        except InputError:  # nothing yet
+            return False
+        return all(counts[topic] == kept for topic in ("/cam/hands", "/tf", "/cam/camera_info", "/other"))
+
+    assert ros.spin_until(lambda: ros.spin_for(0.5) or written())
+    for _ in range(20):
         talker.talk()
     process.kill()
-    killed = time.monotonic()
     process.wait()
     before = contents(tmp_path / "bag")
     assert not (tmp_path / "bag" / "metadata.yaml").exists()
     with Bag(tmp_path / "bag") as bag:
         assert "was cut off" in bag.warnings[0]
         messages = list(bag.messages(bag.topics))
-    kept = sum(sent < killed - 1.5 for sent in talker.sent)
-    assert kept > 20  # at least, on a busy computer
     for topic in ("/cam/hands", "/tf", "/cam/camera_info", "/other"):
         assert sum(name == topic for name, _, _ in messages) >= kept, topic
     assert [data for name, _, data in messages if name == "/cam/hands"][:kept] == [
@@ -143,12 +159,8 @@ def test_on_a_full_disk_it_says_so_and_the_bag_is_whole(ros, small_disk):
     talker = Talker(ros)
     process = record(ros, small_disk / "bag", "--images", "raw")
     talker.wait_for(talker.hands, talker.images)
-    for sent in range(2000):
-        talker.talk()
-        talker.image()
-        if process.poll() is not None:
-            break
-    output, _ = process.communicate(timeout=20)
+    assert ros.spin_until(lambda: talker.talk() or talker.image() or process.poll() is not None)
+    output, _ = process.communicate(timeout=PATIENT)
     assert process.returncode == 2 and "the recording stopped" in output and "left free" in output, output
     assert ros.spin_until(lambda: talker.told and talker.told[-1].level == DiagnosticStatus.ERROR)
     assert "left free" in talker.told[-1].message
@@ -156,7 +168,7 @@ def test_on_a_full_disk_it_says_so_and_the_bag_is_whole(ros, small_disk):
     messages = read_bag(small_disk / "bag")  # by rosbags, which needs index and metadata.yaml
     images = sum(topic == "/cam/image_raw" for topic, _, _ in messages)
     assert 10e6 < 57600 * images < 16e6 and (small_disk / "bag" / "metadata.yaml").exists()
-    assert sum(topic == "/cam/hands" for topic, _, _ in messages) >= images - 2
+    assert sum(topic == "/cam/hands" for topic, _, _ in messages) >= images // 2
     free = os.statvfs(small_disk)
     assert free.f_bavail * free.f_frsize > 28 << 20
 
@@ -170,12 +182,8 @@ def test_where_not_even_the_end_can_be_written_the_rest_is_there(ros, tmp_path):
     )
     process = ros.process("-c", code, str(tmp_path / "bag"), "--images", "raw")
     talker.wait_for(talker.hands, talker.images)
-    for _ in range(400):
-        talker.talk()
-        talker.image()
-        if process.poll() is not None:
-            break
-    output, _ = process.communicate(timeout=20)
+    assert ros.spin_until(lambda: talker.talk() or talker.image() or process.poll() is not None)
+    output, _ = process.communicate(timeout=PATIENT)
     assert process.returncode == 2 and "File too large" in output and "Traceback" not in output, output
     with Bag(tmp_path / "bag") as bag:
         messages = list(bag.messages(bag.topics))
@@ -186,8 +194,8 @@ def test_where_not_even_the_end_can_be_written_the_rest_is_there(ros, tmp_path):
 def test_a_place_that_cannot_be_written_is_named(ros, tmp_path):
     (tmp_path / "file").touch()
     process = record(ros, tmp_path / "file" / "bag")
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=PATIENT)
     assert process.returncode == 2 and str(tmp_path / "file") in output and "Traceback" not in output
     bad = record(ros, tmp_path / "bag", "--topic", "(")
-    output, _ = bad.communicate(timeout=30)
+    output, _ = bad.communicate(timeout=PATIENT)
     assert bad.returncode == 2 and "no regular expression" in output

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from ros_support import RELIABLE, REPOSITORY, Ros, stamp_of
+from ros_support import PATIENT, RELIABLE, REPOSITORY, Ros, stamp_of
 from sensor_msgs.msg import CameraInfo, Image
 
 from fourdhands_core.media.video import VideoWriter
@@ -87,7 +87,7 @@ def test_a_camera_that_could_not_run_for_a_while(ros, tmp_path):
     ros.spin_for(1.5)
     resumed, before = time.time_ns(), len(images)
     camera.send_signal(signal.SIGCONT)
-    assert ros.spin_until(lambda: camera.poll() is not None, 60.0)
+    assert ros.spin_until(lambda: camera.poll() is not None)
     output = camera.stdout.read()
     told = json.loads(output.splitlines()[-1])
     assert ros.spin_until(lambda: len(images) == told["published"])
@@ -115,7 +115,7 @@ def test_what_is_wrong_goes_to_the_log(tmp_path, arguments, words):
         capture_output=True,
         text=True,
         cwd=REPOSITORY,
-        timeout=60,
+        timeout=PATIENT,
     )
     assert result.returncode == 2 and not result.stdout
     assert any("[ERROR]" in line and "[camera]" in line and words in line for line in result.stderr.splitlines())

@@ -3,6 +3,7 @@
 import array
 import io
 import struct
+import threading
 
 import numpy as np
 import PIL.Image
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pipeline_support import CAMERA, IMAGE, TruthDetector, shown
-from ros_support import PERIOD, RELIABLE, T0, FakeTracker, bench, image_message, info_message, stamp_to  # noqa: F401 (bench is a fixture)
+from ros_support import PATIENT, PERIOD, RELIABLE, T0, FakeTracker, bench, image_message, info_message, stamp_to  # noqa: F401 (bench is a fixture)
 from sensor_msgs.msg import CompressedImage, Image
 from test_ros_services import large_image
 
@@ -177,8 +178,7 @@ def depth_bench(bench, **kwargs):
     publisher = made.user.create_publisher(
         CompressedImage if compressed else Image, "depth/image_raw" + ("/compressedDepth" if compressed else ""), RELIABLE
     )
-    assert made.ros.spin_until(publisher.get_subscription_count)
-    made.ros.spin_for(0.2)
+    made.ros.join(made.node, publisher)
     return made, publisher
 
 
@@ -210,10 +210,18 @@ def test_each_image_gets_the_depth_of_its_moment(bench):
 
 def test_a_depth_image_that_comes_later_than_its_image(bench):
     """It is waited for as long as the detector looks at the image anyway."""
-    bench, publisher = depth_bench(bench, tracker=FakeTracker(delay=0.5))
+    looking = threading.Event()
+
+    class Looking(FakeTracker):
+        def observe(self, *args, **kwargs):
+            assert looking.wait(PATIENT)
+            return super().observe(*args, **kwargs)
+
+    bench, publisher = depth_bench(bench, tracker=Looking())
     bench.images.publish(image_message(T0))
     assert bench.ros.spin_until(lambda: bench.channel.statistics.received == 1)
-    publisher.publish(depth_message(T0, values("32FC1"), "32FC1"))
+    give(bench, publisher, [depth_message(T0, values("32FC1"), "32FC1")])
+    looking.set()
     assert bench.ros.spin_until(lambda: bench.pairs)
     np.testing.assert_array_equal(bench.tracker.depths[T0], values("32FC1"))
 
@@ -233,8 +241,7 @@ def test_malformed_and_stale_depth_do_not_harm(bench):
 
 def test_a_depth_camera_that_dies_is_told(bench):
     bench, publisher = depth_bench(bench)
-    bench.infos.publish(info_message())
-    assert bench.ros.spin_until(lambda: bench.channel.cameras._newest[1] == "calibrated")
+    bench.inform(info_message())
     messages = set()
 
     def told(with_depth, image=iter(range(10**6))):
@@ -281,8 +288,7 @@ def test_a_real_tracker_is_corrected_by_depth(bench):
     motion, truth = shown(np.zeros(10), count=25)
     vertices, _ = pose_hands(motion)
     made, publisher = depth_bench(bench, tracker=HandPairTracker(detector=TruthDetector(truth)))
-    made.infos.publish(info_message(CAMERA.width, CAMERA.height, CAMERA.matrix[0, 0]))
-    assert made.ros.spin_until(lambda: made.channel.cameras._newest[1] == "calibrated")
+    made.inform(info_message(CAMERA.width, CAMERA.height, CAMERA.matrix[0, 0]))
     faces = made.tracker.faces[RIGHT]
     for i, stamp in enumerate(motion.stamp):
         if i >= 10:

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from ros_support import PERIOD, RELIABLE, REPOSITORY, SECOND, Ros, image_message, info_message, make_pair, stamp_of
+from ros_support import PATIENT, PERIOD, RELIABLE, REPOSITORY, SECOND, Ros, image_message, info_message, make_pair, stamp_of
 from sensor_msgs.msg import CameraInfo, Image
 from test_ros_faults import other_image
 from test_ros_malformed import malformed
@@ -61,15 +61,8 @@ class Watch:
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._take_diagnostics, RELIABLE)
 
     def wait_for_node(self, process):
-        assert self.ros.spin_until(
-            lambda: (
-                process.poll() is not None
-                or (self.images.get_subscription_count() and self.infos.get_subscription_count() and self.told)
-            ),
-            90.0,
-        )
+        assert self.ros.spin_until(lambda: process.poll() is not None or self.told)
         assert process.poll() is None, process.stdout.read()
-        self.ros.spin_for(0.3)
 
     def _take_pair(self, pair):
         for hand in (pair.left, pair.right):
@@ -110,21 +103,25 @@ def test_every_fault_of_a_camera_in_one_stream(ros):
     watch.wait_for_node(process)
     rng = np.random.default_rng(5)
     last = watch.node.get_clock().now().nanoseconds
-    sent, seeds, expected = 0, {}, collections.Counter()
+    sent, seeds, expected, pause = 0, {}, collections.Counter(), 0.01
 
     def send(message):
         nonlocal sent
         watch.images.publish(message)
         sent += 1
-        ros.spin_for(0.01)
+        ros.spin_for(pause)
 
     def good(stamp, **other):
+        nonlocal pause
         seed = int(rng.integers(0, 250))
-        seeds[stamp] = seed
+        seeds[stamp], began = seed, time.monotonic()
         send(other_image(stamp, pixel=(255, 255, seed), **other) if other else image_message(stamp, (255, 255, seed)))
-        ros.spin_until(lambda: watch.pairs and stamp_of(watch.pairs[-1].header) == stamp, 0.3)  # else it was dropped
+        if ros.spin_until(lambda: watch.pairs and stamp_of(watch.pairs[-1].header) == stamp, 2.0):  # else it was lost
+            pause = min(max(2.0 * (time.monotonic() - began - pause), 0.01), 1.0)  # as long as this computer needs
 
-    good(last)
+    while not watch.pairs:  # the node has not found this camera yet
+        last += PERIOD
+        good(last)
     for i in range(400):
         kind = rng.choice(
             ["good", "malformed", "doubled", "late", "changed", "info", "failing"], p=[0.5, 0.2, 0.05, 0.05, 0.1, 0.05, 0.05]
@@ -168,7 +165,7 @@ def test_every_fault_of_a_camera_in_one_stream(ros):
     # What the middleware itself drops of a best-effort topic is in no count.
     assert ros.spin_until(
         lambda: (
-            0.8 * sent
+            0.6 * sent
             < watch.count("published") + watch.count("dropped") + watch.count("refused")
             == watch.count("received")
             <= sent
@@ -176,7 +173,7 @@ def test_every_fault_of_a_camera_in_one_stream(ros):
         )
     ), watch.told
     lost = watch.count("dropped") + sent - watch.count("received")
-    assert lost < 0.2 * sent
+    assert lost < 0.4 * sent
     for pair in watch.pairs:
         expect = make_pair(seed=seeds[stamp_of(pair.header)])  # KeyError: of an image that was never sent, or refused
         for hand, wanted in ((pair.left, expect.left), (pair.right, expect.right)):
@@ -189,7 +186,7 @@ def test_every_fault_of_a_camera_in_one_stream(ros):
     assert watch.count("stamps ahead of the clock") >= 1
     assert watch.levels[DiagnosticStatus.ERROR] and watch.levels[DiagnosticStatus.WARN]
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=PATIENT)
     assert process.returncode == 0 and "exception was never" not in output, output
 
 
@@ -203,14 +200,14 @@ def test_the_real_node_with_a_camera_that_is_killed_and_a_failing_network(ros, r
         camera = ros.process("-m", "fourdhands_ros.tools.camera", video, "--fov", "60", "--loop")
         before, began, i = sum(pair.right.valid for pair in watch.pairs), time.monotonic(), 0
         while sum(pair.right.valid for pair in watch.pairs) < before + 25:
-            assert time.monotonic() < began + 90.0, watch.told
+            assert time.monotonic() < began + 2 * PATIENT, watch.told
             ros.spin_for(0.2)
             if i % 10 != 9:
                 watch.images.publish(malformed(i, time.time_ns())[0])
             i += 1
         camera.send_signal(signal.SIGKILL)
         camera.wait()
-        assert ros.spin_until(lambda: watch.told["message"] == "no images", 10.0)
+        assert ros.spin_until(lambda: watch.told["message"] == "no images")
         silent += 1
     seen = [pair for pair in watch.pairs if pair.right.valid]
     assert not any(pair.left.valid for pair in watch.pairs), "there is no left hand in this video"
@@ -221,5 +218,5 @@ def test_the_real_node_with_a_camera_that_is_killed_and_a_failing_network(ros, r
     assert sum(watch.count(f"refused: {reason}") for reason in ("step", "encoding", "size", "data", "stamp", "message")) > 5
     assert watch.levels[DiagnosticStatus.ERROR] and watch.levels[DiagnosticStatus.STALE]
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=PATIENT)
     assert process.returncode == 0 and "failed" in output, output

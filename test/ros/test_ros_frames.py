@@ -4,7 +4,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from ros_support import PERIOD, RELIABLE, T0, FakeTracker, bench, image_message  # noqa: F401 (bench is a fixture)
+from ros_support import PATIENT, PERIOD, RELIABLE, T0, FakeTracker, bench, image_message  # noqa: F401 (bench is a fixture)
 from sensor_msgs.msg import Image
 
 from fourdhands_ros.node import frame_watch
@@ -50,7 +50,7 @@ class Scene:
         assert self.bench.ros.spin_until(lambda: publisher.get_subscription_count() >= 1 + (topic == "/tf"))
         return publisher
 
-    def told(self, publish, while_, patience=20.0) -> bool:
+    def told(self, publish, while_, patience=PATIENT) -> bool:
         """Whether `while_` of the conflict's words comes true while both publish."""
 
         def again():

@@ -1,8 +1,8 @@
 """The node over real topics: images in, hands out; parameters, lifecycle and diagnostics."""
 
 import array
+import itertools
 import threading
-import time
 
 import cv2
 import numpy as np
@@ -11,7 +11,19 @@ from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParameters
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from ros_support import FACES, PERIOD, T0, FakeTracker, bench, image_message, info_message, make_pair, stamp_of, stamp_to  # noqa: F401 (bench is a fixture)
+from ros_support import (  # noqa: F401 (bench is a fixture)
+    FACES,
+    PATIENT,
+    PERIOD,
+    T0,
+    FakeTracker,
+    bench,
+    image_message,
+    info_message,
+    make_pair,
+    stamp_of,
+    stamp_to,
+)
 from sensor_msgs.msg import CompressedImage
 from visualization_msgs.msg import MarkerArray
 
@@ -22,8 +34,7 @@ from fourdhands_ros.pypi.message_types import HandPair
 def test_images_in_hands_out(bench):
     """HandPair, TF and both meshes of an image, with its stamp and frame, on every output."""
     bench = bench({"tf": "joints", "frame_prefix": "robot/", "publish_vertices": True})
-    bench.infos.publish(info_message())
-    bench.ros.spin_for(0.3)
+    bench.inform(info_message())
     stamp = T0 + 123_456_789
     pair = bench.good(stamp, (255, 255, 5))
     expected = make_pair(stamp, vertices=True, seed=5)
@@ -35,7 +46,7 @@ def test_images_in_hands_out(bench):
     assert (pair.network, pair.left.model) == ("landmark", "generic")
     assert list(pair.latency_stages) == ["transport", "wait", "decode", "detect", "network", "total"]
     assert np.isnan(pair.latency[0])  # the stamp is years old: another clock
-    assert 0 < pair.latency[5] < 1
+    assert pair.latency[5] > 0
     assert (pair.frames_published, pair.frames_dropped, pair.frames_rejected) == (1, 0, 0)
 
     assert bench.ros.spin_until(lambda: bench.transforms and bench.markers and bench.faces)
@@ -96,21 +107,28 @@ def test_compressed_images(bench):
 
 
 def test_the_newest_image_wins(bench):
-    """Images that come faster than they are processed are dropped, counted, and the last one is not among them."""
-    bench = bench(tracker=FakeTracker(delay=0.05))
+    """Images that come while one is in work are dropped, counted, and the last one is not among them."""
+    go_on = threading.Event()
+
+    class Busy(FakeTracker):
+        def observe(self, image, stamp, *args, **kwargs):
+            assert stamp == T0 or go_on.wait(PATIENT)
+            return super().observe(image, stamp, *args, **kwargs)
+
+    bench = bench(tracker=Busy())
     bench.good(T0)
+    statistics = bench.channel.statistics
     for i in range(1, 41):
         bench.images.publish(image_message(T0 + i * PERIOD))
-        bench.ros.spin_for(0.005)
+        assert bench.ros.spin_until(lambda: statistics.received == i + 1)
+    go_on.set()
     last = T0 + 40 * PERIOD
     assert bench.ros.spin_until(lambda: stamp_of(bench.pairs[-1].header) == last)
-    statistics = bench.channel.statistics
     stamps = [stamp_of(pair.header) for pair in bench.pairs]
-    assert stamps == sorted(stamps) and 3 <= len(stamps) < 40
-    assert statistics.dropped > 0
+    assert stamps == sorted(stamps) and 3 <= len(stamps) < 6
     # a pair is counted after it is published, so it may arrive here before it is counted
-    assert bench.ros.spin_until(lambda: statistics.published + statistics.dropped == statistics.received, 5.0)
-    assert bench.pairs[-1].frames_dropped == statistics.dropped
+    assert bench.ros.spin_until(lambda: statistics.published + statistics.dropped == statistics.received)
+    assert bench.pairs[-1].frames_dropped == statistics.dropped > 30
 
 
 def test_parameters_change_while_running(bench):
@@ -225,20 +243,19 @@ def test_diagnostics_go_on_where_a_simulation_stands_still(bench):
 def test_diagnostics(bench):
     """Rates, latencies by stage, states of the hands and what runs."""
     bench = bench()
-    bench.infos.publish(info_message())
-    assert bench.ros.spin_until(lambda: bench.channel.cameras._newest[1] == "calibrated")
-    seen = []
-    for i in range(30):
-        bench.good(T0 + i * PERIOD, (255, 0, 0))
-        seen += bench.diagnostics
+    bench.inform(info_message())
+    stamps, busy = itertools.count(T0, PERIOD), {}
+
+    def told():
+        bench.good(next(stamps), (255, 0, 0))
+        for message in bench.diagnostics:
+            busy.update((value.key, value.value) for value in message.status[0].values)
         bench.diagnostics.clear()
-    values = [{v.key: v.value for v in message.status[0].values} for message in seen]
-    # Of a time in which an image both came and was answered.
-    busy = next(v for v in reversed(values) if "detect p50 (ms)" in v and float(v["input rate (Hz)"]) > 0)
+        # Of a time in which an image both came and was answered.
+        return "detect p50 (ms)" in busy and float(busy["input rate (Hz)"]) > 0 and float(busy["output rate (Hz)"]) > 0
+
+    assert bench.ros.spin_until(told)
     assert busy["detect p50 (ms)"] == "25.00" and float(busy["total p99 (ms)"]) > 0
-    assert float(busy["output rate (Hz)"]) > 0
     assert (busy["left hand"], busy["right hand"]) == ("tracked", "absent")
     assert (busy["network"], busy["device"], busy["calibration"]) == ("landmark", "cpu", "calibrated")
-    time.sleep(0.5)
-    quiet = bench.diagnosis()
-    assert quiet["message"] == "no images"
+    assert bench.ros.spin_until(lambda: bench.diagnosis()["message"] == "no images")

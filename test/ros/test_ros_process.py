@@ -5,12 +5,11 @@ import os
 import re
 import signal
 import sys
-import time
 
 import numpy as np
 import pytest
 from bag_support import read_bag
-from ros_support import REPOSITORY, Ros
+from ros_support import PATIENT, REPOSITORY, Ros, catches_signals, wait_until
 from test_ros_start import FAKE
 
 from fourdhands_core.media.video import VideoWriter
@@ -24,8 +23,6 @@ MODULES = {
     **{name: ["-m", f"fourdhands_ros.{name}"] for name in ("camera", "recorder", "player")},
 }
 BOTH = [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT)]
-PATIENT = 120.0
-"""Seconds that a loaded machine may take for anything."""
 
 
 @pytest.fixture
@@ -34,20 +31,6 @@ def ros(monkeypatch):
     made = Ros()
     yield made
     made.close()
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + PATIENT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
-def catches_signals(process) -> bool:
-    """Whether a process handles SIGTERM, as Python by itself does not."""
-    with open(f"/proc/{process.pid}/status") as file:
-        caught = re.search(r"SigCgt:\s*([0-9a-f]+)", file.read())
-    return bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def said(process, words) -> str:
@@ -72,7 +55,7 @@ def ended(process, before="") -> str:
 def test_signals_while_it_is_imported(ros, command, first, second):
     """At once, with a sentence and 0, whatever else is imported by then."""
     process = ros.process(*command, "something")
-    wait_for(lambda: catches_signals(process))
+    assert wait_until(lambda: catches_signals(process.pid))
     for number in (first, second):
         process.send_signal(number)
     assert ended(process).count("\n") == 1

@@ -13,7 +13,7 @@ pytest.importorskip("rclpy", reason="recording needs ROS 2 (pip install 'fourdha
 from bag_support import read_bag
 from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_support import FACES, PERIOD, RELIABLE, T0, Ros, image_message
+from ros_support import FACES, PATIENT, PERIOD, RELIABLE, T0, Ros, image_message
 from rosbags.interfaces import Qos
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
@@ -46,7 +46,7 @@ def test_what_a_recorder_that_could_not_run_has_missed_is_told(ros, tmp_path):
     node = ros.node("camera", enable_rosout=False)
     publisher = node.create_publisher(Image, "/image_raw", FEW)
     process = ros.process("-m", "fourdhands_ros.bags.recorder", str(tmp_path / "bag"), "--images", "raw")
-    assert ros.spin_until(publisher.get_subscription_count, 60.0)
+    assert ros.spin_until(publisher.get_subscription_count)
     sent = 0
 
     def send(count):
@@ -65,9 +65,9 @@ def test_what_a_recorder_that_could_not_run_has_missed_is_told(ros, tmp_path):
     for _ in range(10):
         send(1)
         ros.spin_for(0.05)
-    assert publisher.wait_for_all_acked(Duration(seconds=60))  # what has not arrived by the end is nobody's loss
+    assert publisher.wait_for_all_acked(Duration(seconds=PATIENT))  # what has not arrived by the end is nobody's loss
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENT)
     assert process.returncode == 0, output
     written = int(re.search(r"/image_raw (\d+)", output)[1])
     with Bag(tmp_path / "bag") as bag:
@@ -198,7 +198,7 @@ class SlowDisk:
         self.may, self.written = threading.Event(), []
 
     def write(self, *item):
-        assert self.may.wait(60.0)
+        assert self.may.wait(PATIENT)
         self.written.append(item)
 
     def keep(self):
@@ -297,13 +297,13 @@ def test_what_is_remapped_is_found(ros):
 def test_remapped_hands_are_recorded(ros, tmp_path):
     node = ros.node("hands", enable_rosout=False)
     faces = node.create_publisher(HandFaces, "/arm/triangles", RELIABLE)
-    node.create_publisher(HandPair, "/arm/pose", 1)
+    pairs = node.create_publisher(HandPair, "/arm/pose", 1)
     process = ros.process("-m", "fourdhands_ros.bags.recorder", str(tmp_path / "bag"))
-    assert ros.spin_until(faces.get_subscription_count, 60.0)
+    assert ros.spin_until(lambda: faces.get_subscription_count() and pairs.get_subscription_count())
     faces.publish(encode_faces((FACES, FACES)))
-    ros.spin_for(1.0)
+    assert faces.wait_for_all_acked(Duration(seconds=PATIENT))
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENT)
     assert "/arm/pose 0" in output and "/arm/triangles 1" in output and "lost" not in output
 
 

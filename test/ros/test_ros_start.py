@@ -10,7 +10,7 @@ import pytest
 import yaml
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_support import REPOSITORY, FakeTracker, Ros, image_message
+from ros_support import PATIENT, REPOSITORY, FakeTracker, Ros, image_message
 from sensor_msgs.msg import Image
 
 from fourdhands_core.errors import InputError
@@ -54,9 +54,9 @@ def test_a_process_answers_and_ends(ros, end):
         images.publish(image_message(10**18 + count * 10**7))
         return len(pairs) > 5
 
-    assert ros.spin_until(answered, 60.0), process.stdout.read() if process.poll() is not None else "no hands"
+    assert ros.spin_until(answered), process.stdout.read() if process.poll() is not None else "no hands"
     process.send_signal(end)
-    assert ros.spin_until(lambda: answered() and process.poll() is not None, 15.0)
+    assert ros.spin_until(lambda: answered() and process.poll() is not None)
     output = process.stdout.read()
     assert process.returncode == 0 and "Traceback" not in output, output
 
@@ -167,7 +167,7 @@ def test_every_bad_value_is_named(values):
 def test_both_ways_to_start(ros, command):
     """`python -m fourdhands_ros`, and the executable that colcon installs."""
     process = ros.process(*command, "--ros-args", "-p", "tf:=bad")
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENT)
     assert process.returncode == 1 and "parameter tf" in output
 
 
@@ -197,5 +197,5 @@ print(heaps() - before)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that gives every thread a heap")
 def test_all_threads_share_one_heap(ros, tmp_path):
-    output, _ = ros.process("-c", HEAPS.format(file=tmp_path / "heaps.xml")).communicate(timeout=60)
+    output, _ = ros.process("-c", HEAPS.format(file=tmp_path / "heaps.xml")).communicate(timeout=PATIENT)
     assert int(output) == 0

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 from pipeline_support import CAMERA, HANDS, Script, Truth
-from ros_support import PERIOD, RELIABLE, SECOND, T0, bench, info_message  # noqa: F401 (bench is a fixture)
+from ros_support import PATIENT, PERIOD, RELIABLE, SECOND, T0, bench, info_message  # noqa: F401 (bench is a fixture)
 from sensor_msgs.msg import Image
 from test_ros_depth import depth_message, give
 from test_ros_services import call, large_image
@@ -59,7 +59,7 @@ def test_hands_from_before_a_reset_do_not_come_back_whatever_is_in_work(image_mo
 
     def waits(frame):
         begun.set()
-        assert go_on.wait(60.0)
+        assert go_on.wait(PATIENT)
         return regression(frame)
 
     script.regression = waits
@@ -67,7 +67,7 @@ def test_hands_from_before_a_reset_do_not_come_back_whatever_is_in_work(image_mo
     for number in (4, 5):
         made.images.publish(large_image(T0 + number * PERIOD))
         assert made.ros.spin_until(lambda: len(observed) == number + 1)
-    assert begun.wait(60.0)
+    assert begun.wait(PATIENT)
     script.detect = lambda image: script.looked.append(0) or []  # the hands have left; the network would still see them
     assert call(made, "reset").success
     made.images.publish(large_image(T0 + 6 * PERIOD))
@@ -86,9 +86,8 @@ def test_after_a_jump_in_time_depth_is_that_of_the_new_time(image_model, jump):
     script = Moving()
     made = image_model(script, {"depth": True})
     depths = made.user.create_publisher(Image, "depth/image_raw", RELIABLE)
-    made.infos.publish(info_message(CAMERA.width, CAMERA.height, CAMERA.matrix[0, 0]))
-    assert made.ros.spin_until(lambda: depths.get_subscription_count() and made.channel.cameras._newest[1] == "calibrated")
-    made.ros.spin_for(0.2)
+    made.inform(info_message(CAMERA.width, CAMERA.height, CAMERA.matrix[0, 0]))
+    made.ros.join(made.node, depths)
     for before, distance in ((True, 0.72), (False, 0.6)):
         for number in range(15):
             stamp = T0 + (number if before else 15 + number) * PERIOD + (0 if before else jump)
@@ -117,8 +116,7 @@ def test_mirrored_and_rectified(image_model, mirrored, rectified):
     info = info_message(640, 480)
     info.k, info.d = k.ravel().tolist(), distortion.tolist()
     info.p = np.hstack([p, np.zeros((3, 1))]).ravel().tolist()
-    made.infos.publish(info)
-    assert made.ros.spin_until(lambda: made.channel.cameras._newest[1] == "calibrated")
+    made.inform(info)
     for number in range(6):
         made.send(large_image(T0 + number * PERIOD))
     assert made.ros.spin_until(lambda: len(made.pairs) == 6)

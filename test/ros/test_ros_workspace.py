@@ -12,7 +12,8 @@ import time
 
 import cv2
 import pytest
-from ros_support import REPOSITORY, catches_signals, wait_until
+from ros_domain import Domain
+from ros_support import PATIENT, REPOSITORY, catches_signals, wait_until
 
 # No skip of the module as a whole: launch_testing's plugin would skip the folder with it.
 pytestmark = [
@@ -26,18 +27,16 @@ pytestmark = [
     ),
 ]
 
-_domains = itertools.count(101 + os.getpid() % 60)
-
 
 class Shell:
     """Commands on a domain of their own. `launch` starts one that goes on; `end` interrupts it as Ctrl-C does."""
 
     def __init__(self, folder):
-        self.folder = folder
-        self.environment = {**os.environ, "ROS_DOMAIN_ID": str(next(_domains)), "ROS_LOG_DIR": str(folder / "log")}
+        self.folder, self.domain = folder, Domain()
+        self.environment = {**os.environ, "ROS_DOMAIN_ID": str(self.domain.number), "ROS_LOG_DIR": str(folder / "log")}
         self.launched = []
 
-    def ros2(self, *command, timeout=90) -> str:
+    def ros2(self, *command, timeout=2 * PATIENT) -> str:
         """The output of a ros2 command, which must succeed."""
         done = subprocess.run(
             ["ros2", *command],
@@ -66,7 +65,7 @@ class Shell:
         self.launched.append((process, output))
         return self.launched[-1]
 
-    def said(self, launched, words, timeout=180, count=1) -> str:
+    def said(self, launched, words, timeout=2 * PATIENT, count=1) -> str:
         """Wait until a launched file has said the words, `count` times; returns all that it said."""
         process, output = launched
         deadline = time.monotonic() + timeout
@@ -83,7 +82,7 @@ class Shell:
         """Ctrl-C: every process ends in order, with 0. Returns all that was said."""
         process, output = launched
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENT) == 0
         output.seek(0)
         text = output.read()
         assert "Traceback" not in text and "escalating" not in text and "process has died" not in text, text
@@ -95,7 +94,8 @@ class Shell:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
             output.close()
-        subprocess.run(["ros2", "daemon", "stop"], env=self.environment, capture_output=True, timeout=60)
+        subprocess.run(["ros2", "daemon", "stop"], env=self.environment, capture_output=True, timeout=PATIENT)
+        self.domain.close()
 
 
 @pytest.fixture
@@ -156,8 +156,8 @@ def test_a_video_tracked_recorded_and_replayed(shell, video):
         "rviz:=false",
     )
     shell.said(launched, '"ready": true')
-    assert "frame_id: camera_optical_frame" in shell.ros2("topic", "echo", "/hands", "--once", "--no-arr", timeout=120)
-    assert "child_frame_id: robot/" in shell.ros2("topic", "echo", "/tf", "--once", timeout=120)
+    assert "frame_id: camera_optical_frame" in shell.ros2("topic", "echo", "/hands", "--once", "--no-arr", timeout=2 * PATIENT)
+    assert "child_frame_id: robot/" in shell.ros2("topic", "echo", "/tf", "--once", timeout=2 * PATIENT)
     info = shell.ros2("topic", "info", "/hands")
     assert "fourdhands_ros/msg/HandPair" in info and "Publisher count: 1" in info
     described = shell.ros2("param", "describe", "/hands", "default_fov", "tf")
@@ -176,7 +176,7 @@ def test_a_video_tracked_recorded_and_replayed(shell, video):
 
     playing = shell.launch("replay.launch.py", "bag:=bag", "what:=hands", "loop:=true")
     shell.said(playing, "playing /")
-    assert "joints" in shell.ros2("topic", "echo", "/hands", "--once", timeout=120)
+    assert "joints" in shell.ros2("topic", "echo", "/hands", "--once", timeout=2 * PATIENT)
     shell.end(playing)
 
 
@@ -192,7 +192,7 @@ def test_the_lifecycle_by_its_command(shell, video, tmp_path):
         "depth:=true",
         "depth_transport:=compressedDepth",
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENT
     while "/hands" not in shell.ros2("lifecycle", "nodes") and time.monotonic() < deadline:
         pass
     for transition, state in itertools.chain(
@@ -203,7 +203,7 @@ def test_the_lifecycle_by_its_command(shell, video, tmp_path):
         assert shell.ros2("lifecycle", "get", "/hands").startswith(state)
     shell.ros2("lifecycle", "set", "/hands", "activate")
     for side in ("left", "right"):
-        assert "frame_id" in shell.ros2("topic", "echo", f"/{side}/hands", "--once", "--no-arr", timeout=120)
+        assert "frame_id" in shell.ros2("topic", "echo", f"/{side}/hands", "--once", "--no-arr", timeout=2 * PATIENT)
     topics = shell.ros2("topic", "list", "-t")
     assert "/left/depth/image_raw/compressedDepth [sensor_msgs/msg/CompressedImage]" in topics
     shell.end(launched)
@@ -233,7 +233,7 @@ def test_mistakes_are_told(shell, tmp_path):
     ]:
         process, _ = launched = shell.launch(f"{file}.launch.py", *arguments)
         shell.said(launched, words)
-        assert process.wait(120) == 1
+        assert process.wait(PATIENT) == 1
         assert "Traceback" not in shell.said(launched, words)
 
 
@@ -245,7 +245,7 @@ def test_a_program_that_is_killed_ends_the_launch(shell, video):
     shell.said(launched, "recording to bag")
     os.kill(int(re.search(r"hands_node-\d+\]: process started with pid \[(\d+)\]", text)[1]), signal.SIGKILL)
     text = shell.said(launched, "ended with exit code -9")
-    assert process.wait(120) == 1
+    assert process.wait(PATIENT) == 1
     text = shell.said(launched, "recorded to bag")
     assert len(re.findall("process has finished cleanly", text)) == 2 and "Traceback" not in text, text
 
