@@ -115,8 +115,8 @@ def circles() -> list[list[str]]:
 
 
 def drawing(graph: dict[str, dict[str, set[str]]]) -> str:
-    """The map as SVG: a row of ORDER above the other, an arrow from who imports to what is imported."""
-    width, step, left = 860, 44, 60
+    """The map as SVG: a row of ORDER above the other, an arrow from who imports to what is imported, but for the bottom row."""
+    width, step, left = 720, 44, 60
     height = step * len(ORDER) + 30
     place = {}
     for row, names in enumerate(ORDER):
@@ -125,6 +125,8 @@ def drawing(graph: dict[str, dict[str, set[str]]]) -> str:
     shapes = []
     for source, targets in sorted(graph.items()):
         for target in sorted(targets):
+            if not _ROW[target]:
+                continue  # which anything may import
             (x0, y0), (x1, y1) = place[source], place[target]
             bend = 70 + 22 * abs(_ROW[source] - _ROW[target])
             shapes.append(
