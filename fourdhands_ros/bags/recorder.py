@@ -243,7 +243,7 @@ def _record(bag: Path, selection: Selection, stop: Stop) -> int:
     for topic, words in sorted(lost.items()):
         logger.warning(
             f"{topic}: {words}; {recorder.counts[topic]} are in the bag. A busy computer, small socket buffers and a "
-            "slow disk lose images (README, Measured)"
+            "slow disk lose images (docs/troubleshooting.md)"
         )
     tell = logger.info if any(recorder.counts.values()) else logger.warning
     tell(

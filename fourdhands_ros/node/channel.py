@@ -145,7 +145,10 @@ class Channel:
         if level == DiagnosticStatus.OK and conflict:
             level, message = DiagnosticStatus.WARN, conflict
         if level == DiagnosticStatus.OK and colour.missing:
-            level, message = DiagnosticStatus.WARN, f"{colour.missing}: the others are lost on their way (README, Measured)"
+            level, message = (
+                DiagnosticStatus.WARN,
+                f"{colour.missing}: the others are lost: docs/troubleshooting.md, Large images",
+            )
         if level == DiagnosticStatus.OK and cameras.state != CALIBRATED:
             level, message = DiagnosticStatus.WARN, "not calibrated: positions are not scaled"
         if self._depth is not None and self._depth.absent() and level == DiagnosticStatus.OK:

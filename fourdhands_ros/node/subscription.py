@@ -138,7 +138,7 @@ class ImageSubscription:
         self._change(
             ReliabilityPolicy.RELIABLE,
             (f"no image has come for {interval.silent:.1f} s, though somebody publishes them" if interval.stalled else told)
-            + ": asking for reliable delivery (parameter image_reliability; larger socket buffers help, see README)",
+            + ": asking for reliable delivery (parameter image_reliability; larger buffers help: docs/troubleshooting.md)",
         )
         return True
 

@@ -1,0 +1,41 @@
+"""The examples that need no ROS, run as a user runs them."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fourdhands_core.media.clips import demo_clip
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A second of two rendered hands."""
+    return demo_clip(tmp_path_factory.mktemp("clip"), seconds=1.0, size=(320, 240))
+
+
+@pytest.mark.parametrize("with_fov", [True, False])
+def test_video(clip, with_fov):
+    fov = np.degrees(2 * np.arctan(clip.camera.width / 2 / clip.camera.matrix[0, 0]))
+    done = subprocess.run(
+        [sys.executable, "examples/video.py", str(clip.video), *([f"{fov}"] if with_fov else [])],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = re.findall(r"([\d.]+) s  (left|right) wrist at (\S+) (\S+) (\S+) m( \(not scaled\))?\n", done.stdout)
+    assert {side for _, side, *_ in lines} == {"left", "right"}
+    assert all(bool(mark) != with_fov for *_, mark in lines)
+    if with_fov:
+        stamps, truth, off = clip.truth["stamp"], clip.truth["joints"], []
+        for time, side, *position, _ in lines:
+            frame = np.abs(stamps - float(time) * 1e9).argmin()
+            wrist = truth[frame, ("left", "right").index(side), 0]
+            off.append(np.linalg.norm(wrist - np.array(position, float)) / np.linalg.norm(wrist))
+        assert np.median(off) < 0.25  # the hands' size is a guess
