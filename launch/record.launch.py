@@ -30,6 +30,12 @@ ARGUMENTS = [
         description="Further topics to record: regular expressions of their whole names, apart by spaces.",
     ),
     DeclareLaunchArgument(
+        "rosbag2",
+        default_value="false",
+        choices=["false", "true"],
+        description="Have `ros2 bag record` do it: with its options of storage, but silent on what is lost on the way to it.",
+    ),
+    DeclareLaunchArgument(
         "use_sim_time",
         default_value="false",
         choices=["false", "true"],
@@ -40,12 +46,14 @@ ARGUMENTS = [
 
 def start_recorder(context) -> list:
     """The recorder with the arguments' values."""
-    bag, images, markers, topics, sim_time = (
-        LaunchConfiguration(name).perform(context) for name in ("bag", "images", "markers", "topics", "use_sim_time")
+    bag, images, markers, topics, rosbag2, sim_time = (
+        LaunchConfiguration(name).perform(context) for name in ("bag", "images", "markers", "topics", "rosbag2", "use_sim_time")
     )
     arguments = [*([bag] if bag else []), "--images", images]
     if markers == "false":
         arguments.append("--no-markers")
+    if rosbag2 == "true":
+        arguments.append("--rosbag2")
     for topic in topics.split():
         arguments += ["--topic", topic]
     return [start_node("hands_recorder", arguments=arguments, parameters=[{"use_sim_time": sim_time == "true"}])]

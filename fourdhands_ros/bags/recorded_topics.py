@@ -40,6 +40,12 @@ class Selection:
         self._names = re.compile("|".join(f"(?:{name})" for name in names))
         self._images, self._markers, self._everything = images, markers, everything
 
+    def for_rosbag2(self, node) -> list[str]:
+        """Arguments of `ros2 bag record` for the same topics, by name and type, and for what is remapped now."""
+        # Not as --topics: where those are found it looks for no more.
+        names = "|".join([self._names.pattern, *map(re.escape, sorted(self(node)))])
+        return ["--regex", f"^({names})$", "--topic-types", _PAIR, _FACES]
+
     def __call__(self, node) -> dict[str, str]:
         """The types of the chosen topics by name, of those that somebody publishes or takes now."""
         present = {topic: types[0] for topic, types in node.get_topic_names_and_types()}

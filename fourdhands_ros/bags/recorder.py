@@ -8,8 +8,12 @@ the player read it as it is, rosbag2 after `ros2 bag reindex`.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
+import os
 import re
+import shutil
+import sys
 import threading
 import time
 from datetime import datetime
@@ -32,6 +36,10 @@ from .writing import BagWriter, WriteQueue
 
 _FOREVER = QosTime(9223372036, 854775807)
 _DIAGNOSTICS_PERIOD = 0.5
+_DISCOVERY = 3.0
+"""Seconds for the graph to be known."""
+_CACHE = 1 << 29
+"""Bytes that rosbag2 holds while the disk is busy."""
 _SILENCE = 5.0
 """Seconds without a message after which that is said."""
 _POLL, _SPIN, _LOOK = 0.005, 0.1, 1.0
@@ -134,7 +142,7 @@ class Recorder:
                 (info.node_name, info.node_namespace) == (self._node.get_name(), self._node.get_namespace())
                 for info in publishers
             )
-            if own and not self._topics:  # what the recorder tells of itself is nothing to record by itself
+            if not publishers or (own and not self._topics):  # what the recorder tells of itself is nothing to record by itself
                 continue
             offers = [info.qos_profile for info in publishers]
             try:
@@ -197,6 +205,9 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--images", choices=IMAGES, default="none", help="also record images (default: none)")
     parser.add_argument("--no-markers", action="store_true", help="leave the meshes out, which the node then need not compute")
     parser.add_argument("--topic", action="append", default=[], metavar="REGEX", help="also record this; may be repeated")
+    parser.add_argument(
+        "--rosbag2", action="store_true", help="have `ros2 bag record` do it, without a word of what is lost on the way to it"
+    )
     given, command_line = parse(parser, args)
     bag = given.bag or Path(f"hands_{datetime.now():%Y_%m_%d-%H_%M_%S}")
     try:
@@ -204,8 +215,36 @@ def main(args: list[str] | None = None) -> int:
     except re.error as error:
         parser.error(f"--topic is no regular expression: {error}")
 
+    if given.rosbag2:
+        return _hand_over(bag, selection, parser.prog, command_line)
     # The bag is completed, however long that takes.
     return run_ros("hands_recorder", parser.prog, command_line, lambda stop: _record(bag, selection, stop), patience=None)
+
+
+def _hand_over(bag: Path, selection: Selection, prog: str, command_line: list[str]) -> int:
+    """Become `ros2 bag record` of the same topics; returns only where that cannot be."""
+    command = []
+
+    def look(stop: Stop) -> int:
+        if importlib.util.find_spec("rosbag2_py") is None or shutil.which("ros2") is None:
+            raise InputError(
+                "--rosbag2 needs `ros2 bag`, which is not installed: apt install ros-$ROS_DISTRO-ros2bag "
+                "ros-$ROS_DISTRO-rosbag2-storage-mcap, or leave --rosbag2 out"
+            )
+        node = make_node(rclpy.create_node, "hands_recorder", enable_rosout=False)
+        try:
+            if not stop.wait(_DISCOVERY):
+                command.extend(["ros2", "bag", "record", "--storage", "mcap", "--output", str(bag)])
+                command.extend(["--max-cache-size", str(_CACHE), *selection.for_rosbag2(node)])
+        finally:
+            node.destroy_node()
+        return 0
+
+    status = run_ros("hands_recorder", prog, command_line, look)
+    if command:
+        sys.stdout.flush()
+        os.execvp(command[0], command)
+    return status
 
 
 def _record(bag: Path, selection: Selection, stop: Stop) -> int:

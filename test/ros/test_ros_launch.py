@@ -311,6 +311,7 @@ def test_recording(launched, monkeypatch, tmp_path):
         "/(left|right)_arm/.*",
     ]
     assert launched("record.launch.py")["hands_recorder"].arguments == ["--images", "none"]
+    assert launched("record.launch.py", rosbag2="true")["hands_recorder"].arguments == ["--images", "none", "--rosbag2"]
     with pytest.raises(SystemExit):  # the arguments are read; the expression is what is wrong
         recorder.main([*arguments, "--topic", "("])
 

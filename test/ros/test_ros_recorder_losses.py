@@ -1,5 +1,7 @@
 """The recorder loses nothing in silence, finds what is remapped, and writes large messages as they are."""
 
+import importlib.util
+import os
 import re
 import signal
 import struct
@@ -292,6 +294,39 @@ def test_what_is_remapped_is_found(ros):
     assert found(images="raw") == every | {"/front/rgb", "/side/rgb"}
     assert found(images="compressed") == every | {"/front/rgb/compressed", "/side/rgb/compressed"}
     assert found(names=["/wal.*"]) == every | {"/walls"}
+
+
+ROS2 = """#!/bin/sh
+printf '%s\\n' "$@"
+"""
+
+
+def test_handed_over_to_rosbag2(ros, tmp_path, monkeypatch):
+    """`ros2 bag record` is given the topics by name, by type, and those that are remapped."""
+    ros.node("hands", enable_rosout=False).create_publisher(HandPair, "/arm/pose", 1)
+    if importlib.util.find_spec("rosbag2_py") is None:
+        missing = ros.process("-m", "fourdhands_ros.recorder", str(tmp_path / "bag"), "--rosbag2")
+        output, _ = missing.communicate(timeout=60)
+        assert missing.returncode == 2 and "which is not installed: apt install" in output and "Traceback" not in output
+    (tmp_path / "ros2").write_text(ROS2)
+    (tmp_path / "ros2").chmod(0o755)
+    (tmp_path / "rosbag2_py.py").touch()
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    arguments = [str(tmp_path / "bag"), "--rosbag2", "--images", "raw", "--topic", "/a b"]
+    for _ in range(5):  # on a busy computer the hands may not be found in time; by name and type they are recorded all the same
+        process = ros.process("-m", "fourdhands_ros.recorder", *arguments)
+        given = process.communicate(timeout=60)[0].splitlines()
+        assert process.returncode == 0, given
+        names = re.compile(given[given.index("--regex") + 1])
+        if names.search("/arm/pose"):
+            break
+    assert given[:6] == ["bag", "record", "--storage", "mcap", "--output", str(tmp_path / "bag")]
+    for topic in ("/arm/pose", "/hands", "/left/hands/markers", "/tf", "/cam/image_raw", "/a b"):
+        assert names.search(topic), topic
+    for topic in ("/hands/debug_image", "/my_tf", "/image_raw/compressed", "/a bc"):
+        assert not names.search(topic), topic
+    assert given[given.index("--topic-types") + 1 :][:2] == ["fourdhands_ros/msg/HandPair", "fourdhands_ros/msg/HandFaces"]
 
 
 def test_remapped_hands_are_recorded(ros, tmp_path):

@@ -215,6 +215,19 @@ def test_record_launch_file(shell):
     assert "no topic appeared" in shell.end(launched) and (shell.folder / "only").is_dir()
 
 
+@pytest.mark.skipif(not importlib.util.find_spec("rosbag2_py"), reason="ros2 bag is not installed")
+def test_recording_by_rosbag2(shell, video):
+    """The same topics, also those that come later; Ctrl-C completes the bag."""
+    launched = shell.launch("record.launch.py", "bag:=theirs", "images:=raw", "rosbag2:=true")
+    shell.said(launched, "Recording...")
+    node = shell.launch("hands.launch.py", f"video:={video}", "image:=/front/image", "rviz:=false")
+    for topic in ("/hands", "/hands/markers", "/tf"):
+        shell.said(launched, f"Subscribed to topic '{topic}'")
+    shell.end(node)
+    shell.end(launched)
+    assert "Topic: /hands | Type: fourdhands_ros/msg/HandPair" in shell.ros2("bag", "info", "theirs")
+
+
 def test_mistakes_are_told(shell, tmp_path):
     """A package that is missing, an argument that is wrong: a sentence, no traceback, and the launch fails."""
     if not shutil.which("rviz2"):
