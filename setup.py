@@ -37,8 +37,8 @@ setup(
     packages=[*find_packages(include=["fourdhands_core*", "fourdhands_ros*"]), "fourdhands_ros.msg"],
     package_dir={"fourdhands_ros.msg": "msg"},
     package_data={
-        "fourdhands_core": ["**/*.npz", "**/*.safetensors", "**/*.onnx", "**/*.yaml"],
-        "fourdhands_ros": ["tools/*.xml"],
+        "fourdhands_core": ["py.typed", "**/*.npz", "**/*.safetensors", "**/*.onnx", "**/*.yaml"],
+        "fourdhands_ros": ["py.typed", "tools/*.xml"],
         "fourdhands_ros.msg": ["*.msg"],
     },
     install_requires=[
@@ -66,6 +66,7 @@ setup(
         "onnx": [*TORCH, "onnx>=1.17", "onnxscript>=0.5"],  # to export networks; what they export runs without
         # TensorBoard itself wants a protobuf that MediaPipe does not
         "train": [*TORCH, *MANO, *RENDER, "numba>=0.60", "tensorboardX>=2.6"],
+        "lint": ["ruff>=0.17", "mypy>=2.4", "types-PyYAML", "types-tqdm"],
         # pytest 9 and launch_testing: ros2/launch 979; transforms3d is what tf_transformations is a layer on
         "test": [*RENDER, "pytest<9", "hypothesis>=6", "scikit-image>=0.22", "transforms3d>=0.4"],
     },

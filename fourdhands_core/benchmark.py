@@ -201,7 +201,8 @@ def _cameras(regressor, window, image, cameras, seconds):
 
     age: from when the image is there to its hands.
     """
-    ages, period = [[] for _ in range(cameras)], 1.0 / 30.0
+    ages: list[list[float]] = [[] for _ in range(cameras)]
+    period = 1.0 / 30.0
     began = time.perf_counter()
 
     def run(own, shift):
@@ -239,18 +240,19 @@ def _frame(rng, image, number, size):
     from .perception.detector import HandDetection
     from .pipeline.frame import Frame
 
-    detections = tuple(
+    width, height = size
+    left, right = (
         HandDetection(
             side,
             1.0,
-            np.array([size[0] * (0.7 - 0.4 * side), size[1] / 2]) + rng.normal(0, 40, (21, 2)),
+            np.array([width * (0.7 - 0.4 * side), height / 2]) + rng.normal(0, 40, (21, 2)),
             np.zeros(21),
             rng.normal(0, 0.03, (21, 3)),
             np.ones(21),
         )
         for side in (0, 1)
     )
-    frame = Frame(int(number * 5e9 / 30), Camera.from_fov(*size, 60.0), [], detections=detections)
+    frame = Frame(int(number * 5e9 / 30), Camera.from_fov(width, height, 60.0), [], detections=(left, right))
     frame.image = image
     return frame
 

@@ -39,7 +39,7 @@ def parse(parser: argparse.ArgumentParser, args: list[str] | None) -> tuple[argp
     try:
         return parser.parse_args(own), command_line
     except SystemExit as error:  # of --help too
-        raise SystemExit(flushed(error.code)) from error
+        raise SystemExit(flushed(int(error.code or 0))) from error
 
 
 def run_ros(

@@ -104,7 +104,7 @@ class Calibration:
         k = np.array(self.k, dtype=np.float64).reshape(3, 3)
         p = np.array(self.p or np.zeros(12), dtype=np.float64).reshape(3, 4)
         if rectified and _focal_lengths(p):
-            remarks = ()
+            remarks: tuple[str, ...] = ()
             if p[0, 3] or p[1, 3]:
                 baseline = np.hypot(p[0, 3] / p[0, 0], p[1, 3] / p[1, 1])
                 remarks = (
@@ -144,7 +144,7 @@ def lens_model(name: str, coefficients) -> tuple[str, np.ndarray, tuple[str, ...
     key = name.strip().lower().replace("-", "_").replace(" ", "_")
     used = len(np.trim_zeros(d, "b"))
     model = _NAMES.get(key)
-    remarks = ()
+    remarks: tuple[str, ...] = ()
     if key in _UNNAMED:
         model = "plumb_bob" if used <= 5 else "rational_polynomial"
         remarks = (f"the calibration has distortion coefficients and names no model: {model} is assumed",)

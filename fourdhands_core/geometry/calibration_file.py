@@ -27,8 +27,12 @@ _LONGEST = 1 << 20
 class _Loader(yaml.SafeLoader):
     """YAML with OpenCV's matrices."""
 
+    def construct_opencv_matrix(self, node: yaml.MappingNode) -> dict:
+        """As the mapping that it is."""
+        return self.construct_mapping(node, deep=True)
 
-_Loader.add_constructor("tag:yaml.org,2002:opencv-matrix", lambda loader, node: loader.construct_mapping(node, deep=True))
+
+_Loader.add_constructor("tag:yaml.org,2002:opencv-matrix", _Loader.construct_opencv_matrix)
 
 
 def read_views(path: str | Path, rectified: bool | None = False) -> list[View]:
@@ -62,8 +66,8 @@ def _document(path: Path) -> dict:
         with path.open(encoding="utf-8-sig") as file:
             text = file.read(_LONGEST)
     except OSError as error:
-        words = {errno.ENOENT: "does not exist", errno.EISDIR: "is a folder"}
-        what = words.get(error.errno, f"cannot be read ({error.strerror})")
+        known = {errno.ENOENT: "does not exist", errno.EISDIR: "is a folder"}
+        what = known.get(error.errno or 0, f"cannot be read ({error.strerror})")
         raise InputError(f"{what}; give a camera_info YAML") from error
     except UnicodeDecodeError as error:
         raise InputError("is not text; give a camera_info YAML") from error
@@ -116,14 +120,18 @@ def _calibration(document: dict) -> Calibration:
         if document.get("fisheye_model") in (1, True, "1")
         else (document.get("distortion_model") or document.get("camera_model") or "")
     )
+    width, height = map(_pixels, size)
+    left, top, across, down = map(_pixels, _numbers(roi, "roi", 4))
+    binning_x, binning_y = map(_pixels, _numbers(binning, "binning", 2))
     return Calibration(
-        *map(_pixels, size),
+        width,
+        height,
         _numbers(_value(document, _K), _K[0], 9),
         str(model),
         _numbers(_value(document, _D) or [], _D[0]),
         _numbers(p, _P[0], 12) if p is not None else (),
-        tuple(_pixels(value) for value in _numbers(roi, "roi", 4)),
-        tuple(_pixels(value) for value in _numbers(binning, "binning", 2)),
+        (left, top, across, down),
+        (binning_x, binning_y),
     )
 
 

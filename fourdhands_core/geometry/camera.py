@@ -44,6 +44,7 @@ class Camera:
     distortion: np.ndarray = field(default_factory=lambda: np.zeros(0))
     calibrated: bool = True
     widest: float = field(init=False, repr=False, default=_STEEPEST)
+    _radii: tuple[np.ndarray, np.ndarray] = field(init=False, repr=False, default=(np.zeros(0), np.zeros(0)))
 
     def __post_init__(self):
         matrix = np.array(self.matrix, dtype=np.float64)

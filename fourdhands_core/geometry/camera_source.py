@@ -50,7 +50,8 @@ class CameraSource:
         self._newest: tuple[list[View], str, str] = ([], UNKNOWN, unknown)
         self._matched: Camera | None = None
         self._matched_from: tuple = ()
-        self.state, self.problem, self.remarks = UNKNOWN, "", ()
+        self.state, self.problem = UNKNOWN, ""
+        self.remarks: tuple[str, ...] = ()
 
     def update(self, calibration: Calibration) -> None:
         """Take in the calibration of a CameraInfo; the same as the last one costs a comparison."""
@@ -85,7 +86,7 @@ class CameraSource:
             self.state, self.problem = CALIBRATED, ""
         self.remarks = view.remarks if view else ()
         matched_from = view, width, height, self.default_fov
-        if self._matched_from != matched_from:
+        if self._matched is None or self._matched_from != matched_from:
             self._matched_from = matched_from
             self._matched = (
                 view.camera.resized(width, height)

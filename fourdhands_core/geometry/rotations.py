@@ -6,7 +6,13 @@ and `matrix_from_axis_angle` also take torch tensors (and return them, with grad
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
 import numpy as np
+
+Array: TypeAlias = Any
+"""A numpy array or a torch tensor: what is returned is of the same kind. torch is not needed to say so."""
 
 _MIRRORED = np.array([[1, -1, -1], [-1, 1, 1], [-1, 1, 1]], np.int8)
 """Factors on the entries of a rotation matrix mirrored in x."""
@@ -30,11 +36,11 @@ def _outer() -> np.ndarray:
 _OUTER = _outer()
 
 
-def _is_torch(value) -> bool:
+def _is_torch(value: Any) -> bool:
     return not isinstance(value, (np.ndarray, float)) and type(value).__module__.split(".")[0] == "torch"
 
 
-def matrices(entries) -> np.ndarray:
+def matrices(entries: Sequence[np.ndarray]) -> np.ndarray:
     """Matrices (..., 3, 3) of their nine entries, arrays (...), row by row: a third of numpy.stack's time."""
     flat = np.empty(entries[0].shape + (9,), entries[0].dtype)
     for k, entry in enumerate(entries):
@@ -42,17 +48,20 @@ def matrices(entries) -> np.ndarray:
     return flat.reshape(flat.shape[:-1] + (3, 3))
 
 
-def _floating(value) -> np.ndarray:
+def _floating(value: Any) -> np.ndarray:
     value = np.asarray(value)
     return value if value.dtype in (np.float32, np.float64) else value.astype(np.float64)
 
 
-def matrix_from_axis_angle(axis_angle):
+def matrix_from_axis_angle(axis_angle: Array) -> Array:
     """Axis-angle (..., 3), radians, to rotation matrices (..., 3, 3), numpy or torch (Rodrigues, exact at zero)."""
     if _is_torch(axis_angle):
         import torch
 
-        xp, value = torch, axis_angle
+        xp: Any = torch
+        value: Array = axis_angle
+        crossing: Array
+        identity: Array
         crossing, identity = (torch.as_tensor(constant).to(value) for constant in (CROSS, np.eye(3)))
     else:
         xp, value = np, _floating(axis_angle)
@@ -117,7 +126,7 @@ def axis_angle_from_matrix(matrix: np.ndarray) -> np.ndarray:
     return axis_angle_from_quaternion(quaternion_from_matrix(matrix))
 
 
-def matrix_from_6d(six):
+def matrix_from_6d(six: Array) -> Array:
     """6-D (..., 6) to rotation matrices (..., 3, 3), numpy or torch, by Gram-Schmidt (Zhou et al., CVPR 2019).
 
     The six numbers are the matrix's first column a1, then its second a2; they need not be orthonormal.
@@ -143,7 +152,7 @@ def matrix_from_6d(six):
     return matrix
 
 
-def matrix_to_6d(matrix):
+def matrix_to_6d(matrix: Array) -> Array:
     """Rotation matrices (..., 3, 3) to 6-D (..., 6): first column, then second; numpy or torch."""
     if _is_torch(matrix):
         import torch
@@ -152,7 +161,7 @@ def matrix_to_6d(matrix):
     return np.concatenate([matrix[..., :, 0], matrix[..., :, 1]], axis=-1)
 
 
-def mirror_axis_angle(axis_angle):
+def mirror_axis_angle(axis_angle: Array) -> Array:
     """Axis-angle (..., 3) mirrored in x: (x, -y, -z); numpy or torch.
 
     A right hand's pose so mirrored is the same pose of the left hand (a right hand mirrored in x).
@@ -162,7 +171,7 @@ def mirror_axis_angle(axis_angle):
     return mirrored
 
 
-def mirror_matrix(matrix):
+def mirror_matrix(matrix: Array) -> Array:
     """Rotation matrices (..., 3, 3) mirrored in x: M R M with M = diag(-1, 1, 1); numpy or torch."""
     if not _is_torch(matrix):
         return matrix * _MIRRORED

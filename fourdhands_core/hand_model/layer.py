@@ -6,12 +6,14 @@ A left hand is a right hand mirrored in x: feed a left asset the left hand's own
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from smplx import MANOLayer
 from smplx.utils import Struct
 
-from ..geometry.rotations import mirror_axis_angle, mirror_matrix
+from ..geometry.rotations import Array, mirror_axis_angle, mirror_matrix
 from .assets import HandAsset
 from .skeleton import TIP_VERTICES, TO_21
 
@@ -26,6 +28,9 @@ class HandLayer(torch.nn.Module):
 
     asset: a hand model. dtype: of its constants. Differentiable in all three inputs; `faces` is (1538, 3) int64.
     """
+
+    tips: torch.Tensor
+    to_21: torch.Tensor
 
     def __init__(self, asset: HandAsset, dtype: torch.dtype = torch.float32):
         super().__init__()
@@ -66,18 +71,18 @@ class HandLayer(torch.nn.Module):
         return output.vertices - root, joints - root
 
 
-def mirror_pose(global_orient, hand_pose):
+def mirror_pose(global_orient: Array, hand_pose: Array) -> tuple[Array, Array]:
     """A hand's rotation matrices (..., 3, 3) and (..., 15, 3, 3) as the other side's; numpy or torch."""
     return mirror_matrix(global_orient), mirror_matrix(hand_pose)
 
 
-def mirror_pose_axis_angle(axis_angle):
+def mirror_pose_axis_angle(axis_angle: Array) -> Array:
     """Axis-angle numbers of a hand (..., 3 n), n joints, as the other side's: (x, -y, -z) each; numpy or torch."""
     return mirror_axis_angle(axis_angle.reshape(axis_angle.shape[:-1] + (-1, 3))).reshape(axis_angle.shape)
 
 
-def mirror_points(points):
+def mirror_points(points: Array) -> Array:
     """Points (..., 3) mirrored in x; numpy or torch."""
-    mirrored = points.clone() if isinstance(points, torch.Tensor) else np.array(points)
+    mirrored: Any = points.clone() if isinstance(points, torch.Tensor) else np.array(points)
     mirrored[..., 0] = -mirrored[..., 0]
     return mirrored

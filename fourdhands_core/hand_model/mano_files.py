@@ -8,12 +8,13 @@ its memory: all of it is checked first.
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -144,7 +145,7 @@ def _from_buffer(data, kind, shape, order):
     return kind.values(bytes(data)).reshape(shape, order=order)
 
 
-_ADMITTED = {("_codecs", "encode"): _encode}
+_ADMITTED: dict[tuple[str, str], Callable] = {("_codecs", "encode"): _encode}
 for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
     _ADMITTED[_module, "scalar"] = _scalar
 for _module in ("numpy.core.numeric", "numpy._core.numeric"):
@@ -259,10 +260,10 @@ def convert_download(path: str | Path, out: str | Path) -> list[Path]:
         found = sorted(file for file in path.rglob("*.pkl") if _HANDS.search(file.name))
         if not found:
             raise AssetError(f"{path} is a folder without MANO_RIGHT.pkl and MANO_LEFT.pkl; give {_GIVE}")
-        sources = [(file, file.stem, lambda file=file: read_mano(file)) for file in found]
+        sources = [(str(file), file.stem, functools.partial(read_mano, file)) for file in found]
     elif (kind := kind_of(path)[0]) == "a zip archive":
         sources = [
-            (f"{path}: {name}", Path(name).stem, lambda name=name: _read_packed(path, name)) for name in _packed_hands(path)
+            (f"{path}: {name}", Path(name).stem, functools.partial(_read_packed, path, name)) for name in _packed_hands(path)
         ]
     elif kind in ("", "a pickle"):
         return [convert_mano(path, out)]

@@ -19,6 +19,9 @@ class Kinematics(nn.Module):
     Leaves out the pose-dependent shift of the fingertip vertices (MANO's pose blend shapes), about a millimetre.
     """
 
+    offsets: torch.Tensor
+    shape_offsets: torch.Tensor
+
     def __init__(self, asset: HandAsset):
         super().__init__()
         tips = [FINGERTIP_VERTICES[finger] for finger in _MANO_FINGERS]

@@ -37,7 +37,8 @@ _AUDIO = ("mp4a", "ac-3", "ec-3", "opus", "alac", "sowt", "twos", "samr", "lpcm"
 class CameraFrames:
     """A camera through OpenCV, by its index; stamps by the clock at capture. InputError where it cannot be opened."""
 
-    patience, frame_count = 3, None
+    patience = 3
+    frame_count: int | None = None
 
     def __init__(self, index: int, name: str):
         there = ", ".join(path.name.removeprefix("video") for path in sorted(Path("/dev").glob("video[0-9]*"))) or "none"
@@ -100,8 +101,8 @@ class FileFrames:
 
     def nothing(self) -> str:
         """See the module."""
-        code = int(self._capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
-        code = code.to_bytes(4, "little").decode("latin1").strip("\0 ").lower()
+        number = int(self._capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+        code = number.to_bytes(4, "little").decode("latin1").strip("\0 ").lower()
         if code in _CODECS:
             return self._not_decoded(code)
         return (
@@ -151,7 +152,8 @@ class PictureFrames:
     fps = ASSUMED_FPS
 
     def __init__(self, paths: list[Path]):
-        self._paths, self._next, self._size = paths, 0, None
+        self._paths, self._next = paths, 0
+        self._size: tuple[int, int] | None = None
         self.frame_count = self.patience = len(paths)
 
     def read(self) -> tuple[int, np.ndarray] | None:
@@ -164,7 +166,7 @@ class PictureFrames:
         if image is None:
             return None
         size = image.shape[1], image.shape[0]
-        if size != (self._size or size):
+        if self._size is not None and size != self._size:
             raise InputError(
                 f"{path} is {size[0]}x{size[1]}, the images before it {self._size[0]}x{self._size[1]}; give images "
                 "of one size, those of one camera"

@@ -81,7 +81,7 @@ class HandScene:
         self.forearm = Forearm(self.asset.faces) if forearms else None
         self._sleeve = rng.random() < 0.6
         cloth = np.clip(rng.uniform(0.05, 0.8) * (1.0 + 0.3 * rng.uniform(-1, 1, 3)), 0.0, 1.0)
-        if forearms:
+        if self.forearm is not None:
             self.faces = self.forearm.faces
             self.texels = self.forearm.paint(self.texels, cloth if self._sleeve else None)
         self._sensor = None

@@ -33,7 +33,7 @@ def draw_hands(image: np.ndarray, pair: HandPairEstimate, faces=None) -> None:
     if faces is not None:
         draw_meshes(image, pair, faces)
     for hand in pair.hands:
-        if hand.valid:
+        if hand.joints_2d is not None and hand.valid:
             sure = None if hand.joint_confidence is None else np.asarray(hand.joint_confidence) >= 0.5
             draw_skeleton(image, hand.joints_2d, hand.side, sure, hand.state == HELD)
     taken = None

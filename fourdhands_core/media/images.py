@@ -31,7 +31,7 @@ def write_image(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
     except cv2.error as error:
         raise InputError(f"{path} has no ending that names a format of images; give .png or .jpg") from error
     try:
-        path.write_bytes(data)
+        path.write_bytes(data.tobytes())
     except OSError as error:
         raise InputError(
             f"{path} cannot be written ({error.strerror}); give a file in a folder that exists, on a disk with room"

@@ -85,13 +85,13 @@ def render_meshes(
         with np.errstate(divide="ignore"):
             depth[top:bottom, left:right] = (1.0 / inverse_depth).reshape(size)
         return image, depth
-    layer = np.zeros((size[0] * size[1], 4), np.float32)
+    layer: np.ndarray = np.zeros((size[0] * size[1], 4), np.float32)
     layer[covered, :3] = colours
     layer[covered, 3] = 1.0
     layer = cv2.resize(layer.reshape(*size, 4), (size[1] // s, size[0] // s), interpolation=cv2.INTER_AREA)
     cover = layer[..., 3:]
     window[:] = alpha * layer[..., :3] + (1.0 - alpha * cover) * window + 0.5
-    metres = np.zeros(size[0] * size[1], np.float32)
+    metres: np.ndarray = np.zeros(size[0] * size[1], np.float32)
     metres[covered] = 1.0 / inverse_depth[covered]
     metres = cv2.resize(metres.reshape(size), (size[1] // s, size[0] // s), interpolation=cv2.INTER_AREA)
     hit = cover[..., 0] > 0

@@ -140,7 +140,7 @@ class Sensor:
     def __call__(self, image: np.ndarray, motion=(0.0, 0.0)) -> np.ndarray:
         """The picture (H, W, 3) uint8 RGB as this camera would give it; motion: its shift in pixels while exposed."""
         height, width = image.shape[:2]
-        picture = image.astype(np.float32)
+        picture: np.ndarray = image.astype(np.float32)
         length = float(np.hypot(*motion))
         if length > 1.0:
             picture = cv2.filter2D(picture, -1, line_kernel(motion))

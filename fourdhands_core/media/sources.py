@@ -17,8 +17,10 @@ _ADVICE = "give a video file, a folder of images, or a camera's index (0, 1, ...
 
 def camera_index(source: str | Path | int) -> int | None:
     """The index of the camera that `source` names: a number that is no file, or /dev/videoN and links to it; else None."""
-    if isinstance(source, int) or (str(source).isdecimal() and not os.path.exists(source)):
-        return int(source)
+    if isinstance(source, int):
+        return source
+    if str(source).isdecimal() and not os.path.exists(source):
+        return int(str(source))
     device = re.fullmatch(r"/dev/video(\d+)", os.path.realpath(source))
     return int(device[1]) if device else None
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -49,7 +51,7 @@ class PairRecord:
 
     def append(self, pair: HandPairEstimate) -> None:
         """Add the estimate of the next frame."""
-        values = {name: np.full((2, *shape), np.nan) for name, shape in _SHAPES.items()}
+        values: dict[str, Any] = {name: np.full((2, *shape), np.nan) for name, shape in _SHAPES.items()}
         for side, hand in enumerate(pair.hands):
             if hand.valid:
                 for name in _SHAPES:
@@ -121,6 +123,11 @@ def camera_for_video(width: int, height: int, fov: float | None = None, intrinsi
     return CameraSource(65.0, fov=fov, intrinsics=intrinsics).camera_for(width, height)
 
 
+def _loader(stamp: int, image: np.ndarray) -> Callable[[], tuple[np.ndarray, int, np.ndarray]]:
+    """What HandSession takes for a frame; the image comes back with the estimate."""
+    return lambda: (image, stamp, image)
+
+
 def track_video(
     source: VideoReader | str | Path | int,
     out: str | Path,
@@ -167,7 +174,7 @@ def track_video(
 
                 try:
                     for stamp, image in video:
-                        take(session.process(lambda frame=(image, stamp, image): frame, with_vertices=mesh))
+                        take(session.process(_loader(stamp, image), with_vertices=mesh))
                 except KeyboardInterrupt:
                     interrupted = True
                 take(session.finish(with_vertices=mesh))

@@ -31,12 +31,13 @@ class VideoReader:
     def __init__(self, source: str | Path | int):
         self.source, index = source, camera_index(source)
         self.is_camera = index is not None
-        if self.is_camera:
+        self._frames: CameraFrames | PictureFrames | FileFrames
+        if index is not None:
             self.files, self._frames = [], CameraFrames(index, str(source))
-        elif pictures := pictures_of(source):
+        elif pictures := pictures_of(str(source)):
             self.files, self._frames = pictures, PictureFrames(pictures)
         else:
-            self.files, self._frames = [Path(source)], FileFrames(Path(source))
+            self.files, self._frames = [Path(str(source))], FileFrames(Path(str(source)))
         self.fps, self.frame_count = self._frames.fps, self._frames.frame_count
         # The first frame is decoded here, so that a file without frames fails at once and the size is the true one.
         self._count = self._failed = 0
@@ -97,7 +98,7 @@ class VideoWriter:
         if not 0.0 < fps < 1e4:
             raise InputError(f"frame rate {fps} is not positive; give frames per second, such as 30")
         self.path, self.fps, self.frames = Path(path), float(fps), 0
-        self._writer = None
+        self._writer: cv2.VideoWriter | None = None
 
     def write(self, image: np.ndarray) -> None:
         """Append an image (H, W, 3) uint8 RGB."""
@@ -108,7 +109,7 @@ class VideoWriter:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._size = (width, height)
             with utf8_name(self.path) as name:
-                self._writer = cv2.VideoWriter(name, cv2.VideoWriter_fourcc(*"mp4v"), self.fps, self._size)
+                self._writer = cv2.VideoWriter(name, cv2.VideoWriter.fourcc(*"mp4v"), self.fps, self._size)
             if not self._writer.isOpened():
                 raise InputError(f"cannot write the video {self.path} at {width}x{height}; check folder and rights")
         if (width, height) != self._size:

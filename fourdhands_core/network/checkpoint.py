@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import overload
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,14 +19,15 @@ from .landmark_config import SHIPPED, LandmarkConfig
 from .landmark_model import LandmarkNetwork
 from .weights_file import KEY, check_fit, read_header
 
-_NETWORKS = {"landmark": LandmarkNetwork, "image": ImageNetwork}
-"""By the configuration's `tokenizer`."""
 
-
+@overload
+def empty_network(config: LandmarkConfig) -> LandmarkNetwork: ...
+@overload
+def empty_network(config: ImageConfig) -> ImageNetwork: ...
 def empty_network(config: LandmarkConfig | ImageConfig) -> LandmarkNetwork | ImageNetwork:
     """A network without memory for its weights, which `load_state_dict(assign=True)` brings."""
     with torch.device("meta"):
-        return _NETWORKS[config.tokenizer](config)
+        return LandmarkNetwork(config) if isinstance(config, LandmarkConfig) else ImageNetwork(config)
 
 
 def save_weights(network: LandmarkNetwork | ImageNetwork, path: str | Path, **about) -> None:

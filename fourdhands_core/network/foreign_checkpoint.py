@@ -191,10 +191,10 @@ class _PassedOver(dict):
     def __setitem__(self, key, value):
         pass
 
-    def __hash__(self):
+    def __hash__(self):  # type: ignore[override]  # dict has none
         return id(self)
 
     def __call__(self, *args, **kwargs):
         return self
 
-    append = extend = add = update = __setstate__
+    append = extend = add = update = __setstate__  # type: ignore[assignment]  # takes anything, does nothing

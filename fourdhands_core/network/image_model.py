@@ -57,7 +57,8 @@ class Block(nn.Module):
         self.mlp = mlp(width, hidden)
 
     def forward(self, x, mask=None):
-        x = x + self.output(attend(*self.qkv(self.norm_attention(x)).chunk(3, -1), self.heads, mask))
+        q, k, v = self.qkv(self.norm_attention(x)).chunk(3, -1)
+        x = x + self.output(attend(q, k, v, self.heads, mask))
         return x + self.mlp(self.norm_mlp(x))
 
 
@@ -252,7 +253,7 @@ class ImageNetwork(nn.Module):
     def interact(self, features: torch.Tensor, squares: torch.Tensor, present: torch.Tensor | None = None) -> torch.Tensor:
         """Hand tokens (B, 2, C) from the backbone's tokens (B, 2, 192, C); see `encode`. present: None where all hands are."""
         maps = self.relation(self.relation_maps(squares, present).to(features.dtype))
-        x = maps + features if self.added else self.join(torch.cat([features, maps], -1))
+        x = maps + features if self.join is None else self.join(torch.cat([features, maps], -1))
         batch, _, tokens, width = x.shape
         x = x.reshape(batch, 2 * tokens, width)
         mask = None

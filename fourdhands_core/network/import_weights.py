@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from ..errors import CheckpointError
 from .checkpoint import empty_network, fault_of
 from .foreign_checkpoint import read_checkpoint
@@ -90,7 +92,8 @@ def import_released(path: str | Path, window: int | None = None) -> Imported:
         window = 1 if "image" in Path(path).stem.lower() else RELEASED.window
     network = empty_network(replace(RELEASED, depth=depth, window=window))
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found, faults, superfluous = {}, [], []
+    found: dict[str, tuple[str, torch.Tensor]] = {}
+    faults, superfluous = [], []
     for name, tensor in tensors.items():
         ours = _renamed(name, _NAMES)
         if ours in expected:
@@ -99,19 +102,19 @@ def import_released(path: str | Path, window: int | None = None) -> Imported:
             superfluous.append(name)
     for published, ours in _QUERIES.items():  # a learned query is a zero through a linear layer, plus its position
         bias = tensors.get(f"{published}.to_token_embedding.bias")
-        name, position = found.get(f"{ours}.query", (None, None))
-        if bias is None or position is None or position.numel() != bias.numel():
+        place, position = found.get(f"{ours}.query") or (None, None)
+        if bias is None or place is None or position is None or position.numel() != bias.numel():
             faults.append(f"missing or misshapen {published}.to_token_embedding.bias, {published}.pos_embedding")
         elif not (bias.is_floating_point() and position.is_floating_point()):
-            faults.append(f"{published}.to_token_embedding.bias is {bias.dtype}, {name} {position.dtype}, not numbers")
+            faults.append(f"{published}.to_token_embedding.bias is {bias.dtype}, {place} {position.dtype}, not numbers")
         else:
-            found[f"{ours}.query"] = (name, position.float().reshape(-1) + bias.float().reshape(-1))
+            found[f"{ours}.query"] = (place, position.float().reshape(-1) + bias.float().reshape(-1))
     state = {}
     for ours, shape in expected.items():
-        name, tensor = found.get(ours, (None, None))
-        if tensor is None:
+        if ours not in found:
             faults.append(f"missing {_published(ours)}")
             continue
+        name, tensor = found[ours]
         if ours == "mean_camera":
             tensor = tensor.reshape(-1)
         elif ours.endswith(".value.weight") and tensor.ndim and tensor.shape[0] == 3 * shape[0]:
@@ -139,10 +142,14 @@ def import_backbone(path: str | Path, config: ImageConfig) -> Imported:
     tensors = read_checkpoint(path)
     network = ImageNetwork(config)
     expected = {name: tuple(tensor.shape) for name, tensor in network.backbone.state_dict().items()}
-    state, superfluous, faults = {}, [], []
+    state: dict[str, torch.Tensor] = {}
+    superfluous, faults = [], []
     for name, tensor in tensors.items():
         ours = _renamed(re.sub(r"^(model\.)?backbone\.", "", name), _BACKBONE)
-        (state.__setitem__(ours, tensor) if ours in expected else superfluous.append(name))
+        if ours in expected:
+            state[ours] = tensor
+        else:
+            superfluous.append(name)
     for name, shape in expected.items():
         if name not in state:
             faults.append(f"missing backbone {name}")

@@ -82,7 +82,8 @@ class LandmarkNetwork(nn.Module):
         self.embed = nn.Parameter(torch.randn(21, FEATURES, width) / FEATURES**0.5)
         self.landmark_code = nn.Parameter(0.5 * torch.randn(21, width))
         if config.relation_map:
-            self.relation = nn.Sequential(nn.Linear(RELATION_CHANNELS, 64), nn.GELU(), nn.Linear(64, config.relation_width))
+            first = nn.Linear(RELATION_CHANNELS, 64)
+            self.relation = nn.Sequential(first, nn.GELU(), nn.Linear(64, config.relation_width))
         self.join = nn.Linear(width + config.relation_width * config.relation_map, width)
         self.side_code = nn.Parameter(0.02 * torch.randn(2, width))
         self.spatial = blocks(config.spatial_layers)
@@ -100,9 +101,8 @@ class LandmarkNetwork(nn.Module):
         self.sigma = nn.Linear(known, 22)
         with torch.no_grad():
             if config.relation_map:  # most of Eq. 2 lies near 1/2, where an MLP as torch makes it would hardly see it
-                first = self.relation[0]
                 first.weight[:, :-1] *= 6.0
-                first.bias -= 0.5 * first.weight[:, :-1].sum(1)
+                first.bias.sub_(0.5 * first.weight[:, :-1].sum(1))
             for head in (self.pose, self.betas, self.other_root, self.sigma):
                 head.weight.mul_(0.1)
                 head.bias.zero_()

@@ -17,7 +17,7 @@ from .landmark_config import SHIPPED, LandmarkConfig
 
 KEY = "fourdhands"
 """What the configuration stands under in a file's metadata."""
-_CONFIGS = {"landmark": LandmarkConfig, "image": ImageConfig}
+_CONFIGS: dict[str, type[LandmarkConfig] | type[ImageConfig]] = {"landmark": LandmarkConfig, "image": ImageConfig}
 """By the configuration's `tokenizer`."""
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """numpy's names of safetensors' floating-point types; it has none for bfloat16, the upper half of a float32."""

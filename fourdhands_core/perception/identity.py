@@ -90,7 +90,7 @@ class HandIdentity:
             self._stamp is not None and (self._stamp - stamp) * 1e-9 > self.settings.memory
         ):
             self.reset()
-        self._image_size, self._stamp = tuple(image_size), stamp
+        self._image_size, self._stamp = (image_size[0], image_size[1]), stamp
         for hand in self._hands:
             hand.seen, hand.current = min(hand.seen, stamp), False
         self._hands = [hand for hand in self._hands if hand.age(stamp) <= self.settings.memory]
@@ -190,9 +190,9 @@ class HandIdentity:
 
     def _result(self, confidences: dict[_Hand, np.ndarray]) -> Pair:
         found: list[_Hand | None] = [None, None]
-        for hand in self._hands:
-            if hand.side is not None and hand.current:
-                found[hand.side] = hand
+        for known in self._hands:
+            if known.side is not None and known.current:
+                found[known.side] = known
         result: list[HandDetection | None] = [None, None]
         for side, hand in enumerate(found):
             if hand is None:
@@ -285,10 +285,12 @@ def _assign(costs: np.ndarray) -> list[tuple[int, int]]:
     columns = range(len(costs.T))
     of_row, of_column = [0.0] * len(cost), [0.0] * len(columns)  # potentials: their sums stay below the costs
     matched: list[int | None] = [None] * len(columns)  # the row of each column
-    for row in range(len(cost)):
+    for start in range(len(cost)):
         # A path from this row to a free column: `last` is its newest column (-1: none yet), `done` has the row after each of
         # the columns that were reached, `before` the column before each.
-        least, before, done, last = [math.inf] * len(columns), [-1] * len(columns), {}, -1
+        row: int | None = start
+        least, before, last = [math.inf] * len(columns), [-1] * len(columns), -1
+        done: dict[int, int] = {}
         while row is not None:
             done[last] = row
             for column in columns:

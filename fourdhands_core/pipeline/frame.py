@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..geometry.camera import Camera
+from ..hand_model.skeleton import LEFT, RIGHT
 from ..perception.detector import HandDetection
 from .depth import DepthImage
 
@@ -44,12 +45,17 @@ class Frame:
     """Their landmarks as undistorted x/z, y/z."""
 
     # regress
-    radius: np.ndarray | None = None
+    radius: np.ndarray = field(default_factory=lambda: np.zeros(2))
     """(2,) RMS radius of each hand as seen from the camera, in units of the focal length."""
     tokens: Any = None
     """What the regressor keeps of the frame for the windows that it will be in."""
     uncertain: bool = False
     """The network does not see a hand where it was looked for."""
+
+    def drop(self, sides: np.ndarray) -> None:
+        """Count the hands of these sides, (2,) bool, as not seen."""
+        left, right = self.detections
+        self.detections = None if sides[LEFT] else left, None if sides[RIGHT] else right
 
     @property
     def present(self) -> np.ndarray:

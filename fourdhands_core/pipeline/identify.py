@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from ..hand_model.skeleton import LEFT, RIGHT
 from ..perception.identity import HandIdentity
 from .frame import Frame
 
@@ -19,11 +16,12 @@ class Identify:
         """Take in a frame, in the order of their stamps."""
         camera = frame.camera
         frame.detections = self.identity.update(frame.found, frame.stamp, (camera.width, camera.height))
-        for side in np.flatnonzero(frame.present):
-            frame.rays[side] = camera.unproject(frame.detections[side].landmarks)
+        for side, detection in enumerate(frame.detections):
+            if detection is not None:
+                frame.rays[side] = camera.unproject(detection.landmarks)
         beyond = frame.present & ~camera.sees(frame.rays).all(axis=1)  # where the lens has no rays
         frame.rays[beyond] = 0.0
-        frame.detections = tuple(None if beyond[side] else frame.detections[side] for side in (LEFT, RIGHT))
+        frame.drop(beyond)
 
     def reset(self) -> None:
         """Forget both hands."""

@@ -68,9 +68,11 @@ class ImageRegressor:
         image, frame.image = frame.image, None
         if not present.any():
             return
+        assert image is not None, "the frame was encoded before"
         squares = np.zeros((2, 4))
-        for side in np.flatnonzero(present):
-            squares[side] = square_of(frame.detections[side].landmarks)
+        for side, detection in enumerate(frame.detections):
+            if detection is not None:
+                squares[side] = square_of(detection.landmarks)
         frame.tokens = ImageTokens(self._network.encode(image, squares, present), squares)
 
     def regress(self, frames: Sequence[Frame], target: Frame) -> Regression:

@@ -75,5 +75,5 @@ class Regress:
                 lost.append(side)
         frame.uncertain = bool(lost)
         if frame.followed:
-            frame.detections = tuple(None if side in lost else frame.detections[side] for side in (LEFT, RIGHT))
+            frame.drop(np.isin((LEFT, RIGHT), lost))
         frame.radius = np.sqrt(np.square(frame.rays - frame.rays.mean(1, keepdims=True)).sum(-1).mean(1))

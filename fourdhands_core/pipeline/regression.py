@@ -93,8 +93,9 @@ class LandmarkRegressor:
         if not present.any():
             return
         world = np.zeros((2, 21, 3))
-        for side in np.flatnonzero(present):
-            world[side] = frame.detections[side].world
+        for side, detection in enumerate(frame.detections):
+            if detection is not None:
+                world[side] = detection.world
         has_world = np.isfinite(world).all((1, 2)) & present
         world = np.where(has_world[:, None, None], world, 0.0) * MIRROR[:, None]
         hands, turn, radius = self._network.encode(
@@ -118,11 +119,13 @@ class LandmarkRegressor:
             prompt = self._turned(self._network.reason(hands, offsets, valid & (offsets == 0.0))[0].astype(float), target)
         # the fewer frames the network has seen of a hand, the less its pose is to be held to
         uncertainty = 1.0 + 1.0 / np.maximum(valid[:, np.diff(picked, prepend=-1) > 0].sum(1), 1)
+        relative, relative_sigma = _relative(target.tokens.turn, other_root, other_sigma)
         return Regression(
             self._turned(rotations, target),
             betas,
             joint_sigma,
-            *_relative(target.tokens.turn, other_root, other_sigma),
+            relative,
+            relative_sigma,
             prompt=prompt,
             uncertainty=uncertainty,
         )

@@ -46,17 +46,16 @@ class ShapeCalibration:
         """Take in a frame's estimate and what it was made of: rays (2, 21, 2), landmarks as undistorted x/z, y/z."""
         if not any(_is_open(hand) for hand in estimate.hands):
             return
-        rotations = np.zeros((2, 16, 3, 3))
+        rotations = np.tile(np.eye(3), (2, 16, 1, 1))
         for side, hand in enumerate(estimate.hands):
-            rotations[side] = matrix_from_axis_angle(
-                np.vstack([hand.global_orient, hand.hand_pose.reshape(15, 3)]) if hand.valid else np.zeros((16, 3))
-            )
+            if hand.valid and hand.global_orient is not None and hand.hand_pose is not None:
+                rotations[side] = matrix_from_axis_angle(np.vstack([hand.global_orient, hand.hand_pose.reshape(15, 3)]))
         # With the pose known, joints are an affine function of the shape: its value at 0 and at each unit vector.
         shapes = np.tile(np.vstack([np.zeros(10), np.eye(10)])[:, None], (1, 2, 1))
         rotations = np.tile(rotations, (11, 1, 1, 1, 1))
         joints = self._hands.joints(rotations[:, :, 0], rotations[:, :, 1:], shapes)
         for side, hand in enumerate(estimate.hands):
-            if _is_open(hand):
+            if hand.joints is not None and _is_open(hand):
                 self._add(joints[:, side], rays[side], hand.joints[:, 2].mean())
                 self.count += 1
 

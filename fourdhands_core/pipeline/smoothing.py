@@ -20,12 +20,12 @@ class RotationFilter:
 
     def reset(self) -> None:
         """Forget everything; the next rotations pass unchanged."""
-        self.rotation = None
-        self.velocity = None
+        self.rotation: np.ndarray | None = None
+        self.velocity: np.ndarray | None = None
 
     def update(self, rotation: np.ndarray, interval: float) -> np.ndarray:
         """rotation: (K, 3, 3) measured; interval: seconds since the last update. Returns the filtered (K, 3, 3)."""
-        if self.rotation is None or self.memory <= 0.0:
+        if self.rotation is None or self.velocity is None or self.memory <= 0.0:
             self.rotation = rotation
             self.velocity = np.zeros(rotation.shape[:-2] + (3,))
             return rotation
@@ -54,13 +54,13 @@ class ComplementaryFilter:
 
     def reset(self) -> None:
         """Forget everything; the next steady measurement passes unchanged."""
-        self.apart = None
-        self.last = None
+        self.apart: np.ndarray | None = None
+        self.last: np.ndarray | None = None
 
     def update(self, steady: np.ndarray, prompt: np.ndarray, interval: float) -> np.ndarray:
         """steady, prompt: (K, 3, 3) of this frame; interval: seconds since the last update. Returns (K, 3, 3)."""
         apart = axis_angle_from_matrix(np.swapaxes(prompt, -1, -2) @ steady)
-        if self.apart is None:
+        if self.apart is None or self.last is None:
             self.apart, self.last = apart, steady
             return steady
         self.apart = apart + self._MEMORY ** (interval * 30.0) * (self.apart - apart)
@@ -83,12 +83,12 @@ class PositionFilter:
 
     def reset(self) -> None:
         """Forget everything."""
-        self.state = None
-        self.covariance = None
+        self.state: np.ndarray | None = None
+        self.covariance: np.ndarray | None = None
 
     def predict(self, interval: float) -> tuple[np.ndarray, np.ndarray] | None:
         """Advance by `interval` seconds; returns (mean (3,) metres, information (3, 3)), None before the first update."""
-        if self.state is None:
+        if self.state is None or self.covariance is None:
             return None
         step, noise = np.eye(6), np.zeros((6, 6))
         np.fill_diagonal(step[:3, 3:], interval)
@@ -102,7 +102,7 @@ class PositionFilter:
 
     def update(self, position: np.ndarray, covariance: np.ndarray) -> None:
         """Take in the posterior position (3,) and covariance (3, 3) of the solution that used `predict`'s prior."""
-        if self.state is None:
+        if self.state is None or self.covariance is None:
             self.state = np.concatenate([position, np.zeros(3)])
             self.covariance = np.zeros((6, 6))
             self.covariance[:3, :3] = covariance

@@ -52,7 +52,8 @@ class HandPairTracker:
         self.hands = HandArrays((left, right))
         self.regressor = regressor or make_regressor(settings, self.hands, right.hands_mean)
         smoothing = settings.smoothing if settings.temporal else 0.0
-        self._tracks = tuple(HandTrack(side, settings.hold, smoothing, settings.acceleration) for side in (LEFT, RIGHT))
+        left_track, right_track = (HandTrack(side, settings.hold, smoothing, settings.acceleration) for side in (LEFT, RIGHT))
+        self._tracks = left_track, right_track
         self._detect = Detect(detector or MediaPipeDetector(), settings, keeps_image=self.regressor.sees)
         self._identify = Identify()
         self._regress = Regress(self.regressor, settings)
@@ -72,7 +73,8 @@ class HandPairTracker:
     @property
     def faces(self) -> tuple[np.ndarray, np.ndarray]:
         """Triangles (1538, 3) of the (left, right) mesh, counter-clockwise from outside."""
-        return tuple(self.hands.faces)
+        left, right = self.hands.faces
+        return left, right
 
     @property
     def detector(self) -> Detector:
@@ -201,19 +203,20 @@ class HandPairTracker:
         regressed = self._regress(frame)
         timings("network")
         seen = np.flatnonzero(frame.present)
-        estimates = self._hands_seen(frame, seen, regressed, timings, with_vertices) if len(seen) else {}
+        estimates = self._hands_seen(frame, seen, regressed, timings, with_vertices) if regressed and len(seen) else {}
         left, right = (
             estimates[side] if side in estimates else track.unseen(frame.stamp) for side, track in enumerate(self._tracks)
         )
         relative, source = None, SOURCE_NONE
-        if len(seen) == 2:
+        if regressed and len(seen) == 2:
             if frame.camera.calibrated:
+                assert left.joints is not None and right.joints is not None, "both are seen"
                 relative, source = left.joints[0] - right.joints[0], SOURCE_JOINT
             else:  # an assumed focal length scales the wrists' distance, but not what the network says of it
                 relative, source = regressed.relative, SOURCE_NETWORK
         self._regress.forget_before(frame)
         pair = HandPairEstimate(
-            frame.stamp, left, right, frame.given, relative, source, timings.seconds, self.settings.mirrored
+            frame.stamp, left, right, frame.given or frame.camera, relative, source, timings.seconds, self.settings.mirrored
         )
         if self.regressor.sees:
             self._detect.schedule.seen(pair, frame)

@@ -170,7 +170,7 @@ def _with_graphs(weights: Path, written: int, threads: int) -> OnnxExecution | N
     if config != LandmarkConfig():
         return None
     encode, reason = (path.name for path in GRAPHS)
-    arrays = {encode: {}, reason: {}}
+    arrays: dict[str, dict[str, np.ndarray]] = {encode: {}, reason: {}}
     for name, array in load_arrays(weights).items():
         arrays[encode if name.split(".")[0] in _FRAME_MODULES else reason][f"network.{name}"] = array
     return OnnxExecution(GRAPHS[0].parent, threads, (encode, reason), arrays)
@@ -183,10 +183,12 @@ def _traced_parts(weights: Path, written: int):
     Kept, as torch frees nothing that it has traced: a node that is activated again and again would grow by 20 MB each time.
     """
     from ..network.checkpoint import load_weights
+    from ..network.landmark_model import LandmarkNetwork
     from .parts import EncodePart, ReasonPart, traced
 
     network = load_weights(weights)
     require_tokenizer(network.config, "landmark", weights)
+    assert isinstance(network, LandmarkNetwork)
     return network.config, {"encode": traced(EncodePart(network)), "reason": traced(ReasonPart(network))}
 
 

@@ -22,7 +22,15 @@ warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", Deprecatio
 warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
 
 
-class EncodePart(torch.nn.Module):
+class Part(torch.nn.Module):
+    """What is traced and exported: `forward` takes what `examples` gives, of any values."""
+
+    def examples(self) -> tuple[torch.Tensor, ...]:
+        """Inputs of the right shapes; all of them distinct, as tracing takes one tensor for one input."""
+        raise NotImplementedError
+
+
+class EncodePart(Part):
     """`execution.Execution.encode` for one sample, each input and output with a leading axis of 1."""
 
     def __init__(self, network: LandmarkNetwork):
@@ -35,7 +43,7 @@ class EncodePart(torch.nn.Module):
         return self.network.encode_frame(tokens), tokens.rotation, tokens.size / BOX_SCALE
 
     def examples(self) -> tuple[torch.Tensor, ...]:
-        """Inputs of the right shapes; all of them distinct, as tracing takes one tensor for one input."""
+        """Inputs of the right shapes."""
         return (
             torch.rand(1, 2, 21, 2),
             torch.rand(1, 2, 21, 3),
@@ -44,7 +52,7 @@ class EncodePart(torch.nn.Module):
         )
 
 
-class ReasonPart(torch.nn.Module):
+class ReasonPart(Part):
     """`execution.Execution.reason` for one sample, each input and output with a leading axis of 1."""
 
     def __init__(self, network: LandmarkNetwork):
@@ -65,13 +73,13 @@ class ReasonPart(torch.nn.Module):
         )
 
 
-def traced(part):
+def traced(part: Part) -> torch.jit.ScriptModule:
     """A part as one call that leaves Python, and Python's lock, alone: it has many operations, all of them small."""
     with torch.inference_mode():
         return torch.jit.freeze(torch.jit.trace(part.eval(), part.examples()))
 
 
-class SpatialPart(torch.nn.Module):
+class SpatialPart(Part):
     """`ImageNetwork.interact` for one frame, whichever hands are present."""
 
     def __init__(self, network: ImageNetwork):
@@ -90,7 +98,7 @@ class SpatialPart(torch.nn.Module):
         )
 
 
-class TemporalPart(torch.nn.Module):
+class TemporalPart(Part):
     """`ImageNetwork.reason` for one window, whichever hands are there in whichever frames."""
 
     def __init__(self, network: ImageNetwork):
@@ -107,7 +115,7 @@ class TemporalPart(torch.nn.Module):
         return (torch.rand(1, 2, config.window, config.hand_width), torch.ones(1, 2, config.window, dtype=torch.bool))
 
 
-class BackbonePart(torch.nn.Module):
+class BackbonePart(Part):
     """The ViT for the crops of one or two hands, or of several cameras' hands."""
 
     def __init__(self, network: ImageNetwork):
@@ -132,7 +140,8 @@ def export_onnx(network: LandmarkNetwork | ImageNetwork, folder: str | Path) -> 
         import onnx
         import onnxscript  # noqa: F401  what torch.onnx exports with
 
-    if network.config.tokenizer == "landmark":
+    parts: dict[str, Part]
+    if isinstance(network, LandmarkNetwork):
         parts = {ENCODE: EncodePart(network), REASON: ReasonPart(network)}
     else:
         parts = {BACKBONE: BackbonePart(network), SPATIAL: SpatialPart(network), TEMPORAL: TemporalPart(network)}
@@ -142,9 +151,9 @@ def export_onnx(network: LandmarkNetwork | ImageNetwork, folder: str | Path) -> 
         batch = ({0: torch.export.Dim("hands", min=1, max=64)},) if name == BACKBONE else None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = torch.onnx.export(
-                part.eval(), part.examples(), dynamo=True, verbose=False, dynamic_shapes=batch
-            ).model_proto
+            exported = torch.onnx.export(part.eval(), part.examples(), dynamo=True, verbose=False, dynamic_shapes=batch)
+        assert exported is not None, "with dynamo there is a program"
+        model = exported.model_proto
         onnx.helper.set_model_props(model, {"fourdhands": json.dumps(network.config.to_dict())})
         large = model.ByteSize() > 2**30  # a protobuf holds no more than 2 GB
         onnx.save(model, str(folder / name), save_as_external_data=large, location=f"{name}.data" if large else None)

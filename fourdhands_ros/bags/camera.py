@@ -253,7 +253,8 @@ class BagCamera:
             stamp = stamp_of(header)
             return image, time if self._unset_stamps and not stamp else stamp, (header.frame_id, time)
 
-        depth = None if self._depth is None else lambda stamp: self._depth.find(stamp, time)
+        recorded = self._depth
+        depth = None if recorded is None else lambda stamp: recorded.find(stamp, time)
         return self._encode(self.session.process(load, depth, self._with_vertices))
 
     def finish(self) -> list[Entry]:
@@ -263,7 +264,7 @@ class BagCamera:
     def _encode(self, results: list[Result]) -> list[Entry]:
         """What the node publishes for estimates, but for the seconds that they took, which are no two times the same."""
         space, vertices = self.topics.namespace, self._options.parameters.publish_vertices
-        messages = []
+        messages: list[tuple[str, int, bytes | None]] = []
         for estimate, (frame_id, time) in results:
             self.published += 1
             counts = self.published, 0, self.session.counts.rejected
@@ -272,7 +273,7 @@ class BagCamera:
                 messages.append(("/tf", time, self._transforms.encode(estimate, frame_id)))
             if self._markers:
                 messages.append((f"{space}/hands/markers", time, self._markers.encode(estimate, frame_id)))
-        return [message for message in messages if message[2] is not None]
+        return [(topic, time, data) for topic, time, data in messages if data is not None]
 
 
 def written_topics(cameras: Sequence[CameraTopics], options: Options) -> dict[str, tuple[str, QoSProfile]]:

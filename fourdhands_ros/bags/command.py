@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -20,7 +21,7 @@ from .camera import Options
 from .conversion import Conversion, convert
 from .info import plain, summarise, text
 
-_counts = None
+_counts: Any = None
 """In a worker: images done and images in all, of all workers."""
 
 
@@ -90,7 +91,7 @@ def _convert_many(outs: dict[Path, Path], options: Options, jobs: int, quiet: bo
                         )
                     except Exception as error:  # a bug that one bag brings out must not end the others
                         failed.append(f"{source}: {type(error).__name__}: {error}")
-                _show(bar, *counts)
+                _show(bar, *counts[:])
     except KeyboardInterrupt:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():

@@ -75,10 +75,10 @@ def convert(
             work.begin(_description(bag, options), lambda: _first_state(bag, cameras, options))
             total = sum(bag.topics[camera.image].count for camera in cameras)
             entries = bag.messages({name for camera in cameras for name in (camera.image, camera.info) if name})
-            recent = {camera.image: deque(maxlen=RECENT) for camera in cameras}
-            for topic, _, data in itertools.islice(entries, work.state["consumed"]):
-                if topic in recent:
-                    recent[topic].append(data)
+            recent: dict[str, deque[bytes]] = {camera.image: deque(maxlen=RECENT) for camera in cameras}
+            for name, _, data in itertools.islice(entries, work.state["consumed"]):
+                if name in recent:
+                    recent[name].append(data)
             while not work.state["finished"]:
                 progress(sum(state["images"] for state in work.state["cameras"]), total)
                 _convert_interval(work, entries, cameras, options, depths, recent, lambda done: progress(done, total))
@@ -88,11 +88,11 @@ def convert(
                 work.remove()
                 raise InputError(f"none of the {total} images of {source} could be used. " + ". ".join([*bag.warnings, *notes]))
             work.join(written_topics(cameras, options))
-            figures = (
+            images, published, refused, events = (
                 {name: state[figure] for name, state in states.items()}
                 for figure in ("images", "published", "refused", "events")
             )
-            return Conversion(*figures, bag.warnings + notes)
+            return Conversion(images, published, refused, events, bag.warnings + notes)
 
 
 @contextlib.contextmanager
@@ -126,7 +126,7 @@ def _convert_interval(
             cameras[one.image] = camera = BagCamera(one, options, depths.get(one.image))
             cleanup.callback(camera.close)
             camera.restore(before, recent[one.image])
-        by_info = {}
+        by_info: dict[str, list[BagCamera]] = {}
         for camera in cameras.values():
             by_info.setdefault(camera.topics.info, []).append(camera)
         begun, consumed = sum(camera.images for camera in cameras.values()), 0

@@ -59,7 +59,7 @@ def summarise(path: Path) -> tuple[dict[str, CameraSummary], list[str]]:
                 f"{path} holds no hands, but {', '.join(sorted(bag.topics))}; `fourdhands bag {path} OUT` "
                 "finds them in its images"
             )
-        rows = {name: [] for name in pairs}
+        rows: dict[str, list[tuple]] = {name: [] for name in pairs}
         stores = {name: _store(path, name, bag.topics[name]) for name in pairs}
         for name, _, data in bag.messages(pairs):
             try:
@@ -125,7 +125,10 @@ def _summary(rows: list[tuple], images: dict[str, int]) -> CameraSummary:
     gaps = periods[periods > _GAP * usual]
     began = np.diff(there, axis=0, prepend=False) & there
     left, right = valid.mean(axis=0).tolist()
-    means = tuple(float(confidence[valid[:, side], side].mean()) if valid[:, side].any() else float("nan") for side in range(2))
+    mean_left, mean_right = (
+        float(confidence[valid[:, side], side].mean()) if valid[:, side].any() else float("nan") for side in range(2)
+    )
+    began_left, began_right = began.sum(axis=0).tolist()
     return CameraSummary(
         len(rows),
         (stamp[-1] - stamp[0]) / 1e9,
@@ -133,8 +136,8 @@ def _summary(rows: list[tuple], images: dict[str, int]) -> CameraSummary:
         left,
         right,
         float(valid.all(axis=1).mean()),
-        tuple(began.sum(axis=0).tolist()),
-        means,
+        (began_left, began_right),
+        (mean_left, mean_right),
         float(scaled[valid].mean()) if valid.any() else float("nan"),
         len(gaps),
         float((gaps - usual).sum()),

@@ -52,7 +52,7 @@ class Player:
 
     def play(self, rate: float, stopped: Stop) -> int:
         """Publish everything once, `rate` times as fast as it came, or until stopped. Returns the number of messages."""
-        first, began, ticked, count = None, time.monotonic(), None, 0
+        first, began, ticked, count = None, time.monotonic(), 0, 0
         for topic, at, data in self._bag.messages(self._publishers.keys()):
             if first is None:
                 first = ticked = at

@@ -17,6 +17,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from backports import zstd
@@ -48,7 +49,8 @@ class Bag:
     """
 
     def __init__(self, path: str | Path):
-        self.path, self.warnings = Path(path), []
+        self.path = Path(path)
+        self.warnings: list[str] = []
         self.topics: dict[str, Topic] = {}
         self.unread: dict[str, Topic] = {}
         self.files, self._others = _files(self.path), 0
@@ -109,6 +111,11 @@ class Bag:
             self.warnings.append(text)
 
 
+def _encoding(connection: Any) -> str:
+    """Of a connection's messages; rosbags' type of it is also that of ROS 1's."""
+    return connection.ext.serialization_format
+
+
 class _Indexed:
     """A whole file through rosbags. Raises whatever rosbags does, and InputError where the index leaves messages out."""
 
@@ -124,7 +131,7 @@ class _Indexed:
         self.topics: dict[str, Topic] = {}
         self.unread: dict[str, Topic] = {}
         for connection in self._reader.connections:
-            encoding = connection.ext.serialization_format
+            encoding = _encoding(connection)
             topics = self.topics if encoding == "cdr" else self.unread
             before = topics.get(connection.topic)
             topics[connection.topic] = Topic(
@@ -141,7 +148,7 @@ class _Indexed:
         connections = [
             connection
             for connection in self._reader.connections
-            if connection.topic in topics and connection.ext.serialization_format == "cdr"
+            if connection.topic in topics and _encoding(connection) == "cdr"
         ]
         if connections:
             for connection, time, data in self._reader.messages(connections):
@@ -158,7 +165,8 @@ class _Scanned:
         self._path, self.problem = path, ""
         self.topics: dict[str, Topic] = {}
         self.unread: dict[str, Topic] = {}
-        counts, times = Counter(), []
+        counts: Counter[str] = Counter()
+        times: list[int] = []
         try:
             for name, time, _ in self._scan():
                 counts[name] += 1
@@ -188,7 +196,8 @@ class _ScannedMcap(_Scanned):
         with self._path.open("rb") as file:
             # A record cannot be longer than the file; a damaged length would take all memory.
             size = self._path.stat().st_size
-            for record in StreamReader(_Exact(file), emit_chunks=True, record_size_limit=size).records:
+            reader: Any = _Exact(file)  # all that is called is `read`
+            for record in StreamReader(reader, emit_chunks=True, record_size_limit=size).records:
                 messages = []
                 for item in breakup_chunk(record) if isinstance(record, Chunk) else [record]:
                     if isinstance(item, Schema):
@@ -209,7 +218,7 @@ class _ScannedMcap(_Scanned):
 class _Exact:
     """A file whose `read` fails where mcap's StreamReader would take what there is for the whole."""
 
-    def __init__(self, file):
+    def __init__(self, file: BinaryIO):
         self._file = file
 
     def read(self, size: int) -> bytes:
@@ -244,10 +253,10 @@ def _files(path: Path) -> list[Path]:
         raise InputError(
             f"bag {path} cannot be opened ({error.strerror}); give a folder that rosbag2 wrote, or a file in it"
         ) from error
-    files = {file.name: file for file in found if re.search(kinds + "$", file.name)}
+    named = {file.name: file for file in found if re.search(kinds + "$", file.name)}
     # A recorder that was ended while it packed a file leaves both; the packed one is the incomplete one.
     files = [
-        file for name, file in files.items() if name.removesuffix(".zstd") == name or name.removesuffix(".zstd") not in files
+        file for name, file in named.items() if name.removesuffix(".zstd") == name or name.removesuffix(".zstd") not in named
     ]
     if not files:
         words = file_words(path) if path.is_file() else folder_words(path)
@@ -280,8 +289,8 @@ def _settled(path: Path, stack: contextlib.ExitStack) -> Path:
     if not journals and whole == size:
         return path
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    for file in (path, *journals):
-        shutil.copyfile(file, folder / file.name)
+    for part in (path, *journals):
+        shutil.copyfile(part, folder / part.name)
     copy = folder / path.name
     os.truncate(copy, whole)
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(copy)) as connection:

@@ -133,7 +133,8 @@ class RecordedTopic:
         self._sequence: int | None = None
         self._alone, self._numbered = True, False
         self._spacing = Spacing() if type_name in _STAMPED else None
-        self._type_name, self._companions = type_name, None
+        self._type_name = type_name
+        self._companions: Companions | None = None
         self.listeners: list[Callable[[int], None]] = []
         self._sparse = self._looks = 0
         self._profile = self._common()
@@ -155,9 +156,9 @@ class RecordedTopic:
         info = topics.get(folder + "/camera_info")
         if self._type_name not in (_IMAGE, _COMPRESSED) or self._companions is not None or info is None:
             return
-        self._companions = Companions()
-        self.listeners.append(self._companions.image)
-        info.listeners.append(self._companions.info)
+        self._companions = companions = Companions()
+        self.listeners.append(companions.image)
+        info.listeners.append(companions.info)
 
     def take(self):
         """Messages that have come, as (data, time of reception in nanoseconds or 0)."""

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
@@ -80,6 +81,11 @@ class DurableFile:
         self._file.close()
 
 
+def _storage_of(writer: Writer) -> Any:
+    """rosbags' mcap writer, whose parts its types do not tell."""
+    return writer.storage
+
+
 class BagWriter:
     """A new mcap bag, of which nothing older than the last `keep` is lost by `kill -9` or a loss of power.
 
@@ -96,7 +102,7 @@ class BagWriter:
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)  # mcap's own, a fifth of the size
         try:
             self._writer.open()
-            self._storage = self._writer.storage
+            self._storage = _storage_of(self._writer)
             self._file = self._storage.bio = DurableFile(self._storage.bio)
             self._file.flush()
         except OSError as error:

@@ -8,6 +8,7 @@ string ends in a zero byte that counts.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 class Template:
@@ -21,14 +22,14 @@ class Template:
         self._layout[4:8] = b"\x00\x01\x00\x00"
         self._ranges: dict[str, list[tuple[int, int]]] = {}
         self._dtypes: dict[str, np.dtype] = {}
-        self._message: np.ndarray | None = None
+        self._message = np.zeros(0, np.uint8)
         self._numbers: dict[str, np.ndarray] = {}
         self._places: dict[str, slice | np.ndarray] = {}
 
     def _align(self, size: int) -> None:
         self._layout.extend(bytes(-len(self._layout) % size))
 
-    def constant(self, dtype: str, value) -> None:
+    def constant(self, dtype: str, value: ArrayLike) -> None:
         """A number, or several of one type, that every filling shares."""
         data = np.asarray(value, dtype=np.dtype(dtype).newbyteorder("<"))
         self._align(data.itemsize)
@@ -42,13 +43,13 @@ class Template:
 
     def slot(self, name: str, dtype: str, count: int = 1) -> None:
         """Room for `count` numbers that `fill` sets. A name used again continues the same slot further on."""
-        dtype = np.dtype(dtype).newbyteorder("<")
+        kind = np.dtype(dtype).newbyteorder("<")
         if count:  # an empty sequence is its length alone: nothing follows that could need alignment
-            self._align(dtype.itemsize)
-        start = len(self._layout) // dtype.itemsize
-        self._layout.extend(bytes(count * dtype.itemsize))
+            self._align(kind.itemsize)
+        start = len(self._layout) // kind.itemsize
+        self._layout.extend(bytes(count * kind.itemsize))
         self._ranges.setdefault(name, []).append((start, start + count))
-        self._dtypes[name] = dtype
+        self._dtypes[name] = kind
 
     def sequence(self, name: str, dtype: str, length: int, width: int = 1) -> None:
         """A sequence of `length` elements of `width` numbers of one type each, set by `fill`."""
@@ -70,7 +71,7 @@ class Template:
         """The numbers of a slot that is in one piece, to write into."""
         return self._numbers[name][self._places[name]]
 
-    def fill(self, **values) -> bytes:
+    def fill(self, **values: ArrayLike) -> bytes:
         """The serialised message with slots set; a slot that is left out keeps its last values (zeros at first)."""
         for name, value in values.items():
             self._numbers[name][self._places[name]] = np.reshape(value, -1)

@@ -151,7 +151,7 @@ class HandPairEncoder(_Encoder):
                 values[f"{side}_vertices"] = hand.vertices
         return template.fill(**values)
 
-    def _build(self, frame_id: str, filled: tuple[bool, bool], vertices: tuple[int, int], stages: tuple[str, ...]):
+    def _build(self, frame_id: str, filled: tuple[bool, ...], vertices: tuple[int, ...], stages: tuple[str, ...]):
         template = Template()
         _header(template, frame_id)
         for side in range(2):

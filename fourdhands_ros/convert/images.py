@@ -245,7 +245,7 @@ def decompress(message) -> np.ndarray:
         raise MalformedImage("encoding", f"format {message.format!r} is a depth image; subscribe to the colour image")
     try:
         # The header alone: OpenCV would fill gigabytes for a few bytes of JPEG whose size is damaged.
-        with Picture.open(io.BytesIO(data), formats=_FORMATS) as header:
+        with Picture.open(io.BytesIO(data.data), formats=_FORMATS) as header:
             size = header.size
     except Exception as error:  # a damaged header can fail in any way
         if not re.search(r"jpe?g|png|webp|tiff?|bmp|^\W*$", message.format, re.IGNORECASE):

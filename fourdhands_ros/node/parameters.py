@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.parameter import Parameter
@@ -201,11 +202,12 @@ class Parameters:
 
     def __post_init__(self):
         for spec in fields(self):
-            value, meta = getattr(self, spec.name), spec.metadata
+            value: Any = getattr(self, spec.name)
+            meta = spec.metadata
             if isinstance(value, bool) and "true" in meta["choices"]:  # as YAML reads it
                 value = str(value).lower()
                 object.__setattr__(self, spec.name, value)
-            expected = type(spec.default)
+            expected: Any = type(spec.default)
             if type(value) is not expected:
                 raise InputError(f"parameter {spec.name}: {value!r} is not {_KINDS[expected]}")
             if meta["choices"] and value not in meta["choices"]:

@@ -139,9 +139,10 @@ class FrameProcessor:
             statistics.count_dropped()
             return
         statistics.count_published({**latency, "age": latency["transport"] + latency["total"]})
-        self.hand_states = tuple(
+        left, right = (
             f"{hand.state}, seen {hand.age:.2f} s before" if hand.state == HELD else hand.state for hand in estimate.hands
         )
+        self.hand_states = left, right
         self.frame_id = item.frame_id
         if (watcher := self.watcher) is not None:
             watcher(self.session.tracker, estimate)

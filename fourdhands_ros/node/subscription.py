@@ -56,7 +56,8 @@ class ImageSubscription:
 
     def open(self) -> None:
         """Open the topic, at first and after `close`."""
-        self._looked, self.missing = None, ""
+        self._looked: float | None = None
+        self.missing = ""
         profile = QoSProfile(depth=1, reliability=self.reliability)
         keywords = {"raw": True, "qos_overriding_options": self._policies}
         try:
@@ -94,6 +95,7 @@ class ImageSubscription:
         if self._looked is None:  # before, the node was busy with its start, or the publishers with finding it
             self._arrived = now
             self._look(now, infos)
+            return False
         seconds = now - self._looked
         if seconds < (self._patience if self.reliability == ReliabilityPolicy.BEST_EFFORT else _PATIENCE):
             return False

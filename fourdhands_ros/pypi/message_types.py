@@ -12,8 +12,10 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib
+from collections.abc import Callable
 from ctypes import CFUNCTYPE, POINTER, c_bool, c_char_p, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p, pythonapi
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rclpy.logging import get_logger
 from rclpy.serialization import deserialize_message
@@ -21,11 +23,17 @@ from rclpy.utilities import get_rmw_implementation_identifier
 
 from fourdhands_core.errors import DependencyError
 
+if TYPE_CHECKING:
+    from rclpy.node import Node
+    from rclpy.qos import QoSProfile
+    from rclpy.subscription import Subscription
+    from rosbags.typesys.store import Typestore
+
 _PACKAGE = "fourdhands_ros"
 _DONOR = "std_msgs/msg/String"
 """An existing type of unbounded size whose callbacks are reused; of them only the size bound is ever called."""
 
-_alive = []
+_alive: list[object] = []
 """C structures that ROS keeps pointers to; they live as long as the process."""
 
 
@@ -39,7 +47,7 @@ def definitions_folder() -> Path:
 
 
 @functools.cache
-def typestore():
+def typestore() -> Typestore:
     """rosbags' type store of ROS 2 Jazzy with this package's messages: reads and writes them in bags and as CDR."""
     try:
         from rosbags.typesys import Stores, get_typestore
@@ -58,18 +66,24 @@ def is_compiled(message_type: type) -> bool:
     return not hasattr(message_type, "_runtime_name")
 
 
-def deserialize(data: bytes, message_type: type) -> object:
+def deserialize(data: bytes, message_type: Any) -> Any:
     """A serialised message as an object with the message's fields; numbers in arrays are numpy's or array.array."""
     if is_compiled(message_type):
         return deserialize_message(data, message_type)
     return typestore().deserialize_cdr(data, message_type._runtime_name)
 
 
-def create_subscription(node, message_type: type, topic: str, callback, qos):
+def create_subscription(
+    node: Node, message_type: Any, topic: str, callback: Callable[[Any], None], qos: QoSProfile | int
+) -> Subscription:
     """`node.create_subscription` that hands `callback` a message object, also where the type was made at run time."""
     if is_compiled(message_type):
         return node.create_subscription(message_type, topic, callback, qos)
-    return node.create_subscription(message_type, topic, lambda data: callback(deserialize(data, message_type)), qos, raw=True)
+
+    def take(data: Any) -> None:
+        callback(deserialize(data, message_type))
+
+    return node.create_subscription(message_type, topic, take, qos, raw=True)
 
 
 # The C structures of rosidl_runtime_c, rosidl_typesupport_introspection_c and rosidl_typesupport_fastrtps_c.
@@ -136,7 +150,7 @@ class _Sequence(ctypes.Structure):  # any rosidl_runtime_c__...__Sequence
     _fields_ = [("data", c_void_p), ("size", c_size_t), ("capacity", c_size_t)]
 
     @classmethod
-    def of(cls, kind: type, items: list) -> _Sequence:
+    def of(cls, kind: Any, items: list) -> _Sequence:
         array = (kind * len(items))(*items)
         _alive.append(array)
         return cls(ctypes.addressof(array), len(items), len(items))
@@ -200,7 +214,7 @@ def _compiled_type(name: str) -> type:
     return getattr(importlib.import_module(f"{package}.msg"), message)
 
 
-def _type_support(message_type: type) -> _TypeSupport:
+def _type_support(message_type: Any) -> _TypeSupport:
     if message_type.__class__._TYPE_SUPPORT is None:
         message_type.__class__.__import_type_support__()
     capsule = message_type.__class__._TYPE_SUPPORT
@@ -208,10 +222,12 @@ def _type_support(message_type: type) -> _TypeSupport:
     return _TypeSupport.from_address(address)
 
 
-def _specific(support: _TypeSupport, identifier: bytes) -> _TypeSupport | None:
-    """The type support of one typesupport package (introspection, Fast DDS) behind a general one."""
+def _specific(support: _TypeSupport, identifier: bytes) -> _TypeSupport:
+    """The type support of one typesupport package (introspection, Fast DDS) behind a general one. Raises DependencyError."""
     address = _Dispatch(support.func)(ctypes.addressof(support), identifier)
-    return _TypeSupport.from_address(address) if address else None
+    if not address:
+        raise DependencyError(f"this ROS has no {identifier.decode()}; build this package with colcon instead")
+    return _TypeSupport.from_address(address)
 
 
 def _parts(definition) -> tuple[str, int, bool, bool]:
@@ -254,7 +270,8 @@ def _individual_description(name: str, fields) -> _IndividualDescription:
 
 def _description(name: str, store) -> _Description:
     """What `ros2 topic` and recorders ask a node for: the type's fields, and those of every type in it, sorted."""
-    nested, pending = set(), [name]
+    nested: set[str] = set()
+    pending = [name]
     while pending:
         found = {_parts(definition)[0] for _, definition in store.fielddefs[pending.pop()][1]} - _TYPE_IDS.keys()
         pending += found - nested
@@ -301,12 +318,10 @@ def _runtime_type(name: str) -> type:
     specific = {}
     for identifier in (b"rosidl_typesupport_introspection_c", b"rosidl_typesupport_fastrtps_c"):
         donor = _specific(general, identifier)
-        if donor is None:
-            raise DependencyError(f"this ROS has no {identifier.decode()}; build this package with colcon instead")
-        data = members
+        data: ctypes.Structure = members
         if identifier == b"rosidl_typesupport_fastrtps_c":
-            data = _Callbacks.from_buffer_copy(_Callbacks.from_address(donor.data))
-            data.namespace, data.name = f"{package}::{folder}".encode(), message.encode()
+            data = callbacks = _Callbacks.from_buffer_copy(_Callbacks.from_address(donor.data))
+            callbacks.namespace, callbacks.name = f"{package}::{folder}".encode(), message.encode()
         specific[identifier] = _TypeSupport.from_buffer_copy(donor)
         specific[identifier].data = ctypes.addressof(data)
         _alive.append(data)
@@ -350,7 +365,7 @@ def _runtime_type(name: str) -> type:
     )
 
 
-def message_type(name: str) -> type:
+def message_type(name: str) -> Any:
     """The type of a message by its full name: the compiled one where it imports, else one made at run time."""
     try:
         return _compiled_type(name)

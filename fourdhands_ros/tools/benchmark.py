@@ -164,7 +164,8 @@ def published():
     """What `fourdhands_core.benchmark.benchmark` takes as its stage `publish`: estimates go out on real topics."""
     context = rclpy.Context()
     rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
-    node, made = rclpy.create_node("publishing_benchmark", context=context), []
+    node = rclpy.create_node("publishing_benchmark", context=context)
+    made: list[Callable] = []
 
     def publish(pair, faces):
         if not made:
@@ -260,12 +261,13 @@ def ages(video: Path, cameras: int, seconds: float) -> dict:
         wait_for(lambda: all("ready" in player.said for player in players), checks)
         for player in players:
             player.start()
+
         # Without pauses: they would let messages queue up, whose ages were this process's own and not the node's.
-        wait_for(
-            lambda: rclpy.spin_once(node, timeout_sec=0.05) or all(len(ages) > 30 for ages in arrived.values()),
-            checks,
-            pause=0.0,
-        )
+        def heard() -> bool:
+            rclpy.spin_once(node, timeout_sec=0.05)
+            return all(len(ages) > 30 for ages in arrived.values())
+
+        wait_for(heard, checks, pause=0.0)
         start, first, before = time.monotonic(), {name: len(ages) for name, ages in arrived.items()}, dict(dropped)
         while time.monotonic() - start < seconds:
             rclpy.spin_once(node, timeout_sec=0.1)

@@ -70,7 +70,8 @@ def image_template(width: int, height: int, frame_id: str) -> Template:
 
 def forth_and_back(source: VideoReader, most: int = 300):
     """The first images of a video forwards, backwards and so on without end, at the video's rate."""
-    kept, interval = [], 0
+    kept: list[np.ndarray] = []
+    interval = 0
     for stamp, image in source:
         if kept:
             interval = stamp // len(kept)
@@ -131,7 +132,8 @@ class CameraPublisher:
         self._info = camera_info(source.width, source.height, camera, frame_id)
         self._image = image_template(source.width, source.height, frame_id)
         self.pace = Pace(0)
-        self.published, self.first_stamp, self.latest = 0, None, 0.0
+        self.published, self.latest = 0, 0.0
+        self.first_stamp: int | None = None
 
     def wait_for_subscribers(self, count: int) -> None:
         """Return when both topics have `count` subscribers, or at a signal; a node may load its model for minutes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,7 +28,7 @@ _STATE_NAMES = {value: name for name, value in STATES.items()}
 _SOURCE_NAMES = {value: name for name, value in SOURCES.items()}
 
 
-def messages(bag: Path, topic: str) -> Iterator[tuple[int, object]]:
+def messages(bag: Path, topic: str) -> Iterator[tuple[int, Any]]:
     """(time of reception in nanoseconds, message) of one topic of a bag, in order of reception."""
     store = typestore()
     with Reader(bag) as reader:
@@ -112,7 +113,7 @@ def errors(recording: Recording, truth: dict[str, np.ndarray], first_stamp: int,
     true, valid = truth["joints"][frame], truth["valid"][frame]
     found = np.isfinite(joints).all(axis=(2, 3))
     both = (found & valid).all(axis=1)
-    result = {"true_hands": int(valid.sum()), "false_hands": int((found & ~valid).sum())}
+    result: dict[str, float] = {"true_hands": int(valid.sum()), "false_hands": int((found & ~valid).sum())}
     for side, name in enumerate(SIDES):
         hit = found[:, side] & valid[:, side]
         result[f"found_{name}"] = _mean(hit[valid[:, side]])
@@ -241,7 +242,8 @@ def _estimate(pair, camera: Camera) -> HandPairEstimate:
     relative = pair.left_root_relative
     return HandPairEstimate(
         stamp_of(pair.header),
-        *hands,
+        hands[LEFT],
+        hands[RIGHT],
         camera,
         np.array([relative.x, relative.y, relative.z]),
         _SOURCE_NAMES[pair.left_root_source],

@@ -51,7 +51,10 @@ class Arctic(HandDataset):
             raise DatasetError(f"{path} has no list {split!r}; get it anew")
         self._mano = ManoTruth(self.need_hands(), flat=False, left_as_released=True)
         self._images = self.need("images", "the full images")
-        self._fits, self._lenses, self._sequences, self._firsts = {}, {}, {}, []
+        self._fits: dict[str, dict] = {}
+        self._lenses: dict[str, dict] = {}
+        self._sequences: dict[str, range] = {}
+        self._firsts: list[tuple[int, str, int, int]] = []
         held_out = set(names.get("val", ())) | set(names.get("test", ()))
         for name in names[split]:
             if split != "train" or name not in held_out:

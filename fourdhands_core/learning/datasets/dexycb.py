@@ -91,7 +91,8 @@ class DexYcb(HandDataset):
         self._betas: dict[str, np.ndarray] = {}
         self._recordings: list[tuple[str, str, str]] = []
         """Sequence's folder, serial, and the folder of the person's shape."""
-        self._sides, self._starts = [], [0]
+        self._sides: list[int] = []
+        self._starts = [0]
         for subject in (SUBJECTS[k] for k in subjects):
             folder = self.need(subject, "a subject's sequences")
             names = sorted(path.name for path in folder.iterdir() if path.is_dir())
@@ -152,10 +153,11 @@ class DexYcb(HandDataset):
         sequence, serial, person = self._recordings[recording]
         number, side = index - self._starts[recording], self._sides[recording]
         path = self.root / sequence / serial / f"color_{number:06d}.jpg"
-        hands = [None, None]
+        hands: list[HandTruth | None] = [None, None]
         hands[side] = self._hand(path.with_name(f"labels_{number:06d}.npz"), side, person)
+        left, right = hands
         return DatasetFrame(
-            f"{sequence}/{serial}/{number:06d}", tuple(hands), self._cameras[serial], lambda: read_image(path), complete=False
+            f"{sequence}/{serial}/{number:06d}", (left, right), self._cameras[serial], lambda: read_image(path), complete=False
         )
 
     def _hand(self, path, side, person):

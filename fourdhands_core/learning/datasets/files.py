@@ -134,8 +134,8 @@ def read_ply_vertices(path: Path) -> np.ndarray:
             columns = [rows[:, [name for name, _ in fields].index(axis)] for axis in "xyz"]
         else:
             order = {"binary_little_endian": "<", "binary_big_endian": ">"}[encoding]
-            rows = np.frombuffer(body, np.dtype([(name, order + kind) for name, kind in fields]), count)
-            columns = [rows[axis] for axis in "xyz"]
+            records: Any = np.frombuffer(body, np.dtype([(name, order + kind) for name, kind in fields]), count)
+            columns = [records[axis] for axis in "xyz"]
         return np.stack(columns, axis=1).astype(np.float64)
     except (OSError, ValueError, KeyError, IndexError, StopIteration) as error:
         raise _unreadable(path, error) from error

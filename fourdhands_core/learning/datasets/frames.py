@@ -69,7 +69,7 @@ class HandDataset(ABC):
 
     name: ClassVar[str]
     splits: ClassVar[tuple[str, ...]]
-    frame_rate: ClassVar[float | None] = None
+    frame_rate: float | None = None
     """Frames a second of its sequences; None for a dataset of single images."""
     of_mano: ClassVar[bool] = True
     """Whether it states meshes, poses or shapes of MANO, which mean little to another hand."""
@@ -125,7 +125,7 @@ def window(sequence: Sequence[int], position: int, length: int = 9, gap: int = 5
     return [sequence[min(max(position + gap * k, 0), last)] for k in range(-half, half + 1)]
 
 
-def without_gaps(name: str, numbers: Sequence[int]) -> Iterator[tuple[str, np.ndarray]]:
+def without_gaps(name: str, numbers: Sequence[int] | np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """(name, positions) of the parts of a sequence, of frame `numbers` in order, between which frames were left out."""
     steps = np.diff(numbers)
     wide = steps > 1.5 * np.median(steps) if len(steps) else steps

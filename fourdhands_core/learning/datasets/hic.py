@@ -45,7 +45,8 @@ class Hic(HandDataset):
         super().__init__(root, split, hands)
         path = self.need("HIC.json", "images and meshes, from InterWild")
         data = read_json(path)
-        self._rows, self._sequences = [], {}
+        self._rows = []
+        self._sequences: dict[str, list[int]] = {}
         try:
             images = {image["id"]: image for image in data["images"]}
             for annotation in data["annotations"]:

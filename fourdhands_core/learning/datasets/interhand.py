@@ -89,7 +89,9 @@ class InterHand(HandDataset):
 
     def _take_frames(self, data):
         images = {image[0]: image[1:] for image in data["images"]}
-        rows, self._names, self._sequences = [], [], {}
+        rows: list[tuple] = []
+        self._names: list[str] = []
+        self._sequences: dict[str, list[int]] = {}
         for image_id, interacting, known in data["annotations"]:
             capture, camera, frame, width, height, sequence, name = images[image_id]
             if (capture, frame) not in self._joints:
@@ -138,8 +140,10 @@ class InterHand(HandDataset):
         place = int(row["capture"]), int(row["frame"])
         world, valid = (array[_ROWS[side]][TIPS_FIRST] for array in self._joints[place])
         fields = {}
-        if (*place, side) in self._fits:
-            fields = self._mano.fields(side, *self._fits[(*place, side)], world_to_camera=extrinsics)
+        key = (*place, side)
+        if key in self._fits:
+            pose, betas, trans = self._fits[key]
+            fields = self._mano.fields(side, pose, betas, trans, world_to_camera=extrinsics)
         if valid.any():
             rotation, offset = extrinsics
             fields["joints"] = np.where(valid[:, None], world * _MILLIMETRES @ rotation.T + offset, np.nan)

@@ -61,7 +61,8 @@ class Mtc(HandDataset):
         sequence, frame = str(sample["seqName"]), str(sample["frame_str"])
         folder = self._images / sequence / frame
         present = set(os.listdir(folder)) if folder.is_dir() else ()
-        joints, views = [None, None], [{}, {}]
+        joints: list[np.ndarray | None] = [None, None]
+        views: list[dict] = [{}, {}]
         for side in (LEFT, RIGHT):
             hand = sample.get(f"{SIDES[side]}_hand")
             if hand is not None:
@@ -93,7 +94,7 @@ class Mtc(HandDataset):
             points = None if world is None else camera.project(inside)
             hands.append(None if world is None else HandTruth(box_around(points), points, inside))
         key = f"{sequence}/{frame}/00_{number:02d}_{frame}.jpg"
-        return DatasetFrame(key, tuple(hands), camera, lambda: read_image(self._images / key), complete=False)
+        return DatasetFrame(key, (hands[LEFT], hands[RIGHT]), camera, lambda: read_image(self._images / key), complete=False)
 
 
 def _usable(view) -> bool:

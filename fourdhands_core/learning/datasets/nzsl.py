@@ -53,10 +53,11 @@ class MpiiNzsl(HandDataset):
     def __getitem__(self, index: int) -> DatasetFrame:
         path = self._files[index].with_suffix(".jpg")
         side, points = self._annotations[index]
-        hands = [None, None]
+        hands: list[HandTruth | None] = [None, None]
         if np.isfinite(points).any():
             hands[side] = HandTruth(box_around(points), points)
-        return DatasetFrame(str(path.relative_to(self.root)), tuple(hands), None, lambda: read_image(path), complete=False)
+        left, right = hands
+        return DatasetFrame(str(path.relative_to(self.root)), (left, right), None, lambda: read_image(path), complete=False)
 
 
 def _read(path):

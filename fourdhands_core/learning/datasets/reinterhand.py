@@ -67,7 +67,10 @@ class ReInterHand(HandDataset):
     def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
         super().__init__(root, split, hands)
         self._mano = ManoTruth(hands, flat=False)
-        self._frames, self._sequences, self._cameras, self._sizes = [], {}, {}, {}
+        self._frames: list[tuple[str, str, int]] = []
+        self._sequences: dict[str, list[int]] = {}
+        self._cameras: dict[str, dict] = {}
+        self._sizes: dict[tuple[str, str], tuple[int, int]] = {}
         captures = [
             path
             for path in sorted(self.root.glob("m--*"))
@@ -92,7 +95,8 @@ class ReInterHand(HandDataset):
 
     def _segments(self, capture) -> dict[str, list[int]]:
         """DatasetFrame numbers in order by the segment's name."""
-        path, segments = self.need(f"{capture}/frame_list.txt", "segments and frames"), {}
+        path = self.need(f"{capture}/frame_list.txt", "segments and frames")
+        segments: dict[str, list[int]] = {}
         try:
             for segment, frame in (line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()):
                 segments.setdefault(segment, []).append(int(frame))
@@ -129,12 +133,11 @@ class ReInterHand(HandDataset):
                 f"{self.name}: camera {name} of {capture} has no usable R, t, focal, princpt ({error}); get it anew"
             ) from error
         if (capture, name) not in self._sizes:  # no annotation tells it; it is one within a camera
-            self._sizes[capture, name] = read_image(path).shape[1::-1]
+            height, width = read_image(path).shape[:2]
+            self._sizes[capture, name] = width, height
+        width, height = self._sizes[capture, name]
         camera = Camera(
-            *self._sizes[capture, name],
-            np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]),
-            "equidistant" if len(distortion) else "",
-            distortion,
+            width, height, np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), "equidistant" if len(distortion) else "", distortion
         )
         extrinsics = rotation, offset * _MILLIMETRES
         hands = tuple(self._hand(capture, number, side, camera, extrinsics) for side in (LEFT, RIGHT))

@@ -6,8 +6,10 @@ ROOT/images/00000/00000.jpg    clip, frame
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -66,10 +68,11 @@ class Synthetic(HandDataset):
 
     def __getitem__(self, index: int) -> DatasetFrame:
         row = {name: values[index] for name, values in self._arrays.items()}
-        hands = tuple(self._hand(row, side) if row["present"][side] else None for side in (0, 1))
+        left, right = (self._hand(row, side) if row["present"][side] else None for side in (0, 1))
         key = image_path(row["clip"], row["frame"])
-        camera = Camera(*(int(value) for value in row["size"]), row["matrix"])
-        return DatasetFrame(key, hands, camera, lambda: read_image(self.root / key))
+        width, height = row["size"].tolist()
+        camera = Camera(width, height, row["matrix"])
+        return DatasetFrame(key, (left, right), camera, lambda: read_image(self.root / key))
 
     @staticmethod
     def _hand(row, side):
@@ -77,10 +80,10 @@ class Synthetic(HandDataset):
         return HandTruth(box_around(values["points"]), **values)
 
     @cached_property
-    def _clips(self) -> dict[str, np.ndarray]:
+    def _clips(self) -> dict[str, Any]:
         clips = self._arrays["clip"]
         return {f"{clip:05d}": np.flatnonzero(clips == clip) for clip in np.unique(clips)}
 
     @property
-    def sequences(self) -> dict[str, np.ndarray]:
+    def sequences(self) -> Mapping[str, Sequence[int]]:
         return self._clips

@@ -72,11 +72,11 @@ class _People(HandDataset):
 
     def __getitem__(self, index: int) -> DatasetFrame:
         path = self._folder / self._names[index]
-        hands = tuple(
+        left, right = (
             HandTruth(box_around(points), points) if np.isfinite(points).any() else None
             for points in self._points[index].astype(np.float64)
         )
-        return DatasetFrame(self._keys[index], hands, None, lambda: read_image(path), complete=False)
+        return DatasetFrame(self._keys[index], (left, right), None, lambda: read_image(path), complete=False)
 
     def need_one(self, relatives: tuple[str, ...], what: str) -> Path:
         """The first of several paths that is there; the error names the first."""

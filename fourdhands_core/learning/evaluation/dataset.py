@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -60,7 +61,8 @@ class Worst:
     """Keeps the `count` worst samples."""
 
     def __init__(self, count: int):
-        self._count, self._heap, self._order = count, [], 0
+        self._count, self._order = count, 0
+        self._heap: list[tuple[float, int, HandErrors]] = []
 
     def add(self, sample: HandErrors) -> None:
         """Take a sample in; the one that is not among the worst any more lets its points go."""
@@ -178,7 +180,7 @@ def _usable(dataset: HandDataset, indices: list[int], taken: list[int]) -> Itera
             image = frame.load()
             if not dataset.usable(image):
                 continue
-            frame = replace(frame, load=lambda image=image: image)
+            frame = replace(frame, load=partial(np.asarray, image))
         taken.append(index)
         yield frame
 
@@ -233,14 +235,15 @@ class _Comparison:
             valid &= valid.all(1, keepdims=True)
         return HandFrames(joints, vertices, wrist[:, LEFT] - wrist[:, RIGHT], wrist, rotation), valid
 
-    def _mesh_joints(self, *frames: HandFrames) -> tuple[np.ndarray, ...] | None:
+    def _mesh_joints(self, found: HandFrames, true: HandFrames) -> tuple[np.ndarray, np.ndarray] | None:
         """(N, 2, 21, 3) of the meshes of each; None where meshes have no part in the joints."""
         if self.hands is None:
             return None
-        return tuple(
+        of_found, of_true = (
             np.stack([regress_joints(hands.vertices[:, side], self.hands[side]) for side in (LEFT, RIGHT)], axis=1)
-            for hands in frames
+            for hands in (found, true)
         )
+        return of_found, of_true
 
     def samples(self, index: int, sequence: str, frame: DatasetFrame, prediction: Prediction) -> Iterator[HandErrors]:
         """The errors of the frame's hands that have a truth, each for itself."""

@@ -124,7 +124,8 @@ class ImagePredictor:
         if self._opposite and present.sum() == 1:
             image, seen, offset = _with_opposite(image, seen, int(np.flatnonzero(present)[0]))
         camera = Camera.from_fov(image.shape[1], image.shape[0], 60.0)  # the crops need none
-        encoded = Frame(stamp, camera, [], detections=tuple(seen), image=image)
+        left, right = seen
+        encoded = Frame(stamp, camera, [], detections=(left, right), image=image)
         self._regressor.encode(encoded)
         return _Encoded(frame, encoded, present, offset)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -94,7 +95,7 @@ def write(evaluation: Evaluation, dataset: HandDataset, folder: Path, text: str,
     """Write tables.txt, results.json, samples.csv and worst.png into `folder`, made if missing. InputError if it cannot be."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        escaped = {"encoding": "utf-8", "errors": "backslashreplace"}  # of names that are not UTF-8
+        escaped: Any = {"encoding": "utf-8", "errors": "backslashreplace"}  # of names that are not UTF-8
         (folder / "tables.txt").write_text(text + "\n", **escaped)
         (folder / "results.json").write_text(json.dumps(as_json(evaluation, **about), indent=1) + "\n")
         with (folder / "samples.csv").open("w", newline="", **escaped) as file:
@@ -131,8 +132,8 @@ def draw_sample(frame: DatasetFrame, sample: HandErrors) -> np.ndarray:
         places = points * scale + matrix[:, 2]
         for a, b in BONES:
             if np.isfinite(places[[a, b]]).all():
-                ends = [tuple(np.clip(place, -1e4, 1e4).round().astype(int).tolist()) for place in places[[a, b]]]
-                cv2.line(picture, *ends, _TRUTH_COLOUR, 2, cv2.LINE_AA)
+                start, end = np.clip(places[[a, b]], -1e4, 1e4).round().astype(int).tolist()
+                cv2.line(picture, start, end, _TRUTH_COLOUR, 2, cv2.LINE_AA)
     draw_skeleton(picture, np.clip(sample.points * scale + matrix[:, 2], -1e4, 1e4), sample.side)
     draw_text(picture, f"{SIDES[sample.side]} {sample.error(sample.measure):.1f} {unit(sample.measure)}", (2, 2), scale=0.45)
     draw_text(picture, sample.key[-44:], (2, _CELL), scale=0.35)

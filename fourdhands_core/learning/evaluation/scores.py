@@ -128,7 +128,7 @@ class Scores:
         aligning = _aligning(joints, true_joints, known, mesh_joints)
         self._scaled(into, *(array[found] for array in aligning))
         if predicted.vertices is not None and true.vertices is not None:
-            self._vertices(into, predicted.vertices, true.vertices, *aligning, found)
+            self._vertices(into, predicted.vertices, true.vertices, aligning, found)
         self._wrists(into, predicted, true, found)
         self._acceleration(
             into,
@@ -166,7 +166,8 @@ class Scores:
         )
 
     @staticmethod
-    def _vertices(into, vertices, true_vertices, joints, true_joints, known, found):
+    def _vertices(into, vertices, true_vertices, aligning, found):
+        joints, true_joints, known = aligning
         found = found & np.isfinite(true_vertices[..., 0, 0])
         scaled = found & known[..., metrics.MIDDLE_KNUCKLE]
         for name, error, chosen in (("mpvpe", metrics.mpvpe, found), ("mpvpe_scaled", metrics.mpvpe_scaled, scaled)):
@@ -214,10 +215,11 @@ class Scores:
                 result[name] = float(np.concatenate(values).mean())
         if "accel" in result and self.frame_rate is not None:
             result["accel_per_second"] = result["accel"] * self.frame_rate**2
-        counted = sum(entry.counted for entry in chosen) if chosen else np.zeros(21)
+        counted = np.sum([entry.counted for entry in chosen], axis=0) if chosen else np.zeros(21)
         for name in ("auc", "pa_auc"):
             if np.any(counted > 0):
-                curve = sum(entry.within[name] for entry in chosen)[:, counted > 0] / counted[counted > 0]
+                within = np.sum([entry.within[name] for entry in chosen], axis=0)
+                curve = within[:, counted > 0] / counted[counted > 0]
                 result[name] = metrics.auc_of_curve(curve)
         pairs = sum(len(part) for entry in chosen for part in entry.values.get("mrrpe", []))
         return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -66,7 +67,7 @@ class DatasetSource:
     def __init__(self, settings: TrainingSettings, source: SourceSettings, hands: tuple[HandAsset, HandAsset]):
         self.settings = settings
         self._posed = bool(settings.data.hand_model) or not dataset_class(source.name).of_mano
-        self.dataset = open_dataset(source.name, source.path, source.split, hands if self._posed else None)
+        self.dataset = open_dataset(source.name, Path(source.path), source.split, hands if self._posed else None)
         if not len(self.dataset):
             raise DatasetError(f"{source.name} at {source.path} has no frames to train on")
         self._sequences = list(self.dataset.sequences.values())
@@ -127,7 +128,7 @@ def add_frame(
             squares[side] = square_around(np.concatenate([corners.min(0), corners.max(0)]))
         squares[side] = augmentation.square(squares[side])
     sample.place(t, squares, frame.camera)
-    roots = [None, None]
+    roots: list[np.ndarray | None] = [None, None]
     for side, hand in enumerate(frame.hands):
         if hand is None:
             continue

@@ -29,6 +29,7 @@ class TokenPoints(nn.Module):
 
     def __init__(self, config: ImageConfig):
         super().__init__()
+        self.centres: torch.Tensor
         self.patch = config.patch
         self.head = nn.Linear(config.width, 21 * 3)
         rows, columns = (torch.arange(count) + 0.5 for count in config.grid)
@@ -58,6 +59,8 @@ class SequenceNetwork(nn.Module):
 
     def __init__(self, network: ImageNetwork, token_points: TokenPoints | None = None):
         super().__init__()
+        self.scale: torch.Tensor
+        self.shift: torch.Tensor
         self.network, self.token_points = network, token_points
         self.register_buffer("scale", torch.from_numpy(SCALE), persistent=False)
         self.register_buffer("shift", torch.from_numpy(SHIFT), persistent=False)

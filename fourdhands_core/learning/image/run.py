@@ -132,8 +132,9 @@ class Run:
         terms, _ = self.objective(hands, batch)
         if seen is not None:
             there = batch["present"]
+            logits, found = seen
             terms["tokens"] = self.settings.losses.tokens * self.sequences.token_points.loss(
-                *seen, batch["points"][there], batch["point_valid"][there]
+                logits, found, batch["points"][there], batch["point_valid"][there]
             )
         loss = sum(terms.values())
         self.optimiser.zero_grad(set_to_none=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 
@@ -185,7 +186,7 @@ class TrainingSettings:
         return asdict(self)
 
 
-def read_settings(path: str | Path, changes: list[str] = ()) -> TrainingSettings:
+def read_settings(path: str | Path, changes: Sequence[str] = ()) -> TrainingSettings:
     """The settings of a YAML file; changes: SECTION.FIELD=VALUE texts that are put in its place.
 
     Raises InputError naming the field that is unknown, or whose value is of another kind or out of range.

@@ -141,7 +141,8 @@ class _Training:
             optimizer.step()
             schedule.step()
             with torch.no_grad():
-                torch._foreach_lerp_(list(self.average.parameters()), parameters, 1.0 - min(0.99, (step + 1) / (step + 10)))
+                averages: list[torch.Tensor] = list(self.average.parameters())
+                torch._foreach_lerp_(averages, list[torch.Tensor](parameters), 1.0 - min(0.99, (step + 1) / (step + 10)))
 
     def _loss(self, batch, length, with_vertices):
         frames, times = self.data.draw(batch, length)
@@ -233,7 +234,7 @@ def ablate(folder: Path, settings: AblationSettings = AblationSettings()) -> dic
             runs.setdefault(row.name, []).append(run(row, seed, settings, folder)["rows"][row.name])
     result = {"settings": asdict(settings), "conditions": CONDITIONS, "rows": {}}
     for row in ROWS:
-        figures = {}
+        figures: dict[str, dict] = {}
         for name in CONDITIONS:
             figures[name] = {}
             for metric in METRICS:

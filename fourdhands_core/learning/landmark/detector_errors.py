@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,7 +56,8 @@ class LandmarkErrors:
             raise AssetError(
                 f"{path} is not a measured landmark error model ({error}); run `fourdhands train errors`"
             ) from error
-        return cls(**{name: value if value.ndim else float(value) for name, value in values.items()})
+        arguments: dict[str, Any] = {name: value if value.ndim else float(value) for name, value in values.items()}
+        return cls(**arguments)
 
 
 def true_configuration(joints: torch.Tensor):

@@ -150,23 +150,23 @@ class MotionSampler:
         keys = torch.where(still, 0.9 * keys[:, :, :1] + 0.1 * keys, keys)
         index, u = self._segments(times, 2, 0.2, 2.0)
         u = u[..., None, None]
-        angles = keys[(*pick, index)] * (1 - u) + keys[(*pick, index + 1)] * u
+        angles = keys[pick + (index,)] * (1 - u) + keys[pick + (index + 1,)] * u
         finger_rotations = from_angles(angles)
 
         turn = self.normal(batch, 2, _KEYFRAMES, 3) * self.uniform(batch, 2, 1, 1, high=0.5)
         index, u = self._segments(times, 2, 0.25, 2.0)
-        orientation = [self._first_orientations(batch)]
+        orientations = [self._first_orientations(batch)]
         symmetric = self.chance(0.35, batch)
-        orientation[0][:, 0] = torch.where(
+        orientations[0][:, 0] = torch.where(
             symmetric[:, None, None],
-            matrix_from_axis_angle(0.5 * self.normal(batch, 3)) @ orientation[0][:, 1],
-            orientation[0][:, 0],
+            matrix_from_axis_angle(0.5 * self.normal(batch, 3)) @ orientations[0][:, 1],
+            orientations[0][:, 0],
         )
         for k in range(_KEYFRAMES - 1):
-            orientation.append(matrix_from_axis_angle(turn[:, :, k]) @ orientation[-1])
-        orientation = torch.stack(orientation, dim=2)
+            orientations.append(matrix_from_axis_angle(turn[:, :, k]) @ orientations[-1])
+        orientation = torch.stack(orientations, dim=2)
         turning = torch.gather(turn, 2, index[..., None].expand(-1, -1, -1, 3)) * u[..., None]
-        global_orient = matrix_from_axis_angle(turning) @ orientation[(*pick, index)]
+        global_orient = matrix_from_axis_angle(turning) @ orientation[pick + (index,)]
 
         # what is placed is the hand's middle, so that hands rather than wrists are spread over the picture
         root = self._roots(times, batch, pick) - (orientation[:, :, :1] @ _MIDDLE)
@@ -197,5 +197,5 @@ class MotionSampler:
         index[:, 0] = torch.where(together, index[:, 1], index[:, 0])
         u[:, 0] = torch.where(together, u[:, 1], u[:, 0])
         u = u[..., None]
-        root = keys[(*pick, index)] * (1 - u) + keys[(*pick, index + 1)] * u
+        root = keys[pick + (index,)] * (1 - u) + keys[pick + (index + 1,)] * u
         return torch.cat([root[..., :2], root[..., 2:].clamp(min=0.2)], dim=-1)

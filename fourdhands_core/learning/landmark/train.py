@@ -185,20 +185,21 @@ class Trainer:
     def __init__(self, settings: TrainSettings, config: LandmarkConfig, errors: LandmarkErrors):
         torch.manual_seed(settings.seed)
         self.settings = settings
-        self.network = load_weights(settings.start) if settings.start else LandmarkNetwork(config)
-        config = self.network.config
-        if not isinstance(config, LandmarkConfig):
+        network = load_weights(settings.start) if settings.start else LandmarkNetwork(config)
+        if not isinstance(network, LandmarkNetwork):
             raise CheckpointError(f"{settings.start} holds an image network; `start` takes weights of `train landmark`")
+        self.network, config = network, network.config
         self.average = LandmarkNetwork(config)
         self.average.load_state_dict(self.network.state_dict())
         self.objective = LandmarkObjective(settings)
-        self.data = Synthesis(settings.seed, errors, config, settings.world_missing)
+        self.data: Synthesis | Mixed = Synthesis(settings.seed, errors, config, settings.world_missing)
         self.held_out = Synthesis(settings.seed + 1000, errors, config, 0.0)
         self.curve: list[dict] = []
         self.step = 0
 
     def learn_from(self, clips: MeasuredClips) -> None:
         """From now on draw `measured_share` of the batches from these clips, and hurry half of the others."""
+        assert isinstance(self.data, Synthesis), "clips are given once"
         self.data.hurried = 0.5
         self.data = Mixed(self.data, clips, self.settings.measured_share)
 
@@ -301,8 +302,9 @@ class Trainer:
             optimizer.step()
             schedule.step()
             with torch.no_grad():
+                averages: list[torch.Tensor] = list(self.average.parameters())
                 torch._foreach_lerp_(
-                    list(self.average.parameters()), parameters, 1.0 - min(self.settings.average, (step + 1) / (step + 10))
+                    averages, list[torch.Tensor](parameters), 1.0 - min(self.settings.average, (step + 1) / (step + 10))
                 )
             if step % 200 == 199 or step == steps - 1:
                 self.curve.append({"phase": bar.desc, "step": step + 1, "loss": loss.item(), **self.evaluate(windows)})

@@ -93,9 +93,8 @@ class ClipSynthesis:
     def image(self, clip: Clip, t: int) -> tuple[np.ndarray, np.ndarray]:
         """The camera's image (H, W, 3) uint8 RGB of a frame, and labels (H, W): 1 + side where a hand shows."""
         size = clip.camera.width, clip.camera.height
-        return self.looks.view(
-            clip.look, *self._meshes(clip, t), clip.camera.matrix, size, View(np.ones(2), np.zeros(2), *size)
-        )
+        meshes, boxes = self._meshes(clip, t)
+        return self.looks.view(clip.look, meshes, boxes, clip.camera.matrix, size, View(np.ones(2), np.zeros(2), *size))
 
     def crops(self, clip: Clip, t: int, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Crops (2, 256, 192, 3) uint8 RGB of squares (2, 4) of a frame, as perception.crops makes them, and what is seen.

@@ -66,7 +66,8 @@ class Looks:
 
     def __init__(self, seed: int, asset: HandAsset, settings: LookSettings = LookSettings()):
         self.settings, self._forearm = settings, Forearm(asset.faces)
-        self._seed, self._asset, self._made = seed, asset, {}
+        self._seed, self._asset = seed, asset
+        self._made: dict = {}
         self.faces = np.ascontiguousarray(self._forearm.faces, np.int64)
         self._first_cloth = len(asset.faces) + 2 * len(self._forearm.loop) * Forearm.HEM
 
@@ -206,7 +207,8 @@ class Looks:
         corners = (box[:2] + box[2:]) / 2 + polygon * (box[2:] - box[:2]).max()
         corners = (corners * view.scale + view.offset).clip(-5000, 5000)
         mask = np.zeros(label.shape, np.uint8)
-        cv2.fillPoly(mask, [np.round(corners).astype(np.int32)], 1)
+        outline: np.ndarray = np.round(corners).astype(np.int32)
+        cv2.fillPoly(mask, [outline], (1,))
         covered = mask.astype(bool)
         patch = cv2.resize(source[::2, ::2], (view.width, view.height), interpolation=cv2.INTER_LINEAR)
         picture[covered] = patch[covered]

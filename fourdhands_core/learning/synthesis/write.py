@@ -33,7 +33,7 @@ def synthesise(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is there and not an empty folder; give a new one to write the dataset to")
     synthesis = ClipSynthesis(settings, seed)
-    rows = {name: [] for name in SHAPES}
+    rows: dict[str, list] = {name: [] for name in SHAPES}
     times = np.arange(frames) / frame_rate
     for number in progress(range(clips)):
         (clip,) = synthesis.draw(seed * 1_000_003 + number + 1, 1, times)
