@@ -3,13 +3,9 @@
 #   make demo                  render a clip of two hands, track it through the ROS 2 node, measure against the truth
 #   make demo VIDEO=file.mp4   the same on a video; make demo CAMERA=0 the same on a live camera (Ctrl-C ends it)
 #   make test                  all tests; ARGS="-k name" is passed on to pytest
-<<<<<<< HEAD
 #   make check                 the part of the tests that takes two minutes
-#   make install               only the virtual environment that both use
-=======
 #   make lint                  format, lint and types of all code, a minute
 #   make install               only the virtual environment that all of them use
->>>>>>> 065e439 (mypy checks both packages, and make lint with ruff before the tests: annotations where they were wrong or missing; py.typed)
 #
 # PYTHON=python3.12 chooses the interpreter, VENV=folder the environment's place, ARGS="..." adds arguments.
 
@@ -33,11 +29,7 @@ ifdef ROS_DISTRO
 unexport PYTHONPATH LD_LIBRARY_PATH AMENT_PREFIX_PATH
 endif
 
-<<<<<<< HEAD
-.PHONY: demo test check install clean
-=======
-.PHONY: demo test lint install clean
->>>>>>> 065e439 (mypy checks both packages, and make lint with ruff before the tests: annotations where they were wrong or missing; py.typed)
+.PHONY: demo test check lint install clean
 .DEFAULT_GOAL := install
 
 demo: $(INSTALLED)
@@ -46,15 +38,13 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -q test $(ARGS)
 
-<<<<<<< HEAD
 check: $(INSTALLED)
 	$(BIN)/python -m pytest -q $(CHECKED) $(ARGS)
-=======
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
->>>>>>> 065e439 (mypy checks both packages, and make lint with ruff before the tests: annotations where they were wrong or missing; py.typed)
 
 install: $(INSTALLED)
 

@@ -109,6 +109,16 @@ def test_corners_beyond_the_fold_have_no_ray(model, d, corner):
         assert out[0] < out[1] < out[2] and out[3] < out[2]
 
 
+@settings(max_examples=50, deadline=None)
+@given(pixel)
+def test_pixels_that_are_no_rectangles(seen):
+    """A skewed K is applied in both directions."""
+    camera = Camera(WIDTH, HEIGHT, [[500.0, 9.0, 310.0], [0.0, 505.0, 250.0], [0.0, 0.0, 1.0]])
+    ray = np.append(camera.unproject(np.array(seen)), 1.0)
+    np.testing.assert_allclose((camera.matrix @ ray)[:2], seen, atol=1e-9)
+    np.testing.assert_allclose(camera.project(2.0 * ray), seen, atol=1e-9)
+
+
 def test_points_behind_the_camera_have_no_pixel():
     for model, d in (("", ()), ("plumb_bob", D), ("equidistant", (0.1, 0.0, 0.0, 0.0))):
         pixels = Camera(WIDTH, HEIGHT, np.reshape(K, (3, 3)), model, d).project(
@@ -134,10 +144,12 @@ def test_a_resized_image_shows_a_point_where_the_picture_has_it(camera, width, h
 TILTED = Camera(
     WIDTH, HEIGHT, np.reshape(K, (3, 3)), "rational_polynomial", (*D, 0.1, 0.02, 0.01, 0.01, -0.02, 0.015, 0.01, 0.03, -0.02)
 )
+SKEWED = Camera(WIDTH, HEIGHT, [[500.0, 9.0, 310.0], [0.0, 505.0, 250.0], [0.0, 0.0, 1.0]])
+"""Which OpenCV knows of no distorting lens."""
 
 
 @settings(max_examples=100, deadline=None)
-@given(cameras() | st.just(TILTED), st.tuples(small(0.3), small(0.3), st.floats(0.5, 2.0)))
+@given(cameras() | st.just(TILTED) | st.just(SKEWED), st.tuples(small(0.3), small(0.3), st.floats(0.5, 2.0)))
 def test_a_mirrored_image_shows_the_mirrored_world(camera, point):
     point = np.array(point)
     x, y = camera.project(point)
@@ -404,6 +416,13 @@ def test_what_cameras_are_taken_as_changes_with_calibration():
     source.update(Calibration(WIDTH, HEIGHT, K, "fov", D))
     assert not source.camera_for(64, 48).calibrated and source.state == INVALID and "'fov' is not known" in source.problem
     assert not source.remarks
+
+
+def test_another_assumed_field_of_view_holds_from_the_next_image_on():
+    source = CameraSource(60.0)
+    first = source.camera_for(640, 480)
+    source.default_fov = 90.0
+    assert source.camera_for(640, 480).matrix[0, 0] == pytest.approx(320.0) and first.matrix[0, 0] > 500.0
 
 
 def test_a_fixed_lens_stands_in_for_calibration():
