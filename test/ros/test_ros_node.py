@@ -3,6 +3,7 @@
 import array
 import itertools
 import threading
+import time
 
 import cv2
 import numpy as np
@@ -62,6 +63,17 @@ def test_images_in_hands_out(bench):
         [(p.x, p.y, p.z) for p in right.points], expected.right.vertices[FACES[:, ::-1]].reshape(-1, 3)
     )
     np.testing.assert_array_equal(bench.faces[0].left, FACES.ravel())
+
+
+@pytest.mark.parametrize("before", [0.05, 1.5])
+def test_how_old_an_image_is_when_it_arrives(bench, before):
+    """Seconds since its stamp: those who act on hands leave out old ones by it."""
+    bench = bench()
+    stamp = time.time_ns() - round(before * 1e9)
+    pair = bench.good(stamp)
+    transport = dict(zip(pair.latency_stages, pair.latency))["transport"]
+    since = (time.time_ns() - stamp) * 1e-9
+    assert before - 1e-3 < transport < since or (np.isnan(transport) and since > 10.0)
 
 
 def test_hands_come_and_go(bench):

@@ -3,7 +3,7 @@
 import pytest
 from rclpy.parameter import Parameter
 from rclpy.serialization import deserialize_message
-from ros_support import FACES, PERIOD, T0, bench, make_pair  # noqa: F401 (bench is a fixture)
+from ros_support import FACES, PERIOD, T0, bench, make_pair, stamp_of  # noqa: F401 (bench is a fixture)
 from visualization_msgs.msg import MarkerArray
 
 from fourdhands_core.pipeline.types import ABSENT, HELD, TRACKED
@@ -33,6 +33,37 @@ def test_another_lifetime_forgets_nothing(first, then):
     ]
     assert actions(encoder.encode(make_pair(states=(ABSENT, HELD)), "camera")) == [(1, DELETE)]
     assert encoder.clear() is None
+
+
+def test_a_hand_that_is_held_is_not_shown():
+    """Its mesh would be a stale pose that looks like a new one; what there was of it goes where it was shown."""
+    encoder = MarkerEncoder((FACES, FACES))
+    encoder.encode(make_pair(vertices=True), "before")
+    held = make_pair(states=(HELD, TRACKED), vertices=True)
+    assert held.left.vertices is not None
+    message = deserialize_message(encoder.encode(held, "now"), MarkerArray)
+    shown = {marker.id: (marker.action, marker.header.frame_id) for marker in message.markers}
+    assert shown == {0: (DELETE, "before"), 1: (ADD, "now")}
+    assert actions(encoder.encode(held, "now")) == [(1, ADD)]
+
+
+def test_hands_are_in_the_frame_of_their_own_image(bench):
+    """Whatever frame the one before had; what has no name is no frame for tf2."""
+    bench = bench()
+    for number, frame in enumerate(["left_lens", "right_lens", "", "left_lens"]):
+        pair = bench.good(T0 + number * PERIOD, BOTH, frame_id=frame)
+        assert {pair.header.frame_id, pair.left.header.frame_id, pair.right.header.frame_id} == {frame}
+    assert bench.ros.spin_until(lambda: len(bench.transforms) == 3 and len(bench.markers) == 4)
+    parents = [{transform.header.frame_id for transform in message.transforms} for message in bench.transforms]
+    assert parents == [{"left_lens"}, {"right_lens"}, {"left_lens"}]
+    stamps = [stamp_of(message.transforms[0].header) for message in bench.transforms]
+    assert stamps == [T0, T0 + PERIOD, T0 + 3 * PERIOD]
+    assert [{marker.header.frame_id for marker in message.markers} for message in bench.markers] == [
+        {"left_lens"},
+        {"right_lens"},
+        {""},
+        {"left_lens"},
+    ]
 
 
 def set_parameters(bench, **values):
