@@ -1,6 +1,6 @@
 # Build and try FourDHands with nothing but CPython 3.10-3.12 (with venv) and make:
 #
-#   make demo                  render a clip of two hands, track it through the ROS 2 node, measure against the truth
+#   make demo                  render a clip of two hands, track it through the ROS 2 node, measure against the ground truth
 #   make demo VIDEO=file.mp4   the same on a video; make demo CAMERA=0 the same on a live camera (Ctrl-C ends it)
 #   make test                  all tests; ARGS="-k name" is passed on to pytest
 #   make check                 the part of the tests that takes two minutes

@@ -76,3 +76,30 @@ def test_the_threads_that_the_page_names_exist():
         (REPOSITORY / "fourdhands_ros" / "node" / f"{file}.py").read_text() for file in ("processing", "debug_image")
     )
     assert all(f'"{name}"' in code for name in named)
+
+
+def places_to_change() -> list[tuple[str, str]]:
+    """The rows of CONTRIBUTING's table: what to change, and where."""
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text()
+    rows = re.findall(r"(?m)^\| (.+?) \| (.+) \|$", text)
+    return [row for row in rows if "`" in row[1]]
+
+
+def test_contributing_tells_of_enough():
+    assert len(places_to_change()) >= 15
+
+
+@pytest.mark.parametrize("where", [where for _, where in places_to_change()], ids=[what for what, _ in places_to_change()])
+def test_where_contributing_sends_to_exists(where):
+    """Files by their path from the root or beside the file before; other names are in the code of the row's files."""
+    folder, files = REPOSITORY, []
+    for name in re.findall(r"`([^`]+)`", where):
+        if re.search(r"/|\.(py|txt|xml|yaml|md|msg|npz)$", name):
+            path = next((path for path in (REPOSITORY / name, folder / name) if path.exists()), None)
+            assert path, f"{name} is not there"
+            folder = path if path.is_dir() else path.parent
+            files.append(path)
+        elif not name.startswith("fourdhands "):
+            code = "".join(path.read_text() for path in files if path.is_file())
+            for part in name.split("."):
+                assert re.search(rf"\b{part}\b", code), f"{name} is in none of {files}"

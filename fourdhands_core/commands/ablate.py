@@ -32,7 +32,7 @@ def add(commands) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="another value for a setting of learning.ablation.AblationSettings; may be repeated",
+        help="another value for a setting of learning.landmark.ablation.AblationSettings; may be repeated",
     )
 
 

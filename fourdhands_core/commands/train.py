@@ -38,7 +38,8 @@ def add(commands) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="another value for a setting, of CONFIG as SECTION.FIELD, or of learning.train.TrainSettings; may be repeated",
+        help="another value for a setting, of CONFIG as SECTION.FIELD, or of learning.landmark.train.TrainSettings; may be "
+        "repeated",
     )
     command.add_argument("--seed", type=int, help="landmark, errors: of every random number (default: 1, 7)")
     command.add_argument("--clips", type=positive, help="errors: rendered clips to measure on (default: 150)")
