@@ -9,7 +9,20 @@ from pipeline_support import IMAGE, SIZE, TruthDetector, shown
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
-from ros_support import HEIGHT, PERIOD, RELIABLE, T0, WIDTH, FakeTracker, Ros, image_message, info_message, stamp_of, stamp_to
+from ros_support import (
+    HEIGHT,
+    PATIENT,
+    PERIOD,
+    RELIABLE,
+    T0,
+    WIDTH,
+    FakeTracker,
+    Ros,
+    image_message,
+    info_message,
+    stamp_of,
+    stamp_to,
+)
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from fourdhands_core import cli
@@ -283,9 +296,9 @@ class Remapped:
     def tell(self, number: int, message: CameraInfo, arrives=True) -> None:
         """Publish a CameraInfo on one of the topics, and wait until the node has it."""
         publisher, before = self.infos[number], self.channel._infos
-        assert self.ros.spin_until(lambda: publisher.get_subscription_count()) or not arrives
+        assert self.ros.spin_until(publisher.get_subscription_count, PATIENT if arrives else 2.0) or not arrives
         publisher.publish(message)
-        assert self.ros.spin_until(lambda: self.channel._infos > before, 20.0 if arrives else 1.0) == arrives
+        assert self.ros.spin_until(lambda: self.channel._infos > before, PATIENT if arrives else 1.0) == arrives
 
     def see(self, message):
         """The camera that an image's estimate was made with, and the estimate."""
