@@ -231,11 +231,25 @@ def test_a_topic_that_cannot_be_opened(bench, topic, ending):
     bench = bench({f"qos_overrides./{topic}.{ending}.depth": "many"}, activate=False)
     logged = []
 
+    opened = {
+        "/image_raw",
+        "/camera_info",
+        "/hands",
+        "/hands/faces",
+        "/hands/markers",
+        "/hands/debug_image",
+        "/tf",
+        "/diagnostics",
+    }
+
     def topics():
         own = bench.node.get_name(), bench.node.get_namespace()
-        return (bench.node.get_publisher_names_and_types_by_node(*own), bench.node.get_subscriber_names_and_types_by_node(*own))
+        found = [
+            *bench.node.get_publisher_names_and_types_by_node(*own),
+            *bench.node.get_subscriber_names_and_types_by_node(*own),
+        ]
+        return {name for name, _ in found}
 
-    before = topics()
     bench.node.get_logger().error = logged.append
     assert bench.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     for _ in range(2):
@@ -243,7 +257,7 @@ def test_a_topic_that_cannot_be_opened(bench, topic, ending):
         assert f"{topic}.{ending}.depth" in logged[-1] and bench.tracker.closed and not bench.node.channels
     assert threading.active_count() == threads
     assert not list(bench.node.timers) and len(list(bench.node.subscriptions)) <= 1  # /parameter_events or none
-    assert bench.ros.spin_until(lambda: topics() == before)
+    assert bench.ros.spin_until(lambda: not topics() & opened)
 
 
 def test_diagnostics_go_on_where_a_simulation_stands_still(bench):
