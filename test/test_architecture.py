@@ -15,6 +15,10 @@ def test_no_package_imports_what_stands_above_it():
     assert import_map.upwards(import_map.package_graph()) == []
 
 
+def test_every_package_has_a_row():
+    assert import_map.unplaced() == []
+
+
 def test_no_modules_import_each_other_in_a_circle():
     assert import_map.circles() == []
 
@@ -26,6 +30,7 @@ def test_an_arrow_upwards_and_a_circle_are_found(tmp_path, monkeypatch, capsys):
         "pipeline/stages": "from . import tracker",
         "perception/lazy": "def f():\n    from ..commands import track",
         "commands/track": "import fourdhands_core.perception.lazy",
+        "newcomer/__init__": "",
     }.items():
         path = tmp_path / "fourdhands_core" / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,6 +39,7 @@ def test_an_arrow_upwards_and_a_circle_are_found(tmp_path, monkeypatch, capsys):
     assert import_map.main([]) == 1
     said = capsys.readouterr().err
     assert "geometry imports pipeline, which stands above it: fourdhands_core.geometry.camera" in said
+    assert "newcomer has no row in ORDER" in said
     assert "perception imports commands" in said and said.count("in a circle") == 1
     assert "fourdhands_core.pipeline.stages -> fourdhands_core.pipeline.tracker" in said
 

@@ -87,6 +87,12 @@ def upwards(graph: dict[str, dict[str, set[str]]]) -> list[str]:
     ]
 
 
+def unplaced() -> list[str]:
+    """Packages that ORDER has no row for, in words: nothing would be known of their imports."""
+    packages = {package_of(module) for module, path in modules().items() if module.count(".") and path.name == "__init__.py"}
+    return [f"{name} has no row in ORDER" for name in sorted(packages - _ROW.keys())]
+
+
 def circles() -> list[list[str]]:
     """Modules whose imports at the top of the file come back to themselves; those inside functions are not counted."""
     known = modules()
@@ -154,7 +160,7 @@ def main(arguments: list[str]) -> int:
     graph = package_graph()
     for source, targets in sorted(graph.items(), key=lambda item: _ROW[item[0]]):
         print(f"{source}: {', '.join(sorted(targets, key=_ROW.__getitem__))}")
-    wrong = upwards(graph) + [f"in a circle: {' -> '.join(circle)}" for circle in circles()]
+    wrong = unplaced() + upwards(graph) + [f"in a circle: {' -> '.join(circle)}" for circle in circles()]
     for words in wrong:
         print(words, file=sys.stderr)
     if arguments:
