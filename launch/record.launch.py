@@ -39,7 +39,7 @@ ARGUMENTS = [
         "use_sim_time",
         default_value="false",
         choices=["false", "true"],
-        description="Whether the recorder takes the time from /clock.",
+        description="Whether messages are recorded with the time of /clock, of a simulation, in place of the computer's.",
     ),
 ]
 

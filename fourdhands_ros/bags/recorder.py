@@ -51,8 +51,8 @@ class Recorder:
 
     selection: gives the topics; None for every one. exclude: names of others.
     Messages are never deserialised, and no executor wakes for each: all that came is taken at once. Each is stored with the
-    time at which DDS received it. A topic whose type is not known is named in `skipped`. What does not arrive, or comes
-    faster than the disk takes it, is counted: `lost`.
+    time at which DDS received it; with use_sim_time with that of /clock, and nothing before there is one. A topic whose type
+    is not known is named in `skipped`. What does not arrive, or comes faster than the disk takes it, is counted: `lost`.
     Up to `memory` bytes are packed and written at the end only. With 0 nothing older than a second is lost, whatever
     happens, and large messages are not packed.
     """
@@ -67,6 +67,7 @@ class Recorder:
         self.skipped: dict[str, str] = {}
         self._error: Exception | None = None
         self._closing = False
+        self._simulated = node.get_parameter("use_sim_time").value
         self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(node)
         self._thread = threading.Thread(target=self._spin, name="recorder", daemon=True)
@@ -110,10 +111,11 @@ class Recorder:
             while not self._closing:
                 self._take()
                 now = time.monotonic()
+                if self._simulated or now - spun > _SPIN:
+                    self._executor.spin_once(timeout_sec=0)
                 if now - spun > _SPIN:
                     spun = now
                     self._discover()
-                    self._executor.spin_once(timeout_sec=0)
                 if now - looked > _LOOK:
                     looked = now
                     for topic in self._topics.values():
@@ -126,9 +128,12 @@ class Recorder:
             self._error = error
 
     def _take(self):
+        simulated = self._node.get_clock().now().nanoseconds if self._simulated else None
+        if simulated == 0:
+            return
         for topic in tuple(self._topics.values()):
             for data, at in topic.take():
-                if self._queue.put(topic.connection, at or time.time_ns(), data):
+                if self._queue.put(topic.connection, simulated or at or time.time_ns(), data):
                     topic.written += 1
                 else:
                     topic.refuse()
@@ -235,7 +240,8 @@ def _hand_over(bag: Path, selection: Selection, prog: str, command_line: list[st
         try:
             if not stop.wait(_DISCOVERY):
                 command.extend(["ros2", "bag", "record", "--storage", "mcap", "--output", str(bag)])
-                command.extend(["--max-cache-size", str(_CACHE), *selection.for_rosbag2(node)])
+                simulated = ["--use-sim-time"] if node.get_parameter("use_sim_time").value else []
+                command.extend(["--max-cache-size", str(_CACHE), *simulated, *selection.for_rosbag2(node)])
         finally:
             node.destroy_node()
         return 0

@@ -9,14 +9,17 @@ import threading
 
 import numpy as np
 import pytest
+import rclpy
 
 pytest.importorskip("rclpy", reason="recording needs ROS 2 (pip install 'fourdhands[ros]')")
 
 from bag_support import read_bag
 from rclpy.duration import Duration
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros_support import FACES, PATIENT, PERIOD, RELIABLE, T0, Ros, image_message
 from rosbags.interfaces import Qos
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
@@ -260,6 +263,32 @@ def test_a_publisher_of_less_that_comes_later_is_heard_too(ros, tmp_path):
     assert len(words) == 2
 
 
+def test_the_time_of_a_simulation(ros, tmp_path):
+    """What comes is recorded with the time of /clock; before there is any it waits."""
+    talker = ros.node("talker", enable_rosout=False)
+    words, clock = talker.create_publisher(String, "/words", RELIABLE), talker.create_publisher(Clock, "/clock", RELIABLE)
+    parameters = [Parameter("use_sim_time", value=True)]
+    node = rclpy.create_node("recorder", context=ros.context, enable_rosout=False, parameter_overrides=parameters)
+    recorder = Recorder(node, tmp_path / "bag", Selection(["/words"]), memory=0)
+    assert ros.spin_until(words.get_subscription_count)
+    words.publish(String(data="before"))
+
+    def ticked(tick):
+        tick.clock.sec += 1
+        clock.publish(tick)
+        ros.spin_for(0.02)
+        return recorder.counts["/words"]
+
+    tick = Clock()
+    assert recorder.counts["/words"] == 0
+    assert ros.spin_until(lambda: ticked(tick) == 1)
+    words.publish(String(data="after"))
+    assert ros.spin_until(lambda: ticked(tick) == 2)
+    recorder.close()
+    times = [at for _, at, _ in read_bag(tmp_path / "bag")]
+    assert all(at % 10**9 == 0 and 0 < at <= tick.clock.sec * 10**9 for at in times) and times == sorted(times)
+
+
 # Which topics.
 
 
@@ -306,7 +335,7 @@ def test_handed_over_to_rosbag2(ros, tmp_path, monkeypatch):
     ros.node("hands", enable_rosout=False).create_publisher(HandPair, "/arm/pose", 1)
     if importlib.util.find_spec("rosbag2_py") is None:
         missing = ros.process("-m", "fourdhands_ros.recorder", str(tmp_path / "bag"), "--rosbag2")
-        output, _ = missing.communicate(timeout=60)
+        output, _ = missing.communicate(timeout=PATIENT)
         assert missing.returncode == 2 and "which is not installed: apt install" in output and "Traceback" not in output
     (tmp_path / "ros2").write_text(ROS2)
     (tmp_path / "ros2").chmod(0o755)
@@ -316,7 +345,7 @@ def test_handed_over_to_rosbag2(ros, tmp_path, monkeypatch):
     arguments = [str(tmp_path / "bag"), "--rosbag2", "--images", "raw", "--topic", "/a b"]
     for _ in range(5):  # on a busy computer the hands may not be found in time; by name and type they are recorded all the same
         process = ros.process("-m", "fourdhands_ros.recorder", *arguments)
-        given = process.communicate(timeout=60)[0].splitlines()
+        given = process.communicate(timeout=PATIENT)[0].splitlines()
         assert process.returncode == 0, given
         names = re.compile(given[given.index("--regex") + 1])
         if names.search("/arm/pose"):
