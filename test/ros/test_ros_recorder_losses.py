@@ -270,7 +270,7 @@ def test_the_time_of_a_simulation(ros, tmp_path):
     parameters = [Parameter("use_sim_time", value=True)]
     node = rclpy.create_node("recorder", context=ros.context, enable_rosout=False, parameter_overrides=parameters)
     recorder = Recorder(node, tmp_path / "bag", Selection(["/words"]), memory=0)
-    assert ros.spin_until(words.get_subscription_count)
+    assert ros.spin_until(lambda: words.get_subscription_count() and recorder.publishers("/words"))
     words.publish(String(data="before"))
 
     def ticked(tick):
