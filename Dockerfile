@@ -19,9 +19,8 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
 
 WORKDIR /ws
 # First what changes seldom: torch alone is gigabytes. On PyPI it comes with CUDA.
-COPY constraints.txt requirements-workspace.txt requirements-mediapipe.txt src/fourdhands_ros/
-RUN pip install --no-cache-dir -c src/fourdhands_ros/constraints.txt -r src/fourdhands_ros/requirements-workspace.txt torch==2.13.0 \
-    && pip install --no-cache-dir --no-deps -r src/fourdhands_ros/requirements-mediapipe.txt
+COPY constraints.txt requirements-workspace.txt src/fourdhands_ros/
+RUN pip install --no-cache-dir -c src/fourdhands_ros/constraints.txt -r src/fourdhands_ros/requirements-workspace.txt torch==2.13.0
 
 COPY . src/fourdhands_ros/
 # hadolint ignore=SC1091

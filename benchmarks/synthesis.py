@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import torch
 
-from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
+from fourdhands_core.hand_model.assets import load_human_hand, pair_of
 from fourdhands_core.learning.image.batches import Batches
 from fourdhands_core.learning.image.settings import AugmentationSettings, TrainingSettings, build
 
@@ -27,7 +27,7 @@ def measure(name, length, augmentation):
         name,
         "",
     )
-    batches = Batches(settings, pair_of(load_generic_hand()))
+    batches = Batches(settings, pair_of(load_human_hand()))
     looks = batches.sources[0]._synthesis.looks
     for what, count in (("skin", looks.settings.skins), ("background", looks.settings.backgrounds)):
         for number in range(count):

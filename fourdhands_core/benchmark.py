@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,11 @@ from .geometry.camera import Camera
 from .media.video import VideoReader
 from .pipeline.tracker import HandPairTracker, TrackerSettings
 from .pipeline.types import HandPairEstimate
+
+if TYPE_CHECKING:
+    from .hand_model.arrays import HandArrays
+    from .network.image_model import ImageNetwork
+
 
 WARM_UP = 5
 """Frames at the start that are not counted."""
@@ -90,7 +96,15 @@ def benchmark(
     }
 
 
-def benchmark_network(network, hands, device: str, precision: str, steps: int, cameras: int = 4, size=(640, 480)) -> dict:
+def benchmark_network(
+    network: ImageNetwork,
+    hands: HandArrays,
+    device: str,
+    precision: str,
+    steps: int,
+    cameras: int = 4,
+    size: tuple[int, int] = (640, 480),
+) -> dict:
     """The image network alone with two hands: by stage, streaming beside windows recomputed, several cameras at 30 Hz.
 
     network: network.image_model.ImageNetwork; hands: hand_model.arrays.HandArrays. Streaming passes one new frame through

@@ -3,57 +3,57 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from importlib import import_module
 from typing import NoReturn
 
-from .commands import EXIT_INTERRUPTED, EXIT_USER_ERROR, Parser, ablate, bag, benchmark, data, evaluate, track, train, weights
+from . import __version__, signals
+from .commands import EXIT_USER_ERROR, Parser
 from .errors import FourDHandsError
 from .extras import needed_for
 from .streams import flush_output, prepare_streams
+
+COMMANDS = "track cameras view report benchmark bag episodes retarget teleop weights train evaluate ablate data".split()
+"""Modules of `commands` in the order of the help, each with one subcommand or several."""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command."""
     parser = Parser(prog="fourdhands", description="Both hands' pose, shape, mesh and position in metres from camera images.")
-    parser.add_argument("--version", action=_Version)
+    parser.add_argument("--version", action="version", version=__version__, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (track, benchmark, bag, weights, train, evaluate, ablate, data):
-        module.add(commands)
+    for name in COMMANDS:
+        import_module(f".commands.{name}", __package__).add(commands)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns its exit code: 0, 2 for an error that the user can fix, 130 when interrupted."""
+    """Run the command; returns its exit code: 0, 2 for an error that the user can fix, 128 and the number of the signal that
+    ended it (130 after Ctrl-C)."""
     prepare_streams()
     try:
-        try:
-            args = build_parser().parse_args(argv)
-            with needed_for(f"fourdhands {args.command}", args.extra):
-                return args.run(args)
-        finally:
-            flush_output()
+        with signals.running():
+            try:
+                args = build_parser().parse_args(argv)
+                with needed_for(f"fourdhands {args.command}", args.extra):
+                    return args.run(args)
+            finally:
+                flush_output()
     except (FourDHandsError, OSError) as error:
-        print(f"fourdhands: error: {error}", file=sys.stderr)
+        print(f"fourdhands: error: {_sentence(error)}", file=sys.stderr)
         return EXIT_USER_ERROR
-    except KeyboardInterrupt:
-        print("fourdhands: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    except KeyboardInterrupt as error:
+        number = signals.number_of(error)
+        print(f"fourdhands: {signals.words(number)}", file=sys.stderr)
+        return 128 + number
 
 
-class _Version(argparse.Action):
-    """--version, looked up only when asked for."""
-
-    def __init__(self, option_strings, dest, **kwargs):
-        super().__init__(option_strings, dest, nargs=0, help="print the version and exit")
-
-    def __call__(self, parser, *_):
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            print(version("fourdhands"))
-        except PackageNotFoundError:  # in a colcon workspace, where pip knows nothing of it
-            print("unknown: fourdhands is not installed by pip here")
-        parser.exit()
+def _sentence(error: Exception) -> str:
+    """What an error says, without the numbers and quotes of Python's own."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return str(error)
 
 
 def run() -> NoReturn:

@@ -7,15 +7,14 @@ from collections.abc import Iterator
 
 from .errors import DependencyError
 
-EXTRAS = {
-    "torch": "torch",
-    "smplx": "mano",
-    "onnx": "onnx",
-    "onnxscript": "onnx",
-    "numba": "train",
-    "tensorboardX": "train",
-    "scipy": "render",
-}
+EXTRAS = (
+    {"torch": "torch", "smplx": "mano", "scipy": "render", "viser": "view"}
+    | dict.fromkeys(("onnx", "onnxscript"), "onnx")
+    | dict.fromkeys(("numba", "tensorboardX", "matplotlib"), "train")
+    | dict.fromkeys(("mujoco", "mink", "ruckig"), "robot")
+    | dict.fromkeys(("pyarrow", "av", "h5py"), "dataset")
+    | dict.fromkeys(("ray", "fsspec"), "cluster")
+)
 """By the name that is imported; setup.py has what each extra installs."""
 
 

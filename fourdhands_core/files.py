@@ -10,12 +10,13 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 from .errors import FourDHandsError, InputError
 
 _KINDS = (
     (
-        rb"\s*(<!doctype html|<html|<head|<body|<script)",
+        rb"(?s)\s*(<\?xml.{0,200}?\?>\s*)?(<!--.{0,2000}?-->\s*)*<(!doctype\s+html|html|head|body|script|meta|title|link|style)\b",
         "a web page",
         "log in at the publisher's site (or confirm the download there), and save the file itself",
     ),
@@ -93,6 +94,13 @@ def not_a(path: str | Path, wanted: str, reason: str = "", advice: str = "", kno
     return f"{path} is {kind}, not {wanted}" + (f"; {what_to_do}" if what_to_do else "")
 
 
+def local_path(text: str) -> str:
+    """The path that the address of a local file stands for, as a browser or a file manager copies it (file:///a%20b); any
+    other text as it is."""
+    address = re.fullmatch(r"file:(?://(?:localhost)?)?(/(?!/).*)", text, re.IGNORECASE | re.DOTALL)
+    return unquote(address[1], errors="surrogateescape") if address else text
+
+
 def check_file(path: str | Path, what: str, advice: str, error: type[FourDHandsError] = InputError) -> Path:
     """The path of a file that can be opened. Raises `error` for what is missing, a folder, no file, or not for this user.
 
@@ -131,14 +139,23 @@ def refuse_overwriting(outputs: Iterable[str | Path], inputs: Iterable[str | Pat
                 name = f"a file of the input {path}"
             else:
                 continue
-            raise InputError(f"{output} is {name} and would be written over; choose another --out")
+            raise InputError(f"{output} is {name} and would be written over; choose another place")
+
+
+def from_root(path: str | Path) -> str:
+    """The path from the root on: of a relative one FFmpeg takes what stands before a colon, as in 13:00/clip.mp4, for a
+    protocol."""
+    return os.path.abspath(path)
 
 
 @contextlib.contextmanager
 def utf8_name(path: str | Path, without: str = "") -> Iterator[str]:
     """A name of the file for libraries in C++, which fail or crash on names that are not UTF-8: its own where it is, else
-    a link's to it, for as long as the context lasts. The file need not be there. without: letters that are no better."""
-    name = str(path)
+    a link's to it, for as long as the context lasts. The file need not be there. without: letters that are no better.
+
+    One that FFmpeg would take for an address is made `from_root`.
+    """
+    name = from_root(path) if ":" in str(path).partition("/")[0] else str(path)
     with contextlib.suppress(UnicodeEncodeError):
         if os.fsencode(name) == name.encode() and not set(without) & set(name):
             yield name

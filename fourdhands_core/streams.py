@@ -37,6 +37,23 @@ def flush_output() -> None:
         raise
 
 
+def counted(number: int, things: str) -> str:
+    """So many of them, in words: "2 images", and "1 image" of things whose plural ends in s."""
+    return f"{number} {things.removesuffix('s') if number == 1 else things}"
+
+
+def said_of(name: object, words: str) -> str:
+    """Words of something, after its name unless they begin with that."""
+    return words if words.startswith((f"{name}: ", f"{name} ", f"{name}/")) else f"{name}: {words}"
+
+
+def warn(text: str) -> None:
+    """Say on stderr what a user should know; above a progress bar where there is one."""
+    from tqdm import tqdm
+
+    tqdm.write(f"fourdhands: warning: {text}", file=sys.stderr)
+
+
 def printable(text: str) -> str:
     """The text for libraries that take UTF-8 alone: parts of names that are not are escaped."""
     return text.encode("utf-8", "backslashreplace").decode()

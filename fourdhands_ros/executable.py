@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.signals import ASKING, module_looked_for
 from fourdhands_core.streams import flush_output, prepare_streams
 
 _MODULES = (
     "fourdhands_ros",
     *(
         f"fourdhands_ros.{name}"
-        for name in ("bags.player", "bags.recorder", "camera", "node.node", "player", "recorder", "tools.camera")
+        for name in ("bags.player", "bags.recorder", "camera", "node.node", "player", "recorder", "teleop.node", "tools.camera")
     ),
 )
 
@@ -88,9 +89,7 @@ def starting() -> None:
 
 def is_a_program() -> bool:
     """Whether Python was started with `-m` and one of the programs, which is being looked for now."""
-    with contextlib.suppress(ValueError, IndexError):
-        return sys.argv[0] == "-m" and sys.orig_argv[sys.orig_argv.index("-m") + 1] in _MODULES
-    return False
+    return module_looked_for() in _MODULES
 
 
 def program(module: str) -> str:
@@ -151,7 +150,7 @@ def _catch(handler) -> dict:
     background, but not the SIGHUP that nohup ignores."""
     return {
         number: signal.signal(number, handler)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for number in ASKING
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
     }
 

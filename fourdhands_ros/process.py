@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import rclpy
 from rclpy.logging import get_logger
@@ -20,6 +21,8 @@ from fourdhands_core.streams import printable
 
 from .executable import Stop, flushed
 
+_LAST_DOMAIN = 232
+"""Of DDS, whose ports would go beyond 65535: 7400 + 250 a domain."""
 PATIENCE = 15.0
 """Seconds that a program without a file to complete takes to end; ros2 launch is told to kill after 20."""
 
@@ -60,6 +63,9 @@ def run_ros(
         without_files = _problem_of_log_folder()
         if without_files:
             command_line = [*command_line, "--ros-args", "--disable-external-lib-logs"]
+        if problem := _problem_of_domain():
+            print(f"{prog}: error: {problem}", file=sys.stderr)
+            return failed
         try:
             # rclpy's own handlers would invalidate the publishers at once, under the message in work.
             rclpy.init(args=[printable(arg) for arg in command_line], signal_handler_options=SignalHandlerOptions.NO)
@@ -80,7 +86,7 @@ def run_ros(
             rclpy.try_shutdown()
 
 
-def make_node(make: Callable, *args, **kwargs):
+def make_node(make: Callable, *args: Any, **kwargs: Any) -> Any:
     """A node, made by calling `make`. Raises InputError where rclpy refuses a name, a remapping or a parameter's type."""
     try:
         return make(*args, **kwargs)
@@ -107,6 +113,12 @@ def refusal(error: Exception) -> str:
         return f"the file of parameters {path} is not taken: {problem}; give a YAML file laid out as config/hands.yaml"
     if type(error).__name__ == "UnknownROSArgsError":
         return f"ROS has no arguments {text.strip('[]')}; it takes --ros-args -p NAME:=VALUE, -r FROM:=TO, --params-file FILE"
+    name = re.search(r"-r (?:[^:=\s]*:)?__(ns|node|name):=(.*?)'\. Error", text, re.DOTALL)
+    if name:
+        what, example = (
+            ("namespace", "with / before each part, as in /left_arm") if name[1] == "ns" else ("name", "as in hands")
+        )
+        return f"{name[2]!r} is no {what} in ROS: it has letters, digits and underscores, no digit first, {example}"
     rule = re.fullmatch(r"Couldn't parse ([\w ]+): '(.*)'\. Error: .*", text, re.DOTALL)
     if rule:
         return f"ROS does not take the {rule[1]} {rule[2]}; it is written as -p NAME:=VALUE, -r FROM:=TO or --log-level LEVEL"
@@ -116,6 +128,14 @@ def refusal(error: Exception) -> str:
 def _told(prog: str, error: Exception) -> int:
     print(f"{prog}: error: {refusal(error)}", file=sys.stderr)
     return 2
+
+
+def _problem_of_domain() -> str:
+    """Why ROS_DOMAIN_ID is none, in which DDS fails in its own words; empty where it is or is not set."""
+    domain = os.environ.get("ROS_DOMAIN_ID", "")
+    if not domain or (domain.isascii() and domain.isdecimal() and int(domain) <= _LAST_DOMAIN):
+        return ""
+    return f"ROS_DOMAIN_ID is {domain}, and a domain is a number from 0 to {_LAST_DOMAIN}; up to 101 is safe on every system"
 
 
 def _problem_of_log_folder() -> str:

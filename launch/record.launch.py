@@ -1,64 +1,64 @@
 """Launches the recorder: the hands, their frames and meshes, CameraInfo and, where asked for, the images, into an mcap."""
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.substitutions import LaunchConfiguration
-
-from fourdhands_ros.tools.launching import start_node
+from fourdhands_ros.tools.launching import (
+    argument,
+    description,
+    start_node,
+    start_view,
+    switch,
+    values_of,
+    view_arguments,
+    view_options,
+)
 
 ARGUMENTS = [
-    DeclareLaunchArgument(
-        "bag",
-        default_value="",
-        description="Folder to write, which must not be there; empty for hands_ and the time, in the working directory.",
-    ),
-    DeclareLaunchArgument(
+    argument("bag", "Folder to write, which must not be there; empty for hands_ and the time, in the working directory."),
+    argument(
         "images",
-        default_value="none",
+        "Also record the images: sensor_msgs/Image, or CompressedImage of the topics .../compressed.",
+        default="none",
         choices=["none", "raw", "compressed"],
-        description="Also record the images: sensor_msgs/Image, or CompressedImage of the topics .../compressed.",
     ),
-    DeclareLaunchArgument(
-        "markers",
-        default_value="true",
-        choices=["true", "false"],
-        description="Record the meshes, hands/markers. The node computes them only while somebody takes them.",
+    switch("markers", "true", "Record the meshes, hands/markers. The node computes them only while somebody takes them."),
+    argument("topics", "Further topics to record: regular expressions of their whole names, apart by spaces."),
+    argument(
+        "episodes",
+        "Record episodes one by one as bags of this folder, by the services /hands_recorder/start, stop, keep, "
+        "discard, success, failure; empty for one bag.",
     ),
-    DeclareLaunchArgument(
-        "topics",
-        default_value="",
-        description="Further topics to record: regular expressions of their whole names, apart by spaces.",
-    ),
-    DeclareLaunchArgument(
+    argument("task", "With episodes: what is shown in them."),
+    argument("countdown", "With episodes: seconds from start to go.", default="3.0"),
+    switch(
         "rosbag2",
-        default_value="false",
-        choices=["false", "true"],
-        description="Have `ros2 bag record` do it: with its options of storage, but silent on what is lost on the way to it.",
+        "false",
+        "Have `ros2 bag record` do it: with its options of storage, but silent on what is lost on the way to it.",
     ),
-    DeclareLaunchArgument(
+    switch(
         "use_sim_time",
-        default_value="false",
-        choices=["false", "true"],
-        description="Whether messages are recorded with the time of /clock, of a simulation, in place of the computer's.",
+        "false",
+        "Whether messages are recorded with the time of /clock, of a simulation, in place of the computer's.",
     ),
+    *view_arguments(),
 ]
 
 
 def start_recorder(context) -> list:
     """The recorder with the arguments' values."""
-    bag, images, markers, topics, rosbag2, sim_time = (
-        LaunchConfiguration(name).perform(context) for name in ("bag", "images", "markers", "topics", "rosbag2", "use_sim_time")
-    )
-    arguments = [*([bag] if bag else []), "--images", images]
-    if markers == "false":
+    value = values_of(ARGUMENTS, context)
+    arguments = [*filter(None, [value["bag"]]), "--images", value["images"]]
+    if value["markers"] == "false":
         arguments.append("--no-markers")
-    if rosbag2 == "true":
+    if value["episodes"]:
+        arguments += [word for name in ("episodes", "task", "countdown") for word in (f"--{name}", value[name])]
+    if value["rosbag2"] == "true":
         arguments.append("--rosbag2")
-    for topic in topics.split():
+    for topic in value["topics"].split():
         arguments += ["--topic", topic]
-    return [start_node("hands_recorder", arguments=arguments, parameters=[{"use_sim_time": sim_time == "true"}])]
+    recorder = start_node("hands_recorder", arguments=arguments, parameters=[{"use_sim_time": value["use_sim_time"] == "true"}])
+    page = view_options(context)
+    return [recorder] if page is None else [recorder, start_view(page, [])]
 
 
-def generate_launch_description() -> LaunchDescription:
+def generate_launch_description():
     """The arguments and what they start."""
-    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=start_recorder)])
+    return description(ARGUMENTS, start_recorder)

@@ -2,53 +2,54 @@
 
 from pathlib import Path
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.substitutions import LaunchConfiguration
-
-from fourdhands_ros.tools.launching import end_launch_on_failure, start_node
+from fourdhands_ros.tools.launching import (
+    absolute,
+    argument,
+    description,
+    end_launch_on_failure,
+    start_node,
+    start_view,
+    switch,
+    values_of,
+    view_arguments,
+    view_options,
+)
 from fourdhands_ros.tools.rviz import start_rviz
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 
 ARGUMENTS = [
-    DeclareLaunchArgument(
-        "bag", description="Bag to play, a folder or file, mcap or sqlite3; one cut off plays as far as it goes."
-    ),
-    DeclareLaunchArgument(
+    argument("bag", "Bag to play, a folder or file, mcap or sqlite3; one cut off plays as far as it goes.", default=None),
+    argument(
         "what",
-        default_value="all",
+        "images: images and CameraInfo, as from a camera; hands: HandPair, frames, meshes; all: both.",
+        default="all",
         choices=["images", "hands", "all"],
-        description="images: images and CameraInfo, as from a camera; hands: HandPair, frames, meshes; all: both.",
     ),
-    DeclareLaunchArgument("rate", default_value="1.0", description="How many times as fast as recorded."),
-    DeclareLaunchArgument("loop", default_value="false", choices=["false", "true"], description="Begin again at the end."),
-    DeclareLaunchArgument(
-        "clock",
-        default_value="true",
-        choices=["true", "false"],
-        description="Publish /clock, the time of the recording; RViz then follows it.",
-    ),
-    DeclareLaunchArgument("namespace", default_value="", description="Namespace of the camera that RViz shows, such as front."),
-    DeclareLaunchArgument("rviz", default_value="false", choices=["false", "true"], description="Also start RViz."),
-    DeclareLaunchArgument(
+    argument("rate", "How many times as fast as recorded.", default="1.0"),
+    switch("loop", "false", "Begin again at the end."),
+    switch("clock", "true", "Publish /clock, the time of the recording; RViz then follows it."),
+    argument("namespace", "Namespace of the camera that RViz shows, such as front."),
+    *view_arguments(),
+    switch("rviz", "false", "Also start RViz."),
+    argument(
         "fixed_frame",
-        default_value="camera_optical_frame",
-        description="RViz's fixed frame: the frame_id of the images, or one that it hangs on.",
+        "RViz's fixed frame: the frame_id of the images, or one that it hangs on.",
+        default="camera_optical_frame",
     ),
 ]
 
 
 def start_player(context) -> list:
     """The player, and RViz where asked for."""
-    value = {
-        name: LaunchConfiguration(name).perform(context)
-        for name in ("bag", "what", "rate", "loop", "clock", "namespace", "rviz", "fixed_frame")
-    }
+    value = values_of(ARGUMENTS, context)
     arguments = [value["bag"], "--what", value["what"], "--rate", value["rate"]]
     arguments += [f"--{name}" for name in ("loop", "clock") if value[name] == "true"]
     # RViz stays open at the end of the bag.
     actions = [start_node("hands_player", arguments=arguments, on_exit=end_launch_on_failure)]
+    page = view_options(context)
+    if page is not None:
+        actions.append(start_view(page, [absolute(value["namespace"], "hands")] if value["namespace"] else []))
     if value["rviz"] == "true":
         actions.append(
             start_rviz(
@@ -62,6 +63,6 @@ def start_player(context) -> list:
     return actions
 
 
-def generate_launch_description() -> LaunchDescription:
+def generate_launch_description():
     """The arguments and what they start."""
-    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=start_player)])
+    return description(ARGUMENTS, start_player)

@@ -3,15 +3,12 @@
 import sys
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+import signals_support  # noqa: F401 (by being imported)
 from real_data import real_data  # noqa: F401 (a fixture)
+from repeatable import _torch_as_at_first  # noqa: F401 (a fixture)
 
 sys.path.append(str(Path(__file__).parents[1] / "tools"))  # what makes the package's own assets is tested as well
 sys.path.append(str(Path(__file__).parent / "ros"))  # what the ROS tests share serves test/fuzz and the demo's tests too
-
-# No example has a deadline: the machine may be busy.
-settings.register_profile("fourdhands", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("fourdhands")
 
 
 def pytest_addoption(parser):

@@ -7,16 +7,7 @@ from dataset_support import make_truth, pinhole, released_left, write_image
 JOINTS = ["wrist"] + [f"{finger}_{i}" for finger in ("thumb", "index", "middle", "ring", "little") for i in (1, 2, 3, 4)]
 FOCAL, CENTRE = np.array([615.0, 614.0]), np.array([312.5, 245.25])
 SUBJECTS = ["20200709-weiy", "20200813-ceppner"]
-SERIALS = [
-    "836212060125",
-    "839512060362",
-    "840412060917",
-    "841412060263",
-    "932122060857",
-    "932122060861",
-    "932122061900",
-    "932122062010",
-]
+SERIALS = "836212060125 839512060362 840412060917 841412060263 932122060857 932122060861 932122061900 932122062010".split()
 NAMED = "20200709_141754"
 """The fifth sequence, so of s0's val; its last frame has no hand. Its hand is a left one."""
 LENGTH = 3

@@ -1,6 +1,7 @@
 """The map of imports and the way of an image in docs/architecture.md are those of the code."""
 
 import ast
+import collections
 import re
 from pathlib import Path
 
@@ -91,8 +92,18 @@ def places_to_change() -> list[tuple[str, str]]:
     return [row for row in rows if "`" in row[1]]
 
 
-def test_contributing_tells_of_enough():
+def test_contributing_tells_of_enough_in_few_words():
+    """What a change needs beside the first place stands there, in a docstring."""
     assert len(places_to_change()) >= 15
+    assert not [what for what, where in places_to_change() if len(what) + len(where) > 293], "rows of more than 300 letters"
+
+
+def test_docstrings_name_files_that_exist():
+    """By their paths from the root or from a package."""
+    roots = REPOSITORY, REPOSITORY / "fourdhands_core", REPOSITORY / "fourdhands_ros"
+    for module in import_map.modules().values():
+        for name in re.findall(r"`([\w/]+/\w+\.(?:py|md|yaml))`", module.read_text()):
+            assert any((root / name).exists() for root in (*roots, module.parent)), f"{module} names {name}, which is not there"
 
 
 @pytest.mark.parametrize("where", [where for _, where in places_to_change()], ids=[what for what, _ in places_to_change()])
@@ -105,7 +116,22 @@ def test_where_contributing_sends_to_exists(where):
             assert path, f"{name} is not there"
             folder = path if path.is_dir() else path.parent
             files.append(path)
-        elif not name.startswith("fourdhands "):
+        elif not name.startswith(("fourdhands ", "-p ")):
             code = "".join(path.read_text() for path in files if path.is_file())
             for part in name.split("."):
                 assert re.search(rf"\b{part}\b", code), f"{name} is in none of {files}"
+
+
+def test_contributing_writes_names_of_several_files_in_full():
+    """There are six settings.py: which one is meant is not for a reader to find out."""
+    count = collections.Counter(path.name for path in import_map.modules().values())
+    names = {name for _, where in places_to_change() for name in re.findall(r"`(\w+\.py)`", where)}
+    assert not [name for name in names if count[name] > 1]
+
+
+def test_the_page_tells_of_every_package():
+    """The table has a row for whatever has one in the map of imports, and for nothing that is not there."""
+    first = "".join(re.findall(r"(?m)^\| (`.+?) \|", PAGE))
+    told = set(re.findall(r"`(fourdhands_(?:core|ros)/\w+)(?:\.py)?`", first))
+    names = {name for row in import_map.ORDER for name in row}
+    assert told == {f"fourdhands_{name.replace('.', '/') if name.startswith('ros.') else f'core/{name}'}" for name in names}

@@ -13,7 +13,8 @@ import pytest
 
 from fourdhands_core import cli, commands
 from fourdhands_core.errors import InputError
-from fourdhands_core.media.video import VideoWriter
+from fourdhands_core.media.video import VideoReader, VideoWriter
+from fourdhands_core.pipeline.settings import TrackerSettings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -46,6 +47,11 @@ def test_help_explains_every_command(arguments, capsys):
     assert code == 0 and said.startswith("usage: fourdhands") and not error
 
 
+def test_help_tells_the_default_of_a_setting_that_is_a_number(capsys):
+    said = " ".join(told(capsys, ["track", "--help"])[1].split())
+    assert "0 to 60 (default: 0)" in said and "float16 and bfloat16 are for a GPU (default: float32)" in said
+
+
 def told(capsys, arguments) -> tuple[int, str, str]:
     """The command in this process, which has loaded everything: exit code, and what it said."""
     try:
@@ -53,6 +59,20 @@ def told(capsys, arguments) -> tuple[int, str, str]:
     except SystemExit as error:  # argparse's own
         code = error.code
     return code, *capsys.readouterr()
+
+
+def test_a_setting_is_an_option_of_its_kind_and_limits(capsys):
+    parser = commands.Parser()
+    commands.add_settings(parser, "hold", "temporal", "mirrored", "lookahead")
+    words = ["--hold", "0.5", "--no-temporal", "--mirrored", "--lookahead", "3"]
+    settings = commands.tracker_settings(parser.parse_args(words))
+    assert (settings.hold, settings.temporal, settings.mirrored, settings.lookahead) == (0.5, False, True, 3)
+    assert commands.tracker_settings(parser.parse_args([])) == TrackerSettings()
+    refused = ("5.1", "5.1 is out of range; give a number from 0.0 to 5.0"), ("nan", "out of range"), ("x", "invalid")
+    for value, message in refused:
+        with pytest.raises(SystemExit):
+            parser.parse_args(["--hold", value])
+        assert message in capsys.readouterr().err
 
 
 def test_the_command_is_a_process_of_its_own():
@@ -119,7 +139,8 @@ def test_track_writes_hands_of_a_video(tmp_path):
     assert (tmp_path / "out" / "overlay.mp4").is_file()
 
 
-def test_an_interrupt_writes_what_was_tracked_and_exits_130(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_writes_what_was_tracked_and_exits_with_its_number(tmp_path, number):
     with VideoWriter(tmp_path / "in.mp4", 30) as writer:
         for i in range(3000):
             writer.write(np.full((240, 320, 3), i % 255, np.uint8))
@@ -131,12 +152,18 @@ def test_an_interrupt_writes_what_was_tracked_and_exits_130(tmp_path):
         text=True,
     )
     deadline = time.monotonic() + 600
-    while not (tmp_path / "out" / "overlay.mp4").exists() and time.monotonic() < deadline:
+    while not (tmp_path / "out" / "overlay.partial.mp4").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
+    process.send_signal(number)  # as from a terminal and from what started the command
     stdout, stderr = process.communicate(timeout=600)
-    assert process.returncode == 130 and "interrupted" in stdout and "Traceback" not in stderr, stderr
-    assert 0 < len(np.load(tmp_path / "out" / "hands.npz")["stamp"]) < 3000
+    words = "interrupted" if number == signal.SIGINT else f"ended by {number.name}"
+    assert process.returncode == 128 + number and words in stdout and "Traceback" not in stderr, stderr
+    frames = len(np.load(tmp_path / "out" / "hands.npz")["stamp"])
+    assert 0 < frames < 3000
+    with VideoReader(tmp_path / "out" / "overlay.mp4") as overlay:
+        assert abs(overlay.frame_count - frames) <= 1
+    assert {file.name for file in (tmp_path / "out").iterdir()} <= {"hands.npz", "overlay.mp4", "contact_sheet.png"}
 
 
 def test_an_interrupt_that_was_handled_inside_exec_does_not_end_the_process_by_signal(tmp_path):
@@ -218,7 +245,7 @@ def test_options_may_stand_anywhere(arguments, expected):
         ("bag info --fov 60 BAG", "--fov means nothing to `bag info`"),
         ("train landmark --out o --clips 3", "--clips means nothing to `train landmark`"),
         ("train errors --set a=1", "--set means nothing to `train errors`"),
-        ("track V W --out o", "unrecognized arguments: W"),
+        ("track V W --out o", "2 videos were given; say where their cameras stand with --cameras FILE"),
         ("bag", "required: PATH"),
         ("bag IN --tf no OUT", "invalid choice: 'no'"),
         ("data check NAME --out o", "required: PATH"),
@@ -228,3 +255,25 @@ def test_options_may_stand_anywhere(arguments, expected):
 def test_arguments_that_do_not_go_together_are_told(capsys, arguments, message):
     code, _, error = told(capsys, arguments.split())
     assert code == 2 and message in error
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ("track A.mp4 B.mp4 --cameras none.yaml --out o", "the cameras' poses cannot be read from none.yaml"),
+        (
+            "track right.mp4 B.mp4 --cameras rig.yaml --out o",
+            "names 2 cameras, left, right, and the videos are called right, B",
+        ),
+        ("track left.mp4 b/left.mp4 --cameras rig.yaml --out o", "the videos are called left, left"),
+        ("calibrate-cameras A.mp4 B.mp4", "the lenses are not known; give --intrinsics of each video, or --fov"),
+        ("calibrate-cameras A.mp4 B.mp4 --fov 60 --names a a", "2 videos need as many names, all different"),
+        ("calibrate-cameras A.mp4 B.mp4 --fov 60 --hand-length 19", "--hand-length 19 is not between 0 and 0.3 metres"),
+    ],
+)
+def test_what_several_cameras_need_is_told(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    pose = "{position: [0, 0, 0], quaternion: [0, 0, 0, 1]}"
+    (tmp_path / "rig.yaml").write_text(f"cameras: {{left: {pose}, right: {pose}}}")
+    code, _, error = told(capsys, arguments.split())
+    assert code == 2 and message in error, error

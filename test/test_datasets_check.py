@@ -85,7 +85,7 @@ def test_the_command_says_what_it_found_and_draws_it(interhand, tmp_path):
         "vertices 8",
         "in 5 of 5 frames, focal length 1250.0 to 1260.0 px, distortion none",
         "334x512 (5 read); 1 of them to be left out",
-        "in 1 frames other hands may be there",
+        "in 1 frame other hands may be there",
         "thumb_1",
     ):
         assert expected in text, (expected, result.stdout)

@@ -16,23 +16,13 @@ from fourdhands_core.extras import EXTRAS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-ROS_PACKAGES = {
-    "ament_index_python",
-    "cv_bridge",
-    "diagnostic_msgs",
-    "geometry_msgs",
-    "launch",
-    "launch_ros",
-    "lifecycle_msgs",
-    "rcl_interfaces",
-    "rclpy",
-    "rosgraph_msgs",
-    "sensor_msgs",
-    "std_msgs",
-    "std_srvs",
-    "tf2_msgs",
-    "visualization_msgs",
-}
+ROS_PACKAGES = set(
+    (
+        "ament_index_python cv_bridge diagnostic_msgs geometry_msgs launch launch_ros lifecycle_msgs "
+        "rcl_interfaces rclpy rosgraph_msgs sensor_msgs std_msgs std_srvs tf2_msgs trajectory_msgs "
+        "visualization_msgs"
+    ).split()
+)
 DISTRIBUTIONS = {
     "cv2": "opencv-python",
     "yaml": "pyyaml",
@@ -43,10 +33,8 @@ DISTRIBUTIONS = {
 """Names on PyPI, lower case, of what is imported by another name."""
 ROSDEP = {"numpy": "python3-numpy", "PIL": "python3-pil", "yaml": "python3-yaml", "scipy": "python3-scipy"}
 """Keys that resolve on every distribution, by the name that is imported."""
-FOR_MEDIAPIPE = {"absl-py", "attrs", "flatbuffers", "protobuf"}
-"""What MediaPipe alone imports, which is installed without what it declares."""
-APART = {"mediapipe", "skimage"}
-"""What requirements-mediapipe.txt has, and what the program imports that made the generic hand."""
+APART = {"skimage"}
+"""What the program imports that made the generic hand."""
 
 
 def name_of(requirement: str) -> str:
@@ -112,7 +100,7 @@ def test_every_import_is_declared(declared):
 def test_nothing_is_required_that_is_not_imported(declared):
     used = {DISTRIBUTIONS.get(name, name).lower() for name in imports("fourdhands_core", "fourdhands_ros")}
     required = {name_of(one) for one in declared["install_requires"]}
-    assert required - used == FOR_MEDIAPIPE
+    assert not required - used
     assert not required & {DISTRIBUTIONS.get(name, name).lower() for name in EXTRAS}
     assert set(EXTRAS.values()) <= declared["extras_require"].keys()
 
@@ -166,24 +154,13 @@ def test_package_xml_names_what_the_tests_of_a_workspace_import(package_xml):
     tests = {e.text for e in package_xml if e.tag == "test_depend"}
     imported = imports("test/ros").keys()
     assert imported & ROS_PACKAGES <= {e.text for e in package_xml if e.tag.endswith("depend")}
-    assert tests == {"ament_cmake_pytest", "ros2launch", "tf_transformations", "python3-scipy"}
+    assert tests == {"ament_cmake_pytest", "control_msgs", "ros2launch", "tf_transformations", "python3-scipy"}
     assert "tf_transformations" in imported and "scipy" in imports("fourdhands_core/media")
 
 
 def test_package_xml_has_the_order_of_format_3(package_xml):
-    order = [
-        "name",
-        "version",
-        "description",
-        "maintainer",
-        "license",
-        "url",
-        "buildtool_depend",
-        "depend",
-        "exec_depend",
-        "test_depend",
-        "member_of_group",
-        "export",
-    ]
+    order = (
+        "name version description maintainer license url buildtool_depend depend exec_depend test_depend member_of_group export"
+    ).split()
     tags = [e.tag for e in package_xml]
     assert package_xml.get("format") == "3" and tags == sorted(tags, key=order.index)

@@ -38,4 +38,5 @@ def test_video(clip, with_fov):
             frame = np.abs(stamps - float(time) * 1e9).argmin()
             wrist = truth[frame, ("left", "right").index(side), 0]
             off.append(np.linalg.norm(wrist - np.array(position, float)) / np.linalg.norm(wrist))
-        assert np.median(off) < 0.25  # the hands' size is a guess
+        known = np.array(off)[np.isfinite(off)]  # the first images show too little of a hand for the truth to count it
+        assert len(known) > 20 and np.median(known) < 0.25  # the hands' size is a guess

@@ -9,7 +9,7 @@ import torch
 
 from fourdhands_core import cli
 from fourdhands_core.errors import AssetError, CheckpointError, DatasetError, InputError
-from fourdhands_core.files import check_file, kind_of, refuse_overwriting, utf8_name
+from fourdhands_core.files import check_file, kind_of, local_path, refuse_overwriting, utf8_name
 from fourdhands_core.geometry.calibration_file import read_views
 from fourdhands_core.hand_model.assets import GENERIC_HAND, load_hand
 from fourdhands_core.learning.datasets.files import read_json, read_pickle
@@ -47,6 +47,32 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 38213
 def test_files_are_told_by_how_they_begin(tmp_path, content, kind):
     (tmp_path / "file").write_bytes(content)
     assert kind_of(tmp_path / "file")[0] == kind
+
+
+@pytest.mark.parametrize(
+    "text, path",
+    [
+        ("file:///a%20b/c.mp4", "/a b/c.mp4"),
+        ("file://localhost/a", "/a"),
+        ("FILE:/a", "/a"),
+        ("file:///h%C3%A4nde", "/hände"),
+        ("file:///%E9", "/\udce9"),
+        ("file://server/a", "file://server/a"),
+        ("/a%20b", "/a%20b"),
+        ("http://a/b", "http://a/b"),
+        ("file", "file"),
+    ],
+)
+def test_addresses_of_local_files(text, path):
+    assert local_path(text) == path
+
+
+def test_a_file_may_be_named_as_a_browser_does(tmp_path, capsys):
+    (tmp_path / "a b.mp4").write_text("text")
+    for name in ("track", "benchmark"):
+        out = ["--out", str(tmp_path / "out")]
+        assert cli.main([name, f"file://{tmp_path}/a%20b.mp4", *out]) == 2
+        assert f"video {tmp_path}/a b.mp4 cannot be read" in capsys.readouterr().err
 
 
 def test_zips_are_told_by_what_they_hold(tmp_path):
@@ -185,6 +211,8 @@ def test_networks_and_hand_models_under_names_that_are_not_utf8(tmp_path):
     assert not os.path.lexists(name)
     with utf8_name(tmp_path / "plain") as name:
         assert name == str(tmp_path / "plain")
+    with utf8_name("13:00/clip.mp4") as name:
+        assert name == os.path.abspath("13:00/clip.mp4")
     with pytest.raises(CheckpointError, match="fourdhands export"):
         OnnxParts(folder, ("none.onnx",), None)
 
@@ -236,7 +264,7 @@ def files(tmp_path):
         "data check synthetic . --out w.png",
         "data check synthetic none --out w.png --hand-model w.png",
         "train landmark --out w.safetensors --set start=link.safetensors",
-        "train landmark --out w.json --set measured_file=w.json",
+        "train landmark --out w.json --set measured_folder=w.json",
         "train curve.png --out .",
         "train c.yaml --out .",
         "data synthesise .",

@@ -131,14 +131,13 @@ def test_hidden_fingers_tell_nothing_and_the_truth_stays():
     assert torch.equal(fingers.all(-1), fingers.any(-1)) and fingers.any(-1).sum(-1).max() == 4
     for t, (tokens, _) in enumerate(frames):
         assert (tokens.features[hidden[:, :, t]] == 0).all()
-    joints = data.kinematics(frames[5][1].rotations, frames[5][1].betas)
+    joints = data.kinematics[1](frames[5][1].rotations, frames[5][1].betas)
     assert torch.allclose(joints, frames[5][1].joints, atol=1e-5)
     plain.draw(2, 5)
     assert not plain.hidden.any()
 
     motion = data.motion.sample(torch.arange(6)[None].expand(3, 6) / 30.0)
     rays, world, every = torch.randn(3, 2, 6, 21, 2) * 0.1, torch.randn(3, 2, 6, 21, 3), torch.ones(3, 2, 6, dtype=torch.bool)
-    joints = data.kinematics(motion.rotations, motion.betas[:, :, None].expand(-1, -1, 6, -1))
     answers = []
     for fill in (0.0, 5.0):
         data.motion.generator.manual_seed(8)
@@ -146,9 +145,7 @@ def test_hidden_fingers_tell_nothing_and_the_truth_stays():
         fixed = torch.zeros(3, 2, 6, 21, dtype=torch.bool)
         fixed[:, :, 2:, 5:13] = True
         answers.append(
-            data.frames(
-                motion, joints, torch.where(fixed[..., None], fill, rays), torch.where(fixed[..., None], fill, world), every
-            )
+            data.frames(motion, 1, torch.where(fixed[..., None], fill, rays), torch.where(fixed[..., None], fill, world), every)
         )
         data._draw_hidden = original
     for (first, _), (second, _) in zip(*answers):
@@ -196,22 +193,9 @@ def test_a_window_sees_the_past_and_as_much_of_the_future_as_it_may():
 
 
 def test_the_command_writes_table_and_plot_and_continues_what_was_ended(tmp_path, capsys):
-    small = [
-        "--set",
-        "width=16",
-        "--set",
-        "layers=1",
-        "--set",
-        "clips=2",
-        "--set",
-        "frames=3",
-        "--set",
-        "single_batch=8",
-        "--set",
-        "test_clips=3",
-        "--set",
-        "test_frames=5",
-    ]
+    small = (
+        "--set width=16 --set layers=1 --set clips=2 --set frames=3 --set single_batch=8 --set test_clips=3 --set test_frames=5"
+    ).split()
     command = ["ablate", "--out", str(tmp_path), "--steps", "2", *small]
     assert main([*command, "--seeds", "1"]) == 0
     runs = sorted((tmp_path / "runs").glob("*.json"))

@@ -8,7 +8,7 @@ from fourdhands_core.cli import main
 from fourdhands_core.errors import DatasetError, InputError
 from fourdhands_core.geometry.rotations import mirror_matrix
 from fourdhands_core.hand_model.arrays import HandArrays
-from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
+from fourdhands_core.hand_model.assets import load_human_hand, pair_of
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.learning.datasets.registry import open_dataset
 from fourdhands_core.learning.synthesis.clips import ClipSynthesis
@@ -101,7 +101,7 @@ def test_a_dataset_on_disk_is_read_back_with_its_exact_truth(tmp_path, capsys):
     assert {name: list(frames) for name, frames in dataset.sequences.items()} == {
         f"{k:05d}": list(range(4 * k, 4 * k + 4)) for k in range(3)
     }
-    arrays, hands = HandArrays(pair_of(load_generic_hand())), 0
+    arrays, hands = HandArrays(pair_of(load_human_hand())), 0
     for frame in (dataset[k] for k in range(12)):
         assert frame.load().shape == (480, 640, 3) and frame.complete
         for side, hand in enumerate(frame.hands):
@@ -136,7 +136,7 @@ def test_settings_out_of_range_are_refused():
 
 def test_own_coordinates_are_the_mirrored_left_hand(clips):
     clip = clips[0]
-    arrays = HandArrays(pair_of(load_generic_hand()))
+    arrays = HandArrays(pair_of(load_human_hand()))
     rotations = clip.rotations[0].copy()
     rotations[LEFT] = mirror_matrix(rotations[LEFT])
     joints = arrays.joints(rotations[:, 0], rotations[:, 1:], clip.betas)

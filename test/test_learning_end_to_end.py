@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from test_learning_training import TINY
+from training_support import TINY
 
 from fourdhands_core.cli import main
 from fourdhands_core.learning.datasets.registry import open_dataset

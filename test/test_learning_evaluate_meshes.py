@@ -12,7 +12,7 @@ from test_learning_evaluate_dataset import Oracle
 from fourdhands_core.hand_model.skeleton import TIP_VERTICES, TO_21
 from fourdhands_core.learning.datasets.registry import dataset_class, open_dataset
 from fourdhands_core.learning.evaluation import dataset as evaluation
-from fourdhands_core.learning.evaluation.metrics import mpjpe_scaled
+from fourdhands_core.learning.evaluation.metrics import mpvpe_scaled
 from fourdhands_core.learning.evaluation.scores import HandFrames, Scores
 
 HANDS = hand_models()
@@ -81,7 +81,7 @@ def test_scaled_errors_are_of_the_meshes_joints_worked_out_one_by_one():
         for side in range(2):
             alone = (t, side) == (3, 1)
             p, q = (joints, true) if alone else (mesh, true_mesh)
-            expected.append(mpjpe_scaled(p[t, side], q[t, side]))
+            expected.append(mpvpe_scaled(p[t, side], q[t, side], p[t, side], q[t, side]))
             if not alone:
                 moved = (vertices[t, side] - p[t, side, 0]) - (true_vertices[t, side] - q[t, side, 0])
                 meshes.append(1000 * np.linalg.norm(moved, axis=1).mean())

@@ -61,7 +61,7 @@ def test_close_vertices_loss_sees_only_truly_close_pairs():
 
 def test_losses_keep_the_batch_apart():
     predicted, true = torch.randn(4, 2, 21, 3), torch.randn(4, 2, 21, 3)
-    assert losses.joint_loss(predicted, true).shape == (4, 2)
+    assert losses.max_mse(predicted, true).shape == (4, 2)
     assert losses.joint_relation_loss(predicted[:, 0], predicted[:, 1], true[:, 0], true[:, 1]).shape == (4,)
 
 
@@ -81,12 +81,12 @@ def test_joint_and_projection_losses_are_max_mse_of_their_points():
     joints, vertices, points = torch.zeros(21, 3), torch.zeros(778, 3), torch.zeros(21, 2)
     joints[4], joints[8], vertices[7], points[2] = torch.tensor([3.0, 0, 0]), torch.tensor([0, 1.0, 0]), 2.0, 5.0
     zero = torch.zeros_like
-    assert losses.joint_loss(joints, zero(joints)).item() == pytest.approx(8.2)
-    assert losses.joint_loss(joints, zero(joints), vertices, zero(vertices)).item() == pytest.approx(8.2 + 12.0)
-    assert losses.projection_loss(points, zero(points)).item() == pytest.approx(50.0)
+    assert losses.max_mse(joints, zero(joints)).item() == pytest.approx(8.2)
+    assert losses.max_mse(vertices, zero(vertices)).item() == pytest.approx(12.0)
+    assert losses.max_mse(points, zero(points)).item() == pytest.approx(50.0)
     valid = torch.ones(21, dtype=torch.bool)
     valid[4] = False
-    assert losses.joint_loss(joints, zero(joints), valid=valid).item() == pytest.approx(1.0)
+    assert losses.max_mse(joints, zero(joints), valid).item() == pytest.approx(1.0)
 
 
 def test_relation_gradients_are_worked_out_by_hand():
@@ -134,8 +134,8 @@ def of_single_samples(predicted, true, weights):
     for p, t in zip(spread, ground_truth):
         for side in (0, 1):
             total["mano"] += losses.mano_loss(p[0][side], t[0][side], p[1][side], t[1][side], w.pose, w.betas) / 6
-            total["joints"] += w.joints * losses.joint_loss(p[2][side], t[2][side]) / 6
-            total["points"] += w.projection * losses.projection_loss(p[4][side], t[4][side]) / 6
+            total["joints"] += w.joints * losses.max_mse(p[2][side], t[2][side]) / 6
+            total["points"] += w.projection * losses.max_mse(p[4][side], t[4][side]) / 6
             total["vertices"] += w.vertices * losses.max_mse(p[3][side], t[3][side]) / 6
         total["relation"] += w.relation / 441 * losses.joint_relation_loss(p[5][1], p[5][0], t[5][1], t[5][0]) / 3
         total["close"] += w.close / 121 * losses.close_vertices_loss(p[6][1], p[6][0], t[6][1], t[6][0], w.alpha) / 3
@@ -143,7 +143,7 @@ def of_single_samples(predicted, true, weights):
 
 
 def test_objective_is_the_weighted_mean_of_every_equation():
-    predicted, true = hands(), hands(kind=losses.Truth)
+    predicted, true = hands(), hands(kind=losses.GroundTruth)
     weights = losses.LossWeights(1.5, 0.4, 2.0, 3.0, 0.7, 5.0, 6.0, 0.01)
     terms = losses.objective(predicted, true, weights)
     expected = of_single_samples(predicted, true, weights)
@@ -154,7 +154,7 @@ def test_objective_is_the_weighted_mean_of_every_equation():
 
 def test_objective_skips_what_has_no_truth_and_nan_reaches_no_gradient():
     """Sample 0 has the left hand alone, sample 1 no MANO parameters and no vertices, sample 2 partly valid joints."""
-    predicted, true = hands(), hands(kind=losses.Truth)
+    predicted, true = hands(), hands(kind=losses.GroundTruth)
     every = torch.ones(3, 2, 21, dtype=torch.bool)
     joint_valid, point_valid = every.clone(), every.clone()
     joint_valid[2, 0, :5] = False
@@ -205,14 +205,14 @@ def test_objective_skips_what_has_no_truth_and_nan_reaches_no_gradient():
 
 
 def test_objective_without_any_truth_is_zero_and_absent_fields_have_no_term():
-    predicted, true = hands(), hands(kind=losses.Truth, present=torch.zeros(3, 2, dtype=torch.bool))
+    predicted, true = hands(), hands(kind=losses.GroundTruth, present=torch.zeros(3, 2, dtype=torch.bool))
     assert all(value.item() == 0.0 for value in losses.objective(predicted, true).values())
     predicted.vertices, true.pair_joints = None, None
     assert set(losses.objective(predicted, true)) == {"mano", "joints", "points", "close"}
 
 
 def test_relation_with_partly_valid_joints_is_the_mean_over_valid_pairs():
-    predicted, true = hands(1), hands(1, kind=losses.Truth)
+    predicted, true = hands(1), hands(1, kind=losses.GroundTruth)
     true.joint_valid = torch.rand(1, 2, 21) < 0.5
     i, k = (true.joint_valid[0, side].nonzero()[:, 0] for side in (1, 0))
     expected = losses.joint_relation_loss(
@@ -222,10 +222,3 @@ def test_relation_with_partly_valid_joints_is_the_mean_over_valid_pairs():
     assert losses.objective(predicted, true, weights)["relation"].item() == pytest.approx(expected.item(), rel=1e-4)
     true.related = torch.tensor([False])
     assert losses.objective(predicted, true, weights)["relation"].item() == 0.0
-
-
-def test_around_the_right_wrist_the_left_hand_is_mirrored_back_and_moved():
-    points, root = torch.randn(2, 2, 21, 3), torch.randn(2, 3)
-    together = losses.around_right_wrist(points, root)
-    assert torch.equal(together[:, 1], points[:, 1])
-    assert torch.allclose(together[:, 0], points[:, 0] * torch.tensor([-1.0, 1, 1]) + root[:, None])

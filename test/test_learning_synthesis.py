@@ -6,9 +6,9 @@ import torch
 
 from fourdhands_core.errors import AssetError, InputError
 from fourdhands_core.geometry.rotations import axis_angle_from_matrix
-from fourdhands_core.hand_model.assets import load_generic_hand
+from fourdhands_core.hand_model.assets import load_generic_hand, load_human_hand
 from fourdhands_core.hand_model.layer import HandLayer
-from fourdhands_core.hand_model.limits import LOWER, UPPER, to_angles
+from fourdhands_core.hand_model.limits import LOWER, UPPER, joint_frames, to_angles
 from fourdhands_core.learning.kinematics import Kinematics
 from fourdhands_core.learning.landmark.detector_errors import ErrorSampler, LandmarkErrors, fit, true_configuration, unit_shape
 from fourdhands_core.learning.landmark.measure_errors import clip_motions
@@ -29,7 +29,7 @@ def motion():
 
 
 def test_poses_stay_inside_anatomical_limits(motion):
-    angles = to_angles(motion[0].rotations[..., 1:, :, :].double().numpy())
+    angles = to_angles(motion[0].rotations[..., 1:, :, :].double().numpy(), joint_frames(load_human_hand()))
     assert (angles >= LOWER - 1e-4).all() and (angles <= UPPER + 1e-4).all()
     reach = np.ptp(angles[..., 0].reshape(-1, 15), axis=0)
     assert (reach > 0.6 * (UPPER - LOWER)[:, 0]).all()  # and they use most of the room
@@ -94,7 +94,7 @@ def test_rendered_motion_is_the_motion_that_is_trained_on(motion):
     sample, times = motion
     clip = clip_motions(sample, times)[3]
     _, joints = pose_hands(clip)
-    ours = Kinematics(load_generic_hand())(sample.rotations[3], sample.betas[3, :, None].expand(-1, 20, -1))
+    ours = Kinematics(load_human_hand())(sample.rotations[3], sample.betas[3, :, None].expand(-1, 20, -1))
     placed = (ours + sample.root[3, :, :, None]).double().numpy().transpose(1, 0, 2, 3)
     placed[:, 0] *= [-1.0, 1.0, 1.0]
     assert np.linalg.norm(placed - joints, axis=-1).max() < 0.004
@@ -175,7 +175,7 @@ def test_window_keeps_its_spacing_in_time_and_repeats_at_its_ends():
 def test_truth_of_a_batch_is_consistent():
     data = Synthesis(4, LandmarkErrors.load(), LandmarkConfig(), 0.0)
     ((tokens, sample),) = data.draw(32, 1)[0]
-    joints = data.kinematics(sample.rotations, sample.betas)
+    joints = data.kinematics[sample.family[0]](sample.rotations, sample.betas)
     assert torch.allclose(joints, sample.joints, atol=1e-5)
     both = tokens.present.all(1)
     from_left = -(sample.left_to_right @ sample.other_root[:, 0, :, None])[..., 0]
@@ -195,7 +195,8 @@ def test_training_learns_writes_weights_and_repeats_from_its_seed(tmp_path):
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_training_goes_on_from_weights_and_keeps_its_rendered_clips(tmp_path):
+def test_training_goes_on_from_weights_and_keeps_its_rendered_clips(tmp_path, monkeypatch):
+    monkeypatch.setattr("fourdhands_core.learning.landmark.measured_clips.PART", 1)  # one of each family
     torch.set_num_threads(1)
     start = tmp_path / "start.safetensors"
     save_weights(LandmarkNetwork(LandmarkConfig(width=32, relation_width=8, heads=2)), start)
@@ -211,7 +212,9 @@ def test_training_goes_on_from_weights_and_keeps_its_rendered_clips(tmp_path):
         measured_share=1.0,
         average=0.0,
         alone=0.5,
-        measured_file=str(tmp_path / "clips.safetensors"),
+        measured_folder=str(tmp_path / "clips"),
+        bend=1.0,
+        contact=1.0,
     )
     for name in ("a", "b"):  # the second run reads the clips that the first has rendered
         train_landmark(tmp_path / f"{name}.safetensors", settings)
@@ -220,14 +223,15 @@ def test_training_goes_on_from_weights_and_keeps_its_rendered_clips(tmp_path):
     moved = torch.cat([(first[key] - before[key]).flatten() for key in first]).abs().max()
     assert 0.0 < moved < 1e-5
     with pytest.raises(InputError, match="other rendered clips"):
-        measured_clips(settings.measured_file, 3, settings.clip_frames, settings.measured_seed)
+        measured_clips(settings.measured_folder, 2, settings.clip_frames + 1, settings.measured_seed)
+    (tmp_path / "clips" / "5.safetensors").write_bytes(b"nothing")
     with pytest.raises(InputError, match="no rendered clips"):
-        measured_clips(__file__, 3, settings.clip_frames, 5)
+        measured_clips(settings.measured_folder, 2, settings.clip_frames, 5)
 
 
 @pytest.fixture(scope="module")
 def measured():
-    return collect(6, 8, seed=5)
+    return collect(6, 8, seed=5, family=1)
 
 
 def test_measured_clips_are_what_the_detector_saw_of_the_true_hands(measured):
@@ -240,9 +244,10 @@ def test_measured_clips_are_what_the_detector_saw_of_the_true_hands(measured):
 
 def test_more_measured_clips_begin_with_the_same_ones(monkeypatch):
     monkeypatch.setattr("fourdhands_core.learning.landmark.measured_clips.PART", 1)
-    two, first, second = collect(2, 2, 8), collect(1, 2, 8), collect(1, 2, 9)
+    two, first, second = measured_clips("", 2, 2, 8), collect(1, 2, 8, family=0), collect(1, 2, 9, family=1)
     for name, values in vars(two).items():
         assert torch.equal(values, torch.cat([getattr(first, name), getattr(second, name)])), name
+    assert two.family.tolist() == [0, 1]
 
 
 def test_turned_and_exchanged_clips_fit_their_truth_as_well(measured):

@@ -1,95 +1,31 @@
-"""fourdhands train CONFIG: the samples, the losses, resuming, several processes, and errors in the configuration."""
-
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from dataclasses import replace
-from pathlib import Path
+"""What the image network is trained on and by: samples, losses, sources, and that a few steps learn."""
 
 import dataset_fixtures_freihand
 import numpy as np
 import pytest
 import torch
-import yaml
 from dataset_support import hand_models
-from safetensors.torch import load_file
+from training_support import FROM_NOTHING, HANDS, tiny
 
 from fourdhands_core.cli import main
-from fourdhands_core.errors import CheckpointError, DatasetError, InputError
+from fourdhands_core.errors import DatasetError
 from fourdhands_core.geometry.rotations import mirror_matrix
 from fourdhands_core.hand_model.arrays import HandArrays
-from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.learning.image.batches import Batches
 from fourdhands_core.learning.image.objective import ImageObjective, TokenPoints
 from fourdhands_core.learning.image.report import errors
 from fourdhands_core.learning.image.run import Run
-from fourdhands_core.learning.image.settings import TrainingSettings, build, read_settings
 from fourdhands_core.learning.losses import LossWeights
-from fourdhands_core.network.checkpoint import load_weights
 from fourdhands_core.network.image_model import ImageHands
-from fourdhands_core.network.weights_file import read_header
 from fourdhands_core.pipeline.frame import Frame
 from fourdhands_core.pipeline.image_regression import ImageRegressor, ImageTokens
 from fourdhands_core.runtime.crops import CROP_SIZE
-
-ROOT = Path(__file__).parent.parent
-HANDS = pair_of(load_generic_hand())
-TINY = {
-    "run": {
-        "steps": 4,
-        "batch": 2,
-        "save_interval": 2,
-        "log_interval": 1,
-        "picture_interval": 4,
-        "evaluate_interval": 4,
-        "evaluated": 8,
-    },
-    "network": {
-        "width": 64,
-        "depth": 1,
-        "heads": 2,
-        "patch": 32,
-        "relation_hidden": 16,
-        "spatial_layers": 1,
-        "hand_width": 64,
-        "decoder_layers": 1,
-        "decoder_heads": 1,
-        "temporal_layers": 1,
-        "temporal_heads": 2,
-        "window": 3,
-        "virtual_camera": True,
-    },
-    "optimiser": {"rate": 1e-3},
-    "data": {"length": 2, "opposite": 0.5},
-    "synthesis": {"view_angle": 12.0, "looks": {"skins": 1, "backgrounds": 2}},
-}
-FROM_NOTHING = {"network": {"stem": "convolutions"}, "losses": {"tokens": 1.0}}
-"""What a backbone from nothing needs beside."""
-
-
-def tiny(**changes) -> TrainingSettings:
-    return build(
-        TrainingSettings, {**TINY, **{name: {**TINY.get(name, {}), **value} for name, value in changes.items()}}, "tiny", ""
-    )
 
 
 @pytest.fixture(scope="module")
 def batch():
     return Batches(tiny(run={"batch": 8}, data={"opposite": 0.0}), HANDS)[0]
-
-
-@pytest.fixture
-def written(tmp_path):
-    def write(**changes):
-        path = tmp_path / "tiny.yaml"
-        path.write_text(yaml.safe_dump({**TINY, **{n: {**TINY.get(n, {}), **v} for n, v in changes.items()}}))
-        return path
-
-    return write
 
 
 def test_batches_are_a_function_of_seed_step_and_process(batch):
@@ -191,10 +127,10 @@ def test_a_few_steps_on_one_batch_learn_it(batch, tmp_path, changes):
     )
     few = {name: value[:3] for name, value in batch.items()}
     first = run.advance(few)
-    for _ in range(40):
+    for _ in range(20):
         last = run.advance(few)
     assert last["loss"] < 0.6 * first["loss"] and ("tokens" in last) == bool(changes)
-    assert not changes or last["tokens"] < 0.9 * first["tokens"]
+    assert not changes or last["tokens"] < 0.97 * first["tokens"]
 
 
 def test_points_are_read_off_the_backbones_tokens(batch):
@@ -242,130 +178,6 @@ def test_errors_of_the_metrics_on_a_network_are_finite_and_beside_a_mean_pose(ba
     assert found["pa_mpjpe_mm"] < found["mpjpe_mm"] and all(np.isfinite(list(found.values())))
 
 
-def command(path, out, *more):
-    return [sys.executable, "-m", "fourdhands_core.cli", "train", str(path), "--out", str(out), "--quiet", *more]
-
-
-def environment():
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-
-
-def test_a_killed_run_goes_on_bit_for_bit(tmp_path, written):
-    settings = {"run": {"steps": 9, "save_interval": 3, "evaluate_interval": 9, "picture_interval": 9}, **FROM_NOTHING}
-    path = written(**settings)
-    assert main(["train", str(path), "--out", str(tmp_path / "whole"), "--quiet"]) == 0
-
-    out = tmp_path / "killed"
-    process = subprocess.Popen(command(path, out), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    curve = out / "curve.jsonl"
-    deadline = time.monotonic() + 280
-    while not (curve.is_file() and curve.read_text().count("\n") >= 4) and time.monotonic() < deadline:
-        assert process.poll() is None, "it ended before it was killed"
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    state = torch.load(out / "state.pt", weights_only=True)
-    assert 3 <= state["step"] < 9
-    assert main(["train", str(path), "--out", str(out), "--quiet"]) == 0
-
-    one, other = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "killed"))
-    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-    states = [torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("whole", "killed")]
-    assert all(torch.equal(value, states[1]["sequences"][name]) for name, value in states[0]["sequences"].items())
-    assert "token_points.head.weight" in states[0]["sequences"]
-    lines = [
-        [
-            {k: v for k, v in json.loads(line).items() if k != "seconds"}
-            for line in (tmp_path / name / "curve.jsonl").read_text().splitlines()
-        ]
-        for name in ("whole", "killed")
-    ]
-    assert lines[0] == lines[1] and [line["step"] for line in lines[0]] == list(range(1, 10))
-
-    config, about = read_header(out / "weights.safetensors")
-    assert config == read_settings(path).network and about["step"] == 9
-    assert load_weights(out / "weights.safetensors").config == config
-    assert any((out / "tensorboard").iterdir()) and (out / "curve.png").is_file()
-
-    changed = written(**{**settings, "optimiser": {"rate": 5e-4}})
-    with pytest.raises(InputError, match="optimiser.rate was 0.001, is 0.0005"):
-        Run(read_settings(changed), out)
-    (out / "state.pt").write_bytes(b"PK nothing")
-    with pytest.raises(CheckpointError, match="state.pt cannot be read"):
-        Run(read_settings(path), out)
-
-
-def test_two_processes_train_one_network_on_different_data(tmp_path, written):
-    path = written(run={"steps": 2, "save_interval": 1, "evaluate_interval": 100, "picture_interval": 100}, **FROM_NOTHING)
-    result = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--nproc-per-node",
-            "2",
-            "--master-port",
-            str(29500 + os.getpid() % 500),
-            *command(path, tmp_path / "two")[1:],
-        ],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stderr[-2000:]
-    two = torch.load(tmp_path / "two" / "state.pt", weights_only=True)
-    # DDP averages the gradients of the two batches: so does one process that takes both
-    settings = read_settings(path)
-    alone = Run(settings, tmp_path / "one")
-    for k in range(2):
-        gradients = []
-        for rank in (0, 1):
-            copy = Run(settings, tmp_path / "one")
-            copy.sequences.load_state_dict(alone.sequences.state_dict())
-            data = Batches(settings, HANDS, rank)[k]
-            copy.settings = replace(settings, optimiser=replace(settings.optimiser, clip=1e9))
-            copy.advance(data)
-            gradients.append([None if p.grad is None else p.grad.clone() for p in copy.sequences.parameters()])
-        for parameter, *both in zip(alone.sequences.parameters(), *gradients):
-            parameter.grad = sum(both) / 2
-        torch.nn.utils.clip_grad_norm_(alone.sequences.parameters(), settings.optimiser.clip)
-        for group in alone.optimiser.param_groups:
-            group["lr"] = settings.optimiser.rate * (1.0 - k / 2)
-        alone.optimiser.step()
-    for name, value in alone.sequences.state_dict().items():
-        torch.testing.assert_close(two["sequences"][name], value, atol=3e-4, rtol=0)
-
-
-@pytest.mark.parametrize(
-    "changes, message",
-    [
-        ({"run": {"steps": "many"}}, "run.steps must be a whole number, not 'many'"),
-        ({"run": {"stepps": 3}}, "there is no field run.stepps"),
-        ({"optimiser": {"rate": -1.0}}, "optimiser.rate must be positive"),
-        ({"losses": {"joints": None}}, "losses.joints must be a number"),
-        ({"data": {"sources": [{"name": "synthesis", "weight": 0}]}}, "data.sources[0].weight must be positive"),
-        ({"data": {"sources": [{"name": "FreiHAND"}]}}, "data.sources[0].path must name the folder"),
-        ({"data": {"sources": "synthesis"}}, "data.sources must be a list"),
-        ({"network": {"heads": 5}}, "network."),
-        ({"synthesis": {"looks": {"skins": 1.5}}}, "synthesis.looks.skins must be a whole number"),
-        ({"run": {"precision": "float8"}}, "run.precision must be"),
-    ],
-)
-def test_a_wrong_field_is_named(written, changes, message, capsys):
-    assert main(["train", str(written(**changes)), "--out", "nowhere"]) == 2
-    assert message in capsys.readouterr().err
-
-
-def test_a_wrong_configuration_file_is_named(tmp_path, capsys):
-    assert main(["train", str(tmp_path / "no.yaml")]) == 2
-    assert "no.yaml does not exist" in capsys.readouterr().err
-    (tmp_path / "bad.yaml").write_text("run: [")
-    assert main(["train", str(tmp_path / "bad.yaml")]) == 2
-    assert main(["train", "landmark"]) == 2 and "--out FILE" in capsys.readouterr().err
-    assert main(["train", str(tmp_path / "bad.yaml"), "--clips", "3"]) == 2
-
-
 def test_a_source_of_mano_without_mano_is_told_and_an_unknown_one_refused(tmp_path, caplog):
     sources = [{"name": name, "path": str(tmp_path)} for name in ("FreiHAND", "COCO-WholeBody", "HO3D")]
     Run(tiny(data={"sources": [{"name": "synthesis"}, *sources]}), tmp_path)
@@ -384,11 +196,6 @@ def test_poses_of_mano_are_learned_of_mano_alone(tmp_path, hand_model):
     assert there.any() and batch["joint_valid"][there].all() and (batch["has_mano"][there] == bool(hand_model)).all()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "config/train").glob("*.yaml")), ids=lambda path: path.stem)
-def test_shipped_configurations_are_read(path):
-    assert read_settings(path).run.steps > 0
-
-
 def test_a_rendered_dataset_is_a_source_of_the_mixture(tmp_path):
     root = tmp_path / "rendered"
     assert main(["data", "synthesise", str(root), "--clips", "2", "--frames", "3", "--quiet"]) == 0
@@ -400,42 +207,3 @@ def test_a_rendered_dataset_is_a_source_of_the_mixture(tmp_path):
     flat = {name: value.flatten(0, 1) for name, value in batch.items()}
     _, joints = ImageObjective(settings.network, HANDS[RIGHT], LossWeights()).pose(flat["rotations"], flat["betas"])
     torch.testing.assert_close(joints[flat["present"]], flat["joints"][flat["present"]], atol=3e-5, rtol=0)
-
-
-def test_a_run_starts_from_weights_or_from_a_backbone_alone(tmp_path):
-    run = Run(tiny(), tmp_path / "first")
-    run.save([])
-    weights = tmp_path / "first" / "weights.safetensors"
-    later = Run(tiny(network={"window": 5}, start={"weights": str(weights)}), tmp_path / "second")
-    assert torch.equal(later.network.pose.weight, run.average.pose.weight)
-    with pytest.raises(InputError, match="network.tau 1.0, the configuration 2.0"):
-        Run(tiny(network={"tau": 2.0}, start={"weights": str(weights)}), tmp_path / "third")
-
-    vit = {f"backbone.{name}": torch.randn_like(value) for name, value in published(run.network.backbone).items()}
-    torch.save(vit, tmp_path / "vit.pth")
-    begun = Run(tiny(start={"backbone": str(tmp_path / "vit.pth")}), tmp_path / "fourth")
-    assert torch.equal(begun.network.backbone.patches.weight, vit["backbone.patch_embed.proj.weight"])
-    assert begun.step == 0
-    with pytest.raises(CheckpointError, match="network.stem must be 'patches'"):
-        Run(tiny(start={"backbone": str(tmp_path / "vit.pth")}, network={"stem": "convolutions"}), tmp_path / "fifth")
-
-
-def published(backbone):
-    """A ViT's tensors by the names of ViTPose."""
-    names = (
-        ("patches.", "patch_embed.proj."),
-        ("position", "pos_embed"),
-        ("norm_attention", "norm1"),
-        ("norm_mlp", "norm2"),
-        ("qkv", "attn.qkv"),
-        ("output", "attn.proj"),
-        ("mlp.0", "mlp.fc1"),
-        ("mlp.2", "mlp.fc2"),
-    )
-    renamed = {}
-    for name, value in backbone.state_dict().items():
-        name = "last_norm." + name[5:] if name.startswith("norm.") else name
-        for ours, theirs in names:
-            name = name.replace(ours, theirs)
-        renamed[name] = value
-    return renamed

@@ -40,7 +40,7 @@ def test_motion_blurs_along_its_direction_only_and_does_not_shift():
 
 
 def test_jpeg_and_gain():
-    picture = background(np.random.default_rng(3), 160, 120, "room")
+    picture = background(np.random.default_rng(3), 160, 120, "indoor")
     rough = Sensor(np.random.default_rng(0), 160, 120, noise=0.0, blur=0.0, jpeg=30)(picture)
     difference = np.abs(rough.astype(int) - picture).mean()
     assert 0.2 < difference < 12

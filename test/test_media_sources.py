@@ -50,7 +50,7 @@ def test_a_damaged_image_is_passed_over_and_another_size_is_named(folder):
         assert len(stamps) == 10 and reader.missing == 2
     assert stamps[4] == round(6 / 30 * 1e9)  # frame_7, in its own time
     write_image(folder / "frame_12.png", np.zeros((10, 10, 3), np.uint8))
-    with pytest.raises(InputError, match="frame_12.png is 10x10, the images before it 64x48"), VideoReader(folder) as reader:
+    with pytest.raises(InputError, match="frame_12.png is 10x10, .*frame_1.png is 64x48; give"), VideoReader(folder) as reader:
         list(reader)
 
 
@@ -68,7 +68,7 @@ def test_a_damaged_image_is_passed_over_and_another_size_is_named(folder):
         ("/dev/video77", "camera /dev/video77 cannot be opened"),
         ("rtsp://127.0.0.1/x", "rtsp://127.0.0.1/x is an address, which is not read"),
         ("https://example.org/a.mp4?b=c&d", "ffmpeg -i 'https://example.org/a.mp4"),
-        ("file:///a.mp4", "file:///a.mp4 is an address"),
+        ("file:///a.mp4", "video /a.mp4 does not exist"),
         ("{}/link.mp4", "link.mp4 is a link to a file that does not exist"),
         ("{}/page.mp4", "page.mp4 is a web page, not a video; log in"),
         ("{}/lfs.mp4", "lfs.mp4 is a Git LFS pointer.*git lfs pull"),
@@ -123,7 +123,8 @@ def test_a_number_is_a_camera_and_a_file_of_that_name_is_a_file(tmp_path, monkey
         assert len(list(reader)) == 1
 
 
-@pytest.mark.parametrize("name, words", [("picture.txt", "has no ending"), ("none/picture.png", "cannot be written")])
+@pytest.mark.parametrize("name, words", [("picture.txt", "has no ending"), ("file/picture.png", "cannot be made")])
 def test_images_that_cannot_be_written_are_told(tmp_path, name, words):
+    (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=words):
         write_image(tmp_path / name, picture(8, 8))

@@ -118,7 +118,7 @@ def test_lookahead_loses_no_frame_and_no_order(video, tmp_path):
 
 def test_an_interrupt_still_writes_what_was_tracked(video, tmp_path):
     summary = track_video(video, tmp_path / "out", ScriptedTracker(interrupt_at=4), CameraSource(65.0), progress=False)
-    assert summary.interrupted and summary.frames == 4
+    assert summary.ended_by and summary.frames == 4
     assert len(np.load(tmp_path / "out" / "hands.npz")["stamp"]) == 4
     assert len(list(VideoReader(tmp_path / "out" / "overlay.mp4"))) == 4
     assert (tmp_path / "out" / "contact_sheet.png").is_file()
@@ -126,7 +126,7 @@ def test_an_interrupt_still_writes_what_was_tracked(video, tmp_path):
 
 def test_an_interrupt_before_the_first_frame_leaves_empty_arrays(video, tmp_path):
     summary = track_video(video, tmp_path / "out", ScriptedTracker(interrupt_at=0), CameraSource(65.0), progress=False)
-    assert summary.interrupted and summary.frames == 0
+    assert summary.ended_by and summary.frames == 0
     hands = np.load(tmp_path / "out" / "hands.npz")
     assert all(hands[name].shape == (0, *shape) for name, shape in SHAPES.items())
 
@@ -194,7 +194,7 @@ def test_no_recording_is_written_over(video, tmp_path, name, link):
     else:
         video.rename(recording)
         (out / name).hardlink_to(recording) if link == "hard" else (out / name).symlink_to(recording)
-    with pytest.raises(InputError, match="would be written over; choose another --out"):
+    with pytest.raises(InputError, match="would be written over; choose another place"):
         track_video(recording, out, ScriptedTracker(), CameraSource(65.0), progress=False)
     assert recording.read_bytes() == content and [file.name for file in out.iterdir()] == [name]
 

@@ -1,11 +1,15 @@
 """Video in and out: round trip, stamps, and clear errors for what cannot be read."""
 
+import signal
+
+import cv2
 import numpy as np
 import pytest
-from video_support import picture, recode, stretch, turn, write_damaged, write_video
+from video_support import picture, recode, show, stretch, turn, write_damaged, write_video
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.media.video import VideoReader, VideoWriter
+from fourdhands_core.signals import Asked, running
 
 
 @pytest.mark.parametrize("size", [(320, 240), (321, 181)])
@@ -77,6 +81,59 @@ def test_phone_videos_are_upright_as_players_show_them(tmp_path, degrees):
             assert image.shape == frame.shape and np.abs(image.astype(float) - frame).mean() < 8
 
 
+@pytest.mark.parametrize("box", [b"tkhd", b"mvhd"])
+@pytest.mark.parametrize(
+    "matrix, stored",
+    [
+        ([[-1, 0], [0, 1]], lambda image: image[:, ::-1]),
+        ([[1, 0], [0, -1]], lambda image: image[::-1]),
+        ([[0, 1], [1, 0]], lambda image: image.transpose(1, 0, 2)),
+        ([[0, -1], [-1, 0]], lambda image: image[::-1, ::-1].transpose(1, 0, 2)),
+    ],
+    ids=["left and right", "top and bottom", "transposed", "transposed the other way"],
+)
+def test_mirrored_videos_are_as_players_show_them(tmp_path, matrix, stored, box):
+    """As front cameras write them: else a right hand would be a left one."""
+    shown = [picture(160, 120, i * 0.5) for i in range(3)]
+    path = write_video(tmp_path / "selfie.mp4", [stored(frame) for frame in shown])
+    show(path, matrix, box)
+    with VideoReader(path) as reader:
+        assert (reader.width, reader.height) == (160, 120)
+        for frame, (_, image) in zip(shown, reader, strict=True):
+            assert image.shape == frame.shape and np.abs(image.astype(float) - frame).mean() < 8
+
+
+def test_two_mirrors_are_a_turn_and_pixels_of_a_mirrored_video_are_square(tmp_path):
+    shown = picture(160, 120)
+    path = write_video(tmp_path / "a.mp4", [shown[::-1, ::-1]] * 2)
+    show(path, [[-1, 0], [0, 1]])
+    show(path, [[1, 0], [0, -1]], b"mvhd")
+    with VideoReader(path) as reader:
+        (_, image), _ = reader
+        assert np.abs(image.astype(float) - shown).mean() < 8
+    path = write_video(tmp_path / "b.mp4", [shown] * 2)
+    stretch(path, 2, 1)
+    show(path, [[0, 1], [1, 0]])
+    with VideoReader(path) as reader:
+        assert (reader.width, reader.height) == (120, 320)
+
+
+@pytest.mark.parametrize("matrix", [[[-0.8, 0.6], [0.6, 0.8]], [[-1, 0.5], [0, 1]]])
+def test_a_mirror_at_an_angle_is_refused(tmp_path, matrix):
+    path = write_video(tmp_path / "slanted.mp4", [picture(160, 120)] * 2)
+    show(path, matrix)
+    with pytest.raises(InputError, match="mirrored and at an angle.*ffmpeg -i"):
+        VideoReader(path)
+
+
+@pytest.mark.parametrize("matrix", [[[0, 0], [0, 0]], [[1, 0], [0, 1]], [[30000, 0], [0, 30000]]])
+def test_other_matrices_change_nothing(tmp_path, matrix):
+    path = write_video(tmp_path / "plain.mp4", [picture(160, 120)] * 2)
+    show(path, matrix)
+    with VideoReader(path) as reader:
+        assert (reader.width, reader.height) == (160, 120)
+
+
 @pytest.mark.parametrize(
     "pixels, degrees, size",
     [
@@ -142,3 +199,23 @@ def test_a_cut_off_mp4_is_said_to_lack_its_index(tmp_path):
     path.write_bytes(path.read_bytes()[: path.read_bytes().index(b"mdat") + 1000])
     with pytest.raises(InputError, match="lacks its index"):
         VideoReader(path)
+
+
+def test_a_signal_while_the_file_is_being_made_leaves_it_to_be_completed(tmp_path, monkeypatch):
+    """Two of them, as from a terminal and from what started the command, are one request."""
+    opened = cv2.VideoWriter
+
+    def signalled(*args):
+        made = opened(*args)
+        signal.raise_signal(signal.SIGINT)
+        return made
+
+    signalled.fourcc = opened.fourcc
+    with running(), VideoWriter(tmp_path / "v.mp4", 30.0) as writer:
+        monkeypatch.setattr(cv2, "VideoWriter", signalled)
+        with pytest.raises(Asked):
+            writer.write(picture(64, 48))
+        signal.raise_signal(signal.SIGINT)
+        writer.write(picture(64, 48))
+    with VideoReader(tmp_path / "v.mp4") as reader:
+        assert len(list(reader)) == 2

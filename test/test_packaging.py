@@ -1,6 +1,5 @@
 """What other tools read of the repository: CMake, workflows, RViz's configuration agree with the code."""
 
-import ast
 import os
 import re
 import subprocess
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fourdhands_ros.node.parameters import Parameters
+from fourdhands_core import cli, extras
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -29,6 +28,15 @@ def test_workflows():
     text = "".join(str(flow) for flow in (ros, python)) + (REPOSITORY / "Dockerfile").read_text()
     for name in re.findall(r"[\w-]+\.txt", text):
         assert (REPOSITORY / name).is_file(), name
+
+
+def test_one_version(capsys):
+    """setup.py and package.xml, which cannot import it, say what `fourdhands --version` says."""
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    version = capsys.readouterr().out.strip()
+    assert f'version="{version}"' in (REPOSITORY / "setup.py").read_text()
+    assert f"<version>{version}</version>" in (REPOSITORY / "package.xml").read_text()
 
 
 def test_rviz_shows_what_the_node_publishes():
@@ -65,8 +73,7 @@ LIKE_LAUNCH_TESTING = """
 import sys
 from _pytest.pathlib import import_path
 
-for name in ("numba", "skimage", "onnx", "tensorboardX"):
-    sys.modules[name] = None
+sys.modules.update(dict.fromkeys({absent}))
 
 def pytest_pycollect_makemodule(module_path, parent):
     import_path(module_path, root=None, consider_namespace_packages=False)
@@ -79,7 +86,10 @@ def test_colcon_test_imports_nothing_that_a_workspace_lacks(tmp_path):
     cmake = (REPOSITORY / "CMakeLists.txt").read_text()
     (folder,) = re.findall(r"file\(GLOB test_files CONFIGURE_DEPENDS (\S+)/test_ros_\*\.py\)", cmake)
     assert set(REPOSITORY.glob("test/**/test_ros_*.py")) == set((REPOSITORY / folder).glob("test_ros_*.py"))
-    (tmp_path / "like_launch_testing.py").write_text(LIKE_LAUNCH_TESTING)
+    present = (REPOSITORY / "requirements-workspace.txt").read_text()
+    absent = sorted(name for name in extras.EXTRAS if not re.search(rf"(?m)^{name}\b", present))
+    assert "torch" in absent
+    (tmp_path / "like_launch_testing.py").write_text(LIKE_LAUNCH_TESTING.format(absent=absent))
     path = os.pathsep.join([str(tmp_path), str(REPOSITORY), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     done = subprocess.run(
         [
@@ -115,14 +125,3 @@ def test_a_workspace_gets_every_program():
     for name in programs:
         assert re.search(excluded, f"/fourdhands_ros/{name}")
         assert (REPOSITORY / "fourdhands_ros" / name).stat().st_mode & 0o111 == 0o111
-
-
-def test_launch_describes_parameters_that_exist():
-    """The launch arguments that are parameters are the node's."""
-    tree = ast.parse((REPOSITORY / "launch" / "hands.launch.py").read_text())
-    (names,) = [
-        ast.literal_eval(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign) and node.targets[0].id == "PARAMETERS"
-    ]
-    assert set(names) <= set(Parameters.__dataclass_fields__)

@@ -1,19 +1,26 @@
-"""MediaPipe as a detector: sides, pixel convention, errors a user can cause, threads."""
+"""The detector: sides, pixel convention, errors a user can cause, threads."""
 
 import os
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 
 from fourdhands_core.errors import DependencyError, InputError
 from fourdhands_core.hand_model.skeleton import RIGHT
+from fourdhands_core.perception import hand_detector
 from fourdhands_core.perception.confidence import inside_hull, landmark_confidence
 from fourdhands_core.perception.detector import HandDetection, check_image, hand_size, image_scale
-from fourdhands_core.perception.mediapipe_detector import MediaPipeDetector
+from fourdhands_core.perception.hand_detector import SEARCHES, HandDetector, make_detector
+from fourdhands_core.perception.hand_networks import HandNetworks, Look
+from fourdhands_core.perception.palms import Palm
+from fourdhands_core.perception.tone import AS_IT_IS, tone_of
+from fourdhands_core.pipeline.checkpoint import load_memory, save_memory
+from fourdhands_core.pipeline.tracker import HandPairTracker
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +37,7 @@ def right_hand(real_data):
 
 @pytest.fixture(scope="module")
 def detector():
-    detector = MediaPipeDetector(single_images=True)
+    detector = HandDetector(single_images=True)
     yield detector
     detector.close()
 
@@ -55,23 +62,18 @@ def test_malformed_images_are_named(detector, image):
         detector.detect(image)
 
 
-@pytest.mark.parametrize(
-    "values",
-    [{"max_hands": 0}, {"model_complexity": 2}, {"min_detection_confidence": 1.5}, {"min_tracking_confidence": float("nan")}],
-)
-def test_settings_out_of_range_are_named(values):
-    with pytest.raises(InputError, match=next(iter(values))):
-        MediaPipeDetector(**values)
-
-
-def test_a_missing_mediapipe_says_how_to_install_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "mediapipe.python.solutions.hands", None)
-    with pytest.raises(DependencyError, match="pip install mediapipe==0.10.21"):
-        MediaPipeDetector()
+def test_a_device_that_onnxruntime_lacks_says_what_to_install():
+    with pytest.raises(InputError, match="cpu, onnx, cuda, tensorrt"):
+        HandNetworks("tpu")
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        with pytest.raises(DependencyError, match="pip install onnxruntime-gpu"):
+            make_detector(device="cuda")
+        with pytest.raises(DependencyError, match="pip install onnxruntime-gpu"):
+            make_detector(device="tensorrt")
 
 
 def test_a_closed_detector_says_so():
-    detector = MediaPipeDetector()
+    detector = HandDetector()
     detector.close()
     detector.close()
     with pytest.raises(InputError, match="closed"):
@@ -93,17 +95,6 @@ def test_the_right_hand_of_an_ordinary_image_is_right_and_its_fields_are_as_docu
         assert 150 < hand_size(hand) < 450
 
 
-def test_mirrored_images_keep_the_persons_side_and_the_images_coordinates(detector, right_hand):
-    selfie = MediaPipeDetector(mirrored=True, single_images=True)
-    for frame in right_hand[::5]:
-        (hand,) = selfie.detect(np.ascontiguousarray(frame[:, ::-1]))
-        (ordinary,) = detector.detect(frame)
-        assert hand.side == RIGHT
-        back = (frame.shape[1] - 1 - hand.landmarks[:, 0], hand.landmarks[:, 1])
-        np.testing.assert_allclose(np.stack(back, axis=1).mean(axis=0), ordinary.landmarks.mean(axis=0), atol=10.0)
-    selfie.close()
-
-
 def test_pixel_centres_are_at_integers(detector, right_hand):
     """Halving an image by averaging puts pixel 2 x + 0.5 at x; with pixel edges at integers it would be 2 x."""
     shifts = []
@@ -117,7 +108,7 @@ def test_pixel_centres_are_at_integers(detector, right_hand):
 
 
 def test_images_of_changing_size_are_taken(right_hand):
-    detector = MediaPipeDetector()
+    detector = HandDetector()
     for number, size in enumerate([(1280, 720), (640, 360), (320, 240), (1280, 720)] * 2):
         hands = detector.detect(cv2.resize(right_hand[number], size, interpolation=cv2.INTER_AREA))
         for hand in hands:
@@ -130,7 +121,7 @@ def test_detectors_in_several_threads_leave_the_process_its_stderr(right_hand):
     before, seen = os.fstat(2), set()
 
     def work():
-        detector = MediaPipeDetector()
+        detector = HandDetector()
         for frame in right_hand[:3]:
             detector.detect(frame)
         detector.close()
@@ -143,6 +134,147 @@ def test_detectors_in_several_threads_leave_the_process_its_stderr(right_hand):
             time.sleep(0.001)
         [future.result() for future in running]
     assert seen == {(before.st_dev, before.st_ino)} and os.path.samestat(os.fstat(2), before)
+
+
+def test_a_reset_detector_starts_as_a_new_one(right_hand):
+    """Whatever it followed before: the same hands to the last digit."""
+    detector, new = HandDetector(), HandDetector()
+    for frame in right_hand[:3]:
+        detector.detect(frame)
+    detector.reset()
+    for frame in right_hand[5:8]:
+        for hand, other in zip(detector.detect(frame), new.detect(frame), strict=True):
+            np.testing.assert_array_equal(hand.landmarks, other.landmarks)
+
+
+@pytest.mark.parametrize("kind", ["dark", "very dark", "grey", "dark and grey"])
+def test_hands_in_the_dark_and_without_colour_are_where_they_were(right_hand, kind):
+    """A twelfth and a 25th of the light with a sensor's noise: without brightening none of them is found."""
+    rng = np.random.default_rng(0)
+    seen, detector, as_it_is = HandDetector(), HandDetector(), HandDetector(rules=replace(SEARCHES["thorough"], toned=False))
+    off, missed = [], 0
+    for frame in right_hand[:8]:
+        changed = frame
+        if "dark" in kind:
+            changed = frame * (0.04 if "very" in kind else 1 / 12) + rng.normal(0.0, 1.5, frame.shape)
+            changed = np.clip(np.rint(changed), 0, 255).astype(np.uint8)
+        if "grey" in kind:
+            changed = cv2.cvtColor(cv2.cvtColor(changed, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        [truth] = seen.detect(frame)
+        missed += not as_it_is.detect(changed)
+        for hand in detector.detect(changed):
+            off.append(np.linalg.norm(hand.landmarks - truth.landmarks, axis=1).mean() / hand_size(truth))
+    assert len(off) >= 7 and np.mean(off) < 0.05
+    assert missed == (0 if kind == "grey" else 8)
+
+
+def test_bright_and_coloured_images_are_seen_as_they_are(right_hand):
+    assert tone_of(right_hand[0]) == AS_IT_IS
+    assert tone_of(np.zeros((48, 64, 3), np.uint8)).gains[1] <= 60.0  # nothing is made of nothing
+    rng = np.random.default_rng(0)
+    noise = np.clip(np.rint(rng.normal(0.0, 1.5, (480, 640, 3))), 0, 255).astype(np.uint8)
+    detector = HandDetector()
+    assert not any(detector.detect(noise) for _ in range(5))
+
+
+class Networks:
+    """What is asked for, in `squares`; a hand of some size wherever a palm is found."""
+
+    def __init__(self, *hands):
+        self.hands, self.squares = hands, []
+
+    def palms(self, image, square, threshold, tone):
+        self.squares.append(square)
+        found = []
+        for x, y, length in self.hands:
+            centre = np.array([x - square.x, y - square.y]) / square.side + 0.5
+            half = length / square.side / 6.0
+            points = np.tile(centre, (7, 1)) + np.array([[0.0, half]] + 6 * [[0.0, -half]])
+            found.append(Palm(0.9, np.concatenate([centre - half, centre + half]), points))
+        return found if square.angle == 0.0 else []
+
+    def looks(self, image, squares, tone):
+        found = []
+        for square in squares:
+            x, y, length = min(self.hands, key=lambda hand: np.hypot(hand[0] - square.x, hand[1] - square.y))
+            shape = np.array([[0.0, 0.4], *([0.12 * f - 0.24, 0.15 - 0.2 * k] for f in range(5) for k in range(4))])
+            world = np.concatenate([0.18 * shape, np.zeros((21, 1))], axis=1)
+            found.append(Look(shape * length + (x, y), np.zeros(21), world, 0.9, 0.9))
+        return found
+
+
+def test_fingers_of_a_hand_are_no_second_hand_and_a_small_hand_beside_it_is():
+    image = np.zeros((480, 640, 3), np.uint8)
+    assert len(HandDetector(Networks((300, 240, 200))).detect(image)) == 1
+    for second, hands in (((300, 160, 50), 1), ((470, 240, 50), 2), ((300, 160, 150), 2)):
+        detector = HandDetector(Networks((300, 240, 200), second))
+        detector.detect(image)
+        assert len(detector.detect(image)) == hands, second
+
+
+def test_beside_one_hand_that_is_followed_searches_in_vain_become_rare():
+    """Each costs as much as a look at the hand. A hand that comes is found all the same, and after a reset all is as it was."""
+    image = np.zeros((480, 640, 3), np.uint8)
+    networks = Networks((300, 240, 200))
+    detector = HandDetector(networks)
+    searched = []
+    for _ in range(60):
+        networks.squares.clear()
+        (_,) = detector.detect(image)
+        searched.append(bool(networks.squares))
+    assert all(searched[:24]) and sum(searched[28:]) == 8
+    networks.hands = (*networks.hands, (480, 240, 150))
+    assert 2 in [len(detector.detect(image)) for _ in range(8)]
+    networks.hands = networks.hands[:1]
+    detector.reset()
+    networks.squares.clear()
+    for _ in range(3):
+        detector.detect(image)
+    assert len(networks.squares) == 3
+
+
+def test_a_detector_that_is_shown_few_images_searches_in_all_of_them(monkeypatch):
+    """Beside the image network it sees every fifth."""
+    networks = Networks((300, 240, 200))
+    monkeypatch.setattr(hand_detector, "HandNetworks", lambda *_: networks)
+    detector = hand_detector.detector_beside_torch("thorough", "cpu", 1)
+    for _ in range(40):
+        detector.detect(np.zeros((480, 640, 3), np.uint8))
+    assert len(networks.squares) == 40
+
+
+@pytest.mark.parametrize("search", ["thorough", "fast"])
+def test_a_tracker_that_goes_on_from_a_file_searches_where_the_other_would_have(tmp_path, search):
+    """While one hand of two is missing, which square is searched depends on how many were."""
+    image = np.zeros((480, 640, 3), np.uint8)
+
+    def trackers():
+        networks = Networks((300, 240, 200))
+        return HandPairTracker(detector=HandDetector(networks, rules=SEARCHES[search])), networks
+
+    (one, whole), (before, _), (after, resumed) = trackers(), trackers(), trackers()
+    for k in range(7):
+        one.process(image, k + 1)
+        before.process(image, k + 1)
+    save_memory(tmp_path / "state.npz", before.memory())
+    after.recall(load_memory(tmp_path / "state.npz"))
+    whole.squares.clear()
+    for k in range(7, 20):
+        expected, found = one.process(image, k + 1), after.process(image, k + 1)
+        np.testing.assert_allclose(expected.right.joints, found.right.joints, rtol=0, atol=1e-9)
+    assert whole.squares == resumed.squares and len(resumed.squares) > 1
+
+
+def test_a_hand_that_lies_on_its_side_is_found_in_a_video(right_hand):
+    """The palm network sees upright hands; a search in turned squares finds the others within its schedule."""
+    turned = np.ascontiguousarray(np.rot90(right_hand[0], 2))
+    detector = HandDetector()
+    assert any(len(detector.detect(turned)) == 1 for _ in range(24))
+    (hand,) = detector.detect(turned)
+    assert hand.side == RIGHT and hand.presence > 0.8
+    (upright,) = HandDetector(single_images=True).detect(right_hand[0])
+    height, width = turned.shape[:2]
+    np.testing.assert_allclose((width - 1, height - 1) - hand.landmarks, upright.landmarks, atol=12.0)
 
 
 def test_scale_and_confidence_of_a_hand_that_is_its_own_projection():

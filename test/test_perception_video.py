@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
+from fourdhands_core.perception.hand_detector import HandDetector
 from fourdhands_core.perception.identity import HandIdentity
-from fourdhands_core.perception.mediapipe_detector import MediaPipeDetector
 
 
 def detections_and_pairs(path, first=0, size=None):
     """What the detector saw and what the identity made of it, for each frame of a video."""
     video = cv2.VideoCapture(str(path))
     rate = video.get(cv2.CAP_PROP_FPS)
-    detector, identity = MediaPipeDetector(), HandIdentity()
+    detector, identity = HandDetector(), HandIdentity()
     result = []
     while video.grab():
         number = int(video.get(cv2.CAP_PROP_POS_FRAMES)) - 1
@@ -57,24 +57,18 @@ def test_two_hands_never_swap_and_none_that_is_seen_is_lost(real_data):
         for side in there:
             assert pair[side].side == true_side(number, pair[side]) == side, number
         wrong_labels += sum(d.side != true_side(number, d) for d in detections)
-    assert sum(left is not None and right is not None for _, (left, right) in frames) >= 230
-    assert wrong_labels >= 1, "MediaPipe mistook no hand here: this no longer tests that its labels are not believed"
-
-
-def test_a_right_hand_is_always_a_right_hand(real_data):
-    frames = detections_and_pairs(real_data / "video" / "right_hand.mp4")
-    assert len(frames) == 621
-    for number, (detections, (left, right)) in enumerate(frames):
-        assert left is None, number
-        assert (right is not None) == (len(detections) > 0), number
-    assert sum(right is not None for _, (_, right) in frames) == 621
+    assert sum(left is not None and right is not None for _, (left, right) in frames) >= 245
+    assert sum(hand is not None for _, pair in frames for hand in pair) >= 495
+    assert wrong_labels >= 1, "it mistook no hand here: this no longer tests that its labels are not believed"
 
 
 def test_a_squeezed_right_hand_seen_edge_on_stays_right(real_data):
-    """Squeezed to 4:3, MediaPipe takes the hand for a left one while it is seen edge-on."""
+    """Squeezed to 4:3, the landmark network takes the hand for a left one while it is seen edge-on, and its fingertips, in a
+    zoomed search, for another hand.
+    """
     for detections, (left, right) in detections_and_pairs(real_data / "video" / "right_hand.mp4", 470, (640, 480)):
         assert left is None
-        assert (right is not None) == (len(detections) > 0)
+        assert right is not None and len(detections) == 1
 
 
 @pytest.mark.parametrize(
@@ -89,7 +83,7 @@ def test_a_squeezed_right_hand_seen_edge_on_stays_right(real_data):
 )
 def test_photos(real_data, name, sides):
     image = cv2.imread(str(real_data / "photos" / f"{name}.jpg"))[:, :, ::-1]
-    detector = MediaPipeDetector(max_hands=8, single_images=True)
+    detector = HandDetector(hands=8, single_images=True)
     pair = HandIdentity().update(detector.detect(np.ascontiguousarray(image)), 0, image.shape[1::-1])
     detector.close()
     assert {side for side in (LEFT, RIGHT) if pair[side] is not None} == sides

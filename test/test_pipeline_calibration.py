@@ -6,6 +6,7 @@ from pipeline_support import CAMERA, IMAGE, TruthDetector, shown
 
 from fourdhands_core.errors import AssetError, InputError
 from fourdhands_core.hand_model.skeleton import BONES, LEFT, RIGHT
+from fourdhands_core.pipeline.settings import TrackerSettings
 from fourdhands_core.pipeline.shape_calibration import (
     LEAST_SEEN,
     ShapeCalibration,
@@ -29,11 +30,23 @@ def track(tracker, motion):
 
 def calibrate(tracker, motion, length):
     """The shape that a calibration over the motion finds, and the sightings it used."""
-    calibration = ShapeCalibration(tracker.hands, length)
+    calibration = ShapeCalibration(tracker.hands, length, tracker.landmarks)
     for stamp in motion.stamp:
-        estimate = tracker.process(IMAGE, int(stamp), CAMERA)
-        calibration.add(estimate, tracker.rays(estimate.stamp))
+        calibration.add(tracker.process(IMAGE, int(stamp), CAMERA))
     return calibration.result(), calibration.count
+
+
+def test_estimates_of_before_a_reset_are_taken_in_after_it():
+    """With lookahead the last ones come all at once, when the tracker has none of their frames left."""
+    motion, truth = shown(np.zeros(10))
+    tracker = HandPairTracker(TrackerSettings(lookahead=4), TruthDetector(truth, noise=1.0))
+    estimates = [tracker.process(IMAGE, int(stamp), CAMERA) for stamp in motion.stamp]
+    estimates += iter(tracker.flush, None)
+    tracker.reset()
+    calibration = ShapeCalibration(tracker.hands, 0.19, tracker.landmarks)
+    for estimate in filter(None, estimates):
+        calibration.add(estimate)
+    assert calibration.count == len(motion.stamp)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -59,8 +72,8 @@ def test_a_measured_hand_has_its_own_bones_and_place(seed):
         np.median([np.linalg.norm(hand.joints.mean(0) - centre) for hand, centre in zip(hands, true.mean(1))])
         for hands in (before, after)
     ]
-    assert wrong_bones[1] < 0.0015 and wrong_bones[1] < 0.7 * wrong_bones[0]
-    assert wrong_place[1] < 0.015 and wrong_place[1] < 0.8 * wrong_place[0]
+    assert wrong_bones[1] < 0.0015 and wrong_bones[1] < 0.75 * wrong_bones[0]
+    assert wrong_place[1] < 0.02 and wrong_place[1] < 0.8 * wrong_place[0]
     np.testing.assert_array_equal(after[0].betas, found)
     np.testing.assert_array_equal(after[-1].betas, found)
 
@@ -68,7 +81,7 @@ def test_a_measured_hand_has_its_own_bones_and_place(seed):
 def test_a_shape_that_becomes_known_is_used_from_the_next_image_on():
     """In the middle of a track too; a tracker for another camera knows it as well, and no reset forgets it."""
     motion, truth = shown(np.zeros(10), count=12)
-    tracker = HandPairTracker(detector=TruthDetector(truth))
+    tracker = HandPairTracker(detectors=lambda: TruthDetector(truth))
     known, hands = np.linspace(-1.5, 1.5, 10), []
     for k, stamp in enumerate(motion.stamp):
         if k == 4:
@@ -81,8 +94,6 @@ def test_a_shape_that_becomes_known_is_used_from_the_next_image_on():
         np.testing.assert_array_equal(hand.betas, known)
     assert np.linalg.norm(lengths(hands[4].joints) - lengths(hands[3].joints)) > 0.002
     other = tracker.for_another_camera()
-    other.close()
-    other.detector = TruthDetector(truth)
     np.testing.assert_array_equal(other.process(IMAGE, 1, CAMERA).right.betas, known)
 
 
@@ -127,14 +138,13 @@ def test_two_cameras_share_a_network_and_nothing_else():
     """Trackers of two cameras in turn give what each gives alone."""
     motion, truth = shown(np.zeros(10), count=20)
     expected = track(HandPairTracker(detector=TruthDetector(truth)), motion)
-    first = HandPairTracker(detector=TruthDetector(truth))
+    first = HandPairTracker(detectors=lambda: TruthDetector(truth))
     second = first.for_another_camera()
-    second.detector.close()
-    second.detector = TruthDetector(truth)
+    assert second.detector is not first.detector
     for stamp, wanted in zip(motion.stamp, expected):
         for tracker in (first, second):
             hand = tracker.process(IMAGE, int(stamp), CAMERA).right
-            np.testing.assert_array_equal(hand.joints, wanted.joints)
+            np.testing.assert_allclose(hand.joints, wanted.joints, rtol=0, atol=1e-9)
     assert second.regressor is first.regressor
 
 
@@ -169,3 +179,14 @@ def test_a_damaged_file_is_told(tmp_path, text):
     path.write_text(text)
     with pytest.raises(AssetError, match="shape.yaml"):
         load_shape(path, "generic")
+
+
+def test_another_camera_needs_a_detector_of_its_own():
+    """It is not looked at with the default detector where another one was given, and a third camera has one as the second."""
+    _, truth = shown(np.zeros(10), count=1)
+    with pytest.raises(InputError, match="made with one detector, and another camera needs its own; give HandPairTracker `det"):
+        HandPairTracker(detector=TruthDetector(truth)).for_another_camera()
+    made = []
+    first = HandPairTracker(detectors=lambda: made.append(TruthDetector(truth)) or made[-1])
+    second = first.for_another_camera()
+    assert [first.detector, second.detector, second.for_another_camera().detector] == made

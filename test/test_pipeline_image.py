@@ -161,7 +161,6 @@ def test_settings_that_do_not_go_together(tmp_path):
     for settings, error, message in (
         (dict(model="image"), InputError, "import-weights"),
         (dict(weights=image), CheckpointError, "use model image"),
-        (dict(device="cuda"), InputError, "model image"),
         (dict(model="image", device="onnx", weights="none"), CheckpointError, "fourdhands export"),
         (dict(model="paper"), InputError, "landmark, image"),
         (dict(precision="int8"), InputError, "float32"),

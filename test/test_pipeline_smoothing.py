@@ -34,12 +34,16 @@ def test_zero_memory_passes_everything():
         assert (smooth.update(true, 0.03) == true).all()
 
 
-def test_position_prior_follows_constant_velocity_and_forgets_on_reset():
-    prior = PositionFilter(1.0)
+@pytest.mark.parametrize("gaps", [[1], [2], [1, 3, 1, 5, 2]])
+def test_position_prior_follows_constant_velocity_and_forgets_on_reset(gaps):
+    """At whatever rate, and where images are missing."""
+    prior, time = PositionFilter(1.0), 0
     assert prior.predict(0.03) is None
     for k in range(60):
-        true = np.array([0.01 * k, 0.0, 0.5])
-        predicted = prior.predict(1.0 / 30.0)
+        gap = gaps[k % len(gaps)]
+        time += gap
+        true = np.array([0.01 * time, 0.0, 0.5])
+        predicted = prior.predict(gap / 30.0)
         if k > 30:
             assert predicted[0] == pytest.approx(true, abs=1e-3)
         measured = np.eye(3) * 1e6
@@ -73,7 +77,7 @@ def test_what_alternates_in_the_prompt_measurement_is_damped():
         both_ways = Rotation.from_rotvec([[0.05 * (-1) ** k, 0.0, 0.0]]).as_matrix()
         found.append(both.update(np.eye(3)[None], both_ways, 1.0 / 30.0))
     angles = np.array([Rotation.from_matrix(rotation[0]).as_rotvec()[0] for rotation in found[20:]])
-    assert np.abs(np.diff(angles, 2)).mean() < 0.66 * 4 * 0.05
+    assert np.abs(np.diff(angles, 2)).mean() < 0.45 * 4 * 0.05
     both.reset()
     assert (both.update(np.eye(3)[None], both_ways, 0.03) == np.eye(3)).all()
 
@@ -98,4 +102,4 @@ def test_filters_settle_in_the_same_time_at_whatever_rate(rate):
     both = ComplementaryFilter()
     both.update(np.eye(3)[None], np.eye(3)[None], 0.0)
     off = angles_at(rate, lambda t: 0.2, lambda prompt, interval: both.update(np.eye(3)[None], prompt, interval))
-    assert off[0.2] / 0.2 == pytest.approx(0.34, abs=0.08) and off[0.4] / 0.2 == pytest.approx(0.13, abs=0.05)
+    assert off[0.2] / 0.2 == pytest.approx(0.71, abs=0.05) and off[0.4] / 0.2 == pytest.approx(0.53, abs=0.05)

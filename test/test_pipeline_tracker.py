@@ -6,50 +6,17 @@ import itertools
 
 import numpy as np
 import pytest
-import torch
-from pipeline_support import CAMERA, IMAGE, SIZE, TruthDetector, shown
+from pipeline_support import CAMERA, FLAT, IMAGE, SIZE, Seen, TruthDetector, clip, estimates, gather, run  # noqa: F401 (fixtures)
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle, mirror_matrix
-from fourdhands_core.hand_model.limits import LOWER, UPPER, clamp, from_angles, to_angles
+from fourdhands_core.hand_model.assets import load_human_hand
+from fourdhands_core.hand_model.limits import LOWER, UPPER, clamp, from_angles, joint_frames, to_angles
 from fourdhands_core.hand_model.skeleton import BONES, LEFT, RIGHT
 from fourdhands_core.learning.evaluation import metrics
-from fourdhands_core.media.choreography import demo_motion
-from fourdhands_core.media.clips import clip_truth, pose_hands
-from fourdhands_core.media.video import VideoReader
-from fourdhands_core.perception.detector import HandDetection
-from fourdhands_core.pipeline.frame import Frame
-from fourdhands_core.pipeline.regress import Regress
-from fourdhands_core.pipeline.regression import Regression
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings, within
-from fourdhands_core.pipeline.types import ABSENT, HELD, SOURCE_JOINT, SOURCE_NETWORK, SOURCE_NONE, TRACKED
-
-
-@pytest.fixture(scope="module")
-def clip():
-    motion = demo_motion(12.0, 30.0, 0)
-    _, joints = pose_hands(motion)
-    return motion, clip_truth(motion, CAMERA, joints)
-
-
-def run(clip, camera=CAMERA, detector=None, **settings):
-    motion, truth = clip
-    tracker = HandPairTracker(TrackerSettings(**settings), detector or TruthDetector(truth))
-    estimates = [tracker.process(IMAGE, int(stamp), camera) for stamp in motion.stamp]
-    while (rest := tracker.flush()) is not None:
-        estimates.append(rest)
-    return [e for e in estimates if e is not None]
-
-
-@pytest.fixture(scope="module")
-def estimates(clip):
-    torch.set_num_threads(1)
-    return run(clip)
-
-
-def gather(estimates, side, name):
-    return np.array([getattr(e.hands[side], name) for e in estimates if e.hands[side].valid])
+from fourdhands_core.pipeline.types import ABSENT, HELD, SOURCE_JOINT, SOURCE_NONE, TRACKED
 
 
 def test_every_detected_hand_is_there_on_its_side_and_no_other(clip, estimates):
@@ -73,16 +40,7 @@ def test_an_absent_hand_is_empty(estimates):
     for hand in absent:
         assert all(
             getattr(hand, name) is None
-            for name in (
-                "joints",
-                "joints_raw",
-                "joints_2d",
-                "joint_confidence",
-                "wrist_rotation",
-                "global_orient",
-                "hand_pose",
-                "betas",
-            )
+            for name in "joints joints_raw joints_2d joint_confidence wrist_rotation global_orient hand_pose betas".split()
         )
 
 
@@ -93,7 +51,8 @@ def test_wrists_and_joints_are_near_the_truth(clip, estimates):
         valid = [e.hands[side].valid for e in estimates]
         true = truth["joints"][valid, side]
         assert np.median(np.linalg.norm(joints[:, 0] - true[:, 0], axis=-1)) < 0.08
-        assert np.median(metrics.mpjpe(joints, true)) < 30.0
+        # 16 and 37 if all hands were like the mean one
+        assert np.median(metrics.mpvpe_scaled(joints, true, joints, true)) < 12.0
         pixels = gather(estimates, side, "joints_2d")
         true_pixels = truth["joints_2d"][valid, side]
         assert np.median(np.linalg.norm(pixels - true_pixels, axis=-1)) < 15.0
@@ -129,42 +88,8 @@ def test_bones_keep_their_lengths_over_a_track_and_angles_their_limits(estimates
         if side == LEFT:
             flip = np.diag([-1.0, 1.0, 1.0])
             pose = flip @ pose @ flip
-        angles = to_angles(pose)
+        angles = to_angles(pose, joint_frames(load_human_hand()))
         assert (angles > LOWER - 1e-4).all() and (angles < UPPER + 1e-4).all()
-
-
-class Seen:
-    """A network that sees the landmarks where the detector does, and in each image the next rotations (2, 16, 3, 3).
-
-    prompts: rotations from each frame alone, like them. betas: the shape (10,) of both hands. broken: the name of what is
-    not a number in the next image; or "".
-    """
-
-    sees, half_window = True, 0.0
-
-    def __init__(self, rotations, prompts=None):
-        self.rotations, self.prompts = iter(rotations), None if prompts is None else iter(prompts)
-        self.betas, self.broken = np.zeros(10), ""
-
-    def encode(self, frame):
-        frame.image = None
-
-    def regress(self, frames, target):
-        landmarks = np.array([np.zeros((21, 2)) if seen is None else seen.landmarks for seen in target.detections])
-        values = {
-            "rotations": next(self.rotations).copy(),
-            "betas": np.tile(self.betas, (2, 1)),
-            "joint_sigma": np.full((2, 21), 0.008),
-            "relative": np.array([-0.3, 0.0, 0.0]),
-        }
-        if self.broken:
-            values[self.broken].flat[-1] = np.nan
-        return Regression(
-            **values, relative_sigma=0.02, landmarks=landmarks, prompt=None if self.prompts is None else next(self.prompts)
-        )
-
-
-FLAT = np.tile(np.eye(3), (2, 16, 1, 1))
 
 
 def test_no_joint_leaves_its_limits_whatever_the_network_says_and_however_the_filter_swings(clip):
@@ -172,7 +97,8 @@ def test_no_joint_leaves_its_limits_whatever_the_network_says_and_however_the_fi
     motion, truth = clip
     count, bend = 24, np.zeros((15, 3))
     bend[:, 0] = 1.0
-    right = from_angles(np.concatenate([np.linspace(-1.5, 2.4, 12), np.full(12, 2.4)])[:, None, None] * bend)
+    frames = joint_frames(load_human_hand())
+    right = from_angles(np.concatenate([np.linspace(-1.5, 2.4, 12), np.full(12, 2.4)])[:, None, None] * bend, frames)
     rotations = np.tile(np.eye(3), (count, 2, 16, 1, 1))
     rotations[:, RIGHT, 1:], rotations[:, LEFT, 1:] = right, mirror_matrix(right)
     tracker = HandPairTracker(TrackerSettings(detect_every=1, smoothing=0.6), TruthDetector(truth), Seen(rotations))
@@ -180,10 +106,10 @@ def test_no_joint_leaves_its_limits_whatever_the_network_says_and_however_the_fi
         pair = tracker.process(IMAGE, int(motion.stamp[k]), CAMERA)
         for side, hand in enumerate(pair.hands):
             pose = matrix_from_axis_angle(hand.hand_pose.reshape(15, 3))
-            angles = to_angles(mirror_matrix(pose) if side == LEFT else pose)
+            angles = to_angles(mirror_matrix(pose) if side == LEFT else pose, frames)
             assert (angles > LOWER - 1e-5).all() and (angles < UPPER + 1e-5).all()
             inside = rotations[k].copy()
-            inside[RIGHT, 1:] = clamp(right[k])
+            inside[RIGHT, 1:] = clamp(right[k], frames)
             inside[LEFT, 1:] = mirror_matrix(inside[RIGHT, 1:])
             expected = tracker.hands.joints(inside[:, 0], inside[:, 1:], np.zeros((2, 10)))[side]
             np.testing.assert_allclose(hand.joints_raw - hand.joints_raw[0], expected, atol=1e-6)
@@ -226,19 +152,6 @@ def test_how_sure_a_hand_and_its_joints_are(clip):
     assert hand.confidence == pytest.approx(0.7 * near)
 
 
-def test_what_the_window_says_is_right_on_average_and_what_the_frame_says_is_prompt(clip):
-    """A prompt rotation that is always off by as much moves nothing; one that turns on moves the hand at once."""
-    motion, truth = clip
-    off = np.where(np.arange(80) < 70, 0.2, 0.5)
-    prompts = np.tile(FLAT, (80, 1, 1, 1, 1))
-    prompts[:, :, 0] = matrix_from_axis_angle(off[:, None, None] * np.array([1.0, 0.0, 0.0]))
-    detector = TruthDetector(truth)
-    tracker = HandPairTracker(TrackerSettings(detect_every=1), detector, Seen(itertools.repeat(FLAT), prompts))
-    turned = [tracker.process(IMAGE, int(stamp), CAMERA).right.global_orient[0] for stamp in motion.stamp[:72]]
-    np.testing.assert_allclose(turned[60:70], 0.0, atol=0.01)
-    assert turned[71] > 0.15
-
-
 @pytest.mark.parametrize("how", ["lost", "reset"])
 def test_a_track_s_shape_ends_with_it(clip, how):
     """The next one has the mean of all shapes so far; after a reset, of none before: it may be another person's."""
@@ -258,39 +171,6 @@ def test_a_track_s_shape_ends_with_it(clip, how):
         np.testing.assert_allclose(betas[k], (20 * 1.0 - 21 * 0.5) / 41 if how == "lost" else -0.5, atol=0.02)
         assert (betas[k] == betas[30]).all()
     np.testing.assert_allclose(betas[:10], 1.0)
-
-
-def test_frames_that_are_missing_are_bridged(clip):
-    """The past is moved on by the time that has passed: a hand in steady motion is not placed behind, at whatever rate."""
-    motion, _ = shown(np.zeros(10), count=70)
-    motion.global_orient[:] = motion.global_orient[0]
-    motion.wrist[:, RIGHT] = [-0.1, 0.08, 0.5] + np.arange(70)[:, None] / 30 * [0.1, -0.02, 0.1]
-    taken = np.cumsum(np.tile([1, 3, 1, 5, 2, 1], 5))
-    truth = {name: values[taken] for name, values in clip_truth(motion, CAMERA, pose_hands(motion)[1]).items()}
-    tracker = HandPairTracker(TrackerSettings(), TruthDetector(truth))
-    hands = [tracker.process(IMAGE, int(stamp), CAMERA).right for stamp in motion.stamp[taken]]
-    assert max(np.linalg.norm(hand.joints[0] - hand.joints_raw[0]) for hand in hands[8:]) < 0.0035
-
-
-def test_a_wrist_at_rest_is_steadier_than_its_images(clip):
-    motion, _ = shown(np.zeros(10), count=200)
-    motion.global_orient[:] = motion.global_orient[0]
-    truth = clip_truth(motion, CAMERA, pose_hands(motion)[1])
-    tracker = HandPairTracker(TrackerSettings(), TruthDetector(truth, noise=2.0))
-    hands = [tracker.process(IMAGE, int(stamp), CAMERA).right for stamp in motion.stamp][20:]
-    restless, steady = (
-        np.abs(np.diff([joints[0, 2] for joints in wrists])).mean()
-        for wrists in ([hand.joints_raw for hand in hands], [hand.joints for hand in hands])
-    )
-    assert restless > 1.4 * steady
-
-
-def test_without_a_past_nothing_is_filtered(clip):
-    motion, truth = clip
-    tracker = HandPairTracker(TrackerSettings(temporal=False), TruthDetector(truth, noise=2.0))
-    for stamp in motion.stamp[:20]:
-        for hand in tracker.process(IMAGE, int(stamp), CAMERA).hands:
-            np.testing.assert_allclose(hand.joints, hand.joints_raw, atol=1e-6)
 
 
 def test_wrists_do_not_jump_when_the_other_hand_comes_and_goes(clip, estimates):
@@ -313,9 +193,9 @@ def test_a_lost_hand_is_held_with_its_age_then_absent_and_never_valid(clip):
     _, truth = clip
     detector = TruthDetector(truth)
     detector.blind = {(k, RIGHT) for k in range(30, 60)}
-    estimates = run(clip, detector=detector)[:61]
+    estimates = run(clip, detector=detector, frames=61)
     held = [e.right for e in estimates[30:60] if e.right.state == HELD]
-    assert 8 <= len(held) <= 10 and not any(h.valid for h in held)
+    assert len(held) == pytest.approx(30 * TrackerSettings().hold, abs=1) and not any(h.valid for h in held)
     assert held[-1].age == pytest.approx(len(held) / 30.0, abs=1e-3)
     assert (held[-1].joints == estimates[29].right.joints).all()
     assert estimates[59].right.state == ABSENT
@@ -353,35 +233,15 @@ def test_all_that_is_said_of_a_hand_is_one_hand(clip, mirrored):
             assert 0.0 < hand.confidence < 0.97 and (hand.joint_confidence < 1.0).all()
 
 
-def test_raw_joints_are_those_before_the_filter(clip):
-    """Each image's own, wrists too: those who filter by themselves take no other filter's lag with them."""
-    motion, truth = clip
-    estimates = run(clip, detector=TruthDetector(truth, noise=2.0))[:200]
-    for side in (LEFT, RIGHT):
-        filtered, raw = (gather(estimates, side, name) for name in ("joints", "joints_raw"))
-        assert np.linalg.norm((filtered - raw)[0], axis=-1).max() < 0.02
-        for part in (lambda joints: joints[:, 0], lambda joints: joints - joints[:, :1]):
-            restless, steady = (np.median(np.abs(np.diff(part(joints), 2, axis=0))) for joints in (raw, filtered))
-            assert restless > 1.05 * steady
-
-
-def test_without_intrinsics_positions_are_marked_unscaled(clip, estimates):
-    assert all(h.scaled for e in estimates for h in e.hands if h.valid)
-    unscaled = run(clip, camera=None)
-    assert not any(h.scaled for e in unscaled for h in e.hands)
-    pairs = [e for e in unscaled if e.left_root_relative is not None]
-    assert pairs and all(e.left_root_source == SOURCE_NETWORK and np.isfinite(e.left_root_relative).all() for e in pairs)
-
-
 def test_lookahead_gives_every_frame_once_in_order(clip, estimates):
     motion, _ = clip
-    ahead = run(clip, lookahead=4)
-    assert [e.stamp for e in ahead] == motion.stamp.tolist() == [e.stamp for e in estimates]
+    ahead = run(clip, lookahead=4, frames=60)
+    assert [e.stamp for e in ahead] == motion.stamp[:60].tolist() == [e.stamp for e in estimates[:60]]
 
 
 def test_single_frames_do_not_depend_on_the_past(clip):
     motion, truth = clip
-    alone = run(clip, temporal=False)
+    alone = run(clip, temporal=False, frames=101)
     detector = TruthDetector(truth)
     detector.frame = 99
     tracker = HandPairTracker(TrackerSettings(temporal=False), detector)
@@ -401,16 +261,6 @@ def test_the_same_video_gives_the_same_numbers_after_a_reset(clip):
         assert (a.right.joints == b.right.joints).all()
 
 
-def test_a_mirrored_image_gives_the_same_hands(clip, estimates):
-    """The detector sees the picture unmirrored; poses stay, pixels are those of the mirrored picture."""
-    mirrored = run(clip, mirrored=True)
-    for a, b in zip(estimates[::20], mirrored[::20]):
-        for hand, other in zip(a.hands, b.hands):
-            if hand.valid:
-                assert other.joints == pytest.approx(hand.joints, abs=1e-4)
-                assert other.joints_2d[:, 0] == pytest.approx(SIZE[0] - 1 - hand.joints_2d[:, 0], abs=0.01)
-
-
 @pytest.mark.parametrize(
     "wrong, said",
     [(dict(smoothing=1.5), "smoothing"), (dict(lookahead=-1), "lookahead"), (dict(default_fov=float("nan")), "default_fov")],
@@ -418,29 +268,6 @@ def test_a_mirrored_image_gives_the_same_hands(clip, estimates):
 def test_settings_out_of_range_are_refused_by_name(wrong, said):
     with pytest.raises(InputError, match=said):
         TrackerSettings(**wrong)
-
-
-@pytest.mark.parametrize("before", [Camera.from_fov(*SIZE, 100.0), Camera.from_fov(*SIZE, 40.0, calibrated=True)])
-def test_where_the_lens_changes_no_position_lags_behind(clip, estimates, before):
-    """CameraInfo that comes after the first images, and a zoom: the hands are at once where this lens sees them."""
-    motion, truth = clip
-    tracker = HandPairTracker(TrackerSettings(), TruthDetector(truth))
-    for i in range(30):
-        found = tracker.process(IMAGE, int(motion.stamp[i]), before if i < 20 else CAMERA)
-        for hand, known in zip(found.hands, estimates[i].hands):
-            if i >= 20 and known.valid:
-                assert hand.scaled and np.linalg.norm(hand.joints[0] - known.joints[0]) < 0.04 * known.joints[0, 2]
-            elif known.valid:
-                assert np.linalg.norm(hand.joints[0] - known.joints[0]) > 0.2 * known.joints[0, 2]
-
-
-def test_a_lens_is_known_at_other_resolutions():
-    for size in ((320, 240), (1280, 960), (213, 160)):
-        assert CAMERA.is_like(CAMERA.resized(*size)) and CAMERA.resized(*size).is_like(CAMERA)
-    distorted = Camera(*SIZE, CAMERA.matrix, "plumb_bob", [0.1, 0.0, 0.0, 0.0, 0.0])
-    region = Camera(320, 240, CAMERA.matrix - [[0, 0, 160], [0, 0, 120], [0, 0, 0]])
-    for other in (Camera.from_fov(*SIZE, 64.0), Camera.from_fov(*SIZE, 66.0, calibrated=True), distorted, region):
-        assert not CAMERA.is_like(other) and not other.is_like(CAMERA)
 
 
 def test_wrong_frames_are_refused_and_the_next_good_one_is_taken(clip):
@@ -458,60 +285,8 @@ def test_wrong_frames_are_refused_and_the_next_good_one_is_taken(clip):
     assert tracker.process(IMAGE, 2000, CAMERA).right.valid
 
 
-@pytest.mark.parametrize("model, d", [("plumb_bob", [-0.5, 0, 0, 0]), ("equidistant", [-0.3, -0.1, 0, 0])])
-def test_a_hand_where_the_lens_has_no_rays_is_not_seen_and_the_other_is_as_alone(model, d):
-    """In a corner that a calibration's polynomial does not reach, there is no telling where a hand is."""
-    camera = Camera(*SIZE, [[420.0, 0, 319.5], [0, 420.0, 239.5], [0, 0, 1]], model, d)
-    motion, truth = shown(np.zeros(10), count=5)
-    truth = clip_truth(motion, camera, pose_hands(motion)[1])
-    alone = run((motion, truth), camera)
-    truth["valid"][:, LEFT] = True
-    truth["joints"][:, LEFT] = truth["joints"][:, RIGHT] * [-1, 1, 1]
-    truth["joints_2d"][:, LEFT] = truth["joints_2d"][:, RIGHT] * 0.2 + [570, 420] - 0.2 * truth["joints_2d"][:, RIGHT, :1]
-    for one, both in zip(alone, run((motion, truth), camera), strict=True):
-        assert one.right.valid and both.right.valid and not both.left.valid
-        np.testing.assert_array_equal(one.right.joints, both.right.joints)
-
-
-def test_landmarks_of_a_network_where_the_lens_has_no_rays_are_not_taken():
-    """What the detector saw stays; a hand that was only followed there is not seen."""
-    camera = Camera(*SIZE, [[420.0, 0, 319.5], [0, 420.0, 239.5], [0, 0, 1]], "plumb_bob", [-0.5, 0, 0, 0])
-    seen = np.random.default_rng(0).uniform(-30, 30, (21, 2)) + [440, 320]
-    hand = HandDetection(RIGHT, 0.9, seen, np.zeros(21), np.zeros((21, 3)), np.ones(21))
-    landmarks = np.stack([seen, seen + 5.0])
-    landmarks[RIGHT, 4] = 570, 420
-    for followed in (False, True):
-        frame = Frame(1, camera, [], followed=followed)
-        frame.detections, frame.rays[RIGHT] = (None, hand), camera.unproject(seen)
-        before = frame.rays.copy()
-        Regress._take_landmarks(frame, landmarks)
-        np.testing.assert_array_equal(frame.rays, before)
-        assert frame.uncertain and frame.present.tolist() == [False, not followed]
-        landmarks_within = landmarks.copy()
-        landmarks_within[RIGHT, 4] = seen[4]
-        frame.detections = None, hand
-        Regress._take_landmarks(frame, landmarks_within)
-        assert not frame.uncertain and frame.present[RIGHT] and (frame.rays[RIGHT] != before[RIGHT]).any()
-
-
 def test_probability_within_a_distance():
     assert within(0.02, np.array([1e-4]))[0] == pytest.approx(1.0)
     assert within(0.0, np.array([0.01]))[0] == 0.0
     # Gamma(3) distribution: the median radius is 2.674 sigma
     assert within(0.02674, np.array([0.01]))[0] == pytest.approx(0.5, abs=1e-3)
-
-
-def test_right_hand_video_is_steadier_than_mediapipe_without_lagging(real_data):
-    """Jitter and lag beside MediaPipe's world landmarks."""
-    tracker = HandPairTracker(TrackerSettings())
-    ours, theirs = [], []
-    with VideoReader(real_data / "video" / "right_hand.mp4") as reader:
-        for stamp, image in reader:
-            estimate = tracker.process(image, stamp)
-            assert estimate.right.valid and not estimate.left.valid
-            ours.append(estimate.right.joints)
-            theirs.append(tracker.detections[RIGHT].world)
-    tracker.close()
-    ours, theirs = np.array(ours), np.array(theirs)
-    assert metrics.jitter(ours) < 0.5 * metrics.jitter(theirs)
-    assert metrics.lag(ours, theirs) < 0.5

@@ -1,5 +1,7 @@
 """Crops for the image network agree with the published arithmetic, and with the points inside them."""
 
+import functools
+
 import cv2
 import numpy as np
 import pytest
@@ -49,11 +51,16 @@ def test_points_follow_the_crop(x, y, side, left):
     np.testing.assert_allclose(centre + (32, 0), place, atol=0.3)
 
 
+@functools.cache
+def noise():
+    return cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8), (9, 9), 3)
+
+
 @settings(deadline=None)
 @given(x=st.floats(-300, 600), y=st.floats(-300, 400), side=st.floats(30, 1500), other=st.floats(30, 1500), left=st.booleans())
 def test_both_ways_agree(x, y, side, other, left):
     """Two hands at once, blurred and not, over the image's border and outside."""
-    image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8), (9, 9), 3)
+    image = noise()
     squares = np.array([[x, y, side, side], [200.0, y, other, other]])
     host, device = crop_hands(image, squares, [left, not left]), on_device(image, squares, [left, not left]).numpy()
     difference = np.abs(host - device)  # OpenCV rounds places to 1/32 pixel and what is blurred to whole numbers:

@@ -26,10 +26,16 @@ def write_video(path: Path, frames, fps=30) -> Path:
 
 def turn(path: Path, degrees: int) -> None:
     """State in an mp4 that players are to turn it clockwise, as phones do."""
-    data = bytearray(path.read_bytes())
-    place = data.index(b"tkhd") + 44
     cos, sin = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
-    data[place : place + 20] = struct.pack(">5i", cos << 16, sin << 16, 0, -sin << 16, cos << 16)
+    show(path, [[cos, sin], [-sin, cos]])
+
+
+def show(path: Path, matrix, box: bytes = b"tkhd") -> None:
+    """State in an mp4 by which matrix (a b; c d) players are to show it, in the track's header or the movie's (mvhd)."""
+    data = bytearray(path.read_bytes())
+    place = data.index(box) + {b"tkhd": 44, b"mvhd": 40}[box]
+    (a, b), (c, d) = matrix
+    data[place : place + 20] = struct.pack(">5i", *(round(value * 65536) for value in (a, b, 0, c, d)))
     path.write_bytes(data)
 
 

@@ -8,18 +8,15 @@ skinned to MANO's 16 joints. The result is the same to the last bit at every run
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import hand_shape as shape
 import numpy as np
+from hand_rig import BOUNDARY, VERTICES, arrays_of, density, ordered, segment, shape_directions, write
 from mesh_reduction import check_disc, reduce_mesh, smooth_mesh
 
 from fourdhands_core.hand_model.assets import GENERIC_HAND
 from fourdhands_core.hand_model.skeleton import (
     DORSAL,
     FINGERS,
-    FINGERTIP_VERTICES,
     JOINT_NAMES,
     MANO_IN_21,
     MANO_JOINT_NAMES,
@@ -27,9 +24,7 @@ from fourdhands_core.hand_model.skeleton import (
     TIP_JOINTS,
 )
 
-_VERTICES, _BOUNDARY, _GRID = 778, 16, 0.002
-_SECOND_TIP_VERTICES = {"thumb": 745, "index": 317, "middle": 445, "ring": 556, "little": 673}
-"""Vertices that other software takes for MANO's fingertips instead: these lie beside the tips."""
+_GRID = 0.002
 
 
 def _dense_skin() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -62,31 +57,11 @@ def _onto_skin(points: np.ndarray, boundary: np.ndarray) -> np.ndarray:
     return points
 
 
-def _segment(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Position (N,) of points' projections on a segment, 0 at start, 1 at end, and their distances (N,) to it."""
-    axis = end - start
-    t = ((points - start) * axis).sum(1) / (axis * axis).sum()
-    nearest = start + np.clip(t, 0.0, 1.0)[:, None] * axis
-    return t, np.sqrt(((points - nearest) ** 2).sum(1))
-
-
-def _density(points: np.ndarray) -> np.ndarray:
-    """How finely the skin is meshed (N,): finer toward the fingertips, coarsest on the palm and the back."""
-    joints = shape.rest_joints()
-    density = np.ones(len(points))
-    for first in TIP_JOINTS - 3:
-        _, distance = _segment(points, joints[first + (first == 1)], joints[first + 3])
-        density = np.maximum(density, np.where(distance < 0.013, 10.0, 1.0))
-        tip = np.sqrt(((points - joints[first + 3]) ** 2).sum(1))
-        density = np.maximum(density, np.where(tip < 0.009, 400.0, 1.0))
-    return density
-
-
 def _skin_weights(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(N, 16) weights in MANO's joint order: each vertex to its nearest bone, then diffused along the skin."""
     joints = shape.rest_joints()
     fingers = {finger: joints[JOINT_NAMES.index(f"{finger}_1") :][:4] for finger in FINGERS}
-    distances = {finger: _segment(points, chain[0], chain[3])[1] for finger, chain in fingers.items()}
+    distances = {finger: segment(points, chain[0], chain[3])[1] for finger, chain in fingers.items()}
     nearest = np.stack([distances[finger] for finger in FINGERS], 1).argmin(1)
     owner = np.zeros(len(points), int)
     spread = np.full(len(points), 0.6)
@@ -94,10 +69,10 @@ def _skin_weights(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
         chain = fingers[finger]
         mine = nearest == i
         if finger == "thumb":
-            _, metacarpal = _segment(points, chain[0], chain[1])
+            _, metacarpal = segment(points, chain[0], chain[1])
             palm = np.min(
                 [
-                    _segment(points, np.array([-0.015, 0.0, 0.2 * fingers[other][0][2]]), fingers[other][0])[1]
+                    segment(points, np.array([-0.015, 0.0, 0.2 * fingers[other][0][2]]), fingers[other][0])[1]
                     for other in FINGERS[1:]
                 ],
                 axis=0,
@@ -135,60 +110,6 @@ def _sample(values: np.ndarray, points: np.ndarray, at: np.ndarray) -> np.ndarra
     return sum(close[:, k : k + 1] * values[nearest[:, k]] for k in range(4))
 
 
-def _shape_directions(vertices: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(778, 3, 10): each vertex goes with the bones it hangs on, and away from them where a part grows thicker."""
-    joints = shape.rest_joints()
-    moves = shape.joint_shape_directions(joints)
-    directions = np.zeros((len(vertices), 3, 10))
-    palm = np.zeros_like(directions)
-    total = np.zeros(len(vertices))
-    for finger in FINGERS:
-        knuckle = JOINT_NAMES.index(f"{finger}_1")
-        t, distance = _segment(vertices, joints[0], joints[knuckle])
-        share = 1.0 / (distance**2 + 0.006**2) ** 2
-        palm += (share * np.clip(t, 0.0, 1.2))[:, None, None] * moves[knuckle]
-        total += share
-    directions += weights[:, :1, None] * palm / total[:, None, None]
-    outward = np.zeros_like(vertices)
-    for mano, first in enumerate(MANO_IN_21):
-        if mano == 0:
-            continue
-        t, _ = _segment(vertices, joints[first], joints[first + 1])
-        t = np.clip(t, -0.15, 1.0)[:, None, None]
-        directions += weights[:, mano, None, None] * ((1.0 - t) * moves[first] + t * moves[first + 1])
-        axis = joints[first + 1] - joints[first]
-        outward += weights[:, mano, None] * (vertices - joints[first] - np.clip(t[:, :, 0], 0.0, 1.0) * axis)
-    depth = vertices * np.array([0.0, 1.0, 0.0]) + np.array([0.0, 0.003, 0.0])
-    thumb_ball = weights[:, MANO_JOINT_NAMES.index("thumb_1"), None]
-    palm_share = weights[:, :1] + 0.5 * thumb_ball
-    directions[:, :, 0] = 0.039 * vertices
-    for number, (part, fraction) in shape.THICKENING.items():
-        directions[:, :, number] += fraction * (outward if part == "finger" else palm_share * depth)
-    return directions
-
-
-def _regressor(vertices: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """(16, 778): each joint as a mean of the skin around it that follows the joint under every shape."""
-    joints = shape.rest_joints()
-    moves = shape.joint_shape_directions(joints)
-    regressor = np.zeros((16, len(vertices)))
-    for mano, joint in enumerate(MANO_IN_21):
-        distance = np.sqrt(((vertices - joints[joint]) ** 2).sum(1))
-        ring = np.argsort(distance, kind="stable")[:96]
-        prior = 1.0 / (distance[ring] + 0.002) ** 2
-        prior /= prior.sum()
-        # The mean hand's joint is met exactly, its motion with the shape within 0.15 mm a unit: for less, the weights
-        # would have to be large and of both signs.
-        rows = np.concatenate(
-            [np.full((1, 96), 30.0), 600.0 * (vertices[ring] - joints[joint]).T, 300.0 * directions[ring].reshape(96, 30).T]
-        )
-        wanted = np.concatenate([[30.0], np.zeros(3), 300.0 * moves[joint].reshape(30)])
-        scaled = rows * np.sqrt(prior)
-        change = scaled.T @ np.linalg.solve(scaled @ scaled.T + 1e-4 * np.eye(34), wanted - rows @ prior)
-        regressor[mano, ring] = prior + np.sqrt(prior) * change
-    return regressor
-
-
 def _pose_directions(vertices: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(778, 3, 135): knuckles that stay full when a finger bends, where linear skinning alone flattens them.
 
@@ -216,55 +137,20 @@ def _pose_directions(vertices: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return directions
 
 
-def _order(vertices: np.ndarray, tips: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(778,) which vertex takes each place: by bone and then from the wrist outwards, fingertips at MANO's numbers."""
-    joints = shape.rest_joints()
-    places = {}
-    for finger, tip, joint in zip(FINGERS, tips, TIP_JOINTS):
-        places[FINGERTIP_VERTICES[finger]] = tip
-        distance = ((vertices - joints[joint]) ** 2).sum(1)
-        places[_SECOND_TIP_VERTICES[finger]] = np.argsort(distance, kind="stable")[1]
-    taken = set(places.values())
-    rest = [i for i in np.lexsort((-vertices[:, 0], weights.argmax(1))) if i not in taken]
-    free = [place for place in range(len(vertices)) if place not in places]
-    places.update(zip(free, rest))
-    return np.array([places[place] for place in range(len(vertices))])
-
-
 def build() -> dict[str, np.ndarray]:
     """All arrays of the generic right hand, named and laid out as in MANO's files."""
+    joints = shape.rest_joints()
     dense, dense_faces, dense_tips = _dense_skin()
-    vertices, faces = reduce_mesh(dense, dense_faces, _VERTICES, _BOUNDARY, _density(dense), dense_tips)
+    vertices, faces = reduce_mesh(dense, dense_faces, VERTICES, BOUNDARY, density(dense, joints), dense_tips)
     tips = np.array([((vertices - dense[tip]) ** 2).sum(1).argmin() for tip in dense_tips])
     vertices = smooth_mesh(vertices, faces, tips, 8, _onto_skin)
     weights = _sample(_skin_weights(dense, dense_faces), dense, vertices)
-    order = _order(vertices, tips, weights)
-    vertices, weights = vertices[order].round(6), weights[order]
-    faces = np.argsort(order)[faces]
-    faces = faces[np.lexsort(faces.T[::-1])]
-    weights = np.where(weights < 0.002, 0.0, weights)
-    weights = weights / weights.sum(1, keepdims=True)
-    directions = _shape_directions(vertices, weights).round(8)
-    return {
-        "v_template": vertices.astype(np.float32),
-        "shapedirs": directions.astype(np.float32),
-        "posedirs": _pose_directions(vertices, weights).round(8).astype(np.float32),
-        "J_regressor": _regressor(vertices, directions).round(6).astype(np.float32),
-        "weights": weights.round(5).astype(np.float32),
-        "f": faces.astype(np.int32),
-        "kintree_table": np.stack([MANO_PARENTS, np.arange(16)]).astype(np.int32),
-        "hands_mean": np.zeros(45, np.float32),
-        "is_right": np.array(True),
-        "name": np.array("generic"),
-    }
-
-
-def main(argv: list[str]) -> None:
-    """Write the generic hand to the file named in argv, or into the package."""
-    target = Path(argv[0]) if argv else GENERIC_HAND
-    np.savez_compressed(target, **build())
-    print(f"{target}: {target.stat().st_size} bytes")
+    vertices, faces, weights, _ = ordered(vertices, faces, weights, tips, joints, least=0.002)
+    moves = shape.joint_shape_directions(joints)
+    directions = shape_directions(vertices, weights, joints, moves).round(8)
+    poses = _pose_directions(vertices, weights).round(8)
+    return arrays_of("generic", vertices, faces, weights, directions, poses, joints, moves)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    write(build(), GENERIC_HAND)

@@ -7,12 +7,28 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from ..errors import DependencyError, InputError
+from ..geometry import CALIBRATION_FILES
+from ..pipeline.settings import TrackerSettings
 
-EXIT_USER_ERROR, EXIT_INTERRUPTED = 2, 130
+if TYPE_CHECKING:
+    from ..geometry.camera_source import CameraSource
+    from ..remote import Place
+
+
+EXIT_USER_ERROR = 2
+DEFAULT_FOV = TrackerSettings.default_fov
+MODELS = "weights", "model", "device", "search", "precision", "hand_model", "hand_model_left"
+"""The tracker's settings that choose networks and hand models: options of every command that tracks."""
+
+Commands: TypeAlias = "argparse._SubParsersAction[Any]"
+"""What `add_subparsers` gives, to which each module adds its own."""
+Settings = TypeVar("Settings", bound=Any)
 
 
 class Parser(argparse.ArgumentParser):
@@ -21,7 +37,7 @@ class Parser(argparse.ArgumentParser):
 
     _within = False
 
-    def parse_known_args(self, args=None, namespace=None):
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse's."""
         if self._subparsers is not None or self._within:
             return super().parse_known_args(args, namespace)
@@ -35,7 +51,9 @@ class Parser(argparse.ArgumentParser):
             self._within = False
 
 
-def add_command(commands, name: str, run, text: str, extra: str | None = None) -> argparse.ArgumentParser:
+def add_command(
+    commands: Commands, name: str, run: Callable[[argparse.Namespace], int], text: str, extra: str | None = None
+) -> argparse.ArgumentParser:
     """A subcommand that calls `run` with the parsed arguments.
 
     text: its help. extra: of this package, which brings all that the command needs.
@@ -45,63 +63,86 @@ def add_command(commands, name: str, run, text: str, extra: str | None = None) -
     return command
 
 
-def refuse_options(args, names: Iterable[str], what: str) -> None:
+def refuse_options(args: argparse.Namespace, names: Iterable[str], what: str) -> None:
     """Raise InputError where one of the options, by their names in `args`, was given to `what`, to which it means nothing."""
     for name in names:
         if getattr(args, name) != args.parser.get_default(name):
             raise InputError(f"--{name.replace('_', '-')} means nothing to `{what}`; see fourdhands {args.command} --help")
 
 
-def add_models(command) -> None:
-    """The arguments that choose the network and the hand model."""
-    command.add_argument("--weights", default="", metavar="FILE", help="network weights (default: the shipped ones)")
-    command.add_argument(
-        "--model",
-        default="landmark",
-        choices=("landmark", "image"),
-        help="landmark (default), or image with --weights from `fourdhands import-weights`",
-    )
-    command.add_argument(
-        "--device",
-        default="cpu",
-        choices=("cpu", "cuda", "onnx"),
-        help="cpu (default); cuda, for model image; onnx, with --weights DIR from `fourdhands export`",
-    )
-    command.add_argument("--precision", default="float32", choices=("float32", "float16", "bfloat16"), help="of model image")
-    command.add_argument(
-        "--hand-model", default="", metavar="NPZ", help="right hand from convert-mano (default: the generic hand)"
-    )
-    command.add_argument(
-        "--hand-model-left",
-        default="",
-        metavar="NPZ",
-        help="left hand from convert-mano (default: the right hand's mirror image)",
+def add_settings(command: argparse.ArgumentParser, *more: str, **defaults: Any) -> None:
+    """Options that are the tracker's settings: MODELS, and `more`. `tracker_settings` reads them.
+
+    defaults: others than the settings' own.
+    """
+    for name in (*MODELS, *more):
+        spec = TrackerSettings.__dataclass_fields__[name]
+        default, text = defaults.get(name, spec.default), spec.metadata["description"].rstrip(".")
+        option, text = f"--{name.replace('_', '-')}", text[0].lower() + text[1:]
+        told: dict[str, Any] = {"default": default, "help": f"{text} (default: {default})" if default != "" else text}
+        if isinstance(default, bool):
+            told.update(action=argparse.BooleanOptionalAction if default else "store_true", help=text)
+        elif isinstance(default, (int, float)):
+            low, high = spec.metadata["limits"]
+            told.update(type=_within(type(default), low, high), metavar="N")
+            told["help"] = f"{text}; {low} to {high} (default: {default})"
+        else:
+            told.update({"choices": spec.metadata["choices"]} if spec.metadata["choices"] else {"metavar": "FILE"})
+        command.add_argument(option, **told)
+
+
+def _within(kind: type, low: float, high: float) -> Callable[[str], Any]:
+    """For argparse: a number of a kind, within limits that are both allowed."""
+
+    def number(text: str) -> Any:
+        value = kind(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is out of range; give a number from {low} to {high}")
+        return value
+
+    number.__name__ = kind.__name__  # argparse names it where the text is no number
+    return number
+
+
+def given_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The tracker's settings among parsed arguments, those of `add_settings`."""
+    return {name: value for name, value in vars(args).items() if name in TrackerSettings.__dataclass_fields__}
+
+
+def tracker_settings(args: argparse.Namespace) -> TrackerSettings:
+    """TrackerSettings of parsed arguments."""
+    return TrackerSettings(**given_settings(args))
+
+
+def add_lens(command: argparse.ArgumentParser, of: str = "") -> None:
+    """The options that say what the camera's lens is. of: which camera's, such as "of a video: "."""
+    lens = command.add_mutually_exclusive_group()
+    lens.add_argument("--fov", type=float, metavar="DEGREES", help=f"{of}the camera's horizontal field of view")
+    lens.add_argument("--intrinsics", **FILE, help=f"{of}the camera's calibration: {CALIBRATION_FILES}")
+
+
+def lens_of(args: argparse.Namespace) -> CameraSource:
+    """The camera that the options of `add_lens` name, and --rectified where there is one."""
+    from ..geometry.camera_source import CameraSource
+
+    return CameraSource(
+        DEFAULT_FOV,
+        fov=args.fov,
+        intrinsics=args.intrinsics,
+        rectified=getattr(args, "rectified", False),
+        unknown="neither --fov nor --intrinsics was given",
     )
 
 
-def tracker_settings(args):
-    """TrackerSettings of parsed arguments, those of `add_models` and what else the command has."""
-    from ..pipeline.tracker import TrackerSettings
+def check_out(args: argparse.Namespace, outputs: Iterable[str | Path], *inputs: str | Path | None) -> None:
+    """Raise InputError where a file to be written cannot be, or is one that the arguments name, or one of the further inputs.
 
-    return TrackerSettings(
-        model=args.model,
-        weights=args.weights,
-        device=args.device,
-        precision=args.precision,
-        hand_model=args.hand_model,
-        hand_model_left=args.hand_model_left,
-        mirrored=getattr(args, "mirrored", False),
-        lookahead=getattr(args, "lookahead", 0),
-        threads=getattr(args, "threads", 1),
-    )
-
-
-def keep_inputs(args, outputs, *inputs) -> None:
-    """Raise InputError where a file to be written is one that the arguments name, or one of the further inputs."""
-    from ..files import refuse_overwriting
+    Every command calls it before it does anything.
+    """
+    from ..outputs import check_outputs
 
     named = "weights", "hand_model", "hand_model_left", "intrinsics"
-    refuse_overwriting(outputs, [*(getattr(args, name, None) for name in named), *inputs])
+    check_outputs(outputs, [*(getattr(args, name, None) for name in named), *inputs])
 
 
 def ros_side(what: str, *modules: str) -> list[ModuleType]:
@@ -118,15 +159,46 @@ def ros_side(what: str, *modules: str) -> list[ModuleType]:
         ) from error
 
 
+def is_bag(place: Path) -> bool:
+    """Whether a path is a rosbag2's: its folder, or one of its files."""
+    endings = ".mcap", ".db3", ".mcap.zstd", ".db3.zstd"
+    if place.is_dir():
+        return (place / "metadata.yaml").is_file() or any(file.name.endswith(endings) for file in place.iterdir())
+    return place.name.endswith(endings)
+
+
 def positive(text: str) -> int:
     """The type of arguments that count something."""
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from error
     if value <= 0:
         raise argparse.ArgumentTypeError(f"{text} is not positive")
     return value
 
 
-def replaced(settings, assignments: list[str]):
+def path(text: str) -> Path:
+    """The type of arguments that name a file or folder; an empty text, as a shell makes of a variable that is not set, does
+    not."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; give a file or folder")
+    from ..files import local_path
+
+    return Path(local_path(text))
+
+
+def place(text: str) -> Place:
+    """The type of arguments that name a file or folder of this machine or, by a URL, on a storage."""
+    from .. import remote
+
+    try:
+        return remote.place(text) if text else path(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def replaced(settings: Settings, assignments: list[str]) -> Settings:
     """A dataclass with some fields replaced by NAME=VALUE texts, each of the type of the field's default."""
     from dataclasses import fields, replace
 
@@ -141,3 +213,10 @@ def replaced(settings, assignments: list[str]):
         except ValueError as error:
             raise InputError(f"--set {assignment}: {value!r} is not of type {kinds[name].__name__}") from error
     return replace(settings, **values)
+
+
+FILE: dict[str, Any] = {"type": path, "metavar": "FILE"}
+FOLDER: dict[str, Any] = {"type": path, "metavar": "DIR"}
+COUNT: dict[str, Any] = {"type": positive, "metavar": "N"}
+REPEATED: dict[str, Any] = {"action": "append", "default": []}
+"""What most options are: `add_argument` takes them with a help."""

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from . import add_command, add_models, positive, refuse_options, ros_side
+from . import Commands, add_command, add_lens, add_settings, given_settings, path, place, positive, refuse_options, ros_side
+
+if TYPE_CHECKING:
+    from ..remote import Place
+
+INFO = "info"
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     """Its arguments."""
     command = add_command(commands, "bag", bag, "find both hands in the images of rosbag2 recordings; or summarise them")
     command.usage = "fourdhands bag [options] IN [IN ...] OUT\n       fourdhands bag info [--json] BAG [BAG ...]"
     command.add_argument(
         "paths",
-        type=Path,
+        type=_path_or_info,
         nargs="+",
         metavar="PATH",
         help="bags with images, mcap or sqlite3, and the bag to write (of several the folder for them); "
-        "after the word `info` bags with hands. The command of a run that was ended continues it",
+        "after the word `info` bags with hands. Each may be a URL (s3://, sftp://, https://, ...; extra [cluster]). "
+        "The command of a run that was ended continues it",
     )
     command.add_argument(
         "--topic",
@@ -41,9 +50,7 @@ def add(commands) -> None:
         help="topic of depth images in the image's view; none; auto (default): one beside the image whose "
         "messages name the image's frame",
     )
-    lens = command.add_mutually_exclusive_group()
-    lens.add_argument("--fov", type=float, metavar="DEGREES", help="horizontal field of view of images without CameraInfo")
-    lens.add_argument("--intrinsics", type=Path, metavar="FILE", help="calibration for them, a camera_info YAML")
+    add_lens(command, "of images without CameraInfo: ")
     command.add_argument(
         "--rectified",
         choices=("auto", "true", "false"),
@@ -51,13 +58,18 @@ def add(commands) -> None:
         help="whether the images are rectified, so that P of CameraInfo and no distortion holds for them "
         "(default: auto, by the topic's name, image_rect and the like)",
     )
-    command.add_argument("--mirrored", action="store_true", help="the images are mirrored, as in a selfie")
+    add_settings(command, "mirrored", "lookahead", lookahead=4)  # half of the landmark model's window
     command.add_argument(
-        "--lookahead",
-        type=int,
-        default=4,
-        metavar="IMAGES",
-        help="images of the future each estimate may use, 0 to 60 (default: 4, the landmark model's window)",
+        "--cameras",
+        type=path,
+        metavar="FILE",
+        help="where the bag's cameras stand, from `fourdhands calibrate-cameras`: also one pair of hands of all, on /hands",
+    )
+    command.add_argument(
+        "--fixed-frame",
+        default="",
+        metavar="NAME",
+        help="the same, where the cameras stand being in the bag's /tf and /tf_static; with --cameras the frame's name",
     )
     command.add_argument("--tf", choices=("none", "wrist", "joints"), default="wrist", help="frames to write to /tf")
     command.add_argument("--no-markers", action="store_true", help="leave the meshes out, nine tenths of the bag")
@@ -68,44 +80,54 @@ def add(commands) -> None:
         metavar="IMAGES",
         help="images after which what was done is kept if the run is killed (default: 1000)",
     )
-    command.add_argument("--jobs", type=int, default=0, metavar="N", help="bags to convert at once (default: one a core)")
+    command.add_argument("--jobs", type=positive, metavar="N", help="bags to convert at once (default: one a core)")
+    command.add_argument(
+        "--address",
+        default="",
+        metavar="ADDRESS",
+        help="Ray cluster that converts the bags, ray://HOST:PORT or auto; OUT is then the folder for them (extra [cluster])",
+    )
     command.add_argument("--json", action="store_true", help="info: print JSON")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
-    add_models(command)
+
+
+def _path_or_info(text: str) -> Place | str:
+    """The type of PATH: the word `info` alone is no path; ./info is one."""
+    return INFO if text == INFO else place(text)
 
 
 def bag(args: argparse.Namespace) -> int:
     """Find the hands in the images of rosbag2 recordings, or summarise the hands in them."""
     camera, command = ros_side("bags", "bags.camera", "bags.command")
-    *sources, out = args.paths
-    if sources and str(sources[0]) == "info":
+    if args.paths[0] == INFO:
         refuse_options(args, vars(args).keys() - {"paths", "json", "quiet", "command", "run", "extra", "parser"}, "bag info")
-        command.info([*sources[1:], out], as_json=args.json)
+        _info(command, _places(args.paths[1:]), args.json)
         return 0
+    *sources, out = _places(args.paths)
     refuse_options(args, ["json"], "bag IN OUT")
     if not sources:
         raise InputError(f"one path was given, {out}; give the bag to read and the bag to write, or `bag info {out}`")
-    parameters = camera.Parameters(
-        lookahead=args.lookahead,
-        mirrored=args.mirrored,
-        model=args.model,
-        weights=args.weights,
-        device=args.device,
-        precision=args.precision,
-        tf=args.tf,
-        rectified=args.rectified,
-        hand_model=args.hand_model,
-        hand_model_left=args.hand_model_left,
-    )
-    options = camera.Options(
-        parameters,
-        tuple(args.topic),
-        args.camera_info,
-        args.depth,
-        args.fov,
-        args.intrinsics,
-        not args.no_markers,
-        args.interval,
-    )
-    command.convert_bags(sources, out, options, args.jobs, args.quiet)
+    parameters = camera.Parameters(**given_settings(args), tf=args.tf, rectified=args.rectified)
+    rig = None
+    if args.cameras:
+        from ..fusion.rig import load_rig
+
+        rig = load_rig(args.cameras)
+    told = {name: getattr(args, name) for name in "camera_info depth fov intrinsics interval fixed_frame".split()}
+    options = camera.Options(parameters, tuple(args.topic), markers=not args.no_markers, rig=rig, **told)
+    command.convert_bags(sources, out, options, args.jobs, args.quiet, args.address)
     return 0
+
+
+def _places(paths: list[Place | str]) -> list[Place]:
+    """The word `info` is a path after all where it is not the first."""
+    return [Path(one) if isinstance(one, str) else one for one in paths]
+
+
+def _info(command: ModuleType, paths: list[Place], as_json: bool) -> None:
+    there = os.path.isdir(INFO) and f"; the folder called {INFO} is ./{INFO}"
+    if not paths:
+        raise InputError(f"`bag info` needs the bags with hands to summarise{there or ''}")
+    if there and (missing := next((path for path in paths if isinstance(path, Path) and not path.exists()), None)):
+        raise InputError(f"{missing} does not exist, and `bag info` summarises bags{there}")
+    command.info(paths, as_json=as_json)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..errors import DependencyError, InputError
-from . import add_command, add_models, keep_inputs, positive, ros_side, tracker_settings
+from . import COUNT, FILE, Commands, add_command, add_settings, check_out, ros_side, tracker_settings
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     """Its arguments."""
     command = add_command(commands, "benchmark", benchmark, "measure latency by stage, throughput and memory on this machine")
     command.usage = "fourdhands benchmark [options] (VIDEO | ros VIDEO | --backbone SIZE)"
@@ -28,16 +27,11 @@ def add(commands) -> None:
         "beside the window recomputed",
     )
     command.add_argument(
-        "--cameras",
-        type=positive,
-        default=4,
-        metavar="N",
-        help="with --backbone: cameras of 30 Hz that share the network (default: 4)",
+        "--cameras", **COUNT, default=4, help="with --backbone: cameras of 30 Hz that share the network (default: 4)"
     )
-    command.add_argument("--frames", type=positive, default=200, metavar="N", help="frames to measure (default: 200)")
-    command.add_argument("--threads", type=positive, default=1, metavar="N", help="threads of the network (default: 1)")
-    command.add_argument("--out", type=Path, metavar="FILE", help="also write the JSON to this file")
-    add_models(command)
+    command.add_argument("--frames", **COUNT, default=200, help="frames to measure (default: 200)")
+    command.add_argument("--out", **FILE, help="also write the JSON to this file")
+    add_settings(command, "threads")
 
 
 def benchmark(args: argparse.Namespace) -> int:
@@ -45,24 +39,26 @@ def benchmark(args: argparse.Namespace) -> int:
     import json
 
     from .. import benchmark as speed
+    from ..outputs import write_text
 
     *of_ros, video = args.video or [None]
     if of_ros not in ([], ["ros"]) or video == "ros" or (video is None) == (args.backbone is None):
         raise InputError(
             "give a VIDEO to run the tracker on, `ros VIDEO` for the ROS side, or --backbone SIZE for the image network alone"
         )
+    settings = tracker_settings(args)
     if args.out is not None:
-        keep_inputs(args, [args.out], video)
+        check_out(args, [args.out], video)
     if of_ros:
         (tool,) = ros_side("benchmark ros", "tools.benchmark")
         result = tool.run(video, seconds=args.frames / 30.0)
     elif video is not None:
-        result = _tracker(speed, tracker_settings(args), video, args.frames)
+        result = _tracker(speed, settings, video, args.frames)
     else:
         import torch
 
         from ..hand_model.arrays import HandArrays
-        from ..hand_model.assets import load_generic_hand, pair_of
+        from ..hand_model.assets import load_human_hand, pair_of
         from ..network.image_config import ImageConfig
         from ..network.image_model import ImageNetwork
         from ..runtime.image import check_device
@@ -73,7 +69,7 @@ def benchmark(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
         result = speed.benchmark_network(
             ImageNetwork(ImageConfig.of_size(args.backbone)),
-            HandArrays(pair_of(load_generic_hand())),
+            HandArrays(pair_of(load_human_hand())),
             args.device,
             args.precision,
             args.frames,
@@ -82,7 +78,7 @@ def benchmark(args: argparse.Namespace) -> int:
     text = json.dumps(result, indent=1)
     print(text)
     if args.out is not None:
-        args.out.write_text(text + "\n")
+        write_text(args.out, text + "\n")
     return 0
 
 

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from . import add_command, keep_inputs, positive
+from . import COUNT, Commands, add_command, check_out, path
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     """Its arguments, by what is done."""
     command = commands.add_parser("data", help="look into datasets on disk")
     done = command.add_subparsers(dest="done", required=True, metavar="WHAT")
     command = add_command(done, "check", check, "say what is found in a dataset and draw annotated samples", extra="train")
     command.add_argument("name", metavar="NAME", help="InterHand2.6M, FreiHAND, ...; an unknown name lists them all")
-    command.add_argument("path", type=Path, metavar="PATH", help="its folder, as published")
+    command.add_argument("path", type=path, metavar="PATH", help="its folder, as published")
     command.add_argument("--split", help="train, val or test, by the dataset's own names (default: its first)")
-    command.add_argument("--out", type=Path, metavar="PNG", help="draw annotated samples to this file")
-    command.add_argument("--samples", type=positive, default=12, metavar="N", help="frames to draw (default: 12)")
-    command.add_argument(
-        "--frames", type=positive, default=1000, metavar="N", help="frames to look at, evenly spaced (default: 1000)"
-    )
+    command.add_argument("--out", type=path, metavar="PNG", help="draw annotated samples to this file")
+    command.add_argument("--samples", **COUNT, default=12, help="frames to draw (default: 12)")
+    command.add_argument("--frames", **COUNT, default=1000, help="frames to look at, evenly spaced (default: 1000)")
     command.add_argument(
         "--hand-model", metavar="NPZ", help="right MANO hand from convert-mano: makes meshes and joints of MANO parameters"
     )
@@ -30,10 +27,10 @@ def add(commands) -> None:
     command = add_command(
         done, "synthesise", synthesise, "render clips of two moving hands with their exact truth", extra="train"
     )
-    command.add_argument("out", type=Path, metavar="OUT", help="folder to write, new or empty")
-    command.add_argument("--clips", type=positive, default=100, metavar="N", help="clips to render (default: 100)")
-    command.add_argument("--frames", type=positive, default=30, metavar="N", help="frames of each (default: 30)")
-    command.add_argument("--rate", type=positive, default=30, metavar="N", help="frames a second (default: 30)")
+    command.add_argument("out", type=path, metavar="OUT", help="folder to write, new or empty")
+    command.add_argument("--clips", **COUNT, default=100, help="clips to render (default: 100)")
+    command.add_argument("--frames", **COUNT, default=30, help="frames of each (default: 30)")
+    command.add_argument("--rate", **COUNT, default=30, help="frames a second (default: 30)")
     command.add_argument("--seed", type=int, default=0, help="of everything random")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -43,6 +40,7 @@ def synthesise(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from ..learning.synthesis.write import synthesise
+    from ..streams import counted
 
     synthesise(
         args.out,
@@ -53,7 +51,7 @@ def synthesise(args: argparse.Namespace) -> int:
         progress=lambda numbers: tqdm(numbers, desc="clips", disable=args.quiet),
     )
     print(
-        f"{args.clips} clips of {args.frames} frames written to {args.out}; look at them with: "
+        f"{counted(args.clips, 'clips')} of {counted(args.frames, 'frames')} written to {args.out}; look at them with: "
         f"fourdhands data check synthetic {args.out} --out samples.png"
     )
     return 0
@@ -65,9 +63,11 @@ def check(args: argparse.Namespace) -> int:
     from ..hand_model.assets import load_hand, pair_of
     from ..learning.datasets.check import check, draw_samples
     from ..learning.datasets.registry import open_dataset
+    from ..media.images import check_ending
 
     if args.out is not None:
-        keep_inputs(args, [args.out], args.path)
+        check_out(args, [args.out], args.path)
+        check_ending(args.out)
     if args.hand_model_left and not args.hand_model:
         raise InputError("--hand-model-left was given without --hand-model; give the right hand too")
     hands = None

@@ -6,17 +6,17 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from . import add_command, add_models, keep_inputs, positive, tracker_settings
+from . import COUNT, FILE, FOLDER, Commands, add_command, add_settings, check_out, path, positive, tracker_settings
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     """Its arguments."""
     command = add_command(
         commands,
         "evaluate",
         evaluate,
-        "measure accuracy: on rendered clips and real videos beside a "
-        "MediaPipe baseline, or on a dataset beside the paper's figures",
+        "measure accuracy: on rendered clips and real videos beside the "
+        "detector's own landmarks, or on a dataset beside the paper's figures",
         extra="train",
     )
     command.add_argument("--clips", type=positive, default=24, help="rendered clips of unseen motion")
@@ -25,11 +25,10 @@ def add(commands) -> None:
         action="store_true",
         help="instead, wrists with a depth image beside the colour image, at 0.5 and 1 m (12 clips do)",
     )
-    command.add_argument("--real", type=Path, metavar="DIR", help="folder with video/, freihand/ and onehand10k/")
+    command.add_argument("--real", **FOLDER, help="folder with video/, freihand/ and onehand10k/")
     command.add_argument(
         "--out",
-        type=Path,
-        metavar="FILE",
+        **FILE,
         help="also write the JSON to this file; with --dataset a folder: "
         "tables, JSON, every hand's errors, a picture of the worst hands",
     )
@@ -38,17 +37,17 @@ def add(commands) -> None:
         metavar="NAME",
         help="instead, this dataset in --data: InterHand2.6M, DexYCB, HIC, ...; an unknown name lists them all",
     )
-    command.add_argument("--data", type=Path, metavar="PATH", help="the dataset's folder, as published")
+    command.add_argument("--data", type=path, metavar="PATH", help="the dataset's folder, as published")
     command.add_argument("--split", help="its split, by its own names (default: the one for testing)")
     command.add_argument(
         "--boxes",
-        choices=("truth", "detector"),
-        help="what the network sees: the true boxes, as in the paper (default with model image), or what the "
+        type=lambda text: "ground-truth" if text == "truth" else text,  # as it was called before
+        choices=("ground-truth", "detector"),
+        help="what the network sees: the ground truth's boxes, as in the paper (default with model image), or what the "
         "detector finds (default with model landmark)",
     )
-    command.add_argument("--frames", type=positive, metavar="N", help="stop after so many frames of the dataset")
-    command.add_argument("--mirrored", action="store_true", help="the real videos are mirrored, as in a selfie")
-    add_models(command)
+    command.add_argument("--frames", **COUNT, help="stop after so many frames of the dataset")
+    add_settings(command, "mirrored")
 
 
 def evaluate(args: argparse.Namespace) -> int:
@@ -58,8 +57,9 @@ def evaluate(args: argparse.Namespace) -> int:
     if args.dataset or args.data:
         return evaluate_dataset(args)
     if args.out is not None:
-        keep_inputs(args, [args.out], args.real)
+        check_out(args, [args.out], args.real)
     from ..learning.evaluation import clips as evaluation
+    from ..outputs import write_text
 
     if args.real is not None and not args.real.is_dir():
         raise InputError(f"--real {args.real} is not a folder; give one with video/, freihand/ and onehand10k/")
@@ -71,26 +71,27 @@ def evaluate(args: argparse.Namespace) -> int:
         text = json.dumps(evaluation.evaluate(tracker_settings(args), args.clips, args.real), indent=1)
     print(text)
     if args.out is not None:
-        args.out.write_text(text + "\n")
+        write_text(args.out, text + "\n")
     return 0
 
 
 def evaluate_dataset(args: argparse.Namespace) -> int:
     """Measure a network or the tracker on a dataset."""
+    from ..hand_model.assets import HUMAN, open_pair
     from ..learning.evaluation import dataset as evaluation
     from ..learning.evaluation import report as report
-    from ..learning.evaluation.predictors import hand_models, make_predictor
+    from ..learning.evaluation.predictors import make_predictor
 
     if not (args.dataset and args.data):
         raise InputError("--dataset NAME and --data PATH go together; give both")
     if args.depth or args.real:
         raise InputError("--depth and --real are measurements of their own; leave them out with --dataset")
     if args.out is not None:
-        keep_inputs(args, [args.out / name for name in report.OUTPUTS])
+        check_out(args, [args.out / name for name in report.OUTPUTS])
         if args.out.is_dir() and args.data.is_dir() and args.out.samefile(args.data):
             raise InputError(f"--out {args.out} is the dataset's folder; give another one")
     settings = tracker_settings(args)
-    hands = hand_models(settings) if settings.hand_model else None
+    hands = open_pair(settings.hand_model, settings.hand_model_left) if settings.hand_model else None
     dataset, notes = evaluation.open_for_evaluation(args.dataset, args.data, args.split, hands)
     predictor = make_predictor(settings, args.boxes)
     result = evaluation.evaluate_dataset(dataset, predictor, args.frames)
@@ -106,7 +107,7 @@ def evaluate_dataset(args: argparse.Namespace) -> int:
             text,
             model=args.model,
             weights=weights,
-            hand_model=args.hand_model or "generic",
+            hand_model=args.hand_model or HUMAN,
             predictor=type(predictor).__name__,
         )
         print(f"written to {args.out}: tables.txt, results.json, samples.csv, worst.png")

@@ -3,62 +3,92 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 
-from . import EXIT_INTERRUPTED, add_command, add_models, keep_inputs, tracker_settings
+from ..errors import InputError
+from . import DEFAULT_FOV, Commands, add_command, add_lens, add_settings, lens_of, path, refuse_options, tracker_settings
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     """Its arguments."""
     command = add_command(commands, "track", track, "track both hands through a video: hands.npz and overlay.mp4")
     command.add_argument(
         "video", metavar="VIDEO", help="video file, folder of images (taken for 30 a second), or index of a camera"
     )
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    lens = command.add_mutually_exclusive_group()
-    lens.add_argument("--fov", type=float, metavar="DEGREES", help="the camera's horizontal field of view")
-    lens.add_argument("--intrinsics", type=Path, metavar="FILE", help="the camera's calibration, a camera_info YAML")
+    command.add_argument("others", nargs="*", metavar="VIDEO", help="with --cameras, those of the other cameras")
+    command.add_argument(
+        "--cameras",
+        type=path,
+        metavar="FILE",
+        help="where the cameras of several videos stand and what their lenses are, from `fourdhands calibrate-cameras`: one "
+        "estimate of all; videos that are called as the cameras are theirs, else in the file's order",
+    )
+    command.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
+    add_lens(command)
     command.add_argument(
         "--rectified",
         action="store_true",
         help="the images are rectified: FILE's projection_matrix and no distortion holds for them",
     )
-    command.add_argument("--mirrored", action="store_true", help="the video is mirrored, as in a selfie")
     command.add_argument("--mesh", action="store_true", help="draw the meshes on the overlay too")
-    command.add_argument(
-        "--lookahead",
-        type=int,
-        default=0,
-        metavar="FRAMES",
-        help="frames of the future each estimate may use, 0 (as on a robot) to 60; 4 is the landmark model's window",
-    )
     command.add_argument("--quiet", action="store_true", help="no progress bar")
-    add_models(command)
+    add_settings(command, "mirrored", "lookahead")
 
 
 def track(args: argparse.Namespace) -> int:
-    """Track the hands through a video."""
-    from ..geometry.camera_source import CameraSource
+    """Track the hands through a video, or through those of several cameras."""
+    if args.cameras:
+        return _track_cameras(args)
+    if args.others:
+        raise InputError(
+            f"{1 + len(args.others)} videos were given; say where their cameras stand with --cameras FILE, or give one"
+        )
     from ..media.sources import camera_index
-    from ..media.track_video import OUTPUTS, track_video
+    from ..media.track_video import check_results, track_video
     from ..media.video import VideoReader
     from ..pipeline.tracker import HandPairTracker
 
     # A file that cannot be read is told before the models are loaded; a camera's images would grow old meanwhile.
     video = args.video if camera_index(args.video) is not None else VideoReader(args.video)
-    keep_inputs(args, [args.out / name for name in OUTPUTS], *getattr(video, "files", ()))
-    settings = tracker_settings(args)
-    cameras = CameraSource(
-        settings.default_fov,
-        fov=args.fov,
-        intrinsics=args.intrinsics,
-        rectified=args.rectified,
-        unknown="neither --fov nor --intrinsics was given",
-    )
-    tracker = HandPairTracker(settings)
-    try:
+    check_results(args.out, getattr(video, "files", ()), args.weights, args.hand_model, args.hand_model_left, args.intrinsics)
+    cameras = lens_of(args)
+    with closing(HandPairTracker(tracker_settings(args))) as tracker:
         summary = track_video(video, args.out, tracker, cameras, mesh=args.mesh, progress=not args.quiet)
-    finally:
-        tracker.close()
     print(f"{summary}\nwritten to {args.out}: hands.npz, overlay.mp4, contact_sheet.png")
-    return EXIT_INTERRUPTED if summary.interrupted else 0
+    return 128 + summary.ended_by if summary.ended_by else 0
+
+
+def _track_cameras(args: argparse.Namespace) -> int:
+    """Track the hands through the videos of several cameras, as one."""
+    from ..fusion.rig import load_rig
+    from ..geometry.camera_source import CameraSource
+    from ..media.track_cameras import CameraVideo, track_cameras
+    from ..pipeline.tracker import HandPairTracker
+
+    refuse_options(args, ("mesh", "mirrored"), "track --cameras")
+    rig = load_rig(args.cameras)
+    paths = [Path(video) for video in (args.video, *args.others)]
+    names = [file.stem for file in paths]
+    named = rig.poses.keys() & set(names)
+    if len(named) < len(names):
+        if named or len(rig.poses) != len(names):
+            raise InputError(
+                f"{args.cameras} names {len(rig.poses)} cameras, {', '.join(rig.poses)}, and the videos are called "
+                f"{', '.join(names)}; give videos that are called as the cameras, or one of each, all called otherwise, in "
+                "that order"
+            )
+        names = list(rig.poses)
+    videos = []
+    for name, file in zip(names, paths):
+        lens = rig.lenses.get(name, {})
+        intrinsics = args.intrinsics or lens.get("intrinsics")
+        fov = None if intrinsics else args.fov or lens.get("fov")
+        source = CameraSource(
+            DEFAULT_FOV, fov=fov, intrinsics=intrinsics, rectified=args.rectified, unknown="no lens was given"
+        )
+        videos.append(CameraVideo(name, file, source))
+    with closing(HandPairTracker(tracker_settings(args))) as tracker:
+        summary = track_cameras(videos, rig, args.out, tracker, progress=not args.quiet)
+    print(f"{summary}\nwritten to {args.out}: hands.npz in {rig.fixed_frame}, and each camera's own")
+    return 0

@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from . import add_command, keep_inputs, positive, refuse_options, replaced
+from . import REPEATED, Commands, add_command, check_out, path, positive, refuse_options, replaced
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     """Its arguments."""
     command = add_command(
         commands, "train", train, "train the image network from a configuration, or what the package ships", extra="train"
@@ -17,39 +17,46 @@ def add(commands) -> None:
     command.usage = (
         "fourdhands train [--out DIR] [--set SECTION.FIELD=VALUE ...] [--quiet] CONFIG\n"
         "       fourdhands train landmark --out FILE [--seed N] [--set NAME=VALUE ...]\n"
-        "       fourdhands train errors [--out FILE] [--seed N] [--clips N]"
+        "       fourdhands train errors [--out FILE] [--seed N] [--clips N]\n"
+        "       fourdhands train detector --out FILE [--seed N] [--set NAME=VALUE ...]"
     )
     command.add_argument(
         "what",
         metavar="CONFIG",
         help="training configuration, YAML (config/train has examples), of the "
         "image network; a run that was ended goes on where it was. The word `landmark`: the landmark network, "
-        "from synthetic motion alone. The word `errors`: the detector's errors, measured on rendered clips",
+        "from synthetic motion alone. The word `errors`: the detector's errors, measured on rendered clips. The word "
+        "`detector`: the detector's landmark network, trained on with rendered hands",
     )
     command.add_argument(
         "--out",
-        type=Path,
+        type=path,
         metavar="PATH",
         help="CONFIG: the run's folder (default: runs/NAME of the "
-        "configuration); landmark: weights to write; errors: file to write (default: the package's own)",
+        "configuration); landmark: weights to write; errors: file to write (default: the package's own); "
+        "detector: ONNX file to write",
     )
     command.add_argument(
         "--set",
-        action="append",
-        default=[],
+        **REPEATED,
         metavar="NAME=VALUE",
-        help="another value for a setting, of CONFIG as SECTION.FIELD, or of learning.landmark.train.TrainSettings; may be "
-        "repeated",
+        help="another value for a setting, of CONFIG as SECTION.FIELD, or of learning.landmark.train.TrainSettings or "
+        "learning.detector.tune.TuneSettings; may be repeated",
     )
-    command.add_argument("--seed", type=int, help="landmark, errors: of every random number (default: 1, 7)")
+    command.add_argument("--seed", type=int, help="landmark, errors, detector: of every random number (default: 1, 7, 1)")
     command.add_argument("--clips", type=positive, help="errors: rendered clips to measure on (default: 150)")
     command.add_argument("--quiet", action="store_true", help="CONFIG: no progress bar")
 
 
 def train(args: argparse.Namespace) -> int:
     """Train what was asked for."""
-    what = {"landmark": train_landmark, "errors": train_errors}.get(args.what, train_image)
-    means_nothing = {train_image: ("seed", "clips"), train_landmark: ("clips", "quiet"), train_errors: ("set", "quiet")}
+    what = {"landmark": train_landmark, "errors": train_errors, "detector": train_detector}.get(args.what, train_image)
+    means_nothing = {
+        train_image: ("seed", "clips"),
+        train_landmark: ("clips", "quiet"),
+        train_errors: ("set", "quiet"),
+        train_detector: ("clips", "quiet"),
+    }
     refuse_options(args, means_nothing[what], f"train {args.what}")
     return what(args)
 
@@ -65,7 +72,7 @@ def train_image(args: argparse.Namespace) -> int:
     settings = read_settings(args.what, args.set)
     out = args.out or Path("runs") / Path(args.what).stem
     start, data = settings.start, settings.data
-    keep_inputs(
+    check_out(
         args,
         [out / name for name in (WEIGHTS, STATE, "curve.jsonl", "curve.png", "weights.tmp", "state.tmp")],
         args.what,
@@ -88,7 +95,7 @@ def train_landmark(args: argparse.Namespace) -> int:
     if args.out is None:
         raise InputError("train landmark needs --out FILE, the weights to write (safetensors)")
     settings = replaced(TrainSettings(seed=1 if args.seed is None else args.seed), args.set)
-    keep_inputs(args, [args.out], settings.start, settings.measured_file, MEASURED)
+    check_out(args, [args.out], settings.start, settings.measured_folder, MEASURED)
     figures = train_network(args.out, settings)
     print(f"{figures}\nwritten to {args.out}")
     return 0
@@ -99,6 +106,23 @@ def train_errors(args: argparse.Namespace) -> int:
     from ..learning.landmark.measure_errors import MEASURED, measure
 
     out = args.out or MEASURED
+    check_out(args, [out])
     measure(out, clips=args.clips or 150, seed=7 if args.seed is None else args.seed)
     print(f"written to {out}")
+    return 0
+
+
+def train_detector(args: argparse.Namespace) -> int:
+    """Train the detector's landmark network on."""
+    import json
+
+    from ..learning.detector.tune import TuneSettings
+    from ..learning.detector.tune import train_detector as train_network
+
+    if args.out is None:
+        raise InputError("train detector needs --out FILE, the network to write (ONNX)")
+    settings = replaced(TuneSettings(seed=1 if args.seed is None else args.seed), args.set)
+    given = [settings.start, *settings.real.split(","), *settings.real_held.split(",")]
+    check_out(args, [args.out, args.out.with_name(args.out.name + ".state")], *filter(None, given))
+    print(f"{json.dumps(train_network(args.out, settings))}\nwritten to {args.out}")
     return 0

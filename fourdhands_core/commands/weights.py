@@ -6,20 +6,20 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from . import add_command, keep_inputs, positive
+from . import FILE, FOLDER, Commands, add_command, check_out, path, positive
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     """Their arguments."""
     command = add_command(commands, "convert-mano", convert_mano, "convert official MANO pickles once to npz")
     command.add_argument(
         "pickles",
-        type=Path,
+        type=path,
         nargs="+",
         metavar="PKL",
         help="MANO_RIGHT.pkl, MANO_LEFT.pkl, or mano_v1_2.zip as the publisher gives it",
     )
-    command.add_argument("--out", type=Path, default=Path(), metavar="PATH", help="folder (default: this one) or npz file")
+    command.add_argument("--out", type=path, default=Path(), metavar="PATH", help="folder (default: this one) or npz file")
 
     command = add_command(
         commands,
@@ -28,8 +28,8 @@ def add(commands) -> None:
         "convert the authors' released checkpoint to weights for model image",
         extra="torch",
     )
-    command.add_argument("checkpoint", type=Path, metavar="PTH", help="Demo_Video.pth, Eval_Video.pth or Demo_Image.pth")
-    command.add_argument("--out", type=Path, metavar="FILE", help="safetensors to write (default: beside the checkpoint)")
+    command.add_argument("checkpoint", type=path, metavar="PTH", help="Demo_Video.pth, Eval_Video.pth or Demo_Image.pth")
+    command.add_argument("--out", **FILE, help="safetensors to write (default: beside the checkpoint)")
     command.add_argument(
         "--window",
         type=positive,
@@ -47,7 +47,7 @@ def add(commands) -> None:
         commands, "export", export, "write the network as ONNX, for device onnx: machines without torch", extra="onnx"
     )
     command.add_argument("--weights", default="", metavar="FILE", help="network weights (default: the shipped ones)")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for encode.onnx and reason.onnx")
+    command.add_argument("--out", **FOLDER, required=True, help="folder for encode.onnx and reason.onnx")
 
 
 def convert_mano(args: argparse.Namespace) -> int:
@@ -56,8 +56,9 @@ def convert_mano(args: argparse.Namespace) -> int:
 
     if args.out.suffix == ".npz" and len(args.pickles) > 1:
         raise InputError(f"--out {args.out} is one file for {len(args.pickles)} pickles; give a folder")
-    for path in args.pickles:
-        for converted in mano_files.convert_download(path, args.out):
+    check_out(args, [args.out] if args.out.suffix == ".npz" else [args.out / "MANO_RIGHT.npz"])
+    for pickle in args.pickles:
+        for converted in mano_files.convert_download(pickle, args.out):
             print(converted)
     return 0
 
@@ -69,7 +70,7 @@ def import_weights(args: argparse.Namespace) -> int:
     from ..network.import_weights import import_backbone, import_released
 
     out = args.out or args.checkpoint.with_suffix(".safetensors")
-    keep_inputs(args, [out], args.checkpoint)
+    check_out(args, [out], args.checkpoint)
     if args.backbone:
         imported = import_backbone(args.checkpoint, ImageConfig.of_size(args.backbone))
     else:
@@ -87,7 +88,7 @@ def export(args: argparse.Namespace) -> int:
     from ..runtime.onnx_files import INPUTS
     from ..runtime.parts import export_onnx
 
-    keep_inputs(args, [args.out / f"{name}{ending}" for name in INPUTS for ending in ("", ".data")])
-    for path in export_onnx(load_weights(args.weights or None), args.out):
-        print(path)
+    check_out(args, [args.out / f"{name}{ending}" for name in INPUTS for ending in ("", ".data")])
+    for file in export_onnx(load_weights(args.weights or None), args.out):
+        print(file)
     return 0

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import InputError
 from .camera import Camera
+from .plausibility import checked_distortion, checked_matrix
 
 _NAMES = {
-    "plumb_bob": "plumb_bob",
-    "radtan": "plumb_bob",
-    "radial_tangential": "plumb_bob",
-    "brown_conrady": "plumb_bob",
-    "modified_brown_conrady": "plumb_bob",  # which is what RealSense's driver makes of it
-    "rational_polynomial": "rational_polynomial",
-    "rational": "rational_polynomial",
-    "equidistant": "equidistant",
-    "equi": "equidistant",
-    "fisheye": "equidistant",
-    "kannala_brandt": "equidistant",
-    "kannala_brandt4": "equidistant",
-    "kb4": "equidistant",
+    **dict.fromkeys(("plumb_bob", "radtan", "radial_tangential", "brown_conrady", "modified_brown_conrady"), "plumb_bob"),
+    **dict.fromkeys(("rational_polynomial", "rational"), "rational_polynomial"),
+    **dict.fromkeys(("equidistant", "equi", "fisheye", "kannala_brandt", "kannala_brandt4", "kb4"), "equidistant"),
 }
-"""Distortion models by the names that drivers and calibration tools give them."""
+"""Distortion models by the names that drivers and calibration tools give them; of what RealSense's driver calls
+modified_brown_conrady it makes plumb_bob itself."""
 _UNNAMED = "", "pinhole"
 """What is sent in place of a name."""
 _COUNTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
@@ -66,17 +59,21 @@ class Calibration:
         """The cameras that images can be of, the one that the calibration states first; none where it is uncalibrated.
 
         rectified: images are rectified, so that P without distortion holds for them; None where that is not known.
-        Raises InputError where what is given is no lens.
+        Raises InputError where what is given is no lens; what is doubtful is among the remarks.
         """
         matrix, model, distortion, remarks = self._lens(rectified)
         if matrix is None:
             return []
+        name = "P" if rectified and _focal_lengths(_rows(self.p)) else "K"
+        matrix, doubts = checked_matrix(matrix, self.width, self.height, name, model)
         whole = Camera(self.width, self.height, matrix, model, distortion)
-        views = [View(camera, remarks) for camera in self._binned(whole)]
         x, y, width, height = self.roi
         if not (width and height) or (width, height) == (self.width, self.height):
-            return views
-        region = self._binned(Camera(width, height, matrix - [[0, 0, x], [0, 0, y], [0, 0, 0]], model, distortion))
+            remarks = (*remarks, *doubts, *checked_distortion(whole))
+            return [View(camera, remarks) for camera in self._binned(whole)]
+        part = Camera(width, height, matrix - [[0, 0, x], [0, 0, y], [0, 0, 0]], model, distortion)
+        remarks = (*remarks, *doubts, *checked_distortion(part))
+        views, region = [View(camera, remarks) for camera in self._binned(whole)], self._binned(part)
         size = f"{region[0].width}x{region[0].height}"
         remark = (
             f"the calibration's region of interest makes images of {size} pixels, and these show the whole "
@@ -102,7 +99,7 @@ class Calibration:
     def _lens(self, rectified: bool | None) -> tuple[np.ndarray | None, str, np.ndarray, tuple[str, ...]]:
         """Matrix (3, 3), or None where it says that the camera is uncalibrated, model and coefficients; remarks."""
         k = np.array(self.k, dtype=np.float64).reshape(3, 3)
-        p = np.array(self.p or np.zeros(12), dtype=np.float64).reshape(3, 4)
+        p = _rows(self.p)
         if rectified and _focal_lengths(p):
             remarks: tuple[str, ...] = ()
             if p[0, 3] or p[1, 3]:
@@ -132,7 +129,7 @@ class Calibration:
             return bool((np.abs((k - p) / np.maximum(scale, 1e-9)) > _CLEARLY).any())
 
 
-def lens_model(name: str, coefficients) -> tuple[str, np.ndarray, tuple[str, ...]]:
+def lens_model(name: str, coefficients: Sequence[float] | np.ndarray) -> tuple[str, np.ndarray, tuple[str, ...]]:
     """A distortion model under Camera's name, its coefficients with a count that Camera takes, and remarks.
 
     A model without a name is plumb_bob, as for ROS's camera_calibration_parsers, or with 8 coefficients or more
@@ -164,6 +161,11 @@ def lens_model(name: str, coefficients) -> tuple[str, np.ndarray, tuple[str, ...
     if len(d) not in _COUNTS[model] and (fitting := [count for count in _COUNTS[model] if used <= count <= len(d)]):
         d = d[: fitting[-1]]
     return model, d, remarks
+
+
+def _rows(p: Sequence[float]) -> np.ndarray:
+    """P (3, 4), zeros where there is none."""
+    return np.array(p or np.zeros(12), dtype=np.float64).reshape(3, 4)
 
 
 def _focal_lengths(matrix: np.ndarray) -> bool:

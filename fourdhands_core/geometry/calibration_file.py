@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -13,6 +16,10 @@ from ..errors import InputError
 from ..files import kind_of_start
 from .calibration import Calibration, View
 
+# A file of another program: its keys here; another arrangement as Kalibr's in `_entry` and `_calibration`, and in
+# `read_views`, which says where there are no coefficients; another syntax in `_document`, which refuses what
+# `files.kind_of_start` knows. What is read is told in `CALIBRATION_FILES`, in `_NEEDED`, in the README, and by tests, which
+# also name what is not.
 _WIDTH, _HEIGHT = ("image_width", "width", "image_Width"), ("image_height", "height", "image_Height")
 _SIZE = "resolution", "image_size", "cameraResolution"
 _K, _P = ("camera_matrix", "k", "K", "cameraMatrix"), ("projection_matrix", "p", "P")
@@ -21,7 +28,7 @@ _D = "distortion_coefficients", "d", "D", "distCoeffs", "dist_coeffs", "distorti
 _NEEDED = "it needs image_width, image_height, camera_matrix.data (9 numbers) and distortion_coefficients.data"
 
 _LONGEST = 1 << 20
-"""Characters; no calibration has more."""
+"""Bytes; no calibration has more."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -63,15 +70,16 @@ def read_views(path: str | Path, rectified: bool | None = False) -> list[View]:
 def _document(path: Path) -> dict:
     """The first document with something in it: `ros2 topic echo` puts a mark behind each."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            text = file.read(_LONGEST)
+        with path.open("rb") as file:
+            data = file.read(_LONGEST)
     except OSError as error:
         known = {errno.ENOENT: "does not exist", errno.EISDIR: "is a folder"}
         what = known.get(error.errno or 0, f"cannot be read ({error.strerror})")
         raise InputError(f"{what}; give a camera_info YAML") from error
-    except UnicodeDecodeError as error:
-        raise InputError("is not text; give a camera_info YAML") from error
-    kind, advice = kind_of_start(text[:4096].encode())
+    text = _text(data)
+    kind, advice = kind_of_start(data if text is None else text[:4096].encode())
+    if text is None:
+        raise InputError(f"is {kind or 'not text'}; {advice or 'give a camera_info YAML'}")
     if kind not in ("", "empty", "a JSON text", "an XML text"):  # JSON is YAML
         raise InputError(f"is {kind}; {advice or 'give a camera_info YAML'}")
     if re.search(r"^\[image\]\s*$", text, re.MULTILINE):
@@ -91,6 +99,23 @@ def _document(path: Path) -> dict:
     if not isinstance(document, dict):
         raise InputError(f"is not a camera_info YAML; {_NEEDED}")
     return document
+
+
+def _text(data: bytes) -> str | None:
+    """The text, in UTF-8, in UTF-16 as Windows' editors write it, or else in Latin-1, as in a camera's name; None where it is
+    none."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encodings = ["utf-16"]
+    elif b"\0" in data[:64]:  # without a mark the zeros tell
+        encodings = ["utf-16-le" if data[1:2] == b"\0" else "utf-16-be"]
+    else:
+        encodings = ["utf-8-sig", "latin-1"]
+    for encoding in encodings:
+        with contextlib.suppress(UnicodeDecodeError):
+            text = data.decode(encoding)
+            if not re.search(r"[\0-\x08\x0e-\x1a\x1c-\x1f]", text):
+                return text.replace("\r\n", "\n")
+    return None
 
 
 def _entry(document: dict) -> dict:
@@ -151,13 +176,13 @@ def _of_kalibr(camera: dict) -> Calibration:
     )
 
 
-def _value(document: dict, names):
+def _value(document: dict, names: Iterable[str]) -> Any:
     """The value under the first of the names that is there, a matrix's numbers; None without one."""
     value = next((document[name] for name in names if name in document), None)
     return value.get("data") if isinstance(value, dict) else value
 
 
-def _numbers(value, name: str, count: int | None = None) -> tuple[float, ...]:
+def _numbers(value: Any, name: str, count: int | None = None) -> tuple[float, ...]:
     if value is None:
         raise InputError(f"has no {name}; {_NEEDED}")
     try:

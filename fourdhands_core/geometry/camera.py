@@ -22,6 +22,12 @@ _EXACT, _REPROJECTED = 1e-6, 0.5
 _STEPS = 20
 """Of Newton's method at most; it takes three or four but near the fold."""
 _COEFFICIENTS = {"": (0,), "plumb_bob": (0, 4, 5), "rational_polynomial": (0, 8, 12, 14), "equidistant": (0, 4)}
+"""Distortion models, and how many coefficients each may have. Another one also needs
+
+here `Camera._lens`, and where the order of coefficients matters `_known_radii` and `mirrored`;
+its names in `geometry/calibration.py`: `_NAMES`, `_COUNTS`, `lens_model`, and Kalibr's in `geometry/calibration_file.py`:
+`_of_kalibr`; of a fisheye `geometry/plausibility.py`: `_SIDEWAYS`; a word in README.md.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +52,7 @@ class Camera:
     widest: float = field(init=False, repr=False, default=_STEEPEST)
     _radii: tuple[np.ndarray, np.ndarray] = field(init=False, repr=False, default=(np.zeros(0), np.zeros(0)))
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         matrix = np.array(self.matrix, dtype=np.float64)
         distortion = np.array(self.distortion, dtype=np.float64).reshape(-1)
         object.__setattr__(self, "matrix", matrix)
@@ -88,10 +94,15 @@ class Camera:
                 "pixels; check the calibration"
             )
 
-    def _middle(self):
+    def _middle(self) -> np.ndarray:
         """Nine pixels (9, 2) about the middle of the image, which every lens maps to something."""
         x, y = np.meshgrid(*([0.4, 0.5, 0.6] * np.array([[self.width - 1], [self.height - 1]])))
         return np.stack([x.ravel(), y.ravel()], axis=-1)
+
+    @property
+    def folds(self) -> bool:
+        """Whether the distortion folds back anywhere before 89.9 degrees off the axis."""
+        return self.widest < 0.99 * _STEEPEST
 
     @staticmethod
     def sees(rays: np.ndarray) -> np.ndarray:
@@ -135,7 +146,7 @@ class Camera:
     def is_like(self, other: Camera) -> bool:
         """Whether both are one lens at whatever resolutions: the same rays in the same parts of their images, to 1 %."""
 
-        def relative(camera):
+        def relative(camera: Camera) -> np.ndarray:
             centre_of_pixels = np.array([[0.0, 0.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0]])
             return (camera.matrix + centre_of_pixels) / [[camera.width], [camera.height], [1.0]]
 
@@ -183,7 +194,7 @@ class Camera:
             return np.stack([x, k[1, 1] * rays[..., 1] + k[1, 2]], axis=-1)
         return self._lens(rays.reshape(-1, 2))[0].reshape(rays.shape)
 
-    def _lens(self, rays, distortion=None):
+    def _lens(self, rays: np.ndarray, distortion: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Pixels (N, 2) of rays (N, 2) through a distorting lens, and derivatives dx/dX, dx/dY, dy/dX, dy/dY (4, N)."""
         if not len(rays):  # of which OpenCV makes None
             return np.zeros((0, 2)), np.zeros((4, 0))
@@ -195,7 +206,7 @@ class Camera:
         # From `first` on they are by a shift of the point along X and Y.
         return pixels[:, 0], derivatives[:, first : first + 2].reshape(-1, 4).T
 
-    def _known_radii(self):
+    def _known_radii(self) -> tuple[np.ndarray, np.ndarray]:
         """Radii of distorted rays, increasing, and those of the rays that they come from; tangential distortion aside."""
         ideal = np.tan(np.linspace(0.0, np.arctan(_STEEPEST), 1024))
         radial = self.distortion.copy()

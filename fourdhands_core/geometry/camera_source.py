@@ -38,7 +38,7 @@ class CameraSource:
         intrinsics: str | Path | None = None,
         rectified: bool | None = False,
         unknown: str = "no CameraInfo has been received",
-    ):
+    ) -> None:
         if fov is not None and intrinsics is not None:
             raise InputError("both a field of view and an intrinsics file were given; give one of them")
         if fov is not None:
@@ -99,10 +99,14 @@ class CameraSource:
         view = _of_size(self._fixed, width, height)
         if self._fixed and view is None:
             camera = self._fixed[0].camera
+            why = (
+                "they are turned by a quarter, as a phone's video that is shown upright; calibrate with images that are "
+                "turned alike, or turn the video to how the camera was calibrated"
+                if _of_size(self._fixed, height, width)
+                else "other proportions mean another crop; calibrate at the images' resolution"
+            )
             raise InputError(
-                f"intrinsics {self._intrinsics} are for {camera.width}x{camera.height}, the images are "
-                f"{width}x{height}: other proportions mean another crop; calibrate at the images' "
-                "resolution"
+                f"intrinsics {self._intrinsics} are for {camera.width}x{camera.height}, the images are {width}x{height}: {why}"
             )
         return view
 
@@ -110,10 +114,10 @@ class CameraSource:
 def _of_size(views: list[View], width: int, height: int) -> View | None:
     """The first view of exactly this size, else the first of this shape."""
 
-    def same(camera):
+    def same(camera: Camera) -> bool:
         return (camera.width, camera.height) == (width, height)
 
-    def alike(camera):
+    def alike(camera: Camera) -> bool:
         return abs(width * camera.height / (height * camera.width) - 1.0) <= _ASPECT_TOLERANCE
 
     return next((view for fits in (same, alike) for view in views if fits(view.camera)), None)

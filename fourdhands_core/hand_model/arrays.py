@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -20,8 +20,8 @@ class HandArrays:
     layer.HandLayer within 1e-5 m.
     """
 
-    def __init__(self, assets: Sequence[HandAsset]):
-        def stack(function):
+    def __init__(self, assets: Sequence[HandAsset]) -> None:
+        def stack(function: Callable[[HandAsset], np.ndarray]) -> np.ndarray:
             return np.ascontiguousarray(np.stack([function(asset) for asset in assets]))
 
         self.faces = [asset.faces for asset in assets]
@@ -37,7 +37,9 @@ class HandArrays:
         self._tip_pose = stack(lambda a: a.posedirs[TIP_VERTICES].reshape(15, 135))
         self._tip_weights = stack(lambda a: a.weights[TIP_VERTICES])
 
-    def _bones(self, global_orient, hand_pose, betas):
+    def _bones(
+        self, global_orient: np.ndarray, hand_pose: np.ndarray, betas: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rest joints (..., H, 16, 3), rotations (..., H, 16, 3, 3) and positions (..., H, 16, 3) of all bones."""
         rest = self._joints + (self._joint_shape @ betas[..., None]).reshape(betas.shape[:-1] + (16, 3))
         batch = rest.shape[:-2]
@@ -63,7 +65,9 @@ class HandArrays:
         return rest, rotations, positions
 
     @staticmethod
-    def _skin(points, weights, rest, rotations, positions):
+    def _skin(
+        points: np.ndarray, weights: np.ndarray, rest: np.ndarray, rotations: np.ndarray, positions: np.ndarray
+    ) -> np.ndarray:
         """Linear blend skinning of points (..., H, N, 3) with weights (H, N, 16)."""
         shift = positions - (rotations @ rest[..., None])[..., 0]
         transforms = np.concatenate([rotations, shift[..., None]], axis=-1).reshape(rest.shape[:-1] + (12,))
@@ -72,7 +76,7 @@ class HandArrays:
         return blended[..., 0] * x + blended[..., 1] * y + blended[..., 2] * z + blended[..., 3]
 
     @staticmethod
-    def _pose_feature(hand_pose):
+    def _pose_feature(hand_pose: np.ndarray) -> np.ndarray:
         return (hand_pose - _IDENTITY).reshape(hand_pose.shape[:-3] + (135, 1))
 
     def joints(self, global_orient: np.ndarray, hand_pose: np.ndarray, betas: np.ndarray) -> np.ndarray:
@@ -82,7 +86,9 @@ class HandArrays:
         """
         return self.joints_and_bones(global_orient, hand_pose, betas)[0]
 
-    def joints_and_bones(self, global_orient, hand_pose, betas) -> tuple[np.ndarray, np.ndarray]:
+    def joints_and_bones(
+        self, global_orient: np.ndarray, hand_pose: np.ndarray, betas: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """`joints`, and the rotations (..., H, 16, 3, 3) of MANO's joints to the axes of global_orient's frame."""
         rest, rotations, positions = self._bones(global_orient, hand_pose, betas)
         moved = self._tip_shape @ betas[..., None] + self._tip_pose @ self._pose_feature(hand_pose)

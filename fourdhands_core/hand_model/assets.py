@@ -1,4 +1,4 @@
-"""Hand models in MANO's format as plain arrays: the generic hand of this package, or the user's MANO, either side."""
+"""Hand models in MANO's format as plain arrays: the two hands of this package, or the user's MANO, either side."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from ..files import check_file, not_a
 from .skeleton import MANO_PARENTS
 
 GENERIC_HAND = Path(__file__).parent / "assets" / "generic_hand.npz"
+HUMAN = "human"
+"""The name of the hand model that is used where none is named."""
+SHIPPED_HANDS = (HUMAN, "generic")
+"""The names of the hand models that need no file."""
+HUMAN_HAND = Path(__file__).parent / "assets" / "human_hand.npz"
 
 SHAPES = {
     "v_template": (778, 3),
@@ -131,6 +136,24 @@ def load_hand(path: str | Path) -> HandAsset:
 def load_generic_hand() -> HandAsset:
     """The generic right hand that ships with the package (made by tools/generic_hand.py, no licence but the package's)."""
     return load_hand(GENERIC_HAND)
+
+
+@lru_cache(maxsize=1)
+def load_human_hand() -> HandAsset:
+    """The right hand of the mean adult that ships with the package (made by tools/human_hand.py of assets under CC0)."""
+    return load_hand(HUMAN_HAND)
+
+
+def open_hand(name: str | Path) -> HandAsset:
+    """The right hand model that a setting names: "human" or empty, "generic", or a file; AssetError if it is none."""
+    if str(name) in ("", HUMAN):
+        return load_human_hand()
+    return load_generic_hand() if str(name) == "generic" else load_hand(name)
+
+
+def open_pair(right: str | Path, left: str | Path = "") -> tuple[HandAsset, HandAsset]:
+    """The (left, right) hand models that two settings name, see `open_hand`; without a left one its mirror image."""
+    return pair_of(open_hand(right), load_hand(left) if left else None)
 
 
 def mirror(asset: HandAsset) -> HandAsset:

@@ -1,19 +1,16 @@
 """Pose and shape to joints and vertices: a torch layer through smplx. `arrays` has the same in numpy for a frame's hands.
 
 Both put the wrist (MANO's joint 0) at the origin and take rotations relative to the flat hand (flat_hand_mean=True).
-A left hand is a right hand mirrored in x: feed a left asset the left hand's own rotations, or use the helpers here.
+A left hand is a right hand mirrored in x: feed a left asset the left hand's own rotations.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import torch
 from smplx import MANOLayer
 from smplx.utils import Struct
 
-from ..geometry.rotations import Array, mirror_axis_angle, mirror_matrix
 from .assets import HandAsset
 from .skeleton import TIP_VERTICES, TO_21
 
@@ -32,7 +29,7 @@ class HandLayer(torch.nn.Module):
     tips: torch.Tensor
     to_21: torch.Tensor
 
-    def __init__(self, asset: HandAsset, dtype: torch.dtype = torch.float32):
+    def __init__(self, asset: HandAsset, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         data = Struct(
             v_template=asset.v_template,
@@ -69,20 +66,3 @@ class HandLayer(torch.nn.Module):
         root = output.joints[:, :1]
         joints = torch.cat([output.joints, output.vertices[:, self.tips]], dim=1)[:, self.to_21]
         return output.vertices - root, joints - root
-
-
-def mirror_pose(global_orient: Array, hand_pose: Array) -> tuple[Array, Array]:
-    """A hand's rotation matrices (..., 3, 3) and (..., 15, 3, 3) as the other side's; numpy or torch."""
-    return mirror_matrix(global_orient), mirror_matrix(hand_pose)
-
-
-def mirror_pose_axis_angle(axis_angle: Array) -> Array:
-    """Axis-angle numbers of a hand (..., 3 n), n joints, as the other side's: (x, -y, -z) each; numpy or torch."""
-    return mirror_axis_angle(axis_angle.reshape(axis_angle.shape[:-1] + (-1, 3))).reshape(axis_angle.shape)
-
-
-def mirror_points(points: Array) -> Array:
-    """Points (..., 3) mirrored in x; numpy or torch."""
-    mirrored: Any = points.clone() if isinstance(points, torch.Tensor) else np.array(points)
-    mirrored[..., 0] = -mirrored[..., 0]
-    return mirrored

@@ -17,12 +17,13 @@ import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from ..errors import AssetError
 from ..files import check_file, kind_of, kind_of_start, not_a, refuse_overwriting
+from ..outputs import writing
 from .assets import OPTIONAL_SHAPES, SHAPES, check_arrays
 
 _LARGEST = 64 * 2**20
@@ -39,7 +40,7 @@ class _StandIn:
     def __init__(self, *args: object) -> None:
         pass
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         self.state = state if isinstance(state, dict) else {}
 
 
@@ -81,16 +82,16 @@ class _Columns(_StandIn):
 class _Dtype(_StandIn):
     """numpy's dtype, of numbers, texts or objects: of its state the byte order alone is taken."""
 
-    def __init__(self, name, *_):
+    def __init__(self, name: Any, *_: object) -> None:
         self.dtype = np.dtype(name if isinstance(name, str) else "V")
         if self.dtype.kind not in "fiubSUO":
             raise AssetError(f"the file holds an array of type {name!r}; it may hold numbers, texts and objects")
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         if state[1] in ("<", ">"):
             self.dtype = self.dtype.newbyteorder(state[1])
 
-    def values(self, data):
+    def values(self, data: Any) -> np.ndarray:
         """The numbers or texts (N,) in these bytes."""
         data = data.encode("latin1") if isinstance(data, str) else data  # Python 2's bytes
         if self.dtype.hasobject or not isinstance(data, (bytes, bytearray)):
@@ -101,7 +102,7 @@ class _Dtype(_StandIn):
 class _Array(np.ndarray):
     """numpy's array, whose state is checked before it is taken: version, shape, dtype, in Fortran's order, bytes or list."""
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         _, shape, kind, fortran, data = state
         if not isinstance(kind, _Dtype):
             raise AssetError("the file holds an array without a type")
@@ -116,31 +117,31 @@ class _Array(np.ndarray):
         )
 
 
-def dense(value) -> np.ndarray:
+def dense(value: Any) -> np.ndarray:
     """The numbers of an array, a stand-in of ArrayUnpickler or anything that numpy makes an array of."""
     return value.array() if isinstance(value, (_Chumpy, _Columns)) else np.asarray(value)
 
 
-def _reconstruct_object(kind, base, state):
+def _reconstruct_object(kind: Any, base: Any, state: Any) -> Any:
     """copyreg's way to make an object in pickles of protocol 0 and 1, for the stand-ins alone."""
     if not (isinstance(kind, type) and issubclass(kind, _StandIn)):
         raise AssetError(f"the file makes an object of {kind!r}, which a MANO model does not need")
     return kind.__new__(kind)
 
 
-def _encode(text, encoding):
+def _encode(text: Any, encoding: Any) -> Any:
     """What Python 3 writes for bytes in pickles of protocol 0 to 2."""
     if not isinstance(text, str) or encoding != "latin1":
         raise AssetError("the file encodes a text otherwise than a pickle of bytes does")
     return text.encode("latin1")
 
 
-def _scalar(kind, data):
+def _scalar(kind: Any, data: Any) -> Any:
     """numpy's way to make a number."""
     return kind.values(data)[0]
 
 
-def _from_buffer(data, kind, shape, order):
+def _from_buffer(data: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
     """numpy's way to make an array in pickles of protocol 5."""
     return kind.values(bytes(data)).reshape(shape, order=order)
 
@@ -165,14 +166,14 @@ class ArrayUnpickler(pickle._Unpickler):
     under a large number; Python's takes twice the time.
     """
 
-    def __init__(self, file, what: str = "a MANO model"):
+    def __init__(self, file: Any, what: str = "a MANO model") -> None:
         super().__init__(file, encoding="latin1")
         self._what = what
         # A pickle can set attributes of the classes it gets: they are made for this file alone.
         self._chumpy, self._columns = type("Chumpy", (_Chumpy,), {}), type("Columns", (_Columns,), {})
         self._array, self._dtype = type("Array", (_Array,), {}), type("Dtype", (_Dtype,), {})
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _ADMITTED:
             return _ADMITTED[module, name]
         if module == "numpy" and name in ("ndarray", "dtype"):
@@ -188,7 +189,7 @@ class ArrayUnpickler(pickle._Unpickler):
             "it was not loaded. Get the file anew from its publisher (MANO: https://mano.is.tue.mpg.de)"
         )
 
-    def persistent_load(self, pid):
+    def persistent_load(self, pid: Any) -> NoReturn:
         raise AssetError(f"the file refers to objects outside itself; it is not the published file of {self._what}")
 
 
@@ -203,7 +204,7 @@ def read_mano(path: str | Path) -> dict[str, np.ndarray]:
     return _read(path.read_bytes(), str(path))
 
 
-def _check_size(label, size):
+def _check_size(label: str, size: Any) -> None:
     if size > _LARGEST:
         raise AssetError(f"{label} has {size} bytes, a MANO model about 4 million; give MANO_RIGHT.pkl")
 
@@ -275,7 +276,7 @@ def convert_download(path: str | Path, out: str | Path) -> list[Path]:
     return [_convert(read, str(label), stem, target) for (label, stem, read), target in zip(sources, targets)]
 
 
-def _packed_hands(path):
+def _packed_hands(path: Path) -> list[str]:
     """The names of the hands' pickles in a zip."""
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
@@ -285,7 +286,7 @@ def _packed_hands(path):
     raise AssetError(f"{path} is a zip archive without MANO_RIGHT.pkl and MANO_LEFT.pkl (it holds {shown}); give {_GIVE}")
 
 
-def _read_packed(path, name):
+def _read_packed(path: Path, name: str) -> dict[str, np.ndarray]:
     label = f"{path}: {name}"
     try:
         with zipfile.ZipFile(path) as archive, archive.open(name) as file:
@@ -296,19 +297,18 @@ def _read_packed(path, name):
     return _read(pickled, label)
 
 
-def _target(path, stem, out):
+def _target(path: Path, stem: str, out: Path) -> Path:
     target = out if out.suffix == ".npz" else out / f"{stem}.npz"
     refuse_overwriting([target], [path])
     return target
 
 
-def _convert(read, label, name, target):
+def _convert(read: Callable[[], dict[str, np.ndarray]], label: str, name: str, target: Path) -> Any:
     arrays = read()
     check_arrays(arrays, label)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with writing(target) as partial, partial.open("wb") as file:
         np.savez_compressed(
-            target,
+            file,
             is_right=np.array(side_of(arrays)),
             name=np.array(name),
             **{
@@ -317,6 +317,4 @@ def _convert(read, label, name, target):
                 if key in arrays
             },
         )
-    except OSError as error:
-        raise AssetError(f"{target} cannot be written ({error}); give another --out") from error
     return target

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ..network.landmark_tokens import mirror_points
-
 
 @dataclass(frozen=True)
 class LossWeights:
@@ -40,13 +38,21 @@ def _differences(predicted, true, valid):
 def max_mse(predicted: torch.Tensor, true: torch.Tensor, valid: torch.Tensor | None = None) -> torch.Tensor:
     """Eq. 5 over points (..., N, D): sum_i |P_i - P*_i|^4 / sum_i |P_i - P*_i|^2 -> (...), the worst points weigh most.
 
+    Eq. 7 and 8 are this of root-relative joints and vertices, and of projected joints.
     valid: (..., N) bool, points that have a truth; 0 where there is none.
     """
     squared = _differences(predicted, true, valid).square().sum(-1)
     return squared.square().sum(-1) / squared.sum(-1).clamp(min=1e-12)
 
 
-def mano_loss(rotations, true_rotations, betas, true_betas, pose_weight=1.0, betas_weight=1.0) -> torch.Tensor:
+def mano_loss(
+    rotations: torch.Tensor,
+    true_rotations: torch.Tensor,
+    betas: torch.Tensor,
+    true_betas: torch.Tensor,
+    pose_weight: float = 1.0,
+    betas_weight: float = 1.0,
+) -> torch.Tensor:
     """Eq. 6: |theta~ - theta|^2 + |beta~ - beta|^2, weighted. rotations (..., 16, 3, 3), betas (..., 10) -> (...).
 
     The pose is compared as rotation matrices, |R~ - R|^2 / 2 = 4 sin^2(angle / 2), which is angle^2 for small angles, rather
@@ -54,20 +60,6 @@ def mano_loss(rotations, true_rotations, betas, true_betas, pose_weight=1.0, bet
     """
     pose = (rotations - true_rotations).square().sum((-1, -2, -3)) / 2.0
     return pose_weight * pose + betas_weight * (betas - true_betas).square().sum(-1)
-
-
-def joint_loss(joints, true_joints, vertices=None, true_vertices=None, valid=None) -> torch.Tensor:
-    """Eq. 7, maxMSE(V~, V) + maxMSE(J~, J), of root-relative joints (..., 21, 3) and, if given, vertices (..., V, 3) -> (...).
-
-    valid: (..., 21) bool, joints that have a truth.
-    """
-    loss = max_mse(joints, true_joints, valid)
-    return loss if vertices is None else loss + max_mse(vertices, true_vertices)
-
-
-def projection_loss(projected, true_points, valid=None) -> torch.Tensor:
-    """Eq. 8, maxMSE(pi(J), j~), on projected joints (..., 21, 2) -> (...). valid: (..., 21) bool."""
-    return max_mse(projected, true_points, valid)
 
 
 def _pairwise_squared(errors_right, errors_left):
@@ -78,7 +70,14 @@ def _pairwise_squared(errors_right, errors_left):
     ).clamp(min=0.0)
 
 
-def joint_relation_loss(right, left, true_right, true_left, valid_right=None, valid_left=None) -> torch.Tensor:
+def joint_relation_loss(
+    right: torch.Tensor,
+    left: torch.Tensor,
+    true_right: torch.Tensor,
+    true_left: torch.Tensor,
+    valid_right: torch.Tensor | None = None,
+    valid_left: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Eq. 9: sum_ik |phi~(i, k) - phi(i, k)|^2, phi(i, k) from right joint i to left joint k -> (...).
 
     Joints (..., 21, 3) of each hand around one common origin, the right root. valid_right, valid_left: (..., 21) bool.
@@ -91,7 +90,9 @@ def joint_relation_loss(right, left, true_right, true_left, valid_right=None, va
     return squared.sum((-1, -2))
 
 
-def close_vertices_loss(right, left, true_right, true_left, alpha: float = LossWeights.alpha) -> torch.Tensor:
+def close_vertices_loss(
+    right: torch.Tensor, left: torch.Tensor, true_right: torch.Tensor, true_left: torch.Tensor, alpha: float = LossWeights.alpha
+) -> torch.Tensor:
     """Eq. 10: as Eq. 9, over the vertex pairs (..., V, 3) whose true squared distance |phi~|^2 is at most `alpha` -> (...)."""
     near = torch.cdist(true_right, true_left).square() <= alpha
     return (_pairwise_squared(right - true_right, left - true_left) * near).sum((-1, -2))
@@ -116,7 +117,7 @@ class Hands:
 
 
 @dataclass
-class Truth(Hands):
+class GroundTruth(Hands):
     """True hands and which of them are known; a mask that is None leaves out nothing. Unknown values may be NaN.
 
     present: (B, 2) bool, the hand is there at all. has_mano, has_vertices: (B, 2) bool. joint_valid, point_valid:
@@ -133,14 +134,6 @@ class Truth(Hands):
     relation_weight: torch.Tensor | None = None
 
 
-def around_right_wrist(points: torch.Tensor, left_root: torch.Tensor) -> torch.Tensor:
-    """`pair_joints` or `pair_vertices` (B, 2, P, 3) of points around each hand's wrist, the left hand's mirrored.
-
-    left_root: (B, 3), left wrist minus right wrist, metres, camera axes: the paper's upsilon.
-    """
-    return torch.stack([mirror_points(points[:, 0]) + left_root[:, None], points[:, 1]], 1)
-
-
 def _both(first, second):
     return first if second is None else first & second
 
@@ -155,7 +148,7 @@ def _mean(values, known):
     return torch.where(known, values, 0.0).sum() / known.sum().clamp(min=1)
 
 
-def objective(predicted: Hands, true: Truth, weights: LossWeights = LossWeights()) -> dict[str, torch.Tensor]:
+def objective(predicted: Hands, true: GroundTruth, weights: LossWeights = LossWeights()) -> dict[str, torch.Tensor]:
     """The weighted terms of Eq. 6-10, by name, each the mean over the hands (or pairs) that have a truth for it.
 
     A term is left out where either side lacks its fields, and is 0 (without gradient) where no sample has a truth.

@@ -2,14 +2,12 @@
 
 fps; frame_count, None where unknown; patience: how many frames in a row may fail to come before the end is assumed; `read`:
 the next (stamp in nanoseconds, image (H, W, 3) uint8 RGB as a player shows it), None where it fails to come; `nothing`: the
-sentence for a source without a single frame; `close`.
+sentence for a source without a single frame; `seek`: go on with about the frame of a number; `close`.
 """
 
 from __future__ import annotations
 
-import mmap
 import os
-import re
 import shlex
 import sys
 import time
@@ -20,7 +18,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import kind_of, not_a, utf8_name
-from .images import read_image
+from .images import read_image, stated_size
+from .mp4 import display_matrix, table
 
 # What FFmpeg says of each damaged frame; the readers say how many there were.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -30,8 +29,6 @@ ASSUMED_FPS = 30.0
 _SQUARE, _NARROWEST = 0.01, 1 / 8
 """Pixels of which one side is so little longer count as square; beyond the other shape the statement is damaged."""
 _CODECS = {"av01": "AV1", "vvc1": "H.266", "vvi1": "H.266", "ap4h": "ProRes", "apch": "ProRes", "apcn": "ProRes"}
-_AUDIO = ("mp4a", "ac-3", "ec-3", "opus", "alac", "sowt", "twos", "samr", "lpcm", "tmcd", "text", "mebx", "gpmd")
-"""Codes in a container's table that are no codecs of videos."""
 
 
 class CameraFrames:
@@ -61,6 +58,9 @@ class CameraFrames:
         ok, image = self._capture.retrieve()
         return (stamp, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)) if ok and image is not None else None
 
+    def seek(self, number: int) -> None:
+        """A camera stays where it is."""
+
     def nothing(self) -> str:
         """See the module."""
         return f"{self._problem} (it opened, but gave no image)"
@@ -81,7 +81,9 @@ class FileFrames:
             self._capture = cv2.VideoCapture(name)
         if not self._capture.isOpened():
             raise InputError(self._not_opened())
-        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+        self._mirror = _mirroring(path)
+        # OpenCV turns, and takes a mirror for a turn: a right hand would come out as a left one.
+        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, float(self._mirror is None))
         self.fps = _fps(self._capture)
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.frame_count = count if count > 0 else None
@@ -95,9 +97,15 @@ class FileFrames:
         ok, image = self._capture.retrieve()
         if not ok or image is None:
             return None
+        if self._mirror is not None:
+            image = _shown(image, self._mirror)
         if self._wide != 1.0:  # the longer side of the pixels gets more of them, so that no detail is lost
             image = cv2.resize(image, None, fx=max(1.0, self._wide), fy=max(1.0, 1.0 / self._wide))
         return stamp, cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+    def seek(self, number: int) -> None:
+        """See the module."""
+        self._capture.set(cv2.CAP_PROP_POS_FRAMES, number)
 
     def nothing(self) -> str:
         """See the module."""
@@ -119,14 +127,14 @@ class FileFrames:
         wide, high = (self._capture.get(name) for name in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN))
         if not (wide > 0 and high > 0 and _NARROWEST <= wide / high <= 1 / _NARROWEST) or abs(wide / high - 1) < _SQUARE:
             return 1.0
-        sideways = self._capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180 == 90
+        sideways = self._capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180 == 90 if self._mirror is None else self._mirror[0, 1]
         return high / wide if sideways else wide / high
 
     def _not_opened(self) -> str:
         kind, _ = kind_of(self._path)
         if kind not in ("", "a video"):
             return not_a(self._path, "a video", advice="give a video file")
-        index, codes = _table(self._path)
+        index, codes = table(self._path)
         if not index:
             return (
                 f"video {self._path} lacks its index (moov), which a recorder writes at the end: the recording or the copy "
@@ -155,6 +163,12 @@ class PictureFrames:
         self._paths, self._next = paths, 0
         self._size: tuple[int, int] | None = None
         self.frame_count = self.patience = len(paths)
+        first: tuple[Path, tuple[int, int]] | None = None
+        for path in paths:  # by their headers, before any is looked at
+            if (size := stated_size(path)) is not None:
+                first = first or (path, size)
+                if size != first[1]:
+                    raise InputError(self._differ(path, size, *first))
 
     def read(self) -> tuple[int, np.ndarray] | None:
         """See the module."""
@@ -167,18 +181,22 @@ class PictureFrames:
             return None
         size = image.shape[1], image.shape[0]
         if self._size is not None and size != self._size:
-            raise InputError(
-                f"{path} is {size[0]}x{size[1]}, the images before it {self._size[0]}x{self._size[1]}; give images "
-                "of one size, those of one camera"
-            )
+            raise InputError(self._differ(path, size, self._paths[number - 1], self._size))
         self._size = size
         return round(number * 1e9 / self.fps), image
+
+    def _differ(self, path: Path, size: tuple[int, int], first: Path, other: tuple[int, int]) -> str:
+        return f"{path} is {size[0]}x{size[1]}, {first} is {other[0]}x{other[1]}; give images of one size, those of one camera"
+
+    def seek(self, number: int) -> None:
+        """See the module."""
+        self._next = min(max(number, 0), len(self._paths))
 
     def nothing(self) -> str:
         """See the module."""
         kind, advice = kind_of(self._paths[0])
         told = f"it is {kind}; {advice}" if kind not in ("", "a picture") else "copy or download it again"
-        more = f", nor the {len(self._paths) - 1} others" if len(self._paths) > 1 else ""
+        more = f", nor {len(self._paths) - 1} more" if len(self._paths) > 1 else ""
         return f"image {self._paths[0]} cannot be read{more}: {told}"
 
     def close(self) -> None:
@@ -190,10 +208,24 @@ def _fps(capture) -> float:
     return fps if 0.0 < fps < 1e4 else ASSUMED_FPS
 
 
-def _table(path: Path) -> tuple[bool, list[str]]:
-    """Of an mp4 or mov whether it has its index, and its videos' codecs by their codes; (True, []) for other files."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if data[4:8] != b"ftyp":
-            return True, []
-        codes = [match[1].decode("latin1").lower() for match in re.finditer(rb"(?s)stsd.{12}([ -~]{4})", data)]
-        return data.find(b"moov") >= 0, [code for code in codes if code not in _AUDIO]
+def _mirroring(path: Path) -> np.ndarray | None:
+    """The display matrix (2, 2) of a video that players show mirrored; None for all others. Raises InputError where it also
+    slants."""
+    matrix = display_matrix(path)
+    if matrix is None or not np.linalg.det(matrix) < 0:
+        return None
+    signs = np.sign(np.where(np.abs(matrix) > 0.01 * np.abs(matrix).max(), matrix, 0.0)).astype(int)
+    if sorted(np.abs(signs).sum(axis=0)) != [1, 1] or sorted(np.abs(signs).sum(axis=1)) != [1, 1]:
+        raise InputError(
+            f"video {path} states that it is shown mirrored and at an angle, which is not done here; write it upright with: "
+            f"ffmpeg -i {shlex.quote(str(path))} {shlex.quote(str(path.with_name(path.stem + '_upright.mp4')))}"
+        )
+    return signs
+
+
+def _shown(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """An image as `display_matrix` has it shown, of which every entry is -1, 0 or 1."""
+    if matrix[0, 1]:  # columns become rows
+        image = image.transpose(1, 0, 2)
+    across, down = matrix.sum(axis=0)  # the sign of what becomes x, and y
+    return np.ascontiguousarray(image[:: int(down), :: int(across)])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import yaml
@@ -13,13 +14,17 @@ from ..errors import InputError
 from ..geometry.calibration_file import read_views
 from ..geometry.camera import Camera
 from ..geometry.rotations import matrix_from_axis_angle
-from ..hand_model.assets import HandAsset, load_generic_hand
+from ..hand_model.assets import HandAsset, load_human_hand
 from ..hand_model.skeleton import LEFT, RIGHT
+from ..outputs import write_text, writing
 from .choreography import ClipMotion, demo_motion, pose_hands
 from .render import Light, render_meshes
 from .scenery import Sensor, background
 from .skin import Forearm, skin_texture
 from .video import VideoReader, VideoWriter
+
+Progress: TypeAlias = Callable[[Iterable[Any]], Iterable[Any]]
+"""Wraps what is gone through, for a progress bar."""
 
 
 def clip_truth(motion: ClipMotion, camera: Camera, joints: np.ndarray) -> dict[str, np.ndarray]:
@@ -55,7 +60,7 @@ class HandScene:
 
     camera: its size is the pictures' size. kind: a background of scenery.BACKGROUNDS, drawn by default. tone: of the
     skin, 0-1 (see skin_texture), drawn by default. forearms: continue the wrists. sensor: False for clean pictures.
-    supersample: see render_meshes. asset: as in pose_hands.
+    asset: as in pose_hands.
     """
 
     def __init__(
@@ -66,11 +71,10 @@ class HandScene:
         tone: float | None = None,
         forearms: bool = True,
         sensor: bool = True,
-        supersample: int = 1,
         asset: HandAsset | None = None,
     ):
         rng = np.random.default_rng(seed)
-        self.asset, self.camera, self.supersample = asset or load_generic_hand(), camera, supersample
+        self.asset, self.camera = asset or load_human_hand(), camera
         self.background = background(rng, camera.width, camera.height, kind)
         self.texels, self.faces = skin_texture(rng, self.asset, tone), self.asset.faces
         self.light = Light(
@@ -89,12 +93,12 @@ class HandScene:
             gain = rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3)
             self._sensor = Sensor(rng, camera.width, camera.height, noise=rng.uniform(1.0, 4.0), jpeg=None, gain=gain)
 
-    def render(self, vertices) -> tuple[np.ndarray, np.ndarray]:
+    def render(self, vertices: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Picture (H, W, 3) uint8 RGB before the sensor, and depth (H, W) metres, of hands (each (V, 3) camera frame)."""
         if self.forearm is not None:
             vertices = [self.forearm.extend(points, self._sleeve) for points in vertices]
         meshes = [(points, self.faces, self.texels) for points in vertices]
-        return render_meshes(self.background, meshes, self.camera, self.light, self.supersample)
+        return render_meshes(self.background, meshes, self.camera, self.light)
 
     def sense(self, picture: np.ndarray) -> np.ndarray:
         """The picture as the camera's sensor gives it."""
@@ -121,6 +125,15 @@ def render_frames(
                 total += scene.render(moved)[0]
             picture = (total / samples + 0.5).astype(np.uint8)
         yield scene.sense(picture), depth
+
+
+def rendered(
+    motion: ClipMotion, camera: Camera, seed: int, asset: HandAsset | None = None
+) -> tuple[Iterator[tuple[np.ndarray, np.ndarray]], np.ndarray, dict[str, np.ndarray]]:
+    """Pictures and depths of a motion before a scene drawn from a seed, its joints (T, 2, 21, 3), and `clip_truth`."""
+    scene = HandScene(camera, seed=seed, asset=asset)
+    vertices, joints = pose_hands(motion, scene.asset)
+    return render_frames(motion, scene, vertices), joints, clip_truth(motion, camera, joints)
 
 
 @dataclass(frozen=True)
@@ -159,7 +172,7 @@ class RenderedClip:
         scene: HandScene,
         shutter: float = 0.0,
         keep_vertices: bool = False,
-        progress=lambda frames: frames,
+        progress: Progress = lambda frames: frames,
     ) -> RenderedClip:
         """Render a motion into a folder and return the clip.
 
@@ -167,7 +180,6 @@ class RenderedClip:
         for a progress bar.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         vertices, joints = pose_hands(motion, scene.asset)
         truth = clip_truth(motion, scene.camera, joints)
         if keep_vertices:
@@ -176,8 +188,9 @@ class RenderedClip:
         with VideoWriter(folder / "video.mp4", fps) as writer:
             for image, _ in progress(render_frames(motion, scene, vertices, shutter)):
                 writer.write(image)
-        np.savez_compressed(folder / "truth.npz", **truth)
-        (folder / "camera.yaml").write_text(camera_yaml(scene.camera))
+        with writing(folder / "truth.npz") as partial, partial.open("wb") as file:
+            np.savez_compressed(file, **truth)
+        write_text(folder / "camera.yaml", camera_yaml(scene.camera))
         return cls(folder, scene.camera, truth, fps)
 
     @classmethod
@@ -226,7 +239,7 @@ def demo_clip(
     size: tuple[int, int] = (640, 480),
     fps: float = 30.0,
     seed: int = 0,
-    progress=lambda frames: frames,
+    progress: Progress = lambda frames: frames,
 ) -> RenderedClip:
     """Render the demo's clip into a folder: two hands apart, crossing, one leaving and returning, touching.
 
@@ -234,4 +247,4 @@ def demo_clip(
     """
     camera = Camera.from_fov(*size, 64.0, calibrated=True)
     motion = demo_motion(seconds, fps, seed)
-    return RenderedClip.write(folder, motion, HandScene(camera, seed, "room", tone=0.3), progress=progress)
+    return RenderedClip.write(folder, motion, HandScene(camera, seed, "indoor", tone=0.3), progress=progress)

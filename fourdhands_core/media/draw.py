@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ from ..pipeline.types import HELD, HandPairEstimate
 from .render import Light, render_meshes
 
 SIDE_COLOURS = ((60, 150, 255), (255, 140, 40))
-"""RGB of the left hand (cool) and the right hand (warm): labels, wrist and mesh."""
+"""RGB of the left hand (cool, as a test holds) and the right hand (warm): labels, wrist and mesh."""
 FINGER_COLOURS = (
     ((170, 110, 255), (90, 110, 255), (40, 180, 255), (30, 215, 190), (80, 220, 90)),
     ((255, 80, 150), (255, 80, 60), (255, 150, 30), (255, 215, 40), (200, 220, 60)),
@@ -22,7 +23,7 @@ FINGER_COLOURS = (
 _SUBPIXEL = 4  # cv2 draws with this many binary places, so a skeleton does not jitter by whole pixels
 
 
-def draw_hands(image: np.ndarray, pair: HandPairEstimate, faces=None) -> None:
+def draw_hands(image: np.ndarray, pair: HandPairEstimate, faces: Sequence[np.ndarray] | None = None) -> None:
     """Draw both hands of an estimate on its frame, in place.
 
     image: (H, W, 3) uint8 RGB, the frame that the estimate was made from. faces: (left (F, 3), right (F, 3)) to draw
@@ -63,8 +64,8 @@ def draw_skeleton(image: np.ndarray, points: np.ndarray, side: int, sure: np.nda
         cv2.circle(image, fixed[joint], radius, colour, -1 if sure[joint] and not thin else 1, cv2.LINE_AA, _SUBPIXEL)
 
 
-def draw_meshes(image: np.ndarray, pair: HandPairEstimate, faces, alpha: float = 0.55) -> None:
-    """Draw the valid hands' meshes in place, alpha opaque, where the estimate carries vertices."""
+def draw_meshes(image: np.ndarray, pair: HandPairEstimate, faces: Sequence[np.ndarray]) -> None:
+    """Draw the valid hands' meshes in place, half opaque, where the estimate carries vertices."""
     meshes = []
     for hand in pair.hands:
         if hand.valid and hand.vertices is not None:
@@ -74,14 +75,14 @@ def draw_meshes(image: np.ndarray, pair: HandPairEstimate, faces, alpha: float =
                 vertices, triangles = vertices * (-1.0, 1.0, 1.0), triangles[:, ::-1]
             meshes.append((vertices, triangles, np.tile(colour, (len(vertices), 1))))
     if meshes:
-        image[:], _ = render_meshes(image, meshes, pair.camera, Light(ambient=0.15, specular=0.2), alpha=alpha)
+        image[:], _ = render_meshes(image, meshes, pair.camera, Light(ambient=0.15, specular=0.2), alpha=0.55)
 
 
 def draw_text(
     image: np.ndarray,
     text: str,
-    position,
-    colour=(255, 255, 255),
+    position: tuple[float, float],
+    colour: tuple[int, int, int] = (255, 255, 255),
     scale: float | None = None,
     taken: tuple[int, int, int, int] | None = None,
 ) -> tuple[int, int, int, int]:
@@ -108,7 +109,7 @@ def draw_text(
     return x, y, w, tall
 
 
-def contact_sheet(frames, columns: int = 4, cell_width: int = 320) -> np.ndarray:
+def contact_sheet(frames: Iterable[np.ndarray], columns: int = 4, cell_width: int = 320) -> np.ndarray:
     """Frames (each (H, W, 3) uint8 RGB, any sizes) side by side on one image, in rows of `columns`, in order.
 
     Each cell has the first frame's proportions and is cell_width pixels wide; a frame of other proportions is

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image as Picture
 
 from ..errors import InputError
+from ..outputs import writing
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 """Of files that are images to a folder of them."""
+_ORIENTATION = 0x0112
+"""EXIF's tag."""
 
 
 def read_image(path: str | Path) -> np.ndarray | None:
@@ -23,16 +28,45 @@ def read_image(path: str | Path) -> np.ndarray | None:
     return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
+def stated_size(path: str | Path) -> tuple[int, int] | None:
+    """(width, height) in pixels that an image file's header states, of the image upright by its EXIF; None where none can be
+    told. The pixels are not decoded."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of sizes beyond measure, which the decoder refuses in its own words
+        try:
+            with Picture.open(path) as header:
+                sideways = header.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+                width, height = header.size
+        except Exception:  # Pillow lets out whatever a damaged header brings about
+            return None
+    return (height, width) if sideways else (width, height)
+
+
+def check_ending(path: str | Path) -> Path:
+    """The path of an image that is to be written; InputError where its ending names no format."""
+    path = Path(path)
+    if not cv2.haveImageWriter(f"image{path.suffix}"):
+        raise InputError(f"{path} has no ending that names a format of images; give .png or .jpg")
+    return path
+
+
+def jpeg(image: np.ndarray, quality: int = 95, width: int | None = None) -> bytes:
+    """An image (H, W, 3) uint8 RGB as the bytes of a JPEG file. width: to which a wider one is made smaller."""
+    if width is not None and image.shape[1] > width:
+        height = max(1, round(image.shape[0] * width / image.shape[1]))
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def side_by_side(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Two pictures (H, W, 3) beside each other, the left one made as high as the right one."""
+    width = round(left.shape[1] * right.shape[0] / left.shape[0] / 2) * 2
+    return np.hstack([cv2.resize(left, (width, right.shape[0]), interpolation=cv2.INTER_AREA), right])
+
+
 def write_image(path: str | Path, image: np.ndarray, quality: int = 95) -> None:
     """Write an image (H, W, 3) uint8 RGB in the format of the name's ending. quality: of JPEG. InputError where it cannot."""
-    path = Path(path)
-    try:
-        _, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    except cv2.error as error:
-        raise InputError(f"{path} has no ending that names a format of images; give .png or .jpg") from error
-    try:
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}); give a file in a folder that exists, on a disk with room"
-        ) from error
+    path = check_ending(path)
+    _, data = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    with writing(path) as partial:
+        partial.write_bytes(data.tobytes())

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from ..geometry.camera import Camera
@@ -30,7 +30,11 @@ class Light:
 
 
 def render_meshes(
-    background: np.ndarray, meshes, camera: Camera, light: Light = Light(), supersample: int = 1, alpha: float = 1.0
+    background: np.ndarray,
+    meshes: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    camera: Camera,
+    light: Light = Light(),
+    alpha: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw shaded meshes over a picture.
 
@@ -38,11 +42,9 @@ def render_meshes(
     frame, faces (F, 3) int, colours RGB 0-1). colours: (V, 3), or (F, n, n, 3) texels: cell (i, j) of a face colours
     its points with weights i/n to (i+1)/n of the face's second corner and j/n to (j+1)/n of its third. Both sides of a
     face are drawn, whatever its winding. camera: its image size must be the background's; lens distortion bends the
-    vertices. supersample: samples along each side of a pixel, against jagged edges (2 costs about 3 times as much as
-    1). alpha: opacity of the meshes, 0-1.
+    vertices. alpha: opacity of the meshes, 0-1.
 
     Returns (image (H, W, 3) uint8 RGB, depth (H, W) float32 metres along z at the pixel, inf where there is no mesh).
-    With supersample > 1 the depth is the mean over the samples of a pixel that hit a mesh.
     """
     height, width = background.shape[:2]
     if (width, height) != (camera.width, camera.height):
@@ -60,12 +62,9 @@ def render_meshes(
     right, bottom = np.clip(high, 0, (width, height))
     if right <= left or bottom <= top:
         return image, depth
-    s = int(supersample)
-    # Pixel centres are at integers, so sample i of a pixel lies at pixel + (i + 0.5) / s - 0.5.
     triangles = triangles.copy()
-    triangles[..., 0] = (triangles[..., 0] - left + 0.5) * s - 0.5
-    triangles[..., 1] = (triangles[..., 1] - top + 0.5) * s - 0.5
-    size = ((bottom - top) * s, (right - left) * s)
+    triangles[..., :2] -= left, top
+    size = bottom - top, right - left
     inverse_depth, owner = _rasterise(triangles, size)
     covered = np.flatnonzero(inverse_depth)
     if len(covered) == 0:
@@ -73,29 +72,16 @@ def render_meshes(
     owner = owner[covered]
     weights = _corner_weights(triangles, covered, owner, size[1])
     normals, colours = _interpolate(attributes, textures, owner, weights)
-    colours = _light(normals, colours, _towards_camera(covered, size[1], camera, (left, top, s)), light)
+    colours = _light(normals, colours, _towards_camera(covered, size[1], camera, (left, top)), light)
 
     window = image[top:bottom, left:right]
-    if s == 1:
-        flat = window.reshape(-1, 3)  # a copy where the window is narrower than the image
-        if alpha < 1.0:
-            colours = alpha * colours + (1.0 - alpha) * flat[covered]
-        flat[covered] = colours.astype(np.uint8)
-        window[:] = flat.reshape(window.shape)
-        with np.errstate(divide="ignore"):
-            depth[top:bottom, left:right] = (1.0 / inverse_depth).reshape(size)
-        return image, depth
-    layer: np.ndarray = np.zeros((size[0] * size[1], 4), np.float32)
-    layer[covered, :3] = colours
-    layer[covered, 3] = 1.0
-    layer = cv2.resize(layer.reshape(*size, 4), (size[1] // s, size[0] // s), interpolation=cv2.INTER_AREA)
-    cover = layer[..., 3:]
-    window[:] = alpha * layer[..., :3] + (1.0 - alpha * cover) * window + 0.5
-    metres: np.ndarray = np.zeros(size[0] * size[1], np.float32)
-    metres[covered] = 1.0 / inverse_depth[covered]
-    metres = cv2.resize(metres.reshape(size), (size[1] // s, size[0] // s), interpolation=cv2.INTER_AREA)
-    hit = cover[..., 0] > 0
-    depth[top:bottom, left:right][hit] = metres[hit] / cover[..., 0][hit]
+    flat = window.reshape(-1, 3)  # a copy where the window is narrower than the image
+    if alpha < 1.0:
+        colours = alpha * colours + (1.0 - alpha) * flat[covered]
+    flat[covered] = colours.astype(np.uint8)
+    window[:] = flat.reshape(window.shape)
+    with np.errstate(divide="ignore"):
+        depth[top:bottom, left:right] = (1.0 / inverse_depth).reshape(size)
     return image, depth
 
 
@@ -245,11 +231,11 @@ def _interpolate(attributes, textures, owner, weights):
 def _towards_camera(covered, width, camera, window):
     """Unit vectors (P, 3) from the surface to the camera; the lens's distortion does not matter for a highlight."""
     y, x = np.divmod(covered, width)
-    left, top, s = window
+    left, top = window
     k = camera.matrix
     view = np.empty((len(covered), 3), np.float32)
-    view[:, 0] = -((x + 0.5) / s - 0.5 + left - k[0, 2]) / k[0, 0]
-    view[:, 1] = -((y + 0.5) / s - 0.5 + top - k[1, 2]) / k[1, 1]
+    view[:, 0] = -(x + left - k[0, 2]) / k[0, 0]
+    view[:, 1] = -(y + top - k[1, 2]) / k[1, 1]
     view[:, 2] = -1.0
     return view / np.sqrt(_dot(view, view))[:, None]
 

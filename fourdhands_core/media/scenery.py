@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
-BACKGROUNDS = ("gradient", "noise", "clutter", "room")
+BACKGROUNDS = ("gradient", "noise", "clutter", "indoor")
 
 
 def background(rng: np.random.Generator, width: int, height: int, kind: str | None = None) -> np.ndarray:
     """A background picture (height, width, 3) uint8 RGB, the same for the same state of rng.
 
     kind: one of BACKGROUNDS, drawn from rng by default. gradient: a lit wall. noise: smooth coloured noise. clutter:
-    random shapes out of focus. room: wall, table edge, pictures, shelves and boxes.
+    random shapes out of focus. indoor: wall, table edge, pictures, shelves and boxes.
     """
     kind = kind or str(rng.choice(BACKGROUNDS))
-    makers = {"gradient": _gradient, "noise": _noise, "clutter": _clutter, "room": _room}
+    makers = {"gradient": _gradient, "noise": _noise, "clutter": _clutter, "indoor": _indoor}
     if kind not in makers:
         raise ValueError(f"background {kind!r} is not known; use one of {BACKGROUNDS}")
     picture = makers[kind](rng, width, height)
@@ -73,7 +75,7 @@ def _clutter(rng, width, height):
     return cv2.GaussianBlur(picture, (0, 0), width / 640 * rng.uniform(0.8, 4.0))
 
 
-def _room(rng, width, height):
+def _indoor(rng, width, height):
     """A wall with pictures and a shelf, and a table with boxes, as behind hands at a desk."""
     picture = _gradient(rng, width, height)
     table = int(height * rng.uniform(0.62, 0.85))
@@ -160,7 +162,7 @@ class Sensor:
         return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
-def line_kernel(motion):
+def line_kernel(motion: np.ndarray | Sequence[float]) -> np.ndarray:
     """A normalised kernel that averages along the vector `motion`, pixels."""
     size = int(np.ceil(np.abs(motion).max())) | 1
     kernel = np.zeros((size, size), np.float32)

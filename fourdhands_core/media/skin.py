@@ -208,7 +208,7 @@ class Forearm:
         end = rings[-1].mean(axis=0) + 0.01 * away
         return np.concatenate([vertices, rings.reshape(-1, 3), end[None]])
 
-    def paint(self, texels: np.ndarray, sleeve=None) -> np.ndarray:
+    def paint(self, texels: np.ndarray, sleeve: np.ndarray | None = None) -> np.ndarray:
         """Texels of mesh and forearm from the mesh's (F, n, n, 3); sleeve: RGB 0-1 of a sleeve, None for a bare arm."""
         count, cells = len(self.loop), texels.shape[1]
         painted = np.empty((len(self.faces), cells, cells, 3), texels.dtype)

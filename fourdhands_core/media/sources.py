@@ -25,7 +25,7 @@ def camera_index(source: str | Path | int) -> int | None:
     return int(device[1]) if device else None
 
 
-def is_url(source) -> bool:
+def is_url(source: object) -> bool:
     """Whether it begins as an address does (rtsp://, http://)."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(source)) is not None
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,89 +13,37 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from ..errors import InputError
-from ..files import refuse_overwriting
+from ..errors import FourDHandsError, InputError
 from ..geometry.camera import Camera
 from ..geometry.camera_source import CameraSource
+from ..outputs import check_outputs, make_folder
 from ..pipeline.session import Counts, HandSession, Notes
-from ..pipeline.types import HandPairEstimate
+from ..pipeline.settings import TrackerSettings
+from ..signals import number_of, words
+from ..streams import counted, warn
 from .draw import contact_sheet, draw_hands
-from .images import write_image
+from .hands_file import PairRecord
+from .images import SUFFIXES, write_image
 from .video import VideoReader, VideoWriter
 
-_SHAPES = {
-    "confidence": (),
-    "joints": (21, 3),
-    "joints_2d": (21, 2),
-    "joint_confidence": (21,),
-    "wrist_rotation": (3, 3),
-    "hand_pose": (45,),
-    "betas": (10,),
-}
-"""Per hand: a field of HandEstimate, and a key of hands.npz."""
-
-
-OUTPUTS = "hands.npz", "overlay.mp4", "contact_sheet.png", "hands.partial.npz"
-"""What track_video writes in its folder."""
-
-
-class PairRecord:
-    """Collects estimates frame by frame and lays them out as the arrays of hands.npz."""
-
-    def __init__(self):
-        self._pairs = []
-
-    def __len__(self) -> int:
-        return len(self._pairs)
-
-    def append(self, pair: HandPairEstimate) -> None:
-        """Add the estimate of the next frame."""
-        values: dict[str, Any] = {name: np.full((2, *shape), np.nan) for name, shape in _SHAPES.items()}
-        for side, hand in enumerate(pair.hands):
-            if hand.valid:
-                for name in _SHAPES:
-                    values[name][side] = getattr(hand, name)
-        values["stamp"], values["valid"] = pair.stamp, [hand.valid for hand in pair.hands]
-        values["scaled"] = pair.camera.calibrated
-        both = all(values["valid"]) and pair.left_root_relative is not None
-        values["left_root_relative"] = pair.left_root_relative if both else np.full(3, np.nan)
-        self._pairs.append(values)  # one step: an interrupt cannot leave half a frame behind
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays of hands.npz over N frames; axis 1 is the side, 0 left and 1 right.
-
-        stamp (N,) int64 nanoseconds; valid (N, 2) bool; scaled (N,) bool, positions are metres, otherwise of an assumed
-        field of view; confidence (N, 2) 0-1; joints (N, 2, 21, 3) metres in the camera's optical frame; joints_2d
-        (N, 2, 21, 2) pixels; joint_confidence (N, 2, 21) 0-1; wrist_rotation (N, 2, 3, 3) wrist to camera; hand_pose
-        (N, 2, 45) axis-angle, MANO's order, relative to the flat hand; betas (N, 2, 10); left_root_relative
-        (N, 3) metres, left wrist minus right wrist. NaN where the hand is invalid.
-        """
-        shapes = {"stamp": (), "valid": (2,), "scaled": (), "left_root_relative": (3,)}
-        shapes.update((name, (2, *shape)) for name, shape in _SHAPES.items())
-        kinds = {"stamp": np.int64, "valid": bool, "scaled": bool}
-        return {
-            name: np.array([pair[name] for pair in self._pairs], kinds.get(name, np.float64)).reshape(-1, *shape)
-            for name, shape in shapes.items()
-        }
-
-    def save(self, path: str | Path) -> None:
-        """Write the npz; the file appears complete or not at all."""
-        partial = Path(path).with_suffix(".partial.npz")
-        np.savez_compressed(partial, **self.arrays())
-        os.replace(partial, path)
+RESULTS = "hands.npz", "overlay.mp4", "contact_sheet.png"
+"""What track_video leaves in its folder."""
+OUTPUTS = (*RESULTS, "hands.partial.npz", "overlay.partial.mp4", "contact_sheet.partial.png")
+"""What it writes there."""
 
 
 @dataclass(frozen=True)
 class TrackSummary:
-    """What a run over a video came to: frames, frames with a valid left and right hand, both, seconds, interrupted, how
-    many frames were refused by reason, and how many did not come of how many that the file announces."""
+    """What a run over a video came to: frames, frames with a valid left and right hand, both, seconds, the signal
+    that ended it (0: none), how many frames were refused by reason, and how many did not come of how many that the file
+    announces."""
 
     frames: int
     left: int
     right: int
     both: int
     seconds: float
-    interrupted: bool
+    ended_by: int
     refused: dict[str, int] = field(default_factory=dict)
     missing: int = 0
     announced: int | None = None
@@ -107,8 +54,8 @@ class TrackSummary:
         if self.missing:
             refused += f"; {self.missing} of {self.announced or 'the'} frames in the file could not be read"
         return (
-            f"{self.frames} frames in {self.seconds:.1f} s ({speed:.1f} FPS): left hand in {self.left}, "
-            f"right in {self.right}, both in {self.both}{refused}{'; interrupted' if self.interrupted else ''}"
+            f"{counted(self.frames, 'frames')} in {self.seconds:.1f} s ({speed:.1f} FPS): left hand in {self.left}, "
+            f"right in {self.right}, both in {self.both}{refused}{f'; {words(self.ended_by)}' if self.ended_by else ''}"
         )
 
 
@@ -120,7 +67,7 @@ def camera_for_video(width: int, height: int, fov: float | None = None, intrinsi
     """
     if fov is None and intrinsics is None:
         return None
-    return CameraSource(65.0, fov=fov, intrinsics=intrinsics).camera_for(width, height)
+    return CameraSource(TrackerSettings.default_fov, fov=fov, intrinsics=intrinsics).camera_for(width, height)
 
 
 def _loader(stamp: int, image: np.ndarray) -> Callable[[], tuple[np.ndarray, int, np.ndarray]]:
@@ -128,10 +75,21 @@ def _loader(stamp: int, image: np.ndarray) -> Callable[[], tuple[np.ndarray, int
     return lambda: (image, stamp, image)
 
 
+def check_results(out: Path, files: Sequence[Path], *inputs: str | Path | None) -> None:
+    """Raise InputError where track_video cannot write into the folder `out`, or would write over an input.
+
+    files: what the video is read from. inputs: what else is read.
+    """
+    check_outputs([out / name for name in OUTPUTS], [*files, *inputs])
+    pictures = len(files) > 1 or (files and files[0].suffix.lower() in SUFFIXES)
+    if pictures and out.is_dir() and out.samefile(files[0].parent):
+        raise InputError(f"{out} is the folder of the images, where {RESULTS[2]} would be one of them; choose another place")
+
+
 def track_video(
     source: VideoReader | str | Path | int,
     out: str | Path,
-    tracker,
+    tracker: Any,
     cameras: CameraSource,
     mesh: bool = False,
     progress: bool = True,
@@ -149,17 +107,14 @@ def track_video(
     """
     out = Path(out)
     record, sheet = PairRecord(), _Samples()
-    notes = Notes(lambda text: tqdm.write(f"fourdhands: warning: {text}", file=sys.stderr))
-    session = HandSession(tracker, cameras, Counts(), notes)
-    interrupted, start = False, time.perf_counter()
+    session = HandSession(tracker, cameras, Counts(), Notes(warn))
+    ended_by, start = 0, time.perf_counter()
     with source if isinstance(source, VideoReader) else VideoReader(source) as video:
-        refuse_overwriting([out / name for name in OUTPUTS], video.files)
-        if len(video.files) > 1 and out.is_dir() and out.samefile(video.files[0].parent):
-            raise InputError(
-                f"{out} is the folder of the images, where {OUTPUTS[2]} would be one of them; choose another --out"
-            )
+        check_results(out, video.files)
         cameras.camera_for(video.width, video.height)  # raises what is wrong with it before anything is written
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
+        for name in OUTPUTS:  # of an earlier run, which would be taken for this one's
+            (out / name).unlink(missing_ok=True)
         bar = tqdm(total=video.frame_count, unit="frame", disable=not progress)
         try:
             with VideoWriter(out / "overlay.mp4", video.fps) as writer, bar:
@@ -175,15 +130,17 @@ def track_video(
                 try:
                     for stamp, image in video:
                         take(session.process(_loader(stamp, image), with_vertices=mesh))
-                except KeyboardInterrupt:
-                    interrupted = True
+                except KeyboardInterrupt as error:
+                    ended_by = number_of(error)
                 take(session.finish(with_vertices=mesh))
-        finally:
-            seconds = time.perf_counter() - start
-            record.save(out / "hands.npz")
-            if sheet.images:
-                write_image(out / "contact_sheet.png", contact_sheet(sheet.spread(16), 4))
-    if not len(record) and not interrupted:
+        except FourDHandsError as error:
+            raise type(error)(f"{error}; {_kept(out, record, sheet)}") from error
+        except BaseException:
+            _kept(out, record, sheet)
+            raise
+        seconds = time.perf_counter() - start
+        _keep(out, record, sheet)
+    if not len(record) and not ended_by:
         raise InputError(f"no frame of {video.source} could be used: {session.counts.last_problem}")
     valid = record.arrays()["valid"]
     left, right = valid.sum(axis=0).tolist()
@@ -193,10 +150,28 @@ def track_video(
         right,
         int(valid.all(axis=1).sum()),
         seconds,
-        interrupted,
+        ended_by,
         dict(session.counts.refused),
-        0 if interrupted else video.missing,
+        0 if ended_by else video.missing,
         video.frame_count,
+    )
+
+
+def _keep(out: Path, record: PairRecord, sheet: _Samples) -> None:
+    record.save(out / "hands.npz")
+    if sheet.images:
+        write_image(out / "contact_sheet.png", contact_sheet(sheet.spread(16), 4))
+
+
+def _kept(out: Path, record: PairRecord, sheet: _Samples) -> str:
+    """What is there of a run that failed, in words: one more file that cannot be written is not another error."""
+    with contextlib.suppress(FourDHandsError):
+        _keep(out, record, sheet)
+    there = [name for name in RESULTS if (out / name).is_file()] if len(record) else []
+    return (
+        f"{' and '.join(there)} of the first {counted(len(record), 'frames')} are in {out}"
+        if there
+        else f"nothing is left in {out}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import cv2
 import numpy as np
 
 from ..errors import InputError
-from ..files import utf8_name
+from ..files import local_path, utf8_name
+from ..outputs import writing
+from ..signals import held
 from .captures import CameraFrames, FileFrames, PictureFrames
+from .mp4 import is_whole
 from .sources import camera_index, pictures_of
 
 
@@ -29,7 +33,8 @@ class VideoReader:
     """
 
     def __init__(self, source: str | Path | int):
-        self.source, index = source, camera_index(source)
+        self.source = source = local_path(source) if isinstance(source, str) else source
+        index = camera_index(source)
         self.is_camera = index is not None
         self._frames: CameraFrames | PictureFrames | FileFrames
         if index is not None:
@@ -75,6 +80,16 @@ class VideoReader:
         self._failed += failed
         return stamp, image
 
+    def seek(self, number: int) -> None:
+        """Go on with about the frame of this place, from 0: what the container's times say; its stamp tells which one came.
+
+        `missing` counts from there. Raises InputError of a camera.
+        """
+        if self.is_camera:
+            raise InputError(f"{self.source} is a camera, which has no frames of the past; give a video")
+        self._frames.seek(number)
+        self._first, self._count, self._failed, self._stamp = None, 0, 0, -1
+
     def close(self) -> None:
         """Release the file or camera."""
         self._frames.close()
@@ -90,7 +105,8 @@ class VideoWriter:
     """Writes an mp4 file (MPEG-4 part 2) at a constant frame rate; the first frame decides the size.
 
     The codec holds even sizes only: an odd width or height grows by one pixel, a copy of the last column or row.
-    Closing it (or leaving the with block, also by an exception) completes the file. Without a frame no file is made.
+    Closing it (or leaving the with block, also by an exception) completes the file, which then appears under its name; see
+    outputs.writing. Without a frame no file is made.
     Raises InputError where the file cannot be made, a frame has another size, or the finished file cannot be read.
     """
 
@@ -99,19 +115,27 @@ class VideoWriter:
             raise InputError(f"frame rate {fps} is not positive; give frames per second, such as 30")
         self.path, self.fps, self.frames = Path(path), float(fps), 0
         self._writer: cv2.VideoWriter | None = None
+        self._file = contextlib.ExitStack()
 
     def write(self, image: np.ndarray) -> None:
         """Append an image (H, W, 3) uint8 RGB."""
+        # Asked to end while the file is being made, nobody would have it to complete.
+        with held() if self._writer is None else contextlib.nullcontext():
+            self._write(image)
+
+    def _write(self, image: np.ndarray) -> None:
         if image.shape[0] % 2 or image.shape[1] % 2:
             image = cv2.copyMakeBorder(image, 0, image.shape[0] % 2, 0, image.shape[1] % 2, cv2.BORDER_REPLICATE)
         height, width = image.shape[:2]
         if self._writer is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._size = (width, height)
-            with utf8_name(self.path) as name:
+            self._partial = self._file.enter_context(writing(self.path))
+            with utf8_name(self._partial) as name:
                 self._writer = cv2.VideoWriter(name, cv2.VideoWriter.fourcc(*"mp4v"), self.fps, self._size)
             if not self._writer.isOpened():
-                raise InputError(f"cannot write the video {self.path} at {width}x{height}; check folder and rights")
+                self._writer, problem = None, InputError(f"{self.path} cannot be written as a video of {width}x{height}")
+                with self._file:
+                    raise problem
         if (width, height) != self._size:
             raise InputError(
                 f"{self.path} is {self._size[0]}x{self._size[1]}, a frame is {width}x{height}; write frames of one size"
@@ -123,11 +147,17 @@ class VideoWriter:
         """Complete the file and check that it can be read."""
         if self._writer is None:
             return
-        self._writer.release()
-        self._writer = None
-        with VideoReader(self.path) as reader:  # raises where a full disk or a missing codec left no frame
-            if (reader.width, reader.height) != self._size:
-                raise InputError(f"{self.path} was written at {self._size} but reads as {reader.width}x{reader.height}")
+        writer, self._writer = self._writer, None
+        with self._file:  # where it is not whole, nothing of it is left
+            writer.release()
+            if not is_whole(self._partial):  # OpenCV does not say so
+                with self._partial.open("ab") as file:  # raises where the disk takes no more
+                    file.write(bytes(1 << 16))
+                    file.flush()
+                raise InputError(f"{self.path} could not be written as a whole; make room on the disk")
+            with VideoReader(self._partial) as reader:
+                if (reader.width, reader.height) != self._size:
+                    raise InputError(f"{self.path} was written at {self._size} but reads as {reader.width}x{reader.height}")
 
     def __enter__(self) -> VideoWriter:
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from ..errors import CheckpointError, InputError
 from ..files import utf8_name
+from ..outputs import make_folder
 from .image_config import ImageConfig
 from .image_model import ImageNetwork
 from .landmark_config import SHIPPED, LandmarkConfig
@@ -30,13 +31,13 @@ def empty_network(config: LandmarkConfig | ImageConfig) -> LandmarkNetwork | Ima
         return LandmarkNetwork(config) if isinstance(config, LandmarkConfig) else ImageNetwork(config)
 
 
-def save_weights(network: LandmarkNetwork | ImageNetwork, path: str | Path, **about) -> None:
+def save_weights(network: LandmarkNetwork | ImageNetwork, path: str | Path, **about: Any) -> None:
     """Write `network` to `path`; `about` (plain JSON values) says how it was made. The file appears complete or not at all.
 
     Raises InputError where it cannot be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     header = {KEY: json.dumps({"config": network.config.to_dict(), "about": about}, sort_keys=True)}
     mask = os.umask(0)
     os.umask(mask)

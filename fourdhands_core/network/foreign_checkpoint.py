@@ -22,45 +22,12 @@ _TAKEN = {
     ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
 }
 """All that a pickle may name and get: what tensors are made with."""
-_PASSED_OVER = {
-    "omegaconf",
-    "yacs",
-    "pytorch_lightning",
-    "lightning",
-    "lightning_fabric",
-    "mmcv",
-    "mmengine",
-    "hamer",
-    "numpy",
-    "torch",
-    "collections",
-    "typing",
-    "pathlib",
-    "argparse",
-    "enum",
-    "functools",
-    "copyreg",
-    "copy_reg",
-    "_codecs",
-}
+_PASSED_OVER = set(
+    "omegaconf yacs pytorch_lightning lightning lightning_fabric mmcv mmengine hamer numpy torch collections typing pathlib "
+    "argparse enum functools copyreg copy_reg _codecs".split()
+)
 """Packages whose objects training programs store beside the weights (settings, states of optimizers and trainers)."""
-_PLAIN = {
-    "dict",
-    "list",
-    "set",
-    "frozenset",
-    "tuple",
-    "int",
-    "float",
-    "complex",
-    "bool",
-    "str",
-    "bytes",
-    "bytearray",
-    "slice",
-    "range",
-    "object",
-}
+_PLAIN = set("dict list set frozenset tuple int float complex bool str bytes bytearray slice range object".split())
 """Built-in types that do nothing but hold values."""
 _USUAL = "state_dict", "model_state_dict", "model", "network", "net", "params"
 """What training programs keep the weights under, the one that counts first: others beside it are averages of them."""

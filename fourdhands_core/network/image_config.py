@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
+from typing import Any
 
 from ..errors import CheckpointError
-from .landmark_config import check_numbers
+from .landmark_config import NetworkConfig, check_numbers
 
 CROP_HEIGHT, CROP_WIDTH = 256, 192
 """Pixels of a hand's crop: the middle of a square of 256, as published ViT hand backbones take it."""
@@ -19,7 +20,7 @@ paper's is H (section 4.1)."""
 
 
 @dataclass(frozen=True)
-class ImageConfig:
+class ImageConfig(NetworkConfig):
     """Sizes of a 4DHands network on image crops (paper sections 3.2 and 3.3)."""
 
     tokenizer: str = "image"
@@ -81,8 +82,6 @@ class ImageConfig:
             raise CheckpointError(f"patch {self.patch} must be 16, or 32 with relation 'concatenate'")
         if self.stem not in ("patches", "convolutions"):
             raise CheckpointError(f"stem {self.stem!r} is not known; there are 'patches' and 'convolutions'")
-        if self.window % 2 == 0:
-            raise CheckpointError(f"window {self.window} must be odd: as many frames before as after the estimated one")
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -90,22 +89,9 @@ class ImageConfig:
         return CROP_HEIGHT // self.patch, CROP_WIDTH // self.patch
 
     @classmethod
-    def of_size(cls, size: str, **settings) -> ImageConfig:
+    def of_size(cls, size: str, **settings: Any) -> ImageConfig:
         """The configuration with a ViT of size S, B, L or H."""
         if size not in BACKBONES:
             raise CheckpointError(f"there is no backbone of size {size!r}; there are {', '.join(BACKBONES)}")
         width, depth, heads = BACKBONES[size]
         return cls(**{"width": width, "depth": depth, "heads": heads, **settings})
-
-    def to_dict(self) -> dict:
-        """Plain dictionary for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict) -> ImageConfig:
-        """The inverse of `to_dict`; a name it does not know raises CheckpointError."""
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(data) - known)
-        if unknown:
-            raise CheckpointError(f"network settings {unknown} are not known; known are {sorted(known)}")
-        return cls(**data)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ..geometry.rotations import matrix_from_6d
+from ..geometry.rotations import Array, matrix_from_6d
 from .image_config import ImageConfig
 from .image_relation import PAPER_CHANNELS, RELEASED_CHANNELS, paper_relation, released_relation, with_absent_far_away
 
@@ -34,13 +34,13 @@ class ImageHands:
     left_root_relative: torch.Tensor
 
 
-def attend(q, k, v, heads, mask=None):
+def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, mask: torch.Tensor | None = None) -> torch.Tensor:
     """Multi-head attention of q (N, L, C) to k, v (N, S, C); mask (N, 1, 1, S) bool, True where it may attend."""
     q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
     return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
 
 
-def mlp(width, hidden):
+def mlp(width: int, hidden: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
 
 
@@ -56,7 +56,7 @@ class Block(nn.Module):
         self.norm_mlp = nn.LayerNorm(width, eps=eps)
         self.mlp = mlp(width, hidden)
 
-    def forward(self, x, mask=None):
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         q, k, v = self.qkv(self.norm_attention(x)).chunk(3, -1)
         x = x + self.output(attend(q, k, v, self.heads, mask))
         return x + self.mlp(self.norm_mlp(x))
@@ -70,7 +70,7 @@ class ConvolutionNorm(nn.Module):
         self.convolution = nn.Conv2d(channels, width, side, stride, side // 2, bias=False)
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.norm(self.convolution(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
 
 
@@ -83,7 +83,7 @@ class Residual(nn.Module):
         self.second = ConvolutionNorm(width, width, 1)
         self.skip = ConvolutionNorm(channels, width, stride, 1) if stride > 1 else nn.Identity()
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return functional.relu(self.skip(x) + self.second(functional.relu(self.first(x))))
 
 
@@ -99,7 +99,7 @@ class ConvolutionStem(nn.Module):
             blocks += [Residual(channels, width, 2), Residual(width, width, 1)]
         self.blocks = nn.Sequential(*blocks[:-1])
 
-    def forward(self, crops):
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
         halved = functional.avg_pool2d(crops, 2).permute(0, 2, 3, 1).contiguous()
         return self.blocks(functional.relu(self.first(halved)))
 
@@ -120,7 +120,7 @@ class Backbone(nn.Module):
         )
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
 
-    def embed(self, crops):
+    def embed(self, crops: torch.Tensor) -> torch.Tensor:
         """Patches as tokens, the convolution as a matrix product: its own output, and all after, would lie by channel."""
         (rows, columns), patch = self.grid, self.patches.stride[0]
         patches = (
@@ -129,7 +129,7 @@ class Backbone(nn.Module):
         patches = patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
         return functional.linear(patches, self.patches.weight.flatten(1), self.patches.bias)
 
-    def forward(self, crops):
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
         x = self.convolutions(crops).flatten(1, 2) if hasattr(self, "convolutions") else self.embed(crops)
         x = x + (self.position[:, 1:] + self.position[:, :1])
         for block in self.blocks:
@@ -153,7 +153,7 @@ class DecoderLayer(nn.Module):
         self.norm_mlp = nn.LayerNorm(width)
         self.mlp = mlp(width, width)
 
-    def forward(self, x, context, mask):
+    def forward(self, x: torch.Tensor, context: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         x = x + self.output_self(self.value(self.norm_self(x)))
         k, v = self.key_value(context).chunk(2, -1)
         x = x + self.output_cross(attend(self.query(self.norm_cross(x)), k, v, self.heads, mask))
@@ -168,14 +168,14 @@ class Decoder(nn.Module):
         self.query = nn.Parameter(0.02 * torch.randn(width))
         self.layers = nn.ModuleList(DecoderLayer(width, context, inner, heads) for _ in range(layers))
 
-    def forward(self, context, mask=None):
+    def forward(self, context: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         x = self.query.expand(len(context), 1, -1)
         for layer in self.layers:
             x = layer(x, context, mask)
         return x[:, 0]
 
 
-def time_code(window: int, width: int, device=None) -> torch.Tensor:
+def time_code(window: int, width: int, device: torch.device | str | None = None) -> torch.Tensor:
     """(T, C) sine code of the frames of a window, sine and cosine interleaved, positions (n / T) 2 pi, n = 1 to T."""
     position = torch.arange(1, window + 1, device=device) / (window + 1e-6) * 2.0 * math.pi
     angles = position[:, None] / 10000.0 ** (torch.arange(0, width, 2, device=device) / width)
@@ -293,6 +293,6 @@ class ImageNetwork(nn.Module):
         )
 
     @staticmethod
-    def split(row):
+    def split(row: Array) -> tuple[Array, Array, Array, Array]:
         """Rotations (2, 16, 3, 3), betas (2, 10), cameras (2, 3), relative root (3,) of a row of `reason_flat`, an array."""
         return row[:288].reshape(2, 16, 3, 3), row[288:308].reshape(2, 10), row[308:314].reshape(2, 3), row[314:]

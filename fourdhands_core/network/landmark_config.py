@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 from ..errors import CheckpointError
 
@@ -20,9 +21,9 @@ LARGEST = {
 """Above, a setting is no network's but a damaged file's; others' limit is 1000."""
 
 
-def check_numbers(config) -> None:
+def check_numbers(config: Any) -> None:
     """Raises CheckpointError where a setting whose type is int is no positive whole number, or one of float not positive
-    and finite; `root` may be 0."""
+    and finite, or the window even; `root` may be 0."""
     for field in fields(config):
         value, limit = getattr(config, field.name), LARGEST.get(field.name, 1000)
         if field.type not in ("int", "float"):
@@ -32,10 +33,33 @@ def check_numbers(config) -> None:
             raise CheckpointError(
                 f"network setting {field.name} must be a positive number ({field.type}, at most {limit}), not {value!r}"
             )
+    if config.window % 2 == 0:
+        raise CheckpointError(f"window {config.window} must be odd: as many frames before as after the estimated one")
+
+
+Own = TypeVar("Own", bound="NetworkConfig")
 
 
 @dataclass(frozen=True)
-class LandmarkConfig:
+class NetworkConfig:
+    """What the networks' configurations have in common: how they are stored."""
+
+    def to_dict(self) -> dict:
+        """Plain dictionary for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls: type[Own], data: dict) -> Own:
+        """The inverse of `to_dict`; a name it does not know raises CheckpointError."""
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(data) - known)
+        if unknown:
+            raise CheckpointError(f"network settings {unknown} are not known; known are {sorted(known)}")
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class LandmarkConfig(NetworkConfig):
     """Sizes of a 4DHands network with landmark tokens."""
 
     tokenizer: str = "landmark"
@@ -77,18 +101,3 @@ class LandmarkConfig:
                 raise CheckpointError(f"network setting {name} must be true or false, not {getattr(self, name)!r}")
         if self.width % self.heads or self.width % 2:
             raise CheckpointError(f"network width {self.width} must be even and a multiple of heads {self.heads}")
-        if self.window % 2 == 0:
-            raise CheckpointError(f"window {self.window} must be odd: as many frames before as after the estimated one")
-
-    def to_dict(self) -> dict:
-        """Plain dictionary for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: dict) -> LandmarkConfig:
-        """The inverse of `to_dict`; a name it does not know raises CheckpointError."""
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(data) - known)
-        if unknown:
-            raise CheckpointError(f"network settings {unknown} are not known; known are {sorted(known)}")
-        return cls(**data)

@@ -43,7 +43,7 @@ class Block(nn.Module):
         self.output = nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, mlp_ratio * width), nn.GELU(), nn.Linear(mlp_ratio * width, width))
 
-    def forward(self, x, mask, context=None):
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None, context: torch.Tensor | None = None) -> torch.Tensor:
         """x (N, L, C); mask (N, 1, 1, S) bool, True where a token of the context (or of x) may be attended to."""
         y = self.norm_attention(x)
         source = y if context is None else context

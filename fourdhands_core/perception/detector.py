@@ -21,7 +21,7 @@ class HandDetection:
     landmarks: (21, 2) float64 pixels, x right, y down, pixel centres at integers, order of `skeleton.JOINT_NAMES`; they
     may lie outside the image. depth: (21,) pixels, relative to the wrist, away from the camera positive, at about the
     scale of `landmarks`. world: (21, 3) metres, the detector's own 3-D hand around its own centre, axes as the camera's
-    optical frame. confidence: (21,) 0-1 for each landmark.
+    optical frame. confidence: (21,) 0-1 for each landmark. presence: 0-1, how sure it is that it reads a hand rightly.
     """
 
     side: int
@@ -30,6 +30,17 @@ class HandDetection:
     depth: np.ndarray
     world: np.ndarray
     confidence: np.ndarray
+    presence: float = 1.0
+
+
+class Seen(Protocol):
+    """Anything with a hand's landmarks (21, 2), pixels, and its 3-D hand (21, 3), metres."""
+
+    @property
+    def landmarks(self) -> np.ndarray: ...
+
+    @property
+    def world(self) -> np.ndarray: ...
 
 
 class Detector(Protocol):
@@ -40,6 +51,9 @@ class Detector(Protocol):
 
         Raises InputError where the image is malformed.
         """
+
+    def reset(self) -> None:
+        """Forget the images so far; another thread may be in `detect`, which then forgets before its next image."""
 
     def close(self) -> None:
         """Free what the detector holds; it cannot be used afterwards."""
@@ -69,7 +83,7 @@ def image_scale(landmarks: np.ndarray, world: np.ndarray) -> tuple[float, np.nda
     return scale, np.sqrt(np.square(pixels - scale * flat).sum(axis=1))
 
 
-def hand_size(detection: HandDetection) -> float:
+def hand_size(detection: Seen) -> float:
     """About the length of the stretched hand in pixels at its distance, whatever its pose; at least 1."""
     scale, _ = image_scale(detection.landmarks, detection.world)
     landmarks = detection.landmarks

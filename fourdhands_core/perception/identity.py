@@ -54,7 +54,7 @@ class IdentitySettings:
     margin: float = 3.0
     """By how many a changed side must be better."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not (isinstance(value, (int, float)) and np.isfinite(value) and value > 0.0):
                 raise InputError(f"identity setting {name}={value!r} must be a positive number")
@@ -67,7 +67,7 @@ class IdentitySettings:
 class HandIdentity:
     """Follows hands from frame to frame; one object a camera."""
 
-    def __init__(self, settings: IdentitySettings = IdentitySettings()):
+    def __init__(self, settings: IdentitySettings = IdentitySettings()) -> None:
         self.settings = settings
         self.reset()
 
@@ -136,7 +136,7 @@ class HandIdentity:
                     )
         return costs
 
-    def _without_duplicates(self, candidates, costs):
+    def _without_duplicates(self, candidates: list[_Candidate], costs: np.ndarray) -> tuple[list[_Candidate], np.ndarray]:
         """Of detections that show one hand twice, keep the one that continues a hand best, else the surest."""
         best = costs.min(axis=1, initial=np.inf)
         kept: list[int] = []
@@ -212,7 +212,7 @@ class HandIdentity:
 class _Candidate:
     """A detection with what is asked of it more than once."""
 
-    def __init__(self, detection: HandDetection):
+    def __init__(self, detection: HandDetection) -> None:
         self.detection = detection
         self.size = hand_size(detection)
         sureness = min(max(2.0 * detection.score - 1.0, 0.05), 1.0)
@@ -237,7 +237,7 @@ class _Hand:
 
     _COASTING = 0.1  # seconds for which an unseen hand goes on moving, about
 
-    def __init__(self, candidate: _Candidate, stamp: int):
+    def __init__(self, candidate: _Candidate, stamp: int) -> None:
         self.detection = candidate.detection
         self.size = candidate.size
         self.seen, self.current = stamp, True

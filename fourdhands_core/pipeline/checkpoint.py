@@ -18,10 +18,10 @@ import numpy as np
 
 from ..errors import CheckpointError
 
-_PACKAGES = ("fourdhands_core.geometry.", "fourdhands_core.perception.", "fourdhands_core.pipeline.")
+_PACKAGES = ("fourdhands_core.geometry.", "fourdhands_core.perception.", "fourdhands_core.pipeline.", "fourdhands_core.fusion.")
 """Whose objects a memory holds."""
 _PLAIN = (type(None), bool, int, float, str)
-_SEQUENCES = {"list": list, "tuple": tuple, "deque": deque}
+_SEQUENCES: dict[str, Any] = {"list": list, "tuple": tuple, "deque": deque, "set": set, "frozenset": frozenset}
 _NODES = "nodes"
 """The member of the npz with the JSON."""
 
@@ -69,7 +69,7 @@ class _Writer:
     A value is written as its token: a plain one as itself, any other as [number of its node].
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.nodes: list[list] = []
         self.arrays: list[np.ndarray] = []
         self._numbers: dict[int, int] = {}
@@ -85,7 +85,7 @@ class _Writer:
             self.nodes[number] = self._node(value)
         return [self._numbers[id(value)]]
 
-    def _node(self, value):
+    def _node(self, value: Any) -> Any:
         kind = type(value)
         if _SEQUENCES.get(kind.__name__) is kind:
             return [kind.__name__, [self.token(item) for item in value]]
@@ -103,7 +103,7 @@ class _Writer:
             return [f"{kind.__module__}:{kind.__name__}", {name: self.token(item) for name, item in vars(value).items()}]
         raise TypeError(f"a {kind.__name__} cannot be kept in a file")
 
-    def _kept(self, array):
+    def _kept(self, array: np.ndarray) -> Any:
         self.arrays.append(array)
         return str(len(self.arrays) - 1)
 
@@ -111,7 +111,7 @@ class _Writer:
 class _Reader:
     """The objects of a _Writer's nodes and arrays."""
 
-    def __init__(self, nodes: list[list], arrays):
+    def __init__(self, nodes: list[list], arrays: Any) -> None:
         self._nodes, self._arrays = nodes, arrays
         self._made: dict[int, Any] = {}
 
@@ -123,16 +123,16 @@ class _Reader:
             self._made[number] = self._make(number, *self._nodes[number])
         return self._made[number]
 
-    def _make(self, number, kind, content):
-        if kind == "tuple":
-            return tuple(self.value(item) for item in content)
+    def _make(self, number: int, kind: Any, content: Any) -> Any:
+        if kind in ("tuple", "frozenset"):
+            return _SEQUENCES[kind](self.value(item) for item in content)
         if kind in ("array", "bytes", "number"):
             array = self._arrays[content]
             return array if kind == "array" else array.tobytes() if kind == "bytes" else array[()]
         # An object is made before what is in it, which may refer to it.
         if kind in _SEQUENCES:
             made = self._made[number] = _SEQUENCES[kind]()
-            made.extend(self.value(item) for item in content)
+            (made.update if kind == "set" else made.extend)(self.value(item) for item in content)
         elif kind == "dict":
             made = self._made[number] = {}
             made.update((self.value(key), self.value(item)) for key, item in content)
@@ -142,7 +142,7 @@ class _Reader:
         return made
 
 
-def _own_class(name):
+def _own_class(name: str) -> Any:
     """The class of this package with the name module:class."""
     module, _, attribute = name.partition(":")
     if module.startswith(_PACKAGES):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -94,7 +95,7 @@ def measure(
     return [_agreed(found[owner == k], of_palm[owner == k], float(mesh[:, 2].mean())) for k, mesh in enumerate(meshes)]
 
 
-def _in_view(pixels, z, cells=40, thickness=0.012):
+def _in_view(pixels: np.ndarray, z: np.ndarray, cells: int = 40, thickness: float = 0.012) -> np.ndarray:
     """(N,) bool: the points that are nearest to the camera in their cell of the picture, or nearly so."""
     low, high = np.nanmin(pixels, axis=0), np.nanmax(pixels, axis=0)
     size = max(float((high - low).max()) / cells, 1e-6)
@@ -104,7 +105,7 @@ def _in_view(pixels, z, cells=40, thickness=0.012):
     return z < nearest[cell] + thickness
 
 
-def _agreed(offsets, palm, distance):
+def _agreed(offsets: np.ndarray, palm: np.ndarray, distance: float) -> Any:
     """The offset that most points agree on, none but likely ones; None where too few do."""
     total, reach = len(offsets), 3.0 * _SIZE_SIGMA * distance
     with np.errstate(invalid="ignore"):
@@ -130,7 +131,7 @@ class SizeMemory:
     That is why a hole in the depth image makes no wrist jump. scale: true size over the model's.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.scale, self._count, self._refused = 1.0, 0, 0
 
     def accepts(self, ratio: float, surprise: float) -> bool:

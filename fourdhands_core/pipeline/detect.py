@@ -11,7 +11,7 @@ from ..geometry.camera import Camera
 from ..perception.detector import Detector, HandDetection, check_image, image_scale
 from .frame import Frame
 from .settings import TrackerSettings
-from .types import HELD, HandPairEstimate
+from .types import HELD, HandEstimate, HandPairEstimate
 
 _APART = 2.0
 """Hands nearer to each other than this, in units of the larger radius, could be confused: the detector looks."""
@@ -25,7 +25,7 @@ class Detect:
     keeps_image: the network sees the image too, so that it can follow hands.
     """
 
-    def __init__(self, detector: Detector, settings: TrackerSettings, keeps_image: bool):
+    def __init__(self, detector: Detector, settings: TrackerSettings, keeps_image: bool) -> None:
         self.detector, self._settings, self._keeps_image = detector, settings, keeps_image
         self.schedule = DetectionSchedule(1 if settings.lookahead else settings.detect_every)
         self._assumed: Camera | None = None
@@ -46,7 +46,7 @@ class Detect:
         if self._settings.mirrored:
             image, camera = np.ascontiguousarray(image[:, ::-1]), self._unmirrored(given)
         if first:
-            self.schedule.reset()
+            self.reset()
         epoch = self.schedule.epoch
         expected = self.schedule.expected() if self._keeps_image else None
         found = self.detector.detect(image) if expected is None else expected
@@ -62,17 +62,22 @@ class Detect:
             image if self._keeps_image else None,
         )
 
+    def reset(self) -> None:
+        """Forget the hands; any thread may call this."""
+        self.schedule.reset()
+        self.detector.reset()
+
     def settle(self, frame: Frame) -> None:
         """Before the next stage: hands that were followed from before a reset were not seen; nobody looked for them."""
         if frame.followed and frame.epoch != self.schedule.epoch:
             frame.found = []
 
-    def _assumed_camera(self, width, height):
+    def _assumed_camera(self, width: int, height: int) -> Camera:
         if self._assumed is None or (self._assumed.width, self._assumed.height) != (width, height):
             self._assumed = Camera.from_fov(width, height, self._settings.default_fov)
         return self._assumed
 
-    def _unmirrored(self, camera):
+    def _unmirrored(self, camera: Camera) -> Camera:
         """The camera of the unmirrored picture; the same object again for the same camera."""
         if self._mirror is None or self._mirror[0] is not camera:
             self._mirror = camera, camera.mirrored()
@@ -87,7 +92,7 @@ class DetectionSchedule:
     `reset` may be called by one thread, `seen` by another.
     """
 
-    def __init__(self, interval: int):
+    def __init__(self, interval: int) -> None:
         self.interval, self.epoch = interval, 0
         self.reset()
 
@@ -114,8 +119,9 @@ class DetectionSchedule:
         self._expected = frame.epoch, expected if usable else None
 
 
-def _as_detection(hand, detection, frame):
+def _as_detection(hand: HandEstimate, detection: HandDetection | None, frame: Frame) -> HandDetection:
     """An estimate as the detector would have seen it."""
+    assert detection is not None and hand.joints is not None and hand.joint_confidence is not None, "it was seen"
     world = hand.joints - hand.joints.mean(0)
     landmarks = frame.camera.project(hand.joints)
     scale, _ = image_scale(landmarks, world)
@@ -124,7 +130,7 @@ def _as_detection(hand, detection, frame):
     )
 
 
-def _uncertain(expected, camera):
+def _uncertain(expected: list[HandDetection], camera: Camera) -> bool:
     """Whether hands leave the image, or are so near to each other that they could be confused."""
     size = np.array([camera.width, camera.height])
     for hand in expected:
@@ -134,7 +140,7 @@ def _uncertain(expected, camera):
     if len(expected) == 2:
         first, second = (hand.landmarks for hand in expected)
         apart = np.linalg.norm(first.mean(0) - second.mean(0))
-        return apart < _APART * max(radius_of(first), radius_of(second))
+        return bool(apart < _APART * max(radius_of(first), radius_of(second)))
     return False
 
 

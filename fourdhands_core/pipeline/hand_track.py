@@ -17,7 +17,7 @@ class HandTrack:
     Within a track the shape is constant, and so are the bones' lengths.
     """
 
-    def __init__(self, side: int, hold: float, smoothing: float, acceleration: float):
+    def __init__(self, side: int, hold: float, smoothing: float, acceleration: float) -> None:
         self.side = side
         self.hold = hold
         self.complementary = ComplementaryFilter()
@@ -75,7 +75,7 @@ class HandTrack:
 class ShapeMemory:
     """The mean of the shapes (10,) that the network saw; the hands of one person share it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.total = np.zeros(10)
         self.count = 0
 

@@ -9,7 +9,7 @@ from .frame import Frame
 class Identify:
     """Sets a frame's `detections` and `rays`. identity: its memory of both hands."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.identity = HandIdentity()
 
     def __call__(self, frame: Frame) -> None:

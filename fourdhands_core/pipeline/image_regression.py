@@ -46,7 +46,7 @@ class ImageRegressor:
 
     sees = True
 
-    def __init__(self, network: ImageExecution, hands: HandArrays, mean_pose: np.ndarray):
+    def __init__(self, network: ImageExecution, hands: HandArrays, mean_pose: np.ndarray) -> None:
         self.config = network.config
         self._network, self._cameras = network, 1
         self._hands = hands
@@ -83,7 +83,9 @@ class ImageRegressor:
             target, *self._network.reason([None if frame.tokens is None else frame.tokens.hands for frame in window], valid)
         )
 
-    def _in_camera(self, target, rotations, betas, camera, relative):
+    def _in_camera(
+        self, target: Frame, rotations: np.ndarray, betas: np.ndarray, camera: np.ndarray, relative: np.ndarray
+    ) -> Regression:
         """Own rotations, shapes, weak-perspective cameras and the relative root as a Regression."""
         if self._mean.any():
             rotations[:, 1:] = matrix_from_axis_angle(axis_angle_from_matrix(rotations[:, 1:]) + self._mean)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,9 @@ class Placement:
 class Place:
     """Makes a Placement of a Pose. palm: (778,) bool, the skin that moves with the wrist. tracks: the (left, right) hand's."""
 
-    def __init__(self, hands: HandArrays, palm: np.ndarray, tracks: tuple[HandTrack, HandTrack], settings: TrackerSettings):
+    def __init__(
+        self, hands: HandArrays, palm: np.ndarray, tracks: tuple[HandTrack, HandTrack], settings: TrackerSettings
+    ) -> None:
         self._hands, self._palm, self.tracks, self._settings = hands, palm, tracks, settings
         self.reset()
 
@@ -47,22 +50,18 @@ class Place:
         vertices: np.ndarray | None,
     ) -> Placement:
         """vertices: (2, 778, 3) relative to the wrists; needed where there is depth."""
-        wrists, raw = self._wrists(frame, seen, intervals, regressed, pose, vertices)
-        return Placement(wrists, raw, self._scales(seen))
-
-    def _wrists(self, frame, seen, intervals, regressed, pose, vertices):
         rays = frame.rays[seen]
         radius = frame.radius[seen]
         scales = self._scales(seen)
-        joints, joints_raw = scales * pose.joints, scales * pose.joints_raw
-        distance = np.linalg.norm(joints - joints.mean(1, keepdims=True), axis=-1).mean(1) / radius
+        landmarks, landmarks_raw = scales * pose.landmarks, scales * pose.landmarks_raw
+        distance = np.linalg.norm(landmarks - landmarks.mean(1, keepdims=True), axis=-1).mean(1) / radius
         sigma = np.sqrt(
             (self._settings.landmark_error * radius[:, None]) ** 2 / frame.confidence[seen].clip(0.05)
             + (regressed.joint_sigma[seen] / distance[:, None]) ** 2
         )
         scale = scales.mean()
         relative = (scale * regressed.relative, scale * regressed.relative_sigma) if len(seen) == 2 else None
-        raw, _ = solve_translations(joints_raw, rays, sigma, pose.wrists, relative=relative)
+        raw, _ = solve_translations(landmarks_raw, rays, sigma, pose.wrists, relative=relative)
         mean, information = raw.copy(), np.zeros((len(seen), 3, 3))
         if self._settings.temporal:
             for k, side in enumerate(seen):
@@ -70,24 +69,25 @@ class Place:
                 if prior:
                     mean[k], information[k] = prior
         if frame.depth is not None:
+            assert vertices is not None, "depth needs them"
             meshes = [scales[k] * vertices[side] + raw[k] for k, side in enumerate(seen)]
             faces = [self._hands.faces[side] for side in seen]
             for k, measured in enumerate(measure(frame.depth, frame.camera, meshes, faces, self._palm)):
                 if measured is not None:
                     _take_depth(measured, self.size[seen[k]], raw[k], mean[k], information[k])
         elif not self._settings.temporal:
-            return raw, raw
-        wrists, covariance = solve_translations(joints, rays, sigma, start=raw, prior=(mean, information), relative=relative)
+            return Placement(raw, raw, self._scales(seen))
+        wrists, covariance = solve_translations(landmarks, rays, sigma, start=raw, prior=(mean, information), relative=relative)
         if self._settings.temporal:
             for k, side in enumerate(seen):
                 self.tracks[side].position.update(wrists[k], covariance[k])
-        return wrists, raw
+        return Placement(wrists, raw, self._scales(seen))
 
-    def _scales(self, seen):
+    def _scales(self, seen: np.ndarray) -> np.ndarray:
         return np.array([self.size[side].scale for side in seen])[:, None, None]
 
 
-def _take_depth(measured, size, raw, mean, information):
+def _take_depth(measured: Any, size: SizeMemory, raw: np.ndarray, mean: np.ndarray, information: np.ndarray) -> None:
     """Join what depth says of one wrist along its viewing ray to its prior, mean (3,) and information (3, 3)."""
     ratio = 1.0 + measured.offset / raw[2]
     ray = raw / np.linalg.norm(raw)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..geometry.rotations import mirror_matrix
+from ..geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle, mirror_matrix
 from ..hand_model.arrays import HandArrays
+from ..hand_model.landmarks import Landmarks
 from ..hand_model.limits import clamp
 from ..hand_model.skeleton import LEFT
 from .frame import Frame
@@ -16,13 +17,18 @@ from .refinement import SPREAD, PoseRefinement
 from .regression import MIRROR, Regression
 from .settings import TrackerSettings
 
+_PROMPT = 0.5
+"""How much of what the landmarks change in the window's pose is changed at once in the newest frame's, the rest as it lasts:
+they are of that frame too, but so is their jitter."""
+
 
 @dataclass(frozen=True, eq=False)
 class Pose:
     """Pose and shape of the hands that are seen, (left, right) first, each in its side's convention, camera axes.
 
     rotations, raw: (2, 16, 3, 3) with and without the temporal filter. betas: (2, 10). joints, joints_raw: (N, 21, 3) of the
-    N hands that are seen, relative to the wrist, metres. wrists: (N, 3) first guess of the wrists' positions, or None.
+    N hands that are seen, relative to the wrist, metres. landmarks, landmarks_raw: (N, 21, 3) where they are seen, likewise.
+    wrists: (N, 3) first guess of the wrists' positions, or None.
     """
 
     rotations: np.ndarray
@@ -30,22 +36,30 @@ class Pose:
     betas: np.ndarray
     joints: np.ndarray
     joints_raw: np.ndarray
+    landmarks: np.ndarray
+    landmarks_raw: np.ndarray
     wrists: np.ndarray | None
 
 
 class Refine:
     """Makes a Pose of a Regression.
 
-    joint_frames: (15, 3, 3) axes of the right hand's joints. tracks: the (left, right) hand's. known: the shape (10,) that
-    both hands are known to have; None to estimate it.
+    joint_frames: (15, 3, 3) axes of the right hand's joints. landmarks: where the joints of both are seen, (2, 21, 3). tracks:
+    the (left, right) hand's. known: the shape (10,) that both hands are known to have; None to estimate it.
     """
 
     def __init__(
-        self, hands: HandArrays, joint_frames: np.ndarray, tracks: tuple[HandTrack, HandTrack], settings: TrackerSettings
-    ):
+        self,
+        hands: HandArrays,
+        joint_frames: np.ndarray,
+        landmarks: Landmarks,
+        tracks: tuple[HandTrack, HandTrack],
+        settings: TrackerSettings,
+    ) -> None:
         self._hands, self._joint_frames, self.tracks, self._settings = hands, joint_frames, tracks, settings
         flip = MIRROR[LEFT][:, None]
-        self._solve = PoseRefinement(hands, np.stack([flip * joint_frames, joint_frames]))
+        self._solve = PoseRefinement(hands, np.stack([flip * joint_frames, joint_frames]), landmarks)
+        self._landmarks = landmarks
         self.known: np.ndarray | None = None
         self.reset()
 
@@ -64,14 +78,18 @@ class Refine:
         raw = self._within_limits(raw)
         rotations = raw.copy()
         for side in seen:
-            prompt = None if regressed.prompt is None else regressed.prompt[side]
+            prompt = (
+                None if regressed.prompt is None else corrected(regressed.prompt[side], regressed.rotations[side], raw[side])
+            )
             rotations[side] = self.tracks[side].smooth(raw[side], prompt, intervals[side])
         rotations = self._within_limits(rotations)
         both = np.stack([rotations, raw])
-        joints, joints_raw = self._hands.joints(both[:, :, 0], both[:, :, 1:], np.stack([betas, betas]))[:, seen]
-        return Pose(rotations, raw, betas, joints, joints_raw, wrists)
+        joints, bones = self._hands.joints_and_bones(both[:, :, 0], both[:, :, 1:], np.stack([betas, betas]))
+        landmarks = joints + self._landmarks.beside(bones)
+        (joints, joints_raw), (landmarks, landmarks_raw) = joints[:, seen], landmarks[:, seen]
+        return Pose(rotations, raw, betas, joints, joints_raw, landmarks, landmarks_raw, wrists)
 
-    def _betas(self, seen, regressed):
+    def _betas(self, seen: np.ndarray, regressed: np.ndarray) -> np.ndarray:
         """(2, 10): the known shape, else the one that the track began with."""
         betas = np.zeros((2, 10))
         for side in seen:
@@ -84,10 +102,16 @@ class Refine:
             betas[side] = track.betas
         return betas
 
-    def _within_limits(self, rotations):
+    def _within_limits(self, rotations: np.ndarray) -> np.ndarray:
         """Rotations (2, 16, 3, 3) with every joint angle inside the human limits."""
         own = rotations.copy()
         own[LEFT] = mirror_matrix(rotations[LEFT])
         own[:, 1:] = clamp(own[:, 1:], self._joint_frames)
         own[LEFT] = mirror_matrix(own[LEFT])
         return own
+
+
+def corrected(prompt: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Rotations (16, 3, 3) turned by `_PROMPT` of what turns `before` to `after`."""
+    change = axis_angle_from_matrix(np.swapaxes(before, -1, -2) @ after)
+    return prompt @ matrix_from_axis_angle(_PROMPT * change)

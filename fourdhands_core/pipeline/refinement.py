@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from ..geometry.rotations import matrix_from_axis_angle
 from ..hand_model.arrays import HandArrays
+from ..hand_model.landmarks import Landmarks
 from ..hand_model.skeleton import JOINT_PARENTS, MANO_IN_21
 from .translation import NEAREST, solve_translations
 
@@ -18,34 +22,22 @@ def _moved_by() -> np.ndarray:
         while parent >= 0:
             moved[parent, joint] = 1.0
             parent = JOINT_PARENTS[parent]
+    moved[0, 0] = 1.0  # what stands beside the wrist turns with it
     return moved[MANO_IN_21]
 
 
-_MOVED = _moved_by()
+MOVED = _moved_by()
+FINGERS = np.arange(1, 16), MANO_IN_21[1:]
+"""MANO's finger joints, and their numbers among the 21."""
 
-SPREAD = np.array(
+SPREAD = np.concatenate(
     [
-        0.94,
-        0.94,
-        0.93,
-        1.04,
-        1.19,
-        0.67,
-        0.76,
-        1.06,
-        1.43,
-        0.65,
-        0.73,
-        1.09,
-        1.51,
-        0.66,
-        0.76,
-        1.11,
-        1.49,
-        0.76,
-        0.84,
-        1.07,
-        1.35,
+        [0.94],
+        [0.94, 0.93, 1.04, 1.19],
+        [0.67, 0.76, 1.06, 1.43],
+        [0.65, 0.73, 1.09, 1.51],
+        [0.66, 0.76, 1.11, 1.49],
+        [0.76, 0.84, 1.07, 1.35],
     ]
 )
 """(21,) how large the detector's error of each landmark is beside their mean: fingertips err twice as far as knuckles
@@ -57,11 +49,18 @@ class PoseRefinement:
 
     hands: (left, right) models. frames: (2, 15, 3, 3) each joint's flexion, abduction and twist axes as columns, in its
     side's axes. sigmas: expected error of the network's flexion, abduction and twist, and of its global orientation,
-    radians. iterations: Gauss-Newton steps.
+    radians. iterations: Gauss-Newton steps. landmarks: where the detector sees the joints of both hands, (2, 21, 3).
     """
 
-    def __init__(self, hands: HandArrays, frames: np.ndarray, sigmas=(0.2, 0.1, 0.05, 0.09), iterations: int = 2):
-        self.hands = hands
+    def __init__(
+        self,
+        hands: HandArrays,
+        frames: np.ndarray,
+        landmarks: Landmarks,
+        sigmas: Sequence[float] = (0.2, 0.1, 0.05, 0.09),
+        iterations: int = 2,
+    ) -> None:
+        self.hands, self.landmarks = hands, landmarks
         self.axes = np.concatenate([np.tile(np.eye(3), (2, 1, 1, 1)), frames], axis=1)
         self.iterations = iterations
         flexion, abduction, twist, orientation = sigmas
@@ -90,13 +89,16 @@ class PoseRefinement:
         points, bones = self.hands.joints_and_bones(rotations[:, 0], rotations[:, 1:], betas)
         wrists = np.zeros((2, 3))
         wrists[:, 2] = 1.0
-        wrists[seen], _ = solve_translations(points[seen], rays[seen], sigma[seen], iterations=2)
+        seen_points = points + self.landmarks.beside(bones)
+        wrists[seen], _ = solve_translations(seen_points[seen], rays[seen], sigma[seen], iterations=2)
         for step in range(self.iterations):
             if step:
                 points, bones = self.hands.joints_and_bones(rotations[:, 0], rotations[:, 1:], betas)
+                seen_points = points + self.landmarks.beside(bones)
             axes = bones @ self.axes  # (2, 16, 3, 3), columns in camera axes
-            arms = (points[:, None] - points[:, MANO_IN_21, None]) * _MOVED[..., None]  # (2, 16, 21, 3)
-            placed = points + wrists[:, None]
+            arms = (seen_points[:, None] - points[:, MANO_IN_21, None]) * MOVED[..., None]  # (2, 16, 21, 3)
+            arms[:, FINGERS[0], FINGERS[1]] = (bones @ self.landmarks.after[:, MANO_IN_21, :, None])[:, 1:, :, 0]
+            placed = seen_points + wrists[:, None]
             z = np.maximum(placed[..., 2], NEAREST)
             seen_at = placed[..., :2] / z[..., None]
             residual = (seen_at - rays) / sigma[..., None]
@@ -125,7 +127,7 @@ class PoseRefinement:
         return rotations, wrists
 
     @staticmethod
-    def _crossing(points, scale):
+    def _crossing(points: np.ndarray, scale: Any) -> np.ndarray:
         """(2, 21, 3, 6) C with arm @ C = (arm x (1, 0, -u), arm x (0, 1, -v)) times scale (2, 21), points (2, 21, 2)."""
         c = np.zeros((2, 21, 3, 6))
         scaled = points * scale[..., None]

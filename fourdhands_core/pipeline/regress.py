@@ -22,7 +22,7 @@ class Regress:
     frames: the last ones, oldest first. pending: how many of them wait for their estimate.
     """
 
-    def __init__(self, regressor: Regressor, settings: TrackerSettings):
+    def __init__(self, regressor: Regressor, settings: TrackerSettings) -> None:
         self.regressor, self._settings = regressor, settings
         self.reset()
 
@@ -63,10 +63,12 @@ class Regress:
             self.frames.popleft()
 
     @staticmethod
-    def _take_landmarks(frame, landmarks):
+    def _take_landmarks(frame: Frame, landmarks: np.ndarray) -> None:
         lost = []
-        for side in np.flatnonzero(frame.present):
-            looked_for = frame.detections[side].landmarks
+        for side, detection in enumerate(frame.detections):
+            if detection is None:
+                continue
+            looked_for = detection.landmarks
             off = np.sqrt(np.square(landmarks[side] - looked_for).sum(-1).mean())
             rays = frame.camera.unproject(landmarks[side])
             if off < FARTHEST * radius_of(looked_for) and frame.camera.sees(rays).all():  # NaN is not

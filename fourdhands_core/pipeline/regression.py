@@ -10,6 +10,8 @@ import numpy as np
 
 from ..geometry.rotations import mirror_matrix
 from ..hand_model.skeleton import LEFT, RIGHT
+from ..network.image_config import ImageConfig
+from ..network.landmark_config import LandmarkConfig
 from ..runtime.landmark import Execution
 from .frame import Frame
 
@@ -74,7 +76,7 @@ class LandmarkRegressor:
     sees = False
     """Whether the network is given the image."""
 
-    def __init__(self, network: Execution):
+    def __init__(self, network: Execution) -> None:
         self.config = network.config
         self._network = network
         self._no_hands = np.zeros((2, network.config.width), np.float32)
@@ -131,14 +133,14 @@ class LandmarkRegressor:
         )
 
     @staticmethod
-    def _turned(rotations, target):
+    def _turned(rotations: np.ndarray, target: Frame) -> np.ndarray:
         """Rotations (2, 16, 3, 3) from the virtual cameras, own coordinates, to the camera's, each side's convention."""
         rotations[:, 0] = np.swapaxes(target.tokens.turn, -1, -2) @ rotations[:, 0]
         rotations[LEFT] = mirror_matrix(rotations[LEFT])
         return rotations
 
 
-def pick_window(frames: Sequence[Frame], target: Frame, config) -> tuple[np.ndarray, np.ndarray]:
+def pick_window(frames: Sequence[Frame], target: Frame, config: LandmarkConfig | ImageConfig) -> tuple[np.ndarray, np.ndarray]:
     """Indices (T,) of the frames nearest in time to the window around `target`, and their (T,) times from it in gaps.
 
     By stamps, so that dropped frames and slower cameras keep the spacing. What lies beyond either end is filled with
@@ -150,7 +152,7 @@ def pick_window(frames: Sequence[Frame], target: Frame, config) -> tuple[np.ndar
     return picked, ages[picked]
 
 
-def _relative(turn, root, sigma):
+def _relative(turn: np.ndarray, root: np.ndarray, sigma: np.ndarray) -> tuple[np.ndarray, float]:
     """The left wrist relative to the right one from both sides' regressions, and its sigma, metres."""
     from_right = turn[RIGHT].T @ root[RIGHT]
     from_left = -(turn[LEFT].T @ root[LEFT]) * MIRROR[LEFT]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +15,10 @@ from ..runtime.image import OnnxImage, TorchImage
 from ..runtime.landmark import OnnxExecution, landmark_execution
 from .image_regression import ImageRegressor
 from .regression import LandmarkRegressor
+from .settings import TrackerSettings
 
 
-def make_regressor(settings, hands: HandArrays, mean_pose: np.ndarray):
+def make_regressor(settings: TrackerSettings, hands: HandArrays, mean_pose: np.ndarray) -> LandmarkRegressor | ImageRegressor:
     """A LandmarkRegressor or ImageRegressor.
 
     settings: TrackerSettings. hands: the (left, right) hand models. mean_pose: (45,) of the right one. Raises
@@ -24,11 +26,6 @@ def make_regressor(settings, hands: HandArrays, mean_pose: np.ndarray):
     they need torch and it is not installed.
     """
     if settings.model == "landmark":
-        if settings.device == "cuda":
-            raise InputError(
-                "device = 'cuda' is for model image; the landmark network is faster on a CPU than a frame's "
-                "way to a GPU and back"
-            )
         execution = OnnxExecution if settings.device == "onnx" else landmark_execution
         return LandmarkRegressor(execution(settings.weights or None, settings.threads))
     if not settings.weights:
@@ -49,7 +46,7 @@ def make_regressor(settings, hands: HandArrays, mean_pose: np.ndarray):
     return ImageRegressor(network, hands, mean_pose)
 
 
-def _in_torch(settings):
+def _in_torch(settings: TrackerSettings) -> Any:
     with needed_for("model = 'image', unless it was exported for device onnx,"):
         import torch
 
@@ -58,4 +55,4 @@ def _in_torch(settings):
     torch.set_num_threads(settings.threads)
     network = load_weights(settings.weights)
     require_tokenizer(network.config, "image", settings.weights)
-    return TorchImage(network, settings.device, settings.precision)
+    return TorchImage(network, "cuda" if settings.device == "tensorrt" else settings.device, settings.precision)

@@ -15,17 +15,16 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.camera_source import CALIBRATED, INVALID, MISMATCH, UNCALIBRATED, UNKNOWN, CameraSource
 from .frame import Frame
+from .settings import RESET_GAP
 from .types import HandPairEstimate
 
 INTERNAL = "internal error"
 """The reason under which images are refused that made this package fail."""
 DARK = "dark images"
 """The event under which images are counted that are nearly black."""
-_DARK, _LIT = 40, 0.01
-"""An image is dark where fewer of its pixels than a share are brighter than a level of 255. Of 16 hands in photographs
-MediaPipe found 10 at a quarter of their brightness, 5 at a seventh, 2 at a tenth."""
-RESET_GAP = 2.0
-"""Seconds between the stamps of two images after which tracking starts anew, unless another value is given."""
+_DARK, _LIT = 12, 0.01
+"""An image is dark where fewer of its pixels than a share are brighter than a level of 255: a 25th of a usual scene's light,
+of which two thirds of two hands' and all of one hand's looks are still found (benchmarks/tones.json)."""
 
 
 class Logger(Protocol):
@@ -44,7 +43,7 @@ class Logger(Protocol):
 class Counts:
     """Counts of what became of one camera's images that gave no estimate. All methods may be called from any thread."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self.refused: Counter[str] = Counter()
         self.events: Counter[str] = Counter()
@@ -111,8 +110,14 @@ class HandSession:
     """
 
     def __init__(
-        self, tracker, cameras: CameraSource, counts: Counts, logger: Logger, reset_gap: float = RESET_GAP, patience: int = 0
-    ):
+        self,
+        tracker: Any,
+        cameras: CameraSource,
+        counts: Counts,
+        logger: Logger,
+        reset_gap: float = RESET_GAP,
+        patience: int = 0,
+    ) -> None:
         self.tracker, self.cameras, self.counts, self._logger = tracker, cameras, counts, logger
         self.reset_gap, self._patience = reset_gap, patience
         self._last: int | None = None
@@ -187,6 +192,11 @@ class HandSession:
         """Have the next image tracked as the first one."""
         self.counts.count_event("resets asked for")
         self._restart_next()
+
+    @property
+    def waiting(self) -> list[int]:
+        """Stamps of the images whose estimates are still to come."""
+        return list(self._waiting)
 
     def state(self) -> dict[str, Any]:
         """What another session needs to go on from here, beside the tracker's memory and the counts; plain values."""

@@ -1,72 +1,104 @@
-"""The settings of a HandPairTracker."""
+"""The settings of a HandPairTracker, which are parameters of the node and options of the commands too: told of here alone."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from ..errors import InputError
 
-CHOICES = {"model": ("landmark", "image"), "device": ("cpu", "cuda", "onnx"), "precision": ("float32", "float16", "bfloat16")}
-"""Values of the settings of these names."""
-_RANGES = {
-    "lookahead": (0, 60),
-    "detect_every": (1, 1000),
-    "default_fov": (10.0, 170.0),
-    "hold": (0.0, 5.0),
-    "smoothing": (0.0, 0.9),
-    "acceleration": (0.01, 1e4),
-    "landmark_error": (1e-3, 1.0),
-    "threads": (1, 64),
-}
-"""Smallest and largest value of the settings of these names, both allowed."""
+RESET_GAP = 2.0
+"""Seconds between the stamps of two images after which tracking starts anew, unless another value is given."""
+
+
+def setting(
+    default: Any, description: str, choices: Sequence[str] = (), limits: tuple[float, float] | None = None, **more: Any
+) -> Any:
+    """A field with what people are told of it, wherever they set it.
+
+    limits: (smallest, largest), both allowed. more: what else the field's metadata is to hold.
+    """
+    return field(default=default, metadata={"description": description, "choices": choices, "limits": limits, **more})
 
 
 @dataclass(frozen=True)
 class TrackerSettings:
     """Settings of a HandPairTracker. Raises InputError where one is out of range."""
 
-    weights: str = ""
-    """safetensors file; empty for the landmark network that comes with the package."""
-    hand_model: str = ""
-    """npz of a right hand from `fourdhands convert-mano`; empty for the generic hand."""
-    hand_model_left: str = ""
-    """npz of the left hand; empty for the mirror image of the right one."""
-    mirrored: bool = False
-    """Images are mirrored, as in a selfie: poses are in the optical frame of the camera as it would be unmirrored,
-    `joints_2d` in the image as given, whose intrinsics are given too."""
-    lookahead: int = 0
-    """Frames of the future to wait for; 0 for a robot, for recordings half of the window: 4 with the landmark model."""
-    temporal: bool = True
-    """False estimates every frame alone, unfiltered."""
-    default_fov: float = 65.0
-    """Horizontal field of view, degrees, assumed where there are no intrinsics."""
-    hold: float = 0.3
-    """Seconds for which an unseen hand is HELD."""
-    smoothing: float = 0.37
-    """Memory of the pose filter; 0 filters nothing."""
-    acceleration: float = 10.0
-    """Of the position filter, m^2/s^3."""
-    landmark_error: float = 0.17
-    """Expected error of the detector's landmarks in units of their RMS radius."""
-    threads: int = 1
-    """Of the network and the hand model, for the whole process. At a frame's sizes more threads only wait for one another and
-    for the detector's."""
-    model: str = "landmark"
-    """landmark; or image, the paper's, with weights from `fourdhands import-weights`."""
-    device: str = "cpu"
-    """cpu, where onnxruntime runs a landmark network of the shipped one's sizes, and torch any other; cuda, for the image
-    model; onnx, where `weights` is the folder that `fourdhands export` wrote."""
-    precision: str = "float32"
-    """Numbers that the image model computes with."""
-    detect_every: int = 5
-    """With the image model and no lookahead, the detector looks at every so many images at least, at others only where a hand
-    was lost or is uncertain."""
+    weights: str = setting(
+        "",
+        "Weights of the network, a safetensors file, or with device onnx a folder; empty for those that come with the package.",
+    )
+    hand_model: str = setting(
+        "", "Right hand model: human (also if empty), generic, or an npz that `fourdhands convert-mano` wrote."
+    )
+    hand_model_left: str = setting("", "Left hand model, likewise; empty for the mirror image of the right one.")
+    mirrored: bool = setting(False, "The camera delivers mirrored images, as in a selfie: left and right would be swapped.")
+    """Poses are then in the optical frame of the camera as it would be unmirrored, `joints_2d` in the image as given, whose
+    intrinsics are given too."""
+    lookahead: int = setting(
+        0,
+        "Images of the future to wait for: steadier, and that much later; 0 for a robot, for recordings 4, half of the "
+        "landmark model's window.",
+        limits=(0, 60),
+    )
+    temporal: bool = setting(True, "Use the images before; false estimates each image alone, unfiltered, for comparison.")
+    default_fov: float = setting(
+        65.0,
+        "Horizontal field of view in degrees that is assumed while the camera is not calibrated; positions are then marked as "
+        "not scaled.",
+        limits=(10.0, 170.0),
+    )
+    hold: float = setting(
+        0.3, "Seconds for which a hand that is not seen any more is HELD, with its age, before it is ABSENT.", limits=(0.0, 5.0)
+    )
+    smoothing: float = setting(0.37, "Memory of the filter on pose and orientation; 0 filters nothing.", limits=(0.0, 0.9))
+    acceleration: float = setting(10.0, "Of the position filter, m^2/s^3.", limits=(0.01, 1e4))
+    landmark_error: float = setting(
+        0.17, "Expected error of the detector's landmarks in units of their RMS radius.", limits=(1e-3, 1.0)
+    )
+    threads: int = setting(1, "Threads of the network and the hand model, for the whole process.", limits=(1, 64))
+    """At a frame's sizes more of them only wait for one another and for the detector's."""
+    model: str = setting(
+        "landmark",
+        "landmark: the network that comes with the package; image: the paper's, which needs weights from "
+        "`fourdhands import-weights`.",
+        choices=("landmark", "image"),
+    )
+    device: str = setting(
+        "cpu",
+        "Where the networks run. cpu; cuda, for the detector and model image, with onnxruntime-gpu; tensorrt, the same with "
+        "the detector in TensorRT; onnx, for machines without torch, where weights is the folder that `fourdhands export` "
+        "wrote.",
+        choices=("cpu", "cuda", "tensorrt", "onnx"),
+    )
+    """On the CPU onnxruntime runs a landmark network of the shipped one's sizes, and torch any other; such a network is faster
+    there than a frame's way to a GPU and back."""
+    search: str = setting(
+        "thorough",
+        "While a hand is missing, the detector searches it in every image, and in every fourth beside one that it has long "
+        "followed alone: thorough; or in every fifth, with less load on the processor: fast.",
+        choices=("thorough", "fast"),
+    )
+    precision: str = setting(
+        "float32",
+        "Numbers that model image computes with; float16 and bfloat16 are for a GPU.",
+        choices=("float32", "float16", "bfloat16"),
+    )
+    detect_every: int = setting(
+        5,
+        "With model image the detector looks at every so many images at least, at the others only when a hand was lost or is "
+        "uncertain.",
+        limits=(1, 1000),
+    )
+    """Without lookahead."""
 
-    def __post_init__(self):
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise InputError(f"{name} = {getattr(self, name)!r} is not known; give one of {', '.join(choices)}")
-        for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-                raise InputError(f"{name} = {value!r} is out of range; give a number from {low} to {high}")
+    def __post_init__(self) -> None:
+        for spec in fields(self):
+            value, choices, limits = getattr(self, spec.name), spec.metadata["choices"], spec.metadata["limits"]
+            if choices and value not in choices:
+                raise InputError(f"{spec.name} = {value!r} is not known; give one of {', '.join(choices)}")
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if limits and not (number and limits[0] <= value <= limits[1]):
+                raise InputError(f"{spec.name} = {value!r} is out of range; give a number from {limits[0]} to {limits[1]}")

@@ -11,8 +11,9 @@ import yaml
 from ..errors import AssetError, InputError
 from ..geometry.rotations import matrix_from_axis_angle
 from ..hand_model.arrays import HandArrays
+from ..hand_model.landmarks import Landmarks
 from ..hand_model.skeleton import JOINT_NAMES, RIGHT
-from .types import HandPairEstimate
+from .types import HandEstimate, HandPairEstimate
 
 _MIDDLE_TIP = JOINT_NAMES.index("middle_4")
 
@@ -34,17 +35,17 @@ class ShapeCalibration:
 
     hands: the tracker's. length: from the wrist to the tip of the stretched middle finger, metres; 0 where not known. One
     camera sees a large hand far away as it sees a small one near: without the length, the size stays the usual one and
-    only the proportions are fixed. A bent finger hides its length, so only open hands are taken in.
+    only the proportions are fixed. A bent finger hides its length, so only open hands are taken in. landmarks: the tracker's.
     """
 
-    def __init__(self, hands: HandArrays, length: float = 0.0):
-        self._hands, self._length = hands, length
+    def __init__(self, hands: HandArrays, length: float, landmarks: Landmarks) -> None:
+        self._hands, self._length, self._landmarks = hands, length, landmarks
         self._normal, self._right = np.zeros((10, 10)), np.zeros(10)
         self.count = 0
 
-    def add(self, estimate: HandPairEstimate, rays: np.ndarray) -> None:
-        """Take in a frame's estimate and what it was made of: rays (2, 21, 2), landmarks as undistorted x/z, y/z."""
-        if not any(_is_open(hand) for hand in estimate.hands):
+    def add(self, estimate: HandPairEstimate) -> None:
+        """Take in a camera's estimate, with the rays that it was made of."""
+        if estimate.rays is None or not any(_is_open(hand) for hand in estimate.hands):
             return
         rotations = np.tile(np.eye(3), (2, 16, 1, 1))
         for side, hand in enumerate(estimate.hands):
@@ -53,17 +54,18 @@ class ShapeCalibration:
         # With the pose known, joints are an affine function of the shape: its value at 0 and at each unit vector.
         shapes = np.tile(np.vstack([np.zeros(10), np.eye(10)])[:, None], (1, 2, 1))
         rotations = np.tile(rotations, (11, 1, 1, 1, 1))
-        joints = self._hands.joints(rotations[:, :, 0], rotations[:, :, 1:], shapes)
+        joints, bones = self._hands.joints_and_bones(rotations[:, :, 0], rotations[:, :, 1:], shapes)
+        landmarks = joints + self._landmarks.beside(bones)
         for side, hand in enumerate(estimate.hands):
             if hand.joints is not None and _is_open(hand):
-                self._add(joints[:, side], rays[side], hand.joints[:, 2].mean())
+                self._add(landmarks[:, side], estimate.rays[side], hand.joints[:, 2].mean())
                 self.count += 1
 
-    def _add(self, joints, rays, depth):
-        """joints: (11, 21, 3) relative to the wrist, for shape 0 and each unit vector; depth: of the hand, metres."""
+    def _add(self, landmarks: np.ndarray, rays: np.ndarray, depth: float) -> None:
+        """landmarks: (11, 21, 3) relative to the wrist, for shape 0 and each unit vector; depth: of the hand, metres."""
         radius = np.sqrt(np.square(rays - rays.mean(0)).sum(-1).mean())
         # (x + t_x) - u (z + t_z) = 0 of every landmark, in units of its error; the same of y.
-        rows = (joints[..., :2] - rays * joints[..., 2:]) / (depth * _LANDMARK_ERROR * radius)
+        rows = (landmarks[..., :2] - rays * landmarks[..., 2:]) / (depth * _LANDMARK_ERROR * radius)
         free = np.zeros((21, 2, 3))
         free[:, 0, 0] = free[:, 1, 1] = 1.0
         free[..., 2] = -rays
@@ -105,8 +107,8 @@ def straightness(joints: np.ndarray) -> float:
     return float((np.linalg.norm(fingers[:, 3] - fingers[:, 0], axis=-1) / lengths).min())
 
 
-def _is_open(hand):
-    return hand.valid and straightness(hand.joints) > _OPEN
+def _is_open(hand: HandEstimate) -> bool:
+    return hand.valid and hand.joints is not None and straightness(hand.joints) > _OPEN
 
 
 def save_shape(path: str | Path, betas: np.ndarray, model: str) -> None:

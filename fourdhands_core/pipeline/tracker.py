@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from ..errors import InputError
 from ..geometry.camera import Camera
 from ..geometry.rotations import axis_angle_from_matrix
 from ..hand_model.arrays import HandArrays
-from ..hand_model.assets import load_generic_hand, load_hand, pair_of
+from ..hand_model.assets import open_pair
+from ..hand_model.landmarks import landmarks_at_joints, landmarks_of_both
 from ..hand_model.limits import joint_frames
 from ..hand_model.skeleton import LEFT, RIGHT
 from ..perception.detector import Detector, HandDetection
-from ..perception.mediapipe_detector import MediaPipeDetector
+from ..perception.hand_detector import HandDetector, detector_beside_torch, make_detector
 from .depth import DepthImage
 from .detect import Detect
 from .frame import Frame
@@ -36,7 +38,8 @@ class HandPairTracker:
 
     `process` takes frames in order of their stamps; `reset` forgets the past (another video, a jump back in time).
     detector, regressor: in place of those that the settings ask for; a regressor may be another tracker's, see
-    `for_another_camera`. Raises AssetError or CheckpointError for unusable files when made, InputError for malformed frames.
+    `for_another_camera`. detectors: makes a detector for this tracker, and another one for each other camera's. Raises
+    AssetError or CheckpointError for unusable files when made, InputError for malformed frames.
     """
 
     def __init__(
@@ -44,29 +47,41 @@ class HandPairTracker:
         settings: TrackerSettings = TrackerSettings(),
         detector: Detector | None = None,
         regressor: Regressor | None = None,
-    ):
+        detectors: Callable[[], Detector] | None = None,
+    ) -> None:
         self.settings = settings
         threadpool_limits(settings.threads, user_api="blas")
-        right = load_hand(settings.hand_model) if settings.hand_model else load_generic_hand()
-        left, right = pair_of(right, load_hand(settings.hand_model_left) if settings.hand_model_left else None)
-        self.hands = HandArrays((left, right))
+        self.assets = _, right = open_pair(settings.hand_model, settings.hand_model_left)
+        self.hands = HandArrays(self.assets)
         self.regressor = regressor or make_regressor(settings, self.hands, right.hands_mean)
+        self.landmarks = landmarks_at_joints() if self.regressor.sees else landmarks_of_both(self.assets)
+        self._detectors, self._own_detector = detectors, detector is not None
+        if detector is None and detectors is not None:
+            detector = detectors()
         smoothing = settings.smoothing if settings.temporal else 0.0
         left_track, right_track = (HandTrack(side, settings.hold, smoothing, settings.acceleration) for side in (LEFT, RIGHT))
         self._tracks = left_track, right_track
-        self._detect = Detect(detector or MediaPipeDetector(), settings, keeps_image=self.regressor.sees)
+        made = detector_beside_torch if settings.model == "image" else make_detector
+        detector = detector or made(settings.search, settings.device, settings.threads)
+        self._detect = Detect(detector, settings, keeps_image=self.regressor.sees)
         self._identify = Identify()
         self._regress = Regress(self.regressor, settings)
-        self._refine = Refine(self.hands, joint_frames(right), self._tracks, settings)
+        self._refine = Refine(self.hands, joint_frames(right), self.landmarks, self._tracks, settings)
         self._place = Place(self.hands, right.weights[:, 0] > 0.5, self._tracks, settings)
 
     def for_another_camera(self) -> HandPairTracker:
         """A tracker for another camera of the same person: this one's network and known shape, its own detector and past.
 
-        Each may run in threads of its own.
+        Each may run in threads of its own. Raises InputError where this one was made with `detector` and without
+        `detectors`: a detector remembers one camera's images, and the other would look with another kind, without a word.
         """
+        if self._own_detector and self._detectors is None:
+            raise InputError(
+                "this tracker was made with one detector, and another camera needs its own; give HandPairTracker `detectors`, "
+                "a function that makes one"
+            )
         self.regressor.add_camera()
-        other = HandPairTracker(self.settings, regressor=self.regressor)
+        other = HandPairTracker(self.settings, regressor=self.regressor, detectors=self._detectors)
         other.betas = self.betas
         return other
 
@@ -100,13 +115,9 @@ class HandPairTracker:
         frames = self._regress.frames
         return frames[-1].detections if frames else (None, None)
 
-    def rays(self, stamp: int) -> np.ndarray | None:
-        """Landmarks (2, 21, 2) as undistorted x/z, y/z that the estimate of that stamp, one of the last, was made of."""
-        return next((frame.rays for frame in reversed(self._regress.frames) if frame.stamp == stamp), None)
-
     def reset(self) -> None:
         """Forget the past: identities, tracks, the window and the person's shape as far as it was estimated."""
-        self._detect.schedule.reset()
+        self._detect.reset()
         self._forget()
 
     def _forget(self) -> None:
@@ -116,8 +127,10 @@ class HandPairTracker:
             track.end()
 
     def memory(self) -> dict[str, Any]:
-        """All that `reset` forgets, shared with this tracker, but for the detector's own memory."""
+        """All that `reset` forgets, shared with this tracker; of other detectors than HandDetector nothing."""
         return {
+            "detector": self.detector.memory if isinstance(self.detector, HandDetector) else None,
+            "schedule": self._detect.schedule,
             "identity": self._identify.identity,
             "shape": self._refine.shape,
             "size": self._place.size,
@@ -128,6 +141,9 @@ class HandPairTracker:
 
     def recall(self, memory: dict[str, Any]) -> None:
         """Go on from the memory of another tracker of the same settings."""
+        if isinstance(self.detector, HandDetector):
+            self.detector.memory = memory["detector"]
+        self._detect.schedule = memory["schedule"]
         self._identify.identity, self._refine.shape, self._place.size = memory["identity"], memory["shape"], memory["size"]
         self._tracks = self._refine.tracks = self._place.tracks = memory["tracks"]
         self._regress.reset()
@@ -197,7 +213,7 @@ class HandPairTracker:
             return None
         return self._estimate(_StageTimings(), with_vertices)
 
-    def _estimate(self, timings, with_vertices):
+    def _estimate(self, timings: _StageTimings, with_vertices: bool) -> HandPairEstimate:
         """The estimate of the oldest frame that has none yet."""
         frame = self._regress.next()
         regressed = self._regress(frame)
@@ -216,14 +232,24 @@ class HandPairTracker:
                 relative, source = regressed.relative, SOURCE_NETWORK
         self._regress.forget_before(frame)
         pair = HandPairEstimate(
-            frame.stamp, left, right, frame.given or frame.camera, relative, source, timings.seconds, self.settings.mirrored
+            frame.stamp,
+            left,
+            right,
+            frame.given or frame.camera,
+            relative,
+            source,
+            timings.seconds,
+            self.settings.mirrored,
+            rays=frame.rays,
         )
         if self.regressor.sees:
             self._detect.schedule.seen(pair, frame)
         timings("hand_model")
         return pair
 
-    def _hands_seen(self, frame, seen, regressed: Regression, timings, with_vertices):
+    def _hands_seen(
+        self, frame: Frame, seen: np.ndarray, regressed: Regression, timings: _StageTimings, with_vertices: bool
+    ) -> dict[int, HandEstimate]:
         """Estimates by side of the hands in `seen`."""
         intervals = {side: self._tracks[side].begin_frame(frame.stamp, frame.camera) for side in seen}
         pose = self._refine(frame, seen, intervals, regressed)
@@ -241,7 +267,15 @@ class HandPairTracker:
             raise InputError("the network's result for this image is not finite; check weights, hand model and intrinsics")
         return self._as_estimates(frame, seen, regressed, pose, placement, vertices if with_vertices else None)
 
-    def _as_estimates(self, frame, seen, regressed, pose: Pose, placement: Placement, vertices):
+    def _as_estimates(
+        self,
+        frame: Frame,
+        seen: np.ndarray,
+        regressed: Regression,
+        pose: Pose,
+        placement: Placement,
+        vertices: np.ndarray | None,
+    ) -> dict[int, HandEstimate]:
         wrists = placement.wrists
         pixels = frame.camera.project(placement.scales * pose.joints + wrists[:, None])
         if self.settings.mirrored:
@@ -250,6 +284,7 @@ class HandPairTracker:
         estimates = {}
         for k, side in enumerate(seen):
             detection = frame.detections[side]
+            assert detection is not None, "it is seen"
             near = within(0.02, regressed.joint_sigma[side])
             estimate = HandEstimate(
                 side=int(side),
@@ -276,7 +311,7 @@ class HandPairTracker:
 class _StageTimings:
     """Seconds by stage of one frame: `timings(stage)` counts the time since the last call to `stage`."""
 
-    def __init__(self, **seconds: float):
+    def __init__(self, **seconds: float) -> None:
         self.seconds = seconds
         self._since = time.perf_counter()
 

@@ -58,7 +58,9 @@ class HandPairEstimate:
     left_root_relative: (3,) the left wrist minus the right wrist, metres, camera optical frame; None unless both are
     valid. left_root_source: SOURCE_NONE, SOURCE_NETWORK or SOURCE_JOINT. camera: the camera used.
     timings: seconds by stage, in order: "detect", "identity", "network", "solve", "hand_model". mirrored: the image and its
-    camera are mirrored; positions are in the optical frame of the camera as it would be unmirrored.
+    camera are mirrored; positions are in the optical frame of the camera as it would be unmirrored. cameras: of an estimate of
+    several cameras those that saw the (left, right) hand. rays: (2, 21, 2) landmarks as undistorted x/z, y/z that it was made
+    of; None of an estimate of several cameras.
     """
 
     stamp: int
@@ -69,6 +71,8 @@ class HandPairEstimate:
     left_root_source: str = SOURCE_NONE
     timings: dict[str, float] = field(default_factory=dict)
     mirrored: bool = False
+    cameras: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    rays: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def hands(self) -> tuple[HandEstimate, HandEstimate]:

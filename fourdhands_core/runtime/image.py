@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class ImageExecution(Protocol):
     def prepare(self, cameras: int) -> None:
         """Be ready for so many cameras at the same time."""
 
-    def encode(self, image: np.ndarray, squares: np.ndarray, present: np.ndarray):
+    def encode(self, image: np.ndarray, squares: np.ndarray, present: np.ndarray) -> Any:
         """A frame's hand tokens, in whatever form `reason` takes.
 
         image: (H, W, 3) uint8 RGB. squares: (2, 4) x, y, w, h in pixels. present: (2,) bool, one at least.
@@ -82,14 +82,14 @@ class TorchImage:
         """Be ready for so many cameras at the same time."""
         self._together("prepare", cameras)
 
-    def encode(self, image, squares, present):
+    def encode(self, image: np.ndarray, squares: np.ndarray, present: np.ndarray) -> Any:
         return self._together("encode", self._cropped(image, squares, present))
 
     def encode_batch(self, frames: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Sequence:
         """`encode` of several frames (image, squares, present) as one batch."""
         return self._encode_all([self._cropped(*frame) for frame in frames])
 
-    def reason(self, tokens, valid):
+    def reason(self, tokens: Sequence, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         return self._together("reason", (tokens, valid))
 
     def _cropped(self, image, squares, present):
@@ -163,16 +163,16 @@ class OnnxImage:
         self._parts = OnnxParts(folder, (BACKBONE, SPATIAL, TEMPORAL), ImageConfig, threads)
         self.config = self._parts.config
 
-    def prepare(self, cameras):
+    def prepare(self, cameras: int) -> None:
         """Nothing to do: sessions of onnxruntime may be shared by threads."""
 
-    def encode(self, image, squares, present):
+    def encode(self, image: np.ndarray, squares: np.ndarray, present: np.ndarray) -> Any:
         (features,) = self._parts(BACKBONE, crop_hands(image, squares[present], np.flatnonzero(present) == LEFT))
         pair = np.zeros((1, 2, *features.shape[1:]), np.float32)
         pair[0, present] = features
         return self._parts(SPATIAL, pair, squares.astype(np.float32)[None], present[None])[0][0]
 
-    def reason(self, tokens, valid):
+    def reason(self, tokens: Sequence, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         nothing = np.zeros((2, self.config.hand_width), np.float32)
         stacked = np.stack([nothing if token is None else token for token in tokens], 1)[None]
         return tuple(value[0].astype(float) for value in self._parts(TEMPORAL, stacked, valid[None]))

@@ -10,8 +10,8 @@ import functools
 import importlib.util
 import json
 import os
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -26,24 +26,30 @@ _FRAME_MODULES = {"embed", "landmark_code", "relation", "join", "side_code", "sp
 """What of the landmark network `encode` runs; `reason` runs the rest."""
 
 
-class Execution(Protocol):
+class Execution(ABC):
     """A landmark network ready to run; hands in the order (left, right), in own coordinates (the left one mirrored in x)."""
 
     config: LandmarkConfig
 
-    def encode(self, rays, world, has_world, present) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def encode(self, rays: np.ndarray, world: np.ndarray, has_world: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, ...]:
         """A frame's hand tokens (2, C), rotations to the virtual cameras (2, 3, 3), RMS radii (2,) in focal lengths.
 
         rays: (2, 21, 2) float32 x/z, y/z of the landmarks. world: (2, 21, 3) float32 the detector's own 3-D landmarks.
         has_world, present: (2,) bool.
         """
+        return self._run(0, rays, world, has_world, present)
 
-    def reason(self, hands, offsets, valid) -> tuple[np.ndarray, ...]:
+    def reason(self, hands: np.ndarray, offsets: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, ...]:
         """The fields of `model.HandParameters` for one sample, from a window of T frames.
 
         hands: (2, T, C) float32. offsets: (T,) float32, times relative to the estimated frame in frame gaps. valid:
         (2, T) bool.
         """
+        return self._run(1, hands, offsets, valid)
+
+    @abstractmethod
+    def _run(self, part: int, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+        """What part 0, once a frame, or 1, once a window, makes of its inputs."""
 
 
 def landmark_execution(weights: str | Path | None = None, threads: int = 1) -> Execution:
@@ -59,7 +65,7 @@ def landmark_execution(weights: str | Path | None = None, threads: int = 1) -> E
     return TorchExecution(weights, threads)
 
 
-class TorchExecution:
+class TorchExecution(Execution):
     """The network of a weights file (default: the shipped one) in torch, on the CPU.
 
     threads: of torch, for the whole process. Raises CheckpointError for a file that cannot be used, DependencyError
@@ -74,15 +80,9 @@ class TorchExecution:
         self.config, self._parts = _traced_parts(*_version(weights))
         self._tensor, self._inference = torch.from_numpy, torch.inference_mode
 
-    def _run(self, part, *arrays):
+    def _run(self, part: int, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
         with self._inference():
             return tuple(value.numpy()[0] for value in self._parts[part](*[self._tensor(array[None]) for array in arrays]))
-
-    def encode(self, rays, world, has_world, present):
-        return self._run("encode", rays, world, has_world, present)
-
-    def reason(self, hands, offsets, valid):
-        return self._run("reason", hands, offsets, valid)
 
 
 class OnnxParts:
@@ -116,9 +116,10 @@ class OnnxParts:
                     list(arrays), [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in arrays.values()]
                 )
             if not (folder / name).is_file():
+                given = f"{str(folder)!r} is no folder" if folder.name else "give a folder"
                 raise CheckpointError(
-                    f"weights: {str(folder)!r} is no folder with {' and '.join(names)}, which device "
-                    "onnx needs; make one with: fourdhands export --out DIR"
+                    f"weights: {given} with {' and '.join(names)}, which device onnx needs; make one with: "
+                    "fourdhands export --out DIR"
                 )
             try:
                 with utf8_name(folder) as place:
@@ -189,10 +190,10 @@ def _traced_parts(weights: Path, written: int):
     network = load_weights(weights)
     require_tokenizer(network.config, "landmark", weights)
     assert isinstance(network, LandmarkNetwork)
-    return network.config, {"encode": traced(EncodePart(network)), "reason": traced(ReasonPart(network))}
+    return network.config, (traced(EncodePart(network)), traced(ReasonPart(network)))
 
 
-class OnnxExecution:
+class OnnxExecution(Execution):
     """The landmark network that `fourdhands export` wrote to a folder, in onnxruntime.
 
     names: of its two files. weights: see OnnxParts.
@@ -209,11 +210,5 @@ class OnnxExecution:
         self._parts = OnnxParts(folder, names, LandmarkConfig, threads, weights)
         self.config = self._parts.config
 
-    def _run(self, name, *arrays):
-        return tuple(value[0] for value in self._parts(name, *(array[None] for array in arrays)))
-
-    def encode(self, rays, world, has_world, present):
-        return self._run(self._names[0], rays, world, has_world, present)
-
-    def reason(self, hands, offsets, valid):
-        return self._run(self._names[1], hands, offsets, valid)
+    def _run(self, part: int, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+        return tuple(value[0] for value in self._parts(self._names[part], *(array[None] for array in arrays)))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,6 +16,7 @@ from ..network.image_config import CROP_HEIGHT, CROP_WIDTH
 from ..network.image_model import ImageNetwork
 from ..network.landmark_model import LandmarkNetwork
 from ..network.landmark_tokens import BOX_SCALE, landmark_tokens
+from ..outputs import writing_folder
 from .onnx_files import BACKBONE, ENCODE, REASON, SPATIAL, TEMPORAL
 
 # What `traced` uses is deprecated (its successors need a compiler on the robot), and shapes are fixed. Nodes of two cameras
@@ -21,9 +24,16 @@ from .onnx_files import BACKBONE, ENCODE, REASON, SPATIAL, TEMPORAL
 warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is deprecated", DeprecationWarning)
 warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
 
+_TRACING = threading.Lock()
+"""torch traces one network at a time: two that are traced at once may get into each other's graph."""
+
 
 class Part(torch.nn.Module):
-    """What is traced and exported: `forward` takes what `examples` gives, of any values."""
+    """What is traced and exported of a network: `forward` takes what `examples` gives, of any values."""
+
+    def __init__(self, network: Any):
+        super().__init__()
+        self.network = network
 
     def examples(self) -> tuple[torch.Tensor, ...]:
         """Inputs of the right shapes; all of them distinct, as tracing takes one tensor for one input."""
@@ -33,11 +43,9 @@ class Part(torch.nn.Module):
 class EncodePart(Part):
     """`execution.Execution.encode` for one sample, each input and output with a leading axis of 1."""
 
-    def __init__(self, network: LandmarkNetwork):
-        super().__init__()
-        self.network = network
-
-    def forward(self, rays, world, has_world, present):
+    def forward(
+        self, rays: torch.Tensor, world: torch.Tensor, has_world: torch.Tensor, present: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
         config = self.network.config
         tokens = landmark_tokens(rays, world, has_world, present, config.tau, config.common_box)
         return self.network.encode_frame(tokens), tokens.rotation, tokens.size / BOX_SCALE
@@ -55,11 +63,7 @@ class EncodePart(Part):
 class ReasonPart(Part):
     """`execution.Execution.reason` for one sample, each input and output with a leading axis of 1."""
 
-    def __init__(self, network: LandmarkNetwork):
-        super().__init__()
-        self.network = network
-
-    def forward(self, hands, offsets, valid):
+    def forward(self, hands: torch.Tensor, offsets: torch.Tensor, valid: torch.Tensor) -> tuple[torch.Tensor, ...]:
         output = self.network.reason(hands, offsets, valid)
         return output.rotations, output.betas, output.other_root, output.other_root_sigma, output.joint_sigma
 
@@ -75,18 +79,14 @@ class ReasonPart(Part):
 
 def traced(part: Part) -> torch.jit.ScriptModule:
     """A part as one call that leaves Python, and Python's lock, alone: it has many operations, all of them small."""
-    with torch.inference_mode():
+    with _TRACING, torch.inference_mode():
         return torch.jit.freeze(torch.jit.trace(part.eval(), part.examples()))
 
 
 class SpatialPart(Part):
     """`ImageNetwork.interact` for one frame, whichever hands are present."""
 
-    def __init__(self, network: ImageNetwork):
-        super().__init__()
-        self.network = network
-
-    def forward(self, features, squares, present):
+    def forward(self, features: torch.Tensor, squares: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
         return self.network.interact(features, squares, present)
 
     def examples(self) -> tuple[torch.Tensor, ...]:
@@ -101,11 +101,7 @@ class SpatialPart(Part):
 class TemporalPart(Part):
     """`ImageNetwork.reason` for one window, whichever hands are there in whichever frames."""
 
-    def __init__(self, network: ImageNetwork):
-        super().__init__()
-        self.network = network
-
-    def forward(self, tokens, valid):
+    def forward(self, tokens: torch.Tensor, valid: torch.Tensor) -> tuple[torch.Tensor, ...]:
         hands = self.network.reason(tokens, valid)
         return hands.rotations, hands.betas, hands.camera, hands.left_root_relative
 
@@ -118,11 +114,7 @@ class TemporalPart(Part):
 class BackbonePart(Part):
     """The ViT for the crops of one or two hands, or of several cameras' hands."""
 
-    def __init__(self, network: ImageNetwork):
-        super().__init__()
-        self.network = network
-
-    def forward(self, crops):
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
         return self.network.backbone(crops)
 
     def examples(self) -> tuple[torch.Tensor, ...]:
@@ -146,7 +138,6 @@ def export_onnx(network: LandmarkNetwork | ImageNetwork, folder: str | Path) -> 
     else:
         parts = {BACKBONE: BackbonePart(network), SPATIAL: SpatialPart(network), TEMPORAL: TemporalPart(network)}
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     for name, part in parts.items():
         batch = ({0: torch.export.Dim("hands", min=1, max=64)},) if name == BACKBONE else None
         with warnings.catch_warnings():
@@ -156,5 +147,6 @@ def export_onnx(network: LandmarkNetwork | ImageNetwork, folder: str | Path) -> 
         model = exported.model_proto
         onnx.helper.set_model_props(model, {"fourdhands": json.dumps(network.config.to_dict())})
         large = model.ByteSize() > 2**30  # a protobuf holds no more than 2 GB
-        onnx.save(model, str(folder / name), save_as_external_data=large, location=f"{name}.data" if large else None)
+        with writing_folder(folder) as partial:
+            onnx.save(model, str(partial / name), save_as_external_data=large, location=f"{name}.data" if large else None)
     return [folder / name for name in parts]

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera_source import CameraSource
-from fourdhands_core.network.landmark_config import SHIPPED
 from fourdhands_core.pipeline.session import Counts, HandSession, Notes, Result
 from fourdhands_core.pipeline.tracker import HandPairTracker
 
 from ..convert.camera_info import calibration_from_info, info_topics, is_rectified
-from ..convert.encoders import HandPairEncoder, MarkerEncoder, TransformEncoder, encode_faces
 from ..convert.images import ImageDecoder, stamp_of
 from ..node.parameters import Parameters
+from ..pypi.message_types import deserialize_ros
 from .depth import AUTO, DepthTopic, open_depth
+from .messages import HandMessages
 from .reading import Bag, Entry
 from .topics import CAMERA_INFO, IMAGES, Topic, may_hold_pictures, no_camera_words, topic_words
 
-RECENT = 15
-"""Images that the detector of a new tracker sees again: it finds a hand that it follows in poses in which it would not
-find it anew. In 7 of 25 places of a clip of two hands a fresh detector saw one hand less, for up to 11 images."""
+if TYPE_CHECKING:
+    from fourdhands_core.fusion.rig import Rig
+
+_FIRST = 15
+"""Images among which one is sought that can be decoded: whose size a given lens has to fit, and which names its frame."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Options:
     parameters: the node's. topics: image topics; empty for every camera. camera_info: topic of the only camera's, where
     it does not lie beside the image. depth: topic of the only camera's depth images, or see `bag_depth.find_depth`.
     fov, intrinsics: of images without CameraInfo, see CameraSource. markers: write the meshes. interval: images after
-    which what was done is safe.
+    which what was done is safe. rig: where the cameras stand, of a file; fixed_frame: in which they all see one pair of hands:
+    with neither, each camera's hands are all there is.
     """
 
     parameters: Parameters = field(default_factory=lambda: Parameters(lookahead=4))
@@ -51,6 +54,13 @@ class Options:
     intrinsics: Path | None = None
     markers: bool = True
     interval: int = 1000
+    rig: Rig | None = None
+    fixed_frame: str = ""
+
+    @property
+    def fused_frame(self) -> str:
+        """The frame of all cameras' common hands; empty where there are to be none."""
+        return self.fixed_frame or (self.rig.fixed_frame if self.rig else "")
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,11 @@ class CameraTopics:
     namespace: str
     frame_prefix: str
     other_infos: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What the camera is called: its namespace without slashes at its ends."""
+        return self.namespace.strip("/") or "camera"
 
 
 def find_cameras(
@@ -128,17 +143,21 @@ def check_lens(bag: Bag, topics: CameraTopics, options: Options) -> None:
     source = _camera_source(topics, options)
     if options.intrinsics is None:
         return
-    decoder = ImageDecoder(topics.compressed)
     with contextlib.suppress(Exception):  # rclpy's RMWError has no public name; what it is of is told in its turn
         for _, _, data in itertools.islice(bag.messages([topics.info]), 1):
-            source.update(calibration_from_info(deserialize_message(data, CameraInfo)))
-    for _, _, data in itertools.islice(bag.messages([topics.image]), RECENT):
-        try:
-            image = decoder.decode(data)[1]
-        except InputError:  # likewise
-            continue
+            source.update(calibration_from_info(deserialize_ros(data, CameraInfo)))
+    for _, _, image in first_images(bag, topics):
         source.camera_for(image.shape[1], image.shape[0])
         return
+
+
+def first_images(bag: Bag, topics: CameraTopics) -> Iterator[tuple[int, Any, np.ndarray]]:
+    """(time of recording, header, image) of a camera's first images that can be decoded; of the others it is told in their
+    turn."""
+    decoder = ImageDecoder(topics.compressed)
+    for _, time, data in itertools.islice(bag.messages([topics.image]), _FIRST):
+        with contextlib.suppress(InputError):
+            yield time, *decoder.decode(data)
 
 
 def _camera_source(topics: CameraTopics, options: Options) -> CameraSource:
@@ -162,18 +181,11 @@ class BagCamera:
     becomes of each image; notes: what it said.
     """
 
-    def __init__(self, topics: CameraTopics, options: Options, depth: tuple[Bag, DepthTopic] | None = None):
-        self.topics, self._options = topics, options
+    def __init__(self, topics: CameraTopics, options: Options, depth: tuple[Bag, DepthTopic] | None = None) -> None:
+        self.topics = topics
         parameters = options.parameters
         self.tracker = HandPairTracker(parameters.tracker_settings())
-        model = Path(parameters.hand_model).stem or "generic"
-        self.faces = encode_faces(self.tracker.faces, model)
-        self._pairs = HandPairEncoder(Path(parameters.weights or SHIPPED).stem, model)
-        self._transforms = None
-        if parameters.tf != "none":
-            self._transforms = TransformEncoder(parameters.tf, topics.frame_prefix)
-        self._markers = MarkerEncoder(self.tracker.faces, parameters.marker_lifetime) if options.markers else None
-        self._with_vertices = options.markers or parameters.publish_vertices
+        self.messages = HandMessages(self.tracker.faces, parameters, topics.namespace, topics.frame_prefix, options.markers)
         self._source = _camera_source(topics, options)
         self.notes = Notes()
         counts = Counts()
@@ -181,6 +193,7 @@ class BagCamera:
         self._depth = open_depth(*depth, parameters.depth_tolerance, counts, self.notes) if depth else None
         self._decoder = ImageDecoder(topics.compressed)
         self._info, self._unset_stamps = b"", False
+        self._deep: list[int] = []
         self.images, self.published = 0, 0
 
     def close(self) -> None:
@@ -188,13 +201,14 @@ class BagCamera:
         self.tracker.close()
 
     def state(self) -> dict:
-        """All that a new BagCamera needs to go on from here, but for the last images; shared with this one."""
+        """All that a new BagCamera needs to go on from here; shared with this one."""
         counts = self.session.counts
         return {
             "tracker": self.tracker.memory(),
             "session": self.session.state(),
             "info": self._info,
-            "shown": self._markers.shown if self._markers else {},
+            "shown": self.messages.shown,
+            "deep": list(self._deep),
             "images": self.images,
             "published": self.published,
             "refused": dict(counts.refused),
@@ -204,21 +218,14 @@ class BagCamera:
             "bits": self._decoder.bits,
         }
 
-    def restore(self, state: dict, recent: Sequence[bytes]) -> None:
-        """Go on from the state of another BagCamera; recent: the last image messages before."""
+    def restore(self, state: dict) -> None:
+        """Go on from the state of another BagCamera."""
         self._decoder.bits = state["bits"]
-        for data in recent:
-            try:
-                image = self._decoder.decode(data)[1]
-                self.tracker.observe(image, 0)
-            except Exception:  # it was counted in its turn
-                logging.debug("an image of %s was refused", self.topics.image, exc_info=True)
         self.tracker.recall(state["tracker"])
         if state["info"]:
             self.info(state["info"])
         self.session.restore(state["session"])
-        if self._markers:
-            self._markers.shown = state["shown"]
+        self.messages.shown, self._deep = state["shown"], list(state["deep"])
         self.images, self.published, self._unset_stamps = state["images"], state["published"], state["unset_stamps"]
         self.session.counts.refused.update(state["refused"])
         self.session.counts.events.update(state["events"])
@@ -228,7 +235,7 @@ class BagCamera:
         """Take a serialised CameraInfo."""
         self._info = data
         try:
-            self._source.update(calibration_from_info(deserialize_message(data, CameraInfo)))
+            self._source.update(calibration_from_info(deserialize_ros(data, CameraInfo)))
         except Exception as error:  # rclpy's RMWError has no public name
             self.session.refuse("CameraInfo", f"a message of {self.topics.info} does not unpack: {error}")
 
@@ -246,45 +253,68 @@ class BagCamera:
 
     def image(self, data: bytes, time: int) -> list[Entry]:
         """Take a serialised image that was recorded at `time`; returns what there is to write."""
-        self.images += 1
+        return self.encode(self.track(data, time))
 
-        def load():
+    def track(self, data: bytes, time: int) -> list[Result]:
+        """Take a serialised image that was recorded at `time`; returns the estimates that are ready, each with its image's
+        frame and time."""
+        self.images += 1
+        self._deep = [stamp for stamp in self._deep if stamp in self.session.waiting]
+
+        def load() -> tuple[np.ndarray, int, Any]:
             header, image = self._decoder.decode(data)
             stamp = stamp_of(header)
             return image, time if self._unset_stamps and not stamp else stamp, (header.frame_id, time)
 
-        recorded = self._depth
-        depth = None if recorded is None else lambda stamp: recorded.find(stamp, time)
-        return self._encode(self.session.process(load, depth, self._with_vertices))
+        def depth(stamp: int) -> np.ndarray | None:
+            found = None if self._depth is None else self._depth.find(stamp, time)
+            if found is not None:
+                self._deep.append(stamp)
+            return found
+
+        return self.session.process(load, depth, self.messages.with_vertices)
+
+    def flush(self) -> list[Result]:
+        """The estimates that waited for images of the future, likewise."""
+        return self.session.finish(self.messages.with_vertices)
 
     def finish(self) -> list[Entry]:
-        """The estimates that waited for images of the future."""
-        return self._encode(self.session.finish(self._with_vertices))
+        """What there is to write of them."""
+        return self.encode(self.flush())
 
-    def _encode(self, results: list[Result]) -> list[Entry]:
-        """What the node publishes for estimates, but for the seconds that they took, which are no two times the same."""
-        space, vertices = self.topics.namespace, self._options.parameters.publish_vertices
-        messages: list[tuple[str, int, bytes | None]] = []
+    def had_depth(self, stamp: int) -> bool:
+        """Whether a depth image was beside the image of that stamp, one of which `track` or `flush` has just told."""
+        return stamp in self._deep
+
+    def encode(self, results: list[Result]) -> list[Entry]:
+        """What the node publishes for estimates."""
+        messages: list[Entry] = []
         for estimate, (frame_id, time) in results:
             self.published += 1
+            if (problem := self.messages.problem(frame_id)) and problem not in self.notes.kept:
+                self.notes.warning(problem)
             counts = self.published, 0, self.session.counts.rejected
-            messages.append((f"{space}/hands", time, self._pairs.encode(estimate, frame_id, {}, counts, vertices)))
-            if self._transforms and frame_id:
-                messages.append(("/tf", time, self._transforms.encode(estimate, frame_id)))
-            if self._markers:
-                messages.append((f"{space}/hands/markers", time, self._markers.encode(estimate, frame_id)))
-        return [(topic, time, data) for topic, time, data in messages if data is not None]
+            messages += self.messages.encode(estimate, frame_id, time, counts)
+        return messages
+
+
+def by_info(cameras: Iterable[BagCamera]) -> dict[str, list[BagCamera]]:
+    """Cameras by their CameraInfo topic, which several may have in common."""
+    found: dict[str, list[BagCamera]] = {}
+    for camera in cameras:
+        found.setdefault(camera.topics.info, []).append(camera)
+    return found
 
 
 def written_topics(cameras: Sequence[CameraTopics], options: Options) -> dict[str, tuple[str, QoSProfile]]:
     """What a conversion writes: of each topic its type, and how the node would offer it."""
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     written = {}
-    for camera in cameras:
-        written[f"{camera.namespace}/hands"] = "fourdhands_ros/msg/HandPair", QoSProfile(depth=5)
-        written[f"{camera.namespace}/hands/faces"] = "fourdhands_ros/msg/HandFaces", latched
+    for namespace in [camera.namespace for camera in cameras] + [""] * bool(options.fused_frame):
+        written[f"{namespace}/hands"] = "fourdhands_ros/msg/HandPair", QoSProfile(depth=5)
+        written[f"{namespace}/hands/faces"] = "fourdhands_ros/msg/HandFaces", latched
         if options.markers:
-            written[f"{camera.namespace}/hands/markers"] = "visualization_msgs/msg/MarkerArray", QoSProfile(depth=5)
+            written[f"{namespace}/hands/markers"] = "visualization_msgs/msg/MarkerArray", QoSProfile(depth=5)
     if options.parameters.tf != "none":
         written["/tf"] = "tf2_msgs/msg/TFMessage", QoSProfile(depth=100)
     return written

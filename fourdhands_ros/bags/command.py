@@ -1,150 +1,99 @@
-"""The work of `fourdhands bag`: one bag with a progress bar, or many at once on all cores."""
+"""The work of `fourdhands bag`: one bag with a progress bar, or many at once on all cores or on a cluster."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-import sys
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
-from fourdhands_core.errors import FourDHandsError, InputError
-from fourdhands_core.files import refuse_overwriting
+from fourdhands_core.copies import brought, call_here, fetched
+from fourdhands_core.engine import run_apart
+from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera_source import CameraSource
+from fourdhands_core.outputs import check_folder
+from fourdhands_core.progress import Board
+from fourdhands_core.remote import Place, Remote
+from fourdhands_core.streams import counted, warn
 
 from .camera import Options
-from .conversion import Conversion, convert
+from .conversion import Conversion, convert, refuse_recordings
 from .info import plain, summarise, text
-
-_counts: Any = None
-"""In a worker: images done and images in all, of all workers."""
+from .remote import METADATA, bag_at
 
 
-def convert_bags(sources: list[Path], out: Path, options: Options, jobs: int = 0, quiet: bool = False) -> None:
-    """Convert one bag to the bag `out`, or several to bags of their names in the folder `out`, `jobs` at once.
+def convert_bags(
+    sources: Sequence[Place], out: Place, options: Options, jobs: int | None = None, quiet: bool = False, address: str = ""
+) -> None:
+    """Convert one bag to the bag `out`, or several to bags of their names in the folder `out`, `jobs` at once; either may be
+    on a storage.
 
-    jobs: 0 for one a core. What is there already of several is left alone. Raises InputError where a bag cannot be
-    converted, the others being done first.
+    jobs: None for one a core. address: of a Ray cluster, see run_apart, which converts even one into the folder `out`. What is
+    there already of several is left alone. Raises InputError where a bag cannot be converted, the others being done first.
     """
-    if len(sources) == 1:
-        with tqdm(unit="image", disable=quiet) as bar:
-            _tell(sources[0], convert(sources[0], out, options, lambda done, total: _show(bar, done, total)))
+    sources = [bag_at(source) for source in sources]
+    if len(sources) == 1 and not address:
+        with Board(sources, "image", quiet) as board:
+
+            def progress(done: int, total: int) -> None:
+                board.at(sources[0], done, total)
+                board.draw()
+
+            if isinstance(out, Remote):
+                if out.holds(METADATA):
+                    raise InputError(f"{out} is there already; choose another name for the bag of hands")
+                out.check_writable()
+            board.begin(sources[0])
+            conversion = call_here(convert, fetched(sources[0]), brought(out, METADATA), options, progress)
+        _tell(sources[0], conversion)
         return
     # One error instead of many where the lens is none.
     CameraSource(options.parameters.default_fov, fov=options.fov, intrinsics=options.intrinsics)
-    outs = {source: out / source.resolve().name.removesuffix(".mcap").removesuffix(".db3") for source in sources}
+    outs = {source: out / _name(source).removesuffix(".mcap").removesuffix(".db3") for source in sources}
     if len(set(outs.values())) < len(outs):
         raise InputError("two of the bags have one name; convert them one by one")
-    refuse_overwriting(outs.values(), sources)
-    waiting = {source: target for source, target in outs.items() if not target.exists()}
+    out.check_writable() if isinstance(out, Remote) else check_folder(out)
+    for target in outs.values():
+        if isinstance(target, Remote) and target in sources:
+            raise InputError(f"{target} is a recording that is read; give another folder for the bags of hands")
+        if isinstance(target, Path):
+            refuse_recordings(target, [source for source in sources if isinstance(source, Path)])
+    waiting = {source: target for source, target in outs.items() if not _is_there(target)}
     for source in outs.keys() - waiting.keys():
         print(f"{source}: {outs[source]} is there already")
-    failed = _convert_many(waiting, options, min(jobs or os.cpu_count() or 1, len(waiting) or 1), quiet)
+    work = {source: (fetched(source), brought(target, METADATA), options) for source, target in waiting.items()}
+    failed = run_apart(convert, work, jobs, address, quiet, told=_tell)
     if failed:
-        raise InputError("\n".join([f"{len(failed)} of {len(outs)} bags were not converted", *failed]))
+        words = [f"{source}: {reason}" for source, reason in failed.items()]
+        raise InputError("\n".join([f"{len(failed)} of {len(outs)} bags were not converted", *words]))
 
 
-def info(paths: list[Path], as_json: bool = False) -> None:
+def _name(source: Place) -> str:
+    return source.name if isinstance(source, Remote) else source.resolve().name
+
+
+def _is_there(target: Place) -> bool:
+    return target.holds(METADATA) if isinstance(target, Remote) else target.exists()
+
+
+def info(paths: Sequence[Place], as_json: bool = False) -> None:
     """Print what bags say of the hands in them."""
     for path in paths:
-        summaries, warnings = summarise(path)
-        _warn(warnings)
+        summaries, warnings = call_here(summarise, fetched(bag_at(path)))
+        for warning in warnings:
+            warn(warning)
         if as_json:
             print(json.dumps({"bag": str(path), "hands": plain(summaries)}))
         else:
             print(f"{path}\n{text(summaries)}" if len(paths) > 1 else text(summaries))
 
 
-def _convert_many(outs: dict[Path, Path], options: Options, jobs: int, quiet: bool) -> list[str]:
-    """Convert each bag to its own, each in a process of its own. Returns what went wrong.
-
-    The standard library's pools: the bags have nothing in common but the progress bar, which leaves nothing for an engine
-    such as Ray to do on one machine. A pool for each bag, as one whose process is killed, for want of memory or by a bag
-    that a library does not survive, fails whatever else it holds. Processes are spawned, as MediaPipe and torch have
-    threads that a fork would not copy.
-    """
-    context = multiprocessing.get_context("spawn")
-    counts = context.Array("q", 2)
-    failed = []
-    pool = ThreadPoolExecutor(jobs)
-    try:
-        with tqdm(unit="image", disable=quiet) as bar:
-            running: dict[Future, Path] = {
-                pool.submit(_convert_apart, context, counts, source, out, options): source for source, out in outs.items()
-            }
-            while running:
-                for future in wait(running, timeout=0.2, return_when=FIRST_COMPLETED).done:
-                    source = running.pop(future)
-                    try:
-                        _tell(source, future.result())
-                    except (FourDHandsError, OSError) as error:
-                        failed.append(f"{source}: {error}")
-                    except BrokenProcessPool:
-                        failed.append(
-                            f"{source}: its process ended unexpectedly, perhaps for want of memory; run the same "
-                            "command again with fewer --jobs to continue"
-                        )
-                    except Exception as error:  # a bug that one bag brings out must not end the others
-                        failed.append(f"{source}: {type(error).__name__}: {error}")
-                _show(bar, *counts[:])
-    except KeyboardInterrupt:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown()
-    return failed
-
-
-def _convert_apart(context, counts, source: Path, out: Path, options: Options) -> Conversion:
-    with ProcessPoolExecutor(1, context, initializer=_begin_worker, initargs=(counts,)) as alone:
-        return alone.submit(_convert_in_worker, source, out, options).result()
-
-
-def _begin_worker(counts) -> None:
-    global _counts
-    _counts = counts
-
-
-def _convert_in_worker(source: Path, out: Path, options: Options) -> Conversion:
-    return convert(source, out, options, _Share())
-
-
-class _Share:
-    """Adds one conversion's progress to that of all workers."""
-
-    def __init__(self):
-        self._last = 0, 0
-
-    def __call__(self, done: int, total: int) -> None:
-        with _counts.get_lock():
-            for i, (now, before) in enumerate(zip((done, total), self._last)):
-                _counts[i] += now - before
-        self._last = done, total
-
-
-def _show(bar: tqdm, done: int, total: int) -> None:
-    if bar.total is None:
-        bar.n = bar.initial = done  # what an earlier run has done tells nothing of the speed
-    bar.total = total
-    bar.update(done - bar.n)
-
-
-def _tell(source: Path, conversion: Conversion) -> None:
-    _warn(conversion.warnings)
+def _tell(source: Place, conversion: Conversion) -> None:
+    for warning in conversion.warnings:
+        warn(warning)
     for camera, images in conversion.images.items():
-        told = [f"{images} images", f"{conversion.published[camera]} HandPairs"]
+        told = [counted(images, "images"), counted(conversion.published[camera], "HandPairs")]
         told += [f"{count} refused ({reason})" for reason, count in conversion.refused[camera].items()]
-        told += [f"{count} {event}" for event, count in conversion.events[camera].items()]
+        told += [f"{event}: {count}" for event, count in conversion.events[camera].items()]
         tqdm.write(f"{source} {camera or '/'}: {', '.join(told)}")
-
-
-def _warn(warnings: list[str]) -> None:
-    for warning in warnings:
-        tqdm.write(f"fourdhands: warning: {warning}", file=sys.stderr)

@@ -8,36 +8,38 @@ to the same. At last the intervals become one bag, which appears under its own n
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import itertools
 import json
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.outputs import WorkFolder, check_folder, room_for
 from fourdhands_core.pipeline.checkpoint import load_memory, save_memory
+from fourdhands_core.pipeline.session import Result
+from fourdhands_core.streams import counted
 
 from ..pypi.message_types import typestore
-from .camera import RECENT, BagCamera, CameraTopics, Options, check_lens, find_cameras, written_topics
+from .camera import BagCamera, CameraTopics, Options, by_info, check_lens, find_cameras, written_topics
 from .depth import AUTO, NONE, DepthTopic, find_depth
+from .fusing import BagFusion, BagPlaces
 from .reading import Bag, Entry
 from .recorder import bag_qos
 
-_STATE, _LOCK = "state.npz", "lock"
+_STATE = "state.npz"
 
 
 @dataclass(frozen=True)
 class Conversion:
     """What a conversion came to.
 
-    images, published, refused (by reason), events (by name): by the camera's namespace. warnings: Bag's, and what was said of
-    single cameras.
+    images, published, refused (by reason), events (by name): by the camera's namespace, and of all together by "all in FRAME".
+    warnings: Bag's, and what was said of single cameras.
     """
 
     images: dict[str, int]
@@ -53,13 +55,16 @@ def convert(
     """Track the hands in a bag's images and write HandPair, TF, meshes and their triangles to a new bag, an mcap.
 
     Messages have the images' stamps, and the times at which the images were recorded, so that both bags can be played
-    together. progress: called with the images done and their number. A call like an earlier one that was killed
-    continues it. Raises InputError for a bag that cannot be read, an `out` that is there, settings that are not those of
-    the call that is continued, and where not one image could be used, of which nothing is left.
+    together. With options.rig or fixed_frame also what all cameras see together, on `/hands`. progress: called with the
+    images done and their number. A call like an earlier one that was killed continues it. Raises InputError for a bag that
+    cannot be read, an `out` that is there, settings that are not those of the call that is continued, and where not one
+    image could be used, of which nothing is left.
     """
+    refuse_recordings(out, [source])
     if out.exists():
-        raise InputError(f"{out} is there already; remove it or choose another name")
-    with _room_for(out), Bag(source) as bag, Bag(source) as beside:
+        raise InputError(f"{out} is there already; choose another name for the bag of hands")
+    check_folder(out.parent)
+    with room_for(out), Bag(source) as bag, Bag(source) as beside:
         cameras = find_cameras(bag.topics, options, bag.unread)
         if len(cameras) > 1 and options.depth not in (AUTO, NONE):
             raise InputError(
@@ -71,22 +76,27 @@ def convert(
         }
         for camera in cameras:
             check_lens(bag, camera, options)
+        places = BagPlaces(beside, cameras, options) if options.fused_frame else None
         with _Work(out) as work:
-            work.begin(_description(bag, options), lambda: _first_state(bag, cameras, options))
-            total = sum(bag.topics[camera.image].count for camera in cameras)
+            work.begin(_description(bag, options), lambda: _first_state(bag, cameras, options, places))
+            counts = {camera.image: bag.topics[camera.image].count for camera in cameras}
+            total = sum(counts.values())
             entries = bag.messages({name for camera in cameras for name in (camera.image, camera.info) if name})
-            recent: dict[str, deque[bytes]] = {camera.image: deque(maxlen=RECENT) for camera in cameras}
-            for name, _, data in itertools.islice(entries, work.state["consumed"]):
-                if name in recent:
-                    recent[name].append(data)
+            for _ in itertools.islice(entries, work.state["consumed"]):
+                pass
             while not work.state["finished"]:
                 progress(sum(state["images"] for state in work.state["cameras"]), total)
-                _convert_interval(work, entries, cameras, options, depths, recent, lambda done: progress(done, total))
+                _convert_interval(work, entries, cameras, counts, options, depths, places, lambda done: progress(done, total))
             states = {camera.namespace: state for camera, state in zip(cameras, work.state["cameras"])}
+            if places is not None:
+                states[f"all in {places.frame}"] = work.state["fused"]
             notes = [f"{name or '/'}: {note}" for name, state in states.items() for note in state["notes"]]
             if not any(state["published"] for state in states.values()):
                 work.remove()
-                raise InputError(f"none of the {total} images of {source} could be used. " + ". ".join([*bag.warnings, *notes]))
+                raise InputError(
+                    f"none of the images of {source} could be used ({counted(total, 'images')}). "
+                    + ". ".join([*bag.warnings, *notes])
+                )
             work.join(written_topics(cameras, options))
             images, published, refused, events = (
                 {name: state[figure] for name, state in states.items()}
@@ -95,54 +105,55 @@ def convert(
             return Conversion(images, published, refused, events, bag.warnings + notes)
 
 
-@contextlib.contextmanager
-def _room_for(out: Path) -> Iterator[None]:
-    """Says what to do where the disk, the quota or the size of a file gives no more."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        raise InputError(
-            f"{out} cannot be written any further ({error.strerror}); make room and give the same command "
-            "again, which continues"
-        ) from error
+def refuse_recordings(out: Path, sources: Iterable[Path]) -> None:
+    """Raise InputError where `out` would be one of the recordings that are read, by whatever name or link, or in one."""
+    whole = out.resolve()
+    for source in sources:
+        read = source.resolve()
+        if whole == read or (read.is_file() and whole == read.parent):
+            raise InputError(f"{out} is the recording that is read; give another name for the bag of hands")
+        if source.is_dir() and whole.is_relative_to(read):
+            raise InputError(f"{out} is in the recording {source} that is read; give another place for the bag of hands")
 
 
 def _convert_interval(
     work: _Work,
     entries: Iterator[Entry],
     topics: list[CameraTopics],
+    counts: dict[str, int],
     options: Options,
     depths: dict[str, tuple[Bag, DepthTopic]],
-    recent: dict[str, deque[bytes]],
+    places: BagPlaces | None,
     progress: Callable[[int], None],
 ) -> None:
-    """Track through the next options.interval images, or to the end of the entries."""
+    """Track through the next options.interval images, or to the end of the entries. counts: of images, by their topics."""
     state = work.state
     cameras = {}
     with contextlib.ExitStack() as cleanup:
         for one, before in zip(topics, state["cameras"]):
             cameras[one.image] = camera = BagCamera(one, options, depths.get(one.image))
             cleanup.callback(camera.close)
-            camera.restore(before, recent[one.image])
-        by_info: dict[str, list[BagCamera]] = {}
-        for camera in cameras.values():
-            by_info.setdefault(camera.topics.info, []).append(camera)
+            camera.restore(before)
+        infos = by_info(cameras.values())
+        fusion = None
+        if places is not None:
+            fusion = BagFusion(list(cameras.values()), options, places)
+            fusion.restore(state["fused"])
         begun, consumed = sum(camera.images for camera in cameras.values()), 0
         done = begun
         write = cleanup.enter_context(_writer(work.part(), written_topics(topics, options)))
         for topic, time, data in entries:
             consumed += 1
-            for camera in by_info.get(topic, ()):
+            for camera in infos.get(topic, ()):
                 camera.info(data)
             if topic in cameras:
                 if not done:
-                    for camera in cameras.values():
-                        write((f"{camera.topics.namespace}/hands/faces", time, camera.faces))
-                for message in cameras[topic].image(data, time):
-                    write(message)
-                recent[topic].append(data)
+                    for messages in [one.messages for one in cameras.values()] + ([fusion.messages] if fusion else []):
+                        write(messages.faces(time))
+                camera = cameras[topic]
+                _write(write, camera, camera.track(data, time), fusion)
+                if camera.images == counts[topic]:  # it ends here, and its last images wait for no further ones
+                    _write(write, camera, camera.flush(), fusion)
                 done += 1
                 progress(done)
                 if done - begun == options.interval:
@@ -150,24 +161,38 @@ def _convert_interval(
         else:
             state["finished"] = True
             for camera in cameras.values():
-                for message in camera.finish():
-                    write(message)
+                _write(write, camera, camera.flush(), fusion)
+            for message in fusion.finish() if fusion else ():
+                write(message)
     state["consumed"] += consumed
     state["cameras"] = [camera.state() for camera in cameras.values()]
+    if fusion:
+        state["fused"] = fusion.state()
     work.finish_part()
 
 
-def _first_state(bag: Bag, cameras: list[CameraTopics], options: Options) -> list[dict]:
-    """Of each camera the state before its first image. A bag's first CameraInfo holds for images before it too."""
-    states = []
+def _write(write: Callable[[Entry], None], camera: BagCamera, results: list[Result], fusion: BagFusion | None) -> None:
+    """What comes of a camera's estimates, by itself and with the others."""
+    for message in camera.encode(results):
+        write(message)
+    for message in fusion.take(camera, results) if fusion else ():
+        write(message)
+
+
+def _first_state(bag: Bag, cameras: list[CameraTopics], options: Options, places: BagPlaces | None) -> dict:
+    """Of each camera, and of all together, the state before the first image. A bag's first CameraInfo holds for images before
+    it too."""
+    states, fused = [], None
     for topics in cameras:
         camera = BagCamera(topics, options)
         for _, _, data in itertools.islice(bag.messages([topics.info]), 1):
             camera.info(data)
         camera.look_at_stamps(data for _, _, data in itertools.islice(bag.messages([topics.image]), 2))
         states.append(camera.state())
+        if places is not None and fused is None:
+            fused = BagFusion([camera], options, places).state()
         camera.close()
-    return states
+    return {"cameras": states, "fused": fused}
 
 
 def _description(bag: Bag, options: Options) -> dict:
@@ -176,51 +201,34 @@ def _description(bag: Bag, options: Options) -> dict:
     return json.loads(json.dumps({"files": files, **asdict(options)}, default=str))
 
 
-class _Work:
-    """The folder of a conversion under way. state: finished, parts, consumed (messages read), cameras, description."""
+class _Work(WorkFolder):
+    """The folder of a conversion under way. state: finished, parts, consumed (messages read), cameras, fused, description."""
 
-    def __init__(self, out: Path):
-        self._out, self._folder = out, out.with_name(out.name + ".partial")
+    work, instead = "conversion", "choose another name for the bag"
 
-    def __enter__(self) -> _Work:
-        folder, found = self._folder, []
-        if folder.exists():
-            found = [file.name for file in folder.iterdir()]
-            if found and _LOCK not in found:
-                raise InputError(f"{folder} is there and no unfinished conversion; choose another name for the bag")
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = (folder / _LOCK).open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(f"another process writes {self._out}; wait for it or choose another name") from error
-        return self
-
-    def __exit__(self, *_) -> None:
-        if self._folder.exists() and [file.name for file in self._folder.iterdir()] == [_LOCK]:
-            shutil.rmtree(self._folder, ignore_errors=True)  # nothing was begun
-        self._lock.close()
-
-    def begin(self, description: dict, cameras: Callable[[], list[dict]]) -> None:
-        """Go on from what is there; else from the cameras' states. Raises InputError where it is of another call."""
-        if (self._folder / _STATE).is_file():
-            self.state = load_memory(self._folder / _STATE)
-            if missing := {"description", "finished", "parts", "consumed", "cameras"} - self.state.keys():
-                raise InputError(f"{self._folder / _STATE} lacks {', '.join(sorted(missing))}; remove the folder to begin anew")
+    def begin(self, description: dict, first: Callable[[], dict]) -> None:
+        """Go on from what is there; else from the first states, `cameras` and `fused`. Raises InputError where it is of another
+        call."""
+        if (self.folder / _STATE).is_file():
+            self.state = load_memory(self.folder / _STATE)
+            if missing := {"description", "finished", "parts", "consumed", "cameras", "fused"} - self.state.keys():
+                raise InputError(f"{self.folder / _STATE} lacks {', '.join(sorted(missing))}; remove the folder to begin anew")
             before = self.state["description"]
             if before != description:
                 changed = [name for name in description if before.get(name) != description[name]]
                 raise InputError(
-                    f"{self._folder} was begun otherwise ({', '.join(changed)}); give the same bag and options "
+                    f"{self.folder} was begun otherwise ({', '.join(changed)}); give the same bag and options "
                     "to continue it, or remove it to begin anew"
                 )
         else:
-            self.state = {"description": description, "finished": False, "parts": 0, "consumed": 0, "cameras": cameras()}
+            self.state = {"description": description, "finished": False, "parts": 0, "consumed": 0, **first()}
             self._keep()
 
     def part(self) -> Path:
         """The next interval's bag; what a killed run left of it is removed."""
-        return _removed(self._folder / f"part_{self.state['parts']:06}")
+        part = self.folder / f"part_{self.state['parts']:06}"
+        shutil.rmtree(part, ignore_errors=True)
+        return part
 
     def finish_part(self) -> None:
         """The interval's bag is complete and `state` is that of its end."""
@@ -228,27 +236,23 @@ class _Work:
         self._keep()
 
     def _keep(self) -> None:
-        save_memory(self._folder / _STATE, self.state)
-        self.state = load_memory(self._folder / _STATE)  # what a run that continues would begin with
+        save_memory(self.folder / _STATE, self.state)
+        self.state = load_memory(self.folder / _STATE)  # what a run that continues would begin with
 
-    def remove(self) -> None:
-        """Leave nothing of it."""
-        shutil.rmtree(self._folder)
-
-    def join(self, topics) -> None:
+    def join(self, topics: Any) -> None:
         """Make one bag of the intervals, under its own name."""
-        whole = _removed(self._folder / "whole") / self._out.name
+        whole = self.whole() / self.out.name
         with _writer(whole, topics) as write:
             for number in range(self.state["parts"]):
-                with Reader(self._folder / f"part_{number:06}") as reader:
+                with Reader(self.folder / f"part_{number:06}") as reader:
                     for connection, time, data in reader.messages():
                         write((connection.topic, time, data))
-        whole.rename(self._out)
+        whole.rename(self.out)
         self.remove()
 
 
 @contextlib.contextmanager
-def _writer(path: Path, topics) -> Iterator[Callable[[Entry], None]]:
+def _writer(path: Path, topics: Any) -> Iterator[Callable[[Entry], None]]:
     """A new bag to write to; topics: see written_topics. It has an end only where no exception came."""
     writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
     writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
@@ -258,8 +262,3 @@ def _writer(path: Path, topics) -> Iterator[Callable[[Entry], None]]:
             for name, (kind, qos) in topics.items()
         }
         yield lambda entry: writer.write(connections[entry[0]], *entry[1:])
-
-
-def _removed(path: Path) -> Path:
-    shutil.rmtree(path, ignore_errors=True)
-    return path

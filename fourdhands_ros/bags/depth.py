@@ -6,14 +6,16 @@ import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.pipeline.session import Counts
 
 from ..convert.depth_buffer import DepthBuffer
+from ..pypi.message_types import deserialize_ros
 from .reading import Bag, Entry
 
 AUTO, NONE = "auto", "none"
@@ -40,7 +42,7 @@ class RecordedDepth:
     entries: the depth topic's messages in order. buffer: of as many messages as `_KEPT`.
     """
 
-    def __init__(self, entries: Iterator[Entry], buffer: DepthBuffer):
+    def __init__(self, entries: Iterator[Entry], buffer: DepthBuffer) -> None:
         self._entries, self._buffer = entries, buffer
         self._next = next(entries, None)
 
@@ -53,7 +55,7 @@ class RecordedDepth:
         return self._buffer.find(stamp)
 
 
-def open_depth(bag: Bag, topic: DepthTopic, tolerance: float, counts, logger) -> RecordedDepth:
+def open_depth(bag: Bag, topic: DepthTopic, tolerance: float, counts: Counts, logger: Any) -> RecordedDepth:
     """The depth images of a topic. tolerance: seconds between the stamps of an image and its depth image at most."""
     buffer = DepthBuffer(tolerance, counts, logger, topic.compressed, _KEPT)
     return RecordedDepth(bag.messages([topic.name]), buffer)
@@ -77,7 +79,7 @@ def find_depth(bag: Bag, image: str, wanted: str) -> DepthTopic | None:
             )
         return found
     frame = _frame(bag, image)
-    for name in _usual_names(image):
+    for name in usual_depth_names(image):
         for candidate in (name, name + _COMPRESSED):
             found = _topic(bag, candidate)
             if found is None:
@@ -91,7 +93,7 @@ def find_depth(bag: Bag, image: str, wanted: str) -> DepthTopic | None:
     return None
 
 
-def _usual_names(image: str) -> list[str]:
+def usual_depth_names(image: str) -> list[str]:
     """As drivers call depth images aligned with /camera/color/image_raw, or with /camera/image_raw."""
     beside = image.removesuffix("/compressed").rpartition("/")[0]
     above = beside.rpartition("/")[0]
@@ -114,5 +116,5 @@ def _frame(bag: Bag, name: str) -> str | None:
     """The frame that the first message of an image topic names; None where that does not unpack."""
     for _, _, data in itertools.islice(bag.messages([name]), 1):
         with contextlib.suppress(Exception):  # rclpy's RMWError has no public name; the image is told in its turn
-            return deserialize_message(data, _TYPES[bag.topics[name].type]).header.frame_id.lstrip("/")
+            return deserialize_ros(data, _TYPES[bag.topics[name].type]).header.frame_id.lstrip("/")
     return None

@@ -12,13 +12,14 @@ from .topics import CONVERT, some
 
 _HEAD = 512
 """Bytes by which a file is told."""
-_ZSTD = b"\x28\xb5\x2f\xfd"
+ZSTD = b"\x28\xb5\x2f\xfd"
+"""How zstd's frames begin."""
 _MAGIC = {".mcap": b"\x89MCAP0\r\n", ".db3": b"SQLite format 3\0"}
 _FILES = (
     (rb"#ROSBAG V", "is a bag of ROS 1; " + CONVERT),
     (rb"\x89MCAP0\r\n", "is an mcap; name it with .mcap at its end"),
     (rb"SQLite format 3\0", "is a SQLite database; name it with .db3 at its end"),
-    (re.escape(_ZSTD), "is packed with zstd; name it with .zstd at its end, or unpack it"),
+    (re.escape(ZSTD), "is packed with zstd; name it with .zstd at its end, or unpack it"),
     (rb"(?s)....ftyp|\x1aE\xdf\xa3|RIFF....AVI ", "is a video, which `fourdhands track` reads"),
     (rb"\0+\Z", "begins with nothing but zeros: it was not written to its end, or not copied; copy it again"),
 )
@@ -32,14 +33,14 @@ def file_words(path: Path, plain: Path | None = None) -> str:
     """
     try:
         head = _head(path)
-        if packed := path.suffix == ".zstd" and head.startswith(_ZSTD) and plain is not None:
+        if packed := path.suffix == ".zstd" and head.startswith(ZSTD) and plain is not None:
             head = _head(plain) or head
     except OSError as error:
         return f"cannot be read ({error.strerror}); see whose it is and whether it can be copied"
     if not head:
         return "is empty: nothing was recorded, or not copied"
     expected = _MAGIC.get(Path(path.name.removesuffix(".zstd")).suffix)
-    if (packed and head.startswith(_ZSTD)) or (expected and head.startswith(expected) and packed == (path.suffix == ".zstd")):
+    if (packed and head.startswith(ZSTD)) or (expected and head.startswith(expected) and packed == (path.suffix == ".zstd")):
         return ""
     if path.name == "metadata.yaml":
         return f"only describes a bag; give its folder, {path.parent}"

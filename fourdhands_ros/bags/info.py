@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from fourdhands_core.episodes.order import in_order
 from fourdhands_core.errors import InputError
 from fourdhands_core.hand_model.skeleton import SIDES
+from fourdhands_core.streams import counted
 
 from ..convert.images import stamp_of
 from ..pypi.message_types import Hand, typestore
@@ -52,16 +55,11 @@ def summarise(path: Path) -> tuple[dict[str, CameraSummary], list[str]]:
     Raises InputError where the bag cannot be read, holds no HandPair, or has one that does not unpack.
     """
     with Bag(path) as bag:
-        pairs = sorted(name for name, topic in bag.topics.items() if topic.type == HAND_PAIR and topic.count)
+        pairs = pair_topics(bag)
         images = {name: topic.count for name, topic in bag.topics.items() if topic.type in IMAGES and topic.count}
-        if not pairs:
-            raise InputError(
-                f"{path} holds no hands, but {', '.join(sorted(bag.topics))}; `fourdhands bag {path} OUT` "
-                "finds them in its images"
-            )
         rows: dict[str, list[tuple]] = {name: [] for name in pairs}
-        stores = {name: _store(path, name, bag.topics[name]) for name in pairs}
-        for name, _, data in bag.messages(pairs):
+        stores = {name: pair_store(path, name, bag.topics[name]) for name in pairs}
+        for name, time, data in bag.messages(pairs):
             try:
                 pair = stores[name].deserialize_cdr(data, HAND_PAIR)
                 hands = pair.left, pair.right
@@ -71,6 +69,7 @@ def summarise(path: Path) -> tuple[dict[str, CameraSummary], list[str]]:
                     *(hand.state != Hand.ABSENT for hand in hands),
                     *(float(hand.confidence) for hand in hands),
                     *(bool(hand.scaled) for hand in hands),
+                    time,
                 )
             except Exception as error:  # rosbags lets out whatever it runs into; a damaged definition lacks fields
                 raise InputError(
@@ -92,7 +91,7 @@ def text(summaries: dict[str, CameraSummary]) -> str:
     """The summaries for people."""
     blocks = []
     for name, one in summaries.items():
-        rows = [f"{name}: {one.pairs} HandPairs in {one.seconds:.1f} s ({one.rate:.1f} a second)"]
+        rows = [f"{name}: {counted(one.pairs, 'HandPairs')} in {one.seconds:.1f} s ({one.rate:.1f} a second)"]
         for side, share, tracks, confidence in zip(SIDES, (one.left, one.right), one.tracks, one.confidence):
             rows.append(
                 f"  {side:<6} {100 * share:5.1f} %, {tracks} track{'s' * (tracks != 1)}"
@@ -110,15 +109,17 @@ def text(summaries: dict[str, CameraSummary]) -> str:
 def plain(summaries: dict[str, CameraSummary]) -> dict:
     """The summaries as plain values, for JSON; what is not a number is None."""
 
-    def value(item):
+    def value(item: Any) -> Any:
         return None if isinstance(item, float) and np.isnan(item) else [*map(value, item)] if isinstance(item, tuple) else item
 
     return {name: {key: value(item) for key, item in asdict(one).items()} for name, one in summaries.items()}
 
 
 def _summary(rows: list[tuple], images: dict[str, int]) -> CameraSummary:
-    table = np.array(sorted(rows), dtype=np.float64).reshape(-1, 9)
-    stamp = np.array(sorted(row[0] for row in rows), np.int64)  # too large for a float
+    rows = sorted(rows, key=lambda row: row[-1])
+    stamp, time = (np.array([row[k] for row in rows], np.int64) for k in (0, -1))  # too large for a float
+    kept = in_order(stamp, time)  # a wrong stamp makes a recording no longer
+    table, stamp = np.array(rows, np.float64)[kept], stamp[kept]
     valid, there, confidence, scaled = table[:, 1:3] > 0, table[:, 3:5] > 0, table[:, 5:7], table[:, 7:9]
     periods = np.diff(stamp) / 1e9
     usual = float(np.median(periods)) if len(periods) else 0.0
@@ -145,7 +146,18 @@ def _summary(rows: list[tuple], images: dict[str, int]) -> CameraSummary:
     )
 
 
-def _store(path: Path, name: str, topic: Topic):
+def pair_topics(bag: Bag, topic: str | None = None) -> list[str]:
+    """The topics with hands, `topic` or else the first by name before the others. Raises InputError where there are none."""
+    pairs = sorted(name for name, one in bag.topics.items() if one.type == HAND_PAIR and one.count)
+    if topic is not None and topic not in pairs:
+        raise InputError(f"{bag.path} holds no hands on {topic}; topics with hands are: {', '.join(pairs) or 'none'}")
+    if not pairs:
+        held = ", ".join(sorted(bag.topics))
+        raise InputError(f"{bag.path} holds no hands, but {held}; `fourdhands bag {bag.path} OUT` finds them in its images")
+    return sorted(pairs, key=lambda name: name != (topic or pairs[0]))
+
+
+def pair_store(path: Path, name: str, topic: Topic) -> Any:
     """A type store that knows HandPair as the bag defines it; as this package does where the bag does not say."""
     if not topic.definition:
         return typestore()

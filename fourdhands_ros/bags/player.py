@@ -1,15 +1,18 @@
 """Plays a bag, whole or cut off: its images as a camera, or its hands for RViz. ROS 2 from PyPI has no rosbag2.
 
 `python -m fourdhands_ros.player BAG` (in a workspace `hands_player`) publishes the recorded messages, serialised as they
-are, under their own names and as they were offered, in the order and at the pace in which they came.
+are (HandPairs of before in today's form), under their own names and as they were offered, in the order and at the pace in
+which they came.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rclpy
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -17,6 +20,7 @@ from rclpy.serialization import serialize_message
 from rosgraph_msgs.msg import Clock
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.streams import counted
 
 from ..convert.encoders import split_stamp
 from ..executable import Stop, end, program
@@ -25,21 +29,41 @@ from ..pypi.message_types import message_type
 from .camera import CAMERA_INFO, IMAGES
 from .info import HAND_PAIR
 from .reading import Bag
+from .topics import Topic
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
 
 _HANDS = (HAND_PAIR, "fourdhands_ros/msg/HandFaces", "visualization_msgs/msg/MarkerArray", "tf2_msgs/msg/TFMessage")
 KINDS = {"images": (*IMAGES, CAMERA_INFO), "hands": _HANDS, "all": (*IMAGES, CAMERA_INFO, *_HANDS)}
 """Types of the messages that are played."""
 _LATCHED = ("/tf_static", "/faces")
 _CLOCK_PERIOD = 10_000_000
+_LATER = "left_cameras", "right_cameras"
+"""Lists at the end of HandPair that recordings of before lack."""
+
+
+def lacking(topic: Topic) -> int:
+    """How many lists the messages of a recording of before lack at their end."""
+    if topic.type != HAND_PAIR or not topic.definition:
+        return 0
+    return sum(re.search(rf"^string\[\] {name}\b", topic.definition, re.MULTILINE) is None for name in _LATER)
+
+
+def todays(data: bytes, lists: int) -> bytes:
+    """A message in today's form: with so many empty lists at its end, whose lengths begin at a multiple of 4 bytes."""
+    return bytes(data) + bytes(-len(data) % 4 + 4 * lists) if lists else data
 
 
 class Player:
     """Publishes a bag's messages of some types. node: for the publishers. clock: also publish /clock, the bag's time."""
 
-    def __init__(self, node, bag: Bag, kinds: Iterable[str], clock: bool = False):
-        self._bag, self._publishers = bag, {}
+    def __init__(self, node: Node, bag: Bag, kinds: Iterable[str], clock: bool = False) -> None:
+        self._bag, self._publishers, self._lacking = bag, {}, {}
         for name, topic in sorted(bag.topics.items()):
             if topic.type in kinds:
+                self._lacking[name] = lacking(topic)
                 # Latched like what the node and tf2 latch; the others reliable, which serves every subscriber.
                 latched = DurabilityPolicy.TRANSIENT_LOCAL if name.endswith(_LATCHED) else DurabilityPolicy.VOLATILE
                 self._publishers[name] = node.create_publisher(
@@ -69,7 +93,7 @@ class Player:
                     break
             if stopped.is_set():
                 break
-            self._publishers[topic].publish(data)
+            self._publishers[topic].publish(todays(data, self._lacking[topic]))
             count += 1
         return count
 
@@ -107,7 +131,7 @@ def _play(given: argparse.Namespace, stop: Stop) -> int:
                 if not given.loop:
                     stop.wait(0.2)  # for the last messages to leave
                     break
-            logger.info(f"{count} messages were played")
+            logger.info(f"{counted(count, 'messages')} played")
         return 0
     finally:
         node.destroy_node()

@@ -28,12 +28,12 @@ from rosbags.rosbag2.storage_mcap import McapReader
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.files import utf8_name
+from fourdhands_core.streams import counted
 
-from .foreign import file_words, folder_words
+from .foreign import ZSTD, file_words, folder_words
+from .remote import natural
 from .topics import Topic, encoding_words
 
-_ZSTD = b"\x28\xb5\x2f\xfd"
-"""How zstd's frames begin; a serialised message begins with its encapsulation, 00."""
 _COPIED = 1 << 20
 
 Entry = tuple[str, int, bytes]
@@ -48,7 +48,7 @@ class Bag:
     that can be read.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.warnings: list[str] = []
         self.topics: dict[str, Topic] = {}
@@ -73,7 +73,7 @@ class Bag:
     def __enter__(self) -> Bag:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def messages(self, topics: Collection[str]) -> Iterator[Entry]:
@@ -81,9 +81,14 @@ class Bag:
         for path, file in zip(self.files, self._files):
             try:
                 for topic, time, data in file.messages(topics):
-                    yield topic, time, zstd.decompress(data) if data[:4] == _ZSTD else data
+                    yield topic, time, unpacked(data)
             except Exception as error:  # damaged data can fail anywhere in rosbags, SQLite and the decompressors
                 self._warn(f"{path} is damaged, the rest of it is left out ({_words(error)})")
+
+    def storages(self) -> list[Any]:
+        """For each of `files` rosbags' reader of it (McapReader, Sqlite3Reader), by which its index can be had; None of a file
+        that is read from its start."""
+        return [file.storage if isinstance(file, _Indexed) else None for file in self._files]
 
     def _open(self, path: Path, stack: contextlib.ExitStack) -> _Indexed | _Scanned:
         """A file by its index where it has one, else as far as it goes."""
@@ -91,10 +96,8 @@ class Bag:
         database = plain.suffix == ".db3"
         # rosbags gives SQLite the name in a URI
         settled = Path(stack.enter_context(utf8_name(_settled(plain, stack), "?#%"))) if database else plain
-        try:
+        with contextlib.suppress(Exception):  # rosbags lets out whatever its own parsing runs into; a scan tells more
             return stack.enter_context(_Indexed(settled))
-        except Exception as error:  # rosbags lets out whatever its own parsing runs into
-            reason = _words(error)
         file = _ScannedDatabase(settled) if database else _ScannedMcap(settled)
         words = "" if file.topics or file.unread else file_words(path, plain)
         if not words and "no such table" in file.problem:
@@ -103,12 +106,17 @@ class Bag:
             self._others += 1
             self._warn(f"{path} {words}")
         elif file.problem:
-            self._warn(f"{path} was cut off or is damaged ({reason}): {file.problem}")
+            self._warn(f"{path} was cut off or is damaged: {file.problem}")
         return file
 
     def _warn(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings.append(text)
+
+
+def unpacked(data: bytes) -> bytes:
+    """A message as it was serialised, which begins with its encapsulation, 00, where the bag has it compressed."""
+    return zstd.decompress(data) if data[:4] == ZSTD else data
 
 
 def _encoding(connection: Any) -> str:
@@ -119,10 +127,11 @@ def _encoding(connection: Any) -> str:
 class _Indexed:
     """A whole file through rosbags. Raises whatever rosbags does, and InputError where the index leaves messages out."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         self._reader = Reader(path)
         self._reader.open()
-        storage = self._reader.storage
+        self.storage: Any = self._reader.storage
+        storage = self.storage
         if isinstance(storage, McapReader):  # rosbags would pass over what is in no index without a word
             indexed = sum(sum(chunk.channel_count.values()) for chunk in storage.chunks)
             if indexed != self._reader.message_count:
@@ -141,7 +150,7 @@ class _Indexed:
     def __enter__(self) -> _Indexed:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._reader.close()
 
     def messages(self, topics: Collection[str]) -> Iterator[Entry]:
@@ -161,7 +170,7 @@ class _Scanned:
     problem: how far it goes, in words; empty where it goes to its end.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         self._path, self.problem = path, ""
         self.topics: dict[str, Topic] = {}
         self.unread: dict[str, Topic] = {}
@@ -173,7 +182,7 @@ class _Scanned:
                 times = [min(time, *times), max(time, *times)] if times else [time, time]
         except Exception as error:  # the libraries check little before they unpack and decompress
             span = f", the last of them {(times[1] - times[0]) / 1e9:.1f} s after the first" if times else ""
-            self.problem = f"{counts.total()} messages can be read{span} ({_words(error)})"
+            self.problem = f"{counted(counts.total(), 'messages')} can be read{span} ({_words(error)})"
         self.topics = {name: replace(topic, count=counts[name]) for name, topic in self.topics.items()}
 
     def messages(self, topics: Collection[str]) -> Iterator[Entry]:
@@ -218,7 +227,7 @@ class _ScannedMcap(_Scanned):
 class _Exact:
     """A file whose `read` fails where mcap's StreamReader would take what there is for the whole."""
 
-    def __init__(self, file: BinaryIO):
+    def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
     def read(self, size: int) -> bytes:
@@ -261,9 +270,7 @@ def _files(path: Path) -> list[Path]:
     if not files:
         words = file_words(path) if path.is_file() else folder_words(path)
         raise InputError(f"{path} " + (words or "is no rosbag2: neither an .mcap or .db3 file nor a folder with such files"))
-    return sorted(
-        files, key=lambda file: [part.zfill(20) if part.isdigit() else part for part in re.split(r"(\d+)", file.name)]
-    )
+    return sorted(files, key=lambda file: natural(file.name))
 
 
 def _uncompressed(path: Path, stack: contextlib.ExitStack) -> Path:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-import struct
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
+from ..convert.cdr import stamp_in
 from ..node.delivery import Spacing
 from ..node.polling import PolledSubscription
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
 
 _DEPTH = 200
 """Messages that wait in the middleware while the recorder is busy: seconds of any topic."""
@@ -35,18 +40,18 @@ class Selection:
     names: regular expressions of whole names; images: a key of IMAGES; markers: also the meshes. everything: every topic.
     """
 
-    def __init__(self, names: Sequence[str] = (), images: str = "none", markers: bool = True, everything: bool = False):
+    def __init__(self, names: Sequence[str] = (), images: str = "none", markers: bool = True, everything: bool = False) -> None:
         names = [*HANDS, *IMAGES[images], *names, *([MARKERS] if markers else [])]
         self._names = re.compile("|".join(f"(?:{name})" for name in names))
         self._images, self._markers, self._everything = images, markers, everything
 
-    def for_rosbag2(self, node) -> list[str]:
+    def for_rosbag2(self, node: Node) -> list[str]:
         """Arguments of `ros2 bag record` for the same topics, by name and type, and for what is remapped now."""
         # Not as --topics: where those are found it looks for no more.
         names = "|".join([self._names.pattern, *map(re.escape, sorted(self(node)))])
         return ["--regex", f"^({names})$", "--topic-types", _PAIR, _FACES]
 
-    def __call__(self, node) -> dict[str, str]:
+    def __call__(self, node: Node) -> dict[str, str]:
         """The types of the chosen topics by name, of those that somebody publishes or takes now."""
         present = {topic: types[0] for topic, types in node.get_topic_names_and_types()}
         if self._everything:
@@ -58,7 +63,7 @@ class Selection:
             chosen |= self._of_node(node, name)
         return {topic: present[topic] for topic in chosen & present.keys()}
 
-    def _of_node(self, node, name: tuple[str, str]) -> set[str]:
+    def _of_node(self, node: Node, name: tuple[str, str]) -> set[str]:
         """What a node that publishes hands publishes and takes."""
         try:
             published, taken = (
@@ -86,7 +91,7 @@ class Companions:
     missing: how many; 0 where no stamp was ever the same.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._alone: set[int] = set()
         self._images: deque[int] = deque(maxlen=_KEPT)
         self._missing, self._matched = 0, False
@@ -126,7 +131,7 @@ class RecordedTopic:
     publisher, and so on.
     """
 
-    def __init__(self, node, kind, type_name: str, topic: str, connection):
+    def __init__(self, node: Node, kind: Any, type_name: str, topic: str, connection: Any) -> None:
         self._node, self._kind, self.topic, self.connection = node, kind, topic, connection
         self.written = self._refused = 0
         self._told_before = self._gaps = 0
@@ -160,13 +165,11 @@ class RecordedTopic:
         self.listeners.append(companions.image)
         info.listeners.append(companions.info)
 
-    def take(self):
+    def take(self) -> Iterator[tuple[bytes, int]]:
         """Messages that have come, as (data, time of reception in nanoseconds or 0)."""
         for data, info in self._subscription.take():
             self._follow(info.get("publication_sequence_number"))
-            if self._spacing is not None and len(data) >= 12:
-                sec, nanosec = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
-                stamp = sec * 1_000_000_000 + nanosec
+            if self._spacing is not None and (stamp := stamp_in(data)) is not None:
                 self._spacing.add(stamp)
                 for listener in self.listeners:
                     listener(stamp)

@@ -18,6 +18,7 @@ import threading
 import time
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -33,6 +34,10 @@ from ..process import make_node, parse, run_ros
 from ..pypi.message_types import message_type, typestore
 from .recorded_topics import IMAGES, RecordedTopic, Selection
 from .writing import BagWriter, WriteQueue
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+    from rclpy.qos import QoSProfile
 
 _FOREVER = QosTime(9223372036, 854775807)
 _DIAGNOSTICS_PERIOD = 0.5
@@ -58,8 +63,13 @@ class Recorder:
     """
 
     def __init__(
-        self, node, path: str | Path, selection: Selection | None = None, exclude: tuple[str, ...] = (), memory: int = 2**30
-    ):
+        self,
+        node: Node,
+        path: str | Path,
+        selection: Selection | None = None,
+        exclude: tuple[str, ...] = (),
+        memory: int = 2**30,
+    ) -> None:
         self._node, self._exclude = node, exclude
         self._selection = selection or Selection(everything=True)
         self._queue = WriteQueue(BagWriter(path, pack=memory > 0), memory)
@@ -88,7 +98,8 @@ class Recorder:
         """Raise what has stopped the recording, such as a full disk."""
         error = self._error or self._queue.error
         if error is not None:
-            raise InputError(f"the recording stopped: {type(error).__name__}: {error}") from error
+            words = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+            raise InputError(f"the recording stopped: {words}") from error
 
     def publishers(self, topic: str) -> int:
         """How many publishers a recorded topic is connected to; 0 before it is recorded."""
@@ -105,7 +116,7 @@ class Recorder:
         self._queue.close()
         self.check()
 
-    def _spin(self):
+    def _spin(self) -> None:
         spun = looked = 0.0
         try:
             while not self._closing:
@@ -127,7 +138,7 @@ class Recorder:
         except Exception as error:  # in a thread it would otherwise end in silence
             self._error = error
 
-    def _take(self):
+    def _take(self) -> None:
         simulated = self._node.get_clock().now().nanoseconds if self._simulated else None
         if simulated == 0:
             return
@@ -138,7 +149,7 @@ class Recorder:
                 else:
                     topic.refuse()
 
-    def _discover(self):
+    def _discover(self) -> None:
         for name, type_name in self._selection(self._node).items():
             if name in self._topics or name in self.skipped or name in self._exclude:
                 continue
@@ -162,7 +173,7 @@ class Recorder:
                 self.skipped[name] = f"type {type_name} is not known ({type(error).__name__})"
 
 
-def bag_qos(offered) -> Qos:
+def bag_qos(offered: QoSProfile) -> Qos:
     """A publisher's QoS as the bag keeps it; what discovery does not tell is what rosbag2 itself would write."""
     reliable = offered.reliability == ReliabilityPolicy.RELIABLE
     latched = offered.durability == DurabilityPolicy.TRANSIENT_LOCAL
@@ -213,13 +224,30 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument(
         "--rosbag2", action="store_true", help="have `ros2 bag record` do it, without a word of what is lost on the way to it"
     )
+    parser.add_argument("--episodes", type=Path, metavar="DIR", help="record episodes, one by one, as bags of this folder")
+    parser.add_argument("--task", default="", metavar="TEXT", help="what is shown in the episodes")
+    parser.add_argument("--countdown", type=float, default=3.0, metavar="S", help="from the start of an episode (default: 3)")
     given, command_line = parse(parser, args)
+    if given.episodes and (given.bag or given.rosbag2):
+        parser.error("--episodes DIR names the folder of the bags; give neither a bag nor --rosbag2")
+    if not 0.0 <= given.countdown <= 60.0:
+        parser.error("--countdown is from 0 to 60 seconds")
     bag = given.bag or Path(f"hands_{datetime.now():%Y_%m_%d-%H_%M_%S}")
     try:
         selection = Selection(given.topic, given.images, not given.no_markers)
     except re.error as error:
         parser.error(f"--topic is no regular expression: {error}")
 
+    if given.episodes:
+        from .episode_recorder import record_episodes  # which records with the Recorder of this module
+
+        return run_ros(
+            "hands_recorder",
+            parser.prog,
+            command_line,
+            lambda stop: record_episodes(given.episodes, given.task, selection, given.countdown, stop),
+            patience=None,
+        )
     if given.rosbag2:
         return _hand_over(bag, selection, parser.prog, command_line)
     # The bag is completed, however long that takes.

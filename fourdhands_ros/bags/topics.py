@@ -9,6 +9,8 @@ from dataclasses import dataclass
 IMAGES = {"sensor_msgs/msg/Image": False, "sensor_msgs/msg/CompressedImage": True}
 """Types of image topics, and whether they are compressed."""
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+TF, TF_STATIC = "/tf", "/tf_static"
+JOINT_STATE = "sensor_msgs/msg/JointState"
 CONVERT = "`rosbags-convert --src {} --dst FOLDER` makes a bag of ROS 2 of it"
 _ENCODINGS = {"ros1": "of ROS 1", "json": "JSON"}
 _VIDEO = re.compile(r"video|ffmpeg|theora|h26\d", re.IGNORECASE)
@@ -70,6 +72,8 @@ def topic_words(name: str, topic: Topic) -> str:
                 "image_transport's republish make them so"
             )
         return f"{name} is of type {topic.type}, which is not read; record sensor_msgs/Image or CompressedImage"
+    if "compresseddepth" in name.lower():
+        return f"{name} is compressed depth, where colour, grey or infrared is needed; record the camera's colour images too"
     if "depth" in name:
         return f"{name} is called depth, where colour, grey or infrared is needed; --topic {name} takes it all the same"
     return f"{name} is not called image; --topic {name} takes it"

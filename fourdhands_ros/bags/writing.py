@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import struct
 import threading
 import time
@@ -15,6 +16,7 @@ from typing import Any
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.outputs import FULL
 
 RESERVE = 32 << 20
 """Bytes of the disk that a recording leaves free, to end in order when it is full, and for the rest of the robot."""
@@ -33,14 +35,14 @@ class DurableFile:
     to the last flush, and what was collected is kept for another try.
     """
 
-    def __init__(self, file):
+    def __init__(self, file: Any) -> None:
         file.flush()
         self._file, self._there = file, file.tell()
         self._collected: list[bytes] = []
         self.collected = 0
         self.reserve = RESERVE
 
-    def write(self, data) -> int:
+    def write(self, data: bytes | bytearray | memoryview) -> int:
         """Collect; `data` is not copied where it is bytes."""
         self._collected.append(bytes(data))
         self.collected += len(self._collected[-1])
@@ -93,7 +95,7 @@ class BagWriter:
     where the disk is full: then `close` ends it in order with what there was before.
     """
 
-    def __init__(self, path: str | Path, pack: bool = True):
+    def __init__(self, path: str | Path, pack: bool = True) -> None:
         path = Path(path)
         if path.exists():
             raise InputError(f"{path} is there already; choose another name for the bag")
@@ -106,10 +108,13 @@ class BagWriter:
             self._file = self._storage.bio = DurableFile(self._storage.bio)
             self._file.flush()
         except OSError as error:
-            raise InputError(f"the bag {path} cannot be made ({error}); choose another place") from error
+            if not isinstance(error, FileExistsError):  # then it is somebody else's
+                shutil.rmtree(path, ignore_errors=True)
+            advice = "make room on the disk" if error.errno in FULL else "choose another place"
+            raise InputError(f"the bag {path} cannot be made ({error.strerror or error}); {advice}") from error
         self.add_connection = self._writer.add_connection
 
-    def write(self, connection, time: int, data: bytes) -> None:
+    def write(self, connection: Any, time: int, data: bytes) -> None:
         """Add a serialised message that came at `time`, nanoseconds."""
         if self._pack or len(data) < _LARGE:
             self._writer.write(connection, time, data)
@@ -118,7 +123,7 @@ class BagWriter:
         if self._file.collected > _RUN:
             self._file.flush()
 
-    def _write_large(self, connection, time: int, data: bytes) -> None:
+    def _write_large(self, connection: Any, time: int, data: bytes) -> None:
         """A chunk of one message, not compressed and not copied, as rosbags' own writer would do it otherwise."""
         storage, file = self._storage, self._file
         if storage.chunk.bio.tell():  # with this topic's description, and what came before
@@ -169,7 +174,7 @@ class WriteQueue:
     large messages are refused. `error`: what has stopped the writing, such as a full disk.
     """
 
-    def __init__(self, writer: BagWriter, held: int = 0, limit: int = 1 << 29):
+    def __init__(self, writer: BagWriter, held: int = 0, limit: int = 1 << 29) -> None:
         self._writer, self._held, self._limit = writer, held, limit
         self._waiting: deque = deque()
         self._size = 0
@@ -179,12 +184,12 @@ class WriteQueue:
         self._thread = threading.Thread(target=self._work, name="bag writer", daemon=True)
         self._thread.start()
 
-    def add_connection(self, *args, **kwargs):
+    def add_connection(self, *args: Any, **kwargs: Any) -> Any:
         """BagWriter's, between two messages."""
         with self._at_file:
             return self._writer.add_connection(*args, **kwargs)
 
-    def put(self, connection, time: int, data: bytes) -> bool:
+    def put(self, connection: Any, time: int, data: bytes) -> bool:
         """Have a message written; False where too much waits already."""
         with self._condition:
             if self.error is not None or (len(data) >= _LARGE and self._size > self._held + self._limit):
@@ -207,7 +212,7 @@ class WriteQueue:
         except OSError as error:
             self.error = self.error or error
 
-    def _work(self):
+    def _work(self) -> None:
         kept = time.monotonic()
         try:
             while (item := self._next()) is not None:
@@ -220,7 +225,7 @@ class WriteQueue:
         except Exception as error:  # in a thread it would otherwise end in silence
             self.error = error
 
-    def _next(self):
+    def _next(self) -> tuple | None:
         """The next message to write; () where there is none at present; None at the end."""
         with self._condition:
             self._condition.wait_for(lambda: self._size > self._held or self._closing, timeout=_KEEP)

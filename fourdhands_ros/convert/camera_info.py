@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from fourdhands_core.geometry.calibration import Calibration
 
+if TYPE_CHECKING:
+    from rclpy.node import Node
+    from sensor_msgs.msg import CameraInfo
 
-def calibration_from_info(info) -> Calibration:
+
+def calibration_from_info(info: CameraInfo) -> Calibration:
     """sensor_msgs/CameraInfo to what it says of its camera; nothing of it is checked."""
     roi = info.roi
     return Calibration(
@@ -33,7 +38,7 @@ def info_topics(image_topic: str) -> tuple[str, str]:
     return f"{plain}/camera_info", f"{plain.rpartition('/')[0]}/camera_info"
 
 
-def resolved_info_topics(node, name: str, image_topic: str) -> tuple[str, ...]:
+def resolved_info_topics(node: Node, name: str, image_topic: str) -> tuple[str, ...]:
     """Where a node has its CameraInfo topic `name`, best first: what it is remapped to, else by its image topic."""
     resolved = node.resolve_topic_name(name)
     return info_topics(image_topic) if resolved == node.resolve_topic_name(name, only_expand=True) else (resolved,)

@@ -7,8 +7,22 @@ string ends in a zero byte that counts.
 
 from __future__ import annotations
 
+import struct
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
+
+
+def stamp_in(data: Any) -> int | None:
+    """The stamp, nanoseconds, of a serialised message that begins with a header; None where it is too short for one.
+
+    The second byte is odd where numbers are little-endian; after the encapsulation comes the stamp.
+    """
+    if len(data) < 12:
+        return None
+    sec, nanosec = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
+    return sec * 1_000_000_000 + nanosec
 
 
 class Template:
@@ -17,7 +31,7 @@ class Template:
     What changes the shape (a string, the length of a sequence) needs a new template; what a slot holds does not.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._layout = bytearray(8)  # the payload starts at a multiple of 8, so that numpy's views of it are aligned
         self._layout[4:8] = b"\x00\x01\x00\x00"
         self._ranges: dict[str, list[tuple[int, int]]] = {}

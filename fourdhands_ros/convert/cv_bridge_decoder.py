@@ -6,6 +6,7 @@ import array
 import functools
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from sensor_msgs.msg import Image
@@ -27,7 +28,7 @@ class BridgeDecoder:
     own: decodes a message of any layout that is asked for.
     """
 
-    def __init__(self, own: Callable[[Image], np.ndarray]):
+    def __init__(self, own: Callable[[Image], np.ndarray]) -> None:
         self._own = own
         self._right: dict[tuple[str, int, int], bool] = {}
 
@@ -49,7 +50,7 @@ class BridgeDecoder:
         return _decoded(bridge, message) if self._right[layout] else None
 
 
-def _trial(encoding, padding, bigendian, pixel):
+def _trial(encoding: str, padding: int, bigendian: int, pixel: int) -> Any:
     """A small image of noise in that layout; pixel: bytes of one."""
     step = _SIDE * pixel + padding
     data = np.random.default_rng(0).integers(0, 256, _SIDE * step, np.uint8)
@@ -58,7 +59,7 @@ def _trial(encoding, padding, bigendian, pixel):
     )
 
 
-def _decoded(bridge, message):
+def _decoded(bridge: Any, message: Any) -> np.ndarray | None:
     try:
         image = np.ascontiguousarray(bridge.imgmsg_to_cv2(message, "rgb8"))
     except Exception:  # cv_bridge raises its own errors, numpy's, OpenCV's and KeyError
@@ -67,7 +68,7 @@ def _decoded(bridge, message):
 
 
 @functools.cache
-def _bridge():
+def _bridge() -> Any:
     """A CvBridge, which keeps nothing of an image and so serves all threads; None where there is none."""
     try:
         from cv_bridge import CvBridge

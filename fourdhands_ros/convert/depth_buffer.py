@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 import threading
 from collections import deque
+from typing import Any
 
 import numpy as np
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from fourdhands_core.pipeline.session import Counts, Logger
 
+from ..pypi.message_types import deserialize_ros
+from .cdr import stamp_in
 from .images import MalformedImage, decode_compressed_depth, decode_depth
 
 _KEPT = 8
@@ -27,7 +28,7 @@ class DepthBuffer:
     called from different threads.
     """
 
-    def __init__(self, tolerance: float, counts: Counts, logger: Logger, compressed: bool = False, kept: int = _KEPT):
+    def __init__(self, tolerance: float, counts: Counts, logger: Logger, compressed: bool = False, kept: int = _KEPT) -> None:
         self.tolerance, self._counts, self._logger = tolerance, counts, logger
         self.message_type, self._decode = (CompressedImage, decode_compressed_depth) if compressed else (Image, decode_depth)
         self._lock = threading.Lock()
@@ -36,13 +37,12 @@ class DepthBuffer:
 
     def put(self, data: bytes) -> None:
         """Hand over a serialised message; returns at once."""
-        if len(data) < 12:
+        stamp = stamp_in(data)
+        if stamp is None:
             self._refuse(f"a message that is not of type {self.message_type.__name__}")
             return
-        # CDR: a byte that is odd where numbers are little-endian, then the header, which begins with its stamp.
-        sec, nanosec = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
         with self._lock:
-            self._messages.append((sec * 1_000_000_000 + nanosec, data))
+            self._messages.append((stamp, data))
 
     def absent(self) -> bool:
         """Whether none of the images since the last call had a depth image."""
@@ -59,14 +59,14 @@ class DepthBuffer:
             self._missed += depth is None
         return depth
 
-    def _find(self, stamp):
+    def _find(self, stamp: int) -> Any:
         with self._lock:
             found = min(reversed(self._messages), key=lambda item: abs(item[0] - stamp), default=None)
         if found is None or abs(found[0] - stamp) > self.tolerance * 1e9:
             self._counts.count_event("images without a depth image of their moment")
             return None
         try:
-            return self._decode(deserialize_message(found[1], self.message_type))
+            return self._decode(deserialize_ros(found[1], self.message_type))
         except MalformedImage as error:
             self._refuse(str(error))
         except Exception as error:  # rclpy's RMWError has no public name

@@ -24,6 +24,7 @@ from fourdhands_core.pipeline.types import (
 )
 
 from .cdr import Template
+from .marker import DELETE, TRIANGLE_LIST, header, marker
 
 STATES = {ABSENT: 0, TRACKED: 1, HELD: 2}
 """Values of Hand.state."""
@@ -32,7 +33,6 @@ SOURCES = {SOURCE_NONE: 0, SOURCE_NETWORK: 1, SOURCE_JOINT: 2}
 HAND_COLOURS = ((0.35, 0.62, 0.95, 1.0), (0.98, 0.65, 0.35, 1.0))
 """RGBA of the left and the right hand's marker, 0 to 1."""
 
-_TRIANGLE_LIST, _ADD, _DELETE = 11, 0, 2
 _TEMPLATES = 64
 """Shapes kept for each message: both hands there or not, with mesh or without, of a few cameras."""
 
@@ -85,7 +85,7 @@ def _quaternions(axis_angle: np.ndarray) -> np.ndarray:
 class _Encoder:
     """Keeps a template for each shape of message there was, up to a number no real run reaches."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._templates: dict[Hashable, Template] = {}
 
     def _template(self, key: Hashable, build: Callable[[], Template]) -> Template:
@@ -100,10 +100,17 @@ class _Encoder:
 class HandPairEncoder(_Encoder):
     """HandPair from an estimate.
 
+    A new field, at the end of its .msg, is declared in `pipeline/types.py`; filled by `HandPairTracker._estimate` and by
+    `fusion/fusion.py`; laid out here, by `encode` and `_build` (of Hand `_build_hand`), as an object in
+    `fourdhands_ros/tools/benchmark.py`; read by `pair_estimate` of `convert/decoders.py`, also where recordings of before
+    lack it; played to who knows it by `_LATER`, `lacking` and `todays` of `bags/player.py`, which know lists of strings
+    alone. Tests: `make_pair` of `test/ros/ros_support.py`, `test_ros_messages.py`, `test_ros_player.py`. On into datasets,
+    see `episodes/__init__.py`, and hands.npz, see `docs/hands_npz.md`.
+
     network: name of the network. model: name of the hand model (Hand.model).
     """
 
-    def __init__(self, network: str = "", model: str = ""):
+    def __init__(self, network: str = "", model: str = "") -> None:
         super().__init__()
         self._network, self._model = network, model
 
@@ -121,7 +128,9 @@ class HandPairEncoder(_Encoder):
         included), dropped, rejected. with_vertices: put the estimate's meshes in, where it has them.
         """
         vertices = tuple(len(hand.vertices) if with_vertices and hand.vertices is not None else 0 for hand in estimate.hands)
-        key = frame_id, tuple(hand.joints is not None for hand in estimate.hands), vertices, tuple(latency)
+        filled = tuple(hand.joints is not None for hand in estimate.hands)
+        in_pixels = tuple(hand.joints_2d is not None for hand in estimate.hands)  # not where several cameras see it
+        key = frame_id, filled, in_pixels, vertices, tuple(latency), estimate.cameras
         template = self._template(key, lambda: self._build(*key))
         sec, nanosec = split_stamp(estimate.stamp)
         relative = estimate.left_root_relative
@@ -145,17 +154,31 @@ class HandPairEncoder(_Encoder):
             values[f"{side}_points"] = np.concatenate([np.ravel(hand.joints), np.ravel(hand.joints_raw)])
             values[f"{side}_wrist"] = wrist_pose(hand)
             values[f"{side}_numbers"] = np.concatenate(
-                [hand.joint_confidence, np.ravel(hand.joints_2d), hand.global_orient, hand.hand_pose, hand.betas]
+                [
+                    hand.joint_confidence,
+                    () if hand.joints_2d is None else np.ravel(hand.joints_2d),
+                    hand.global_orient,
+                    hand.hand_pose,
+                    hand.betas,
+                ]
             )
             if count:
                 values[f"{side}_vertices"] = hand.vertices
         return template.fill(**values)
 
-    def _build(self, frame_id: str, filled: tuple[bool, ...], vertices: tuple[int, ...], stages: tuple[str, ...]):
+    def _build(
+        self,
+        frame_id: str,
+        filled: tuple[bool, ...],
+        in_pixels: tuple[bool, ...],
+        vertices: tuple[int, ...],
+        stages: tuple[str, ...],
+        cameras: tuple[tuple[str, ...], ...],
+    ) -> Template:
         template = Template()
-        _header(template, frame_id)
+        header(template, frame_id)
         for side in range(2):
-            self._build_hand(template, side, frame_id, filled[side], vertices[side])
+            self._build_hand(template, side, frame_id, filled[side], in_pixels[side], vertices[side])
         template.slot("relative", "f8", 3)
         template.slot("source", "u1")
         template.string(self._network)
@@ -164,18 +187,22 @@ class HandPairEncoder(_Encoder):
         for stage in stages:
             template.string(stage)
         template.sequence("latency", "f4", len(stages))
+        for names in cameras:
+            template.constant("u4", len(names))
+            for name in names:
+                template.string(name)
         return template
 
-    def _build_hand(self, template: Template, side: int, frame_id: str, filled: bool, vertices: int) -> None:
+    def _build_hand(self, template: Template, side: int, frame_id: str, filled: bool, in_pixels: bool, vertices: int) -> None:
         name, joints = SIDES[side], 21 if filled else 0
-        _header(template, frame_id)
+        header(template, frame_id)
         template.constant("u1", side)
         template.slot(f"{name}_state", "u1", 2)  # valid, state
         template.slot(f"{name}_age", "f4", 2)  # age, confidence
         template.sequence(f"{name}_points", "f8", joints, 3)  # joints
         template.sequence(f"{name}_points", "f8", joints, 3)  # joints_raw
         template.sequence(f"{name}_numbers", "f4", joints)  # joint_confidence
-        template.sequence(f"{name}_numbers", "f4", 2 * joints)  # joints_2d
+        template.sequence(f"{name}_numbers", "f4", 2 * joints if in_pixels else 0)  # joints_2d
         template.slot(f"{name}_wrist", "f8", 7)
         template.slot(f"{name}_scaled", "u1")
         template.string(self._model)
@@ -192,7 +219,7 @@ class TransformEncoder(_Encoder):
     level: "wrist" or "joints". prefix: put before `left_wrist`, `right_thumb_1` and so on.
     """
 
-    def __init__(self, level: str = "wrist", prefix: str = ""):
+    def __init__(self, level: str = "wrist", prefix: str = "") -> None:
         super().__init__()
         self._joints = level == "joints"
         self._names = [[f"{prefix}{side}_{joint}" for joint in JOINT_NAMES] for side in SIDES]
@@ -202,10 +229,22 @@ class TransformEncoder(_Encoder):
         """The names of all frames that messages may hold."""
         return [name for names in self._names for name in names[: 21 if self._joints else 1]]
 
+    def problem(self, frame_id: str) -> str:
+        """Why there are no messages of hands in images of that frame, or "": tf2 has no frame without a name, nor one that
+        is its own parent or descends from itself."""
+        if not frame_id:
+            return "the images name no frame_id, so nothing is published on /tf; have the camera's driver set it"
+        if frame_id in self.frames:
+            return (
+                f"the images' frame_id {frame_id!r} is the name of a hand's frame too, so nothing is published on /tf; "
+                "give another frame_prefix, or rename the camera's frame"
+            )
+        return ""
+
     def encode(self, estimate: HandPairEstimate, frame_id: str) -> bytes | None:
-        """The serialised message, or None where neither hand is valid."""
+        """The serialised message, or None where neither hand is valid, or frame_id has a `problem`."""
         hands = [hand for hand in estimate.hands if hand.valid]
-        if not hands:
+        if not hands or self.problem(frame_id):
             return None
         key = frame_id, tuple(hand.side for hand in hands)
         template = self._template(key, lambda: self._build(*key))
@@ -220,7 +259,7 @@ class TransformEncoder(_Encoder):
         for side in sides:
             names = self._names[side]
             for joint in joints:
-                _header(template, names[JOINT_PARENTS[joint]] if joint else frame_id)
+                header(template, names[JOINT_PARENTS[joint]] if joint else frame_id)
                 template.string(names[joint])
                 template.slot("poses", "f8", 7)
         return template
@@ -233,7 +272,7 @@ class MarkerEncoder(_Encoder):
     changed. shown: the frame in which each side is shown at present.
     """
 
-    def __init__(self, faces, lifetime: float = 0.2):
+    def __init__(self, faces: Sequence[np.ndarray], lifetime: float = 0.2) -> None:
         super().__init__()
         self._corners = tuple(np.ravel(f) for f in faces)
         self.lifetime = lifetime
@@ -270,56 +309,17 @@ class MarkerEncoder(_Encoder):
         template = Template()
         template.constant("u4", len(sides) + len(lost))
         for side in sides:
-            _marker(template, side, frame_id, _ADD, len(self._corners[side]), lifetime)
+            points = f"points_{side}", len(self._corners[side])
+            marker(template, frame_id, "hands", side, TRIANGLE_LIST, HAND_COLOURS[side], points=points, lifetime=lifetime)
         for side, frame in lost:
-            _marker(template, side, frame, _DELETE, 0, lifetime)
+            marker(template, frame, "hands", side, TRIANGLE_LIST, HAND_COLOURS[side], action=DELETE, lifetime=lifetime)
         return template
 
 
-def _marker(template: Template, side: int, frame_id: str, action: int, points: int, lifetime: float) -> None:
-    _header(template, frame_id)
-    template.string("hands")
-    template.constant("i4", side)
-    template.constant("i4", _TRIANGLE_LIST)
-    template.constant("i4", action)
-    template.constant("f8", (0, 0, 0, 0, 0, 0, 1))  # pose: the points are in the header's frame
-    template.constant("f8", (1, 1, 1))  # scale
-    template.constant("f4", HAND_COLOURS[side])
-    seconds, nanoseconds = split_stamp(round(lifetime * 1e9))
-    template.constant("i4", seconds)
-    template.constant("u4", nanoseconds)
-    template.constant("u1", False)  # frame_locked
-    template.sequence(f"points_{side}", "f8", points, 3)
-    template.constant("u4", 0)  # colors: one for the whole mesh
-    template.string("")  # texture_resource
-    _compressed_image(template)
-    template.constant("u4", 0)  # uv_coordinates
-    template.string("")  # text
-    template.string("")  # mesh_resource
-    template.string("")  # mesh_file.filename
-    template.constant("u4", 0)  # mesh_file.data
-    template.constant("u1", False)  # mesh_use_embedded_materials
-
-
-def encode_faces(faces, model: str = "") -> bytes:
+def encode_faces(faces: Sequence[np.ndarray], model: str = "") -> bytes:
     """HandFaces: for left and right, (F, 3) vertex numbers; model: name of the hand model."""
     template = Template()
     template.string(model)
     for side, triangles in zip(SIDES, faces):
         template.sequence(side, "u4", np.size(triangles))
     return template.finish().fill(**dict(zip(SIDES, faces)))
-
-
-def _header(template: Template, frame_id: str) -> None:
-    template.slot("sec", "i4")
-    template.slot("nanosec", "u4")
-    template.string(frame_id)
-
-
-def _compressed_image(template: Template) -> None:
-    """sensor_msgs/CompressedImage, empty: a marker's texture."""
-    template.constant("i4", 0)
-    template.constant("u4", 0)
-    template.string("")  # frame_id
-    template.string("")  # format
-    template.constant("u4", 0)  # data

@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import re
 import struct
+import warnings
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image as Picture
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from fourdhands_core.errors import InputError
 
+from ..pypi.message_types import deserialize_ros
 from .cv_bridge_decoder import BridgeDecoder, decode_unknown
 
 MIN_SIDE, MAX_SIDE, MAX_PIXELS = 16, 16384, 1 << 27
@@ -21,14 +23,12 @@ MIN_SIDE, MAX_SIDE, MAX_PIXELS = 16, 16384, 1 << 27
 
 
 class MalformedImage(InputError):
-    """An image message that is refused. `reason` is one word for counting: see REASONS."""
+    """An image message that is refused. `reason` is one word for counting: size, encoding, step, data, compressed, stamp."""
 
-    def __init__(self, reason: str, message: str):
+    def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
-
-REASONS = ("size", "encoding", "step", "data", "compressed", "stamp")
 
 _CHANNELS = {
     # encoding: (numpy type, channels, conversion of its upper 8 bits to RGB or None)
@@ -59,11 +59,36 @@ _CHANNELS = {
     "yuyv": ("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
     "yuv422_yuy2": ("u1", 2, cv2.COLOR_YUV2RGB_YUY2),
 }
+"""Encodings, pixel by pixel; 10 or 12 bits in words of 16 are made visible by themselves. Of another kind needs
+
+a row here where OpenCV converts it; else also a branch in `ImageDecoder._own`;
+where two pixels share their colour, also `_PAIRS`;
+bytes of luma, then interleaved chroma that as many pixels share across as down: a row of `_PLANES` instead;
+other planes, words of 16 in planes, packed bits: its name in `_KNOWN`, a branch in `ImageDecoder._raw` and a decoder like
+`_decode_planes`, with one `ImageDecoder._visible` for all planes of words.
+
+`_OTHER_KINDS` only words the refusal of the rest, and cv_bridge needs no change for a new name.
+In a CompressedImage `_conversion` knows names of colours by how they begin. Tests are `test/ros/test_ros_images.py`, which says
+too what names are refused, and `ENCODINGS` and `image` of `test/fuzz/message_inputs.py`.
+"""
 _PAIRS = {"uyvy", "yuv422", "yuyv", "yuv422_yuy2"}
 _PLANES = {"nv12": (cv2.COLOR_YUV2RGB_NV12, 2), "nv21": (cv2.COLOR_YUV2RGB_NV21, 2), "nv24": (cv2.COLOR_YUV2RGB_NV12, 1)}
 """Encodings of luma, then interleaved chroma: the conversion, and how many pixels a side share their chroma."""
+_KNOWN = {name.lower(): name for name in (*_CHANNELS, *_PLANES)}
+"""In whatever capitals: no two of these names differ in nothing else."""
+_OTHER_KINDS = (
+    (r"(8|16|32|64)[SF]C\d+", " (fractions or signed numbers, as of depth)"),
+    (
+        r"[dyz]\d+|depth.*|disparity.*|mono(10|12|14).*|(mono|bayer|rggb|bggr|gbrg|grbg).*(10|12|14).*",
+        " (depth, or packed bits)",
+    ),
+    (r"(m|motion_?)?jpe?g.*|png|webp|tiff?|bmp|[hx]26[45].*|hevc|av1|vp[89]|compressed.*", " (a compressed image in an Image)"),
+    (r"[iy]420.*|iyuv|y[uv]12|yuv(420|444|411).*|[yn]u?v(16|61|42)|p01[06]", " (planes of colour in another order)"),
+)
+"""What kinds of encodings, by their names, are that are not decoded."""
 _SPARE = 10_000
 """Of so many numbers of a 16-bit image one may be above the range that is made visible, as a defective pixel is."""
+warnings.filterwarnings("ignore", category=Picture.DecompressionBombWarning)  # `decompress` refuses such in its own words
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 """Of compressed images, by Pillow's names: what image_transport and camera drivers send."""
 
@@ -75,24 +100,24 @@ class ImageDecoder:
     put 10 or 12 bits into 16 without a word. They never become fewer, so that the brightness does not flicker.
     """
 
-    def __init__(self, compressed: bool):
+    def __init__(self, compressed: bool) -> None:
         self._type, self._decode = (CompressedImage, self._compressed) if compressed else (Image, self._raw)
         self.bits = 8
         self._bridge = BridgeDecoder(self._own)
 
-    def decode(self, data: bytes):
+    def decode(self, data: bytes) -> tuple[Any, np.ndarray]:
         """A serialised message to its header and (H, W, 3) uint8 RGB. Raises MalformedImage.
 
         The header's frame is without slashes before it, which drivers bring from ROS 1 and tf2 refuses to look up.
         """
         try:
-            message = deserialize_message(data, self._type)
+            message = deserialize_ros(data, self._type)
         except Exception as error:  # rclpy's RMWError has no public name
             raise MalformedImage("message", f"a message that is not a {self._type.__name__}: {error}") from error
         message.header.frame_id = message.header.frame_id.lstrip("/")
         return message.header, self._decode(message)
 
-    def image(self, message) -> np.ndarray:
+    def image(self, message: Image | CompressedImage) -> np.ndarray:
         """A message to (H, W, 3) uint8 RGB, C-contiguous; for rgb8 without padding a view on the message's data.
 
         Honours step and endianness. cv_bridge decodes where it is there and right, also encodings beyond the tables above;
@@ -100,19 +125,21 @@ class ImageDecoder:
         """
         return self._decode(message)
 
-    def _raw(self, message) -> np.ndarray:
-        _check_size(message.width, message.height)
-        if message.encoding in _PLANES:
-            return _decode_planes(message)
-        if message.encoding not in _CHANNELS:
+    def _raw(self, message: Any) -> np.ndarray:
+        encoding = _KNOWN.get(message.encoding.strip().lower())
+        if encoding is None:
             return _decode_unknown(message)
+        message.encoding = encoding
+        _check_size(message.width, message.height)
+        if encoding in _PLANES:
+            return _decode_planes(message)
         kind, channels, conversion = _CHANNELS[message.encoding]
         row = _row_bytes(message, channels * np.dtype(kind).itemsize)
         if kind == "u1" and conversion is not None and (image := self._bridge.decode(message, row)) is not None:
             return image
         return self._own(message)
 
-    def _own(self, message) -> np.ndarray:
+    def _own(self, message: Any) -> np.ndarray:
         """As `image`, of an encoding in _CHANNELS, without cv_bridge."""
         kind, channels, conversion = _CHANNELS[message.encoding]
         image = _rows(message, np.dtype(kind), channels)
@@ -122,7 +149,7 @@ class ImageDecoder:
             image = image.reshape(message.height, message.width, channels)
         return image if conversion is None else cv2.cvtColor(image, conversion)
 
-    def _compressed(self, message) -> np.ndarray:
+    def _compressed(self, message: Any) -> np.ndarray:
         image = decompress(message)
         if image.dtype == np.uint16:
             image = self._visible(image)
@@ -137,7 +164,7 @@ class ImageDecoder:
         return np.minimum(image >> (self.bits - 8), 255).astype(np.uint8)
 
 
-def _row_bytes(message, pixel: int) -> int:
+def _row_bytes(message: Any, pixel: int) -> int:
     """Bytes of a row without padding, of so many bytes a pixel. Raises MalformedImage where width, step and length are not
     those of a whole image."""
     if message.encoding in _PAIRS and message.width % 2:
@@ -151,19 +178,22 @@ def _row_bytes(message, pixel: int) -> int:
     return row
 
 
-def _rows(message, item: np.dtype, channels: int) -> np.ndarray:
+def _rows(message: Any, item: np.dtype, channels: int) -> np.ndarray:
     """The pixels (H, W * channels) of that type, little- or big-endian as the message says, without padding."""
     row = _row_bytes(message, channels * item.itemsize)
     data = np.frombuffer(message.data, dtype=np.uint8).reshape(message.height, message.step)[:, :row]
     return np.ascontiguousarray(data).view(item.newbyteorder(">" if message.is_bigendian else "<"))
 
 
-def _decode_planes(message) -> np.ndarray:
-    """The height is the image's, as of libcamera's drivers, or counts the rows of luma and chroma."""
+def _decode_planes(message: Any) -> np.ndarray:
+    """The height is the image's, as of libcamera's drivers, or counts the rows of luma and chroma. The step is luma's, or
+    the bytes of all planes by the image's height."""
     conversion, shared = _PLANES[message.encoding]
     width, height, step, size = message.width, message.height, message.step, len(message.data)
     rows = height + 2 * height // shared**2
-    if size == step * height and height % 3 == 0 and step < 2 * width:
+    if size == step * height == width * rows:
+        step = width
+    elif size == step * height and height % 3 == 0 and step < 2 * width:
         rows, height = height, height // 3 * shared
     if width % 2 or height % 2:
         raise MalformedImage("size", f"image size {width}x{height} is odd, but {message.encoding} has pairs of pixels")
@@ -185,12 +215,12 @@ def _decode_planes(message) -> np.ndarray:
     return cv2.cvtColorTwoPlane(np.ascontiguousarray(luma), np.ascontiguousarray(chroma), conversion)
 
 
-def decode_depth(message) -> np.ndarray:
+def decode_depth(message: Image) -> np.ndarray:
     """sensor_msgs/Image of depth to (H, W): uint16 millimetres (16UC1, mono16) or float32 metres (32FC1; REP 118).
 
     Honours step and endianness. Raises MalformedImage, saying what is wrong.
     """
-    kind = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}.get(message.encoding)
+    kind = {"16uc1": "u2", "mono16": "u2", "32fc1": "f4"}.get(message.encoding.strip().lower())
     if kind is None:
         raise MalformedImage("encoding", f"depth encoding {message.encoding!r} is not supported; use 16UC1 or 32FC1")
     _check_size(message.width, message.height)
@@ -200,7 +230,7 @@ def decode_depth(message) -> np.ndarray:
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def decode_compressed_depth(message) -> np.ndarray:
+def decode_compressed_depth(message: CompressedImage) -> np.ndarray:
     """sensor_msgs/CompressedImage of image_transport's compressedDepth to (H, W), as `decode_depth` gives it.
 
     The data are a header of 12 bytes (int32 format, float32 a, b) and a 16-bit PNG: of millimetres for 16UC1; for 32FC1
@@ -235,7 +265,7 @@ def decode_compressed_depth(message) -> np.ndarray:
     return np.where((stored > 0) & (disparity > 0.0) & np.isfinite(metres), metres, np.float32(np.nan))
 
 
-def decompress(message) -> np.ndarray:
+def decompress(message: CompressedImage) -> np.ndarray:
     """sensor_msgs/CompressedImage (jpeg, png, ...) to (H, W) or (H, W, 3) uint8 or uint16 as OpenCV gives it, to which
     colours are blue, green and red. Raises MalformedImage."""
     data = np.frombuffer(message.data, dtype=np.uint8)
@@ -247,14 +277,15 @@ def decompress(message) -> np.ndarray:
         # The header alone: OpenCV would fill gigabytes for a few bytes of JPEG whose size is damaged.
         with Picture.open(io.BytesIO(data.data), formats=_FORMATS) as header:
             size = header.size
+    except Picture.DecompressionBombError as error:
+        raise MalformedImage("size", f"the header states an image of more than {MAX_PIXELS} pixels") from error
     except Exception as error:  # a damaged header can fail in any way
         if not re.search(r"jpe?g|png|webp|tiff?|bmp|^\W*$", message.format, re.IGNORECASE):
             raise MalformedImage(
                 "encoding", f"compressed format {message.format!r} is not supported; use one of {', '.join(_FORMATS).lower()}"
             ) from error
         raise MalformedImage(
-            "compressed",
-            f"{len(data)} bytes of format {message.format!r} are no {', '.join(_FORMATS)} ({type(error).__name__}: {error})",
+            "compressed", f"{len(data)} bytes of format {message.format!r} are no {', '.join(_FORMATS)} ({_words(error)})"
         ) from error
     _check_size(*size)
     try:
@@ -291,7 +322,7 @@ def _conversion(text: str, single: bool) -> int | None:
     return None if stored.startswith("rgb") else cv2.COLOR_BGR2RGB
 
 
-def stamp_of(header) -> int:
+def stamp_of(header: Any) -> int:
     """The stamp of a std_msgs/Header in nanoseconds. Raises MalformedImage for one that is not a time."""
     sec, nanosec = header.stamp.sec, header.stamp.nanosec
     if sec < 0 or nanosec >= 1_000_000_000:
@@ -299,28 +330,42 @@ def stamp_of(header) -> int:
     return sec * 1_000_000_000 + nanosec
 
 
+def _fits(width: int, height: int) -> bool:
+    return min(width, height) >= MIN_SIDE and max(width, height) <= MAX_SIDE and width * height <= MAX_PIXELS
+
+
+def _words(error: Exception) -> str:
+    """What Pillow says, without the names of its objects."""
+    text = re.sub(r"\s*<[\w.]+ object at 0x\w+>", "", str(error))
+    return f"{type(error).__name__}: {text}"
+
+
 def _check_size(width: int, height: int) -> None:
-    if min(width, height) < MIN_SIDE or max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+    if not _fits(width, height):
         raise MalformedImage(
             "size",
             f"image size {width}x{height} is not between {MIN_SIDE} and {MAX_SIDE} pixels a side (at most {MAX_PIXELS} in all)",
         )
 
 
-def _check_length(message) -> None:
+def _is_whole(message: Any) -> bool:
+    """Whether size and length of an image may be handed to cv_bridge."""
+    return _fits(message.width, message.height) and len(message.data) == message.step * message.height
+
+
+def _check_length(message: Any) -> None:
     if len(message.data) != message.step * message.height:
         raise MalformedImage("data", f"{len(message.data)} bytes of data are not step {message.step} x height {message.height}")
 
 
-def _decode_unknown(message) -> np.ndarray:
-    what = " (fractions or signed numbers, as of depth)" if re.match(r"(8|16|32|64)[SF]C", message.encoding) else ""
-    image = None
-    if re.fullmatch(r"[a-z0-9_]{1,32}|(8|16|32|64)[USF]C[0-9]{1,3}", message.encoding):
-        _check_length(message)
+def _decode_unknown(message: Any) -> np.ndarray:
+    image, encoding = None, message.encoding
+    what = next((kind for names, kind in _OTHER_KINDS if re.fullmatch(names, encoding.strip(), re.IGNORECASE)), "")
+    # Its name is what is wrong, whatever else is: its size and length follow from what it is.
+    if re.fullmatch(r"[a-z0-9_]{1,32}|(8|16|32|64)[USF]C[0-9]{1,3}", encoding) and _is_whole(message):
         image = decode_unknown(message)
     if image is None:
         raise MalformedImage(
-            "encoding",
-            f"image encoding {message.encoding!r}{what} is not supported; use one of {', '.join([*_CHANNELS, *_PLANES])}",
+            "encoding", f"image encoding {encoding!r}{what} is not supported; use one of {', '.join(_KNOWN.values())}"
         )
     return image

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from fourdhands_core.geometry.camera_source import CALIBRATED, CameraSource
 
 from ..convert.camera_info import calibration_from_info, is_rectified, resolved_info_topics
 from ..convert.depth_buffer import DepthBuffer
+from ..pypi.message_types import deserialize_ros
 from .diagnostics import Statistics, diagnostic_status
 from .outputs import Outputs
 from .parameters import Parameters
@@ -36,7 +38,7 @@ class Channel:
     its tracker fail, leaves the others alone.
     """
 
-    def __init__(self, node, parameters: Parameters, camera: str, tracker, network: str, model: str):
+    def __init__(self, node: Node, parameters: Parameters, camera: str, tracker: Any, network: str, model: str) -> None:
         self._node, self.camera = node, camera
         prefix = camera + "/" if camera else ""
         self._about = {"network": network, "hand model": model, "device": parameters.device}
@@ -93,7 +95,7 @@ class Channel:
                 )
                 made.callback(node.destroy_subscription, infos)
             self._made = made.pop_all()
-        self.paused, self._conflict = False, ""
+        self.paused, self._told = False, ("", "")
 
     def __str__(self) -> str:
         return self.topic + (" (rectified)" if self.cameras.rectified else "")
@@ -137,13 +139,15 @@ class Channel:
         values["camera's rate (Hz)"] = f"{colour.rate:.1f}" if colour.rate else "unknown"
         values.update(self._about)
         conflict = frames_problem or self._same_topic()
-        if conflict:
-            values["conflict"] = conflict
-            if not self._conflict:
-                self._node.get_logger().warning(conflict)
-        self._conflict = conflict
-        if level == DiagnosticStatus.OK and conflict:
-            level, message = DiagnosticStatus.WARN, conflict
+        unnamed = self.outputs.frames_problem(processor.frame_id) if self.statistics.published else ""
+        for name, problem, before in zip(("conflict", "frames"), (conflict, unnamed), self._told):
+            if problem:
+                values[name] = problem
+                if not before:
+                    self._node.get_logger().warning(problem)
+        self._told = conflict, unnamed
+        if level == DiagnosticStatus.OK and (conflict or unnamed):
+            level, message = DiagnosticStatus.WARN, conflict or unnamed
         if level == DiagnosticStatus.OK and colour.missing:
             level, message = (
                 DiagnosticStatus.WARN,
@@ -172,7 +176,7 @@ class Channel:
         if data[_STAMP_END:] == self._info:
             return
         try:
-            self.cameras.update(calibration_from_info(deserialize_message(data, CameraInfo)))
+            self.cameras.update(calibration_from_info(deserialize_ros(data, CameraInfo)))
             self._info = data[_STAMP_END:]
         except Exception as error:  # rclpy's RMWError has no public name
             self.statistics.count_event("CameraInfo messages that do not unpack")

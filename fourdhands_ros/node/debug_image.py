@@ -6,12 +6,13 @@ import array
 import threading
 import traceback
 from collections import deque
+from typing import Any
 
-import cv2
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
 from fourdhands_core.media.draw import draw_hands
+from fourdhands_core.media.images import jpeg
 from fourdhands_core.pipeline.types import HandPairEstimate
 
 from ..convert.encoders import split_stamp
@@ -24,11 +25,14 @@ _IN_WORK = 4
 class DebugImage:
     """Draws estimates on their images in a thread of its own; what comes faster than it draws is left out.
 
+    Its topics have `debug` in their names and do not begin with `image`, by which nobody takes them for a bag's cameras
+    (`view/bag_topics.py`, `bags/camera.py`).
+
     publisher, compressed: of sensor_msgs/Image and of sensor_msgs/CompressedImage (JPEG). lookahead: images that an estimate
     is behind its image. `keep` and `show` may be called from different threads.
     """
 
-    def __init__(self, publisher, compressed, logger, lookahead: int = 0):
+    def __init__(self, publisher: Any, compressed: Any, logger: Any, lookahead: int = 0) -> None:
         self._plain, self._compressed, self._logger = publisher, compressed, logger
         self._images: deque[tuple[int, np.ndarray]] = deque(maxlen=lookahead + _IN_WORK)
         self._mailbox = Mailbox()
@@ -53,14 +57,14 @@ class DebugImage:
         self._mailbox.close()
         self._thread.join()
 
-    def _work(self):
+    def _work(self) -> None:
         while (item := self._mailbox.take()) is not None:
             try:
                 self._draw(*item)
             except Exception:  # a picture for people must not end what robots use
                 self._logger.error(f"no debug image: {traceback.format_exc()}", throttle_duration_sec=60.0)
 
-    def _draw(self, estimate, frame_id):
+    def _draw(self, estimate: HandPairEstimate, frame_id: str) -> None:
         image = next((image for stamp, image in tuple(self._images) if stamp == estimate.stamp), None)
         if image is None:
             return
@@ -71,12 +75,11 @@ class DebugImage:
             message = Image(height=height, width=width, encoding="rgb8", step=3 * width)
             _publish(self._plain, message, image.tobytes(), frame_id, estimate.stamp)
         if self._compressed.get_subscription_count():
-            jpeg = cv2.imencode(".jpg", image[..., ::-1])[1].tobytes()
             message = CompressedImage(format="rgb8; jpeg compressed bgr8")  # as image_transport names it
-            _publish(self._compressed, message, jpeg, frame_id, estimate.stamp)
+            _publish(self._compressed, message, jpeg(image), frame_id, estimate.stamp)
 
 
-def _publish(publisher, message, data: bytes, frame_id: str, stamp: int) -> None:
+def _publish(publisher: Any, message: Any, data: bytes, frame_id: str, stamp: int) -> None:
     message.header.frame_id = frame_id
     message.header.stamp.sec, message.header.stamp.nanosec = split_stamp(stamp)
     message.data = array.array("B", data)  # anything else is checked element by element

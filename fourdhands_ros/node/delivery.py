@@ -82,7 +82,7 @@ class Spacing:
     period: of the camera, nanoseconds; None where it is not known yet.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.period: float | None = None
         self._last: int | None = None
         self._gaps: list[int] = []

@@ -10,12 +10,18 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from fourdhands_core.pipeline.session import INTERNAL, Counts
+from fourdhands_core.streams import counted
 
 
 class Statistics(Counts):
-    """Counts since activation, and what happened since the last report. All methods may be called from any thread."""
+    """Counts since activation, and what happened since the last report. All methods may be called from any thread.
 
-    def __init__(self):
+    An event is shown by itself from the first `count_event` on. Other rates, counts and levels are made in `report`, of what
+    `count_published` is given: latencies alone, by `FrameProcessor._publish` and `FusedChannel._publish`. A warning made there
+    is told in place of those of `Channel.status`, which are told where all else is well.
+    """
+
+    def __init__(self) -> None:
         super().__init__()
         self.received = self.published = self.dropped = 0
         self._latency: dict[str, list[float]] = defaultdict(list)
@@ -42,7 +48,7 @@ class Statistics(Counts):
             for stage, seconds in latency.items():
                 self._latency[stage].append(seconds)
 
-    def report(self) -> tuple[dict[str, str], int, str]:
+    def report(self) -> tuple[dict[str, str], bytes, str]:
         """Values by name, diagnostics level and message, for the time since the last report."""
         with self._lock:
             at = time.monotonic()
@@ -72,9 +78,9 @@ class Statistics(Counts):
                 p50, p99 = np.percentile(seconds, [50, 99]) * 1e3
                 values[f"{stage} p50 (ms)"], values[f"{stage} p99 (ms)"] = f"{p50:.2f}", f"{p99:.2f}"
         if failed:
-            return values, DiagnosticStatus.ERROR, f"{failed} images could not be processed: {self.last_problem}"
+            return values, DiagnosticStatus.ERROR, f"{counted(failed, 'images')} could not be processed: {self.last_problem}"
         if rejected:
-            return values, DiagnosticStatus.WARN, f"{rejected} images refused: {self.last_problem}"
+            return values, DiagnosticStatus.WARN, f"{counted(rejected, 'images')} refused: {self.last_problem}"
         if not received:
             return values, DiagnosticStatus.STALE, "no images"
         if not published:
@@ -82,7 +88,7 @@ class Statistics(Counts):
         return values, DiagnosticStatus.OK, "tracking"
 
 
-def diagnostic_status(name: str, hardware_id: str, level, message: str, values: Mapping[str, str]) -> DiagnosticStatus:
+def diagnostic_status(name: str, hardware_id: str, level: bytes, message: str, values: Mapping[str, str]) -> DiagnosticStatus:
     """diagnostic_msgs/DiagnosticStatus with values by name."""
     return DiagnosticStatus(
         level=level,

@@ -6,11 +6,11 @@ import math
 import time
 from collections.abc import Iterable
 
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.node import Node
 
 from ..pypi.message_types import TFMessage, deserialize
 from .outputs import Outputs
-from .polling import PolledSubscription
+from .polling import frame_topics
 
 _DEPTH = 100
 """Messages that are looked at each time, the newest: enough to meet another node's, whatever a robot's joints publish."""
@@ -25,13 +25,9 @@ class FrameWatch:
     own link of that name at once.
     """
 
-    def __init__(self, node):
+    def __init__(self, node: Node) -> None:
         self._node = node
-        latched = QoSProfile(depth=_DEPTH, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._topics = [
-            PolledSubscription(node, TFMessage, "/tf", QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)),
-            PolledSubscription(node, TFMessage, "/tf_static", latched),
-        ]
+        self._topics = frame_topics(node, _DEPTH)
         self._seen: dict[str, float] = {}  # when; what is static is seen for ever
 
     def look(self, outputs: Iterable[Outputs]) -> dict[Outputs, str]:

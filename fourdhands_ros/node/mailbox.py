@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 
 class Mailbox:
     """Holds the newest item only."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._condition = threading.Condition()
         self._item = None
         self._closed = False
 
-    def put(self, item) -> bool:
+    def put(self, item: Any) -> bool:
         """Put an item in; True where it replaced one that nobody had taken."""
         with self._condition:
             replaced = self._item is not None
@@ -21,7 +22,7 @@ class Mailbox:
             self._condition.notify()
         return replaced
 
-    def take(self):
+    def take(self) -> Any:
         """Wait for an item and take it out; None once the mailbox is closed."""
         with self._condition:
             self._condition.wait_for(lambda: self._item is not None or self._closed)

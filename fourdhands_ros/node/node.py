@@ -7,25 +7,25 @@ import ctypes
 import functools
 import gc
 import sys
-import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
-from fourdhands_core.errors import FourDHandsError, InputError
+from fourdhands_core.hand_model.assets import HUMAN
 from fourdhands_core.network.landmark_config import SHIPPED
 from fourdhands_core.pipeline.shape_calibration import load_shape
 from fourdhands_core.pipeline.tracker import HandPairTracker
 
-from ..executable import Stop, end, program
-from ..process import is_refusal, make_node, parse, refusal, run_ros
+from ..executable import end, program
+from ..lifecycle import ActiveNode, run_node
+from ..process import parse, run_ros
 from .channel import Channel
 from .frame_watch import FrameWatch
+from .fusing import FusedChannel
 from .outputs import NO_EVENTS
 from .parameters import Parameters, declare
 from .services import Services
@@ -39,12 +39,12 @@ _M_ARENA_MAX = -8
 """glibc's malloc.h."""
 
 
-def create_tracker(parameters: Parameters):
+def create_tracker(parameters: Parameters) -> HandPairTracker:
     """The tracker that the node runs unless it is given another."""
     return HandPairTracker(parameters.tracker_settings())
 
 
-class HandsNode(LifecycleNode):
+class HandsNode(ActiveNode):
     """Tracks both hands in the images of one camera or several.
 
     Takes each camera's `image_raw` (or `image_raw/compressed`) and `camera_info`; publishes its `hands` (HandPair),
@@ -55,38 +55,21 @@ class HandsNode(LifecycleNode):
 
     tracker_factory: called with Parameters at activation, returns a HandPairTracker, whose `for_another_camera` makes the
     other cameras'. Other arguments are rclpy's. `channels`: one for each camera; empty while the node is not active.
+    `fused`: what all of them together give, where that is asked for.
     Raises InputError where a parameter's given value is refused.
     """
 
-    def __init__(self, tracker_factory=create_tracker, node_name: str = "hands", **kwargs):
-        super().__init__(node_name, **kwargs)
+    def __init__(
+        self, tracker_factory: Callable[[Parameters], Any] = create_tracker, node_name: str = "hands", **kwargs: Any
+    ) -> None:
+        super().__init__(node_name, declare, **kwargs)
         self._tracker_factory = tracker_factory
-        self.parameters = declare(self)
-        self.add_on_set_parameters_callback(self._on_set_parameters)
         self.channels: list[Channel] = []
-        self._made = contextlib.ExitStack()
+        self.fused: FusedChannel | None = None
         Services(self)
 
-    # Lifecycle: what on_activate creates, on_deactivate destroys in the opposite order.
-
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load the model and open the topics. FAILURE, with the reason logged, where that does not succeed."""
-        try:
-            with contextlib.ExitStack() as made:
-                self._open(made)
-                self._made = made.pop_all()
-        except FourDHandsError as error:
-            self.get_logger().error(str(error))
-            return TransitionCallbackReturn.FAILURE
-        except Exception as error:  # rclpy swallows it without a word
-            words = refusal(error) if is_refusal(error) else f"the node could not be activated:\n{traceback.format_exc()}"
-            self.get_logger().error(words)
-            return TransitionCallbackReturn.FAILURE
-        self.get_logger().info(f"tracking hands in {', '.join(map(str, self.channels))}")
-        return super().on_activate(state)
-
-    def _open(self, made: contextlib.ExitStack) -> None:
-        """Make all that is there while the node is active; `made` gets what undoes it."""
+    def _open(self, made: contextlib.ExitStack) -> str:
+        """Load the model and open the topics."""
         made.callback(_return_memory)
         parameters = self.parameters
         trackers = self._make_trackers(made)
@@ -109,12 +92,24 @@ class HandsNode(LifecycleNode):
         for camera, tracker in zip(parameters.cameras, trackers):
             channels.append(Channel(self, parameters, camera, tracker, network, _model_name(parameters)))
             made.callback(channels[-1].close)
+        if parameters.fusion:
+            made.callback(self._end_fusion)
+            tracker = trackers[0]
+            self.fused = FusedChannel(self, parameters, tracker, network, _model_name(parameters))
+            made.callback(self.fused.close)
+            if tracker.betas is not None:
+                self.fused.set_shape(tracker.betas)
+            for channel in channels:
+                channel.processor.fuse = functools.partial(self.fused.take, channel.camera)
+                made.callback(setattr, channel.processor, "fuse", None)
         self.channels = channels
         # What exists now lives as long as the node is active. Looking through all of it (400,000 objects, most of them the
         # libraries') for garbage stops every thread for 0.1 to 0.2 s, which is a hand's pose five frames late.
         gc.collect()
         gc.freeze()
         made.callback(gc.unfreeze)
+        together = f", and in {self.fused}" if self.fused is not None else ""
+        return f"tracking hands in {', '.join(map(str, self.channels))}{together}"
 
     def _make_trackers(self, made: contextlib.ExitStack) -> list:
         """A tracker for each camera, which know the person's hand shape where it was calibrated."""
@@ -131,46 +126,25 @@ class HandsNode(LifecycleNode):
             made.callback(trackers[-1].close)
         return trackers
 
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Close the topics and release the model."""
-        self._release()
-        return super().on_deactivate(state)
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """As on_deactivate, from any state."""
-        self._release()
-        return super().on_shutdown(state)
-
-    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """As on_deactivate, after a failed transition."""
-        self._release()
-        return super().on_error(state)
+    def _end_fusion(self) -> None:
+        self.fused = None
 
     def _release(self) -> None:
         self.channels = []
-        self._made.close()
+        super()._release()
 
-    def destroy_node(self) -> None:
-        """Release everything and destroy the node."""
-        self._release()
-        super().destroy_node()
-
-    # Callbacks
-
-    def _on_set_parameters(self, changed) -> SetParametersResult:
-        known = Parameters.__dataclass_fields__
-        try:
-            parameters = self.parameters.changed({p.name: p.value for p in changed if p.name in known})
-        except InputError as error:
-            return SetParametersResult(successful=False, reason=str(error))
-        self.parameters = parameters
+    def _apply(self, parameters: Parameters) -> None:
         for channel in self.channels:
             channel.apply(parameters)
-        return SetParametersResult(successful=True)
+        if self.fused is not None:
+            self.fused.apply(parameters)
 
     def _publish_diagnostics(self) -> None:
-        shared = self._frame_watch.look(channel.outputs for channel in self.channels)
-        array = DiagnosticArray(status=[channel.status(shared.get(channel.outputs, "")) for channel in self.channels])
+        channels: list[Channel | FusedChannel] = [*self.channels]
+        if self.fused is not None:
+            channels.append(self.fused)
+        shared = self._frame_watch.look(channel.outputs for channel in channels)
+        array = DiagnosticArray(status=[channel.status(shared.get(channel.outputs, "")) for channel in channels])
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
 
@@ -188,34 +162,16 @@ def _share_memory() -> None:
 
 
 def _model_name(parameters: Parameters) -> str:
-    return Path(parameters.hand_model).stem or "generic"
+    return Path(parameters.hand_model).stem or HUMAN
 
 
-def main(args: list[str] | None = None, tracker_factory=create_tracker) -> int:
+def main(args: list[str] | None = None, tracker_factory: Callable[[Parameters], Any] = create_tracker) -> int:
     """Run the node until SIGINT or SIGTERM. Returns the exit status: 0; 1 where it could not start."""
     prog = program("")
     _, command_line = parse(node_parser(prog), args)
     sys.setswitchinterval(_SWITCH_INTERVAL)
     _share_memory()
-    return run_ros("hands", prog, command_line, functools.partial(_run, tracker_factory), failed=1)
-
-
-def _run(tracker_factory, stop: Stop) -> int:
-    node = make_node(HandsNode, tracker_factory)
-    try:
-        if node.parameters.autostart:
-            for transition in (node.trigger_configure, node.trigger_activate):
-                if stop.is_set():
-                    return 0
-                if transition() != TransitionCallbackReturn.SUCCESS:
-                    return 1
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        while not stop.is_set():  # Python runs signal handlers only between two waits
-            executor.spin_once(timeout_sec=0.2)
-        return 0
-    finally:
-        node.destroy_node()
+    return run_ros("hands", prog, command_line, lambda stop: run_node(HandsNode, stop, tracker_factory), failed=1)
 
 
 if __name__ == "__main__":

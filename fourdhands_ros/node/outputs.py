@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
+from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
@@ -19,6 +22,7 @@ from ..convert.encoders import HandPairEncoder, MarkerEncoder, TransformEncoder,
 from ..pypi.message_types import HandFaces, HandPair, TFMessage
 from .debug_image import DebugImage
 from .parameters import Parameters
+from .poses import HandPoses
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks
@@ -33,16 +37,25 @@ _SENT = 1000
 
 
 class Outputs:
-    """Publishes a camera's estimates on `hands`, `/tf`, `hands/markers`, `hands/debug_image` and its `compressed`, and once
-    on `hands/faces`.
+    """Publishes a camera's estimates on `hands`, `/tf`, `hands/left_wrist`, `hands/right_wrist`, `hands/openxr`,
+    `hands/markers`, `hands/debug_image` and its `compressed`, and once on `hands/faces`.
 
     node: the rclpy node. faces: for left and right, (F, 3) vertex numbers. network, model: names for the messages.
-    camera: put before the names of topics and frames, "" or such as "left/". Meshes are laid out, and images drawn, only
-    while somebody subscribes to them. The methods may be called from different threads.
+    camera: put before the names of topics and frames, "" or such as "left/". pictures: offer hands/debug_image. Meshes are
+    laid out, and images drawn, only while somebody subscribes to them. The methods may be called from different threads.
     topic: the name of `hands`. sent: hashes of the newest messages on /tf, by which `FrameWatch` knows them again.
     """
 
-    def __init__(self, node, parameters: Parameters, faces, network: str = "", model: str = "", camera: str = ""):
+    def __init__(
+        self,
+        node: Node,
+        parameters: Parameters,
+        faces: Sequence[np.ndarray],
+        network: str = "",
+        model: str = "",
+        camera: str = "",
+        pictures: bool = True,
+    ) -> None:
         self._camera = camera
         self._pairs = HandPairEncoder(network, model)
         self._meshes = MarkerEncoder(faces)  # it knows what viewers show, whatever parameters change
@@ -51,7 +64,9 @@ class Outputs:
         options = QoSOverridingOptions.with_default_policies()
         with ExitStack() as made:
 
-            def publisher(message_type, topic, depth, durability=DurabilityPolicy.VOLATILE):
+            def publisher(
+                message_type: Any, topic: str, depth: int, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE
+            ) -> Any:
                 one = node.create_publisher(
                     message_type,
                     topic,
@@ -67,13 +82,16 @@ class Outputs:
             self._tf = publisher(TFMessage, "/tf", 100)
             self._markers = publisher(MarkerArray, camera + "hands/markers", 5)
             self._faces_topic = publisher(HandFaces, camera + "hands/faces", 1, DurabilityPolicy.TRANSIENT_LOCAL)
-            self._debug = DebugImage(
-                publisher(Image, camera + "hands/debug_image", 1),
-                publisher(CompressedImage, camera + "hands/debug_image/compressed", 1),
-                node.get_logger(),
-                parameters.lookahead,
-            )
-            made.callback(self._debug.stop)
+            self._poses = HandPoses(node, lambda kind, topic: publisher(kind, topic, 5), camera, parameters.target_frame, made)
+            self._debug = None
+            if pictures:
+                self._debug = DebugImage(
+                    publisher(Image, camera + "hands/debug_image", 1),
+                    publisher(CompressedImage, camera + "hands/debug_image/compressed", 1),
+                    node.get_logger(),
+                    parameters.lookahead,
+                )
+                made.callback(self._debug.stop)
             self._faces_topic.publish(encode_faces(faces, model))
             self.apply(parameters)
             self._made = made.pop_all()
@@ -92,6 +110,11 @@ class Outputs:
         transforms = self._settings[0]
         return [] if transforms is None else transforms.frames
 
+    def frames_problem(self, frame_id: str) -> str:
+        """Why nothing is published on /tf of hands in images of that frame, or ""."""
+        transforms = self._settings[0]
+        return "" if transforms is None else transforms.problem(frame_id)
+
     @property
     def wants_vertices(self) -> bool:
         """True while somebody takes meshes: `HandPairTracker.process` computes them only then."""
@@ -99,7 +122,7 @@ class Outputs:
 
     def keep_image(self, stamp: int, image: np.ndarray) -> None:
         """Hand over an image (H, W, 3) uint8 RGB before its estimate, for `hands/debug_image`."""
-        if self._debug.wanted:
+        if self._debug is not None and self._debug.wanted:
             self._debug.keep(stamp, image)
 
     def publish(
@@ -116,25 +139,22 @@ class Outputs:
         "publish" (everything here) are added. counts: see HandPairEncoder.encode.
         """
         with self._lock:
-            if not self._hidden:
-                self._publish(estimate, frame_id, latency, received, counts)
-            return not self._hidden
-
-    def _publish(self, estimate, frame_id, latency, received, counts):
-        began = time.perf_counter()
-        transforms, with_vertices = self._settings
-        # tf2 has no frame without a name; the other messages say as much as they can.
-        if transforms is not None and frame_id:
-            data = transforms.encode(estimate, frame_id)
-            self.sent.append(hash(data))  # before: it may come back at once
-            _publish(self._tf, data)
-        latency["total"] = time.perf_counter() - received
-        _publish(self._hands, self._pairs.encode(estimate, frame_id, latency, counts, with_vertices))
-        if self._markers.get_subscription_count() > 0:
-            _publish(self._markers, self._meshes.encode(estimate, frame_id))
-        if self._debug.wanted:
-            self._debug.show(estimate, frame_id)
-        latency["publish"] = time.perf_counter() - began
+            if self._hidden:
+                return False
+            began = time.perf_counter()
+            transforms, with_vertices = self._settings
+            if transforms is not None and (data := transforms.encode(estimate, frame_id)) is not None:
+                self.sent.append(hash(data))  # before: it may come back at once
+                _publish(self._tf, data)
+            latency["total"] = time.perf_counter() - received
+            _publish(self._hands, self._pairs.encode(estimate, frame_id, latency, counts, with_vertices))
+            self._poses.publish(estimate, frame_id)
+            if self._markers.get_subscription_count() > 0:
+                _publish(self._markers, self._meshes.encode(estimate, frame_id))
+            if self._debug is not None and self._debug.wanted:
+                self._debug.show(estimate, frame_id)
+            latency["publish"] = time.perf_counter() - began
+            return True
 
     def hide(self, hidden: bool) -> None:
         """Remove what is shown from viewers and publish nothing more, until that is taken back."""
@@ -148,6 +168,6 @@ class Outputs:
         self._made.close()
 
 
-def _publish(publisher, data: bytes | None) -> None:
+def _publish(publisher: Any, data: bytes | None) -> None:
     if data is not None:
         publisher.publish(data)

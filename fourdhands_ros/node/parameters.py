@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import array
 import math
 import re
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from dataclasses import Field, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.parameter import Parameter
 
 from fourdhands_core.errors import InputError
-from fourdhands_core.pipeline.session import RESET_GAP
-from fourdhands_core.pipeline.settings import CHOICES, TrackerSettings
+from fourdhands_core.pipeline.settings import RESET_GAP, TrackerSettings, setting
 
-_TRACKER = TrackerSettings()
-"""The tracker's own defaults are the node's."""
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+
 _KINDS = {
     bool: "true or false",
     float: "a number",
@@ -26,216 +28,185 @@ _KINDS = {
 _NAME = "[A-Za-z_][A-Za-z0-9_]*"
 
 
-def _parameter(default, description: str, choices=(), limits=None, read_only=False):
-    """A field with what ROS tells about a parameter; limits are (smallest, largest), both allowed."""
-    return field(
-        default=default, metadata={"description": description, "choices": choices, "limits": limits, "read_only": read_only}
-    )
+def parameter(default: Any, description: str, read_only: bool = True, **told: Any) -> Any:
+    """A field with what ROS tells about a parameter. told: choices and limits, see `setting`."""
+    return setting(default, description, read_only=read_only, **told)
+
+
+def changeable(default: Any, description: str, **told: Any) -> Any:
+    """A parameter that may be changed while the node runs."""
+    return parameter(default, description, read_only=False, **told)
+
+
+def of_tracker(name: str, read_only: bool = True) -> Any:
+    """A parameter that is the tracker's setting of this name."""
+    spec = TrackerSettings.__dataclass_fields__[name]
+    return field(default=spec.default, metadata={**spec.metadata, "read_only": read_only})
+
+
+def check_values(parameters: Any) -> None:
+    """Raise InputError naming the field of a dataclass of `parameter`s whose value is of another kind or out of its limits."""
+    for spec in fields(parameters):
+        value: Any = getattr(parameters, spec.name)
+        meta = spec.metadata
+        if isinstance(value, bool) and "true" in meta["choices"]:  # as YAML reads it
+            value = str(value).lower()
+            object.__setattr__(parameters, spec.name, value)
+        expected: Any = type(spec.default)
+        if type(value) is not expected:
+            raise InputError(f"parameter {spec.name}: {value!r} is not {_KINDS[expected]}")
+        if meta["choices"] and value not in meta["choices"]:
+            raise InputError(f"parameter {spec.name}: {value!r} is not one of {', '.join(meta['choices'])}")
+        if meta["limits"] and not (math.isfinite(value) and meta["limits"][0] <= value <= meta["limits"][1]):
+            raise InputError(f"parameter {spec.name}: {value} is not between {meta['limits'][0]} and {meta['limits'][1]}")
 
 
 @dataclass(frozen=True)
 class Parameters:
     """Values of the node's parameters. Constructing one checks them: InputError names the parameter that is wrong."""
 
-    autostart: bool = _parameter(
-        True, "Configure and activate the node when it starts; false leaves that to a lifecycle manager.", read_only=True
+    autostart: bool = parameter(
+        True, "Configure and activate the node when it starts; false leaves that to a lifecycle manager."
     )
-    cameras: tuple[str, ...] = _parameter(
+    cameras: tuple[str, ...] = parameter(
         ("",),
         "Namespaces of the cameras, such as [left, right]: each has topics left/image_raw, left/hands and so on, "
         "frames left/left_wrist and so on, a tracker of its own, and the network in common. One empty name is one camera "
         "with the plain names.",
-        read_only=True,
     )
-    image_transport: str = _parameter(
+    fusion: bool = parameter(
+        False,
+        "Fuse the cameras: one estimate of both hands in fixed_frame on hands, with frames and meshes, beside those of the "
+        "single cameras. Where each camera stands comes from TF, from fixed_frame to the frame of its images, or from "
+        "camera_poses.",
+    )
+    fixed_frame: str = parameter("", "With fusion the frame in which the hands are; empty for the one that camera_poses names.")
+    camera_poses: str = parameter(
+        "",
+        "With fusion a YAML file that says where the cameras stand, in place of TF; `fourdhands calibrate-cameras` writes it.",
+    )
+    image_transport: str = parameter(
         "raw",
         "raw: sensor_msgs/Image on image_raw; compressed: sensor_msgs/CompressedImage on image_raw/compressed.",
         choices=("raw", "compressed"),
-        read_only=True,
     )
-    image_reliability: str = _parameter(
+    image_reliability: str = parameter(
         "auto",
         "How images and depth images are asked for. best_effort: as sensor data, for lossy networks; reliable: lost "
         "packets are sent again; auto: best_effort, and reliable where all publishers offer it and images that are due "
         "do not come, as with large images and small socket buffers.",
         choices=("auto", "best_effort", "reliable"),
-        read_only=True,
     )
-    depth: bool = _parameter(
+    depth: bool = parameter(
         False,
         "Take depth/image_raw, sensor_msgs/Image of 16UC1 millimetres or 32FC1 metres in the colour image's view (as "
         "drivers call it: aligned or registered), for true distances.",
-        read_only=True,
     )
-    depth_transport: str = _parameter(
+    depth_transport: str = parameter(
         "raw",
         "raw: sensor_msgs/Image on depth/image_raw; compressedDepth: sensor_msgs/CompressedImage on "
         "depth/image_raw/compressedDepth, PNG.",
         choices=("raw", "compressedDepth"),
-        read_only=True,
     )
-    depth_tolerance: float = _parameter(
+    depth_tolerance: float = changeable(
         0.02,
         "Seconds between the stamps of an image and a depth image, up to which they are of one moment; images without "
         "one are placed without depth.",
         limits=(0.0, 0.5),
     )
-    mirrored: bool = _parameter(
-        _TRACKER.mirrored,
-        "The camera delivers mirrored images, as in a selfie: left and right would be swapped.",
-        read_only=True,
-    )
-    rectified: str = _parameter(
+    mirrored: bool = of_tracker("mirrored")
+    rectified: str = parameter(
         "auto",
         "Whether the images are rectified: P of CameraInfo holds for them and no distortion, else K and D. auto: by "
         "the image topic's name, image_rect and the like.",
         choices=("auto", "true", "false"),
-        read_only=True,
     )
-    default_fov: float = _parameter(
-        _TRACKER.default_fov,
-        "Horizontal field of view in degrees that is assumed while the camera is not calibrated; "
-        "positions are then marked as not scaled.",
-        limits=(10.0, 170.0),
-    )
-    model: str = _parameter(
-        _TRACKER.model,
-        "landmark: the network that comes with the package; image: the paper's, which needs weights from "
-        "`fourdhands import-weights`.",
-        choices=CHOICES["model"],
-        read_only=True,
-    )
-    weights: str = _parameter(
-        _TRACKER.weights,
-        "Weights of the network, a safetensors file; empty for those that come with the package.",
-        read_only=True,
-    )
-    device: str = _parameter(
-        _TRACKER.device,
-        "Where the network runs. cpu; cuda, for model image; onnx, for machines without torch, where "
-        "weights is the folder that `fourdhands export` wrote.",
-        choices=CHOICES["device"],
-        read_only=True,
-    )
-    precision: str = _parameter(
-        _TRACKER.precision,
-        "Numbers that model image computes with; half of them are for a GPU.",
-        choices=CHOICES["precision"],
-        read_only=True,
-    )
-    detect_every: int = _parameter(
-        _TRACKER.detect_every,
-        "With model image the detector looks at every so many images at least, at the others only "
-        "when a hand was lost or is uncertain.",
-        limits=(1, 1000),
-        read_only=True,
-    )
-    hand_model: str = _parameter(
-        _TRACKER.hand_model,
-        "Right hand model, an npz that `fourdhands convert-mano` wrote; empty for the generic one.",
-        read_only=True,
-    )
-    hand_model_left: str = _parameter(
-        _TRACKER.hand_model_left, "Left hand model, likewise; empty for the mirror image of the right one.", read_only=True
-    )
-    hand_shape: str = _parameter(
+    default_fov: float = of_tracker("default_fov", read_only=False)
+    model: str = of_tracker("model")
+    weights: str = of_tracker("weights")
+    device: str = of_tracker("device")
+    search: str = of_tracker("search")
+    precision: str = of_tracker("precision")
+    detect_every: int = of_tracker("detect_every")
+    hand_model: str = of_tracker("hand_model")
+    hand_model_left: str = of_tracker("hand_model_left")
+    hand_shape: str = parameter(
         "",
         "File that ~/calibrate_hand keeps a person's hand shape in; one that is there is used from the start. Empty: "
         "the shape is estimated, and a calibration holds until the node is deactivated.",
-        read_only=True,
     )
-    hand_length: float = _parameter(
+    hand_length: float = changeable(
         0.0,
         "Metres from the crease of the wrist to the tip of the stretched middle finger, of the person whose hand "
         "~/calibrate_hand sees. With 0 the size of the hand, and so its distance, remains a guess.",
         limits=(0.0, 0.3),
     )
-    lookahead: int = _parameter(
-        _TRACKER.lookahead,
-        "Images of the future to wait for: steadier, and that much later; 0 for a robot.",
-        limits=(0, 60),
-        read_only=True,
-    )
-    temporal: bool = _parameter(
-        _TRACKER.temporal,
-        "Use the images before; false estimates each image alone, unfiltered, for comparison.",
-        read_only=True,
-    )
-    smoothing: float = _parameter(
-        _TRACKER.smoothing,
-        "Memory of the filter on pose and orientation; 0 filters nothing.",
-        limits=(0.0, 0.9),
-        read_only=True,
-    )
-    hold: float = _parameter(
-        _TRACKER.hold,
-        "Seconds for which a hand that is not seen any more is HELD, with its age, before it is ABSENT.",
-        limits=(0.0, 5.0),
-        read_only=True,
-    )
-    tf: str = _parameter(
+    lookahead: int = of_tracker("lookahead")
+    temporal: bool = of_tracker("temporal")
+    smoothing: float = of_tracker("smoothing")
+    hold: float = of_tracker("hold")
+    tf: str = changeable(
         "wrist",
         "Frames to publish on /tf. none; wrist: <frame_prefix>left_wrist and <frame_prefix>right_wrist under "
         "the image's frame; joints: also <frame_prefix>left_thumb_1 and so on, each under its parent joint.",
         choices=("none", "wrist", "joints"),
     )
-    frame_prefix: str = _parameter(
+    frame_prefix: str = changeable(
         "", "Put before the names of the hands' frames, such as camera_1/; needed where several nodes see hands."
     )
-    publish_vertices: bool = _parameter(
+    target_frame: str = parameter(
+        "",
+        "Frame in which the poses on hands/left_wrist, hands/right_wrist and hands/openxr are, such as base_link, by /tf at "
+        "the image's stamp; empty for the images' frame.",
+    )
+    publish_vertices: bool = changeable(
         False, "Put the 778 vertices of each hand into HandPair: 9 kB a hand; the markers carry the mesh anyway."
     )
-    marker_lifetime: float = _parameter(
+    marker_lifetime: float = changeable(
         0.2, "Seconds after which a viewer removes a mesh that is not renewed; 0 keeps it.", limits=(0.0, 60.0)
     )
-    reset_gap: float = _parameter(
+    reset_gap: float = changeable(
         RESET_GAP,
         "Seconds between the stamps of two images after which tracking starts anew, as after a pause of the camera.",
         limits=(0.2, 60.0),
     )
-    diagnostics_period: float = _parameter(
+    diagnostics_period: float = parameter(
         1.0,
         "Seconds between two messages on /diagnostics, and over which their rates and latencies are taken.",
         limits=(0.1, 60.0),
-        read_only=True,
     )
 
-    def __post_init__(self):
-        for spec in fields(self):
-            value: Any = getattr(self, spec.name)
-            meta = spec.metadata
-            if isinstance(value, bool) and "true" in meta["choices"]:  # as YAML reads it
-                value = str(value).lower()
-                object.__setattr__(self, spec.name, value)
-            expected: Any = type(spec.default)
-            if type(value) is not expected:
-                raise InputError(f"parameter {spec.name}: {value!r} is not {_KINDS[expected]}")
-            if meta["choices"] and value not in meta["choices"]:
-                raise InputError(f"parameter {spec.name}: {value!r} is not one of {', '.join(meta['choices'])}")
-            if meta["limits"] and not (math.isfinite(value) and meta["limits"][0] <= value <= meta["limits"][1]):
-                raise InputError(f"parameter {spec.name}: {value} is not between {meta['limits'][0]} and {meta['limits'][1]}")
+    def __post_init__(self) -> None:
+        check_values(self)
         for camera in self.cameras:
             if not re.fullmatch(rf"/?{_NAME}(/{_NAME})*", camera) and self.cameras != ("",):
                 raise InputError(f"parameter cameras: {camera!r} is not a namespace; use names such as left, robot/wrist")
         if len({camera.lstrip("/") for camera in self.cameras}) < len(self.cameras):
             raise InputError(f"parameter cameras: {', '.join(self.cameras)} names a camera twice; frames would collide")
+        if self.fusion and len(self.cameras) < 2:
+            raise InputError("parameter fusion: one camera cannot be fused; name several, such as cameras: [left, right]")
+        if self.fusion and not (self.fixed_frame or self.camera_poses):
+            raise InputError("parameter fusion: name the fixed_frame that the cameras hang on, or a file of camera_poses")
         if not re.fullmatch(r"[A-Za-z0-9_/.-]*", self.frame_prefix) or self.frame_prefix.startswith("/"):
             raise InputError(
                 f"parameter frame_prefix: {self.frame_prefix!r} is not part of a frame's name; use "
                 "letters, digits, _ . - and /, not / first (tf2 refuses it)"
             )
 
-    def changed(self, values: dict) -> Parameters:
-        """These parameters with other values for some. Raises InputError."""
-        return replace(self, **values)
-
     def tracker_settings(self) -> TrackerSettings:
         """The tracker's settings among these parameters: those of the same names."""
-        names = TrackerSettings.__dataclass_fields__.keys() & Parameters.__dataclass_fields__.keys()
-        return TrackerSettings(**{name: getattr(self, name) for name in names})
+        return TrackerSettings(**{name: getattr(self, name) for name in _SHARED})
+
+    @classmethod
+    def of(cls, settings: TrackerSettings, **others: Any) -> Parameters:
+        """The parameters of a tracker with these settings."""
+        return cls(**{name: getattr(settings, name) for name in _SHARED}, **others)
 
 
-def descriptor_of(spec) -> ParameterDescriptor:
+_SHARED = TrackerSettings.__dataclass_fields__.keys() & Parameters.__dataclass_fields__.keys()
+
+
+def descriptor_of(spec: Field) -> ParameterDescriptor:
     """What `ros2 param describe` tells about one of `dataclasses.fields(Parameters)`."""
     meta = spec.metadata
     descriptor = ParameterDescriptor(description=meta["description"], read_only=meta["read_only"])
@@ -251,12 +222,17 @@ def descriptor_of(spec) -> ParameterDescriptor:
     return descriptor
 
 
-def declare(node) -> Parameters:
-    """Declare every parameter on the node and read their values.
+Kind = TypeVar("Kind")
+"""A dataclass of parameters, such as Parameters."""
+
+
+def declare(node: Node, kind: type[Kind] = Parameters) -> Kind:  # type: ignore[assignment]
+    """Declare every parameter on the node and read their values. kind: the dataclass whose fields they are.
 
     Raises InputError naming a parameter whose given value is refused; warns of given names that no parameter has.
     """
-    names = [spec.name for spec in fields(Parameters)]
+    specs = fields(kind)  # type: ignore[arg-type]
+    names = [spec.name for spec in specs]
     given = node._parameter_overrides  # rclpy has no public way to read them
     unknown = [
         name for name in given if name not in names and not node.has_parameter(name) and not name.startswith("qos_overrides.")
@@ -264,26 +240,32 @@ def declare(node) -> Parameters:
     if unknown:
         node.get_logger().warning(f"no parameter is called {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     values = {}
-    for spec in fields(Parameters):
+    for spec in specs:
         value = given[spec.name].value if spec.name in given else None
         if isinstance(spec.default, tuple):
-            value = tuple(value) if isinstance(value, list) else value or None  # ROS takes an empty list for one of bytes
+            # ROS takes an empty list for one of bytes
+            value = tuple(value) if isinstance(value, list | array.array) else value or None
         if value not in (None, ()):
-            values[spec.name] = _with_decimals(spec.name, value)
-    parameters = Parameters(**values)
-    for spec in fields(Parameters):
+            values[spec.name] = _with_decimals(kind, spec.name, value)
+    parameters = kind(**values)
+    for spec in specs:
         node.declare_parameter(spec.name, getattr(parameters, spec.name), descriptor_of(spec), ignore_override=True)
     if hasattr(node, "add_pre_set_parameters_callback"):  # Humble lacks it, and refuses hold 1 in place of 1.0
         node.add_pre_set_parameters_callback(
             lambda changed: [
-                one if one.type_ != Parameter.Type.INTEGER else Parameter(one.name, value=_with_decimals(one.name, one.value))
+                one
+                if one.type_ != Parameter.Type.INTEGER
+                else Parameter(one.name, value=_with_decimals(kind, one.name, one.value))
                 for one in changed
             ]
         )
     return parameters
 
 
-def _with_decimals(name: str, value):
+def _with_decimals(kind: type, name: str, value: Any) -> Any:
     """A parameter's value; where the number 1 stands for 1.0, that."""
-    spec = Parameters.__dataclass_fields__.get(name)
-    return float(value) if spec is not None and type(spec.default) is float and type(value) is int else value
+    spec = kind.__dataclass_fields__.get(name)  # type: ignore[attr-defined]
+    default = None if spec is None else spec.default
+    if isinstance(default, tuple) and default and type(default[0]) is float and isinstance(value, tuple):
+        return tuple(float(one) if type(one) is int else one for one in value)
+    return float(value) if type(default) is float and type(value) is int else value

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+from ..pypi.message_types import TFMessage
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
@@ -15,14 +20,21 @@ except ImportError:  # ROS 2 Humble
 class _Unattended(CallbackGroup):
     """Whose members no executor may execute, so that it leaves them out."""
 
-    def can_execute(self, entity) -> bool:
+    def can_execute(self, entity: Any) -> bool:
         return False
 
-    def beginning_execution(self, entity) -> bool:
+    def beginning_execution(self, entity: Any) -> bool:
         return False
 
-    def ending_execution(self, entity) -> None:
+    def ending_execution(self, entity: Any) -> None:
         pass
+
+
+def frame_topics(node: Node, depth: int) -> list[PolledSubscription]:
+    """/tf and /tf_static. depth: messages between two looks that are not lost."""
+    latched = QoSProfile(depth=depth, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    moving = QoSProfile(depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT)
+    return [PolledSubscription(node, TFMessage, name, qos) for name, qos in (("/tf", moving), ("/tf_static", latched))]
 
 
 class PolledSubscription:
@@ -31,10 +43,10 @@ class PolledSubscription:
     lost: how many the middleware says did not arrive, so far as it tells; brought up to date by `count_lost`.
     """
 
-    def __init__(self, node, message_type, topic: str, qos):
+    def __init__(self, node: Node, message_type: Any, topic: str, qos: QoSProfile) -> None:
         self._node, self.topic, self.lost = node, topic, 0
-        arguments = (message_type, topic, lambda data: None, qos)
-        keywords = {"raw": True, "callback_group": _Unattended()}
+        arguments: Any = (message_type, topic, lambda data: None, qos)
+        keywords: dict[str, Any] = {"raw": True, "callback_group": _Unattended()}
         try:
             self._subscription = node.create_subscription(
                 *arguments,
@@ -58,7 +70,7 @@ class PolledSubscription:
 
     def count_lost(self) -> None:
         """Ask the middleware what was lost."""
-        for event in self._subscription.event_handlers:
+        for event in self._subscription.event_handlers:  # type: ignore[attr-defined]  # a list, whatever rclpy says
             event._ready_to_take_data = True  # what an executor that waits for it would set
             if status := event.take_data():
                 self.lost += status.total_count_change

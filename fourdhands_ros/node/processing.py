@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fourdhands_core.geometry.camera_source import CameraSource
-from fourdhands_core.pipeline.session import HandSession, Observed
+from fourdhands_core.pipeline.session import HandSession, Observed, Result
 from fourdhands_core.pipeline.types import HELD, HandPairEstimate
 
 from ..convert.depth_buffer import DepthBuffer
@@ -33,13 +34,14 @@ class _Item:
     """What goes with an image from the first thread to its message.
 
     received: when, time.perf_counter; received_clock: the same by the node's clock, nanoseconds. latency: seconds by
-    stage so far.
+    stage so far. depth: there was a depth image of its moment.
     """
 
     frame_id: str
     received: float
     received_clock: int
     latency: dict[str, float]
+    depth: bool = False
 
 
 class FrameProcessor:
@@ -51,12 +53,13 @@ class FrameProcessor:
     tracker: HandPairTracker or what behaves like it. cameras: gives the camera of each image; depth: the depth image of
     each, if there are any. compressed: the messages are CompressedImage, else Image. reset_gap: see HandSession. clock:
     the node's, for the time of transport. logger: the node's. `session`: decides what becomes of each image. `watcher`,
-    where it is set, is called in the second thread with the tracker and each estimate after that is published.
+    where it is set, is called in the second thread with each estimate after that is published; `fuse`
+    likewise, with the image's frame, whether there was depth, and when the image came (time.perf_counter).
     """
 
     def __init__(
         self,
-        tracker,
+        tracker: Any,
         outputs: Outputs,
         cameras: CameraSource,
         statistics: Statistics,
@@ -64,9 +67,9 @@ class FrameProcessor:
         depth: DepthBuffer | None = None,
         compressed: bool,
         reset_gap: float,
-        clock,
-        logger,
-    ):
+        clock: Any,
+        logger: Any,
+    ) -> None:
         self.session = HandSession(tracker, cameras, statistics, logger, reset_gap, _PATIENCE)
         self._outputs, self._statistics = outputs, statistics
         self._depth = depth
@@ -74,7 +77,8 @@ class FrameProcessor:
         self._mailbox = Mailbox()
         self._observed: queue.Queue[Observed | None] = queue.Queue(maxsize=1)
         self.hand_states = ("absent", "absent")
-        self.watcher: Callable[[object, HandPairEstimate], None] | None = None
+        self.watcher: Callable[[HandPairEstimate], None] | None = None
+        self.fuse: Callable[[HandPairEstimate, str, bool, float], None] | None = None
         self.frame_id = ""
         self._threads = [
             threading.Thread(target=work, name=name, daemon=True)
@@ -90,7 +94,7 @@ class FrameProcessor:
             self._statistics.count_dropped()
 
     def stop(self) -> None:
-        """Finish the images in work and end the threads."""
+        """Finish the images in work, with lookahead also those that waited for others, and end the threads."""
         self._mailbox.close()
         for thread in self._threads:
             thread.join()
@@ -115,6 +119,7 @@ class FrameProcessor:
 
     def _estimate(self) -> None:
         """Second thread: from observed frames to messages."""
+        with_vertices = False
         while (observed := self._observed.get()) is not None:
             depth = None
             if self._depth is not None:
@@ -122,9 +127,15 @@ class FrameProcessor:
                 began = time.perf_counter()
                 depth = self._depth.find(observed.frame.stamp)
                 observed.companion.latency["depth"] = time.perf_counter() - began
-            for estimate, item in self.session.estimate(observed, depth, self._outputs.wants_vertices):
-                with self.session.guard():
-                    self._publish(estimate, item)
+                observed.companion.depth = depth is not None
+            with_vertices = self._outputs.wants_vertices
+            self._publish_all(self.session.estimate(observed, depth, with_vertices))
+        self._publish_all(self.session.finish(with_vertices))  # with lookahead the last images' estimates are still to come
+
+    def _publish_all(self, results: list[Result]) -> None:
+        for estimate, item in results:
+            with self.session.guard():
+                self._publish(estimate, item)
 
     def _publish(self, estimate: HandPairEstimate, item: _Item) -> None:
         statistics = self._statistics
@@ -145,4 +156,6 @@ class FrameProcessor:
         self.hand_states = left, right
         self.frame_id = item.frame_id
         if (watcher := self.watcher) is not None:
-            watcher(self.session.tracker, estimate)
+            watcher(estimate)
+        if (fuse := self.fuse) is not None:
+            fuse(estimate, item.frame_id, item.depth, item.received)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 import time
 import traceback
+from collections.abc import Generator
+from typing import Any
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import SetBool, Trigger
 
 from fourdhands_core.errors import FourDHandsError, InputError
 from fourdhands_core.pipeline.shape_calibration import ShapeCalibration, hand_length, save_shape
+from fourdhands_core.pipeline.types import HandPairEstimate
 
 CALIBRATION_SECONDS = 4.0
 """How long a calibration looks at the hands."""
@@ -22,7 +25,7 @@ class Services:
     node: HandsNode, with which the services end. Its executor goes on while a calibration looks at hands.
     """
 
-    def __init__(self, node):
+    def __init__(self, node: Any) -> None:
         self._node = node
         self._calibrating = False
         # A group of their own: a calibration that waits would keep all else in its group from running.
@@ -31,16 +34,18 @@ class Services:
         node.create_service(SetBool, "~/pause", self._pause, callback_group=group)
         node.create_service(Trigger, "~/calibrate_hand", self._calibrate_hand, callback_group=group)
 
-    def _reset(self, request, response):
+    def _reset(self, request: Any, response: Any) -> Any:
         """Forget the tracks of all cameras."""
         channels = self._node.channels
         for channel in channels:
             channel.processor.session.reset()
+        if self._node.fused is not None:
+            self._node.fused.reset()
         response.success = bool(channels)
         response.message = "tracking starts anew with the next image" if channels else "the node is not active"
         return response
 
-    def _pause(self, request, response):
+    def _pause(self, request: Any, response: Any) -> Any:
         """Stop tracking in all cameras, or go on; models stay loaded."""
         channels = self._node.channels
         for channel in channels:
@@ -59,7 +64,7 @@ class Services:
             self._node.get_logger().info(f"pause: {response.message}")
         return response
 
-    async def _calibrate_hand(self, request, response):
+    async def _calibrate_hand(self, request: Any, response: Any) -> Any:
         """Look at the hands in all cameras for a while, then fix their shape and keep it."""
         channels = self._node.channels
         paused = any(channel.paused for channel in channels)
@@ -86,15 +91,16 @@ class Services:
         self._node.get_logger().info(f"calibrate_hand: {response.message}")
         return response
 
-    async def _calibrate(self, channels) -> str:
+    async def _calibrate(self, channels: Any) -> str:
         node = self._node
         parameters = node.parameters
-        calibration = ShapeCalibration(channels[0].tracker.hands, parameters.hand_length)
+        first = channels[0].tracker
+        calibration = ShapeCalibration(first.hands, parameters.hand_length, first.landmarks)
         lock = threading.Lock()  # one thread for each camera
 
-        def watch(tracker, estimate):
+        def watch(estimate: HandPairEstimate) -> None:
             with lock:
-                calibration.add(estimate, tracker.rays(estimate.stamp))
+                calibration.add(estimate)
 
         for channel in channels:
             channel.processor.watcher = watch
@@ -112,6 +118,8 @@ class Services:
         for channel in channels:
             channel.tracker.betas = betas
             channel.processor.session.reset()
+        if node.fused is not None:
+            node.fused.set_shape(betas)
         length = hand_length(channels[0].tracker.hands, betas)
         message = (
             f"{calibration.count} open hands seen; from the wrist to the tip of the middle finger "
@@ -126,5 +134,5 @@ class Services:
 class _OthersFirst:
     """Lets the executor wait for other work and do it; it comes back after that, or after its time-out."""
 
-    def __await__(self):
+    def __await__(self) -> Generator[None, None, None]:
         yield

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import struct
 import time
+from collections.abc import Callable
+from typing import Any
 
+from rclpy.node import Node
 from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from ..convert.cdr import stamp_in
 from .delivery import EVIDENCE, Interval, Spacing
 
 try:
@@ -33,13 +36,15 @@ class ImageSubscription:
     A large image is hundreds of packets, and best effort loses it with any of them: with a system's usual socket buffers
     some DDS deliver no image of 1280x720 at all, or some and then none. With reliability "auto" the subscription becomes
     reliable where all publishers of the topic offer that and too few of the images that are due come (`Interval`), or none
-    do; and best effort again where a publisher appears that offers no more.
+    do; and best effort again where a publisher appears that offers no more. It changes only while the topic's publishers
+    are those of the last look: Fast DDS ends the process where a publisher is found while a subscription is destroyed
+    (eProsima/Fast-DDS, issue 3303), and what speaks for a change often is that one has just been found.
 
     rate: images a second that the camera sends, as far as that can be told; 0 where it cannot. missing: what is wrong
     with the last stretch of time, or "".
     """
 
-    def __init__(self, node, message_type, topic: str, callback, reliability: str = "auto"):
+    def __init__(self, node: Node, message_type: Any, topic: str, callback: Callable, reliability: str = "auto") -> None:
         self._node, self._type, self.topic, self._callback = node, message_type, topic, callback
         # Who overrides the QoS of the topic has decided.
         overridden = f"qos_overrides.{topic}.subscription.reliability" in getattr(node, "_parameter_overrides", {})
@@ -50,6 +55,7 @@ class ImageSubscription:
         self._came = self._lost = self._lost_ever = self._infos_before = 0
         self._was_short = False
         self._spacing = Spacing()
+        self._publishers: dict[bytes, ReliabilityPolicy] = {}
         self.reliability = RELIABILITIES[reliability]
         self._policies = QoSOverridingOptions.with_default_policies()
         self.open()
@@ -59,7 +65,7 @@ class ImageSubscription:
         self._looked: float | None = None
         self.missing = ""
         profile = QoSProfile(depth=1, reliability=self.reliability)
-        keywords = {"raw": True, "qos_overriding_options": self._policies}
+        keywords: dict[str, Any] = {"raw": True, "qos_overriding_options": self._policies}
         try:
             self._subscription = self._node.create_subscription(
                 self._type,
@@ -72,15 +78,14 @@ class ImageSubscription:
         except UnsupportedEventTypeError:  # a middleware that does not tell
             self._subscription = self._node.create_subscription(self._type, self.topic, self._take, profile, **keywords)
 
-    def _take(self, data):
+    def _take(self, data: Any) -> None:
         self._came += 1
         self._arrived = time.monotonic()
-        if len(data) >= 12:  # CDR: a byte that is odd where numbers are little-endian, then the header, first its stamp
-            sec, nanosec = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
-            self._spacing.add(sec * 1_000_000_000 + nanosec)
+        if (stamp := stamp_in(data)) is not None:
+            self._spacing.add(stamp)
         self._callback(data)
 
-    def _count_lost(self, event):
+    def _count_lost(self, event: Any) -> None:
         self._lost += event.total_count_change
 
     def watch(self, infos: int = 0) -> bool:
@@ -88,7 +93,9 @@ class ImageSubscription:
 
         infos: how many CameraInfo messages of the same camera have come so far.
         """
-        if self._watched and self.reliability == ReliabilityPolicy.RELIABLE and self._offered(ReliabilityPolicy.BEST_EFFORT):
+        before, self._publishers = self._publishers, self._found() if self._watched else {}
+        settled, offered = before == self._publishers, set(self._publishers.values())
+        if settled and self.reliability == ReliabilityPolicy.RELIABLE and ReliabilityPolicy.BEST_EFFORT in offered:
             self._change(ReliabilityPolicy.BEST_EFFORT, "a publisher of it offers best effort only: asking for no more")
             return True
         now = time.monotonic()
@@ -113,7 +120,8 @@ class ImageSubscription:
         self._look(now, infos)
         if interval.conclusive:
             self.rate = interval.due / seconds
-        return self._judge(interval)
+        reliable = ReliabilityPolicy.RELIABLE in offered and ReliabilityPolicy.BEST_EFFORT not in offered
+        return self._judge(interval, settled and reliable)
 
     def _look(self, now: float, infos: int) -> None:
         """Begin another interval."""
@@ -122,18 +130,14 @@ class ImageSubscription:
         self._came = self._lost = 0
         self._spacing.forget()
 
-    def _judge(self, interval: Interval) -> bool:
+    def _judge(self, interval: Interval, reliable: bool) -> bool:
+        """Change to reliable delivery where too little came and it can be had."""
         again, self._was_short = self._was_short, interval.short
         told = f"{interval.came} of {interval.due} images came in {interval.seconds:.1f} s"
         self.missing = told if interval.surely_short else ""
         if not (interval.starved or (interval.short and again)):
             return False
-        if (
-            not self._watched
-            or self.reliability == ReliabilityPolicy.RELIABLE
-            or not self._offered(ReliabilityPolicy.RELIABLE)
-            or self._offered(ReliabilityPolicy.BEST_EFFORT)
-        ):
+        if not reliable or self.reliability == ReliabilityPolicy.RELIABLE:
             return False
         self._patience = min(2.0 * self._patience, _MOST_PATIENCE)
         self._was_short = False
@@ -144,11 +148,12 @@ class ImageSubscription:
         )
         return True
 
-    def _offered(self, reliability) -> bool:
-        """Whether a publisher of the topic offers it."""
-        return any(info.qos_profile.reliability == reliability for info in self._node.get_publishers_info_by_topic(self.topic))
+    def _found(self) -> dict[bytes, ReliabilityPolicy]:
+        """The topic's publishers, and what each offers."""
+        infos = self._node.get_publishers_info_by_topic(self.topic)
+        return {bytes(info.endpoint_gid): info.qos_profile.reliability for info in infos}
 
-    def _change(self, reliability, words: str) -> None:
+    def _change(self, reliability: ReliabilityPolicy, words: str) -> None:
         self.close()
         self.reliability, self._policies = reliability, QoSOverridingOptions((QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH))
         self.open()

@@ -22,6 +22,8 @@ takes (with cameras: [left, right] below left/ and right/):
   depth/image_raw or depth/image_raw/compressedDepth      with depth: true; 16UC1 or 32FC1 in the colour image's view
 gives:
   hands                     fourdhands_ros/HandPair, both hands of every image
+  hands/left_wrist, hands/right_wrist   geometry_msgs/PoseStamped, in target_frame
+  hands/openxr              geometry_msgs/PoseArray, OpenXR's 26 joints of the left and then the right hand, likewise
   hands/markers             visualization_msgs/MarkerArray, both meshes
   hands/faces               fourdhands_ros/HandFaces, triangles, latched
   hands/debug_image         sensor_msgs/Image with the hands drawn on it; hands/debug_image/compressed, CompressedImage

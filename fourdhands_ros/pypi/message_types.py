@@ -66,10 +66,18 @@ def is_compiled(message_type: type) -> bool:
     return not hasattr(message_type, "_runtime_name")
 
 
+def deserialize_ros(data: bytes, message_type: Any) -> Any:
+    """rclpy's deserialize_message for data that may be damaged. Raises ValueError for what is shorter than CDR's header, which
+    ends the whole process with some middlewares (rmw_cyclonedds: a segmentation fault), and whatever rclpy raises."""
+    if len(data) < 4:
+        raise ValueError(f"{len(data)} bytes are no message")
+    return deserialize_message(data, message_type)
+
+
 def deserialize(data: bytes, message_type: Any) -> Any:
     """A serialised message as an object with the message's fields; numbers in arrays are numpy's or array.array."""
     if is_compiled(message_type):
-        return deserialize_message(data, message_type)
+        return deserialize_ros(data, message_type)
     return typestore().deserialize_cdr(data, message_type._runtime_name)
 
 

@@ -10,10 +10,11 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -25,6 +26,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from fourdhands_core.benchmark import percentiles
 from fourdhands_core.geometry.rotations import quaternion_from_matrix
+from fourdhands_core.hand_model.assets import HUMAN
 from fourdhands_core.hand_model.skeleton import SIDES
 from fourdhands_core.media.video import VideoReader, VideoWriter
 from fourdhands_core.pipeline.tracker import HandPairTracker
@@ -34,13 +36,16 @@ from ..convert.encoders import SOURCES, STATES, HandPairEncoder, MarkerEncoder, 
 from ..pypi.message_types import HandPair, TFMessage, create_subscription, is_compiled, message_type, typestore
 from .demo import CameraProcess, Process, configure_dds, wait_for
 
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
 
 def _header(message, stamp: int) -> None:
     message.header.stamp.sec, message.header.stamp.nanosec = split_stamp(stamp)
     message.header.frame_id = "camera"
 
 
-def marker_objects(pair: HandPairEstimate, faces) -> MarkerArray:
+def marker_objects(pair: HandPairEstimate, faces: Sequence[np.ndarray]) -> MarkerArray:
     """Both meshes as message objects, as tutorials do it: a Point for every corner."""
     array = MarkerArray()
     for hand in pair.hands:
@@ -65,7 +70,7 @@ def transform_objects(pair: HandPairEstimate) -> list[TransformStamped]:
     return transforms
 
 
-def pair_object(pair: HandPairEstimate):
+def pair_object(pair: HandPairEstimate) -> Any:
     """HandPair as a message object, of rosidl's class or, with ROS 2 from PyPI, of rosbags'."""
 
     def new(name, **values):
@@ -106,7 +111,7 @@ def pair_object(pair: HandPairEstimate):
                     orientation=new("geometry_msgs/msg/Quaternion", x=x, y=y, z=z, w=w),
                 ),
                 scaled=hand.scaled,
-                model="generic",
+                model=HUMAN,
                 flat_hand_mean=True,
                 global_orient=numbers(hand.global_orient),
                 hand_pose=numbers(hand.hand_pose),
@@ -128,6 +133,8 @@ def pair_object(pair: HandPairEstimate):
         frames_rejected=0,
         latency_stages=["total"],
         latency=numbers([0.01]),
+        left_cameras=[],
+        right_cameras=[],
     )
 
 
@@ -143,7 +150,7 @@ class Publishing:
             for name, kind in (("hands", HandPair), ("tf", TFMessage), ("markers", MarkerArray))
         }
         self._pairs, self._transforms, self._markers = (
-            HandPairEncoder("landmark", "generic"),
+            HandPairEncoder("landmark", HUMAN),
             TransformEncoder(),
             MarkerEncoder(faces),
         )
@@ -160,7 +167,7 @@ class Publishing:
 
 
 @contextmanager
-def published():
+def published() -> Iterator[Callable]:
     """What `fourdhands_core.benchmark.benchmark` takes as its stage `publish`: estimates go out on real topics."""
     context = rclpy.Context()
     rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
@@ -179,7 +186,7 @@ def published():
         rclpy.try_shutdown(context=context)
 
 
-def publishing(node, pair: HandPairEstimate, faces, rounds: int) -> dict:
+def publishing(node: Node, pair: HandPairEstimate, faces: Sequence[np.ndarray], rounds: int) -> dict:
     """Milliseconds to make and publish both meshes, the joints and TF of one estimate, serialised here and as objects.
 
     node: rclpy's. pair: with both hands and their vertices. faces: for left and right, (F, 3).
@@ -240,22 +247,8 @@ def ages(video: Path, cameras: int, seconds: float) -> dict:
         cleanup.callback(hands.stop)
         players = []
         for name in names:
-            players.append(
-                CameraProcess(
-                    str(video),
-                    "--fov",
-                    "60",
-                    "--subscribers",
-                    "1",
-                    "--wait",
-                    "--namespace",
-                    name,
-                    "--loop",
-                    "--seconds",
-                    str(seconds + 5.0),
-                    log=folder / f"{name}.log",
-                )
-            )
+            options = f"--fov 60 --subscribers 1 --wait --namespace {name} --loop --seconds {seconds + 5.0}"
+            players.append(CameraProcess(str(video), *options.split(), log=folder / f"{name}.log"))
             cleanup.callback(players[-1].stop)
         checks = [hands.check, *(player.check for player in players)]
         wait_for(lambda: all("ready" in player.said for player in players), checks)

@@ -11,14 +11,17 @@ import json
 import select
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import rclpy
 from rclpy.duration import Duration
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
+from fourdhands_core.geometry import CALIBRATION_FILES
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.media.track_video import camera_for_video
 from fourdhands_core.media.video import VideoReader
@@ -68,7 +71,7 @@ def image_template(width: int, height: int, frame_id: str) -> Template:
     return template.finish()
 
 
-def forth_and_back(source: VideoReader, most: int = 300):
+def forth_and_back(source: VideoReader, most: int = 300) -> Iterator[tuple[int, np.ndarray]]:
     """The first images of a video forwards, backwards and so on without end, at the video's rate."""
     kept: list[np.ndarray] = []
     interval = 0
@@ -120,6 +123,29 @@ class Pace:
         return True
 
 
+class Waiting:
+    """The time by which images are published: the computer's, or /clock's where the node has use_sim_time."""
+
+    def __init__(self, node, stop: Stop):
+        self._clock, self._stop, self._executor = node.get_clock(), stop, None
+        if node.get_parameter("use_sim_time").value:
+            self._executor = SingleThreadedExecutor()
+            self._executor.add_node(node)
+            self.until(1)  # the first /clock; before it is 0
+
+    def now(self) -> int:
+        """Nanoseconds."""
+        return self._clock.now().nanoseconds
+
+    def until(self, at: int) -> bool:
+        """Return at that time, or at a signal; whether it was one."""
+        if self._executor is None:
+            return self._stop.wait((at - self.now()) * 1e-9)
+        while self.now() < at and not self._stop.is_set():
+            self._executor.spin_once(timeout_sec=0.1)
+        return self._stop.is_set()
+
+
 class CameraPublisher:
     """Publishes the frames of a video or camera when they are due."""
 
@@ -148,26 +174,27 @@ class CameraPublisher:
             if self._stop.wait(0.02):
                 return
 
-    def play(self, seconds: float | None, images=None) -> None:
+    def play(self, seconds: float | None, images: Iterable[tuple[int, np.ndarray]] | None = None) -> None:
         """Publish until the source or `seconds` end, or a signal comes.
 
         A file's frame i gets the stamp of the start plus its own time.
 
         images: (stamp, image) pairs in place of the source's own.
         """
-        pace = self.pace = Pace(time.time_ns())
+        waiting = Waiting(self._node, self._stop)
+        self.pace = pace = Pace(waiting.now())
         for stamp, image in images or self._source:
             if self._stop.is_set():
                 break
             if not self._source.is_camera:
-                if pace.overdue(stamp, time.time_ns()):
+                if pace.overdue(stamp, waiting.now()):
                     self._node.get_logger().warning(
                         f"this computer is too busy to publish every frame: {pace.skipped} left out so far",
                         throttle_duration_sec=_TELL,
                     )
                     continue
                 stamp = pace.due(stamp)
-                if self._stop.wait((stamp - time.time_ns()) * 1e-9):
+                if waiting.until(stamp):
                     break
             if self.first_stamp is None:
                 self.first_stamp = stamp
@@ -179,7 +206,7 @@ class CameraPublisher:
             self._infos.publish(self._info)
             self._images.publish(message)
             self.published += 1
-            self.latest = max(self.latest, (time.time_ns() - stamp) * 1e-9)
+            self.latest = max(self.latest, (waiting.now() - stamp) * 1e-9)
 
     def wait_until_received(self, timeout: float = 2.0) -> bool:
         """Return when reliable subscribers have everything, or after `timeout` seconds: what is not acknowledged when the
@@ -192,7 +219,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=program("camera"), description=__doc__)
     parser.add_argument("source", help="video file, folder of images (30 a second), or index of a camera")
     parser.add_argument("--fov", type=float, help="horizontal field of view, degrees; without it uncalibrated")
-    parser.add_argument("--intrinsics", type=Path, help="camera_info YAML")
+    parser.add_argument("--intrinsics", type=Path, help=f"its calibration: {CALIBRATION_FILES}")
     parser.add_argument("--frame-id", default="camera_optical_frame")
     parser.add_argument("--namespace", default="", help="of its topics")
     parser.add_argument("--loop", action="store_true", help="play a file forth and back without end")

@@ -2,7 +2,7 @@
 
 Without an argument the camera plays a rendered clip of two hands whose truth is known; with --video or --camera it is
 the same on real input, without truth. Everything is written to one folder: bag/ (rosbag2, mcap), report.json,
-overlay.mp4, contact_sheet.png, node.log, and clip/ with the rendered clip and its truth.
+report.html, overlay.mp4, contact_sheet.png, node.log, and clip/ with the rendered clip and its truth.
 """
 
 from __future__ import annotations
@@ -18,16 +18,24 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable, MutableMapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from fourdhands_core.errors import DependencyError, FourDHandsError, InputError
 from fourdhands_core.extras import needed_for
 from fourdhands_core.files import refuse_overwriting
-from fourdhands_core.streams import prepare_streams
+from fourdhands_core.geometry import CALIBRATION_FILES
+from fourdhands_core.outputs import write_text
+from fourdhands_core.streams import counted, prepare_streams
 
-OUTPUTS = "overlay.mp4", "contact_sheet.png", "report.json", "node.log", "camera.log"
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+
+OUTPUTS = "overlay.mp4", "contact_sheet.png", "report.json", "report.html", "node.log", "camera.log"
 """What is written beside the recording."""
 TOPICS_OF_NODE = ("hands", "hands/markers", "hands/faces", "/tf")
 START_TIMEOUT = 90.0
@@ -94,7 +102,7 @@ class CameraProcess(Process):
         self.stdin.flush()
 
 
-def wait_for(condition, checks, pause: float = 0.05) -> None:
+def wait_for(condition: Callable[[], bool], checks: Iterable[Callable[[], None]], pause: float = 0.05) -> None:
     """Wait for the start of the others, `pause` seconds between looks.
 
     Raises what a check raises, and InputError after START_TIMEOUT.
@@ -108,7 +116,7 @@ def wait_for(condition, checks, pause: float = 0.05) -> None:
         time.sleep(pause)
 
 
-def configure_dds(environment) -> None:
+def configure_dds(environment: MutableMapping[str, str]) -> None:
     """Keep DDS on this machine and make room for images in its shared memory, unless the user has said otherwise."""
     environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     names = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"  # of Fast DDS 2 and 3
@@ -116,9 +124,9 @@ def configure_dds(environment) -> None:
         environment.update(dict.fromkeys(names, str(Path(__file__).with_name("fastdds_large_images.xml"))))
 
 
-def check_alone(listener) -> None:
-    """Raise InputError where another camera or node than the demo's is in the ROS domain: its messages would mix in."""
-    for topic in ("image_raw", "camera_info", "hands"):
+def check_alone(listener: Node) -> None:
+    """Raise InputError where another camera or node, or another's time, is in the demo's ROS domain and would mix in."""
+    for topic in ("image_raw", "camera_info", "hands", "/clock"):
         names = [f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in listener.get_publishers_info_by_topic(topic)]
         if len(names) > 1:
             raise InputError(
@@ -149,7 +157,8 @@ def record(source: str, out: Path, camera_arguments: list[str], frames: int | No
         # The overlay is drawn from the vertices in HandPair.
         node = Process("fourdhands_ros", "--ros-args", "-p", "publish_vertices:=true", log=out / "node.log")
         cleanup.callback(node.stop)
-        checks = (camera.check, node.check, recorder.check)
+        # Another camera may be found late, or come late: it is looked for all the time.
+        checks = (camera.check, node.check, recorder.check, lambda: check_alone(listener))
         # Nothing is played before everyone has found everyone, so that no frame is lost to the start.
         wait_for(
             lambda: (
@@ -159,7 +168,8 @@ def record(source: str, out: Path, camera_arguments: list[str], frames: int | No
             checks,
         )
         time.sleep(1.0)  # the node's side of the discovery cannot be seen from here
-        check_alone(listener)
+        for check in checks:
+            check()
         camera.start()
         try:
             with tqdm(total=frames, unit="frame", desc="tracking") as bar:
@@ -178,7 +188,7 @@ def record(source: str, out: Path, camera_arguments: list[str], frames: int | No
     return camera.said
 
 
-def finish(recorder) -> None:
+def finish(recorder: Any) -> None:
     """Wait for the estimates that are still on their way."""
     count = -1
     while recorder.counts["/hands"] > count:
@@ -242,6 +252,10 @@ def run(args: argparse.Namespace) -> None:
     if not said["published"]:
         raise InputError(f"{source} gave no frame; see {out / 'camera.log'}")
 
+    from fourdhands_core.hand_model.assets import load_human_hand, pair_of
+    from fourdhands_core.view.report import write_report
+
+    from ..view.bag_recording import BagRecording
     from .demo_report import Recording, summary, text, write_pictures
 
     recording = Recording.read(out / "bag")
@@ -249,13 +263,13 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f"the node published nothing for {said['published']} images; see {out / 'node.log'}")
     if said["skipped"] or said["slowed"]:
         print(
-            f"this computer was too busy for the camera: {said['skipped']} frames were left out, and the video played "
-            f"{said['slowed']:.1f} s longer"
+            f"this computer was too busy for the camera: it left out {counted(said['skipped'], 'frames')}, and the "
+            f"video played {said['slowed']:.1f} s longer"
         )
         truth = None if said["slowed"] else truth  # its frames are found by their times
     numbers = summary(recording, said["published"], truth, said["first_stamp"], fps)
     numbers["rates"]["skipped"] = said["skipped"]
-    (out / "report.json").write_text(json.dumps(numbers, indent=1) + "\n")
+    write_text(out / "report.json", json.dumps(numbers, indent=1) + "\n")
     write_pictures(
         out / "bag",
         recording,
@@ -263,7 +277,15 @@ def run(args: argparse.Namespace) -> None:
         fps,
         lambda images: tqdm(images, total=recording.counts["/image_raw"], unit="frame", desc="drawing"),
     )
-    print(f"\n{text(numbers)}\n\nwritten to {out}: bag/ (every topic), overlay.mp4, contact_sheet.png, report.json")
+    page = BagRecording(out / "bag", pair_of(load_human_hand()))
+    try:
+        write_report(page, out / "report.html")
+    finally:
+        page.close()
+    print(
+        f"\n{text(numbers)}\n\nwritten to {out}: bag/ (every topic), overlay.mp4, contact_sheet.png, report.json\n"
+        f"to look at in a browser: {out / 'report.html'}"
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -277,7 +299,7 @@ def main(argv: list[str] | None = None) -> int:
     source.add_argument("--camera", type=int, help="use this live camera; Ctrl-C ends the recording")
     lens = parser.add_mutually_exclusive_group()
     lens.add_argument("--fov", type=float, help="horizontal field of view of the video or camera, degrees")
-    lens.add_argument("--intrinsics", type=Path, help="camera_info YAML of the video or camera")
+    lens.add_argument("--intrinsics", type=Path, help=f"calibration of the video or camera: {CALIBRATION_FILES}")
     parser.add_argument("--seconds", type=float, help="length of the rendered clip (12), or of the recording")
     parser.add_argument("--out", type=Path, default=Path("demo_output"), help="folder for the results")
     args = parser.parse_args(argv)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,12 @@ from fourdhands_core.learning.evaluation.metrics import mpjpe, mrrpe
 from fourdhands_core.media.draw import contact_sheet, draw_hands, draw_text
 from fourdhands_core.media.images import write_image
 from fourdhands_core.media.video import VideoWriter
-from fourdhands_core.pipeline.types import HandEstimate, HandPairEstimate
+from fourdhands_core.streams import counted
 
 from ..convert.camera_info import calibration_from_info
-from ..convert.encoders import SOURCES, STATES
+from ..convert.decoders import pair_estimate, points
 from ..convert.images import stamp_of
 from ..pypi.message_types import typestore
-
-_STATE_NAMES = {value: name for name, value in STATES.items()}
-_SOURCE_NAMES = {value: name for name, value in SOURCES.items()}
 
 
 def messages(bag: Path, topic: str) -> Iterator[tuple[int, Any]]:
@@ -36,11 +33,6 @@ def messages(bag: Path, topic: str) -> Iterator[tuple[int, Any]]:
         if connections:
             for connection, received, data in reader.messages(connections):
                 yield received, store.deserialize_cdr(data, connection.msgtype)
-
-
-def points(sequence) -> np.ndarray:
-    """A sequence of geometry_msgs/Point as (N, 3)."""
-    return np.array([(p.x, p.y, p.z) for p in sequence]).reshape(-1, 3)
 
 
 @dataclass
@@ -151,7 +143,7 @@ def text(numbers: dict) -> str:
     lines = [
         f"frames   {rate['frames_in']} in, {rate['frames_out']} out ({rate['fps']:.1f} FPS), "
         f"{rate['dropped']} dropped for a newer one, {rate['rejected']} rejected, {rate['not_received']} not received",
-        f"hands    left in {hands['left']} frames, right in {hands['right']}",
+        f"hands    left in {counted(hands['left'], 'frames')}, right in {hands['right']}",
         "",
         f"{'latency, ms':<18}{'p50':>8}{'p95':>8}{'p99':>8}",
     ]
@@ -165,7 +157,7 @@ def text(numbers: dict) -> str:
                 f"  {label:<16}{error[key]:8.1f}{error[key + '_left']:8.1f}{error[key + '_right']:8.1f}"
                 for label, key in (("MPJPE, mm", "mpjpe"), ("wrist, mm", "wrist"))
             ),
-            f"  {'MRRPE, mm':<16}{error['mrrpe']:8.1f}    over {error['frames_with_both']} frames with both hands",
+            f"  {'MRRPE, mm':<16}{error['mrrpe']:8.1f}    over {counted(error['frames_with_both'], 'frames')} with both hands",
             f"  {'hands found, %':<16}" + "".join(f"{100 * error[key]:8.1f}" for key in ("found", "found_left", "found_right")),
             f"  {'false hands':<16}{error['false_hands']:8d}",
         ]
@@ -175,7 +167,9 @@ def text(numbers: dict) -> str:
     return "\n".join(lines)
 
 
-def write_pictures(bag: Path, recording: Recording, out: Path, fps: float, progress=lambda images: images) -> None:
+def write_pictures(
+    bag: Path, recording: Recording, out: Path, fps: float, progress: Callable[[Iterable], Iterable] = lambda images: images
+) -> None:
     """Write overlay.mp4 (every image, with what the node saw in it) and contact_sheet.png (16 that it processed).
 
     progress: wraps the iterator of images, for a progress bar.
@@ -199,7 +193,7 @@ def write_pictures(bag: Path, recording: Recording, out: Path, fps: float, progr
             if pair is None:
                 draw_text(image, "dropped by the node", (0, 0))
             else:
-                estimate = _estimate(pair, recording.camera or Camera.from_fov(message.width, message.height, 60.0))
+                estimate = pair_estimate(pair, recording.camera or Camera.from_fov(message.width, message.height, 60.0))
                 draw_hands(image, estimate, faces if recording.camera else None)
             writer.write(image)
             if stamp in picked:
@@ -210,41 +204,3 @@ def write_pictures(bag: Path, recording: Recording, out: Path, fps: float, progr
 
 def _mean(values) -> float:
     return float(np.mean(values)) if len(values) else float("nan")
-
-
-def _estimate(pair, camera: Camera) -> HandPairEstimate:
-    """A HandPair message as the pipeline's type."""
-    hands = []
-    for side, hand in ((LEFT, pair.left), (RIGHT, pair.right)):
-        fields = {}
-        if hand.valid:
-            fields = {
-                "joints": points(hand.joints),
-                "joints_raw": points(hand.joints_raw),
-                "joints_2d": np.reshape(hand.joints_2d, (21, 2)).astype(float),
-                "joint_confidence": np.array(hand.joint_confidence),
-                "hand_pose": np.array(hand.hand_pose),
-                "global_orient": np.array(hand.global_orient),
-                "betas": np.array(hand.betas),
-                "vertices": np.reshape(hand.vertices, (-1, 3)).astype(float) if len(hand.vertices) else None,
-            }
-        hands.append(
-            HandEstimate(
-                side,
-                bool(hand.valid),
-                _STATE_NAMES[hand.state],
-                float(hand.age),
-                float(hand.confidence),
-                scaled=bool(hand.scaled),
-                **fields,
-            )
-        )
-    relative = pair.left_root_relative
-    return HandPairEstimate(
-        stamp_of(pair.header),
-        hands[LEFT],
-        hands[RIGHT],
-        camera,
-        np.array([relative.x, relative.y, relative.z]),
-        _SOURCE_NAMES[pair.left_root_source],
-    )

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import yaml
-from launch.actions import Shutdown
+from launch import LaunchDescription  # type: ignore[attr-defined]  # mypy takes the folder launch/ for it
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from fourdhands_core.errors import InputError
+
+from ..node.parameters import Parameters
 
 PATIENCE = "20"
 """Seconds that a process has after Ctrl-C before it is killed: a model that is being loaded, a bag on a slow disk."""
 
 
-def start_node(executable: str, **node) -> Node:
+def start_node(executable: str, **node: Any) -> Node:
     """A program of this package, whose end is the end of the launch. node: further arguments of launch_ros' Node."""
     return Node(
         package="fourdhands_ros",
@@ -25,7 +31,7 @@ def start_node(executable: str, **node) -> Node:
     )
 
 
-def end_launch(event, context):
+def end_launch(event: Any, context: Any) -> list[Shutdown] | None:
     """For `on_exit`: the other programs end too, and the reason is told. A program that failed makes the launch fail."""
     if context.is_shutdown:
         return None
@@ -35,7 +41,7 @@ def end_launch(event, context):
     return [Shutdown(reason=reason)]
 
 
-def end_launch_on_failure(event, context):
+def end_launch_on_failure(event: Any, context: Any) -> list[Shutdown] | None:
     """The same for a program that comes to an end, such as the player of a bag."""
     return end_launch(event, context) if event.returncode else None
 
@@ -106,7 +112,7 @@ def remappings(cameras: list[str], topics: dict[str, list[str]]) -> list[tuple[s
     return [(name, topic) for name, topic in pairs if name != topic]
 
 
-def start_camera(namespace: str, camera: str, topics: dict[str, str], **node) -> Node:
+def start_camera(namespace: str, camera: str, topics: dict[str, str], **node: Any) -> Node:
     """A camera made of a video, which publishes what the node takes as that camera's. topics: for image_raw and camera_info."""
     names = []
     for name, topic in topics.items():
@@ -121,6 +127,103 @@ def start_camera(namespace: str, camera: str, topics: dict[str, str], **node) ->
         remappings=[(name, topic) for name, topic in names if name != topic],
         **node,
     )
+
+
+def description(arguments: list[DeclareLaunchArgument], start: Callable[[Any], list]) -> LaunchDescription:
+    """What a launch file has to give: its arguments, and what `start` makes of them."""
+    return LaunchDescription([*arguments, OpaqueFunction(function=start)])
+
+
+def values_of(arguments: list[DeclareLaunchArgument], context: Any) -> dict[str, str]:
+    """What was given for arguments, by their names."""
+    return {one.name: LaunchConfiguration(one.name).perform(context) for one in arguments}
+
+
+def argument(name: str, description: str, default: str | None = "", choices: list[str] | None = None) -> DeclareLaunchArgument:
+    """An argument. default: None where it has to be given."""
+    return DeclareLaunchArgument(name, default_value=default, choices=choices, description=description)
+
+
+def switch(name: str, default: str, description: str) -> DeclareLaunchArgument:
+    """An argument that is true or false; with an empty default also empty, where the file of parameters tells."""
+    choices = [*([] if default else [""]), "false", "true"]
+    return argument(name, description, default, choices)
+
+
+def parameter_argument(name: str, of: Any = Parameters) -> DeclareLaunchArgument:
+    """An argument that is a parameter of the node, as that tells of it in `of`; empty, what the file of parameters says
+    holds."""
+    spec = of.__dataclass_fields__[name]
+    choices = ("false", "true") if isinstance(spec.default, bool) else spec.metadata["choices"]
+    text = spec.metadata["description"]
+    return argument(name, text, choices=["", *choices] if choices else None)
+
+
+def as_parameter(name: str, text: str) -> Any:
+    """An argument's text as the parameter's value: as YAML would read it, so that "false" is a boolean, but for names, which
+    are texts whatever they look like."""
+    spec = Parameters.__dataclass_fields__[name]
+    return text if isinstance(spec.default, str) and not spec.metadata["choices"] else yaml.safe_load(text)
+
+
+def view_arguments() -> list[DeclareLaunchArgument]:
+    """The arguments by which a launch file offers the page in a browser; `view_options` reads them."""
+    return [
+        switch("view", "false", "Also show the hands in a browser, from a process of its own; needs viser (fourdhands[view])."),
+        argument("view_host", "Address to show them at; others than 127.0.0.1 need a token.", default="127.0.0.1"),
+        argument("view_port", "Port of that page; empty: 8080, or the next free one."),
+        switch("view_estop", "false", "With a button on that page that stops robots which follow a hand."),
+        argument(
+            "view_hand_model",
+            "Right hand model of that page's meshes, as hand_model of nodes; empty: what the node says, or human.",
+        ),
+        argument("view_hand_model_left", "Left hand model of its meshes, likewise."),
+    ]
+
+
+def view_options(context: Any, models: dict[str, str] | None = None) -> list[str] | None:
+    """What `start_view` passes on of `view_arguments`; None where no page is asked for.
+
+    models: the node's hand_model and hand_model_left, for a page that is given none.
+    """
+    value = values_of(view_arguments(), context)
+    if value["view"] != "true":
+        return None
+    given = {name: value[f"view_{name}"] for name in ("hand_model", "hand_model_left")}
+    options = ["--host", value["view_host"]]
+    options += ["--port", value["view_port"]] if value["view_port"] else []
+    options += ["--estop"] if value["view_estop"] == "true" else []
+    for name, model in (given if any(given.values()) else models or given).items():
+        options += [f"--{name.replace('_', '-')}", model] if model else []
+    return options
+
+
+def start_view(options: list[str], topics: list[str], image: str = "") -> Node:
+    """The page in a browser of HandPair topics, of all that are published where none is given. image: of the only camera.
+
+    Its end is not the end of the launch: nothing depends on who looks.
+    """
+    return Node(
+        package="fourdhands_ros",
+        executable="hands_view",
+        output="screen",
+        sigterm_timeout=PATIENCE,
+        arguments=[*topics, *options, *(["--image", image] if image else [])],
+    )
+
+
+def hands_shown(namespace: str, cameras: list[str], images: list[str], fused: bool) -> tuple[list[str], str]:
+    """The HandPair topics of the node's cameras, those of fused hands first; of a single camera its image topic, where not
+    beside the hands."""
+    shown = [absolute(namespace, _below(camera, "hands")) for camera in cameras]
+    beside_images = [beside(name, "hands") for name in (absolute(namespace, image) for image in images)]
+    image = absolute(namespace, images[0]) if len(cameras) == 1 and beside_images != shown else ""
+    return [*([absolute(namespace, "hands")] if fused else []), *shown], image
+
+
+def absolute(namespace: str, name: str) -> str:
+    """A name as it is in a namespace, from the root."""
+    return name if name.startswith("/") else "/" + _below(namespace.strip("/"), name)
 
 
 def _below(namespace: str, name: str) -> str:

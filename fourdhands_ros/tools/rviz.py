@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch.actions import LogInfo
 from launch_ros.actions import Node
 
 
-def start_rviz(config: Path, fixed_frame: str, **node):
+def start_rviz(config: Path, fixed_frame: str, **node: Any) -> Node | LogInfo:
     """A launch action. config: folder of hands.rviz; fixed_frame: RViz's; node: further arguments of launch_ros' Node."""
     try:
         get_package_prefix("rviz2")

@@ -113,15 +113,11 @@ BACKBONE = ImageConfig(width=8, depth=1, heads=2)
 @functools.cache
 def _checkpoint_tensors() -> dict[str, torch.Tensor]:
     """A whole small backbone, and some of the rest of a released network."""
-    names = [
-        "map_head.0.weight",
-        "mano_head.transformer.to_token_embedding.bias",
-        "mano_head.transformer.pos_embedding",
-        "time_head.init_cam",
-        "time_head.temp_decoder.pos_embedding",
-        "time_head.temp_decoder.to_token_embedding.bias",
-        "time_head.temp_decoder.transformer.layers.0.0.fn.to_qkv.weight",
-    ]
+    names = (
+        "map_head.0.weight mano_head.transformer.to_token_embedding.bias mano_head.transformer.pos_embedding "
+        "time_head.init_cam time_head.temp_decoder.pos_embedding time_head.temp_decoder.to_token_embedding.bias "
+        "time_head.temp_decoder.transformer.layers.0.0.fn.to_qkv.weight"
+    ).split()
     torch.manual_seed(0)
     backbone = ImageNetwork(BACKBONE).backbone.state_dict()
     return {name: torch.ones(3, 8) for name in names} | {

@@ -25,28 +25,9 @@ from fourdhands_ros.convert.encoders import HandPairEncoder
 from fourdhands_ros.node.parameters import Parameters
 
 ENCODINGS = (
-    "rgb8",
-    "bgr8",
-    "rgba8",
-    "bgra8",
-    "mono8",
-    "mono16",
-    "8UC1",
-    "8UC3",
-    "bayer_rggb8",
-    "bayer_grbg16",
-    "yuv422",
-    "yuyv",
-    "16UC1",
-    "32FC1",
-    "64FC2",
-    "nv12",
-    "nv21",
-    "nv24",
-    "rgba16",
-    "16UC3",
-    "8UC999",
-)
+    "rgb8 bgr8 rgba8 bgra8 mono8 mono16 8UC1 8UC3 bayer_rggb8 bayer_grbg16 yuv422 yuyv 16UC1 32FC1 64FC2 nv12 "
+    "nv21 nv24 rgba16 16UC3 8UC999"
+).split()
 
 
 _PIXEL = {

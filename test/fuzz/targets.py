@@ -216,6 +216,9 @@ class _Blind:
     def detect(self, image):
         return []
 
+    def reset(self):
+        pass
+
     def close(self):
         pass
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import array
 import os
-import re
-import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -78,6 +77,8 @@ def make_pair(
     """Both hands; relative root and source as the pipeline gives them."""
     left, right = (make_hand(side, seed, state, vertices) for side, state in zip((LEFT, RIGHT), states))
     both = left.valid and right.valid
+    if camera is not None:
+        left, right = (replace(hand, scaled=hand.scaled and camera.calibrated) for hand in (left, right))
     return HandPairEstimate(
         stamp,
         left,
@@ -174,13 +175,6 @@ def wait_until(condition) -> bool:
     return True
 
 
-def catches_signals(pid) -> bool:
-    """Whether a process handles SIGTERM, as Python by itself does not."""
-    with open(f"/proc/{pid}/status") as file:
-        caught = re.search(r"SigCgt:\s*([0-9a-f]+)", file.read())
-    return bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
-
-
 class Ros:
     """A ROS context on a domain of its own, with nodes that one executor spins."""
 
@@ -214,6 +208,34 @@ class Ros:
         """Spin for a time."""
         self.spin_until(lambda: False, seconds)
 
+    def ask(self, client, request, enough=lambda: False):
+        """A service's answer, or None where what was asked for has come about, `enough`, and the answer was lost.
+
+        It is asked again where none comes, as one is lost that is given before the service has found who asked.
+        """
+        assert self.spin_until(client.service_is_ready), client.srv_name
+        deadline, asked = time.monotonic() + PATIENT, []
+        while time.monotonic() < deadline:
+            asked.append(client.call_async(request))
+            if self.spin_until(lambda: any(future.done() for future in asked), 10.0) or enough():
+                return next((future.result() for future in asked if future.done()), None)
+        raise AssertionError(f"{client.srv_name} does not answer")
+
+    def publish_until(self, publisher, message, condition) -> None:
+        """Publish a message, and again where it is lost on its way, until the condition holds."""
+        deadline = time.monotonic() + PATIENT
+        while time.monotonic() < deadline:
+            publisher.publish(message)
+            if self.spin_until(condition, 5.0):
+                return
+        raise AssertionError(f"what was published on {publisher.topic_name} did not arrive")
+
+    def deliver(self, publisher, message) -> None:
+        """Publish a message to those who ask for reliable delivery, and wait until they have it."""
+        assert self.spin_until(publisher.get_subscription_count), publisher.topic_name
+        publisher.publish(message)
+        assert publisher.wait_for_all_acked(Duration(seconds=PATIENT)), publisher.topic_name
+
     def join(self, node, *publishers) -> None:
         """Wait until a node's subscriptions and these publishers have found each other, which each side learns by itself."""
 
@@ -225,6 +247,14 @@ class Ros:
             )
 
         assert self.spin_until(lambda: all(map(joined, publishers))), [one.topic_name for one in publishers]
+
+    def catch_up(self, node) -> None:
+        """Have a node hear all that has come: the executor takes one message of each topic in turn, so that on a loaded
+        machine those of a fast one wait behind a slow one's that were said after them."""
+        for one in node.subscriptions:
+            with one.handle:
+                while (taken := one.handle.take_message(one.msg_type, one.raw)) is not None:
+                    one.callback(taken[0])
 
     def process(self, *command: str, environment: dict | None = None, **options) -> subprocess.Popen:
         """A Python process on the same domain, ended with the context.
@@ -245,15 +275,19 @@ class Ros:
         return process
 
     def close(self) -> None:
-        """End processes, nodes and context."""
-        for process in self._processes:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
+        """End nodes, context and processes.
+
+        In this order: Fast DDS may end this process where it leaves a domain in which a process was killed while it wrote
+        a large message.
+        """
         for node in list(self.executor.get_nodes()):
             node.destroy_node()
         self.executor.shutdown()
         rclpy.try_shutdown(context=self.context)
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
         self._domain.close()
 
 
@@ -301,18 +335,19 @@ class Bench:
 
     def connect(self):
         self.ros.join(self.node, self.images, self.infos)
-        outputs = self.channel.outputs
-        self.ros.join(self.user, outputs._hands)
+        self.join_outputs(self.channel.outputs)
+
+    def join_outputs(self, outputs):
+        """Wait until this user hears what a channel publishes."""
+        heard = {one.topic_name for one in self.user.subscriptions}
+        publishers = outputs._hands, outputs._tf, outputs._markers
+        self.ros.join(self.user, *(one for one in publishers if one.topic_name in heard))
         assert self.ros.spin_until(lambda: outputs._tf.get_subscription_count() > 1)  # the node watches /tf itself
 
     def inform(self, message, taken=None) -> None:
         """Publish a CameraInfo until `taken`, or until the node is calibrated: it is asked for by best effort."""
         taken = taken or (lambda: self.channel.cameras._newest[1] == "calibrated")
-        for _ in range(round(PATIENT / 5.0)):
-            self.infos.publish(message)
-            if self.ros.spin_until(taken, 5.0):
-                return
-        raise AssertionError("the CameraInfo did not arrive")
+        self.ros.publish_until(self.infos, message, taken)
 
     def send(self, message) -> None:
         """Publish an image and wait until the node has dealt with it."""
@@ -340,49 +375,6 @@ class Bench:
 
     def close(self):
         self.ros.close()
-
-
-AFTER = {
-    "configure": "inactive",
-    "activate": "active",
-    "deactivate": "inactive",
-    "cleanup": "unconfigured",
-    "shutdown": "finalized",
-}
-"""The state of a lifecycle node after each transition."""
-
-
-class RemoteLife:
-    """The lifecycle of a node in another process, through services that `node` calls."""
-
-    def __init__(self, ros: Ros, node, name: str):
-        self._ros, self._name = ros, name
-        self._state = node.create_client(GetState, f"{name}/get_state")
-        self._change = node.create_client(ChangeState, f"{name}/change_state")
-
-    def state(self) -> str:
-        """The node's state."""
-        return self._ask(self._state, GetState.Request()).current_state.label
-
-    def change(self, label: str) -> None:
-        """Bring the node through a transition."""
-        request = ChangeState.Request()
-        request.transition.label = label
-        for _ in range(2):  # an answer that is lost is no transition that did not happen
-            self._ask(self._change, request, lambda: self.state() == AFTER[label])
-            if self.state() == AFTER[label]:
-                return
-        raise AssertionError(f"{self._name} did not {label}, but is {self.state()}")
-
-    def _ask(self, client, request, enough=lambda: False):
-        """The answer to a request, which is repeated: an answer is lost where the node has not yet found who asked."""
-        assert self._ros.spin_until(client.service_is_ready), client.srv_name
-        deadline = time.monotonic() + PATIENT
-        while time.monotonic() < deadline:
-            future = client.call_async(request)
-            if self._ros.spin_until(future.done, 5.0) or enough():
-                return future.result()
-        raise AssertionError(f"{client.srv_name} does not answer")
 
 
 def stamp_of(header) -> int:

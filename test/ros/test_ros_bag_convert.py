@@ -15,7 +15,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ros]')")
 
-from bag_support import TYPES, camera_entries, contents, image_entry, read_bag, rendered, write_bag  # noqa: F401
+from bag_support import TYPES, assert_same_hands, camera_entries, contents, image_entry, read_bag, rendered, write_bag  # noqa: F401
+from limits_support import limited
 from ros_support import REPOSITORY, T0
 
 from fourdhands_core import cli
@@ -96,7 +97,7 @@ def test_hands_are_the_trackers_own_with_the_images_stamps(converted, tracked):
             assert hand.valid == expected.valid
             if hand.valid:
                 seen += 1
-                np.testing.assert_array_equal(joints_of(hand), expected.joints)
+                np.testing.assert_allclose(joints_of(hand), expected.joints, rtol=0, atol=1e-9)
                 np.testing.assert_array_equal(hand.hand_pose, expected.hand_pose.astype(np.float32))
                 assert hand.scaled
     assert seen > 60 and [pair.frames_published for _, pair in pairs] == [*range(1, 46)]
@@ -116,7 +117,9 @@ def test_frames_meshes_and_faces_come_with_them(converted, tracked):
         if hand.valid
     }
     for (stamp, name), place in wrists.items():
-        np.testing.assert_array_equal((place.x, place.y, place.z), tracked[stamp].hands[name == "right_wrist"].joints[0])
+        np.testing.assert_allclose(
+            (place.x, place.y, place.z), tracked[stamp].hands[name == "right_wrist"].joints[0], rtol=0, atol=1e-9
+        )
     shown = {
         (stamp_of(marker.header), marker.id)
         for _, message in messages(out, "/cam/hands/markers", MARKERS)
@@ -137,8 +140,7 @@ def test_the_input_is_not_touched_and_the_bar_shows_every_image(recorded, conver
     assert code == 2 and "is there already" in error
 
 
-def test_a_killed_run_continues_and_equals_an_uninterrupted_one(recorded, tmp_path, capsys):
-    assert told(capsys, recorded, tmp_path / "whole", "--interval", 15, "--quiet")[0] == 0
+def test_a_killed_run_continues_and_equals_one_without_interrupts_and_intervals(recorded, converted, tmp_path, capsys):
     process = subprocess.Popen(
         command(recorded, tmp_path / "killed", "--interval", 15),
         cwd=REPOSITORY,
@@ -160,23 +162,8 @@ def test_a_killed_run_continues_and_equals_an_uninterrupted_one(recorded, tmp_pa
     assert code == 0, error
     shown = [int(count) for count in re.findall(r"(\d+)/45", error)]
     assert 15 <= shown[0] < 45 and shown[-1] == 45, "it did not begin where it had stopped"
-    assert read_bag(tmp_path / "killed") == read_bag(tmp_path / "whole")
+    assert_same_hands(read_bag(tmp_path / "killed"), read_bag(converted[0]))
     assert not partial.exists()
-
-
-def test_intervals_change_nothing_but_what_the_detector_sees_anew(recorded, converted, tmp_path):
-    """A detector that begins in the middle sees the last images again; the tracker's memory goes on as it was."""
-    assert cli.main(["bag", str(recorded), str(tmp_path / "out"), "--interval", "23", "--quiet", "--no-markers"]) == 0
-    differences = []
-    for (_, one), (_, other) in zip(
-        messages(converted[0], "/cam/hands", HAND_PAIR), messages(tmp_path / "out", "/cam/hands", HAND_PAIR), strict=True
-    ):
-        for a, b in ((one.left, other.left), (one.right, other.right)):
-            assert np.array_equal(a.betas, b.betas), "the hand's shape changed within a track"
-            if a.valid and b.valid:
-                differences.append(np.linalg.norm(joints_of(a) - joints_of(b), axis=1).mean())
-    assert len(differences) > 55 and np.median(differences) < 1e-3 and max(differences) < 0.02
-    assert "/cam/hands/markers" not in {topic for topic, _, _ in read_bag(tmp_path / "out")}
 
 
 def test_two_cameras_compressed_in_sqlite_each_have_their_own(short, tmp_path):
@@ -194,7 +181,8 @@ def test_two_cameras_compressed_in_sqlite_each_have_their_own(short, tmp_path):
         both, one = (
             [row for row in read_bag(path) if row[0] == topic] for path in (tmp_path / "out", tmp_path / f"{name}_out")
         )
-        assert both == one and len(both) == 16, "one camera's hands depend on the other camera"
+        assert_same_hands(both, one)  # of one camera they do not depend on the other
+        assert len(both) == 16
     frames = {
         transform.child_frame_id
         for _, message in messages(tmp_path / "out", "/tf", TRANSFORMS)
@@ -217,7 +205,7 @@ def test_bad_images_and_jumps_of_time_are_survived_and_counted(rendered, tmp_pat
         "41 images, 38 HandPairs",
         "1 refused (repeated stamp)",
         "2 refused (message)",
-        "1 stamps that went backwards",
+        "stamps that went backwards: 1",
     ):
         assert words in said, said
     for words in ("/cam: image refused (repeated stamp): two images in a row", "/cam: image refused (message): "):
@@ -238,7 +226,7 @@ def test_a_bag_that_was_cut_off_is_converted_as_far_as_it_goes(rendered, recorde
     got, expected = (messages(path, "/cam/hands", HAND_PAIR) for path in (tmp_path / "out", converted[0]))
     assert 24 <= len(got) <= 31
     for (_, one), (_, other) in zip(got[:-4], expected):  # the last four have less future
-        np.testing.assert_array_equal(joints_of(one.left), joints_of(other.left))
+        np.testing.assert_allclose(joints_of(one.left), joints_of(other.left), rtol=0, atol=1e-9)
 
 
 def test_on_a_full_disk_it_says_so_and_continues_where_there_is_room(tmp_path):
@@ -248,14 +236,9 @@ def test_on_a_full_disk_it_says_so_and_continues_where_there_is_room(tmp_path):
         [image_entry("/cam/image_raw", T0 + i * 10**8, image, "camera") for i, image in enumerate(noise)],
         {"/cam/image_raw": TYPES["image_raw"]},
     )
-    full = (
-        "import resource, sys; from fourdhands_core import cli; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); "
-        "sys.exit(cli.main(sys.argv[1:]))"
-    )
     arguments = ["bag", str(bag), str(tmp_path / "out"), "--quiet"]
-    result = subprocess.run(
-        [sys.executable, "-c", full, *arguments], capture_output=True, text=True, cwd=REPOSITORY, timeout=600
-    )
+    command = limited(2000, "-m", "fourdhands_core.cli", *arguments)
+    result = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=600)
     assert result.returncode == 2 and "Traceback" not in result.stderr and not (tmp_path / "out").exists()
     assert f"{tmp_path / 'out'} cannot be written any further" in result.stderr and "continues" in result.stderr
     assert cli.main(arguments) == 0 and len(messages(tmp_path / "out", "/cam/hands", HAND_PAIR)) == 20
@@ -270,7 +253,7 @@ def test_many_bags_at_once_and_again(short, tmp_path, capsys):
     result = run(*bags, tmp_path / "broken.mcap", tmp_path / "all", "--jobs", 2)
     assert result.returncode == 2 and "1 of 3 bags were not converted" in result.stderr, result.stderr
     assert "broken.mcap is text, not a recording" in result.stderr and "Traceback" not in result.stderr
-    assert "32/32" in result.stderr
+    assert "fourdhands: broken.mcap failed: " in result.stderr  # of many a line where there is no terminal
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["drive", "second"]
     assert len(messages(tmp_path / "all" / "drive", "/cam/hands", HAND_PAIR)) == 16
     code, said, _ = told(capsys, *bags, tmp_path / "all")
@@ -317,7 +300,7 @@ def test_a_bag_whose_process_is_killed_does_not_end_the_others(short, tmp_path, 
         ),
         (["{bag}", "{tmp}/out", "--camera-info", "/cam/image_raw"], "is no CameraInfo topic"),
         (["{bag}", "{tmp}/out", "--weights", "none.safetensors"], "none.safetensors does not exist"),
-        (["{bag}", "{tmp}/out", "--lookahead", "61"], "parameter lookahead: 61 is not between 0 and 60"),
+        (["{bag}", "{tmp}/out", "--lookahead", "61"], "argument --lookahead: 61 is out of range; give a number from 0 to 60"),
         (["{bag}", "{tmp}/out", "--fov", "60", "--intrinsics", "c.yaml"], "not allowed with"),
         (["{bag}", "{tmp}/taken"], "taken.partial is there and no unfinished conversion"),
         (["info", "{bag}"], "holds no hands, but /cam/camera_info, /cam/image_raw"),
@@ -353,9 +336,10 @@ def test_options_stand_between_the_paths_and_no_bag_is_taken_for_its_own_result(
         write_bag(tmp_path / name, *camera_entries(short, "/cam"))
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.mcap")}
     code, _, error = told(capsys, tmp_path / "a", "--fov", 60, tmp_path / "b", "--quiet", tmp_path)
-    assert code == 2 and f"{tmp_path / 'a'} is an input and would be written over" in error
+    assert code == 2 and f"{tmp_path / 'a'} is the recording that is read" in error
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.mcap")} == before and len(list(tmp_path.iterdir())) == 2
     code, said, _ = told(capsys, tmp_path / "a", "--fov", 60, tmp_path / "out", "--no-markers")
     assert code == 0 and "HandPairs" in said
+    assert {topic for topic, _, _ in read_bag(tmp_path / "out")} == {"/cam/hands", "/cam/hands/faces", "/tf"}
     code, said, _ = told(capsys, "info", "--json", tmp_path / "out")
     assert code == 0 and json.loads(said)["hands"]

@@ -154,6 +154,11 @@ SOME_JSON = ("/cam/image", "foxglove.RawImage", "jsonschema", "json")
             "ros2",
             "/cam is of type stereo_msgs/msg/DisparityImage, which is not read; record sensor_msgs/Image or CompressedImage",
         ),
+        (
+            [("/cam/depth/image_raw/compressedDepth", "sensor_msgs/msg/CompressedImage", "ros2msg", "cdr")],
+            "ros2",
+            "compressedDepth is compressed depth, where colour, grey or infrared is needed; record the camera's colour images",
+        ),
         ([POSE, SOME_JSON], "", "in this bag: /cam/image is JSON (foxglove.RawImage), not ROS 2's CDR"),
         ([POSE], "ros2", "no topic of a camera is in this bag: it holds /pose, and no images"),
         (

@@ -57,7 +57,7 @@ def test_a_clip_that_was_played_in_a_loop_loses_one_image_a_turn(short, tmp_path
     entries, types = camera_entries(short, "/cam", True)
     turns = [(topic, time + k * SECOND, data) for k in range(4) for topic, time, data in entries]
     code, said, _ = convert(capsys, write_bag(tmp_path / "turns", turns, types), tmp_path / "out")
-    assert code == 0 and "64 images, 61 HandPairs, 3 refused (late), 3 stamps that went backwards" in said
+    assert code == 0 and "64 images, 61 HandPairs, 3 refused (late), stamps that went backwards: 3" in said
 
 
 @pytest.mark.parametrize("cameras", [1, 2])
@@ -81,7 +81,7 @@ def test_of_images_none_of_which_can_be_used_nothing_is_left(short, tmp_path, ca
     entries, types = camera_entries(short, "/cam")
     entries = [(topic, time, data[:-7] if topic == "/cam/image_raw" else data) for topic, time, data in entries]
     code, said, warned = convert(capsys, write_bag(tmp_path / "bad", entries, types), tmp_path / "out")
-    assert code == 2 and not said and "none of the 16 images" in warned and "image refused (message)" in warned
+    assert code == 2 and not said and "none of the images of" in warned and "image refused (message)" in warned
     assert [path.name for path in tmp_path.iterdir()] == ["bad"]
 
 

@@ -24,6 +24,7 @@ KINDS = {
     "mcap, zstd messages": ("mcap", "message", 4),
     "sqlite3": ("sqlite3", "none", 0),
 }
+ALLOWED = HealthCheck.function_scoped_fixture, HealthCheck.too_slow
 TOPICS = {"/cam/image_raw": TYPES["image_raw"], "/cam/camera_info": TYPES["camera_info"]}
 
 
@@ -96,7 +97,7 @@ def test_a_split_bag_is_read_in_the_order_of_its_numbers(tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=ALLOWED)
 @given(share=st.floats(0.0, 1.0))
 def test_a_bag_cut_anywhere_is_read_as_far_as_it_goes(bags, tmp_path, kind, share):
     file, entries = bags[0][kind], bags[1]
@@ -117,7 +118,7 @@ def test_a_bag_cut_anywhere_is_read_as_far_as_it_goes(bags, tmp_path, kind, shar
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=ALLOWED)
 @given(flips=st.lists(st.tuples(st.floats(0.0, 1.0, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=20))
 def test_a_damaged_bag_is_read_or_refused(bags, tmp_path, kind, flips):
     data = bytearray(bags[0][kind].read_bytes())

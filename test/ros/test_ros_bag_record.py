@@ -13,6 +13,7 @@ pytest.importorskip("rclpy", reason="recording needs ROS 2 (pip install 'fourdha
 
 from bag_support import contents, read_bag
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from limits_support import limited
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_support import FACES, PATIENT, RELIABLE, T0, Ros, info_message, make_pair, stamp_to
 from sensor_msgs.msg import CameraInfo, Image
@@ -176,11 +177,8 @@ def test_on_a_full_disk_it_says_so_and_the_bag_is_whole(ros, small_disk):
 def test_where_not_even_the_end_can_be_written_the_rest_is_there(ros, tmp_path):
     """A limit on the file's size, which nobody announces: the bag ends after a whole record."""
     talker = Talker(ros)
-    code = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, 3_000_000)); "
-        "from fourdhands_ros.bags.recorder import main; sys.exit(main(sys.argv[1:]))"
-    )
-    process = ros.process("-c", code, str(tmp_path / "bag"), "--images", "raw")
+    command = limited(3_000_000, "-m", "fourdhands_ros.bags.recorder", tmp_path / "bag", "--images", "raw")
+    process = ros.process(*command[1:])
     talker.wait_for(talker.hands, talker.images)
     assert ros.spin_until(lambda: talker.talk() or talker.image() or process.poll() is not None)
     output, _ = process.communicate(timeout=PATIENT)

@@ -24,7 +24,7 @@ def test_message_objects_say_the_same(pair):
         return bytes(typestore().serialize_cdr(message, HandPair._runtime_name))
 
     other = benchmark.pair_object(pair)
-    own = deserialize(HandPairEncoder("landmark", "generic").encode(pair, "camera", {"total": 0.01}, (1, 0, 0)), HandPair)
+    own = deserialize(HandPairEncoder("landmark", "human").encode(pair, "camera", {"total": 0.01}, (1, 0, 0)), HandPair)
     for a, b in (
         (own.left.wrist.orientation, other.left.wrist.orientation),
         (own.right.wrist.orientation, other.right.wrist.orientation),

@@ -1,38 +1,21 @@
-"""Which CameraInfo an image topic has and which of its matrices: in bags, and in the node over DDS."""
+"""Which CameraInfo an image topic has and which of its matrices, by name and in the node over DDS."""
 
 import array
 
 import numpy as np
 import pytest
-from bag_support import TYPES, image_entry, write_bag
+from bag_support import image_entry
 from pipeline_support import IMAGE, SIZE, TruthDetector, shown
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.serialization import serialize_message
-from ros_support import (
-    HEIGHT,
-    PATIENT,
-    PERIOD,
-    RELIABLE,
-    T0,
-    WIDTH,
-    FakeTracker,
-    Ros,
-    image_message,
-    info_message,
-    stamp_of,
-    stamp_to,
-)
+from ros_support import HEIGHT, PERIOD, RELIABLE, T0, WIDTH, FakeTracker, Ros, image_message, info_message, stamp_of, stamp_to
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from fourdhands_core import cli
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.calibration import Calibration
 from fourdhands_core.media.clips import clip_truth, pose_hands
 from fourdhands_core.media.video import VideoReader
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
-from fourdhands_ros.bags.camera import BagCamera, Options, find_cameras
-from fourdhands_ros.bags.topics import Topic
 from fourdhands_ros.convert.camera_info import calibration_from_info, info_topics, is_rectified, rectified_by_name
 from fourdhands_ros.node.node import HandsNode
 from fourdhands_ros.node.parameters import Parameters
@@ -102,155 +85,6 @@ def test_where_camera_info_is(image, below, beside):
     assert info_topics(image) == (below, beside)
 
 
-def found(*topics, info="", asked=()):
-    """The cameras of a bag with these image topics and, of those that end in camera_info, CameraInfo topics."""
-    kinds = {
-        name: TYPES["camera_info"]
-        if name.endswith("info")
-        else TYPES["image_raw/compressed" if name.endswith("compressed") else "image_raw"]
-        for name in topics
-    }
-    cameras = find_cameras(
-        {name: Topic(kind, 5) for name, kind in kinds.items()}, Options(topics=tuple(asked), camera_info=info)
-    )
-    return {camera.image: (camera.info, camera.namespace) for camera in cameras}
-
-
-@pytest.mark.parametrize(
-    "topics, asked, expected",
-    [
-        (["/cam/image_raw", "/cam/camera_info"], [], {"/cam/image_raw": ("/cam/camera_info", "/cam")}),
-        (["/cam/image_raw/compressed", "/cam/camera_info"], [], {"/cam/image_raw/compressed": ("/cam/camera_info", "/cam")}),
-        (
-            ["/sim/Scene/compressed", "/sim/Scene/camera_info", "/sim/camera_info"],
-            ["/sim/Scene/compressed"],
-            {"/sim/Scene/compressed": ("/sim/Scene/camera_info", "/sim/Scene")},
-        ),
-        (["/sim/Scene", "/sim/Scene/camera_info"], ["/sim/Scene"], {"/sim/Scene": ("/sim/Scene/camera_info", "/sim/Scene")}),
-        (["/sim/Scene", "/sim/camera_info"], ["/sim/Scene"], {"/sim/Scene": ("/sim/camera_info", "/sim")}),
-        (
-            ["/wrist_camera/compressed", "/wrist_camera/camera_info"],
-            ["/wrist_camera/compressed"],
-            {"/wrist_camera/compressed": ("/wrist_camera/camera_info", "/wrist_camera")},
-        ),
-        (["/wrist_camera/compressed"], ["/wrist_camera/compressed"], {"/wrist_camera/compressed": ("", "/wrist_camera")}),
-        (
-            ["/left/compressed", "/right/compressed", "/left/camera_info", "/right/camera_info"],
-            ["/left/compressed", "/right/compressed"],
-            {"/left/compressed": ("/left/camera_info", "/left"), "/right/compressed": ("/right/camera_info", "/right")},
-        ),
-        (["/image_raw", "/camera_info"], [], {"/image_raw": ("/camera_info", "")}),
-        (["/cam/image_raw", "/other/camera_info"], [], {"/cam/image_raw": ("", "/cam")}),
-        (["/cam/image_rect", "/cam/image_raw", "/cam/camera_info"], [], {"/cam/image_raw": ("/cam/camera_info", "/cam")}),
-        (["/cam/image_rect", "/cam/camera_info"], [], {"/cam/image_rect": ("/cam/camera_info", "/cam")}),
-        (
-            ["/cam/depth/image_rect_raw", "/cam/color/image_raw", "/cam/color/camera_info", "/cam/depth/camera_info"],
-            [],
-            {"/cam/color/image_raw": ("/cam/color/camera_info", "/cam/color")},
-        ),
-    ],
-)
-def test_the_camera_info_of_a_bags_images(topics, asked, expected):
-    assert found(*topics, asked=asked) == expected
-
-
-def test_camera_info_that_is_asked_for_changes_no_namespace():
-    assert found(
-        "/wrist/compressed", "/wrist/camera_info", "/x/camera_info", info="/x/camera_info", asked=["/wrist/compressed"]
-    ) == {"/wrist/compressed": ("/x/camera_info", "/wrist")}
-    with pytest.raises(InputError, match="/cam/image_raw and /cam/image_raw/compressed would both be written to /cam/hands"):
-        found("/cam/image_raw", "/cam/image_raw/compressed", asked=["/cam/image_raw", "/cam/image_raw/compressed"])
-
-
-# In bags
-
-
-def a_bag(path, image_topic="/cam/image_raw", info_topic="/cam/camera_info", count=3, size=(WIDTH, HEIGHT)):
-    """Empty images with a CameraInfo each."""
-    info, entries = full_info(*size), []
-    for i in range(count):
-        stamp_to(info, T0 + i * PERIOD)
-        entries += [
-            (info_topic, T0 + i * PERIOD, serialize_message(info)),
-            image_entry(image_topic, T0 + i * PERIOD, np.zeros((size[1], size[0], 3), np.uint8), "camera"),
-        ]
-    return write_bag(path, entries, {image_topic: TYPES["image_raw"], info_topic: TYPES["camera_info"]})
-
-
-@pytest.mark.parametrize(
-    "name, rectified, focal",
-    [
-        ("image_rect", "auto", 45.0),
-        ("image_raw", "auto", 60.0),
-        ("image", "auto", 60.0),
-        ("image", "true", 45.0),
-        ("image_raw", "true", 45.0),
-        ("image_rect", "false", 60.0),
-    ],
-)
-def test_a_bags_images_are_rectified_by_name_or_option(name, rectified, focal):
-    (topics,) = find_cameras(
-        {f"/cam/{name}": Topic(TYPES["image_raw"], 1), "/cam/camera_info": Topic(TYPES["camera_info"], 1)}, Options()
-    )
-    camera = BagCamera(topics, Options(Parameters(rectified=rectified)))
-    try:
-        camera.info(serialize_message(full_info()))
-        _, _, image = image_entry(topics.image, T0, np.zeros((HEIGHT, WIDTH, 3), np.uint8), "camera")
-        camera.image(image, T0)
-        lens = camera.session.cameras.camera_for(WIDTH, HEIGHT)
-        assert lens.matrix[0, 0] == focal and lens.distortion.any() == (focal == 60.0)
-        told = [note for note in camera.notes.kept if "rectified" in note]
-        assert bool(told) == (name == "image" and rectified == "auto")
-    finally:
-        camera.close()
-
-
-LENS = (
-    "image_width: {}\nimage_height: {}\ncamera_matrix: {{data: [60, 0, 32, 0, 60, 24, 0, 0, 1]}}\n"
-    "distortion_coefficients: {{data: []}}\n"
-)
-
-
-@pytest.mark.parametrize(
-    "lens, words",
-    [
-        (None, "lens.yaml does not exist; give a camera_info YAML"),
-        (LENS.format(480, 480), "lens.yaml are for 480x480, the images are 64x48: other proportions mean another crop"),
-        (LENS.format(0, 48), "image size 0x48"),
-        ("{}", "has no image_width"),
-    ],
-)
-def test_a_bad_lens_for_a_bag_fails_at_once_and_leaves_nothing(lens, words, tmp_path, capsys):
-    bag = a_bag(tmp_path / "in", info_topic="/other/camera_info")
-    if lens is not None:
-        (tmp_path / "lens.yaml").write_text(lens)
-    for sources in ([bag], [bag, a_bag(tmp_path / "second", info_topic="/other/camera_info")]):
-        code = cli.main(
-            ["bag", "--quiet", "--intrinsics", str(tmp_path / "lens.yaml"), *map(str, sources), str(tmp_path / "out")]
-        )
-        error = capsys.readouterr().err
-        assert code == 2 and words in error and "Traceback" not in error
-        if len(sources) == 1:
-            assert len([line for line in error.splitlines() if line.startswith("fourdhands: ")]) == 1
-            assert not list(tmp_path.glob("out*"))
-
-
-def test_a_lens_is_not_needed_where_camera_info_can_be_used(tmp_path, capsys):
-    """It stands in for what is missing; the other shape then matters to nobody."""
-    (tmp_path / "lens.yaml").write_text(LENS.format(480, 480))
-    bag = a_bag(tmp_path / "in")
-    assert cli.main(["bag", "--quiet", "--intrinsics", str(tmp_path / "lens.yaml"), str(bag), str(tmp_path / "out")]) == 0
-    assert "3 images, 3 HandPairs" in capsys.readouterr().out
-
-
-def test_camera_info_elsewhere_in_the_bag_is_told(tmp_path, capsys):
-    bag = a_bag(tmp_path / "in", info_topic="/other/camera_info")
-    assert cli.main(["bag", "--quiet", str(bag), str(tmp_path / "out")]) == 0
-    assert "the bag has CameraInfo on /other/camera_info only, not by /cam/image_raw (--camera-info" in capsys.readouterr().err
-    assert cli.main(["bag", "--quiet", "--camera-info", "/other/camera_info", str(bag), str(tmp_path / "other")]) == 0
-    assert "not scaled" not in capsys.readouterr().err
-
-
 # In the node
 
 
@@ -278,7 +112,10 @@ class Remapped:
                 context=self.ros.context,
                 enable_rosout=False,
                 cli_args=arguments,
-                parameter_overrides=[Parameter(name, value=value) for name, value in (parameters or {}).items()],
+                parameter_overrides=[
+                    Parameter(name, value=value)
+                    for name, value in {"image_reliability": "reliable", **(parameters or {})}.items()
+                ],
             )
         )
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
@@ -289,16 +126,20 @@ class Remapped:
         self.infos = [user.create_publisher(CameraInfo, info, RELIABLE) for info in infos]
         self.pairs = []
         create_subscription(user, HandPair, "hands", self.pairs.append, RELIABLE)
-        assert self.ros.spin_until(
-            lambda: self.image.get_subscription_count() and self.channel.outputs._hands.get_subscription_count()
-        )
+        self.ros.join(self.node, self.image)
+        self.ros.join(user, self.channel.outputs._hands)
 
     def tell(self, number: int, message: CameraInfo, arrives=True) -> None:
-        """Publish a CameraInfo on one of the topics, and wait until the node has it."""
+        """Publish a CameraInfo on one of the topics, and wait until the node has it, or see that it does not take it."""
         publisher, before = self.infos[number], self.channel._infos
-        assert self.ros.spin_until(publisher.get_subscription_count, PATIENT if arrives else 2.0) or not arrives
-        publisher.publish(message)
-        assert self.ros.spin_until(lambda: self.channel._infos > before, PATIENT if arrives else 1.0) == arrives
+        if arrives:
+            assert self.ros.spin_until(publisher.get_subscription_count)
+            self.ros.publish_until(publisher, message, lambda: self.channel._infos > before)
+            return
+        for _ in range(5):
+            publisher.publish(message)
+            self.ros.spin_for(0.2)
+        assert self.channel._infos == before
 
     def see(self, message):
         """The camera that an image's estimate was made with, and the estimate."""
@@ -409,14 +250,14 @@ def test_mirrored_and_rectified_together(remapped):
     world = calibration_from_info(info).camera(rectified=True).mirrored()  # of the picture as it would be without the mirror
     motion, _ = shown(np.zeros(10), count=25)
     truth = clip_truth(motion, world, pose_hands(motion)[1])
-    direct = HandPairTracker(TrackerSettings(), TruthDetector(truth))
+    direct = HandPairTracker(TrackerSettings(), TruthDetector(truth, lens=world))
     expected = [direct.process(IMAGE, T0 + int(stamp), world) for stamp in motion.stamp]
     bench = remapped(
         ["image_raw:=/cam/image_rect"],
         "/cam/image_rect",
         ["/cam/camera_info"],
         {"mirrored": True},
-        HandPairTracker(TrackerSettings(mirrored=True), TruthDetector(truth)),
+        HandPairTracker(TrackerSettings(mirrored=True), TruthDetector(truth, lens=world)),
     )
     bench.tell(0, info)
     message = Image(width=width, height=height, encoding="rgb8", step=3 * width, data=array.array("B", IMAGE.tobytes()))
@@ -432,7 +273,7 @@ def test_mirrored_and_rectified_together(remapped):
                 joints = np.array([(p.x, p.y, p.z) for p in hand.joints])
                 np.testing.assert_allclose(joints, other.joints, atol=1e-4)
                 middle, true = joints.mean(0), truth["joints"][number, hand.side].mean(0)
-                np.testing.assert_allclose(middle, true, atol=0.03)  # its size is a guess
+                np.testing.assert_allclose(middle, true, atol=0.04)  # its size is a guess
                 hands += 1
     assert hands == 25
 

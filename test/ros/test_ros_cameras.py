@@ -14,7 +14,6 @@ from ros_support import (
     PATIENT,
     PERIOD,
     RELIABLE,
-    REPOSITORY,
     SECOND,
     T0,
     Bench,
@@ -27,13 +26,14 @@ from ros_support import (
     stamp_to,
 )
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from test_ros_start import FAKE
+from std_srvs.srv import SetBool, Trigger
 from visualization_msgs.msg import MarkerArray
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.media.video import VideoReader
 from fourdhands_core.pipeline.tracker import HandPairTracker
+from fourdhands_ros.node.node import HandsNode
 from fourdhands_ros.node.parameters import Parameters
 from fourdhands_ros.pypi.message_types import HandPair, create_subscription
 
@@ -57,7 +57,7 @@ class Cameras(Bench):
     def connect(self):
         self.ros.join(self.node, *self.images.values(), *self.infos.values())
         for channel in self.node.channels:
-            self.ros.join(self.user, channel.outputs._hands, channel.outputs._markers)
+            self.join_outputs(channel.outputs)
 
     def of(self, name):
         """The channel of a camera."""
@@ -86,8 +86,7 @@ def cameras():
 def test_two_cameras(cameras):
     """Each camera's image comes back on its own topics, with its own calibration, stamp and frames."""
     bench = cameras(["left", "robot/right"], {"frame_prefix": "a/", "tf": "wrist"})
-    bench.infos["left"].publish(info_message())
-    assert bench.ros.spin_until(lambda: bench.of("left").cameras._newest[1] == "calibrated")
+    bench.ros.publish_until(bench.infos["left"], info_message(), lambda: bench.of("left").cameras._newest[1] == "calibrated")
     bench.images["left"].publish(image_message(T0, (255, 0, 3), frame_id="camera_l"))
     bench.images["robot/right"].publish(image_message(T0 - SECOND, (255, 255, 4), frame_id="camera_r"))
     assert bench.ros.spin_until(lambda: all(bench.pairs.values()) and len(bench.transforms) == 2)
@@ -124,8 +123,20 @@ def test_a_slow_a_dead_and_a_broken_camera(cameras):
     assert [stamp_of(pair.header) for pair in bench.pairs["good"]] == [T0 + i * PERIOD for i in range(40)]
     assert bench.of("slow").statistics.published == 0 and bench.of("good").statistics.dropped == 0
     go_on.set()
-    assert not bench.pairs["dead"] and not bench.pairs["broken"] and bench.of("broken").statistics.rejected > 0
-    bench.images["broken"].publish(image_message(T0 + 41 * PERIOD))
+    refused, stamp = bench.of("broken").statistics.refused, T0 + 40 * PERIOD
+
+    def both_refused():
+        """Each by itself, whichever took another's place before."""
+        nonlocal stamp
+        stamp += PERIOD
+        if "message" not in refused:
+            bench.images["broken"].publish(b"\x00\x01\x00\x00nonsense")
+        elif "internal error" not in refused:
+            bench.images["broken"].publish(image_message(stamp, (255, 255, 251)))
+        return {"internal error", "message"} <= refused.keys()
+
+    assert bench.ros.spin_until(both_refused) and not bench.pairs["dead"] and not bench.pairs["broken"]
+    bench.images["broken"].publish(image_message(stamp + PERIOD))
     assert bench.ros.spin_until(lambda: bench.pairs["broken"] and bench.pairs["slow"])
     assert bench.pairs["broken"][0].left.valid
     status = bench.status()
@@ -133,6 +144,34 @@ def test_a_slow_a_dead_and_a_broken_camera(cameras):
     assert int(status["hands: broken/hands"][1]["refused: internal error"]) > 0
     assert int(status["hands: broken/hands"][1]["refused: message"]) > 0
     assert status["hands: good/hands"][1]["refused"] == "0"
+
+
+def test_a_reset_and_a_pause_are_all_cameras(cameras):
+    """Each begins anew with its next image, and none takes images while the node is paused."""
+    bench = cameras(["left", "right", "third"])
+
+    def call(kind, name, **values):
+        client = bench.user.create_client(kind, f"{bench.node.get_name()}/{name}")
+        assert bench.ros.ask(client, kind.Request(**values)).success
+
+    def see(number):
+        for name in bench.names:
+            bench.images[name].publish(image_message(T0 + number * PERIOD))
+        assert bench.ros.spin_until(lambda: all(stamps(name)[-1:] == [T0 + number * PERIOD] for name in bench.names))
+        return [bench.of(name).tracker.resets for name in bench.names]
+
+    def stamps(name):
+        return [stamp_of(pair.header) for pair in bench.pairs[name]]
+
+    assert see(0) == see(1) == [0, 0, 0]
+    call(Trigger, "reset")
+    assert see(2) == see(3) == [1, 1, 1]
+    call(SetBool, "pause", data=True)
+    assert all(channel.paused for channel in bench.node.channels)
+    call(SetBool, "pause", data=False)
+    for name in bench.names:
+        bench.ros.join(bench.node, bench.images[name])
+    assert see(4) == see(5) == [2, 2, 2]
 
 
 def test_two_cameras_with_real_videos(cameras, real_data):
@@ -229,18 +268,16 @@ def test_a_second_tracker_that_cannot_be_made():
     "given, topics",
     [("[]", "/image_raw"), ("['']", "/image_raw"), ("[left, /robot/right]", "/left/image_raw, /robot/right/image_raw")],
 )
-def test_cameras_from_the_command_line(given, topics, tmp_path, monkeypatch):
+def test_cameras_from_the_command_line(given, topics, tmp_path):
     """An empty list is one camera with the plain names, as the default is."""
-    monkeypatch.chdir(REPOSITORY)
-    ros = Ros()
-    try:
-        file = tmp_path / "parameters.yaml"
-        file.write_text(f"/**:\n  ros__parameters:\n    cameras: {given}\n")
+    file = tmp_path / "parameters.yaml"
+    file.write_text(f"/**:\n  ros__parameters:\n    cameras: {given}\n")
+    with contextlib.closing(Ros()) as ros:
         for arguments in (["-p", f"cameras:={given}"], ["--params-file", str(file)]):
-            process = ros.process("-c", FAKE, "--ros-args", *arguments)
-            assert ros.spin_until(lambda: f"tracking hands in {topics}\n" in process.stdout.readline())
-    finally:
-        ros.close()
+            node = HandsNode(lambda _: FakeTracker(), context=ros.context, cli_args=["--ros-args", *arguments])
+            assert node.trigger_configure() == node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+            assert ", ".join(map(str, node.channels)) == topics
+            node.destroy_node()
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,15 @@
 """CompressedImage messages as image_transport and camera drivers write them: the colours that were packed, or the reason."""
 
 import array
+import struct
+import subprocess
+import sys
+import zlib
 
 import cv2
 import numpy as np
 import pytest
+from ros_support import REPOSITORY
 from sensor_msgs.msg import CompressedImage
 from test_ros_images import mosaic, smooth_picture
 
@@ -41,19 +46,7 @@ WIDE = 257
     [
         *[
             (f"{encoding}; jpeg compressed bgr8", "bgr", 1)
-            for encoding in (
-                "rgb8",
-                "bgr8",
-                "rgba8",
-                "bgra8",
-                "rgb16",
-                "bgr16",
-                "yuv422",
-                "yuv422_yuy2",
-                "uyvy",
-                "yuyv",
-                "nv21",
-            )
+            for encoding in "rgb8 bgr8 rgba8 bgra8 rgb16 bgr16 yuv422 yuv422_yuy2 uyvy yuyv nv21".split()
         ],
         *[(f"{encoding}; png compressed bgr8", "bgr", 1) for encoding in ("rgb8", "bgr8", "rgba8", "bgra8", "yuv422")],
         *[(f"{encoding}; png compressed bgr16", "bgr", WIDE) for encoding in ("rgb16", "bgr16", "rgba16", "bgra16")],
@@ -160,3 +153,22 @@ def test_malformed_compressed_images_are_named(data, image_format, reason):
     with pytest.raises(MalformedImage) as caught:
         decode_compressed(image_format, data)
     assert caught.value.reason == reason
+    assert "object at" not in str(caught.value)
+
+
+@pytest.mark.parametrize("side, reason", [(10_000, "compressed"), (20_000, "size")])
+def test_a_header_of_a_size_beyond_measure_is_refused_in_words_of_ours(side, reason):
+    """Pillow would warn of the one, with a line of its code, and raise at the other."""
+    png = bytearray(cv2.imencode(".png", np.zeros((48, 64), np.uint8))[1].tobytes())
+    png[16:24] = struct.pack(">II", side, side)
+    png[29:33] = struct.pack(">I", zlib.crc32(png[12:29]))
+    script = (
+        "from fourdhands_ros.convert.images import ImageDecoder, MalformedImage\n"
+        "from sensor_msgs.msg import CompressedImage\n"
+        "import array\n"
+        f"message = CompressedImage(format='png', data=array.array('B', {bytes(png)!r}))\n"
+        "try: ImageDecoder(compressed=True).image(message)\n"
+        "except MalformedImage as error: print(error.reason, error)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY, timeout=300)
+    assert done.stdout.startswith(reason) and "bomb" not in (done.stdout + done.stderr).lower() and "Warning" not in done.stderr

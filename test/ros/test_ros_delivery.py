@@ -1,6 +1,7 @@
 """Images that best effort loses: the node asks for reliable delivery where publishers offer it, and only there."""
 
 import itertools
+import re
 import threading
 import time
 
@@ -11,113 +12,11 @@ from ros_support import PATIENT, PERIOD, SECOND, T0, Ros, bench, image_message, 
 from sensor_msgs.msg import Image
 
 from fourdhands_ros.node import delivery, subscription
-from fourdhands_ros.node.delivery import EVIDENCE, Interval, Spacing
+from fourdhands_ros.node.delivery import EVIDENCE, Spacing
 from fourdhands_ros.node.subscription import ImageSubscription
 
 RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
-
-
-# The decision.
-
-
-@pytest.mark.parametrize(
-    "interval, due, short, starved",
-    [
-        (Interval(2.0, 60, infos=60), 60, False, False),
-        (Interval(2.0, 55, infos=60), 60, False, False),  # one in twelve
-        (Interval(2.0, 50, infos=60), 60, True, False),
-        (Interval(2.0, 14, infos=60), 60, True, True),
-        (Interval(2.0, 0, infos=60, paired=True), 60, True, True),
-        (Interval(2.0, 40, lost=20), 60, True, False),  # the middleware tells
-        (Interval(2.0, 14, lost=46, spaced=50), 60, True, True),
-        (Interval(2.0, 14, spaced=60), 60, True, True),  # neither CameraInfo nor the middleware tell: the stamps do
-        (Interval(2.0, 60, infos=2), 60, False, False),  # CameraInfo now and then only
-        (Interval(2.0, 3, infos=9), 9, False, False),  # too few to say anything
-        (Interval(10.0, 4, lost=6), 10, True, True),  # a slow camera, watched for longer
-        (Interval(8.0, 0, silent=8.0), 0, False, True),  # some came, then none; or none ever
-        (Interval(8.0, 2, spaced=2, silent=5.0), 2, False, True),
-        (Interval(5.0, 14, spaced=14, silent=3.5), 14, False, True),  # it stopped in the middle
-        (Interval(2.0, 0, silent=2.0), 0, False, False),  # not yet
-        (Interval(9.0, 0, silent=90.0, paired=True), 0, False, False),  # CameraInfo is silent as well: a pause
-        (Interval(9.0, 0, infos=9, silent=90.0, paired=True), 9, False, False),
-        (Interval(10.0, 0, infos=10, silent=90.0, paired=True), 10, True, True),
-    ],
-)
-def test_what_is_due_and_whether_it_came(interval, due, short, starved):
-    assert (interval.due, interval.short, interval.starved) == (due, short, starved)
-    assert interval.conclusive == (due >= EVIDENCE) and interval.paused == (interval.paired and due == 0)
-
-
-@pytest.mark.parametrize(
-    "interval, sure",
-    [
-        (Interval(2.0, 40, lost=20), True),
-        (Interval(2.0, 40, infos=60), True),
-        (Interval(2.0, 40, spaced=60), False),
-        (Interval(2.0, 60, infos=60), False),
-    ],
-)
-def test_only_what_a_restless_camera_would_not_bring_about_is_a_warning(interval, sure):
-    assert interval.surely_short == sure
-
-
-def arriving(gaps, keep) -> Spacing:
-    spacing = Spacing()
-    for stamp, kept in zip(T0 + np.cumsum(np.int64(gaps)), keep):
-        if kept:
-            spacing.add(int(stamp))
-    return spacing
-
-
-@pytest.mark.parametrize("kept", [1.0, 0.75, 0.5, 0.25])
-@pytest.mark.parametrize("jitter", [0.0, 0.05, 0.1])
-def test_spacing_tells_how_many_were_sent(kept, jitter):
-    """Also where stamps are those of arrival, give or take a tenth of a period."""
-    rng = np.random.default_rng(0)
-    stamps = np.arange(600) * PERIOD + rng.uniform(-jitter, jitter, 600) * PERIOD
-    keep = rng.random(600) < kept
-    spacing = arriving(np.diff(stamps, prepend=0), keep)
-    assert spacing.count() == pytest.approx(600, rel=0.12)
-    spacing.forget()
-    assert spacing.count() == 0
-    for i in range(1, 5):  # few are left: the period is known from before
-        spacing.add(int(T0 + stamps[-1] + 10 * i * PERIOD))
-    assert spacing.count() == pytest.approx(40, abs=8)
-
-
-def test_spacing_of_a_camera_that_hands_over_two_images_at_once():
-    gaps = np.tile([SECOND // 1000, 2 * PERIOD - SECOND // 1000], 50)
-    assert arriving(gaps, np.ones(100, bool)).count() == pytest.approx(100, rel=0.1)
-
-
-@pytest.mark.parametrize("gaps", [[0] * 50, [-PERIOD] * 50, [30 * SECOND] * 50, [PERIOD] * 5])
-def test_spacing_that_says_nothing(gaps):
-    """Stamps that stand still, run backwards or come after pauses, and too few of them."""
-    assert arriving(gaps, np.ones(len(gaps), bool)).count() == 0
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_spacing_of_a_camera_that_is_not_steady(seed):
-    """Images when something moves, or of a driver that catches up: nothing is missing, and nothing is said to be."""
-    rng = np.random.default_rng(seed)
-    at_will = np.int64(rng.uniform(0.001, 0.5, 200) * SECOND)
-    catching_up = np.where(rng.random(200) < 0.5, 5 * 10**6, np.int64(rng.uniform(0.02, 0.2, 200) * SECOND))
-    for gaps in (at_will, catching_up):
-        assert arriving(gaps, np.ones(200, bool)).count() <= 220
-
-
-def test_a_camera_that_slows_down_is_not_a_lossy_one():
-    """Half the rate in a dark room: the interval in between counts as short, the next one does not."""
-    spacing = arriving([PERIOD] * 60, np.ones(60, bool))
-    spacing.count()
-    spacing.forget()
-    for i in range(30):
-        spacing.add(T0 + 60 * PERIOD + 2 * i * PERIOD)
-    assert spacing.count() == pytest.approx(30, abs=2)
-
-
-# The subscription.
 
 
 @pytest.fixture
@@ -159,11 +58,16 @@ def test_images_that_are_due_and_do_not_come_are_asked_for_reliably(ros):
     assert not hands.watch(1000 + EVIDENCE - 1)  # a few that are missing say nothing
     assert hands.watch(1000 + EVIDENCE)
     assert hands.reliability == ReliabilityPolicy.RELIABLE and arrives(ros, publisher, images) and came
-    [info] = hands._node.get_subscriptions_info_by_topic("/image_raw")
-    assert info.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+
+    def reliable():
+        infos = hands._node.get_subscriptions_info_by_topic("/image_raw")
+        return [info.qos_profile.reliability for info in infos] == [ReliabilityPolicy.RELIABLE]
+
+    assert ros.spin_until(reliable)
     # a publisher that offers less would not be heard
     second = user.create_publisher(Image, "/image_raw", BEST_EFFORT)
     known(ros, hands._node, 2)
+    assert not hands.watch(1000)  # it has just been found
     assert hands.watch(1000) and hands.reliability == ReliabilityPolicy.BEST_EFFORT
     assert arrives(ros, second, images) and arrives(ros, publisher, images)
     hands.close()
@@ -187,7 +91,7 @@ def test_a_pause_or_a_publisher_of_best_effort_changes_nothing(ros):
     known(ros, hands._node, 1)
     hands.watch(0)
     assert not hands.watch(100)  # a hundred are due, but no more is offered
-    assert hands.missing == "0 of 100 images came in 0.0 s"
+    assert re.fullmatch(r"0 of 100 images came in \d+\.\d s", hands.missing)
     assert arrives(ros, publisher, images)
     assert not hands.watch(100) and not hands.watch(100)  # neither images nor CameraInfo: a pause
     hands.close()
@@ -197,7 +101,7 @@ def test_where_nothing_ever_came_and_nothing_is_known_reliable_is_tried(ros):
     hands, images, user = subscribed(ros)
     hands.watch(0)
     ros.spin_for(0.3)
-    assert not hands.watch(0)  # there is no publisher
+    assert not hands.watch(0) and not hands.watch(0)  # there is no publisher
     publisher = user.create_publisher(Image, "/image_raw", RELIABLE)
     known(ros, hands._node, 1)
     assert ros.spin_until(lambda: hands.watch(0)) and arrives(ros, publisher, images)
@@ -241,19 +145,31 @@ def test_publishers_that_come_and_go_do_not_turn_it_to_and_fro(ros, monkeypatch)
     now = [100.0]
     hands, images, user = subscribed(ros)
     hands._patience = 2.0
-    offered = [{ReliabilityPolicy.RELIABLE}]
-    monkeypatch.setattr(hands, "_offered", lambda reliability: reliability in offered[0])
+    offered = [{}]
+    monkeypatch.setattr(hands, "_found", lambda: offered[0])
     monkeypatch.setattr(subscription.time, "monotonic", lambda: now[0])
     changes, infos = [], 0
     for second in range(600):
         now[0] += 1.0
         infos += 30
         # for every other five seconds a second publisher, of best effort only
-        offered[0] = {ReliabilityPolicy.RELIABLE, *([ReliabilityPolicy.BEST_EFFORT] if second // 5 % 2 else [])}
+        offered[0] = {b"1": ReliabilityPolicy.RELIABLE, **({b"2": ReliabilityPolicy.BEST_EFFORT} if second // 5 % 2 else {})}
         if hands.watch(infos):
             changes.append(second)
     reliable = changes[::2]
     assert reliable[0] < 5 and np.diff(reliable)[:4].min() >= 4 and np.diff(reliable)[-3:].min() >= 64
+    hands.close()
+
+
+def test_it_does_not_change_while_publishers_are_being_found(ros, monkeypatch):
+    """Fast DDS may end the process there. Once none has come for a while, it does."""
+    hands, images, user = subscribed(ros)
+    number, hold = itertools.count(), []
+    monkeypatch.setattr(hands, "_found", lambda: {bytes([next(number) if not hold else 0]): ReliabilityPolicy.RELIABLE})
+    for infos in range(0, 2000, 100):
+        assert not hands.watch(infos)
+    hold.append(True)
+    assert [hands.watch(2000), hands.watch(2100)] == [False, True]
     hands.close()
 
 
@@ -264,7 +180,7 @@ def test_what_was_asked_for_stays(ros, reliability):
     known(ros, hands._node, 1)
     assert not hands.watch(1000) and not hands.watch(2000)
     assert hands.reliability.name.lower() == reliability and arrives(ros, publisher, images)
-    assert hands.missing == "0 of 1000 images came in 0.0 s"  # told all the same
+    assert re.fullmatch(r"0 of 1000 images came in \d+\.\d s", hands.missing)  # told all the same
     hands.close()
 
 
@@ -298,8 +214,8 @@ class LossyNetwork:
 @pytest.mark.parametrize("with_info", [True, False])
 def test_lost_images_come_in_the_end(bench, monkeypatch, pattern, with_info):
     """Over DDS, with and without CameraInfo: after a while every image comes, and diagnostics tell of it."""
-    monkeypatch.setattr(subscription, "_PATIENCE", 1.0)
-    monkeypatch.setattr(delivery, "_STALL", 1.5)
+    monkeypatch.setattr(subscription, "_PATIENCE", 0.4)
+    monkeypatch.setattr(delivery, "_STALL", 0.6)
     bench = bench({"image_reliability": "auto"})
     network = LossyNetwork(bench, pattern)
     images = bench.channel._images[0]
@@ -322,11 +238,9 @@ def test_lost_images_come_in_the_end(bench, monkeypatch, pattern, with_info):
         return statistics.received > received
 
     assert bench.ros.spin_until(arrived)
-    bench.ros.spin_for(0.2)
     for _ in range(30):
-        received = statistics.received
         network.send()
-        assert bench.ros.spin_until(lambda: statistics.received == received + 1)
+        assert bench.ros.spin_until(lambda: bench.pairs and stamp_of(bench.pairs[-1].header) == T0 + network.sent * PERIOD)
     told = bench.diagnosis()
     assert told["changes to reliable delivery"] == "1" and float(told["input rate (Hz)"]) >= 0.0
     assert told["camera's rate (Hz)"] == "unknown" or float(told["camera's rate (Hz)"]) > 0.0
@@ -382,6 +296,5 @@ def test_large_images_come_with_and_without_camera_info(bench, info, tmp_path):
         return len(published) == 45 and sum(stamp in came for stamp in published) >= 0.9 * 45
 
     assert bench.ros.spin_until(enough, 2 * PATIENT), (len(sent), len(bench.pairs), bench.channel.statistics.events)
-    told = bench.diagnosis()
-    assert float(told["input rate (Hz)"]) > 0.0
-    assert bench.ros.spin_until(lambda: float(bench.diagnosis()["camera's rate (Hz)"].replace("unknown", "0")) > 0.0)
+    for rate in ("input rate (Hz)", "camera's rate (Hz)"):  # of a second in which a busy machine may have let none through
+        assert bench.ros.spin_until(lambda: float(bench.diagnosis()[rate].replace("unknown", "0")) > 0.0), rate

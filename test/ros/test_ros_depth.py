@@ -11,15 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pipeline_support import CAMERA, IMAGE, TruthDetector, shown
+from rclpy.serialization import serialize_message
 from ros_support import PATIENT, PERIOD, RELIABLE, T0, FakeTracker, bench, image_message, info_message, stamp_to  # noqa: F401 (bench is a fixture)
 from sensor_msgs.msg import CompressedImage, Image
 from test_ros_services import large_image
 
+from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.hand_model.skeleton import RIGHT
 from fourdhands_core.media.clips import pose_hands
 from fourdhands_core.media.render import render_meshes
-from fourdhands_core.pipeline.tracker import HandPairTracker
+from fourdhands_core.pipeline.session import Counts, Notes
+from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
+from fourdhands_ros.convert.depth_buffer import DepthBuffer
 from fourdhands_ros.convert.images import MalformedImage, decode_compressed_depth, decode_depth
+from fourdhands_ros.pypi.message_types import typestore
 
 
 def depth_message(stamp, values, encoding, padding=0, big_endian=False):
@@ -171,6 +176,27 @@ def test_damaged_compressed_depth_is_refused_or_decodes(encoding, at, garbage, e
     assert found.ndim == 2 and not np.isinf(found).any() and (encoding == "16UC1" or not (found <= 0).any())
 
 
+@pytest.mark.parametrize("little_endian", [True, False])
+def test_a_stamp_is_read_in_the_order_of_bytes_that_the_message_has(little_endian):
+    """As of a recorder or a bridge on another kind of computer."""
+    buffer = DepthBuffer(0.02, Counts(), Notes())
+    for number in range(3):
+        message = depth_message(T0 + number * PERIOD, values("16UC1", number), "16UC1")
+        message = typestore().deserialize_cdr(serialize_message(message), "sensor_msgs/msg/Image")
+        buffer.put(bytes(typestore().serialize_cdr(message, "sensor_msgs/msg/Image", little_endian=little_endian)))
+    np.testing.assert_array_equal(buffer.find(T0 + PERIOD), values("16UC1", 1))
+    assert buffer.find(T0 + 10 * PERIOD) is None
+
+
+@pytest.mark.parametrize("first, then", [(0, 0), (-5_000_000, 5_000_000), (5_000_000, -5_000_000)])
+def test_of_two_depth_images_of_a_moment_the_newest_is_taken(first, then):
+    """Where a recording is played again, the other one is of the turn before."""
+    buffer = DepthBuffer(0.02, Counts(), Notes())
+    for number, apart in enumerate((first, then)):
+        buffer.put(serialize_message(depth_message(T0 + apart, values("16UC1", number), "16UC1")))
+    np.testing.assert_array_equal(buffer.find(T0), values("16UC1", 1))
+
+
 def depth_bench(bench, **kwargs):
     parameters = {"depth": True, **kwargs.pop("parameters", {})}
     compressed = parameters.get("depth_transport") == "compressedDepth"
@@ -285,9 +311,10 @@ def test_a_real_tracker_is_corrected_by_depth(bench):
     From its first depth image on, with a wall behind it, the wrist is more than twice as near to where it is.
     """
     size = 1.15
-    motion, truth = shown(np.zeros(10), count=25)
-    vertices, _ = pose_hands(motion)
-    made, publisher = depth_bench(bench, tracker=HandPairTracker(detector=TruthDetector(truth)))
+    motion, truth = shown(np.zeros(10), count=25, asset=load_generic_hand())
+    vertices, _ = pose_hands(motion, load_generic_hand())
+    detector = TruthDetector(truth, hands=pair_of(load_generic_hand()))
+    made, publisher = depth_bench(bench, tracker=HandPairTracker(TrackerSettings(hand_model="generic"), detector))
     made.inform(info_message(CAMERA.width, CAMERA.height, CAMERA.matrix[0, 0]))
     faces = made.tracker.faces[RIGHT]
     for i, stamp in enumerate(motion.stamp):

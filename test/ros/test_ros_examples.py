@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 from bag_support import write_bag
-from ros_support import PERIOD, REPOSITORY, T0, Ros, make_pair
+from ros_support import PATIENT, PERIOD, REPOSITORY, T0, Ros, make_pair
 
 from fourdhands_core.pipeline.types import ABSENT, HELD, TRACKED
 from fourdhands_ros.convert.encoders import HandPairEncoder, wrist_pose
@@ -37,7 +37,7 @@ def ros():
 def test_subscriber_prints_the_wrists_of_valid_hands(ros):
     publisher = ros.node().create_publisher(HandPair, "hands", 10)
     process = ros.process("examples/hands_subscriber.py", cwd=REPOSITORY)
-    assert ros.spin_until(publisher.get_subscription_count, 120)
+    assert ros.spin_until(publisher.get_subscription_count)
     pairs = [make_pair(T0 + k * PERIOD, states, seed=k) for k, states in enumerate(STATES)]
     for pair in pairs:
         publisher.publish(encoded(pair))
@@ -47,7 +47,7 @@ def test_subscriber_prints_the_wrists_of_valid_hands(ros):
         assert side == ("left", "right")[hand.side]
         np.testing.assert_allclose(np.array(position, float), hand.joints[0], atol=6e-4)
     process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=60)
+    rest, _ = process.communicate(timeout=PATIENT)
     assert process.returncode == 0 and rest == ""
 
 

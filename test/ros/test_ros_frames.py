@@ -18,14 +18,10 @@ def transforms(*frames) -> bytes:
     header, time, stamped, transform, vector, quaternion, message = (
         store.types[name]
         for name in (
-            "std_msgs/msg/Header",
-            "builtin_interfaces/msg/Time",
-            "geometry_msgs/msg/TransformStamped",
-            "geometry_msgs/msg/Transform",
-            "geometry_msgs/msg/Vector3",
-            "geometry_msgs/msg/Quaternion",
-            "tf2_msgs/msg/TFMessage",
-        )
+            "std_msgs/msg/Header builtin_interfaces/msg/Time geometry_msgs/msg/TransformStamped "
+            "geometry_msgs/msg/Transform geometry_msgs/msg/Vector3 geometry_msgs/msg/Quaternion "
+            "tf2_msgs/msg/TFMessage"
+        ).split()
     )
     listed = [
         stamped(header(time(1, 2), parent), child, transform(vector(0.0, 0.0, 0.0), quaternion(0.0, 0.0, 0.0, 1.0)))

@@ -1,4 +1,4 @@
-"""Image and CameraInfo messages: every encoding against its definition, every way of being malformed by its name."""
+"""Image messages: every encoding against its definition, every way of being malformed by its name."""
 
 import array
 
@@ -6,12 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ros_support import info_message
 from sensor_msgs.msg import Image
 
 from fourdhands_core.errors import InputError
-from fourdhands_core.geometry.camera_source import CALIBRATED, INVALID, MISMATCH, UNCALIBRATED, UNKNOWN, CameraSource
-from fourdhands_ros.convert.camera_info import calibration_from_info
 from fourdhands_ros.convert.images import ImageDecoder, MalformedImage, stamp_of
 
 
@@ -143,7 +140,7 @@ def planes_of(picture: np.ndarray, encoding: str, padding: int) -> Image:
     return Image(height=height, width=width, encoding=encoding, step=width + padding, data=array.array("B", data))
 
 
-@pytest.mark.parametrize("padding", [0, 8, 32])
+@pytest.mark.parametrize("padding", [0, 8, 48])
 @pytest.mark.parametrize("counts_all_rows", [False, True])
 @pytest.mark.parametrize("encoding", ["nv12", "nv21", "nv24"])
 def test_planes_find_the_colours(encoding, padding, counts_all_rows):
@@ -209,6 +206,29 @@ def test_every_encoding_of_sensor_msgs_is_decoded_or_named_as_one_that_is_not():
         assert all(name in str(caught.value) for name in pictures)
 
 
+@pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "mono16", "8UC3", "bayer_rggb8", "uyvy", "nv12"])
+def test_capitals_do_not_matter(encoding):
+    """RGB8 and NV12, as some drivers write them, and even 8uc3."""
+    message = planes_of(smooth_picture(), encoding, 0)
+    if encoding != "nv12":
+        message = message_of(np.random.default_rng(0).integers(0, 255, (48, 64 * 3), np.uint8), encoding)
+        message.width = 16
+    expected = decode_image(message)
+    for other in (encoding.upper(), encoding.lower(), encoding.title(), f" {encoding} "):
+        message.encoding = other
+        np.testing.assert_array_equal(decode_image(message), expected)
+
+
+@pytest.mark.parametrize("encoding, of_width", [("nv12", 1.5), ("nv21", 1.5), ("nv24", 3)])
+def test_a_step_that_counts_all_planes(encoding, of_width):
+    """Some drivers set step to all bytes by the height."""
+    message = planes_of(smooth_picture(), encoding, 0)
+    expected = decode_image(message)
+    message.step = int(of_width * message.width)
+    assert message.step * message.height == len(message.data)
+    np.testing.assert_array_equal(decode_image(message), expected)
+
+
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
 @pytest.mark.parametrize("encoding, bigendian", [("mono16", 0), ("mono16", 1), ("16UC1", 0), ("rgb16", 0), ("bayer_rggb16", 0)])
 def test_few_bits_in_16_are_as_bright_as_all(encoding, bigendian, bits):
@@ -265,7 +285,21 @@ def test_rgb_is_not_copied():
         (dict(data=array.array("B", bytes(64 * 48 * 3 - 1))), "data", "9215 bytes"),
         (dict(data=array.array("B", bytes(64 * 48 * 3 + 1))), "data", "9217 bytes"),
         (dict(encoding=""), "encoding", "''"),
-        (dict(encoding="RGB8"), "encoding", "'RGB8'"),
+        (dict(encoding="RGB"), "encoding", "'RGB'"),
+        (dict(encoding="mono12"), "encoding", "'mono12' (depth, or packed bits)"),
+        (dict(encoding="Z16"), "encoding", "'Z16' (depth"),
+        (dict(encoding="depth16"), "encoding", "'depth16' (depth"),
+        (dict(encoding="bayer_rggb12"), "encoding", "packed bits"),
+        (dict(encoding="jpeg", step=0, data=array.array("B", b"abc")), "encoding", "'jpeg' (a compressed image in an Image)"),
+        (dict(encoding="JPG", width=0, height=0), "encoding", "'JPG' (a compressed image"),
+        (dict(encoding="h265", step=0), "encoding", "(a compressed image"),
+        (
+            dict(encoding="i420", data=array.array("B", bytes(64 * 72))),
+            "encoding",
+            "'i420' (planes of colour in another order)",
+        ),
+        (dict(encoding="yv12", step=1), "encoding", "(planes"),
+        (dict(encoding="x", width=100_000), "encoding", "'x' is not"),
         (dict(encoding="32FC1"), "encoding", "'32FC1'"),
         (dict(encoding="32FC3"), "encoding", "'32FC3' (fractions"),
         (dict(encoding="h264"), "encoding", "h264"),
@@ -320,93 +354,3 @@ def test_a_stamp_is_exact():
     message = Image()
     message.header.stamp.sec, message.header.stamp.nanosec = 2**31 - 1, 999_999_999
     assert stamp_of(message.header) == 2_147_483_647_999_999_999
-
-
-# CameraInfo
-
-
-def test_camera_info_is_taken_over():
-    message = info_message(640, 480, 500.0)
-    message.d = [0.1, -0.2, 0.001, 0.002, 0.05]
-    camera = calibration_from_info(message).camera()
-    assert (camera.width, camera.height, camera.distortion_model, camera.calibrated) == (640, 480, "plumb_bob", True)
-    np.testing.assert_array_equal(camera.distortion, message.d)
-    np.testing.assert_array_equal(camera.matrix.ravel(), message.k)
-
-
-@pytest.mark.parametrize("model, count", [("plumb_bob", 5), ("rational_polynomial", 8), ("equidistant", 4)])
-def test_distortion_models(model, count):
-    message = info_message()
-    message.distortion_model, message.d = model, [0.01] * count
-    assert calibration_from_info(message).camera().distortion_model == model
-
-
-def test_no_distortion_needs_no_model():
-    """Simulators name models of their own, with zeros."""
-    message = info_message()
-    message.distortion_model = "none"
-    assert calibration_from_info(message).camera().distortion_model == ""
-
-
-def test_region_of_interest_and_binning():
-    """A point of the full sensor seen in the region of interest, binned 2x2, is where the sensor's geometry puts it."""
-    message = info_message(640, 480, 500.0)
-    message.roi.x_offset, message.roi.y_offset, message.roi.width, message.roi.height = 100, 40, 400, 300
-    message.binning_x = message.binning_y = 2
-    camera = calibration_from_info(message).camera()
-    assert (camera.width, camera.height) == (200, 150)
-    point = np.array([0.1, -0.05, 1.0])
-    full = np.array([500 * 0.1 + 319.5, 500 * -0.05 + 239.5])
-    np.testing.assert_allclose(camera.project(point), (full - (100, 40) + 0.5) / 2 - 0.5)
-
-
-@pytest.mark.parametrize("matrix", [[0.0] * 9, [float("nan")] * 9, [0.0, 0, 5, 0, 9, 5, 0, 0, 1]])
-def test_zero_or_nan_focal_length_means_uncalibrated(matrix):
-    message = info_message()
-    message.k = matrix
-    assert calibration_from_info(message).camera() is None
-    source = CameraSource(60.0)
-    source.update(calibration_from_info(message))
-    camera = source.camera_for(64, 48)
-    assert source.state == UNCALIBRATED and not camera.calibrated and "zero or NaN" in source.problem
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        dict(k=[-5.0, 0, 5, 0, -5, 5, 0, 0, 1]),
-        dict(k=[float("inf"), 0, 5, 0, 9, 5, 0, 0, 1]),
-        dict(width=0),
-        dict(d=[0.1, 0.2]),
-        dict(d=[float("nan")] * 5),
-        dict(distortion_model="fancy", d=[0.1] * 5),
-        dict(k=[60.0, 0, float("nan"), 0, 60, 5, 0, 0, 1]),
-        dict(binning_x=1000),
-    ],
-)
-def test_malformed_camera_info_is_named_and_replaced(change):
-    source = CameraSource(60.0)
-    source.update(calibration_from_info(info_message()))
-    message = info_message()
-    for name, value in change.items():
-        setattr(message, name, value)
-    source.update(calibration_from_info(message))
-    camera = source.camera_for(64, 48)
-    assert source.state == INVALID and source.problem.startswith("CameraInfo is malformed") and not camera.calibrated
-    source.update(calibration_from_info(info_message()))
-    assert source.camera_for(64, 48).calibrated and source.state == CALIBRATED and not source.problem
-
-
-def test_camera_follows_the_image():
-    source = CameraSource(60.0)
-    assert not source.camera_for(64, 48).calibrated and source.state == UNKNOWN
-    source.update(calibration_from_info(info_message(640, 480, 500.0)))
-    camera = source.camera_for(640, 480)
-    assert camera.calibrated and camera.matrix[0, 0] == 500.0 and source.camera_for(640, 480) is camera
-    half = source.camera_for(320, 240)  # the same shape: a resized image
-    assert half.calibrated and half.matrix[0, 0] == 250.0 and source.state == CALIBRATED
-    other = source.camera_for(640, 360)
-    assert not other.calibrated and source.state == MISMATCH and "640x480" in source.problem
-    source.default_fov = 90.0
-    np.testing.assert_allclose(source.camera_for(640, 360).matrix[0, 0], 320.0)
-    assert source.camera_for(640, 480).calibrated

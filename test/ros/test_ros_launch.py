@@ -90,14 +90,63 @@ def test_hands_alone(launched):
     assert all(a == b for a, b in nodes["hands_node"].remappings)
 
 
+@pytest.mark.parametrize(
+    "given, arguments",
+    [
+        ({}, ["/hands", "--host", "127.0.0.1"]),
+        ({"view_port": "9000", "view_host": "0.0.0.0"}, ["/hands", "--host", "0.0.0.0", "--port", "9000"]),
+        ({"namespace": "front", "image": "cam/image"}, ["/front/hands", "--host", "127.0.0.1", "--image", "/front/cam/image"]),
+        ({"namespace": "front", "image": "/front/image_raw"}, ["/front/hands", "--host", "127.0.0.1"]),
+        ({"cameras": "[left, right]"}, ["/left/hands", "/right/hands", "--host", "127.0.0.1"]),
+        ({"cameras": "[left, right]", "fusion": "true"}, ["/hands", "/left/hands", "/right/hands", "--host", "127.0.0.1"]),
+        ({"view_estop": "true"}, ["/hands", "--host", "127.0.0.1", "--estop"]),
+        ({"hand_model": "r.npz"}, ["/hands", "--host", "127.0.0.1", "--hand-model", "r.npz"]),
+    ],
+)
+def test_the_page_in_a_browser(launched, given, arguments):
+    """A process of its own, whose end ends nothing else; it is told the topics by their whole names."""
+    nodes = launched("hands.launch.py", view="true", **given)
+    assert set(nodes) == {"hands_node", "hands_view"} and nodes["hands_view"].arguments == arguments
+    assert getattr(nodes["hands_view"], "on_exit", None) is None
+    replayed = launched("replay.launch.py", bag="b", view="true", namespace="front")
+    assert set(replayed) == {"hands_player", "hands_view"} and replayed["hands_view"].arguments[0] == "/front/hands"
+    assert launched("replay.launch.py", bag="b", view="true")["hands_view"].arguments == ["--host", "127.0.0.1"]  # all of them
+    recorded = launched("record.launch.py", view="true")
+    assert set(recorded) == {"hands_recorder", "hands_view"} and recorded["hands_view"].arguments == ["--host", "127.0.0.1"]
+    followed = launched("teleop.launch.py", view="true", namespace="right_arm", hands="/hands", view_estop="true")
+    assert followed["hands_view"].arguments == ["/hands", "--host", "127.0.0.1", "--estop"]
+    assert "hands_view" not in launched("teleop.launch.py")
+
+
+def test_the_page_has_the_hand_model_of_the_node(launched, tmp_path):
+    """Of the file of parameters too; another one where it is given, and where nodes are not of this launch."""
+    file = tmp_path / "p.yaml"
+    file.write_text("hands: {ros__parameters: {hand_model: r.npz, hand_model_left: l.npz}}")
+    ends = {"hands.launch.py": ["--hand-model", "r.npz", "--hand-model-left", "l.npz"], "replay.launch.py": []}
+    for name, given in (("hands.launch.py", {"params_file": str(file)}), ("replay.launch.py", {"bag": "b"})):
+        (page,) = [node for node in launched(name, view="true", all_nodes=True, **given) if node.executable == "hands_view"]
+        assert page.arguments[page.arguments.index("127.0.0.1") + 1 :] == ends[name]
+        for model in ("hand_model", "hand_model_left"):
+            (page,) = [
+                node
+                for node in launched(name, **{"view": "true", f"view_{model}": "m.npz"}, all_nodes=True, **given)
+                if node.executable == "hands_view"
+            ]
+            assert page.arguments[-2:] == [f"--{model.replace('_', '-')}", "m.npz"] and "r.npz" not in page.arguments
+
+
 def test_every_argument_of_hands_arrives_as_the_parameter_it_is(launched):
     given = dict(
         cameras="[left, right]",
+        fusion="true",
+        fixed_frame="cell",
+        camera_poses="rig.yaml",
         image_transport="compressed",
         model="image",
         weights="7",
         device="cuda",
         precision="float16",
+        search="fast",
         hand_model="r.npz",
         hand_model_left="l.npz",
         tf="joints",
@@ -107,7 +156,7 @@ def test_every_argument_of_hands_arrives_as_the_parameter_it_is(launched):
         mirrored="true",
     )
     _, parameters = launched("hands.launch.py", **given)["hands_node"].parameters
-    assert parameters == {**given, "cameras": ["left", "right"], "depth": True, "mirrored": True}
+    assert parameters == {**given, "cameras": ["left", "right"], "fusion": True, "depth": True, "mirrored": True}
     Parameters(**{**parameters, "cameras": ("left", "right")})
 
 
@@ -138,6 +187,12 @@ def test_a_video_is_the_camera_of_each_namespace(launched):
     )
     assert [node.namespace for node in nodes if node.executable == "hands_camera"] == ["front/left", "/robot/wrist"]
     assert ("/image_raw", "left/image_raw") in nodes[-1].remappings
+
+
+def test_rviz_shows_fused_hands_in_their_frame(launched):
+    nodes = launched("hands.launch.py", cameras="[left, right]", fusion="true", fixed_frame="cell", rviz="true", all_nodes=True)
+    assert ("/hands/markers", "hands/markers") in nodes[-1].remappings
+    assert nodes[-1].arguments[-2:] == ["-f", "cell"]
 
 
 def topics_of(node, camera="") -> set[str]:
@@ -314,6 +369,11 @@ def test_recording(launched, monkeypatch, tmp_path):
     assert launched("record.launch.py", rosbag2="true")["hands_recorder"].arguments == ["--images", "none", "--rosbag2"]
     with pytest.raises(SystemExit):  # the arguments are read; the expression is what is wrong
         recorder.main([*arguments, "--topic", "("])
+    (tmp_path / "file").write_text("")
+    given = {"episodes": str(tmp_path / "file"), "task": "put the cup on the shelf", "countdown": "1.5"}
+    arguments = launched("record.launch.py", **given)["hands_recorder"].arguments
+    assert arguments == ["--images", "none", *(word for name, value in given.items() for word in (f"--{name}", value))]
+    assert recorder.main(arguments) == 2  # every argument is taken; the folder is a file
 
 
 def test_replaying(launched, tmp_path):

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from rclpy.parameter import Parameter
 from ros_support import PERIOD, SECOND, T0, bench, image_message, info_message, stamp_of, stamp_to  # noqa: F401 (bench is a fixture)
 from sensor_msgs.msg import Image
 
@@ -170,9 +171,59 @@ def test_an_image_without_a_frame_has_no_transforms(bench):
     bench = bench()
     assert bench.good(T0, frame_id="").left.valid
     assert bench.good(T0 + PERIOD, frame_id="/").header.frame_id == ""
+    told = bench.diagnosis()
+    assert told["frames"].startswith("the images name no frame_id, so nothing is published on /tf") and told["level"] != b"\0"
     bench.good(T0 + 2 * PERIOD)
     assert bench.ros.spin_until(lambda: bench.transforms)
     assert bench.transforms[0].transforms[0].header.frame_id == "camera"
+    assert "frames" not in bench.diagnosis()
+
+
+@pytest.mark.parametrize("level, frame_id", [("wrist", "left_wrist"), ("wrist", "/right_wrist"), ("joints", "left_index_2")])
+def test_a_camera_whose_frame_is_a_hands(bench, monkeypatch, level, frame_id):
+    """No frame is its own parent, or its own child's child; it is told once, and another prefix helps."""
+    bench, said = bench({"tf": level}), []
+    monkeypatch.setattr(type(bench.node.get_logger()), "warning", lambda _, text, **__: said.append(text), raising=False)
+    for number in range(3):
+        assert bench.good(T0 + number * PERIOD, frame_id=frame_id).left.valid
+        words = bench.diagnosis()["frames"]
+        assert repr(frame_id.lstrip("/")) in words and "give another frame_prefix" in words
+    assert said.count(words) == 1
+    assert bench.node.set_parameters([Parameter("frame_prefix", value="a_")])[0].successful
+    bench.good(T0 + 5 * PERIOD, frame_id=frame_id)
+    assert bench.ros.spin_until(lambda: bench.transforms)
+    for one in bench.transforms[0].transforms:
+        assert one.child_frame_id.startswith("a_") and one.header.frame_id != one.child_frame_id
+    assert "frames" not in bench.diagnosis() and all(len(one.transforms) in (2, 42) for one in bench.transforms)
+
+
+WRONG_INFOS = {
+    "principal point": dict(k=[60.0, 0, 400, 0, 60, 24, 0, 0, 1]),
+    "another resolution": dict(k=[120.0, 0, 64, 0, 120, 48, 0, 0, 1]),
+    "focal lengths": dict(k=[60.0, 0, 32, 0, 6, 24, 0, 0, 1]),
+    "scaled": dict(k=[120.0, 0, 64, 0, 120, 48, 0, 0, 2]),
+    "transposed": dict(k=[60.0, 0, 0, 0, 60, 0, 32, 24, 1]),
+    "negative": dict(k=[-60.0, 0, 32, 0, 60, 24, 0, 0, 1]),
+    "folds": dict(d=[-5.0, 0, 0, 0, 0]),
+}
+
+
+def test_calibrations_that_are_no_cameras_have_no_scale(bench, monkeypatch):
+    """Over DDS: hands go on without scale, the log and diagnostics say why; the right one is used again."""
+    bench, said = bench(), []
+    monkeypatch.setattr(type(bench.node.get_logger()), "warning", lambda _, text, **__: said.append(text), raising=False)
+    for number, (kind, change) in enumerate(WRONG_INFOS.items()):
+        bench.inform(info_message())
+        assert bench.good(T0 + 2 * number * PERIOD).left.scaled
+        message = info_message()
+        for name, value in change.items():
+            setattr(message, name, list(map(float, value)))
+        bench.inform(message, lambda: bench.channel.cameras._newest[1] == "invalid")
+        pair = bench.good(T0 + (2 * number + 1) * PERIOD)
+        assert pair.left.valid and pair.right.valid and not pair.left.scaled and not pair.right.scaled, kind
+        told = bench.diagnosis()
+        assert told["calibration"].startswith("invalid: CameraInfo is malformed: "), kind
+    assert any("CameraInfo is malformed" in text and "positions are marked as not scaled" in text for text in said)
 
 
 @pytest.mark.parametrize("frame_id", ["/camera", "//camera"])

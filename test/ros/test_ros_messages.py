@@ -29,7 +29,7 @@ from fourdhands_ros.convert.encoders import (
     wrist_pose,
 )
 from fourdhands_ros.pypi import message_types
-from fourdhands_ros.pypi.message_types import HandFaces, HandPair, TFMessage, deserialize, typestore
+from fourdhands_ros.pypi.message_types import HandFaces, HandPair, TFMessage, deserialize, deserialize_ros, typestore
 from fourdhands_ros.tools.camera import image_template
 
 STATES_OF_BOTH = list(itertools.product((ABSENT, TRACKED, HELD), repeat=2))
@@ -120,10 +120,11 @@ def test_templates_do_not_pile_up():
 def test_transforms_read_back(frame_id, prefix, states, level):
     """Only valid hands have frames: a held pose with the image's stamp would be a stale pose without its age."""
     pair = make_pair(states=states)
-    data = TransformEncoder(level, prefix).encode(pair, frame_id)
+    encoder = TransformEncoder(level, prefix)
+    data = encoder.encode(pair, frame_id)
     valid = [hand for hand in pair.hands if hand.valid]
-    assert (data is None) == (not valid)
-    if not valid:
+    assert (data is None) == (not valid or bool(encoder.problem(frame_id)))
+    if data is None:
         return
     transforms = deserialize(data, TFMessage).transforms
     expected = []
@@ -171,6 +172,14 @@ def test_chained_transforms_are_the_joints():
     for joint in range(1, 21):
         turned = matrices[JOINT_PARENTS[joint]][:3, :3] @ local.get(joint, np.eye(3))
         np.testing.assert_allclose(matrices[joint][:3, :3], turned, atol=1e-12)
+
+
+@pytest.mark.parametrize("level, frame_id", [("wrist", ""), ("wrist", "p/left_wrist"), ("joints", "p/right_thumb_2")])
+def test_no_frame_is_its_own_ancestor(level, frame_id):
+    encoder = TransformEncoder(level, "p/")
+    assert encoder.encode(make_pair(), frame_id) is None and "nothing is published on /tf" in encoder.problem(frame_id)
+    for other in ("camera", "left_wrist", "p/left_wrist2", *([] if level == "joints" else ["p/left_thumb_1"])):
+        assert encoder.encode(make_pair(), other) is not None and not encoder.problem(other)
 
 
 @pytest.mark.parametrize("frame_id", ["camera", "a", "ab", "abc", ""])
@@ -226,7 +235,9 @@ def test_a_type_made_at_run_time_is_what_rosidl_made():
         made = message_types._runtime_type("geometry_msgs/msg/TransformStamped")
         node = ros.node(enable_rosout=False)
         publishers = [node.create_publisher(kind, topic, 1) for kind, topic in ((made, "made"), (TransformStamped, "compiled"))]
-        infos = [node.get_publishers_info_by_topic(topic)[0] for topic in ("made", "compiled")]
+        topics = "made", "compiled"
+        assert ros.spin_until(lambda: all(map(node.get_publishers_info_by_topic, topics)))
+        infos = [node.get_publishers_info_by_topic(topic)[0] for topic in topics]
         assert infos[0].topic_type == infos[1].topic_type == "geometry_msgs/msg/TransformStamped"
         assert infos[0].topic_type_hash == infos[1].topic_type_hash
         received = []
@@ -255,15 +266,12 @@ def test_description_of_nested_types():
     sequence = description.referenced
     kinds = (message_types._IndividualDescription * sequence.size).from_address(sequence.data)
     names = [kind.type_name.data.decode() for kind in kinds]
-    assert names == sorted(names) and set(names) == {
-        "builtin_interfaces/msg/Time",
-        "std_msgs/msg/Header",
-        "geometry_msgs/msg/Point",
-        "geometry_msgs/msg/Pose",
-        "geometry_msgs/msg/Quaternion",
-        "geometry_msgs/msg/Vector3",
-        "fourdhands_ros/msg/Hand",
-    }
+    assert names == sorted(names) and set(names) == set(
+        (
+            "builtin_interfaces/msg/Time std_msgs/msg/Header geometry_msgs/msg/Point geometry_msgs/msg/Pose "
+            "geometry_msgs/msg/Quaternion geometry_msgs/msg/Vector3 fourdhands_ros/msg/Hand"
+        ).split()
+    )
     hand = kinds[names.index("fourdhands_ros/msg/Hand")]
     fields = (message_types._Field * hand.fields.size).from_address(hand.fields.data)
     described = {f.name.data.decode(): (f.type.type_id, f.type.nested.data.decode()) for f in fields}
@@ -296,3 +304,10 @@ def test_every_field_is_explained():
         for block in "\n".join(lines).split("\n\n"):
             if any(line and not line.startswith("#") for line in block.splitlines()):
                 assert block.startswith("#"), f"{path.name}: {block.splitlines()[0]}"
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00\x01", b"\x00\x01\x00"])
+def test_what_is_shorter_than_a_header_is_no_message(data):
+    """rmw_cyclonedds reads beyond its end, and the process ends with a segmentation fault."""
+    with pytest.raises(ValueError, match="are no message"):
+        deserialize_ros(data, Image)

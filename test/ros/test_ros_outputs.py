@@ -1,13 +1,20 @@
 """What viewers show stays in step with the hands, whatever parameters change while the node runs."""
 
+import numpy as np
 import pytest
+from geometry_msgs.msg import PoseArray, PoseStamped
 from rclpy.parameter import Parameter
 from rclpy.serialization import deserialize_message
-from ros_support import FACES, PERIOD, T0, bench, make_pair, stamp_of  # noqa: F401 (bench is a fixture)
+from ros_support import FACES, LATCHED, PERIOD, RELIABLE, T0, bench, make_pair, stamp_of  # noqa: F401 (bench is a fixture)
 from visualization_msgs.msg import MarkerArray
 
+from fourdhands_core.geometry.rotations import matrix_from_axis_angle, matrix_from_quaternion
+from fourdhands_core.hand_model.openxr import OPENXR_JOINTS, openxr_poses
+from fourdhands_core.hand_model.skeleton import RIGHT, SIDES
 from fourdhands_core.pipeline.types import ABSENT, HELD, TRACKED
+from fourdhands_ros.convert.cdr import Template
 from fourdhands_ros.convert.encoders import MarkerEncoder
+from fourdhands_ros.pypi.message_types import TFMessage
 
 ADD, DELETE = 0, 2
 BOTH, NEITHER = (255, 255, 0), (0, 0, 0)
@@ -110,3 +117,94 @@ def test_a_change_while_hands_are_shown_reaches_the_next_message(bench):
     bench.node.trigger_deactivate()
     assert bench.ros.spin_until(lambda: len(bench.markers) == 3)
     assert [(m.id, m.action) for m in bench.markers[2].markers] == [(0, DELETE), (1, DELETE)]
+
+
+def test_wrists_as_poses_in_the_frame_that_is_asked_for(bench):
+    """Of hands that are seen; where /tf does not tell where the images' frame stands, none, and the hands all the same."""
+    bench = bench({"target_frame": "base"})
+    poses = {side: [] for side in SIDES}
+    for side in SIDES:
+        bench.user.create_subscription(PoseStamped, f"hands/{side}_wrist", poses[side].append, RELIABLE)
+    assert bench.ros.spin_until(lambda: all(one.get_subscription_count() for one in wrists(bench)))
+    bench.good(T0, BOTH, frame_id="lens")
+    static = bench.user.create_publisher(TFMessage, "/tf_static", LATCHED)
+    static.publish(STANDS.fill())
+    for number in range(1, 1000):
+        pair = bench.good(T0 + number * PERIOD, (0, 255, 0), frame_id="lens")
+        if bench.ros.spin_until(lambda: bool(poses["right"]), 0.2):
+            break
+    (pose, *_), wrist = poses["right"], pair.right.wrist
+    place, turn = wrist.position, wrist.orientation
+    assert pose.header.frame_id == "base" and not poses["left"]
+    got = pose.pose.position
+    # the camera stands 1 m to x and is turned by a quarter about z: its x is the base's y
+    np.testing.assert_allclose([got.x, got.y, got.z], [1.0 - place.y, place.x, place.z], atol=1e-12)
+    quarter = matrix_from_axis_angle(np.array([0.0, 0.0, np.pi / 2]))
+    got = pose.pose.orientation
+    np.testing.assert_allclose(
+        matrix_from_quaternion(np.array([got.x, got.y, got.z, got.w])),
+        quarter @ matrix_from_quaternion(np.array([turn.x, turn.y, turn.z, turn.w])),
+        atol=1e-9,
+    )
+
+
+def test_images_without_a_frame_have_no_poses_in_another_and_that_is_told(bench, capfd):
+    bench = bench({"target_frame": "base"})
+    bench.user.create_subscription(PoseStamped, "hands/left_wrist", lambda _: None, RELIABLE)
+    assert bench.ros.spin_until(lambda: wrists(bench)[0].get_subscription_count() > 0)
+    bench.good(T0, BOTH, frame_id="")
+    said = []
+    told = "no poses of hands in base: the images name no frame"
+    assert bench.ros.spin_until(lambda: said.append(capfd.readouterr().err) or told in "".join(said))
+
+
+def test_wrists_are_in_the_images_frame_by_default(bench):
+    bench = bench()
+    poses = []
+    bench.user.create_subscription(PoseStamped, "hands/left_wrist", poses.append, RELIABLE)
+    assert bench.ros.spin_until(lambda: wrists(bench)[0].get_subscription_count() > 0)
+    pair = bench.good(T0, BOTH, frame_id="lens")
+    assert bench.ros.spin_until(lambda: bool(poses))
+    assert poses[0].header.frame_id == "lens" and stamp_of(poses[0].header) == T0
+    got, place = poses[0].pose.position, pair.left.wrist.position
+    np.testing.assert_allclose([got.x, got.y, got.z], [place.x, place.y, place.z], atol=1e-12)
+
+
+def test_openxrs_joints_of_both_hands(bench):
+    """The left hand's 26, then the right one's; NaN where a hand is not seen, and of the four metacarpals that nobody knows."""
+    bench = bench()
+    arrays = []
+    bench.user.create_subscription(PoseArray, "hands/openxr", arrays.append, RELIABLE)
+    assert bench.ros.spin_until(lambda: bench.channel.outputs._poses.openxr.get_subscription_count() > 0)
+    bench.good(T0, (0, 255, 0), frame_id="lens")
+    assert bench.ros.spin_until(lambda: bool(arrays))
+    (array,), right = arrays, make_pair(T0).right
+    assert array.header.frame_id == "lens" and stamp_of(array.header) == T0 and len(array.poses) == 52
+    numbers = np.array([
+        [p.position.x, p.position.y, p.position.z, p.orientation.x, p.orientation.y, p.orientation.z, p.orientation.w]
+        for p in array.poses
+    ])  # fmt: skip
+    assert np.isnan(numbers[:26]).all()
+    assert [name for name, pose in zip(OPENXR_JOINTS, numbers[26:]) if np.isnan(pose).any()] == [
+        f"{finger}_metacarpal" for finger in ("index", "middle", "ring", "little")
+    ]
+    expected = openxr_poses(RIGHT, right.joints, right.wrist_rotation, right.hand_pose)
+    np.testing.assert_allclose(numbers[26:], expected, atol=1e-9)
+
+
+def wrists(bench):
+    return bench.channel.outputs._poses.wrists
+
+
+def _stands():
+    template = Template()
+    template.constant("u4", 1)
+    template.constant("i4", 1)
+    template.constant("u4", 0)
+    template.string("base")
+    template.string("lens")
+    template.constant("f8", (1.0, 0.0, 0.0, 0.0, 0.0, np.sqrt(0.5), np.sqrt(0.5)))
+    return template.finish()
+
+
+STANDS = _stands()

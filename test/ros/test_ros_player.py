@@ -2,9 +2,11 @@
 
 import itertools
 import json
+import re
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,15 +18,21 @@ from bag_support import TYPES, image_entry, write_bag
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message
 from ros_support import FACES, PATIENT, RELIABLE, T0, Ros, make_pair
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 
+from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.media.video import VideoWriter
-from fourdhands_ros.bags.player import KINDS, Player
+from fourdhands_ros.bags.info import HAND_PAIR, summarise
+from fourdhands_ros.bags.player import KINDS, Player, lacking, todays
 from fourdhands_ros.bags.reading import Bag
+from fourdhands_ros.bags.topics import Topic
 from fourdhands_ros.convert.encoders import HandPairEncoder, encode_faces
+from fourdhands_ros.episodes.source import Chosen, read_recording
 from fourdhands_ros.executable import Stop
-from fourdhands_ros.pypi.message_types import HandFaces, HandPair
+from fourdhands_ros.pypi.message_types import HandFaces, HandPair, typestore
+from fourdhands_ros.view.bag_recording import BagRecording
 
 STEP = 50_000_000
 
@@ -88,6 +96,36 @@ def test_everything_comes_back_byte_for_byte(ros, bag):
     assert played == 41 and seconds > 0.99 * 20 * STEP * 1e-9
 
 
+def test_hands_of_before_named_no_cameras(ros, tmp_path):
+    """A HandPair that was recorded before it named cameras has no lists of them at its end: it is read by the bag's own
+    definition, and played in today's form."""
+    text, _ = typestore().generate_msgdef(HAND_PAIR, ros_version=2)
+    before = get_typestore(Stores.EMPTY)
+    before.register(get_types_from_msg(re.sub(r"^string\[\] (left|right)_cameras.*$", "", text, flags=re.MULTILINE), HAND_PAIR))
+    encoder = HandPairEncoder()
+    today = [bytes(encoder.encode(make_pair(T0 + k * STEP), "camera", {})) for k in range(3)]
+    entries = [("/cam/hands", T0 + k * STEP, data[:-8]) for k, data in enumerate(today)]
+    path = write_bag(tmp_path / "bag", entries, {"/cam/hands": HAND_PAIR}, store=before)
+    assert summarise(path)[0]["/cam/hands"].pairs == 3
+    recording = BagRecording(path, pair_of(load_generic_hand()))
+    assert recording.moment(0).pair.left.valid
+    recording.close()
+    with Bag(path) as bag:
+        assert len(read_recording(bag, bag, Chosen()).hands.stamp) == 3
+    assert play(ros, path, "hands", 1.0, clock=False)[0]["/cam/hands"] == today
+
+
+def test_lists_that_are_added_begin_where_numbers_may(tmp_path):
+    """Also behind names that end anywhere."""
+    text, _ = typestore().generate_msgdef(HAND_PAIR, ros_version=2)
+    before = Topic(HAND_PAIR, 1, definition=re.sub(r"^string\[\] right_cameras.*$", "", text, flags=re.MULTILINE))
+    for name in ("a", "ab", "abc", "abcd"):
+        pair = replace(make_pair(T0), cameras=((name,), ()))
+        today = bytes(HandPairEncoder().encode(pair, "camera", {}))
+        ended = today[: today.rindex(name.encode() + b"\0") + len(name) + 1]
+        assert todays(ended, lacking(before)) == today
+
+
 def test_only_images_twice_as_fast_with_the_bags_clock(ros, bag):
     heard, played, seconds = play(ros, bag[0], "images", 2.0, clock=True)
     assert len(heard["/cam/image_raw"]) == played == 20 and not heard["/cam/hands"] and seconds > 0.45 * 20 * STEP * 1e-9
@@ -99,7 +137,7 @@ def test_only_images_twice_as_fast_with_the_bags_clock(ros, bag):
 def test_a_process_plays_to_the_end(ros, bag):
     process = ros.process("-m", "fourdhands_ros.player", str(bag[0]), "--rate", "10", "--delay", "0")
     output, _ = process.communicate(timeout=PATIENT)
-    assert process.returncode == 0 and "41 messages were played" in output, output
+    assert process.returncode == 0 and "41 messages played" in output, output
 
 
 def test_what_cannot_be_played(ros, bag, tmp_path):

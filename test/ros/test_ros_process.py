@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 from bag_support import read_bag
-from ros_support import PATIENT, REPOSITORY, Ros, catches_signals, wait_until
+from ros_support import PATIENT, REPOSITORY, Ros
 from test_ros_start import FAKE
 
 from fourdhands_core.media.video import VideoWriter
@@ -17,7 +17,7 @@ from fourdhands_ros.executable import Stop
 from fourdhands_ros.node.parameters import Parameters
 from fourdhands_ros.process import parse, refusal
 
-PROGRAMS = {name: [f"fourdhands_ros/hands_{name}"] for name in ("node", "camera", "recorder", "player")}
+PROGRAMS = {name: [f"fourdhands_ros/hands_{name}"] for name in ("node", "camera", "recorder", "player", "view")}
 MODULES = {
     "node": ["-m", "fourdhands_ros"],
     **{name: ["-m", f"fourdhands_ros.{name}"] for name in ("camera", "recorder", "player")},
@@ -50,12 +50,27 @@ def ended(process, before="") -> str:
     return output
 
 
+ENDLESS = """
+import builtins, time
+def hooked(name, *arguments, original=builtins.__import__, **options):
+    if name.partition(".")[0] == "rclpy":
+        print("importing", flush=True)
+        while True:  # one long sleep would go on where the signal comes between Python's look for it and the system's sleep
+            time.sleep(0.01)
+    return original(name, *arguments, **options)
+builtins.__import__ = hooked
+"""
+"""Lets the first import of rclpy take for ever: a signal comes in it for sure."""
+
+
 @pytest.mark.parametrize("first, second", BOTH)
 @pytest.mark.parametrize("command", [*PROGRAMS.values(), *MODULES.values()], ids=" ".join)
-def test_signals_while_it_is_imported(ros, command, first, second):
-    """At once, with a sentence and 0, whatever else is imported by then."""
-    process = ros.process(*command, "something")
-    assert wait_until(lambda: catches_signals(process.pid))
+def test_signals_while_it_is_imported(ros, tmp_path, command, first, second):
+    """At once, with a sentence and 0."""
+    (tmp_path / "sitecustomize.py").write_text(ENDLESS)
+    path = filter(None, (str(tmp_path), str(REPOSITORY), os.environ.get("PYTHONPATH")))  # a workspace has ROS there
+    process = ros.process(*command, "something", environment={"PYTHONPATH": os.pathsep.join(path)})
+    said(process, "importing")
     for number in (first, second):
         process.send_signal(number)
     assert ended(process).count("\n") == 1
@@ -175,7 +190,7 @@ def test_a_hangup_that_nohup_ignores_stays_ignored():
         (["--params-file", "config"], "config is not taken: it is a folder"),
         (["--params-file", "setup.py"], "setup.py is not taken: "),
         (["-p", "hold"], "does not take the parameter override rule -p hold"),
-        (["-r", "__ns:=/a b"], "does not take the remap rule -r __ns:=/a b"),
+        (["-r", "__ns:=/a b"], "is no namespace in ROS"),
         (["--log-level", "loud"], "does not take the log level --log-level loud"),
         (["--nonsense"], "ROS has no arguments '--nonsense'"),
     ],
@@ -257,3 +272,26 @@ def test_a_log_folder_that_can_be_written_to_is_used(ros, tmp_path):
     process.send_signal(signal.SIGTERM)
     ended(process, before)
     assert any("tracking hands in" in file.read_text() for file in (tmp_path / "log").glob("*.log"))
+
+
+@pytest.mark.parametrize("domain", ["9999", "233", "-1", "abc", "1.5"])
+def test_a_domain_that_is_none(ros, domain):
+    process = ros.process(*MODULES["player"], "nothing", environment={"ROS_DOMAIN_ID": domain})
+    output = process.communicate(timeout=PATIENT)[0]
+    assert process.returncode and f"ROS_DOMAIN_ID is {domain}, and a domain is a number from 0 to 232" in output
+    assert output.count("\n") == 1, output
+
+
+@pytest.mark.parametrize(
+    "argument, words",
+    [
+        ("__ns:=a b", "'a b' is no namespace in ROS"),
+        ("__ns:=/2", "'/2' is no namespace in ROS"),
+        ("__node:=a-b", "'a-b' is no name in ROS"),
+        ("hands:__ns:=/a b", "'/a b' is no namespace in ROS"),
+    ],
+)
+def test_a_name_that_is_none(ros, argument, words):
+    process = ros.process(*MODULES["node"], "--ros-args", "-r", argument)
+    output = process.communicate(timeout=PATIENT)[0]
+    assert process.returncode and words in output and "Traceback" not in output, output

@@ -41,7 +41,7 @@ def call(bench, name, meanwhile=lambda: None, data=None):
     kind = Trigger if data is None else SetBool
     client = bench.user.create_client(kind, f"{bench.node.get_name()}/{name}")
     assert bench.ros.spin_until(client.service_is_ready)
-    future = client.call_async(kind.Request() if data is None else kind.Request(data=data))
+    future = client.call_async(kind.Request() if data is None else kind.Request(data=data))  # of the same process: none is lost
 
     def answered():
         meanwhile()
@@ -205,7 +205,7 @@ def test_calibrate_hand(bench, tmp_path, monkeypatch):
     answer = call(first, "calibrate_hand", camera_with_a_hand(first, motion))
     assert answer.success and str(path) in answer.message, answer.message
     assert int(re.search(r"(\d+) mm", answer.message)[1]) == pytest.approx(1e3 * length, abs=4.0)
-    kept = load_shape(path, "generic")
+    kept = load_shape(path, "human")
     assert hand_length(tracker.hands, kept) == pytest.approx(length, abs=0.004)
     assert len(first.pairs) > 15  # it went on publishing meanwhile
     assert first.good(T0 + 10**12).right.valid

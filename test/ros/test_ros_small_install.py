@@ -75,29 +75,34 @@ rclpy.try_shutdown()
     assert done.stdout.split() == ["True", "True"], done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(
-    "arguments, words",
-    [
-        (
-            ["track", "{tmp}/in.mp4", "--out", "{tmp}/out", "--weights", "{tmp}/small.safetensors"],
-            ("sizes", "torch", "[torch]"),
-        ),
-        (
-            ["track", "{tmp}/in.mp4", "--out", "{tmp}/out", "--model", "image", "--weights", "w"],
-            ("model = 'image'", "torch", "[torch]"),
-        ),
-        (["export", "--out", "{tmp}/out"], ("fourdhands export", "torch", "[onnx]")),
-        (["train", "landmark", "--out", "{tmp}/w.safetensors"], ("fourdhands train", "[train]")),
-        (["evaluate", "--out", "{tmp}/out"], ("fourdhands evaluate", "[train]")),
-        (["import-weights", "x.pth"], ("fourdhands import-weights", "torch", "[torch]")),
-        (["benchmark", "--backbone", "S"], ("fourdhands benchmark", "torch", "[torch]")),
-    ],
-)
-def test_what_needs_more_says_what_to_install(without, tmp_path, arguments, words):
+NEEDS = [
+    (["track", "{tmp}/in.mp4", "--out", "{tmp}/out", "--weights", "{tmp}/small.safetensors"], ("sizes", "torch", "[torch]")),
+    (["track", "{tmp}/in.mp4", "--out", "{tmp}/out", "--model", "image", "--weights", "w"], ("model = 'image'", "[torch]")),
+    (["export", "--out", "{tmp}/out"], ("fourdhands export", "torch", "[onnx]")),
+    (["train", "landmark", "--out", "{tmp}/w.safetensors"], ("fourdhands train", "[train]")),
+    (["evaluate", "--out", "{tmp}/out"], ("fourdhands evaluate", "[train]")),
+    (["import-weights", "x.pth"], ("fourdhands import-weights", "torch", "[torch]")),
+    (["benchmark", "--backbone", "S"], ("fourdhands benchmark", "torch", "[torch]")),
+]
+ONE_BY_ONE = """
+import contextlib, io, json, sys
+from fourdhands_core.cli import main
+for arguments in json.loads(sys.argv[1]):
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        code = main(arguments)
+    print(json.dumps([code, said.getvalue()]), flush=True)  # the next command makes stdout anew
+"""
+
+
+def test_what_needs_more_says_what_to_install(without, tmp_path):
     header = json.dumps({"config": LandmarkConfig(width=64).to_dict()})
     save_file({"x": np.zeros(1)}, tmp_path / "small.safetensors", {"fourdhands": header})
     with VideoWriter(tmp_path / "in.mp4", 30) as writer:
         writer.write(np.zeros((48, 64, 3), np.uint8))
-    done = command(without, *(argument.replace("{tmp}", str(tmp_path)) for argument in arguments))
-    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1, done.stderr
-    assert all(word in done.stderr for word in words) and "pip install 'fourdhands" in done.stderr, done.stderr
+    commands = [[word.replace("{tmp}", str(tmp_path)) for word in arguments] for arguments, _ in NEEDS]
+    done = run(without, "-c", ONE_BY_ONE, json.dumps(commands))
+    assert done.returncode == 0, done.stderr
+    for (_, words), line in zip(NEEDS, done.stdout.splitlines(), strict=True):
+        code, error = json.loads(line)
+        assert code == 2 and len(error.strip().splitlines()) == 1, error
+        assert all(word in error for word in (*words, "pip install 'fourdhands")), error

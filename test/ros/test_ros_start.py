@@ -21,8 +21,10 @@ from fourdhands_ros.pypi.message_types import HandPair, create_subscription
 
 FAKE = (
     "import sys; sys.path.insert(0, 'test/ros'); from ros_support import FakeTracker; "
-    "from fourdhands_ros.node.node import main; sys.exit(main(tracker_factory=lambda _: FakeTracker()))"
+    "from fourdhands_ros.executable import end; "
+    "from fourdhands_ros.node.node import main; end(main(tracker_factory=lambda _: FakeTracker()))"
 )
+"""A node that ends as the program does: Python's own teardown waits for other libraries' threads, once in a while for ever."""
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 
@@ -122,7 +124,7 @@ def test_misspelt_parameters_are_told(ros):
 
 
 def test_documented_parameters():
-    """config/hands.yaml explains every parameter in the code's words and gives its default."""
+    """config/hands.yaml explains every parameter in the code's words and gives its default and limits."""
     text = (REPOSITORY / "config" / "hands.yaml").read_text()
     documented = yaml.safe_load(text)["/**"]["ros__parameters"]
     assert documented == {
@@ -130,7 +132,10 @@ def test_documented_parameters():
     }
     words = re.sub(r"\s*\n\s*# ", " ", text)
     for spec in dataclasses.fields(Parameters):
-        assert spec.metadata["description"] in words, spec.name
+        told = spec.metadata["description"]
+        if limits := spec.metadata["limits"]:
+            told += f" From {limits[0]:g} to {limits[1]:g}."
+        assert told in words, told
 
 
 def test_tracker_parameters_are_the_trackers():

@@ -13,7 +13,7 @@ import time
 import cv2
 import pytest
 from ros_domain import Domain
-from ros_support import PATIENT, REPOSITORY, catches_signals, wait_until
+from ros_support import PATIENT, REPOSITORY, wait_until
 
 # No skip of the module as a whole: launch_testing's plugin would skip the folder with it.
 pytestmark = [
@@ -26,6 +26,13 @@ pytestmark = [
         reason="build the package with colcon and source install/setup.bash",
     ),
 ]
+
+
+def catches_signals(pid) -> bool:
+    """Whether a process handles SIGTERM, as Python by itself does not."""
+    with open(f"/proc/{pid}/status") as file:
+        caught = re.search(r"SigCgt:\s*([0-9a-f]+)", file.read())
+    return bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 class Shell:
@@ -137,9 +144,11 @@ def test_messages_import_from_anywhere(folder):
 def test_arguments_are_described(shell, file):
     shown = shell.ros2("launch", "fourdhands_ros", f"{file}.launch.py", "--show-args")
     names = re.findall(r"(?m)^ {4}'(\w+)':\n {8}(.*)", shown)
-    assert {name for name, _ in names} == set(
-        re.findall(r'DeclareLaunchArgument\(\s*"(\w+)"', (REPOSITORY / "launch" / f"{file}.launch.py").read_text())
-    )
+    declaring = REPOSITORY / "launch" / f"{file}.launch.py", REPOSITORY / "fourdhands_ros" / "tools" / "launching.py"
+    text = "".join(path.read_text() for path in declaring)
+    (of_node,) = re.findall(r"(?s)\nPARAMETERS = \((.*?)\n\)", text) or [""]
+    declared = re.findall(r'(?:argument|switch)\(\s*"(\w+)"', text) + re.findall(r'"(\w+)"', of_node)
+    assert {name for name, _ in names} == set(declared)
     assert all(len(words) > 10 for _, words in names)
 
 

@@ -13,16 +13,14 @@ The published cropped images are not read: their crops are told only by the 18 G
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from ...errors import DatasetError
 from ...geometry.camera import Camera
-from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import LEFT, RIGHT, SIDES
-from .files import read_json, read_npy
+from .files import read_json, read_npy, understood
 from .frames import DatasetFrame, HandDataset, hand_in_view, read_image
 from .mano import ManoTruth
 
@@ -42,13 +40,12 @@ class Arctic(HandDataset):
     protocol: ClassVar[str] = "p1"
     views: ClassVar[range] = range(1, 9)
 
-    def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
-        super().__init__(root, split, hands)
+    def _open(self) -> None:
         self._subjects = read_json(self.need("meta/misc.json", "the cameras"))
         path = self.need(f"splits_json/protocol_{self.protocol}.json", "which sequences are in a split")
         names = read_json(path)
-        if not isinstance(names, dict) or split not in names:
-            raise DatasetError(f"{path} has no list {split!r}; get it anew")
+        if not isinstance(names, dict) or self.split not in names:
+            raise DatasetError(f"{path} has no list {self.split!r}; get it anew")
         self._mano = ManoTruth(self.need_hands(), flat=False, left_as_released=True)
         self._images = self.need("images", "the full images")
         self._fits: dict[str, dict] = {}
@@ -56,15 +53,15 @@ class Arctic(HandDataset):
         self._sequences: dict[str, range] = {}
         self._firsts: list[tuple[int, str, int, int]] = []
         held_out = set(names.get("val", ())) | set(names.get("test", ()))
-        for name in names[split]:
-            if split != "train" or name not in held_out:
+        for name in names[self.split]:
+            if self.split != "train" or name not in held_out:
                 self._take_sequence(name)
 
     def _take_sequence(self, name):
         path = self.need(f"raw_seqs/{name}.mano.npy", "the MANO parameters")
         subject = name.split("/")[0]
         data = read_npy(path)
-        try:
+        with understood(f"{path} or its subject in meta/misc.json is not ARCTIC's"):
             self._fits[name] = {
                 side: {key: np.asarray(data[SIDES[side]][key], np.float32) for key in ("rot", "pose", "trans", "shape")}
                 for side in (LEFT, RIGHT)
@@ -75,10 +72,6 @@ class Arctic(HandDataset):
                     key: np.asarray(lens[key], np.float64) for key in ("R_k_cam_np", "T_k_cam_np", "intrinsics", "dist8")
                 }
             count, offset = len(self._fits[name][LEFT]["rot"]), int(self._subjects[subject]["ioi_offset"])
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise DatasetError(
-                f"{path} or its subject in meta/misc.json is not ARCTIC's ({type(error).__name__}: {error}); get it anew"
-            ) from error
         numbers = range(max(_BLACK, offset), count - _BLACK)
         for view in self.views:
             if len(numbers):
@@ -88,10 +81,6 @@ class Arctic(HandDataset):
 
     def __len__(self) -> int:
         return next(reversed(self._sequences.values())).stop if self._sequences else 0
-
-    @property
-    def sequences(self) -> dict[str, range]:
-        return self._sequences
 
     def __getitem__(self, index: int) -> DatasetFrame:
         if not 0 <= index < len(self):

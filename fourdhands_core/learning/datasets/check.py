@@ -15,6 +15,7 @@ from ...hand_model.skeleton import BONES, JOINT_NAMES, MANO_IN_21, SIDES
 from ...media.draw import SIDE_COLOURS, contact_sheet, draw_skeleton, draw_text
 from ...media.images import write_image
 from ...media.render import Light, render_meshes
+from ...streams import counted
 from .frames import DatasetFrame, HandDataset, HandTruth
 
 _IMAGES = 20
@@ -56,21 +57,23 @@ class Report:
         total = sum((2 if key == "both" else 1) * count for key, count in self.hands.items() if key != "none")
         rate = f", {self.frame_rate:g} a second" if self.frame_rate else ""
         some = "all" if self.checked == self.frames else f"{self.checked}, evenly spaced,"
-        lines = [f"{self.name}: {self.frames} frames{rate}; {some} looked at"]
+        lines = [f"{self.name}: {counted(self.frames, 'frames')}{rate}; {some} looked at"]
         if self.sequences:
-            lines.append(f"sequences     {len(self.sequences)}, of {min(self.sequences)} to {max(self.sequences)} frames")
+            lines.append(
+                f"sequences     {len(self.sequences)}, of {min(self.sequences)} to {counted(max(self.sequences), 'frames')}"
+            )
         lines.append(
             "hands         "
             + ", ".join(f"{key} {self.hands[key]}" for key in (*SIDES, "both", "none"))
-            + (f"; in {self.incomplete} frames other hands may be there" if self.incomplete else "")
+            + (f"; in {counted(self.incomplete, 'frames')} other hands may be there" if self.incomplete else "")
         )
         lines.append(
-            "ground_truth        "
+            "ground truth  "
             + (", ".join(f"{key} {count}" for key, count in sorted(self.ground_truth.items())) or "none")
             + f" (of {total} hands)"
         )
         lines.append(
-            f"camera        in {len(self.focal) // 2} of {self.checked} frames"
+            f"camera        in {len(self.focal) // 2} of {counted(self.checked, 'frames')}"
             + (
                 f", focal length {min(self.focal):.1f} to {max(self.focal):.1f} px, distortion "
                 f"{', '.join(sorted(self.distortion))}"
@@ -151,7 +154,7 @@ def draw_samples(dataset: HandDataset, path: Path, count: int = 12) -> None:
 
 
 def annotated(frame: DatasetFrame, dataset: HandDataset) -> np.ndarray:
-    """The frame's image with its ground_truth drawn, (H, W, 3) uint8 RGB."""
+    """The frame's image with its ground truth drawn, (H, W, 3) uint8 RGB."""
     image = np.ascontiguousarray(frame.load())
     meshes = [
         (hand.vertices, dataset.hands[side].faces, np.tile(np.array(SIDE_COLOURS[side]) / 255.0, (778, 1)))

@@ -14,41 +14,22 @@ manopth, which the toolkit draws them with, reads the model as released, and so 
 from __future__ import annotations
 
 from bisect import bisect_right
-from pathlib import Path
 
 import numpy as np
 
 from ...errors import DatasetError
 from ...geometry.camera import Camera
-from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import SIDES
-from .files import read_yaml
+from .files import read_yaml, understood
 from .frames import DatasetFrame, HandDataset, HandTruth, box_around, read_image
 from .joint_orders import OPENPOSE
 from .mano import ManoTruth
 
 SUBJECTS = (
-    "20200709-weiy",
-    "20200813-ceppner",
-    "20200820-amousavian",
-    "20200903-ynarang",
-    "20200908-yux",
-    "20200918-ftozetoramos",
-    "20200928-ahanda",
-    "20201002-dieterf",
-    "20201015-ychao",
-    "20201022-lmanuelli",
-)
-SERIALS = (
-    "836212060125",
-    "839512060362",
-    "840412060917",
-    "841412060263",
-    "932122060857",
-    "932122060861",
-    "932122061900",
-    "932122062010",
-)
+    "20200709-weiy 20200813-ceppner 20200820-amousavian 20200903-ynarang 20200908-yux 20200918-ftozetoramos "
+    "20200928-ahanda 20201002-dieterf 20201015-ychao 20201022-lmanuelli"
+).split()
+SERIALS = "836212060125 839512060362 840412060917 841412060263 932122060857 932122060861 932122061900 932122062010".split()
 SEQUENCES = 100
 """Of each subject."""
 _ALL = tuple(range(10)), tuple(range(8)), tuple(range(SEQUENCES))
@@ -82,12 +63,11 @@ class DexYcb(HandDataset):
     splits = tuple(f"s{setup}_{part}" for setup in range(4) for part in ("train", "val", "test"))
     frame_rate = 30.0
 
-    def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
-        super().__init__(root, split, hands)
-        subjects, cameras, chosen = _parts(split)
+    def _open(self) -> None:
+        subjects, cameras, chosen = _parts(self.split)
         serials = [SERIALS[k] for k in cameras]
         self._cameras = {serial: self._camera(serial) for serial in serials}
-        self._mano = ManoTruth(hands, flat=False, components=True, left_as_released=True)
+        self._mano = ManoTruth(self.hands, flat=False, components=True, left_as_released=True)
         self._betas: dict[str, np.ndarray] = {}
         self._recordings: list[tuple[str, str, str]] = []
         """Sequence's folder, serial, and the folder of the person's shape."""
@@ -107,11 +87,9 @@ class DexYcb(HandDataset):
     def _add(self, sequence, serials):
         path = self.need(f"{sequence}/meta.yml", "the sequence's length, side and person")
         meta = read_yaml(path)
-        try:
+        with understood(f"{path} is not DexYCB's"):
             length, side = int(meta["num_frames"]), SIDES.index(meta["mano_sides"][0])
             person = str(meta["mano_calib"][0])
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise DatasetError(f"{path} is not DexYCB's ({type(error).__name__}: {error}); get it anew") from error
         if person not in self._betas:
             self._betas[person] = self._shape(person)
         for serial in serials:
@@ -122,19 +100,15 @@ class DexYcb(HandDataset):
 
     def _camera(self, serial):
         path = self.need(f"calibration/intrinsics/{serial}_{_SIZE[0]}x{_SIZE[1]}.yml", "a camera's intrinsics")
-        try:
+        with understood(f"{path} lacks color: fx, fy, ppx, ppy"):
             colour = read_yaml(path)["color"]
             fx, fy, cx, cy = (float(colour[key]) for key in ("fx", "fy", "ppx", "ppy"))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(f"{path} lacks color: fx, fy, ppx, ppy ({error}); get it anew") from error
         return Camera(*_SIZE, np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]))
 
     def _shape(self, person):
         path = self.need(f"calibration/mano_{person}/mano.yml", "a person's shape")
-        try:
+        with understood(f"{path} lacks 10 betas"):
             return np.array(read_yaml(path)["betas"], np.float64).reshape(10)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(f"{path} lacks 10 betas ({error}); get it anew") from error
 
     def __len__(self) -> int:
         return self._starts[-1]

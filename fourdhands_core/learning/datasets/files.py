@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,23 +97,10 @@ def read_npy(path: Path) -> Any:
         raise _unreadable(path, error) from error
 
 
+_KINDS = "i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8"
 _PLY_TYPES = {
-    "char": "i1",
-    "uchar": "u1",
-    "short": "i2",
-    "ushort": "u2",
-    "int": "i4",
-    "uint": "u4",
-    "float": "f4",
-    "double": "f8",
-    "int8": "i1",
-    "uint8": "u1",
-    "int16": "i2",
-    "uint16": "u2",
-    "int32": "i4",
-    "uint32": "u4",
-    "float32": "f4",
-    "float64": "f8",
+    **dict(zip("char uchar short ushort int uint float double".split(), _KINDS)),
+    **dict(zip("int8 uint8 int16 uint16 int32 uint32 float32 float64".split(), _KINDS)),
 }
 
 
@@ -139,6 +127,15 @@ def read_ply_vertices(path: Path) -> np.ndarray:
         return np.stack(columns, axis=1).astype(np.float64)
     except (OSError, ValueError, KeyError, IndexError, StopIteration) as error:
         raise _unreadable(path, error) from error
+
+
+@contextlib.contextmanager
+def understood(fault: str) -> Iterator[None]:
+    """Around what is taken out of an annotation: where it is laid out otherwise, DatasetError that begins with `fault`."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise DatasetError(f"{fault} ({type(error).__name__}: {error}); get it anew") from error
 
 
 _NO_DATA = "empty", "a web page", "a Git LFS pointer, which stands for the file", "a truncated zip archive"

@@ -1,4 +1,4 @@
-"""What every dataset gives: frames of one or two hands, with those ground_truth that exist, in one convention."""
+"""What every dataset gives: frames of one or two hands, with what ground truth exists, in one convention."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ class DatasetFrame:
 
 
 class HandDataset(ABC):
-    """A dataset on disk. A subclass reads its annotations when made, and images only when a frame is loaded.
+    """A dataset on disk. A subclass reads its annotations in `_open`, and images only when a frame is loaded.
 
     root: the folder as published. split: one of `splits`. hands: (left, right) models, where given, to make vertices
-    and joints of MANO parameters; without them those ground_truth are absent. Raises DatasetError naming what is missing.
+    and joints of MANO parameters; without them that ground truth is absent. Raises DatasetError naming what is missing.
     """
 
     name: ClassVar[str]
@@ -80,10 +80,17 @@ class HandDataset(ABC):
         if not Path(root).is_dir():
             raise DatasetError(f"{root} is not a folder; give the folder that holds {self.name} as published")
         self.root, self.split, self.hands = Path(root), split, hands
+        self._frames: Any = ()
+        self._sequences: Mapping[str, Sequence[int]] = {}
+        self._open()
 
     @abstractmethod
+    def _open(self) -> None:
+        """Reads the annotations of `root`, `split`; DatasetError where they are not as published."""
+
     def __len__(self) -> int:
-        """Number of frames."""
+        """Number of frames: of `_frames`, where a subclass keeps what it makes one of."""
+        return len(self._frames)
 
     @abstractmethod
     def __getitem__(self, index: int) -> DatasetFrame:
@@ -92,7 +99,7 @@ class HandDataset(ABC):
     @property
     def sequences(self) -> Mapping[str, Sequence[int]]:
         """DatasetFrame numbers in order of time by the name of the sequence; empty for a dataset of single images."""
-        return {}
+        return self._sequences
 
     def usable(self, image: np.ndarray) -> bool:
         """False for an image that the dataset's users leave out (a black one); to be asked once it is loaded."""

@@ -12,15 +12,12 @@ later (FreiHAND_pub_v2_eval), its vertices and those of "training" with version 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from ...errors import DatasetError
 from ...geometry.camera import Camera
-from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import RIGHT
-from .files import JsonRows, read_json
+from .files import JsonRows, read_json, understood
 from .frames import DatasetFrame, HandDataset, HandTruth, box_around, read_image
 from .joint_orders import OPENPOSE
 from .mano import ManoTruth
@@ -40,33 +37,30 @@ class FreiHand(HandDataset):
     name = "FreiHAND"
     splits = ("training", "evaluation")
 
-    def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
-        super().__init__(root, split, hands)
+    def _open(self) -> None:
         paths = {
-            what: self.need(f"{split}_{what}.json", text)
+            what: self.need(f"{self.split}_{what}.json", text)
             for what, text in (("K", "the intrinsics"), ("xyz", "the joints"), ("mano", "the MANO parameters"))
         }
-        self._images = self.need(f"{split}/rgb", "the images")
-        try:
+        self._images = self.need(f"{self.split}/rgb", "the images")
+        with understood(f"{self.root}: {self.split}_K, _xyz or _mano.json is not FreiHAND's"):
             self._matrices = np.array(read_json(paths["K"]), np.float64).reshape(-1, 3, 3)
             self._joints = np.array(read_json(paths["xyz"]), np.float64).reshape(-1, 21, 3)[:, OPENPOSE]
             self._fits = np.array(read_json(paths["mano"]), np.float64).reshape(-1, 61)
-        except (TypeError, ValueError) as error:
-            raise DatasetError(f"{root}: {split}_K, _xyz or _mano.json is not FreiHAND's ({error}); get it anew") from error
         counts = [len(self._matrices), len(self._joints), len(self._fits)]
-        vertices = self.root / f"{split}_verts.json"
+        vertices = self.root / f"{self.split}_verts.json"
         self._vertices = JsonRows(vertices) if vertices.is_file() else None
         if self._vertices is not None:
             counts.append(len(self._vertices))
         if len(set(counts)) != 1:
             raise DatasetError(
-                f"{root}: {split}_K, _xyz, _mano and _verts.json have {counts} entries, which must be equally "
+                f"{self.root}: {self.split}_K, _xyz, _mano and _verts.json have {counts} entries, which must be equally "
                 "many; take them from one release"
             )
         self._unique = counts[0]
-        versions = _BACKGROUNDS if split == "training" else 1
+        versions = _BACKGROUNDS if self.split == "training" else 1
         self._versions = sum(self._path(k * self._unique).is_file() for k in range(versions)) or 1
-        self._mano = ManoTruth(hands, flat=False)
+        self._mano = ManoTruth(self.hands, flat=False)
 
     def _path(self, number):
         return self._images / f"{number:08d}.jpg"

@@ -16,9 +16,8 @@ import numpy as np
 
 from ...errors import DatasetError
 from ...geometry.camera import Camera
-from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import LEFT, RIGHT, SIDES
-from .files import read_pickle
+from .files import read_pickle, understood
 from .frames import DatasetFrame, HandDataset, HandTruth, hand_in_view, read_image
 from .joint_orders import MANO_WITH_TIPS
 from .mano import ManoTruth
@@ -37,20 +36,19 @@ class H2o3d(HandDataset):
     name = "H2O3D"
     splits = ("train", "evaluation")
 
-    def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
-        super().__init__(root, split, hands)
-        lines = self.need(f"{split}.txt", "the frames' names").read_text(encoding="utf-8").splitlines()
+    def _open(self) -> None:
+        lines = self.need(f"{self.split}.txt", "the frames' names").read_text(encoding="utf-8").splitlines()
         self._frames = [tuple(line.strip().split("/")) for line in lines if line.strip()]
         if any(len(frame) != 2 for frame in self._frames):
-            raise DatasetError(f"{self.root / split}.txt must have sequence/frame a line; get it anew")
+            raise DatasetError(f"{self.root / self.split}.txt must have sequence/frame a line; get it anew")
         self._sequences: dict[str, list[int]] = {}
         self._suffixes: dict[Path, str] = {}
         for index in sorted(range(len(self._frames)), key=self._frames.__getitem__):
             self._sequences.setdefault(self._frames[index][0], []).append(index)
         for sequence in self._sequences:
-            self.need(f"{split}/{sequence}/meta", "the annotations")
-            self.need(f"{split}/{sequence}/rgb", "the images")
-        self._mano = self._statement() if hands is not None and split == "train" else ManoTruth(None, flat=True)
+            self.need(f"{self.split}/{sequence}/meta", "the annotations")
+            self.need(f"{self.split}/{sequence}/rgb", "the images")
+        self._mano = self._statement() if self.hands is not None and self.split == "train" else ManoTruth(None, flat=True)
 
     def _statement(self) -> ManoTruth:
         candidates = [ManoTruth(self.hands, flat=True, left_as_released=released) for released in (True, False)]
@@ -74,25 +72,13 @@ class H2o3d(HandDataset):
             raise DatasetError(f"{path} has no camMat; it is not {self.name}'s annotation, get it anew")
         return meta
 
-    def __len__(self) -> int:
-        return len(self._frames)
-
-    @property
-    def sequences(self) -> dict[str, list[int]]:
-        return self._sequences
-
     def __getitem__(self, index: int) -> DatasetFrame:
         sequence, number = self._frames[index]
         meta = self._meta(sequence, number)
         folder = self.root / self.split / sequence / "rgb"
-        try:
+        with understood(f"{folder.parent / 'meta' / number}.pkl is not {self.name}'s annotation"):
             camera = Camera(*_SIZE, np.array(meta["camMat"], np.float64).reshape(3, 3))
             hands = tuple(self._hand(meta, side, camera) for side in (LEFT, RIGHT))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(
-                f"{folder.parent / 'meta' / number}.pkl is not {self.name}'s annotation ("
-                f"{type(error).__name__}: {error}); get it anew"
-            ) from error
         path = folder / f"{number}{self._suffix(folder)}"
         complete = all(meta.get(f"{name}HandJoints3D") is not None for name in SIDES)
         return DatasetFrame(f"{sequence}/{number}", hands, camera, lambda: read_image(path), complete=complete)

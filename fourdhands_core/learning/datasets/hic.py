@@ -18,10 +18,9 @@ import numpy as np
 
 from ...errors import DatasetError
 from ...geometry.camera import Camera
-from ...hand_model.assets import HandAsset
 from ...hand_model.mano_files import dense
 from ...hand_model.skeleton import LEFT, RIGHT, SIDES
-from .files import read_json, read_pickle, read_ply_vertices
+from .files import read_json, read_pickle, read_ply_vertices, understood
 from .frames import DatasetFrame, HandDataset, hand_in_view, read_image
 from .mano import ManoTruth, regress_joints
 
@@ -41,32 +40,29 @@ class Hic(HandDataset):
     name = "HIC"
     splits = ("test",)
 
-    def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
-        super().__init__(root, split, hands)
+    def _open(self) -> None:
         path = self.need("HIC.json", "images and meshes, from InterWild")
         data = read_json(path)
-        self._rows = []
+        self._frames = []
         self._sequences: dict[str, list[int]] = {}
-        try:
+        with understood(f"{path} is not InterWild's HIC.json"):
             images = {image["id"]: image for image in data["images"]}
             for annotation in data["annotations"]:
                 image = images[annotation["image_id"]]
                 meshes = tuple(annotation[f"{side}_mano_path"] for side in SIDES)
-                self._rows.append((image["file_name"], int(image["width"]), int(image["height"]), meshes))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(f"{path} is not InterWild's HIC.json ({type(error).__name__}: {error}); get it anew") from error
-        self._rows.sort()
-        for index, (name, *_) in enumerate(self._rows):
+                self._frames.append((image["file_name"], int(image["width"]), int(image["height"]), meshes))
+        self._frames.sort()
+        for index, (name, *_) in enumerate(self._frames):
             self._sequences.setdefault(str(Path(name).parent), []).append(index)
-        for folder in sorted({Path(mesh).parts[0] for *_, meshes in self._rows for mesh in meshes if mesh}):
+        for folder in sorted({Path(mesh).parts[0] for *_, meshes in self._frames for mesh in meshes if mesh}):
             self.need(folder, "the MANO fits")
-        for folder in sorted({Path(name).parts[0] for name, *_ in self._rows}):
+        for folder in sorted({Path(name).parts[0] for name, *_ in self._frames}):
             self.need(folder, "a sequence of images")
         self._mano = tuple(self._statement(side) for side in (LEFT, RIGHT))
 
     def _statement(self, side) -> ManoTruth | None:
         """The reading of the pickles that reproduces the first mesh of a side."""
-        mesh = next((meshes[side] for *_, meshes in self._rows if meshes[side]), None)
+        mesh = next((meshes[side] for *_, meshes in self._frames if meshes[side]), None)
         if self.hands is None or mesh is None:
             return None
         vertices, fit = read_ply_vertices(self.root / mesh), self._fit(mesh)
@@ -84,20 +80,11 @@ class Hic(HandDataset):
         if not path.is_file():
             return None
         data = read_pickle(path)
-        try:
+        with understood(f"{path} has no pose, betas and trans"):
             return tuple(np.ravel(dense(data[key])).astype(np.float64) for key in ("pose", "betas", "trans"))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(f"{path} has no pose, betas and trans ({error}); get it anew") from error
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    @property
-    def sequences(self) -> dict[str, list[int]]:
-        return self._sequences
 
     def __getitem__(self, index: int) -> DatasetFrame:
-        name, width, height, meshes = self._rows[index]
+        name, width, height, meshes = self._frames[index]
         camera = Camera(width, height, _CAMERA)
         hands = tuple(self._hand(side, meshes[side], camera) for side in (LEFT, RIGHT))
         return DatasetFrame(name, hands, camera, lambda: read_image(self.root / name))

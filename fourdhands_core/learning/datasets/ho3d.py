@@ -14,13 +14,10 @@ predictions, OpenGL's.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from ...errors import DatasetError
 from ...geometry.camera import Camera
-from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import RIGHT
 from .files import JsonRows
 from .frames import DatasetFrame, HandTruth
@@ -39,17 +36,17 @@ class Ho3d(H2o3d):
     name = "HO3D"
     frame_rate = 30.0
 
-    def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
-        super().__init__(root, split, hands)
+    def _open(self) -> None:
+        super()._open()
         self._late = {
             what: JsonRows(path)
             for what in ("xyz", "verts")
-            if split == "evaluation" and (path := self.root / f"evaluation_{what}.json").is_file()
+            if self.split == "evaluation" and (path := self.root / f"evaluation_{what}.json").is_file()
         }
         for what, rows in self._late.items():
             if len(rows) != len(self):
                 raise DatasetError(
-                    f"{root}: evaluation_{what}.json has {len(rows)} entries, evaluation.txt {len(self)} "
+                    f"{self.root}: evaluation_{what}.json has {len(rows)} entries, evaluation.txt {len(self)} "
                     "lines; take both from one version of HO3D"
                 )
         self._sequences = dict(self._runs())

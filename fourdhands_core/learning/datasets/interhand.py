@@ -10,17 +10,14 @@ Dw1010/IntagHand (dataset/interhand.py: which frames are valid).
 
 from __future__ import annotations
 
-from pathlib import Path
 from sys import intern
 from typing import ClassVar
 
 import numpy as np
 
-from ...errors import DatasetError
 from ...geometry.camera import Camera
-from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import LEFT, RIGHT, SIDES
-from .files import read_json
+from .files import read_json, understood
 from .frames import DatasetFrame, HandDataset, HandTruth, box_around, read_image, without_gaps
 from .joint_orders import TIPS_FIRST
 from .mano import ManoTruth
@@ -49,9 +46,8 @@ class InterHand(HandDataset):
     interacting: ClassVar[bool] = True
     """Whether frames are left out as said above; otherwise all annotated frames of one and two hands are there."""
 
-    def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
-        super().__init__(root, split, hands)
-        folder = f"annotations/{split}/InterHand2.6M_{split}_"
+    def _open(self) -> None:
+        folder = f"annotations/{self.split}/InterHand2.6M_{self.split}_"
         paths = {
             what: self.need(f"{folder}{what}.json", text)
             for what, text in (
@@ -61,9 +57,9 @@ class InterHand(HandDataset):
                 ("MANO_NeuralAnnot", "the MANO parameters"),
             )
         }
-        self._images = self.need(f"images/{split}", "the images")
-        self._mano = ManoTruth(hands, flat=False)
-        try:
+        self._images = self.need(f"images/{self.split}", "the images")
+        self._mano = ManoTruth(self.hands, flat=False)
+        with understood(f"{paths['data'].parent}: an annotation file is not InterHand2.6M's, v1.0"):
             self._cameras = read_json(paths["camera"])
             self._joints = {
                 (int(capture), int(frame)): (
@@ -81,11 +77,6 @@ class InterHand(HandDataset):
                 if (fit := fits.get(SIDES[side]))
             }
             self._take_frames(read_json(paths["data"], _compact))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(
-                f"{paths['data'].parent}: an annotation file is not InterHand2.6M's, v1.0 "
-                f"({type(error).__name__}: {error}); get it anew"
-            ) from error
 
     def _take_frames(self, data):
         images = {image[0]: image[1:] for image in data["images"]}
@@ -103,28 +94,21 @@ class InterHand(HandDataset):
             self._sequences.setdefault(f"Capture{capture}/{sequence}/cam{camera}", []).append(len(rows))
             rows.append((capture, camera, frame, width, height, known))
             self._names.append(name)
-        self._rows = np.array(rows, _FRAME)
+        self._frames = np.array(rows, _FRAME)
         for sequence in self._sequences.values():
-            sequence.sort(key=lambda index: self._rows["frame"][index])
+            sequence.sort(key=lambda index: self._frames["frame"][index])
         if self.interacting:
             self._sequences = {
                 part: [sequence[k] for k in run]
                 for name, sequence in self._sequences.items()
-                for part, run in without_gaps(name, self._rows["frame"][sequence])
+                for part, run in without_gaps(name, self._frames["frame"][sequence])
             }
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    @property
-    def sequences(self) -> dict[str, list[int]]:
-        return self._sequences
 
     def usable(self, image: np.ndarray) -> bool:
         return float(image.mean()) >= _DARKEST
 
     def __getitem__(self, index: int) -> DatasetFrame:
-        row, name = self._rows[index], self._names[index]
+        row, name = self._frames[index], self._names[index]
         lens = {
             key: np.array(self._cameras[str(row["capture"])][key][str(row["camera"])], np.float64)
             for key in ("campos", "camrot", "focal", "princpt")

@@ -13,15 +13,12 @@ x^2 y^2 where OpenCV's tangential terms have x y (at most 0.8 pixels for a coeff
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import numpy as np
 
-from ...errors import DatasetError
 from ...geometry.camera import Camera
-from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import LEFT, RIGHT, SIDES
-from .files import read_pickle
+from .files import read_pickle, understood
 from .frames import DatasetFrame, HandDataset, HandTruth, box_around, read_image
 from .joint_orders import OPENPOSE
 
@@ -41,20 +38,17 @@ class Mtc(HandDataset):
     splits = ("train", "test")
     of_mano = False
 
-    def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
-        super().__init__(root, split, hands)
+    def _open(self) -> None:
         path = self.need("annotation.pkl", "the joints")
         cameras = self.need("camera_data.pkl", "the cameras")
         self._images = self.need("hdImgs", "the images")
         data = read_pickle(path)
         self._cameras = read_pickle(cameras)
-        try:
-            samples = data["training_data" if split == "train" else "testing_data"]
-            self._rows = [row for sample in samples for row in self._rows_of(sample)]
-            if samples and not self._rows:
+        with understood(f"{path} is not MTC's annotation"):
+            samples = data["training_data" if self.split == "train" else "testing_data"]
+            self._frames = [row for sample in samples for row in self._rows_of(sample)]
+            if samples and not self._frames:
                 self.need(f"hdImgs/{samples[0]['seqName']}/{samples[0]['frame_str']}", "a frame's images")
-        except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(f"{path} is not MTC's annotation ({type(error).__name__}: {error}); get it anew") from error
 
     def _rows_of(self, sample):
         """(sequence, frame, camera, world joints (left, right) or None) of a sample's usable views."""
@@ -74,20 +68,12 @@ class Mtc(HandDataset):
             if any(hand is not None for hand in kept) and f"00_{camera:02d}_{frame}.jpg" in present:
                 yield sequence, frame, camera, kept
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
     def __getitem__(self, index: int) -> DatasetFrame:
-        sequence, frame, number, joints = self._rows[index]
-        try:
+        sequence, frame, number, joints = self._frames[index]
+        with understood(f"{self.root / 'camera_data.pkl'} has no usable camera {number} of {sequence}"):
             lens = {key: np.array(self._cameras[sequence][number][key], np.float64) for key in ("K", "R", "t", "distCoef")}
             camera = Camera(*_SIZE, lens["K"].reshape(3, 3), "plumb_bob", lens["distCoef"])
             rotation, offset = lens["R"].reshape(3, 3), lens["t"].reshape(3) * _CENTIMETRES
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise DatasetError(
-                f"{self.root / 'camera_data.pkl'} has no usable camera {number} of {sequence} "
-                f"({type(error).__name__}: {error}); get it anew"
-            ) from error
         hands = []
         for world in joints:
             inside = None if world is None else world @ rotation.T + offset

@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import DatasetError
-from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import LEFT, RIGHT
-from .files import read_json
+from .files import read_json, understood
 from .frames import DatasetFrame, HandDataset, HandTruth, box_around, read_image
 from .whole_body import known_points
 
@@ -36,22 +35,18 @@ class MpiiNzsl(HandDataset):
     splits = ("train", *_FOLDERS)
     of_mano = False
 
-    def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
-        super().__init__(root, split, hands)
-        self._files: list[Path] = []
-        for part in _PARTS[split]:
+    def _open(self) -> None:
+        self._frames: list[Path] = []
+        for part in _PARTS[self.split]:
             folder = self.need(_FOLDERS[part], "images and keypoints")
             found = sorted(folder.glob("*.json"))
             if not found:
                 raise DatasetError(f"{self.name}: {folder} holds no *.json, which have the keypoints; unpack it anew")
-            self._files += found
-        self._annotations = [_read(path) for path in self._files]
-
-    def __len__(self) -> int:
-        return len(self._files)
+            self._frames += found
+        self._annotations = [_read(path) for path in self._frames]
 
     def __getitem__(self, index: int) -> DatasetFrame:
-        path = self._files[index].with_suffix(".jpg")
+        path = self._frames[index].with_suffix(".jpg")
         side, points = self._annotations[index]
         hands: list[HandTruth | None] = [None, None]
         if np.isfinite(points).any():
@@ -62,7 +57,5 @@ class MpiiNzsl(HandDataset):
 
 def _read(path):
     data = read_json(path)
-    try:
+    with understood(f"{path} lacks hand_pts (21, 3) or is_left"):
         return LEFT if data["is_left"] else RIGHT, known_points(np.array(data["hand_pts"], np.float64).reshape(21, 3))
-    except (KeyError, TypeError, ValueError) as error:
-        raise DatasetError(f"{path} lacks hand_pts (21, 3) or is_left ({error}); get it anew") from error

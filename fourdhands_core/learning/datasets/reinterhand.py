@@ -16,16 +16,14 @@ the meshes, masks, frame_list_orig.txt and keypoints_orig (42 keypoints in an or
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from ...errors import DatasetError
 from ...geometry.camera import Camera
-from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import FINGERS, LEFT, RIGHT, SIDES
-from .files import read_json
+from .files import read_json, understood
 from .frames import DatasetFrame, HandDataset, hand_in_view, read_image, without_gaps
 from .joint_orders import from_names
 from .mano import ManoTruth
@@ -64,9 +62,8 @@ class ReInterHand(HandDataset):
     lights: ClassVar[str] = "envmap_per_segment"
     folder: ClassVar[str] = "Mugsy_cameras"
 
-    def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
-        super().__init__(root, split, hands)
-        self._mano = ManoTruth(hands, flat=False)
+    def _open(self) -> None:
+        self._mano = ManoTruth(self.hands, flat=False)
         self._frames: list[tuple[str, str, int]] = []
         self._sequences: dict[str, list[int]] = {}
         self._cameras: dict[str, dict] = {}
@@ -74,11 +71,11 @@ class ReInterHand(HandDataset):
         captures = [
             path
             for path in sorted(self.root.glob("m--*"))
-            if path.is_dir() and (split == "all" or (path.name in _TEST) == (split == "test"))
+            if path.is_dir() and (self.split == "all" or (path.name in _TEST) == (self.split == "test"))
         ]
         if not captures:
             raise DatasetError(
-                f"{self.name}: {self.root} has no capture m--* of split {split}; give the folder that holds them"
+                f"{self.name}: {self.root} has no capture m--* of split {self.split}; give the folder that holds them"
             )
         for capture in captures:
             for side in SIDES:
@@ -97,24 +94,15 @@ class ReInterHand(HandDataset):
         """DatasetFrame numbers in order by the segment's name."""
         path = self.need(f"{capture}/frame_list.txt", "segments and frames")
         segments: dict[str, list[int]] = {}
-        try:
+        with understood(f"{path} must have a segment and a frame number a line"):
             for segment, frame in (line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()):
                 segments.setdefault(segment, []).append(int(frame))
-        except (ValueError, UnicodeDecodeError) as error:
-            raise DatasetError(f"{path} must have a segment and a frame number a line ({error}); get it anew") from error
         return {segment: sorted(frames) for segment, frames in segments.items()}
 
     def _add(self, sequence, frames):
         if frames:
             self._sequences[sequence] = list(range(len(self._frames), len(self._frames) + len(frames)))
             self._frames += frames
-
-    def __len__(self) -> int:
-        return len(self._frames)
-
-    @property
-    def sequences(self) -> dict[str, list[int]]:
-        return self._sequences
 
     def _lens(self, capture, camera, frame):
         """(parameters by the published names, the image's path)."""
@@ -124,14 +112,10 @@ class ReInterHand(HandDataset):
     def __getitem__(self, index: int) -> DatasetFrame:
         capture, name, number = self._frames[index]
         lens, path = self._lens(capture, name, number)
-        try:
+        with understood(f"{self.name}: camera {name} of {capture} has no usable R, t, focal, princpt"):
             rotation, offset = np.array(lens["R"], np.float64).reshape(3, 3), np.array(lens["t"], np.float64).reshape(3)
             (fx, fy), (cx, cy) = np.ravel(lens["focal"]), np.ravel(lens["princpt"])
             distortion = np.ravel(lens.get("D", ()))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(
-                f"{self.name}: camera {name} of {capture} has no usable R, t, focal, princpt ({error}); get it anew"
-            ) from error
         if (capture, name) not in self._sizes:  # no annotation tells it; it is one within a camera
             height, width = read_image(path).shape[:2]
             self._sizes[capture, name] = width, height
@@ -147,13 +131,9 @@ class ReInterHand(HandDataset):
         folder = self.root / capture
         fit = read_json(folder / "mano_fits" / "params" / f"{number}_{SIDES[side]}.json")
         keypoints = folder / "orig_fits" / SIDES[side] / "Keypoints" / f"keypoint-{number:06d}.json"
-        try:
+        with understood(f"{keypoints} or the MANO fit of that frame is not Re:InterHand's"):
             world = np.array(read_json(keypoints), np.float64).reshape(24, 3)[_ORDER] * _MILLIMETRES
             fields = self._mano.fields(side, fit["pose"], fit["shape"], fit["trans"], extrinsics)
-        except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(
-                f"{keypoints} or the MANO fit of that frame is not Re:InterHand's ({error}); get it anew"
-            ) from error
         fields["joints"] = world @ extrinsics[0].T + extrinsics[1]
         return hand_in_view(camera, fields)
 

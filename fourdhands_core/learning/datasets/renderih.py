@@ -9,16 +9,12 @@ as 45 components from MANO's mean pose, wrist as a matrix, left shape directions
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from ...errors import DatasetError
 from ...geometry.camera import Camera
 from ...geometry.rotations import axis_angle_from_matrix
-from ...hand_model.assets import HandAsset
 from ...hand_model.skeleton import LEFT, RIGHT, SIDES
-from .files import read_pickle
+from .files import read_pickle, understood
 from .frames import DatasetFrame, HandDataset, hand_in_view, read_image
 from .mano import ManoTruth
 
@@ -31,27 +27,21 @@ class RenderIH(HandDataset):
     name = "RenderIH"
     splits = ("train",)
 
-    def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
-        super().__init__(root, split, hands)
-        self._base = "" if (self.root / "color_annot").is_dir() else f"{split}/"
+    def _open(self) -> None:
+        self._base = "" if (self.root / "color_annot").is_dir() else f"{self.split}/"
         annotations = self.need(f"{self._base}color_annot", "the annotations")
         self._images = self.need(f"{self._base}color_img", "the images")
-        self._paths = sorted(annotations.glob("*.pkl"), key=lambda path: (len(path.stem), path.stem))
+        self._frames = sorted(annotations.glob("*.pkl"), key=lambda path: (len(path.stem), path.stem))
         self._mano = ManoTruth(self.need_hands(), flat=False, components=True)
 
-    def __len__(self) -> int:
-        return len(self._paths)
-
     def __getitem__(self, index: int) -> DatasetFrame:
-        path = self._paths[index]
+        path = self._frames[index]
         data = read_pickle(path)
-        try:
+        with understood(f"{path} is not RenderIH's annotation"):
             lens = data["camera"]
             camera = Camera(_SIZE, _SIZE, np.array(lens["camera"], np.float64).reshape(3, 3))
             extrinsics = np.array(lens["R"], np.float64).reshape(3, 3), np.array(lens["t"], np.float64).reshape(3)
             hands = tuple(self._hand(side, data["mano_params"][SIDES[side]], camera, extrinsics) for side in (LEFT, RIGHT))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(f"{path} is not RenderIH's annotation ({type(error).__name__}: {error}); get it anew") from error
         return DatasetFrame(path.stem, hands, camera, lambda: read_image(self._images / f"{path.stem}.jpg"))
 
     def _hand(self, side, params, camera, extrinsics):

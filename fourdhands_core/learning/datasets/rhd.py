@@ -9,14 +9,10 @@ and open-mmlab/mmpose (configs/_base_/datasets/rhd2d.py: each finger from its ti
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
-from ...errors import DatasetError
 from ...geometry.camera import Camera
-from ...hand_model.assets import HandAsset
-from .files import read_pickle
+from .files import read_pickle, understood
 from .frames import DatasetFrame, HandDataset, HandTruth, box_around, read_image
 from .joint_orders import WRIST_THEN_TIPS_FIRST
 
@@ -30,25 +26,19 @@ class Rhd(HandDataset):
     splits = ("training", "evaluation")
     of_mano = False
 
-    def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
-        super().__init__(root, split, hands)
-        path = self.need(f"{split}/anno_{split}.pickle", "the keypoints")
-        self._images = self.need(f"{split}/color", "the images")
+    def _open(self) -> None:
+        path = self.need(f"{self.split}/anno_{self.split}.pickle", "the keypoints")
+        self._images = self.need(f"{self.split}/color", "the images")
         data = read_pickle(path)
-        try:
-            self._numbers = sorted(data)
+        with understood(f"{path} is not RHD's"):
+            self._frames = sorted(data)
             self._joints, self._points, self._matrices = (
-                np.array([np.asarray(data[number][key]).reshape(shape) for number in self._numbers], np.float32)
+                np.array([np.asarray(data[number][key]).reshape(shape) for number in self._frames], np.float32)
                 for key, shape in (("xyz", (2, 21, 3)), ("uv_vis", (2, 21, 3)), ("K", (3, 3)))
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise DatasetError(f"{path} is not RHD's ({type(error).__name__}: {error}); get it anew") from error
-
-    def __len__(self) -> int:
-        return len(self._numbers)
 
     def __getitem__(self, index: int) -> DatasetFrame:
-        path = self._images / f"{self._numbers[index]:05d}.png"
+        path = self._images / f"{self._frames[index]:05d}.png"
         camera = Camera(*_SIZE, self._matrices[index])
         hands = tuple(_hand(self._joints[index, side], self._points[index, side]) for side in (0, 1))
         return DatasetFrame(f"{self.split}/{path.name}", hands, camera, lambda: read_image(path))

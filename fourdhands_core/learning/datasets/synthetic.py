@@ -6,16 +6,10 @@ ROOT/images/00000/00000.jpg    clip, frame
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 
 from ...errors import DatasetError
 from ...geometry.camera import Camera
-from ...hand_model.assets import HandAsset
 from .frames import DatasetFrame, HandDataset, HandTruth, box_around, read_image
 
 ANNOTATIONS = "annotations.npz"
@@ -46,8 +40,7 @@ class Synthetic(HandDataset):
     splits = ("all",)
     of_mano = False
 
-    def __init__(self, root: Path, split: str = "all", hands: tuple[HandAsset, HandAsset] | None = None):
-        super().__init__(root, split, hands)
+    def _open(self) -> None:
         path = self.need(ANNOTATIONS, "the truth of every frame")
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -62,6 +55,10 @@ class Synthetic(HandDataset):
                 f"{path} cannot be read ({type(error).__name__}: {error}); write the dataset anew with "
                 "fourdhands data synthesise"
             ) from error
+        clips = self._arrays["clip"]
+        order = np.argsort(clips, kind="stable")
+        runs = np.split(order, np.flatnonzero(np.diff(clips[order])) + 1)
+        self._sequences = {f"{clips[run[0]]:05d}": run.tolist() for run in runs if len(run)}
 
     def __len__(self) -> int:
         return len(self._arrays["clip"])
@@ -78,12 +75,3 @@ class Synthetic(HandDataset):
     def _hand(row, side):
         values = {name: row[name][side].astype(float) for name in ("points", "joints", "vertices", "rotations", "betas")}
         return HandTruth(box_around(values["points"]), **values)
-
-    @cached_property
-    def _clips(self) -> dict[str, Any]:
-        clips = self._arrays["clip"]
-        return {f"{clip:05d}": np.flatnonzero(clips == clip) for clip in np.unique(clips)}
-
-    @property
-    def sequences(self) -> Mapping[str, Sequence[int]]:
-        return self._clips

@@ -17,9 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import DatasetError
-from ...hand_model.assets import HandAsset
-from .files import read_json
+from .files import read_json, understood
 from .frames import DatasetFrame, HandDataset, HandTruth, box_around, read_image
 from .joint_orders import OPENPOSE
 
@@ -34,19 +32,16 @@ class _People(HandDataset):
     splits = ("train", "val")
     of_mano = False
 
-    def __init__(self, root: Path, split: str, hands: tuple[HandAsset, HandAsset] | None = None):
-        super().__init__(root, split, hands)
+    def _open(self) -> None:
         path = self._annotations()
         self._folder = self._images()
-        try:
+        with understood(f"{path} is not {self.name}'s"):
             data = read_json(path, self._shrunk)
             names = {image["id"]: Path(image["file_name"]).name for image in data["images"]}
             people = [person for person in data["annotations"] if np.isfinite(person["hands"]).any()]
             self._names = [names[person["image_id"]] for person in people]
-            self._keys = [f"{name}#{person['id']}" for name, person in zip(self._names, people)]
+            self._frames = [f"{name}#{person['id']}" for name, person in zip(self._names, people)]
             self._points = np.array([person["hands"] for person in people], np.float32).reshape(-1, 2, 21, 2)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise DatasetError(f"{path} is not {self.name}'s ({type(error).__name__}: {error}); get it anew") from error
 
     def _shrunk(self, entry):
         """A person's annotation as it is read, without what is not needed: a file has hundreds of thousands."""
@@ -67,16 +62,13 @@ class _People(HandDataset):
     def _hands_of(self, person: dict[str, Any]) -> list[np.ndarray]:
         """(left, right) keypoints (21, 3) x, y, visibility of an annotation; visibility 0 where there is none."""
 
-    def __len__(self) -> int:
-        return len(self._keys)
-
     def __getitem__(self, index: int) -> DatasetFrame:
         path = self._folder / self._names[index]
         left, right = (
             HandTruth(box_around(points), points) if np.isfinite(points).any() else None
             for points in self._points[index].astype(np.float64)
         )
-        return DatasetFrame(self._keys[index], (left, right), None, lambda: read_image(path), complete=False)
+        return DatasetFrame(self._frames[index], (left, right), None, lambda: read_image(path), complete=False)
 
     def need_one(self, relatives: tuple[str, ...], what: str) -> Path:
         """The first of several paths that is there; the error names the first."""

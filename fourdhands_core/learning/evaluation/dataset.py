@@ -13,8 +13,9 @@ import numpy as np
 from tqdm import tqdm
 
 from ...errors import DatasetError
-from ...hand_model.assets import HandAsset, load_generic_hand, pair_of
+from ...hand_model.assets import HandAsset, load_human_hand, pair_of
 from ...hand_model.skeleton import LEFT, RIGHT
+from ...streams import counted
 from ..datasets.frames import DatasetFrame, HandDataset
 from ..datasets.mano import regress_joints
 from ..datasets.registry import dataset_class, open_dataset
@@ -106,7 +107,7 @@ def open_for_evaluation(
     name: str, root: Path, split: str | None, hands: tuple[HandAsset, HandAsset] | None
 ) -> tuple[HandDataset, list[str]]:
     """The dataset (split None: `testing_split`) and notes. A dataset that says where its hands are by MANO's parameters alone
-    is read with the generic hand where no hands are given."""
+    is read with the human hand where no hands are given."""
     split = testing_split(name) if split is None else split
     if hands is not None:
         return open_dataset(name, root, split, hands), []
@@ -114,17 +115,17 @@ def open_for_evaluation(
         return open_dataset(name, root, split), []
     try:
         return open_dataset(name, root, split), [
-            "no hand model was given: the generic hand stands in for MANO in the predictions, and ground truth that has to be "
+            "no hand model was given: the human hand stands in for MANO in the predictions, and ground truth that has to be "
             "made of MANO's parameters is absent; MPVPE, where it is printed, compares other vertices than MANO's"
         ]
     except DatasetError as error:
         try:
-            dataset = open_dataset(name, root, split, pair_of(load_generic_hand()))
+            dataset = open_dataset(name, root, split, pair_of(load_human_hand()))
         except DatasetError:
             raise error from None
         return dataset, [
-            "no hand model was given and this dataset states MANO's parameters alone: the generic hand stands in "
-            "for MANO in predictions and ground_truth; no figure compares with the paper's"
+            "no hand model was given and this dataset states MANO's parameters alone: the human hand stands in "
+            "for MANO in predictions and ground truth; no figure compares with the paper's"
         ]
 
 
@@ -165,9 +166,9 @@ def evaluate_dataset(
     bar.close()
     result = _results(dataset, scores, samples, frames - unusable, rate, kept.samples())
     if unusable:
-        result.notes.append(f"{unusable} images were left out as the dataset's users do (black ones)")
+        result.notes.append(f"left out as the dataset's users do: {counted(unusable, 'images')} (black)")
     if frames < total:
-        result.notes.append(f"{frames} of {total} frames were evaluated; the paper's figures are of all")
+        result.notes.append(f"{frames} of {counted(total, 'frames')} were evaluated; the paper's figures are of all")
     return result
 
 
@@ -215,7 +216,7 @@ class _Comparison:
         scores.add(predicted, true, valid, np.isfinite(true.joints).all(-1), name, self._mesh_joints(predicted, true))
 
     def _truth(self, frames) -> tuple[HandFrames, np.ndarray]:
-        """The ground_truth of N frames, NaN where there are none, and (N, 2) bool, the hands with joints enough to compare."""
+        """The ground truth of N frames, NaN where there is none, and (N, 2) bool, the hands with joints enough to compare."""
         joints, vertices = np.full((len(frames), 2, 21, 3), np.nan), np.full((len(frames), 2, 778, 3), np.nan)
         wrist, rotation = np.full((len(frames), 2, 3), np.nan), np.full((len(frames), 2, 3, 3), np.nan)
         for n, frame in enumerate(frames):

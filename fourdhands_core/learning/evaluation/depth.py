@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from ...geometry.camera import Camera
-from ...media.clips import HandScene, clip_truth, pose_hands, render_frames
+from ...media.clips import rendered
 from ...pipeline.tracker import HandPairTracker, TrackerSettings
 from ..landmark.measure_errors import clip_motions
 from ..landmark.motion import MotionSampler
@@ -37,7 +39,9 @@ def depth_image(rng: np.random.Generator, depth: np.ndarray, behind: float) -> n
     return np.round(1000.0 * depth).astype(np.uint16)
 
 
-def evaluate_depth(settings: TrackerSettings = TrackerSettings(), clips: int = 6, distances=(0.5, 1.0)) -> dict:
+def evaluate_depth(
+    settings: TrackerSettings = TrackerSettings(), clips: int = 6, distances: Sequence[float] = (0.5, 1.0)
+) -> dict:
     """Mean and median errors of the wrists' positions, mm, at each distance, with depth and from colour alone."""
     result = {}
     for distance in distances:
@@ -48,13 +52,11 @@ def evaluate_depth(settings: TrackerSettings = TrackerSettings(), clips: int = 6
         for _ in tqdm(range(clips), desc=f"clips at {distance} m", mininterval=5.0):
             (motion,) = clip_motions(sampler.sample(times), times)
             camera = Camera.from_fov(640, 480, 60.0, calibrated=True)
-            scene = HandScene(camera, seed=int(rng.integers(1 << 31)))
-            vertices, joints = pose_hands(motion, scene.asset)
-            truth = clip_truth(motion, camera, joints)
+            pictures, joints, truth = rendered(motion, camera, int(rng.integers(1 << 31)))
             for tracker in trackers.values():
                 tracker.reset()
-            for k, (image, rendered) in enumerate(render_frames(motion, scene, vertices)):
-                depth = depth_image(rng, rendered, 1.6 * distance)
+            for k, (image, true_depth) in enumerate(pictures):
+                depth = depth_image(rng, true_depth, 1.6 * distance)
                 for name, tracker in trackers.items():
                     pair = tracker.process(image, int(motion.stamp[k]), camera, depth=depth if name == "depth" else None)
                     for side, hand in enumerate(pair.hands):

@@ -12,12 +12,12 @@ AUC_THRESHOLDS = np.linspace(0.0, 50.0, 100)
 """Millimetres, as the evaluation of DexYCB and HO3D has them."""
 
 
-def root_aligned(points, joints, root: int = WRIST) -> np.ndarray:
+def root_aligned(points: np.ndarray, joints: np.ndarray, root: int = WRIST) -> np.ndarray:
     """Points (..., N, 3) moved so that joint `root` of joints (..., 21, 3) is the origin."""
     return points - joints[..., root : root + 1, :]
 
 
-def skeleton_scaled(points, joints, true_joints) -> np.ndarray:
+def skeleton_scaled(points: np.ndarray, joints: np.ndarray, true_joints: np.ndarray) -> np.ndarray:
     """Points (..., N, 3) around their hand's middle knuckle, scaled so that wrist to middle knuckle is as long as in truth.
 
     What the paper follows: IntagHand's evaluation (apps/eval_interhand.py of Dw1010/IntagHand). Its truth is aligned at the
@@ -27,7 +27,7 @@ def skeleton_scaled(points, joints, true_joints) -> np.ndarray:
     return root_aligned(points, joints, MIDDLE_KNUCKLE) * scale[..., None, None]
 
 
-def distances(predicted, true) -> np.ndarray:
+def distances(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Distances of points (..., N, D), metres -> (..., N), mm."""
     return 1000.0 * np.linalg.norm(predicted - true, axis=-1)
 
@@ -37,17 +37,12 @@ def mpjpe(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     return mpvpe(predicted, true, predicted, true)
 
 
-def mpjpe_scaled(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Mean joint distance after `skeleton_scaled`, the MPJPE of the paper's tables: (..., 21, 3) -> (...), mm."""
-    return mpvpe_scaled(predicted, true, predicted, true)
-
-
-def mpvpe(vertices, true_vertices, joints, true_joints) -> np.ndarray:
+def mpvpe(vertices: np.ndarray, true_vertices: np.ndarray, joints: np.ndarray, true_joints: np.ndarray) -> np.ndarray:
     """Mean vertex distance after moving both wrists to the origin: (..., V, 3), joints (..., 21, 3) -> (...), mm."""
     return distances(root_aligned(vertices, joints), root_aligned(true_vertices, true_joints)).mean(-1)
 
 
-def mpvpe_scaled(vertices, true_vertices, joints, true_joints) -> np.ndarray:
+def mpvpe_scaled(vertices: np.ndarray, true_vertices: np.ndarray, joints: np.ndarray, true_joints: np.ndarray) -> np.ndarray:
     """Mean vertex distance after `skeleton_scaled` by the joints: (..., V, 3), joints (..., 21, 3) -> (...), mm."""
     return distances(
         skeleton_scaled(vertices, joints, true_joints), root_aligned(true_vertices, true_joints, MIDDLE_KNUCKLE)
@@ -80,22 +75,12 @@ def pa_mpjpe(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
 pa_mpvpe = pa_mpjpe
 
 
-def pck(errors: np.ndarray, thresholds: np.ndarray = AUC_THRESHOLDS) -> np.ndarray:
-    """Shares of errors (N, ...), mm, that are at most each threshold (T,) -> (T, ...)."""
-    return np.stack([(errors <= threshold).mean(0) for threshold in thresholds])
-
-
-def auc(errors: np.ndarray, thresholds: np.ndarray = AUC_THRESHOLDS) -> float:
-    """Area under the curve of `pck`, of joint errors (N, 21), mm: by joint, then the mean. 0 to 1; perfect is 1.
+def auc_of_curve(curve: np.ndarray, thresholds: np.ndarray = AUC_THRESHOLDS) -> float:
+    """The area, 0 to 1, under curves (T, ...) of PCK, their mean: of 21 joints by joint, then the mean; perfect is 1.
 
     The thresholds are 0 to 50 mm in 100 steps and the curve is integrated by trapezia and divided by 50 mm, as in
     DexYCB's and HO3D's evaluation. The tables print it as per cent.
     """
-    return auc_of_curve(pck(errors, thresholds), thresholds)
-
-
-def auc_of_curve(curve: np.ndarray, thresholds: np.ndarray = AUC_THRESHOLDS) -> float:
-    """The area, 0 to 1, under curves (T, ...) of PCK, their mean."""
     steps = np.diff(thresholds)
     middle = (curve[1:] + curve[:-1]) / 2.0
     return float((np.tensordot(steps, middle, 1) / steps.sum()).mean())

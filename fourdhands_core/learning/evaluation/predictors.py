@@ -12,10 +12,10 @@ import numpy as np
 from ...errors import InputError
 from ...geometry.camera import Camera
 from ...hand_model.arrays import HandArrays
-from ...hand_model.assets import HandAsset, load_generic_hand, load_hand, pair_of
+from ...hand_model.assets import open_pair
 from ...hand_model.skeleton import LEFT, RIGHT
 from ...perception.detector import HandDetection
-from ...perception.mediapipe_detector import MediaPipeDetector
+from ...perception.hand_detector import make_detector
 from ...pipeline.frame import Frame
 from ...pipeline.image_regression import BOX_MARGIN, ImageRegressor
 from ...pipeline.regressors import make_regressor
@@ -64,16 +64,16 @@ class TrackerPredictor:
 
     def __init__(self, settings: TrackerSettings):
         self._settings = settings
-        pair = hand_models(settings)
+        pair = open_pair(settings.hand_model, settings.hand_model_left)
         self._regressor = make_regressor(settings, HandArrays(pair), pair[RIGHT].hands_mean)
 
-    def predict(self, frames, rate):
+    def predict(self, frames: Iterator[DatasetFrame], rate: float | None) -> Iterator[tuple[DatasetFrame, Prediction]]:
         """As Predictor's."""
         single = rate is None
         ahead = 0 if single else min(60, round(self._regressor.half_window * rate))
         tracker = HandPairTracker(
             replace(self._settings, temporal=not single, lookahead=ahead),
-            MediaPipeDetector(single_images=single),
+            make_detector(self._settings.search, self._settings.device, self._settings.threads, single_images=single),
             self._regressor,
         )
         waiting: deque[DatasetFrame] = deque()
@@ -103,7 +103,7 @@ class ImagePredictor:
     def __init__(self, regressor: ImageRegressor, hands: HandArrays, opposite: bool = True):
         self._regressor, self._hands, self._opposite = regressor, hands, opposite
 
-    def predict(self, frames, rate):
+    def predict(self, frames: Iterator[DatasetFrame], rate: float | None) -> Iterator[tuple[DatasetFrame, Prediction]]:
         """As Predictor's."""
         around = 0 if rate is None else round(self._regressor.half_window * rate)
         window: deque[_Encoded] = deque()
@@ -163,22 +163,20 @@ class _Encoded:
     offset: float
 
 
-def hand_models(settings: TrackerSettings) -> tuple[HandAsset, HandAsset]:
-    """The (left, right) hands of a tracker's settings."""
-    right = load_hand(settings.hand_model) if settings.hand_model else load_generic_hand()
-    return pair_of(right, load_hand(settings.hand_model_left) if settings.hand_model_left else None)
-
-
 def make_predictor(settings: TrackerSettings, boxes: str | None = None) -> Predictor:
-    """boxes: "truth", "detector", or None for what the model is meant for. InputError where they do not go together."""
-    boxes = boxes or ("truth" if settings.model == "image" else "detector")
+    """boxes: "ground-truth", "detector", or None for what the model is meant for. InputError where they do not go together."""
+    boxes = boxes or ("ground-truth" if settings.model == "image" else "detector")
     if boxes == "detector":
         return TrackerPredictor(settings)
     if settings.model != "image":
-        raise InputError("boxes of the truth are for model image: the landmark network takes a detector's landmarks, not boxes")
-    pair = hand_models(settings)
+        raise InputError(
+            "boxes of the ground truth are for model image: the landmark network takes a detector's landmarks, not boxes"
+        )
+    pair = open_pair(settings.hand_model, settings.hand_model_left)
     hands = HandArrays(pair)
-    return ImagePredictor(make_regressor(settings, hands, pair[RIGHT].hands_mean), hands)
+    regressor = make_regressor(settings, hands, pair[RIGHT].hands_mean)
+    assert isinstance(regressor, ImageRegressor)
+    return ImagePredictor(regressor, hands)
 
 
 def _stamp(number, rate):

@@ -10,10 +10,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ...errors import InputError
 from ...hand_model.skeleton import BONES, SIDES
 from ...media.draw import contact_sheet, draw_skeleton, draw_text
 from ...media.images import write_image
+from ...outputs import write_text, writing
+from ...streams import counted
 from ..datasets.frames import DatasetFrame, HandDataset
 from .dataset import SAMPLE_METRICS, SINGLE_IMAGES, Evaluation, HandErrors, unit
 from .published import ALL_COLUMNS, TABLES, Column
@@ -27,12 +28,13 @@ OUTPUTS = "tables.txt", "results.json", "samples.csv", "worst.png"
 def as_text(evaluation: Evaluation, label: str) -> str:
     """The tables: the paper's columns with its and its peers' figures, then all columns by sequence and over all.
 
-    label: names the network in the row of its figures. Metrics that the ground_truth do not allow are left out and named.
+    label: names the network in the row of its figures. Metrics that the ground truth does not allow are left out and named.
     """
     overall = evaluation.overall
     lines = [
-        f"{evaluation.name} {evaluation.split}: {evaluation.frames} frames, {overall['hands']} hands with joints, "
-        f"{overall['found']} found, {overall['pairs']} pairs"
+        f"{evaluation.name} {evaluation.split}: {counted(evaluation.frames, 'frames')}, "
+        f"{counted(int(overall['hands']), 'hands')} with joints, {overall['found']} found, "
+        f"{counted(int(overall['pairs']), 'pairs')}"
     ]
     table = TABLES.get(evaluation.name)
     if table is not None:
@@ -59,11 +61,11 @@ def as_text(evaluation: Evaluation, label: str) -> str:
     wanted = {column.metric: column for column in (*ALL_COLUMNS, *(table.columns if table else ()))}
     absent = [column.title for metric, column in wanted.items() if metric not in overall]
     if absent:
-        lines += ["", f"left out, for want of ground_truth or of hands found: {', '.join(absent)}"]
+        lines += ["", f"left out, for want of ground truth or of hands found: {', '.join(absent)}"]
     return "\n".join(lines + [f"note: {note}" for note in evaluation.notes])
 
 
-def as_json(evaluation: Evaluation, **about) -> dict:
+def as_json(evaluation: Evaluation, **about: Any) -> dict:
     """The results as plain values; `about` says what was evaluated. The paper's table comes with them."""
     table = TABLES.get(evaluation.name)
     peers = (
@@ -91,27 +93,23 @@ def as_json(evaluation: Evaluation, **about) -> dict:
     }
 
 
-def write(evaluation: Evaluation, dataset: HandDataset, folder: Path, text: str, **about) -> None:
+def write(evaluation: Evaluation, dataset: HandDataset, folder: Path, text: str, **about: Any) -> None:
     """Write tables.txt, results.json, samples.csv and worst.png into `folder`, made if missing. InputError if it cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        escaped: Any = {"encoding": "utf-8", "errors": "backslashreplace"}  # of names that are not UTF-8
-        (folder / "tables.txt").write_text(text + "\n", **escaped)
-        (folder / "results.json").write_text(json.dumps(as_json(evaluation, **about), indent=1) + "\n")
-        with (folder / "samples.csv").open("w", newline="", **escaped) as file:
-            rows = csv.writer(file)
-            rows.writerow(["key", "sequence", "side", *SAMPLE_METRICS])
-            rows.writerows(
-                [
-                    sample.key,
-                    sample.sequence,
-                    SIDES[sample.side],
-                    *("" if np.isnan(error) else f"{error:.4f}" for error in sample.errors),
-                ]
-                for sample in evaluation.samples
-            )
-    except OSError as error:
-        raise InputError(f"--out {folder} cannot be written ({error}); give a folder") from error
+    escaped: Any = {"encoding": "utf-8", "errors": "backslashreplace"}  # of names that are not UTF-8
+    write_text(folder / "tables.txt", text + "\n", **escaped)
+    write_text(folder / "results.json", json.dumps(as_json(evaluation, **about), indent=1) + "\n")
+    with writing(folder / "samples.csv") as partial, partial.open("w", newline="", **escaped) as file:
+        rows = csv.writer(file)
+        rows.writerow(["key", "sequence", "side", *SAMPLE_METRICS])
+        rows.writerows(
+            [
+                sample.key,
+                sample.sequence,
+                SIDES[sample.side],
+                *("" if np.isnan(error) else f"{error:.4f}" for error in sample.errors),
+            ]
+            for sample in evaluation.samples
+        )
     (folder / "worst.png").unlink(missing_ok=True)  # of an earlier evaluation
     if evaluation.worst:
         pictures = [draw_sample(dataset[sample.index], sample) for sample in evaluation.worst]

@@ -27,26 +27,18 @@ class HandFrames:
     wrist_rotation: np.ndarray | None = None
 
     @classmethod
-    def in_camera(cls, joints, vertices=None, wrist_rotation=None) -> HandFrames:
+    def in_camera(
+        cls, joints: np.ndarray, vertices: np.ndarray | None = None, wrist_rotation: np.ndarray | None = None
+    ) -> HandFrames:
         """Hands whose joints and vertices are in the camera optical frame, which says where the wrists are as well."""
         return cls(joints, vertices, joints[:, LEFT, 0] - joints[:, RIGHT, 0], joints[:, :, 0], wrist_rotation)
 
 
-UNITS = {
-    "mpjpe": "mm",
-    "mpjpe_scaled": "mm",
-    "mpvpe": "mm",
-    "mpvpe_scaled": "mm",
-    "pa_mpjpe": "mm",
-    "pa_mpvpe": "mm",
-    "mrrpe": "mm",
-    "accel": "mm/frame^2",
-    "accel_per_second": "mm/s^2",
-    "wrist": "mm",
-    "wrist_rotation": "degrees",
-    "auc": "0-1",
-    "pa_auc": "0-1",
-}
+UNITS = (
+    dict.fromkeys("mpjpe mpjpe_scaled mpvpe mpvpe_scaled pa_mpjpe pa_mpvpe mrrpe".split(), "mm")
+    | {"accel": "mm/frame^2", "accel_per_second": "mm/s^2", "wrist": "mm", "wrist_rotation": "degrees"}
+    | dict.fromkeys(("auc", "pa_auc"), "0-1")
+)
 """What `Scores.summary` gives, by name; see `metrics` for each."""
 
 

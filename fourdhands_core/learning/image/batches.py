@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -101,7 +102,12 @@ class DatasetSource:
 
 
 def add_frame(
-    sample: ImageSample, t: int, frame: DatasetFrame, augmentation: Augmentation, usable=lambda image: True, posed: bool = True
+    sample: ImageSample,
+    t: int,
+    frame: DatasetFrame,
+    augmentation: Augmentation,
+    usable: Callable[[np.ndarray], bool] = lambda image: True,
+    posed: bool = True,
 ) -> None:
     """Crops and ground truth of a dataset's frame, its camera rolled about the optical axis; none where its image is unusable.
 
@@ -146,7 +152,7 @@ def add_frame(
         sample.relate(t, roots[LEFT] - roots[RIGHT])
 
 
-def rolled_crop(image, square, mirrored, roll, middle):
+def rolled_crop(image: np.ndarray, square: np.ndarray, mirrored: bool, roll: np.ndarray, middle: np.ndarray) -> np.ndarray:
     """The crop (256, 192, 3) uint8 of a square of the image turned by `roll` (3, 3) about `middle` (2,)."""
     scale, centre = square[2] / CROP_SIZE, square[:2] + square[2:] / 2
     linear = roll[:2, :2].T * scale @ np.diag([-1.0 if mirrored else 1.0, 1.0])

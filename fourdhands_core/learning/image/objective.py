@@ -13,7 +13,7 @@ from ...network.image_model import ImageHands, ImageNetwork
 from ...pipeline.image_regression import FOCAL
 from ...runtime.crops import CROP_SIZE, MARGIN, SCALE, SHIFT
 from ..kinematics import Kinematics
-from ..losses import Hands, LossWeights, Truth, objective
+from ..losses import GroundTruth, Hands, LossWeights, objective
 
 NEAR = 0.15
 """Distance of the wrists, metres, beyond which Eq. 9 counts for less."""
@@ -147,7 +147,7 @@ class ImageObjective(nn.Module):
             pair(joints, left_root),
             pair(vertices, left_root),
         )
-        truth = Truth(
+        truth = GroundTruth(
             true["rotations"],
             true["betas"],
             true["joints"],

@@ -11,8 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from ...hand_model.skeleton import BONES
+from ...network.image_model import ImageNetwork
+from ...outputs import write_text, writing
 from ...runtime.crops import CROP_SIZE, MARGIN
 from ..evaluation.metrics import mpjpe, mrrpe, pa_mpjpe
 from .batches import Batches
@@ -43,8 +46,7 @@ class Report:
         if self._path.is_file():
             lines = [json.loads(line) for line in self._path.read_text().splitlines() if line.endswith("}")]
             self.curve = [line for line in lines if line["step"] <= run.step]
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text("".join(json.dumps(line) + "\n" for line in self.curve))
+        write_text(self._path, "".join(json.dumps(line) + "\n" for line in self.curve))
         try:
             from tensorboardX import SummaryWriter
 
@@ -52,7 +54,7 @@ class Report:
         except ImportError:
             logging.getLogger("fourdhands").warning("no TensorBoard log: pip install 'fourdhands[train]'")
 
-    def after(self, step: int, terms: dict, batch: dict, bar, seconds: float) -> None:
+    def after(self, step: int, terms: dict, batch: dict, bar: tqdm, seconds: float) -> None:
         """What a finished step asks for."""
         run = self._settings.run
         line = {}
@@ -72,7 +74,8 @@ class Report:
                 for name, value in line.items():
                     self._writer.add_scalar(("unseen/" if name.endswith("_mm") else "training/") + name, value, step)
         if evaluated:
-            plot_curve(self.curve, self._path.parent / PLOT)
+            with writing(self._path.parent / PLOT) as partial:
+                plot_curve(self.curve, partial)
         if self._writer and (step % run.picture_interval == 0 or step == run.steps):
             for name, picture in (("training", self.picture(batch)), ("unseen", self.picture(self._unseen_batches()[0]))):
                 self._writer.add_image(name, picture, step, dataformats="HWC")
@@ -146,7 +149,7 @@ def draw_skeleton(crop: np.ndarray, points: np.ndarray, colour: tuple[int, int, 
 
 
 @torch.no_grad()
-def predict(network, batch: dict[str, torch.Tensor], device) -> tuple:
+def predict(network: ImageNetwork, batch: dict[str, torch.Tensor], device: torch.device | str) -> tuple:
     """The hands of a batch, and the batch with (B L, ...) in front, both on the device."""
     model = SequenceNetwork(network).to(device).eval()
     batch = {name: value.to(device) for name, value in batch.items()}
@@ -155,7 +158,9 @@ def predict(network, batch: dict[str, torch.Tensor], device) -> tuple:
 
 
 @torch.no_grad()
-def errors(network, objective: ImageObjective, batches: list[dict], device) -> dict[str, float]:
+def errors(
+    network: ImageNetwork, objective: ImageObjective, batches: list[dict], device: torch.device | str
+) -> dict[str, float]:
     """Mean errors over all hands (pairs) of batches, mm: MPJPE, PA-MPJPE, MRRPE, and the same of a mean pose.
 
     The mean pose is, for MPJPE and MRRPE, the mean of the true joints (roots) of these very batches; for PA-MPJPE the mean

@@ -13,11 +13,13 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from ...errors import CheckpointError, DependencyError, InputError
-from ...hand_model.assets import load_generic_hand, load_hand, pair_of
+from ...hand_model.assets import open_pair
 from ...hand_model.skeleton import RIGHT
 from ...network.checkpoint import load_weights, save_weights
 from ...network.image_model import ImageNetwork
 from ...network.import_weights import import_backbone
+from ...outputs import make_folder
+from ...signals import held, not_for_children
 from ..datasets.registry import dataset_class
 from .batches import Batches, loader
 from .objective import ImageObjective, SequenceNetwork, TokenPoints, present_crops
@@ -26,17 +28,7 @@ from .settings import SourceSettings, TrainingSettings
 
 STATE, WEIGHTS = "state.pt", "weights.safetensors"
 """Files of a run's folder: all that it needs to go on, and the averaged network."""
-_MAY_CHANGE = (
-    "steps",
-    "workers",
-    "save_interval",
-    "log_interval",
-    "picture_interval",
-    "evaluate_interval",
-    "evaluated",
-    "threads",
-    "device",
-)
+_MAY_CHANGE = "steps workers save_interval log_interval picture_interval evaluate_interval evaluated threads device".split()
 """Fields of RunSettings that may differ when a run goes on."""
 
 
@@ -55,10 +47,7 @@ class Run:
         data = settings.data
         if not data.hand_model:
             _tell_of_mano(data.sources)
-        self.hands = pair_of(
-            load_hand(data.hand_model) if data.hand_model else load_generic_hand(),
-            load_hand(data.hand_model_left) if data.hand_model_left else None,
-        )
+        self.hands = open_pair(data.hand_model, data.hand_model_left)
         torch.manual_seed(settings.run.seed)
         self.network = _network(settings).to(self.device)
         self.average = ImageNetwork(settings.network).to(self.device).requires_grad_(False)
@@ -108,7 +97,7 @@ class Run:
             "optimiser": self.optimiser.state_dict(),
             "scaler": self.scaler.state_dict(),
         }
-        self.out.mkdir(parents=True, exist_ok=True)
+        make_folder(self.out)
         with (self.out / "state.tmp").open("wb") as file:
             torch.save(state, file)
             file.flush()
@@ -161,8 +150,10 @@ class Run:
         """All steps that are left; returns the last line of the curve."""
         run = self.settings.run
         report = Report(self, progress=progress)
+        with held(), not_for_children():  # the loader's processes
+            batches = iter(loader(Batches(self.settings, self.hands, self.rank), self.step, self.settings))
         bar = tqdm(
-            loader(Batches(self.settings, self.hands, self.rank), self.step, self.settings),
+            batches,
             desc="training",
             initial=self.step,
             total=run.steps,

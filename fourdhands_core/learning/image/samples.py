@@ -1,4 +1,4 @@
-"""Samples for the image network: sequences of both hands' crops with their squares and whatever ground_truth there are."""
+"""Samples for the image network: sequences of both hands' crops with their squares and whatever ground truth there is."""
 
 from __future__ import annotations
 
@@ -56,7 +56,15 @@ class ImageSample:
             self._turns[t] = turns
             self.arrays["left_to_right"][t] = turns[RIGHT] @ MIRROR @ turns[LEFT].T
 
-    def add_hand(self, t: int, side: int, points=None, joints=None, rotations=None, betas=None) -> None:
+    def add_hand(
+        self,
+        t: int,
+        side: int,
+        points: np.ndarray | None = None,
+        joints: np.ndarray | None = None,
+        rotations: np.ndarray | None = None,
+        betas: np.ndarray | None = None,
+    ) -> None:
         """What is true of a hand in a frame that was placed, in its own coordinates with the camera's axes.
 
         points: (21, 2) pixels of the image. joints: (21, 3) metres. rotations: (16, 3, 3). betas: (10,). None, or NaN in
@@ -94,17 +102,6 @@ class ImageSample:
             return
         side = int(np.flatnonzero(there)[0])
         other = 1 - side
-        for name in (
-            "crops",
-            "squares",
-            "present",
-            "points",
-            "point_valid",
-            "joints",
-            "joint_valid",
-            "rotations",
-            "betas",
-            "has_mano",
-        ):
+        for name in "crops squares present points point_valid joints joint_valid rotations betas has_mano".split():
             arrays[name][:, other] = arrays[name][:, side]
         arrays["squares"][:, other, 0] += (-FAR if other == LEFT else FAR) * arrays["squares"][:, side, 2]

@@ -7,6 +7,7 @@ import typing
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -48,16 +49,7 @@ class RunSettings:
             raise InputError(f"device must be 'cpu' or 'cuda', not {self.device!r}")
         if self.precision not in ("float32", "bfloat16", "float16"):
             raise InputError(f"precision must be 'float32', 'bfloat16' or 'float16', not {self.precision!r}")
-        for name in (
-            "steps",
-            "batch",
-            "threads",
-            "save_interval",
-            "log_interval",
-            "picture_interval",
-            "evaluate_interval",
-            "evaluated",
-        ):
+        for name in "steps batch threads save_interval log_interval picture_interval evaluate_interval evaluated".split():
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
 
@@ -119,7 +111,7 @@ class DataSettings:
     is left out."""
     hand_model: str = ""
     hand_model_left: str = ""
-    """hand_model, hand_model_left: MANO by convert-mano, the generic hand where left out."""
+    """hand_model, hand_model_left: MANO by convert-mano, the human hand where left out."""
 
     def __post_init__(self):
         if self.length < 1 or not self.sources:
@@ -212,7 +204,7 @@ def read_settings(path: str | Path, changes: Sequence[str] = ()) -> TrainingSett
     return build(TrainingSettings, data, str(path), "")
 
 
-def build(kind, data, source: str, name: str):
+def build(kind: Any, data: Any, source: str, name: str) -> Any:
     """A dataclass of plain values, InputError with the name of the field that does not fit."""
     if not isinstance(data, dict):
         raise InputError(f"{source}: {name or 'the file'} must hold fields and their values, not {data!r}")

@@ -16,8 +16,10 @@ from ...hand_model.assets import load_generic_hand
 from ...hand_model.layer import HandLayer
 from ...network.landmark_config import LandmarkConfig
 from ...network.landmark_model import LandmarkNetwork
+from ...outputs import write_text
 from ..evaluation.scores import HandFrames, Scores
 from .ablation_data import CONDITIONS, OccludedSynthesis, condition
+from .optimisation import optimise
 from .samples import LandmarkSample
 from .train import LandmarkObjective, TrainSettings, select, window_frames
 
@@ -96,7 +98,7 @@ def configuration(row: Row, settings: AblationSettings) -> LandmarkConfig:
     return LandmarkConfig(**{**common, **row.config})
 
 
-def estimate(network: LandmarkNetwork, frames: list, times: torch.Tensor, lookahead: int):
+def estimate(network: LandmarkNetwork, frames: list, times: torch.Tensor, lookahead: int) -> tuple:
     """The network's answer for all frames of clips, from windows that end `lookahead` frames later at most.
 
     Returns the output, the truth and presence (B, 2), the T frames one after the other along the batch.
@@ -127,22 +129,13 @@ class _Training:
 
     def run(self, name: str, steps: int, rate: float, batch: int, length: int) -> None:
         """One phase, on clips of `length` frames."""
-        parameters = list(self.network.parameters())
-        optimizer = torch.optim.AdamW(parameters, rate, weight_decay=self.weights.weight_decay, betas=(0.9, 0.98))
-        warm = max(1, steps // 20)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda k: min((k + 1) / warm, (steps - k) / max(1, steps - warm))
-        )
-        for step in tqdm(range(steps), desc=name, mininterval=10.0):
-            loss = self._loss(batch, length, step % self.settings.vertex_interval == 0)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            schedule.step()
-            with torch.no_grad():
-                averages: list[torch.Tensor] = list(self.average.parameters())
-                torch._foreach_lerp_(averages, list[torch.Tensor](parameters), 1.0 - min(0.99, (step + 1) / (step + 10)))
+        bar = tqdm(range(steps), desc=name, mininterval=10.0)
+
+        def loss(step: int) -> torch.Tensor:
+            return self._loss(batch, length, step % self.settings.vertex_interval == 0)
+
+        for _ in optimise(self.network, self.average, loss, bar, rate, self.weights.weight_decay, 0.99):
+            pass
 
     def _loss(self, batch, length, with_vertices):
         frames, times = self.data.draw(batch, length)
@@ -218,9 +211,7 @@ def run(row: Row, seed: int, settings: AblationSettings, folder: Path) -> dict:
         "minutes": round((time.perf_counter() - started[0]) / 60, 1),
         "cpu_minutes": round((time.process_time() - started[1]) / 60, 1),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix(".part").write_text(json.dumps(result, indent=1) + "\n")
-    path.with_suffix(".part").replace(path)
+    write_text(path, json.dumps(result, indent=1) + "\n")
     return result
 
 

@@ -26,7 +26,7 @@ class OccludedSynthesis(Synthesis):
     """
 
     def __init__(self, seed: int, config: LandmarkConfig, hidden_share: float, **motion):
-        super().__init__(seed, LandmarkErrors.load(), config, world_missing=0.0, depth_range=DEPTH_RANGE, **motion)
+        super().__init__(seed, LandmarkErrors.load(), config, world_missing=0.0, human=0.0, depth_range=DEPTH_RANGE, **motion)
         self.hidden_share = hidden_share
         self.hidden = torch.zeros(0)
 
@@ -43,11 +43,11 @@ class OccludedSynthesis(Synthesis):
         hidden[..., _FINGERS.flatten()] = now[..., None] & fingers.repeat_interleave(4, -1)[:, :, None]
         return hidden
 
-    def frames(self, motion: Motion, joints, rays, world, seen) -> list:
+    def frames(self, motion: Motion, family: int, rays: torch.Tensor, world: torch.Tensor, seen: torch.Tensor) -> list:
         """See Synthesis.frames."""
         hidden = self.hidden = self._draw_hidden(seen.shape[0], seen.shape[2])
         rays, world = _at_middle(rays, hidden), _at_middle(world, hidden)
-        frames = super().frames(motion, joints, rays, world, seen)
+        frames = super().frames(motion, family, rays, world, seen)
         for t, (tokens, _) in enumerate(frames):
             tokens.features = tokens.features * ~hidden[:, :, t, :, None]
         return frames

@@ -17,9 +17,10 @@ import torch
 
 from ...errors import AssetError
 from ...network.landmark_tokens import look_at, mirror_points
+from ...outputs import writing
 
 MEASURED = Path(__file__).parent / "assets" / "mediapipe_errors.npz"
-_POINTS, _WORLD = 42, 63
+_POINTS = 42
 
 
 @dataclass
@@ -44,7 +45,8 @@ class LandmarkErrors:
 
     def save(self, path: Path) -> None:
         """Write as npz, float32."""
-        np.savez_compressed(path, **{f.name: np.asarray(getattr(self, f.name), np.float32) for f in fields(self)})
+        with writing(path) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, **{f.name: np.asarray(getattr(self, f.name), np.float32) for f in fields(self)})
 
     @classmethod
     def load(cls, path: Path = MEASURED) -> LandmarkErrors:
@@ -60,7 +62,7 @@ class LandmarkErrors:
         return cls(**arguments)
 
 
-def true_configuration(joints: torch.Tensor):
+def true_configuration(joints: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """What the errors are relative to: the hand in its virtual camera.
 
     joints: (..., 21, 3) in the own camera frame, metres. Returns rotation (..., 3, 3) own to virtual camera, points
@@ -82,7 +84,7 @@ def unit_shape(points: torch.Tensor) -> torch.Tensor:
 
 
 def fit(
-    shapes: np.ndarray, residuals: np.ndarray, clips: np.ndarray, frames: np.ndarray, ridge: float = 10.0, **rates
+    shapes: np.ndarray, residuals: np.ndarray, clips: np.ndarray, frames: np.ndarray, ridge: float = 10.0, **rates: float
 ) -> LandmarkErrors:
     """Fit the model to N matched hands.
 
@@ -133,7 +135,7 @@ class ErrorSampler:
     def _normal(self, *shape):
         return torch.randn(*shape, generator=self.generator)
 
-    def observe(self, joints: torch.Tensor, times: torch.Tensor):
+    def observe(self, joints: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Detections of hands (B, 2, T, 21, 3), own coordinates, metres, at times (B, T), seconds.
 
         Returns rays (B, 2, T, 21, 2), world (B, 2, T, 21, 3), both own coordinates, and seen (B, 2, T) bool.

@@ -11,12 +11,13 @@ from tqdm import tqdm
 
 from ...geometry.camera import Camera
 from ...geometry.rotations import axis_angle_from_matrix, mirror_axis_angle
+from ...hand_model.assets import open_hand
 from ...hand_model.skeleton import LEFT
 from ...media.choreography import ClipMotion
-from ...media.clips import HandScene, clip_truth, pose_hands, render_frames
+from ...media.clips import rendered
 from ...network.landmark_tokens import mirror_points
 from ...perception.detector import HandDetection
-from ...perception.mediapipe_detector import MediaPipeDetector
+from ...perception.hand_detector import HandDetector
 from .detector_errors import MEASURED, LandmarkErrors, fit, true_configuration, unit_shape
 from .motion import Motion, MotionSampler
 
@@ -43,7 +44,9 @@ def clip_motions(motion: Motion, times: torch.Tensor) -> list[ClipMotion]:
     return clips
 
 
-def collect(clips: int, length: int = 30, seed: int = 7):
+def collect(
+    clips: int, length: int = 30, seed: int = 7
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, float]]:
     """Render clips, detect, and match detections to the true hands by their landmarks.
 
     Returns shapes (N, 63), residuals (N, 105), clip numbers (N,), frame numbers (N,) and the rates of `LandmarkErrors`.
@@ -54,14 +57,13 @@ def collect(clips: int, length: int = 30, seed: int = 7):
     shapes, residuals, numbers, frames = [], [], [], []
     events = {"kept": 0, "lost": 0, "missing": 0, "found": 0, "both": 0, "swapped": 0}
     for number in tqdm(range(clips), desc="clips", mininterval=5.0):
+        asset = open_hand(("human", "generic")[number % 2])
         (motion,) = clip_motions(sampler.sample(times), times)
         camera = Camera.from_fov(640, 480, float(rng.uniform(50, 80)))
-        scene = HandScene(camera, seed=int(rng.integers(1 << 31)))
-        vertices, joints = pose_hands(motion, scene.asset)
-        truth = clip_truth(motion, camera, joints)
-        detector = MediaPipeDetector()
+        pictures, joints, truth = rendered(motion, camera, int(rng.integers(1 << 31)), asset)
+        detector = HandDetector()
         before = np.zeros(2, dtype=bool)
-        for t, (image, _) in enumerate(render_frames(motion, scene, vertices)):
+        for t, (image, _) in enumerate(pictures):
             found = detector.detect(image)
             seen = np.zeros(2, dtype=bool)
             sides = [side for side in range(2) if truth["joint_in_image"][t, side].all()]
@@ -118,9 +120,8 @@ def _residual(detection, joints, camera, side):
 
 
 def measure(out: Path = MEASURED, clips: int = 150, seed: int = 7) -> LandmarkErrors:
-    """Measure MediaPipe and write the error model to `out`; about seven minutes on two cores."""
+    """Measure the detector and write the error model to `out`; about seven minutes on two cores."""
     shapes, residuals, numbers, frames, rates = collect(clips, seed=seed)
     errors = fit(shapes, residuals, numbers, frames, **rates)
-    out.parent.mkdir(parents=True, exist_ok=True)
     errors.save(out)
     return errors

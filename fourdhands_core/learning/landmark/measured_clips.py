@@ -6,7 +6,8 @@ and all of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,25 @@ from tqdm import tqdm
 
 from ...errors import InputError
 from ...files import utf8_name
-from ...geometry.camera import Camera
+from ...hand_model.assets import open_hand
 from ...hand_model.skeleton import LEFT
-from ...media.clips import HandScene, clip_truth, pose_hands, render_frames
-from ...perception.mediapipe_detector import MediaPipeDetector
-from .measure_errors import clip_motions, matched
-from .motion import Motion, MotionSampler
-from .samples import Synthesis
+from ...outputs import writing
+from ...perception.hand_detector import HandDetector
+from ..synthesis.clips import ClipSynthesis
+from ..synthesis.settings import LookSettings, SynthesisSettings
+from .measure_errors import matched
+from .motion import Motion
+from .samples import FAMILIES, Synthesis
 
 PART = 50
-"""Clips from one seed."""
+"""Clips from one seed, of one hand family, in one file."""
+SETTINGS = SynthesisSettings(
+    depth_range=(0.28, 0.9), view_angle=20.0, upright=0.45, grasps=0.55, fov=(50.0, 80.0), looks=LookSettings(occluded=0.2)
+)
+"""Half of the hands are at work, nearly half point up, half of the clips have two hands near each other, and in a fifth a thing
+is in front of a hand."""
+_LOOKS = 77
+"""Seed of the skins, backgrounds and grasps, which all clips share."""
 
 
 @dataclass
@@ -34,7 +44,8 @@ class MeasuredClips:
     """N clips of T frames, hands (left, right), own coordinates (left mirrored in x).
 
     times: (N, T), seconds. rotations, betas, root, present: as in `Motion`. rays: (N, 2, T, 21, 2) and world:
-    (N, 2, T, 21, 3), the detector's landmarks, undistorted and normalised, and its 3-D ones. seen: (N, 2, T) bool.
+    (N, 2, T, 21, 3), the detector's landmarks, undistorted and normalised, and its 3-D ones. seen: (N, 2, T) bool. presence:
+    (N, 2, T) the detector's, 0 where it saw no hand. family: (N,) index into FAMILIES.
     """
 
     times: torch.Tensor
@@ -45,83 +56,93 @@ class MeasuredClips:
     rays: torch.Tensor
     world: torch.Tensor
     seen: torch.Tensor
+    presence: torch.Tensor
+    family: torch.Tensor
 
     def __len__(self):
         return len(self.times)
 
+    def first(self, count: int) -> MeasuredClips:
+        """The first so many."""
+        return self.chosen(torch.arange(min(count, len(self))))
 
-def collect(clips: int, length: int, seed: int) -> MeasuredClips:
-    """Render clips and run the detector on them, half a second a clip on one core.
+    def chosen(self, which: torch.Tensor) -> MeasuredClips:
+        """Those at these indices (M,)."""
+        return MeasuredClips(*(getattr(self, field.name)[which] for field in fields(MeasuredClips)))
 
-    Every PART of them have a seed of their own, from `seed` on: more clips begin with the same ones.
-    """
+
+def collect(clips: int, length: int, seed: int, family: int = 0) -> MeasuredClips:
+    """Render clips of a hand of FAMILIES and run the detector on them, half a second a clip on one core."""
+    synthesis, detector = _synthesis(family), HandDetector()
+    rng = np.random.default_rng(seed)
     rows = []
-    for number in tqdm(range(clips), desc="rendered clips", mininterval=5.0):
-        if number % PART == 0:
-            part = seed + number // PART
-            sampler = MotionSampler(part, depth_range=(0.28, 0.9), view_angle=20.0)
-            rng = np.random.default_rng(part)
+    for number in tqdm(range(clips), desc=f"rendered clips {seed}", mininterval=5.0):
         interval = (1.0 if rng.random() < 0.7 else 3.0 ** rng.uniform(-0.6, 1.0)) / 30.0
-        times = torch.arange(length)[None] * interval
-        motion = sampler.sample(times)
-        (clip,) = clip_motions(motion, times)
-        camera = Camera.from_fov(640, 480, float(rng.uniform(50, 80)))
-        scene = HandScene(camera, seed=int(rng.integers(1 << 31)))
-        vertices, joints = pose_hands(clip, scene.asset)
-        truth = clip_truth(clip, camera, joints)
-        rays, world, seen = np.zeros((2, length, 21, 2)), np.zeros((2, length, 21, 3)), np.zeros((2, length), bool)
-        detector = MediaPipeDetector()
-        for t, (image, _) in enumerate(render_frames(clip, scene, vertices)):
-            sides = [side for side in range(2) if motion.present[0, side] and truth["joint_in_image"][t, side].mean() > 0.6]
-            for found, side in matched(detector.detect(image), truth["joints_2d"][t], sides):
+        times = interval * np.arange(length)
+        (clip,) = synthesis.draw(seed * 1_000_003 + number, 1, times)
+        rays, world, presence = np.zeros((2, length, 21, 2)), np.zeros((2, length, 21, 3)), np.zeros((2, length))
+        detector.reset()
+        for t in range(length):
+            there = np.flatnonzero(clip.present[t]).tolist()
+            for found, side in matched(detector.detect(synthesis.image(clip, t)[0]), clip.points[t], there):
                 own = -1.0 if side == LEFT else 1.0
-                rays[side, t] = camera.unproject(found.landmarks) * (own, 1.0)
+                rays[side, t] = clip.camera.unproject(found.landmarks) * (own, 1.0)
                 world[side, t] = found.world * (own, 1.0, 1.0)
-                seen[side, t] = True
-        detector.close()
-        rows.append(
-            (
-                times[0],
-                motion.rotations[0],
-                motion.betas[0],
-                motion.root[0],
-                motion.present[0],
-                torch.from_numpy(rays).float(),
-                torch.from_numpy(world).float(),
-                torch.from_numpy(seen),
-            )
-        )
-    return MeasuredClips(*(torch.stack(column) for column in zip(*rows)))
+                presence[side, t] = found.presence
+        drawn = clip.rotations.swapaxes(0, 1), clip.betas, clip.root.swapaxes(0, 1), clip.present.any(0)
+        rows.append((times, *drawn, rays, world, presence > 0.0, presence, family))
+    detector.close()
+    columns = (torch.from_numpy(np.stack(column)) for column in zip(*rows))
+    return MeasuredClips(*(column.float() if column.is_floating_point() else column for column in columns))
 
 
-def measured_clips(path: str | Path, clips: int, length: int, seed: int) -> MeasuredClips:
-    """What `collect` gives, kept in the file `path` (safetensors) where that is named: read if it exists, else written.
+@lru_cache(maxsize=len(FAMILIES))
+def _synthesis(family):
+    """Its skins, backgrounds and grasps are made once."""
+    return ClipSynthesis(SETTINGS, _LOOKS, open_hand(FAMILIES[family]))
 
-    Raises InputError where the file holds other clips.
+
+def measured_clips(folder: str | Path, clips: int, length: int, seed: int) -> MeasuredClips:
+    """Clips in parts of PART, each with a seed of its own, from `seed` on, and the families by turns: more clips begin with the
+    same ones.
+
+    folder: keeps the parts (safetensors), where it is named: those in it are read, the others made, each written when it is
+    whole, so that a run which was ended goes on. Raises InputError where a file holds other clips.
     """
-    asked = {"clips": str(clips), "length": str(length), "seed": str(seed)}
-    if not path:
-        return collect(clips, length, seed)
-    path = Path(path)
+    parts = []
+    for number in range(-(-clips // PART)):
+        count = min(PART, clips - number * PART)
+        if not folder:
+            parts.append(collect(count, length, seed + number, number % len(FAMILIES)))
+        else:
+            path = Path(folder) / f"{seed + number}.safetensors"
+            parts.append(_kept(path, PART, length, seed + number, number % len(FAMILIES)).first(count))
+    return MeasuredClips(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(MeasuredClips)))
+
+
+def _kept(path: Path, clips: int, length: int, seed: int, family: int) -> MeasuredClips:
+    """One part, read from its file or made and written to it."""
+    asked = {"clips": str(clips), "length": str(length), "seed": str(seed), "family": FAMILIES[family], "version": "2"}
     if not path.exists():
-        collected = collect(clips, length, seed)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(
-            save({field.name: getattr(collected, field.name).contiguous() for field in fields(MeasuredClips)}, asked)
-        )
+        collected = collect(clips, length, seed, family)
+        with writing(path) as partial:
+            partial.write_bytes(
+                save({field.name: getattr(collected, field.name).contiguous() for field in fields(MeasuredClips)}, asked)
+            )
         return collected
     try:
         with utf8_name(path) as name, safe_open(name, framework="pt") as file:
             held, tensors = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} holds no rendered clips ({error}); give another measured_file, or remove it") from error
+        raise InputError(f"{path} holds no rendered clips ({error}); give another measured_folder, or remove it") from error
     if held != asked:
-        raise InputError(f"{path} holds other rendered clips, {held}, not {asked}; give another measured_file, or remove it")
+        raise InputError(f"{path} holds other rendered clips, {held}, not {asked}; give another measured_folder, or remove it")
     return MeasuredClips(**tensors)
 
 
 class Mixed:
-    """Draws batches of measured clips with probability `share`, else of synthesis; the same interface as Synthesis.
+    """Draws batches of measured clips with probability `share`, else of synthesis; the same interface as Synthesis, and like
+    there each batch is of one hand family.
 
     Measured clips are turned at random about the optical axis, their sides exchanged, and half of them taken for 30
     frames a second, whatever their rate was: faster motion.
@@ -132,19 +153,20 @@ class Mixed:
         self.motion = synthesis.motion
 
     @torch.no_grad()
-    def draw(self, batch: int, length: int):
+    def draw(self, batch: int, length: int) -> tuple[list, torch.Tensor]:
         """See Synthesis.draw; length: at most that of the clips."""
         if not self.motion.chance(self.share, 1).item():
             return self.synthesis.draw(batch, length)
-        chosen = torch.randint(len(self.clips), (batch,), generator=self.motion.generator)
-        clips = MeasuredClips(*(getattr(self.clips, field.name)[chosen] for field in fields(MeasuredClips)))
+        families = self.clips.family.unique()
+        family = int(families[torch.randint(len(families), (1,), generator=self.motion.generator)])
+        those = torch.nonzero(self.clips.family == family)[:, 0]
+        clips = self.clips.chosen(those[torch.randint(len(those), (batch,), generator=self.motion.generator)])
         clips = exchanged(turned(clips, 2.0 * torch.pi * self.motion.uniform(batch)), self.motion.chance(0.5, batch))
         hurried = self.motion.chance(0.5, batch)[:, None]
         times = torch.where(hurried, torch.arange(clips.times.shape[1]) / 30.0, clips.times.float())[:, :length]
         motion = Motion(clips.rotations[:, :, :length], clips.betas, clips.root[:, :, :length], clips.present)
-        joints = self.synthesis.kinematics(motion.rotations, motion.betas[:, :, None].expand(-1, -1, length, -1))
         return self.synthesis.frames(
-            motion, joints, clips.rays[:, :, :length], clips.world[:, :, :length], clips.seen[:, :, :length]
+            motion, family, clips.rays[:, :, :length], clips.world[:, :, :length], clips.seen[:, :, :length]
         ), times
 
 
@@ -155,22 +177,14 @@ def turned(clips: MeasuredClips, angles: torch.Tensor) -> MeasuredClips:
     turn = torch.stack([right.transpose(1, 2), right], 1)[:, :, None]  # (N, 2, 1, 3, 3)
     rotations = clips.rotations.clone()
     rotations[:, :, :, 0] = turn @ rotations[:, :, :, 0]
-    return MeasuredClips(
-        clips.times,
-        rotations,
-        clips.betas,
-        (turn @ clips.root[..., None])[..., 0],
-        clips.present,
-        (turn[:, :, :, None, :2, :2] @ clips.rays[..., None])[..., 0],
-        (turn[:, :, :, None] @ clips.world[..., None])[..., 0],
-        clips.seen,
-    )
+    root = (turn @ clips.root[..., None])[..., 0]
+    rays = (turn[:, :, :, None, :2, :2] @ clips.rays[..., None])[..., 0]
+    world = (turn[:, :, :, None] @ clips.world[..., None])[..., 0]
+    return replace(clips, rotations=rotations, root=root, rays=rays, world=world)
 
 
 def exchanged(clips: MeasuredClips, which: torch.Tensor) -> MeasuredClips:
     """Clips whose sides are exchanged where `which` (N,): the scene in a mirror."""
-    values = [clips.times]
-    for field in fields(MeasuredClips)[1:]:
-        value = getattr(clips, field.name)
-        values.append(torch.where(which.view(-1, *[1] * (value.ndim - 1)), value.flip(1), value))
-    return MeasuredClips(*values)
+    sided = {name: value for name, value in vars(clips).items() if name not in ("times", "family")}
+    where = {name: which.view(-1, *[1] * (value.ndim - 1)) for name, value in sided.items()}
+    return replace(clips, **{name: torch.where(where[name], value.flip(1), value) for name, value in sided.items()})

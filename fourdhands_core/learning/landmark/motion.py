@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import torch
 
 from ...geometry.rotations import matrix_from_axis_angle
-from ...hand_model.limits import LOWER, UPPER, from_angles
+from ...hand_model.assets import HandAsset, load_human_hand
+from ...hand_model.limits import LOWER, UPPER, from_angles, joint_frames
 from ...network.landmark_tokens import mirror_points
+from .grasps import grasp_poses
 
 _KEYFRAMES = 6
 _FINGER_ROWS = torch.tensor([[0, 1, 2], [3, 4, 5], [9, 10, 11], [6, 7, 8]])  # index, middle, ring, little in MANO's order
@@ -20,6 +22,8 @@ _UPRIGHT = torch.tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 """Orientation of a hand whose fingers, along -x in its own axes, point up in the image, along -y of the camera."""
 _MIDDLE = torch.tensor([-0.09, 0.0, 0.0])
 """Middle of the hand from the wrist, in a right hand's own axes, metres."""
+_GRASPS, _KEPT = 400, 0.35
+"""How many poses of `grasp_poses` a sampler knows, and the chance that a hand keeps one until the next keyframe."""
 
 
 @dataclass
@@ -42,7 +46,8 @@ class MotionSampler:
     depth_range: metres, log-uniform distance of the wrists. view_angle: degrees off the optical axis.
     single_share, together_share: shares of clips with one hand, and with two hands near each other. upright: share of hands
     whose fingers begin pointing up in the image, give or take 30 degrees (standard deviation about each axis), the palm
-    anywhere; the others are turned any way.
+    anywhere; the others are turned any way. grasps: share of clips whose hands pinch, grasp, open and close, see
+    `grasps.grasp_poses`. asset: the hand that moves, the human one by default. known: seed of the grasps, by default `seed`.
     """
 
     def __init__(
@@ -53,6 +58,9 @@ class MotionSampler:
         single_share: float = 0.25,
         together_share: float = 0.45,
         upright: float = 0.0,
+        grasps: float = 0.0,
+        asset: HandAsset | None = None,
+        known: int | None = None,
     ):
         self.generator = torch.Generator().manual_seed(seed)
         self.depth_range = depth_range
@@ -60,18 +68,20 @@ class MotionSampler:
         self.single_share = single_share
         self.together_share = together_share
         self.upright = upright
+        self.grasps, self.asset, self._known = grasps, asset or load_human_hand(), seed if known is None else known
+        self.frames = torch.as_tensor(joint_frames(self.asset), dtype=torch.float32)
         self.lower = torch.as_tensor(LOWER, dtype=torch.float32)
         self.upper = torch.as_tensor(UPPER, dtype=torch.float32)
 
-    def uniform(self, *shape, low=0.0, high=1.0):
+    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
         """Uniform numbers from this sampler's generator."""
         return torch.rand(*shape, generator=self.generator) * (high - low) + low
 
-    def normal(self, *shape):
+    def normal(self, *shape: int) -> torch.Tensor:
         """Standard normal numbers from this sampler's generator."""
         return torch.randn(*shape, generator=self.generator)
 
-    def chance(self, probability, *shape):
+    def chance(self, probability: float | torch.Tensor, *shape: int) -> torch.Tensor:
         """Booleans, each True with `probability`."""
         return torch.rand(*shape, generator=self.generator) < probability
 
@@ -109,7 +119,7 @@ class MotionSampler:
         share = torch.where(self.chance(0.6, count, 1, 1), wide, near_rest)
         return lower + share * (upper - lower)
 
-    def rotations(self, *shape) -> torch.Tensor:
+    def rotations(self, *shape: int) -> torch.Tensor:
         """Uniform rotations (*shape, 3, 3)."""
         q = torch.nn.functional.normalize(self.normal(*shape, 4), dim=-1)
         angle = 2.0 * torch.acos(q[..., :1].clamp(-1, 1))
@@ -148,10 +158,12 @@ class MotionSampler:
         keys = self.poses(batch * 2 * _KEYFRAMES).reshape(batch, 2, _KEYFRAMES, 15, 3)
         still = self.chance(0.2, batch, 2)[..., None, None, None]
         keys = torch.where(still, 0.9 * keys[:, :, :1] + 0.1 * keys, keys)
+        if self.grasps:
+            keys = torch.where(self.chance(self.grasps, batch)[:, None, None, None, None], self._grasping(keys), keys)
         index, u = self._segments(times, 2, 0.2, 2.0)
         u = u[..., None, None]
         angles = keys[pick + (index,)] * (1 - u) + keys[pick + (index + 1,)] * u
-        finger_rotations = from_angles(angles)
+        finger_rotations = from_angles(angles, self.frames)
 
         turn = self.normal(batch, 2, _KEYFRAMES, 3) * self.uniform(batch, 2, 1, 1, high=0.5)
         index, u = self._segments(times, 2, 0.25, 2.0)
@@ -177,6 +189,17 @@ class MotionSampler:
         return Motion(
             torch.cat([global_orient[..., None, :, :], finger_rotations], dim=-3), betas.clamp(-2.5, 2.5), root, present
         )
+
+    def _grasping(self, keys):
+        """Keyframes (B, 2, K, 15, 3) that are grasps, most of them, each kept for a while or not."""
+        shape = keys.shape[:3]
+        known = grasp_poses(self.asset, _GRASPS, self._known)
+        chosen = known[torch.randint(len(known), shape, generator=self.generator)]
+        keys = torch.where(self.chance(0.85, *shape)[..., None, None], chosen, keys)
+        kept = self.chance(_KEPT, *shape)[..., None, None]
+        for k in range(1, shape[2]):
+            keys[:, :, k] = torch.where(kept[:, :, k], keys[:, :, k - 1], keys[:, :, k])
+        return keys
 
     def _roots(self, times, batch, pick):
         near, far = self.depth_range

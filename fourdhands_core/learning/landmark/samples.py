@@ -6,21 +6,25 @@ from dataclasses import dataclass
 
 import torch
 
-from ...hand_model.assets import load_generic_hand
+from ...hand_model.assets import open_hand
 from ...network.landmark_config import LandmarkConfig
 from ...network.landmark_tokens import landmark_tokens, mirror_points
 from ..kinematics import Kinematics
 from .detector_errors import ErrorSampler, LandmarkErrors
 from .motion import Motion, MotionSampler
 
+FAMILIES = ("human", "generic")
+"""The hand models whose motion is learned from."""
+
 
 @dataclass
 class LandmarkSample:
-    """Truth of N samples, hands (left, right), each in its virtual camera.
+    """Truth of N samples of one hand family, hands (left, right), each in its virtual camera.
 
     rotations: (N, 2, 16, 3, 3). betas: (N, 2, 10). joints: (N, 2, 21, 3) metres relative to the wrist. points:
     (N, 2, 21, 2) on the virtual camera's image plane. other_root: (N, 2, 3) the other wrist relative to this one,
-    metres. left_to_right: (N, 3, 3) directions in the left hand's virtual camera to the right hand's (with the mirror).
+    metres. left_to_right: (N, 3, 3) directions in the left hand's virtual camera to the right hand's (with the mirror). family:
+    (N,) index into FAMILIES, the same for all.
     """
 
     rotations: torch.Tensor
@@ -29,26 +33,35 @@ class LandmarkSample:
     points: torch.Tensor
     other_root: torch.Tensor
     left_to_right: torch.Tensor
+    family: torch.Tensor
 
 
 class Synthesis:
-    """Draws batches: motion, what the detector makes of it, the network's inputs and the truth.
+    """Draws batches of one hand family each: motion, what the detector makes of it, the network's inputs and the truth.
 
-    hurried: share of the clips whose motion is played up to 4 times as fast. motion: settings of MotionSampler.
+    hurried: share of the clips whose motion is played up to 4 times as fast. human: share of the batches whose hands are human,
+    not generic. motion: settings of MotionSampler.
     """
 
     def __init__(
-        self, seed: int, errors: LandmarkErrors, config: LandmarkConfig, world_missing: float, hurried: float = 0.0, **motion
+        self,
+        seed: int,
+        errors: LandmarkErrors,
+        config: LandmarkConfig,
+        world_missing: float,
+        hurried: float = 0.0,
+        human: float = 0.5,
+        **motion,
     ):
         self.motion = MotionSampler(seed, **motion)
         self.errors = ErrorSampler(errors, self.motion.generator)
-        self.kinematics = Kinematics(load_generic_hand())
+        self.kinematics = [Kinematics(open_hand(family)) for family in FAMILIES]
         self.config = config
         self.world_missing = world_missing
-        self.hurried = hurried
+        self.hurried, self.human = hurried, human
 
     @torch.no_grad()
-    def draw(self, batch: int, length: int):
+    def draw(self, batch: int, length: int) -> tuple[list, torch.Tensor]:
         """Returns a list of `length` (LandmarkTokens, LandmarkSample) for consecutive frames, and times (batch, length), s.
 
         The frames' interval is 1/30 s in most clips and between 1/60 and 1/10 s in the others.
@@ -60,17 +73,23 @@ class Synthesis:
             faster = torch.where(self.motion.chance(self.hurried, batch), self.motion.uniform(batch, low=1.0, high=4.0), 1.0)
             played = times * faster[:, None]
         motion = self.motion.sample(played)
-        joints = self.kinematics(motion.rotations, motion.betas[:, :, None].expand(-1, -1, length, -1))
+        family = 0 if self.human and self.motion.chance(self.human, 1).item() else 1
+        joints = self.joints(motion, family)
         rays, world, seen = self.errors.observe(joints + motion.root[..., None, :], times)
-        return self.frames(motion, joints, rays, world, seen), times
+        return self.frames(motion, family, rays, world, seen), times
 
-    def frames(self, motion: Motion, joints, rays, world, seen) -> list:
+    def joints(self, motion: Motion, family: int) -> torch.Tensor:
+        """(B, 2, T, 21, 3) relative to the wrists."""
+        return self.kinematics[family](motion.rotations, motion.betas[:, :, None].expand(-1, -1, motion.root.shape[2], -1))
+
+    def frames(self, motion: Motion, family: int, rays: torch.Tensor, world: torch.Tensor, seen: torch.Tensor) -> list:
         """(LandmarkTokens, LandmarkSample) of every frame of clips.
 
-        joints: (B, 2, T, 21, 3) relative to the wrists. rays (B, 2, T, 21, 2), world (B, 2, T, 21, 3): what the detector
+        family: index into FAMILIES of the hands that moved. rays (B, 2, T, 21, 2), world (B, 2, T, 21, 3): what the detector
         saw of them, where seen (B, 2, T). All in own coordinates.
         """
         batch, _, length = seen.shape
+        joints = self.joints(motion, family)
         placed = joints + motion.root[..., None, :]
         world_present = ~self.motion.chance(self.world_missing, batch, 1).expand(-1, 2)
         frames = []
@@ -93,6 +112,7 @@ class Synthesis:
                         virtual[..., :2] / virtual[..., 2:].clamp(min=0.02),
                         (turn @ other[..., None])[..., 0],
                         mirror_points(turn[:, 1]) @ turn[:, 0].transpose(-1, -2),
+                        torch.full((batch,), family),
                     ),
                 )
             )

@@ -7,24 +7,28 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
 from ...errors import CheckpointError
-from ...hand_model.assets import load_generic_hand
+from ...hand_model.assets import open_hand
 from ...hand_model.layer import HandLayer
+from ...hand_model.skeleton import TIP_JOINTS
 from ...network.checkpoint import load_weights, save_weights
 from ...network.landmark_config import LandmarkConfig
-from ...network.landmark_model import LandmarkNetwork
+from ...network.landmark_model import HandParameters, LandmarkNetwork
 from .. import losses
 from ..kinematics import Kinematics
 from .detector_errors import LandmarkErrors
 from .measured_clips import MeasuredClips, Mixed, measured_clips
-from .samples import LandmarkSample, Synthesis
+from .optimisation import optimise
+from .samples import FAMILIES, LandmarkSample, Synthesis
 
 
 @dataclass(frozen=True)
@@ -46,17 +50,24 @@ class TrainSettings(losses.LossWeights):
     """single_rate, window_rate: peak learning rates of AdamW (one warm-up, then linear decay to zero)."""
     clip_frames: int = 14
     measured_clips: int = 4700
-    """Rendered clips on which the detector is run, of motion from `measured_seed` on, kept in `measured_file` where that is
+    """Rendered clips on which the detector is run, of motion from `measured_seed` on, kept in `measured_folder` where that is
     named; in the third phase, of measured_steps at measured_rate, they are `measured_share` of the batches, and half of the
     synthetic ones are hurried."""
     measured_steps: int = 3700
     measured_rate: float = 1e-3
     measured_share: float = 0.6
     measured_seed: int = 60001
-    measured_file: str = ""
+    measured_folder: str = ""
     nearness: float = 0.15
     """Metres between the wrists at which Eq. 9 counts half: hands a metre apart err by decimetres, which would drown everything
     else."""
+    bend: float = 0.0
+    """Weight of the mean difference, radians, of how far fingers bend: unlike squares it does not draw what is hard to see
+    towards the middle."""
+    contact: float = 0.0
+    contact_reach: float = 0.03
+    """Weight of the mean error, metres, of the distances between the thumb's tip and the others, and the distance at which one
+    counts half."""
     likelihood: float = 0.3
     """Weight of the joints' Laplace likelihood, which teaches the expected errors."""
     velocity: float = 60.0
@@ -88,19 +99,33 @@ def place(joints: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     return torch.linalg.solve(normal + 1e-7 * torch.eye(3), right[..., None])[..., 0]
 
 
+def bends(joints: torch.Tensor) -> torch.Tensor:
+    """(..., 5, 3) angles, radians, between each finger bone and the one before it, of joints (..., 21, 3)."""
+    bones = joints[..., 1:, :].unflatten(-2, (5, 4))
+    chain = torch.cat([joints[..., None, :1, :].expand(*bones.shape[:-2], 1, 3), bones], -2).diff(dim=-2)
+    before, after = chain[..., :-1, :], chain[..., 1:, :]
+    across = torch.linalg.cross(before, after).square().sum(-1)
+    return torch.atan2((across + 1e-12).sqrt(), (before * after).sum(-1))
+
+
+def thumb_gaps(joints: torch.Tensor) -> torch.Tensor:
+    """(..., 4) distances, metres, of the thumb's tip to the other tips, of joints (..., 21, 3)."""
+    tips = joints[..., torch.as_tensor(TIP_JOINTS), :]
+    return ((tips[..., 1:, :] - tips[..., :1, :]).square().sum(-1) + 1e-8).sqrt()
+
+
 class LandmarkObjective:
-    """The weighted sum of Eq. 6-10, the likelihood of the expected errors."""
+    """The weighted sum of Eq. 6-10, the likelihood of the expected errors, and what a robot hand reads: bends and contact."""
 
     def __init__(self, settings: TrainSettings):
-        asset = load_generic_hand()
         self.settings = settings
-        self.kinematics = Kinematics(asset)
-        self.layer = HandLayer(asset)
+        self.kinematics = [Kinematics(open_hand(family)) for family in FAMILIES]
+        self.layers = [HandLayer(open_hand(family)) for family in FAMILIES]
 
     def __call__(self, output, sample: LandmarkSample, mask: torch.Tensor):
         """Loss over the hands where mask (N, 2) is True, and the predicted joints (N, 2, 21, 3), metres."""
         s = self.settings
-        joints = self.kinematics(output.rotations, output.betas)
+        joints = self.kinematics[int(sample.family[0])](output.rotations, output.betas)
         count, both = mask.sum().clamp(min=1), mask.all(1)
         pairs = both.sum().clamp(min=1)
 
@@ -127,7 +152,7 @@ class LandmarkObjective:
                 points=missed,
                 pair_joints=self._together(joints, output.other_root, sample),
             ),
-            losses.Truth(
+            losses.GroundTruth(
                 sample.rotations,
                 sample.betas,
                 sample.joints,
@@ -144,6 +169,12 @@ class LandmarkObjective:
             + s.likelihood
             * mean_of_pairs((3.0 * output.other_root_sigma.log() + other_distance / output.other_root_sigma).mean(-1))
         )
+        if s.bend:
+            total = total + s.bend * mean((bends(joints) - bends(sample.joints)).abs().mean((-1, -2)))
+        if s.contact:
+            gap, true_gap = thumb_gaps(joints), thumb_gaps(sample.joints)
+            near = 1.0 / (1.0 + (true_gap / s.contact_reach).square())
+            total = total + s.contact * mean((near * (gap - true_gap).abs()).mean(-1))
         return total, joints
 
     @staticmethod
@@ -154,27 +185,33 @@ class LandmarkObjective:
         return torch.stack([points[:, 0] @ turn.transpose(-1, -2) + root[:, None], points[:, 1]], 1)
 
     @staticmethod
-    def left_root(other_root, sample):
+    def left_root(other_root: torch.Tensor, sample: LandmarkSample) -> torch.Tensor:
         """The left wrist relative to the right (N, 3), in the right hand's virtual camera: the mean of what both sides say."""
         from_left = (sample.left_to_right[: len(other_root)] @ other_root[:, 0, :, None])[..., 0]
         return (other_root[:, 1] - from_left) / 2.0
 
-    def of_vertices(self, output, sample, mask):
+    def of_vertices(self, output: HandParameters, sample: LandmarkSample, mask: torch.Tensor) -> torch.Tensor:
         """The vertices' part of Eq. 7, and Eq. 10 where both hands are there, on the first samples of the batch."""
         n = self.settings.vertex_samples
         rotations = torch.cat([output.rotations[:n], sample.rotations[:n]]).flatten(0, 1)
         betas = torch.cat([output.betas[:n], sample.betas[:n]]).flatten(0, 1)
-        vertices, _ = self.layer(rotations[:, 0], rotations[:, 1:], betas)
+        vertices, _ = self.layers[int(sample.family[0])](rotations[:, 0], rotations[:, 1:], betas)
         predicted, true = vertices.unflatten(0, (2, -1, 2))
         terms = losses.objective(
             losses.Hands(vertices=predicted, pair_vertices=self._together(predicted, output.other_root[:n], sample)),
-            losses.Truth(vertices=true, pair_vertices=self._together(true, sample.other_root[:n], sample), present=mask[:n]),
+            losses.GroundTruth(
+                vertices=true, pair_vertices=self._together(true, sample.other_root[:n], sample), present=mask[:n]
+            ),
             self.settings,
         )
-        return sum(terms.values())
+        return sum(terms.values(), start=torch.zeros(()))
 
 
-def select(output, keep):
+Tensors = TypeVar("Tensors")
+"""A dataclass of tensors."""
+
+
+def select(output: Tensors, keep: torch.Tensor) -> Tensors:
     """The same dataclass of tensors with every field indexed by `keep`."""
     return type(output)(**{name: value[keep] for name, value in vars(output).items()})
 
@@ -203,7 +240,7 @@ class Trainer:
         self.data.hurried = 0.5
         self.data = Mixed(self.data, clips, self.settings.measured_share)
 
-    def single_loss(self):
+    def single_loss(self) -> torch.Tensor:
         """Loss of one batch of single frames; the window is one frame, which equals its repetition."""
         ((tokens, sample),) = self.data.draw(self.settings.single_batch, 1)[0]
         return self._single(self.network, tokens, sample)[0]
@@ -221,7 +258,7 @@ class Trainer:
         due = self.network.training and self.step % self.settings.vertex_interval == 0
         return self.objective.of_vertices(output, sample, mask) if due else 0.0
 
-    def window_loss(self):
+    def window_loss(self) -> torch.Tensor:
         """Loss of one batch of clips: hand tokens once a frame, then every window that fits, with and without a future."""
         return self._windows(self.network, self.data, self.settings.window_batch)[0]
 
@@ -282,32 +319,21 @@ class Trainer:
             count += mask.sum().item()
         return {"mpjpe_mm": 1000.0 * total / count}
 
-    def run(self, name: str, steps: int, rate: float, loss_of, windows: bool) -> None:
-        """One phase: AdamW, linear warm-up over 5 % of the steps, linear decay, gradients clipped to norm 1."""
-        parameters = list(self.network.parameters())
-        optimizer = torch.optim.AdamW(parameters, rate, weight_decay=self.settings.weight_decay, betas=(0.9, 0.98))
-        warm = max(1, steps // 20)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda k: min((k + 1) / warm, (steps - k) / max(1, steps - warm))
-        )
-        bar = tqdm(range(steps), desc=name, mininterval=5.0)
-        for self.step in bar:
-            step = self.step
+    def run(self, name: str, steps: int, rate: float, loss_of: Callable[[], torch.Tensor], windows: bool) -> None:
+        """One phase, see `optimise`, with the curve of its losses and errors."""
+
+        def loss(step: int) -> torch.Tensor:
+            self.step = step
             self.network.train()
             with sdpa_kernel(SDPBackend.MATH):  # the fused kernel's backward pass is slower on a CPU
-                loss = loss_of()
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            schedule.step()
-            with torch.no_grad():
-                averages: list[torch.Tensor] = list(self.average.parameters())
-                torch._foreach_lerp_(
-                    averages, list[torch.Tensor](parameters), 1.0 - min(self.settings.average, (step + 1) / (step + 10))
-                )
+                return loss_of()
+
+        bar = tqdm(range(steps), desc=name, mininterval=5.0)
+        for step, last in optimise(
+            self.network, self.average, loss, bar, rate, self.settings.weight_decay, self.settings.average
+        ):
             if step % 200 == 199 or step == steps - 1:
-                self.curve.append({"phase": bar.desc, "step": step + 1, "loss": loss.item(), **self.evaluate(windows)})
+                self.curve.append({"phase": bar.desc, "step": step + 1, "loss": last.item(), **self.evaluate(windows)})
                 bar.write(json.dumps(self.curve[-1]))
 
 
@@ -334,7 +360,7 @@ def train_landmark(
     trainer.run("windows", settings.window_steps, settings.window_rate, trainer.window_loss, windows=True)
     if settings.measured_steps:
         trainer.learn_from(
-            measured_clips(settings.measured_file, settings.measured_clips, settings.clip_frames, settings.measured_seed)
+            measured_clips(settings.measured_folder, settings.measured_clips, settings.clip_frames, settings.measured_seed)
         )
         trainer.run("rendered clips", settings.measured_steps, settings.measured_rate, trainer.window_loss, windows=True)
     about = {

@@ -9,7 +9,7 @@ import torch
 
 from ...geometry.camera import Camera
 from ...hand_model.arrays import HandArrays
-from ...hand_model.assets import HandAsset, load_generic_hand
+from ...hand_model.assets import HandAsset, load_human_hand
 from ...hand_model.skeleton import LEFT
 from ...runtime.crops import CROP_SIZE, MARGIN
 from ..landmark.motion import MotionSampler
@@ -42,20 +42,21 @@ class Clip:
 
 
 class ClipSynthesis:
-    """Draws clips, and pictures of their frames. seed: of the skins and backgrounds that are kept."""
+    """Draws clips, and pictures of their frames. seed: of the skins, backgrounds and grasps that are kept."""
 
     def __init__(self, settings: SynthesisSettings = SynthesisSettings(), seed: int = 0, asset: HandAsset | None = None):
-        asset = asset or load_generic_hand()
-        self.settings, self.asset = settings, asset
+        asset = asset or load_human_hand()
+        self.settings, self.asset, self._seed = settings, asset, seed
         self.looks = Looks(seed, asset, settings.looks)
         self._hands = HandArrays((asset, asset))
 
     def draw(self, seed: int, count: int, times: np.ndarray) -> list[Clip]:
         """`count` clips of frames at `times` (T,), seconds, the same for the same seed."""
         s = self.settings
-        motion = MotionSampler(seed, s.depth_range, s.view_angle, s.single_share, s.together_share, s.upright).sample(
-            torch.as_tensor(times, dtype=torch.float32).expand(count, -1)
+        sampler = MotionSampler(
+            seed, s.depth_range, s.view_angle, s.single_share, s.together_share, s.upright, s.grasps, self.asset, self._seed
         )
+        motion = sampler.sample(torch.as_tensor(times, dtype=torch.float32).expand(count, -1))
         rotations = motion.rotations.numpy().astype(float).swapaxes(1, 2)
         root = motion.root.numpy().astype(float).swapaxes(1, 2)
         betas = motion.betas.numpy().astype(float)

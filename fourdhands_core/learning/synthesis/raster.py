@@ -13,7 +13,9 @@ except ImportError as error:
 
 
 @njit(cache=True, nogil=True)
-def shade(vertices, faces, direction, ambient, specular, shininess):
+def shade(
+    vertices: np.ndarray, faces: np.ndarray, direction: np.ndarray, ambient: float, specular: float, shininess: float
+) -> np.ndarray:
     """Light (V, 2) float32 at the vertices (V, 3) of a mesh, camera frame: half Lambert, and a highlight (Blinn-Phong).
 
     faces: (F, 3), counter-clockwise from outside. direction: (3,) unit vector towards the light. The first column
@@ -46,7 +48,20 @@ def shade(vertices, faces, direction, ambient, specular, shininess):
 
 
 @njit(cache=True, nogil=True)
-def draw(picture, nearness, label, points, faces, light, texels, tint, cloth, first_cloth, mark, mirrored):
+def draw(
+    picture: np.ndarray,
+    nearness: np.ndarray,
+    label: np.ndarray,
+    points: np.ndarray,
+    faces: np.ndarray,
+    light: np.ndarray,
+    texels: np.ndarray,
+    tint: np.ndarray,
+    cloth: np.ndarray,
+    first_cloth: int,
+    mark: int,
+    mirrored: bool,
+) -> None:
     """Draw a mesh's faces that look at the camera into picture (H, W, 3) float32, where nothing nearer is drawn yet.
 
     nearness: (H, W) float32, 1/z of what is drawn, 0 where nothing is. label: (H, W) uint8, set to `mark` where this mesh

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from ...geometry.rotations import mirror_matrix
 from ...hand_model.skeleton import LEFT
 from ...media.images import write_image
 from ...media.scenery import Sensor
+from ...outputs import check_folder, writing_folder
 from ..datasets.synthetic import ANNOTATIONS, SHAPES, image_path
 from .clips import Clip, ClipSynthesis
 from .settings import SynthesisSettings
@@ -23,33 +25,36 @@ def synthesise(
     frame_rate: float = 30.0,
     seed: int = 0,
     settings: SynthesisSettings = SynthesisSettings(),
-    progress=lambda numbers: numbers,
+    progress: Callable[[Iterable[int]], Iterable[int]] = lambda numbers: numbers,
 ) -> None:
     """Write `clips` clips of `frames` frames each into a new or empty folder. progress: wraps the clips' numbers.
 
-    Every clip has a camera of its own, with its blur, noise and colours; some of them shake.
+    Every clip has a camera of its own, with its blur, noise and colours; some of them shake. The folder holds all of it or
+    nothing.
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    check_folder(out)
+    if out.exists() and any(out.iterdir()):
         raise InputError(f"{out} is there and not an empty folder; give a new one to write the dataset to")
     synthesis = ClipSynthesis(settings, seed)
     rows: dict[str, list] = {name: [] for name in SHAPES}
     times = np.arange(frames) / frame_rate
-    for number in progress(range(clips)):
-        (clip,) = synthesis.draw(seed * 1_000_003 + number + 1, 1, times)
-        camera = _Camera(np.random.default_rng([seed, number]), clip)
-        for t in range(frames):
-            path = out / image_path(number, t)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            picture = camera(synthesis.image(clip, t)[0])
-            write_image(path, picture, quality=92)
-            for name, value in _row(clip, number, t).items():
-                rows[name].append(value)
-    arrays = {name: np.stack(values) for name, values in rows.items()}
-    arrays = {
-        name: value.astype(np.float32) if value.dtype == float and name != "matrix" else value for name, value in arrays.items()
-    }
-    np.savez_compressed(out / ANNOTATIONS, frame_rate=frame_rate, **arrays)
+    with writing_folder(out) as partial:
+        for number in progress(range(clips)):
+            (clip,) = synthesis.draw(seed * 1_000_003 + number + 1, 1, times)
+            camera = _Camera(np.random.default_rng([seed, number]), clip)
+            for t in range(frames):
+                path = partial / image_path(number, t)
+                picture = camera(synthesis.image(clip, t)[0])
+                write_image(path, picture, quality=92)
+                for name, value in _row(clip, number, t).items():
+                    rows[name].append(value)
+        arrays = {name: np.stack(values) for name, values in rows.items()}
+        arrays = {
+            name: value.astype(np.float32) if value.dtype == float and name != "matrix" else value
+            for name, value in arrays.items()
+        }
+        np.savez_compressed(partial / ANNOTATIONS, frame_rate=frame_rate, **arrays)
 
 
 class _Camera:

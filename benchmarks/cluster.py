@@ -1,0 +1,198 @@
+"""Many short bags on a local Ray cluster of several nodes: what the engine costs, and what a node that is killed leaves.
+
+python benchmarks/cluster.py --ray DIR [--bags 200] [--seconds 10] [--nodes 3] [--json FILE]
+
+The bags are exported by one process, by as many processes of this machine as the cluster has nodes, without Ray, then on the
+cluster, whose nodes have a processor each, then again on it while a node is killed when half of the bags are done. All
+datasets must be the same, byte for byte, with every bag in it once. Costs are processor seconds: of the one process with its
+start; of the command and of all workers with theirs, which share the machine's cores and caches, as the one process does not;
+and of Ray's own processes, nodes, agents and monitors, which take some for every second that a cluster is there: what they
+take while nothing is done is measured before, and told apart from what the export adds.
+DIR is a folder in which Ray is installed (pip install --target). Prints JSON, or fails with what was not so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "test" / "ros"), str(ROOT / "test"), str(ROOT)]
+
+DISTINCT = 8
+KINDS = {"command": ("fourdhands_core.cli",), "workers": ("ray::_on_node", "ray::IDLE", "default_worker.py")}
+"""In the command lines of processes that do the work. The rest are Ray's own."""
+OWN = "rays_own"
+IDLE_SECONDS = 30.0
+SETTLED = 45.0
+"""Seconds after which a cluster's own processes have started."""
+
+
+class Processor:
+    """Processor seconds of the processes below this one, looked at again and again, as Ray's do not tell their parents."""
+
+    def __init__(self) -> None:
+        self._ticks: dict[tuple[int, str], tuple[str, int]] = {}
+        self._before = dict.fromkeys((*KINDS, OWN), 0.0)
+        self._before = self.seconds()
+
+    def seconds(self) -> dict[str, float]:
+        """Since it was made, by KINDS, and of all others, Ray's own. To be called often enough to see a process's last
+        moments."""
+        parents, ticks = {}, {}
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                said = (process / "stat").read_text().rpartition(")")[2].split()
+                words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:  # it has ended between
+                continue
+            number = int(process.name)
+            known = self._ticks.get((number, said[19]), (OWN, 0))[0]  # who has ended says no name any more
+            kind = next((kind for kind, names in KINDS.items() if any(name in words for name in names)), known)
+            parents[number], ticks[number] = int(said[1]), ((number, said[19]), (kind, int(said[11]) + int(said[12])))
+        found = [os.getpid()]
+        while found:
+            one = found.pop()
+            if one != os.getpid():
+                self._ticks.update([ticks[one]])
+            found += [child for child, parent in parents.items() if parent == one]
+        second = os.sysconf("SC_CLK_TCK")
+        sums = {name: sum(count for kind, count in self._ticks.values() if kind == name) / second for name in self._before}
+        return {name: value - self._before[name] for name, value in sums.items()}
+
+
+def export(bags: Path, out: Path, *more: str) -> list[str]:
+    """The command."""
+    start = [sys.executable, "-m", "fourdhands_core.cli", "episodes", "export", str(bags), "--out", str(out), "--quiet"]
+    return [*start, *more]
+
+
+def measured(words: list[str], meanwhile: Callable[[subprocess.Popen], None] = lambda process: None) -> dict[str, float]:
+    """Seconds and processor seconds of a command; meanwhile: called while it runs."""
+    processor, begin = Processor(), time.monotonic()
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        meanwhile(process)
+        processor.seconds()
+        time.sleep(0.2)
+    assert process.returncode == 0, f"exit status {process.returncode}"
+    told = processor.seconds()
+    return {name: round(value, 2) for name, value in {"seconds": time.monotonic() - begin, **told}.items()}
+
+
+def idle() -> float:
+    """Processor seconds a second of Ray's own processes while nothing is done."""
+    time.sleep(SETTLED)
+    processor, begin = Processor(), time.monotonic()
+    time.sleep(IDLE_SECONDS)
+    return processor.seconds()[OWN] / (time.monotonic() - begin)
+
+
+def on_a_cluster(bags: Path, folder: Path, count: int, nodes: int) -> dict:
+    """Undisturbed, and with a node killed in the middle. In an interpreter that finds Ray."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    others = [cluster.add_node(num_cpus=1) for _ in range(nodes - 1)]
+    cluster.wait_for_nodes()
+    parts = folder / "killed.partial" / "parts"
+    there = -1
+
+    def kill(process: subprocess.Popen) -> None:
+        nonlocal there
+        done = sum(1 for _ in parts.glob("[!.]*"))
+        if there < 0 and done >= count // 2:
+            there = done
+            cluster.remove_node(others[0], allow_graceful=False)
+
+    told = {
+        "rays_own_a_second_when_idle": round(idle(), 4),
+        "undisturbed": measured(export(bags, folder / "cluster", "--address", cluster.address)),
+        "a_node_killed": measured(export(bags, folder / "killed", "--address", cluster.address), kill),
+        "bags_done_at_the_kill": there,
+    }
+    cluster.shutdown()
+    return told
+
+
+def measure(folder: Path, count: int, seconds: float, nodes: int, ray: str) -> dict:
+    """All of it. Raises AssertionError where something was not so."""
+    from episode_support import Demonstration, files
+
+    bags = folder / "bags"
+    for number in range(count):  # a few, again and again under other names, which make other episodes of them
+        if number < DISTINCT:
+            Demonstration(seconds=seconds, jitter=0.003, seed=number).write(bags / f"bag_{number}")
+        else:
+            shutil.copytree(bags / f"bag_{number % DISTINCT}", bags / f"bag_{number}")
+    one = measured(export(bags, folder / "one", "--jobs", "1"))
+    here = measured(export(bags, folder / "here", "--jobs", str(nodes)))
+    path = os.pathsep.join([*sys.path[:3], *filter(None, [os.environ.get("PYTHONPATH")]), ray])
+    words = [sys.executable, __file__, "--inside", str(folder), "--bags", str(count), "--nodes", str(nodes)]
+    environment = {**os.environ, "PYTHONPATH": path, "RAY_USAGE_STATS_ENABLED": "0"}
+    done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True)
+    assert done.returncode == 0, "on the cluster, see above"
+    told = json.loads(done.stdout.splitlines()[-1])
+    whole = files(folder / "one")
+    for name in ("here", "cluster", "killed"):
+        assert files(folder / name) == whole, f"{name}: other bytes than of one process"
+    times = Counter(bag["bag"] for bag in json.loads(whole["meta/fourdhands.json"])["bags"])
+    assert times == {f"bag_{number}": 1 for number in range(count)}, times
+    assert 0 < told["bags_done_at_the_kill"] < count, told
+    there, alone = told["undisturbed"], one["command"]
+    without = here["command"] + here["workers"] + here[OWN]  # this machine's workers have no name of their own
+    added = there[OWN] - told["rays_own_a_second_when_idle"] * there["seconds"]
+    return {
+        "bags": count,
+        "seconds_of_a_bag": seconds,
+        "nodes": nodes,
+        "one_process": one,
+        "as_many_processes_here": {"seconds": here["seconds"], "command_and_workers": round(without, 2)},
+        **told,
+        "same_bytes": True,
+        "over_one_process": {
+            "workers_and_command": round((there["workers"] + there["command"]) / alone, 3),
+            "and_what_rays_own_takes_beyond_idle": round((there["workers"] + there["command"] + max(0.0, added)) / alone, 3),
+            "and_all_that_rays_own_takes": round((there["workers"] + there["command"] + there[OWN]) / alone, 3),
+        },
+        "over_as_many_processes_here": {
+            "workers_and_command": round((there["workers"] + there["command"]) / without, 3),
+            "and_what_rays_own_takes_beyond_idle": round((there["workers"] + there["command"] + max(0.0, added)) / without, 3),
+            "seconds": round(there["seconds"] / here["seconds"], 3),
+        },
+    }
+
+
+def main() -> None:
+    """Print what it came to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ray", metavar="DIR", help="a folder in which Ray is installed")
+    parser.add_argument("--bags", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--nodes", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.inside:
+        print(json.dumps(on_a_cluster(args.inside / "bags", args.inside, args.bags, args.nodes)))
+        return
+    if not args.ray:
+        parser.error("--ray DIR is needed")
+    with tempfile.TemporaryDirectory() as name:
+        text = json.dumps(measure(Path(name), args.bags, args.seconds, args.nodes, args.ray), indent=1)
+    print(text)
+    if args.json:
+        args.json.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

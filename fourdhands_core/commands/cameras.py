@@ -1,0 +1,205 @@
+"""`fourdhands calibrate-cameras`: where cameras stand, from the hands that they see."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from . import DEFAULT_FOV, FILE, REPEATED, Commands, add_command, add_settings, check_out, path, ros_side, tracker_settings
+
+if TYPE_CHECKING:
+    from ..fusion.extrinsics import Calibration
+    from ..fusion.rig import Rig
+
+
+def add(commands: Commands) -> None:
+    """Its arguments."""
+    command = add_command(
+        commands, "calibrate-cameras", calibrate_cameras, "find where cameras stand, from a recording of moving hands"
+    )
+    command.add_argument(
+        "sources",
+        type=path,
+        nargs="+",
+        metavar="SOURCE",
+        help="a bag with the images of several cameras, or a video of each, which begin at the same moment; half a minute in "
+        "which all cameras see both hands move through the space that they share, high and low, near and far",
+    )
+    command.add_argument("--out", **FILE, help="YAML file of the cameras' poses to write")
+    command.add_argument("--launch", **FILE, help="launch file of static transforms to write")
+    command.add_argument("--picture", **FILE, help="picture of cameras and hands to write, such as rig.png")
+    command.add_argument("--check", **FILE, help="compare with these poses; exit status 1 where they differ")
+    command.add_argument(
+        "--names", nargs="+", default=[], metavar="NAME", help="names of videos' cameras (default: the files')"
+    )
+    command.add_argument("--topic", **REPEATED, metavar="TOPIC", help="image topic of a bag; repeat it")
+    command.add_argument("--fixed-frame", default="", metavar="NAME", help="name of the frame (default: the first camera's)")
+    scale = command.add_mutually_exclusive_group()
+    scale.add_argument(
+        "--hand-length",
+        type=float,
+        default=0.0,
+        metavar="M",
+        help="metres from the crease of the wrist to the tip of the stretched middle finger: makes the metres true",
+    )
+    scale.add_argument(
+        "--distance", type=float, default=0.0, metavar="M", help="metres between the first two cameras, likewise"
+    )
+    command.add_argument(
+        "--fov",
+        type=float,
+        metavar="DEGREES",
+        help="horizontal field of view of all videos, or of a bag's cameras without CameraInfo",
+    )
+    command.add_argument("--intrinsics", **FILE, dest="lenses", nargs="+", default=[], help="calibration of each video's lens")
+    command.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_settings(command)
+
+
+def calibrate_cameras(args: argparse.Namespace) -> int:
+    """Solve, tell, and write."""
+    from ..fusion.extrinsics import calibrate, compare
+    from ..fusion.rig import load_rig, save_rig
+    from ..media.draw_rig import draw_rig
+    from ..media.images import write_image
+    from ..media.track_cameras import collect
+    from ..outputs import write_text
+    from ..pipeline.tracker import HandPairTracker
+
+    for name, value, most in (("--hand-length", args.hand_length, 0.3), ("--distance", args.distance, 100.0)):
+        if not 0.0 <= value <= most:
+            raise InputError(f"{name} {value:g} is not between 0 and {most:g} metres")
+    given = load_rig(args.check) if args.check else None
+    check_out(args, [file for file in (args.out, args.launch, args.picture) if file], *args.sources, args.check, *args.lenses)
+    with closing(HandPairTracker(tracker_settings(args))) as tracker:
+        seen = collect(_seen(args, tracker))
+        found = calibrate(seen, tracker.assets, args.hand_length, args.distance, tracker.landmarks)
+    names = list(found.poses)
+    lines = _told(found)
+    print(f"scale: {found.scale}")
+    for name, line in lines.items():
+        print(f"{name}: {line}")
+    rig = _rig(args, found)
+    if args.out:
+        notes = {
+            name: {
+                "hands": one.hands,
+                "residual": round(one.residual, 5),
+                "angle_sigma": round(one.angle, 3),
+                "position_sigma": round(one.distance, 5),
+            }
+            for name, one in found.certainty.items()
+        }
+        save_rig(args.out, rig, f"Found from hands by `fourdhands calibrate-cameras`; scale: {found.scale}.", notes)
+        print(f"written to {args.out}")
+    if args.launch:
+        write_text(args.launch, launch_file(rig))
+        print(f"written to {args.launch}")
+    if args.picture:
+        write_image(args.picture, draw_rig(found.poses, found.points, lines))
+    if given is None:
+        return 0
+    missing = [name for name in names if name not in given.poses]
+    if missing:
+        raise InputError(f"{args.check} has no camera {', '.join(missing)}; it names {', '.join(given.poses)}")
+    worst = 0.0
+    for name, one in compare(given.poses, found).items():
+        sure = found.certainty[name]
+        off = (
+            one.angle > 1.0 + 2.0 * sure.angle
+            or one.baseline > 0.03 + 3.0 * sure.distance / max(one.distance, 1e-6) * one.baseline
+        )
+        worst = max(worst, float(off))
+        print(
+            f"{name} beside {names[0]}: given and found differ by {one.angle:.2f} degrees and {1e3 * one.distance:.0f} mm, "
+            f"{100 * one.baseline:.1f} % of the baseline" + (": it has moved, or its pose is wrong" if off else ": as given")
+        )
+    return int(worst)
+
+
+def _seen(args: argparse.Namespace, tracker: Any) -> Iterator[Any]:
+    """What the cameras of a bag, or of videos, see."""
+    from ..geometry.camera_source import CameraSource
+    from ..media.track_cameras import CameraVideo, watch
+
+    if len(args.sources) == 1:
+        (cameras,) = ros_side("calibrate-cameras BAG", "bags.cameras")
+        yield from cameras.watch_bag(args.sources[0], tracker, tuple(args.topic), args.fov, not args.quiet)
+        return
+    names = args.names or [file.stem for file in args.sources]
+    if len(names) != len(args.sources) or len(set(names)) < len(names):
+        raise InputError(
+            f"{len(args.sources)} videos need as many names, all different, and these are {', '.join(names)}; --names"
+        )
+    if args.lenses and len(args.lenses) not in (1, len(names)):
+        raise InputError(
+            f"{len(args.lenses)} files of --intrinsics were given for {len(names)} videos; give one, or one for each"
+        )
+    if not args.lenses and args.fov is None:
+        raise InputError("the lenses are not known; give --intrinsics of each video, or --fov")
+    lenses = args.lenses * (len(names) if len(args.lenses) == 1 else 1) or [None] * len(names)
+    videos = [
+        CameraVideo(name, file, CameraSource(DEFAULT_FOV, fov=None if lens else args.fov, intrinsics=lens))
+        for name, file, lens in zip(names, args.sources, lenses)
+    ]
+    yield from watch(videos, tracker, not args.quiet)
+
+
+def _told(found: Calibration) -> dict[str, str]:
+    lines = {}
+    for name, pose in found.poses.items():
+        one = found.certainty[name]
+        x, y, z = pose.position
+        lines[name] = (
+            f"{one.hands} hands, residual {1e3 * one.residual:.1f} mm; at {x:+.3f} {y:+.3f} {z:+.3f} m, "
+            f"+- {one.angle:.2f} degrees and {1e3 * one.distance:.1f} mm"
+        )
+    return lines
+
+
+def _rig(args: argparse.Namespace, found: Calibration) -> Rig:
+    from ..fusion.rig import Rig
+
+    lenses: dict[str, dict[str, Any]] = {}
+    if len(args.sources) > 1:
+        for k, name in enumerate(found.poses):
+            if args.lenses:
+                lenses[name] = {"intrinsics": args.lenses[k % len(args.lenses)].resolve()}
+            elif args.fov is not None:
+                lenses[name] = {"fov": args.fov}
+    return Rig(args.fixed_frame or f"{next(iter(found.poses)).strip('/')}_optical_frame", found.poses, lenses)
+
+
+def launch_file(rig: Rig) -> str:
+    """A launch file that publishes a rig's poses as static transforms; each camera's frame is called <name>_optical_frame."""
+    from ..geometry.rotations import quaternion_from_matrix
+
+    nodes = []
+    for name, pose in rig.poses.items():
+        frame = f"{name.strip('/')}_optical_frame"
+        if frame == rig.fixed_frame:
+            continue
+        numbers = [f"{value:.6f}" for value in (*pose.position, *quaternion_from_matrix(pose.rotation))]
+        keys = "--x", "--y", "--z", "--qx", "--qy", "--qz", "--qw", "--frame-id", "--child-frame-id"
+        words = [word for pair in zip(keys, [*numbers, rig.fixed_frame, frame]) for word in pair]
+        nodes.append(f'            Node(package="tf2_ros", executable="static_transform_publisher", arguments={words!r}),')
+    return "\n".join(
+        [
+            '"""Where the cameras stand; replace the names of their frames by those that their images name."""',
+            "",
+            "from launch import LaunchDescription",
+            "from launch_ros.actions import Node",
+            "",
+            "",
+            "def generate_launch_description():",
+            "    return LaunchDescription(",
+            "        [",
+            *nodes,
+            "        ]",
+            "    )",
+            "",
+        ]
+    )

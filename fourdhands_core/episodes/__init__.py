@@ -1,0 +1,18 @@
+"""From recorded hands to datasets that train a policy: resampling, actions, formats, checks. Without ROS.
+
+A column of `episodes/columns.py` that is computed of others needs a row in `features` and in `_columns`, and one in `mask_of`
+where it is not always there, unless its name begins with hand., which `hand.valid` masks. Of a new field of the hands it also
+needs `HAND_FIELDS` and `Hands` of `episodes/recording.py`, `_numbers` of `fourdhands_ros/episodes/source.py`, and the way back,
+`pair_of_row` of `episodes/rows.py`. Whatever changes a row raises `LAYOUT` of `fourdhands_ros/episodes/options.py`, or exports
+of before are taken for new ones; `docs/demonstrations.md` lists columns. LeRobot reads the names of `CODECS` in info.json, and
+`vcodec` of the command has them.
+
+A format is a row of `FORMATS` and of `_WRITERS` in `fourdhands_ros/episodes/whole.py`, where `LAST` and `_episodes_of` know
+its datasets again, as `is_dataset` and `check_dataset` of `episodes/check.py`, `ExportedDataset` of `episodes/exported.py`
+(`__init__`, `columns`, one like `_of_index`) and `plain_columns` of `episodes/plain_formats.py` read them; a package that it
+needs is in the extra `dataset` of `setup.py`, in `EXTRAS` of `extras.py` and in `constraints.txt`. The tests' parameter
+`form` has it, `docs/demonstrations.md` and `docs/view.md` tell of it.
+"""
+
+FORMATS = ("lerobot", "hdf5", "npz")
+"""What datasets can be; the first is the default."""

@@ -1,0 +1,114 @@
+"""A dataset that this package exported, in whichever of its formats: episodes, their columns, and where their videos are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DatasetError
+from .folder import MANIFEST, as_it_says, unreadable
+from .plain_formats import plain_columns, read_index, video_of
+from .reading import Dataset
+from .rows import NEEDED
+
+
+@dataclass(frozen=True, eq=False)
+class EpisodeOf:
+    """An episode. number: from 0. video: by camera its file and the second at which the episode begins in it. facts: what the
+    dataset's manifest says of its bag: hand model, network, frame; empty where it has none."""
+
+    number: int
+    task: str
+    length: int
+    videos: dict[str, tuple[Path, float]]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class ExportedDataset:
+    """A LeRobotDataset v3.0, or a folder of HDF5 or npz files with index.json.
+
+    episodes: in order. fps: rows a second. sizes: by camera (width, height). moved: positions are not in the camera's frame.
+    Raises DatasetError where the folder is none of them, or is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._lerobot = path, Dataset(path) if (path / "meta" / "info.json").is_file() else None
+        manifest = _read_manifest(path)
+        self.moved = manifest.get("options", {}).get("chosen", {}).get("frame", "camera") != "camera"
+        facts = facts_by_episode(manifest)
+        with as_it_says(path):
+            listed = self._of_lerobot(self._lerobot) if self._lerobot else self._of_index()
+            shapes = {name: one["shape"] for name, one in self.features.items() if one["dtype"] == "video"}
+            self.sizes = {name: (int(shape[1]), int(shape[0])) for name, shape in shapes.items()}
+        self.episodes = [
+            EpisodeOf(number, task, length, videos, facts[number] if number < len(facts) else {})
+            for number, (task, length, videos) in enumerate(listed)
+        ]
+        if not self.episodes:
+            raise DatasetError(f"{path} holds no episode")
+        missing = [name for name in NEEDED if name not in self.features]
+        if missing:
+            raise DatasetError(
+                f"{path} holds no hands: it lacks the columns {', '.join(missing)}, which this package's export writes; "
+                "`fourdhands episodes import` makes bags of others' datasets"
+            )
+
+    def columns(self, number: int) -> dict[str, np.ndarray]:
+        """The rows of an episode by column. Raises DatasetError."""
+        if self._lerobot:
+            table = self._lerobot.columns(number)
+        else:
+            file = self.path / self._files[number]
+            try:
+                table = plain_columns(file)
+            except (OSError, ValueError, KeyError) as error:
+                raise DatasetError(f"{unreadable(file, error)}; export the dataset again") from error
+        lengths = {len(table[name]) if name in table else 0 for name in NEEDED}
+        if lengths != {self.episodes[number].length}:
+            raise DatasetError(f"{self.path}: episode {number} has other rows than it says; export the dataset again")
+        return table
+
+    def _of_lerobot(self, dataset: Dataset) -> list[tuple[str, int, dict[str, tuple[Path, float]]]]:
+        self.fps, self.features = dataset.fps, dataset.features
+        return [
+            (
+                str((row.get("tasks") or [""])[0]),
+                int(row["length"]),
+                {camera: dataset.video(number, camera) for camera in dataset.cameras},
+            )
+            for number, row in enumerate(dataset.episodes)
+        ]
+
+    def _of_index(self) -> list[tuple[str, int, dict[str, tuple[Path, float]]]]:
+        index = read_index(self.path)
+        self.fps, self.features = float(index["fps"]), index["features"]
+        self._files = [str(one["file"]) for one in index["episodes"]]
+        cameras = [name for name, one in self.features.items() if one["dtype"] == "video"]
+        return [
+            (
+                str(one["task"]),
+                int(one["length"]),
+                {camera: (video_of(self.path / one["file"], camera, cameras), 0.0) for camera in cameras},
+            )
+            for one in index["episodes"]
+        ]
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        told = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def facts_by_episode(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a manifest says of the bag of each episode, in order."""
+    found: list[dict[str, Any]] = []
+    for bag in manifest.get("bags") or []:
+        found += [bag] * int(bag.get("episodes") or 0)
+    return found

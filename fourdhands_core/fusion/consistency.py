@@ -1,0 +1,124 @@
+"""What moving hands tell of the cameras: whether their clocks agree, and whether they stand where they are said to."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from .bumps import INDEPENDENT, NOISE, Bumps, PerCamera, sees
+from .solution import Solution
+from .views import Sighting
+
+_BESIDE, _CLOCK = 0.02, 0.1
+"""How far a view may lie beside, metres, and how far its clock may be off, seconds, before anything is known."""
+_MEMORY = 0.9993
+_APART, _SURE = 0.02, 0.008
+"""Seconds by which clocks are apart to be told, and how sure that must be."""
+_HEARD, _OFTEN = 0.008, 15
+"""Seconds by which a clock is off to be corrected, and estimates between two looks at that."""
+_SHIFTED = 0.012
+"""Metres by which a camera's landmarks lie beside the others' for longer, to be told."""
+_ENTRIES = 200
+"""Estimates of each camera that are remembered."""
+_OUT, _WINDOW = 0.5, 1.0
+"""Share of the estimates of the last seconds in which a camera was left out, to be told."""
+
+
+class Consistency:
+    """Collects, over the last seconds, how each view lies beside the common solution.
+
+    Of each camera three numbers are estimated, by least squares over all that was seen: by how much its clock is off, which
+    shows where hands move, and by how much it sees everything beside the others, which shows always. What a hand's own
+    position explains says nothing. applied: seconds by which the stamps of cameras are taken to be late, once that is sure.
+    """
+
+    def __init__(self) -> None:
+        self._out: dict[str, deque[tuple[int, str]]] = {}
+        self._sums = PerCamera()
+        self._count = 0
+        self.applied: dict[str, float] = {}
+        self.bumps = Bumps()
+
+    def take(
+        self, stamp: int, side: int, sightings: list[Sighting], shifts: np.ndarray, solution: Solution, velocity: np.ndarray
+    ) -> None:
+        """One hand's solution at a stamp, and the sightings (V) that show it, also such as were left out. shifts: (V, 21, 3) as
+        the solver takes them. velocity: (21, 3) metres a second."""
+        if len(sightings) < 2:
+            return
+        points = solution.landmarks + solution.wrist
+        misses = np.array([np.median(one.misses(points + shift), axis=0) for one, shift in zip(sightings, shifts)])
+        axes = [one.view.pose.rotation.T for one in sightings]
+        across = np.array([one[:2] - seen.rays.mean(0)[:, None] * one[2:] for one, seen in zip(axes, sightings)])
+        free = np.linalg.qr(across.reshape(-1, 3))[0]  # what the hand's own place explains says nothing
+        palm = float(np.linalg.norm(solution.joints[9]))  # from the wrist, in any pose
+        self.bumps.take(stamp, side, sightings, shifts, points, misses, across, free, palm)
+        firsts = self._sums.firsts([one.view.name for one in sightings])
+        rows, error, speed = np.zeros((misses.size, len(self._sums.right))), misses.ravel().copy(), velocity.mean(0)
+        for k, (one, first) in enumerate(zip(sightings, firsts)):
+            at = slice(2 * k, 2 * k + 2)
+            rows[at, first] = -across[k] @ speed
+            error[at] -= rows[at, first] * self.applied.get(one.view.name, 0.0)
+            rows[at, first + 1 : first + 3] = np.eye(2)
+        size = float(np.abs(error).max())
+        weight = INDEPENDENT / NOISE**2 * min(1.0, 0.05 / max(size, 1e-9))
+        rows, error = rows - free @ (free.T @ rows), error - free @ (free.T @ error)
+        self._sums.add(rows, error, weight, _MEMORY)
+        self._count += 1
+        if self._count % _OFTEN == 0:
+            self.applied = {name: late for name, (late, sigma) in self.clocks().items() if sigma < _SURE and abs(late) > _HEARD}
+
+    def left_out(self, stamp: int, cameras: list[str], left_out: list[tuple[str, str]]) -> None:
+        """Of one estimate, the cameras that were there, and those that were left out and why."""
+        reasons = dict(left_out)
+        for camera in cameras:
+            entries = self._out.setdefault(camera, deque())
+            entries.append((stamp, reasons.get(camera, "")))
+            if len(entries) > _ENTRIES:
+                entries.popleft()
+
+    def clocks(self) -> dict[str, tuple[float, float]]:
+        """By camera, by how many seconds its stamps are late beside the mean of all, and how sure that is."""
+        values, covariance = self._solved()
+        count = len(self._sums.names)
+        beside = np.eye(count) - 1.0 / max(count, 1)
+        late, sigma = beside @ values[0::3], np.sqrt(np.diag(beside @ covariance[0::3, 0::3] @ beside))
+        return {name: (float(late[k]), float(sigma[k])) for k, name in enumerate(self._sums.names)}
+
+    def shifts(self) -> dict[str, float]:
+        """By camera, by how many metres it sees the hands beside the others."""
+        values, _ = self._solved()
+        return {name: float(np.linalg.norm(values[3 * k + 1 : 3 * k + 3])) for k, name in enumerate(self._sums.names)}
+
+    def problems(self, stamp: int) -> list[str]:
+        """What is wrong with the cameras, in words; the first is the worst."""
+        told = []
+        for camera, entries in self._out.items():
+            recent = [why for when, why in entries if 0 <= stamp - when < _WINDOW * 1e9]
+            reasons = [why for why in recent if why]
+            if len(recent) > 4 and len(reasons) > _OUT * len(recent):
+                told.append(f"{camera} is left out: {max(set(reasons), key=reasons.count)}")
+        if 1 < len(told) == len(self._out) and (bump := self.bumps.problem(stamp)):
+            told = [bump]  # each is left out in turn: which is wrong cannot be told, only by how much they differ
+        late = {name: one for name, one in self.clocks().items() if one[1] < _SURE}
+        if len(late) > 1:
+            first, last = min(late, key=lambda name: late[name][0]), max(late, key=lambda name: late[name][0])
+            apart = late[last][0] - late[first][0]
+            if apart > _APART:
+                told.append(f"the clocks are apart: stamps of {last} are {1e3 * apart:.0f} ms later than those of {first}")
+        beside = {name: one for name, one in self.shifts().items() if one > _SHIFTED}
+        if beside and not told:
+            other = "one another" if len(beside) > 1 else "the others"
+            told.append(
+                f"{sees(beside)} the hands {1e3 * max(beside.values()):.0f} mm beside {other}: "
+                "a camera has moved, or its pose is wrong; `fourdhands calibrate-cameras --check` tells by how much"
+            )
+        if not told and (bump := self.bumps.problem(stamp)):
+            told.append(bump)
+        return told
+
+    def _solved(self) -> tuple[np.ndarray, np.ndarray]:
+        prior = np.tile([1.0 / _CLOCK**2, 1.0 / _BESIDE**2, 1.0 / _BESIDE**2], len(self._sums.names))
+        covariance = np.linalg.inv(self._sums.information + np.diag(prior))
+        return covariance @ self._sums.right, covariance

@@ -1,0 +1,359 @@
+"""HandFusion: single cameras' estimates in, one estimate of both hands in the fixed frame out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ..geometry.rotations import axis_angle_from_matrix, mirror_matrix
+from ..hand_model.arrays import HandArrays
+from ..hand_model.assets import HandAsset
+from ..hand_model.landmarks import Landmarks, landmarks_of_both
+from ..hand_model.limits import clamp, joint_frames
+from ..hand_model.skeleton import LEFT, RIGHT
+from ..pipeline.types import ABSENT, SOURCE_JOINT, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
+from .consistency import Consistency
+from .deviations import Deviations
+from .matching import BESIDE, ELSEWHERE, Places, match
+from .schedule import Schedule
+from .settings import FusionSettings
+from .shape import SharedShape
+from .solution import HandSolver, Solution, mean_rotations
+from .track import FusedTrack
+from .views import Sighting, View, triangulate
+
+_MIRROR = np.array([-1.0, 1.0, 1.0])
+_PRIOR, _PRIOR_ALONE = 0.1, 0.3
+"""Of a single view's pose, as a prior where several see the hand and where one does: what it guessed others see, or saw."""
+_SHARPER = 0.6
+"""Of the tracker's expected error of landmarks, which holds there for a shape and a pose that nobody else has seen."""
+_DOUBTS = 3
+"""Estimates in a row in which all views say that a hand is not where it was expected, until that is forgotten."""
+_TRUST = 10.0
+"""Seconds for which cameras that have agreed on a hand are believed where they contradict each other."""
+_WRONG_SIDE = -4.0
+"""Votes of the views below which a hand is the other one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fused:
+    """An estimate in the fixed frame, which names the cameras whose images it is made of. left_out: cameras that were left out
+    of it, in whole or for one hand, and why. views: all that were there, newest of each camera."""
+
+    pair: HandPairEstimate
+    left_out: tuple[tuple[str, str], ...] = ()
+    views: tuple[View, ...] = field(default=(), repr=False)
+
+
+class HandFusion:
+    """Fuses the estimates of cameras that see one person's hands.
+
+    assets: (left, right) hand models, those of the trackers. betas: (10,) a known shape. landmarks: where the trackers see the
+    joints, (2, 21, 3); by default where the detector sees those of these models. `add` takes estimates in the order in
+    which they come, and gives one for each moment. consistency: what the hands tell of clocks and places of cameras.
+    """
+
+    def __init__(
+        self,
+        assets: Sequence[HandAsset],
+        settings: FusionSettings = FusionSettings(),
+        betas: np.ndarray | None = None,
+        landmarks: Landmarks | None = None,
+    ) -> None:
+        self.settings = settings
+        self._joint_frames = joint_frames(assets[RIGHT])
+        frames = _MIRROR[:, None] * self._joint_frames, self._joint_frames
+        seen = landmarks or landmarks_of_both(assets)
+        self._solvers = [HandSolver(HandArrays([asset]), frames[side], seen.of_side(side)) for side, asset in enumerate(assets)]
+        self._bias = seen.bias
+        self.known = betas
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the past."""
+        s = self.settings
+        self._views: dict[str, View] = {}
+        self._tracks = [FusedTrack(side, s.hold, s.smoothing, s.acceleration) for side in (LEFT, RIGHT)]
+        self._schedule = Schedule()
+        self._doubts = 0
+        self._agreed: int | None = None
+        self._deviations = Deviations()
+        self.shape = SharedShape()
+        self.consistency = Consistency()
+
+    def add(self, view: View, with_vertices: bool = False) -> list[Fused]:
+        """Take in a camera's estimate. Returns the fused estimates that are due: none, one, or two where a camera for which
+        was waited did not deliver."""
+        before = self._views.get(view.name)
+        if before is not None and view.stamp <= before.stamp:
+            if before.stamp - view.stamp < 2e9:
+                return []
+            self.reset()  # time went back
+        newest = max((one.stamp for one in self._views.values()), default=None)
+        if newest is not None and view.stamp - newest > 2e9:
+            self.reset()
+        results = []
+        if self._schedule.arrived(view.name, view.stamp):
+            results += self._fuse(with_vertices)
+        self._views[view.name] = view if self._bias is None else replace(view, rays=self._bias.corrected(view.rays))
+        if self._schedule.ready(view.name, view.stamp):
+            results += self._fuse(with_vertices)
+        return results
+
+    def finish(self, with_vertices: bool = False) -> list[Fused]:
+        """The estimate that waits for a camera, where there is one."""
+        return self._fuse(with_vertices)
+
+    def memory(self) -> dict[str, Any]:
+        """All that `reset` forgets, shared with this one."""
+        return {
+            "views": self._views,
+            "tracks": self._tracks,
+            "schedule": self._schedule,
+            "doubts": self._doubts,
+            "agreed": self._agreed,
+            "deviations": self._deviations,
+            "shape": self.shape,
+            "consistency": self.consistency,
+        }
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Go on from the memory of another one of the same settings."""
+        self._views, self._tracks, self._schedule = memory["views"], memory["tracks"], memory["schedule"]
+        self._doubts, self._agreed, self._deviations = memory["doubts"], memory["agreed"], memory["deviations"]
+        self.shape, self.consistency = memory["shape"], memory["consistency"]
+
+    def newest(self) -> list[View]:
+        """The newest estimate of each camera."""
+        return list(self._views.values())
+
+    @property
+    def betas(self) -> np.ndarray:
+        """(10,) the hands' shape as far as it is known."""
+        return self.shape.mean if self.known is None else self.known
+
+    def _fuse(self, with_vertices: bool) -> list[Fused]:
+        stamp = max((view.stamp for view in self._views.values()), default=None)
+        emitted = self._schedule.emitted
+        if stamp is None or (emitted is not None and stamp <= emitted):
+            return []
+        oldest = stamp - int(self.settings.oldest * 1e9)
+        views = [view for view in self._views.values() if view.stamp >= oldest]
+        self._schedule.fused(stamp)
+        intervals = [track.begin(stamp) for track in self._tracks]
+        matched = match(views, [self._expected(view, stamp, intervals) for view in views])
+        left_out = list(matched.left_out)
+        self._doubts = self._doubts + 1 if any(matched.lost) else 0
+        if self._doubts >= _DOUBTS:
+            for track, lost in zip(self._tracks, matched.lost):
+                if lost:
+                    track.forget()
+            intervals = [track.begin(stamp) for track in self._tracks]
+        estimates: list[HandEstimate] = []
+        used: list[tuple[str, ...]] = []
+        for side in (LEFT, RIGHT):
+            track, sightings = self._tracks[side], matched.hands[side]
+            if not sightings:
+                estimates.append(track.unseen(stamp))
+                used.append(())
+                continue
+            estimate, kept, wrong = self._hand(track, sightings, stamp, intervals[side], with_vertices)
+            estimates.append(estimate)
+            used.append(tuple(sorted(one.view.name for one in kept)))
+            left_out += [(one.view.name, BESIDE) for one in wrong]
+        if self._contradicted(stamp, used, left_out):
+            estimates = [HandEstimate(side, valid=False, state=ABSENT, age=float("nan")) for side in (LEFT, RIGHT)]
+            used = [(), ()]
+        self._settle_sides(matched.hands)
+        both = estimates[LEFT].valid and estimates[RIGHT].valid
+        first, second = (hand.joints for hand in estimates)
+        relative = first[0] - second[0] if both and first is not None and second is not None else None
+        camera = next(view for view in views if view.stamp == stamp).estimate.camera
+        pair = HandPairEstimate(
+            stamp,
+            estimates[LEFT],
+            estimates[RIGHT],
+            camera,
+            relative,
+            SOURCE_JOINT if both else SOURCE_NONE,
+            cameras=(used[LEFT], used[RIGHT]),
+        )
+        self.consistency.left_out(stamp, [view.name for view in views], left_out)
+        return [Fused(pair, tuple(left_out), tuple(views))]
+
+    def _contradicted(self, stamp: int, used: list[tuple[str, ...]], left_out: list[tuple[str, str]]) -> bool:
+        """Whether the cameras see hands at different places, and never yet, nor for long, saw one at the same: topics that are
+        exchanged, two persons, poses that are all wrong. Which of them is right cannot be known then."""
+        if any(len(cameras) > 1 for cameras in used):
+            self._agreed = stamp
+        for track, cameras in zip(self._tracks, used):
+            track.agreed = track.agreed or len(cameras) > 1
+        if self._agreed is not None and stamp - self._agreed < _TRUST * 1e9:
+            return False
+        if any(track.agreed for track, cameras in zip(self._tracks, used) if cameras):
+            return False
+        out = {camera for camera, why in left_out if why in (ELSEWHERE, BESIDE)}
+        return bool(out) and len(out.union(*used)) > 1
+
+    def _hand(
+        self, track: FusedTrack, sightings: list[Sighting], stamp: int, interval: float, with_vertices: bool
+    ) -> tuple[HandEstimate, list[Sighting], list[Sighting]]:
+        """The estimate of one hand, the sightings that it is made of, and those that were left out."""
+        kept, wrong = list(sightings), []
+        past = track.position.predict(interval) if interval > 0.0 else None
+        expected = track.expected(interval)
+        while True:
+            steady = frozenset(one.view.name for one in kept) == track.views
+            solution = self._solve(track, kept, stamp, past if steady else None)
+            worst = self._worst(kept, solution, stamp, track, expected) if len(kept) > 1 else None
+            if worst is None:
+                break
+            wrong.append(kept.pop(worst))
+        fitted, shifts = solution.landmarks + solution.wrist, self._shifts(track, kept, stamp)
+        if min(one.distance_to(fitted + shift) for one, shift in zip(kept, shifts)) > self.settings.together:
+            return track.unseen(stamp), [], wrong  # no hand of this side, as where all views call it by the other one's
+        shown = kept + wrong
+        self.consistency.take(stamp, track.side, shown, self._shifts(track, shown, stamp), solution, track.velocity)
+        names = frozenset(one.view.name for one in kept)
+        distance = min(float(np.linalg.norm(solution.wrist - one.view.pose.position)) for one in kept)
+        before = self._as_before(track, kept, stamp, past) if names != track.views else None
+        offset = track.join(names, solution.wrist, before, interval, distance)
+        track.position.update(solution.wrist, solution.covariance)
+        rotations = self._within_limits(
+            track.side, track.rotations.update(self._within_limits(track.side, solution.rotations), interval)
+        )
+        track.last_rotations = rotations
+        for one in kept if len(kept) > 1 else ():
+            if one.label == track.side:
+                self._deviations.take(one.view.name, track.side, one.rotations, rotations, one.view.stamp)
+        betas, side, wrist = self.betas, track.side, solution.wrist + offset
+        hand, posed = self._solvers[side].hand, (rotations[None, 0], rotations[None, 1:], betas[None])
+        joints = hand.joints(*posed)[0] + wrist
+        vertices = hand.vertices(*posed)[0] + wrist if with_vertices else None
+        axis_angle = axis_angle_from_matrix(rotations)
+        estimate = HandEstimate(
+            side=side,
+            valid=True,
+            state=TRACKED,
+            age=0.0,
+            confidence=max(one.confidence for one in kept),
+            joints=joints,
+            joints_raw=solution.joints + solution.wrist,
+            joint_confidence=np.max([one.joint_confidence for one in kept], axis=0),
+            wrist_rotation=rotations[0],
+            global_orient=axis_angle[0],
+            hand_pose=axis_angle[1:].reshape(45),
+            betas=betas,
+            vertices=vertices,
+            scaled=True,
+        )
+        track.seen(estimate, joints, stamp, interval)
+        track.beside = solution.landmarks - solution.joints
+        if len(kept) > 1 and solution.shape[0].any():
+            self.shape.add(*solution.shape)
+        for one in kept:
+            track.votes = 0.97 * track.votes + (one.confidence if one.label == side else -one.confidence)
+        return estimate, kept, wrong
+
+    def _expected(self, view: View, stamp: int, intervals: list[float]) -> Places:
+        """By side, where a hand's landmarks are expected at a view's stamp."""
+        age = (stamp - view.stamp) * 1e-9 + self.consistency.applied.get(view.name, 0.0)
+        left, right = (
+            None if (joints := track.expected(interval)) is None else joints + track.beside - age * track.velocity
+            for track, interval in zip(self._tracks, intervals)
+        )
+        return left, right
+
+    def _shifts(self, track: FusedTrack, sightings: list[Sighting], stamp: int) -> np.ndarray:
+        """(V, 21, 3) what is added to the joints at `stamp` to have them at each view's."""
+        late = self.consistency.applied
+        ages = np.array([(stamp - one.view.stamp) * 1e-9 + late.get(one.view.name, 0.0) for one in sightings])
+        return -ages[:, None, None] * track.velocity
+
+    def _solve(
+        self, track: FusedTrack, sightings: list[Sighting], stamp: int, past: tuple[np.ndarray, np.ndarray] | None
+    ) -> Solution:
+        side = track.side
+        own = [one for one in sightings if one.label == side]
+        weights = np.array([max(one.confidence, 0.05) for one in own])
+        if own:
+            poses = [one.rotations for one in own]
+            if len(sightings) == 1:
+                poses = [self._deviations.corrected(own[0].view.name, side, own[0].rotations, own[0].view.stamp)]
+            prior = (
+                mean_rotations(np.array(poses), weights),
+                (_PRIOR if len(sightings) > 1 else _PRIOR_ALONE) * float(weights.sum()),
+            )
+        else:  # the other side's pose in its own convention means nothing to this one
+            last = track.last_rotations
+            prior = (np.array([mirror_matrix(sightings[0].rotations)]) if last is None else last[None])[0], 0.2
+        known, pull = np.zeros((3, 3)), np.zeros(3)
+        if past is not None:
+            known, pull = past[1], past[1] @ past[0]
+        for one in sightings:
+            if one.view.depth and one.label == side:
+                ray = one.joints[0] - one.view.pose.position
+                ray = ray / np.linalg.norm(ray)
+                precise = np.outer(ray, ray) / 0.008**2
+                known, pull = known + precise, pull + precise @ one.joints[0]
+        mean = np.linalg.solve(known + 1e-9 * np.eye(3), pull)
+        start = triangulate(sightings)[0] if len(sightings) > 1 else sightings[0].joints[0]
+        return self._solvers[side](
+            sightings,
+            self._shifts(track, sightings, stamp),
+            prior,
+            self.betas,
+            start,
+            (mean, known) if known.any() else None,
+            scale=_SHARPER,
+            with_shape=len(sightings) > 1 and self.known is None and self.shape.wanted,
+        )
+
+    def _as_before(
+        self, track: FusedTrack, sightings: list[Sighting], stamp: int, past: tuple[np.ndarray, np.ndarray] | None
+    ) -> np.ndarray | None:
+        """(3,) where the wrist is by those of the views before that show it still, and by its past; None if nothing tells."""
+        if past is None:
+            return None
+        still = [one for one in sightings if one.view.name in track.views]
+        return self._solve(track, still, stamp, past).wrist if still else past[0]
+
+    def _worst(
+        self, sightings: list[Sighting], solution: Solution, stamp: int, track: FusedTrack, expected: np.ndarray | None
+    ) -> int | None:
+        """Which of the sightings does not belong to the others; None where all do."""
+        shifts = self._shifts(track, sightings, stamp)
+        joints = solution.landmarks + solution.wrist
+        beside = np.array(
+            [float(np.linalg.norm(np.median(one.misses(joints + shift), axis=0))) for one, shift in zip(sightings, shifts)]
+        )
+        if beside.max() < self.settings.together:
+            return None
+        if len(sightings) > 2:
+            return int(beside.argmax())
+        if expected is not None:  # of two views that disagree the one that goes on as before is right
+            apart = [one.distance_to(expected + track.beside + shift) for one, shift in zip(sightings, shifts)]
+            return int(np.argmax(apart))
+        return int(np.argmin([one.confidence for one in sightings]))
+
+    def _within_limits(self, side: int, rotations: np.ndarray) -> np.ndarray:
+        own = mirror_matrix(rotations) if side == LEFT else rotations.copy()
+        own[1:] = clamp(own[1:], self._joint_frames)
+        return mirror_matrix(own) if side == LEFT else own
+
+    def _settle_sides(self, hands: tuple[list[Sighting], list[Sighting]]) -> None:
+        """Exchange both hands' sides where the views have long called them otherwise; the next estimate is of the new sides."""
+        left, right = self._tracks
+        total = (left.votes if left.joints is not None else 0.0) + (right.votes if right.joints is not None else 0.0)
+        if total < _WRONG_SIDE:
+            settings = self.settings
+            fresh = [FusedTrack(side, settings.hold, settings.smoothing, settings.acceleration) for side in (LEFT, RIGHT)]
+            for side in (LEFT, RIGHT):  # a pose of the other side is none of this one's
+                other = self._tracks[1 - side]
+                if other.joints is not None:
+                    fresh[side].joints, fresh[side].velocity, fresh[side].stamp = other.joints, other.velocity, other.stamp
+                    fresh[side].agreed = other.agreed
+            self._tracks = fresh

@@ -1,0 +1,87 @@
+"""The file that says where cameras stand: read, written, and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ..errors import InputError
+from ..geometry.rigid import Rigid
+from ..geometry.rotations import matrix_from_quaternion, quaternion_from_matrix
+from ..outputs import write_text
+
+_FARTHEST = 1000.0
+"""Metres; no cameras that see the same hands stand further away."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rig:
+    """Where cameras stand. fixed_frame: its name. poses: each camera's optical frame in it, by the camera's name. lenses:
+    where the file names one, a camera's `intrinsics`, a file's path, or `fov`, degrees."""
+
+    fixed_frame: str
+    poses: dict[str, Rigid]
+    lenses: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def load_rig(path: str | Path) -> Rig:
+    """Read a file of `save_rig`. Raises InputError where it is none."""
+    path = Path(path).expanduser()
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"the cameras' poses cannot be read from {path}: {error.strerror}") from error
+    except Exception as error:  # YAML's tags have constructors that fail in many ways
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{path} is not a YAML file of cameras' poses ({reason})") from error
+    cameras = content.get("cameras") if isinstance(content, dict) else None
+    if not isinstance(cameras, dict) or len(cameras) < 2:
+        raise InputError(f"{path} names no two cameras; give `cameras:` with a position and a quaternion of each")
+    poses, lenses = {}, {}
+    for name, values in cameras.items():
+        poses[str(name)] = _pose(path, name, values)
+        lens = {key: values[key] for key in ("intrinsics", "fov") if key in values}
+        if "intrinsics" in lens:
+            lens["intrinsics"] = path.parent / Path(str(lens["intrinsics"])).expanduser()
+        lenses[str(name)] = lens
+    return Rig(str(content.get("fixed_frame") or "world"), poses, lenses)
+
+
+def _pose(path: Path, name: object, values: object) -> Rigid:
+    numbers = {}
+    for key, count in (("position", 3), ("quaternion", 4)):
+        try:
+            array = np.array(values[key], dtype=float) if isinstance(values, dict) else np.zeros(0)
+        except (KeyError, TypeError, ValueError):
+            array = np.zeros(0)
+        if array.shape != (count,) or not np.isfinite(array).all() or np.abs(array).max() > _FARTHEST:
+            raise InputError(f"{path}: camera {name} has no {key} of {count} numbers")
+        numbers[key] = array
+    if abs(float(np.linalg.norm(numbers["quaternion"])) - 1.0) > 0.05:
+        raise InputError(f"{path}: camera {name}: its quaternion (x, y, z, w) is not of length 1")
+    return Rigid(matrix_from_quaternion(numbers["quaternion"]), numbers["position"])
+
+
+def rig_values(rig: Rig, notes: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Any]:
+    """A rig as plain values; notes: further ones, by camera."""
+    cameras = {}
+    for name, pose in rig.poses.items():
+        cameras[name] = {
+            "position": [round(float(v), 5) for v in pose.position],
+            "quaternion": [round(float(v), 6) for v in quaternion_from_matrix(pose.rotation)],
+            **{key: str(value) if key == "intrinsics" else value for key, value in rig.lenses.get(name, {}).items()},
+            **(notes or {}).get(name, {}),
+        }
+    return {"fixed_frame": rig.fixed_frame, "cameras": cameras}
+
+
+def save_rig(path: str | Path, rig: Rig, comment: str = "", notes: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+    """Write the file, complete or not at all. Raises InputError where it cannot be written."""
+    head = "# Where the cameras stand: each one's optical frame (x right, y down, z forward) in the fixed frame, metres;\n"
+    head += "# quaternions x, y, z, w.\n" + "".join(f"# {line}\n" for line in comment.splitlines())
+    write_text(path, head + yaml.safe_dump(rig_values(rig, notes), sort_keys=False, default_flow_style=None))

@@ -1,0 +1,20 @@
+"""The settings of the fusion of several cameras."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..pipeline.settings import TrackerSettings
+
+
+@dataclass(frozen=True)
+class FusionSettings:
+    """Settings of a HandFusion; those that a single camera's tracker has too are meant as there."""
+
+    hold: float = TrackerSettings.hold
+    smoothing: float = TrackerSettings.smoothing
+    acceleration: float = TrackerSettings.acceleration
+    oldest: float = 0.12
+    """Seconds between a view and the moment of the estimate at which it is still used."""
+    together: float = 0.025
+    """Metres, of the landmarks as a whole, by which a view may lie beside the others before it is left out."""

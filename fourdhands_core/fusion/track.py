@@ -1,0 +1,105 @@
+"""What is remembered of one hand between two fused estimates: where it was, how it moves, which views showed it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..pipeline.smoothing import PositionFilter, RotationFilter
+from ..pipeline.types import ABSENT, HELD, HandEstimate
+
+_RATE = 0.15
+"""Metres a second by which what set two sets of views apart is taken back where several views show the hand: 5 mm an image."""
+_ALONE = 3.0
+"""Seconds in which it falls to a third where one view shows the hand alone, whose own distance is no better than the offset."""
+_MOST = 0.025
+"""Of a hand's distance, most of such an offset: what lies further apart was mistaken before, and no jump is worse than that."""
+_GAP = 0.1
+"""Seconds without the hand after which nobody can tell where it was to be."""
+_YOUNG = 0.2
+"""Seconds since a hand was first seen in which it may still jump."""
+_FASTEST = 3.0
+"""Metres a second that joints move at most."""
+_MEMORY = 0.5
+"""Of the joints' velocities, from one estimate to the next."""
+
+
+class FusedTrack:
+    """One side's memory. A hand that is unseen for longer than `hold` is forgotten.
+
+    joints: (21, 3) of the last estimate, fixed frame. beside: (21, 3) where the detector sees them beside that. velocity:
+    (21, 3) metres a second. agreed: several views have shown this hand together. votes: how often views that showed this hand
+    called it by its side, less how often by the other; fades.
+    """
+
+    def __init__(self, side: int, hold: float, smoothing: float, acceleration: float) -> None:
+        self.side, self.hold = side, hold
+        self.position, self.rotations = PositionFilter(acceleration), RotationFilter(smoothing)
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget the hand."""
+        self.position.reset()
+        self.rotations.reset()
+        self.joints: np.ndarray | None = None
+        self.beside = np.zeros((21, 3))
+        self.last_rotations: np.ndarray | None = None
+        self.velocity = np.zeros((21, 3))
+        self.last: HandEstimate | None = None
+        self.stamp: int | None = None
+        self.views: frozenset[str] = frozenset()
+        self.offset = np.zeros(3)
+        self.votes = 0.0
+        self.age = 0.0
+        self.agreed = False
+
+    def begin(self, stamp: int) -> float:
+        """Seconds since the hand was last seen, 0 where it is new; it is forgotten where that is longer than `hold`."""
+        interval = 0.0 if self.stamp is None else (stamp - self.stamp) * 1e-9
+        if interval > self.hold:
+            self.forget()
+            return 0.0
+        return interval
+
+    def expected(self, interval: float) -> np.ndarray | None:
+        """(21, 3) where the joints are, so many seconds after the last estimate."""
+        return None if self.joints is None else self.joints + interval * self.velocity
+
+    def join(
+        self, views: frozenset[str], wrist: np.ndarray, before: np.ndarray | None, interval: float, distance: float
+    ) -> np.ndarray:
+        """What is added to the solution's wrist (3,), so that the hand does not jump where other views show it than before:
+        what sets them apart at that moment, which then fades. before: (3,) where the views before would have it now.
+        distance: metres of the hand from the nearest camera."""
+        self.age += interval
+        if views == self.views:
+            length = float(np.linalg.norm(self.offset))
+            left = max(0.0, 1.0 - _RATE * interval / max(length, 1e-9)) if len(views) > 1 else np.exp(-interval / _ALONE)
+            self.offset = left * self.offset
+            return self.offset
+        if before is None or self.age < _YOUNG or interval > _GAP:
+            self.offset = np.zeros(3)
+        else:
+            offset = before + self.offset - wrist
+            self.offset = offset * min(1.0, _MOST * distance / max(float(np.linalg.norm(offset)), 1e-9))
+        if self.position.state is not None:  # the past is now that of these views
+            self.position.state[:3] = wrist
+        self.views = views
+        return self.offset
+
+    def seen(self, estimate: HandEstimate, joints: np.ndarray, stamp: int, interval: float) -> None:
+        """Remember an estimate whose joints are (21, 3)."""
+        if self.joints is not None and interval > 0.0:
+            moved = (joints - self.joints) / interval
+            speed = np.linalg.norm(moved, axis=1, keepdims=True)
+            moved = moved * np.minimum(1.0, _FASTEST / np.maximum(speed, 1e-9))
+            self.velocity = _MEMORY * self.velocity + (1.0 - _MEMORY) * moved
+        self.joints, self.last, self.stamp = joints, estimate, stamp
+
+    def unseen(self, stamp: int) -> HandEstimate:
+        """HELD with its age, or ABSENT."""
+        age = self.begin(stamp)
+        if self.last is None:
+            return HandEstimate(self.side, valid=False, state=ABSENT, age=float("nan"))
+        return replace(self.last, valid=False, state=HELD, age=age)

@@ -1,0 +1,137 @@
+"""What one camera saw at one moment, as the fusion of several takes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..geometry.rigid import Rigid
+from ..geometry.rotations import matrix_from_axis_angle
+from ..pipeline.refinement import SPREAD
+from ..pipeline.settings import TrackerSettings
+from ..pipeline.types import HandPairEstimate
+
+RADIUS = 0.055
+"""RMS distance of a hand's joints from their middle, metres: what a detector's errors are in proportion to."""
+
+_UNLIKE = 1.6
+"""Times as large or as small as the usual hand in its pose, as far as one view can tell that, that no hand is."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One camera's estimate.
+
+    name: the camera's. pose: its optical frame in the fixed frame at the image's stamp. estimate: of its tracker. rays:
+    (2, 21, 2) landmarks that the estimate was made of, as undistorted x/z, y/z. depth: a depth image
+    has placed the hands.
+    """
+
+    name: str
+    pose: Rigid
+    estimate: HandPairEstimate
+    rays: np.ndarray
+    depth: bool = False
+
+    @property
+    def stamp(self) -> int:
+        """Of its image, nanoseconds."""
+        return self.estimate.stamp
+
+    def sightings(self) -> list[Sighting]:
+        """The hands that are in it."""
+        return [
+            Sighting.of(self, hand.side)
+            for hand in self.estimate.hands
+            if hand.valid and np.isfinite(self.rays[hand.side]).all()
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """One hand in one view. label: the side that the view's tracker gave it. rays: (21, 2). sigma: (21,) their expected error.
+    rotations: (16, 3, 3) in label's convention, the wrist's to the fixed frame. joints: (21, 3) fixed frame, metres."""
+
+    view: View
+    label: int
+    rays: np.ndarray
+    sigma: np.ndarray
+    rotations: np.ndarray
+    joints: np.ndarray
+    joint_confidence: np.ndarray
+    confidence: float
+    betas: np.ndarray
+
+    @classmethod
+    def of(cls, view: View, side: int) -> Sighting:
+        """The hand of a side, which is valid."""
+        hand = view.estimate.hands[side]
+        assert hand.joints is not None and hand.global_orient is not None and hand.hand_pose is not None
+        assert hand.joint_confidence is not None and hand.betas is not None
+        rotations = matrix_from_axis_angle(np.vstack([hand.global_orient, hand.hand_pose.reshape(15, 3)]))
+        rotations[0] = view.pose.rotation @ rotations[0]
+        distance = max(float(hand.joints[:, 2].mean()), 0.1)
+        sigma = TrackerSettings.landmark_error * SPREAD * RADIUS / distance / np.sqrt(hand.joint_confidence.clip(0.05))
+        return cls(
+            view,
+            side,
+            view.rays[side],
+            sigma,
+            rotations,
+            view.pose.apply(hand.joints),
+            hand.joint_confidence,
+            hand.confidence,
+            hand.betas,
+        )
+
+    def seen_from(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 3) of the fixed frame in the camera's."""
+        return (points - self.view.pose.position) @ self.view.pose.rotation
+
+    def misses(self, joints: np.ndarray) -> np.ndarray:
+        """(21, 2) metres by which joints (21, 3), fixed frame, lie beside the rays, across them."""
+        points = self.seen_from(joints)
+        z = np.maximum(points[:, 2:], 0.05)
+        return points[:, :2] - self.rays * z
+
+    def distance_to(self, joints: np.ndarray) -> float:
+        """Metres by which joints (21, 3) lie beside the rays, root mean square."""
+        return float(np.sqrt(np.square(self.misses(joints)).sum(-1).mean()))
+
+    def directions(self) -> np.ndarray:
+        """(21, 3) unit vectors along the rays, fixed frame."""
+        lines = np.column_stack([self.rays, np.ones(len(self.rays))]) @ self.view.pose.rotation.T
+        return lines / np.linalg.norm(lines, axis=1, keepdims=True)
+
+
+def triangulate(sightings: list[Sighting]) -> np.ndarray:
+    """(21, 3) the points nearest to the rays of two sightings or more, metres, fixed frame; weighted least squares."""
+    places = np.array([one.view.pose.position for one in sightings])
+    sigma = [one.sigma * np.linalg.norm(one.joints - one.view.pose.position, axis=1) for one in sightings]
+    return nearest_points(np.array([one.directions() for one in sightings]), places, 1.0 / np.square(sigma))
+
+
+def nearest_points(lines: np.ndarray, places: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(..., P, 3) the points nearest to the lines of V views, in weighted least squares. lines: (..., V, P, 3) unit vectors.
+    places: (V, 3) where each view's lines begin. weights: (..., V, P)."""
+    across = weights[..., None, None] * (np.eye(3) - lines[..., :, None] * lines[..., None, :])
+    right = (across @ places[:, None, :, None])[..., 0].sum(-3)
+    return np.linalg.solve(across.sum(-4) + 1e-9 * np.eye(3), right[..., None])[..., 0]
+
+
+def agree(one: Sighting, other: Sighting) -> float:
+    """Metres by which the rays of two sightings pass by one another, root mean square; infinite where what they show lies
+    behind a camera, or is much smaller or larger than the hand as single views pose it: of two persons, or of two hands."""
+    points = triangulate([one, other])
+    if min(one.seen_from(points)[:, 2].min(), other.seen_from(points)[:, 2].min()) < 0.05:
+        return float("inf")
+    larger = _radius(points) / max(0.5 * (_radius(one.joints) + _radius(other.joints)), 1e-6)
+    if not 1.0 / _UNLIKE < larger < _UNLIKE:
+        return float("inf")
+    return max(one.distance_to(points), other.distance_to(points))
+
+
+def _radius(points: np.ndarray) -> float:
+    """RMS distance of points (21, 3) from their middle."""
+    return float(np.sqrt(np.square(points - points.mean(0)).sum(-1).mean()))

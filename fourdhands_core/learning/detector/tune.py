@@ -1,0 +1,292 @@
+"""Trains the detector's landmark network on: rendered hands pull its landmarks to where it sees joints on average, real ones
+hold it to what it said of them.
+
+What it says else, depth, the 3-D hand, presence and side, stays what the network said before, on either.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+from tqdm import tqdm
+
+from ...errors import InputError
+from ...hand_model.skeleton import JOINT_PARENTS, TIP_JOINTS
+from ...outputs import writing
+from ...perception.hand_networks import ASSETS, HandNetworks
+from .crop_files import PART, Crops, RealCrops, rendered_crops
+from .graph import Graph
+
+OUTPUTS = "landmarks", "presence", "handedness", "world"
+"""Of the network: (N, 63) pixels of the crop, (N, 1) and (N, 1) 0-1, (N, 63) metres."""
+_PARENTS = torch.tensor(JOINT_PARENTS.clip(min=0))
+_TIPS = torch.tensor(TIP_JOINTS)
+_CLIPPED = 50.0
+"""Most norm of a step's gradient."""
+
+
+@dataclass(frozen=True)
+class TuneSettings:
+    """Settings of a run."""
+
+    seed: int = 1
+    start: str = ""
+    """The network to begin from, an ONNX file; the package's own where empty. What it says is kept to as well."""
+    fixed: str = ""
+    """What lies before this value of the graph stays as it is, and is computed once: t142 and t149 are values of the shipped
+    network. Empty: all of it learns."""
+    parts: int = 200
+    """Files of rendered crops, of `clips` clips and some 12 crops a clip each, kept in `folder`; hand families by turns."""
+    clips: int = PART
+    folder: str = "crops"
+    held_parts: int = 4
+    """Files of rendered crops that are not learned from, to measure on."""
+    real: str = ""
+    """Videos and photos of real hands, with commas between."""
+    real_held: str = ""
+    """Such that are not learned from, to measure on."""
+    workers: int = 1
+    """Processes that render, and threads that decode."""
+    threads: int = 1
+    device: str = "cpu"
+    steps: int = 6000
+    batch: int = 64
+    """Rendered crops a step, and half as many real ones."""
+    rate: float = 5e-4
+    """Peak learning rate of AdamW; a short warm-up, then a cosine to zero."""
+    relative: float = 0.5
+    """Weight of each landmark's place beside its finger's one before, and of the thumb's tip beside the others."""
+    kept: float = 4.0
+    """Weight of the real hands."""
+    share: float = 0.3
+    """How much of the way from the weights that it began with to what it learned is taken: what is gained on rendered hands
+    comes early on that way, and what is lost on others late (Wortsman et al., Robust fine-tuning of zero-shot models, 2022)."""
+    average: float = 0.998
+    """Of the exponential moving average of the weights, of which `share` is written."""
+    every: int = 500
+    """Steps after which it is measured, and written with all that the run needs to go on."""
+
+
+def places(said: torch.Tensor) -> torch.Tensor:
+    """(N, 21, 2) pixels of the crop of landmarks (N, 63)."""
+    return said.unflatten(1, (21, 3))[..., :2]
+
+
+def beside(points: torch.Tensor) -> torch.Tensor:
+    """(N, 25, 2) landmarks (N, 21, 2) beside the one before along their finger, and the thumb's tip beside the other tips."""
+    return torch.cat([points - points[:, _PARENTS], points[:, _TIPS[:1]] - points[:, _TIPS[1:]]], dim=1)
+
+
+def misplaced(points: torch.Tensor, wanted: torch.Tensor, relative: float) -> torch.Tensor:
+    """(N,) how far landmarks are from where they are wanted, robustly."""
+
+    def mean(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return functional.smooth_l1_loss(a, b, beta=3.0, reduction="none").sum(-1).mean(-1)
+
+    return mean(points, wanted) + relative * mean(beside(points), beside(wanted))
+
+
+def changed(said: dict[str, torch.Tensor], before: dict[str, torch.Tensor], hand: torch.Tensor) -> torch.Tensor:
+    """(N,) how far what is said else is from what was said before; of no hand (N,) bool only the presence."""
+    depth = (said["landmarks"] - before["landmarks"]).unflatten(1, (21, 3))[..., 2].abs().mean(1)
+    world = (said["world"] - before["world"]).abs().mean(1)
+    side, presence = ((said[name] - before[name]).abs()[:, 0] for name in ("handedness", "presence"))
+    return hand * (0.3 * depth + 2000.0 * world + 5.0 * side) + 8.0 * presence
+
+
+class Tuner:
+    """The network, its average, and crops with what it said of them before. state: a file to go on from, where it is there."""
+
+    def __init__(self, settings: TuneSettings, state: Path | None = None) -> None:
+        torch.manual_seed(settings.seed)
+        torch.set_num_threads(settings.threads)
+        self.settings, self.state = settings, state
+        self.device = torch.device(settings.device)
+        self.network = Graph.read(settings.start or ASSETS / "hand_landmarks.onnx").to(self.device)
+        self.given = settings.fixed or "image"
+        if settings.fixed and not self.network.has(settings.fixed):
+            raise InputError(f"fixed = {settings.fixed!r} is no value of the network; give one such as t149")
+        self.learning = self.network.learn({self.given}, OUTPUTS)
+        self.first = [weight.detach().clone() for weight in self.learning]
+        self.average = [weight.clone() for weight in self.first]
+        self.optimizer = torch.optim.AdamW(self.learning, settings.rate, weight_decay=0.0)
+        self.step = 0
+        self._pool = ThreadPoolExecutor(settings.workers) if settings.workers > 1 else None
+
+    def run(self, rendered: Crops, real: Crops, held: dict[str, Crops]) -> list[dict[str, Any]]:
+        """The steps that are left, and what was measured on the way."""
+        s, curve = self.settings, []
+        sources = [self._said(rendered)] + ([self._said(real)] if len(real) else [])
+        held_said = {name: self._said(crops) for name, crops in held.items() if len(crops)}
+        self._resume()
+        for step in tqdm(range(self.step, s.steps), initial=self.step, total=s.steps, desc="steps", mininterval=5.0):
+            self.step = step
+            for group in self.optimizer.param_groups:
+                group["lr"] = s.rate * min(1.0, (step + 1) / 50) * 0.5 * (1.0 + math.cos(math.pi * step / s.steps))
+            rng = np.random.default_rng([s.seed, self.step])
+            loss = torch.zeros((), device=self.device)
+            for source, weight, count in zip(sources, (1.0, s.kept), (s.batch, max(1, s.batch // 2))):
+                loss = loss + weight * self.loss(*source.batch(rng.integers(len(source), size=count)))
+            self.optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.learning, _CLIPPED)
+            self.optimizer.step()
+            with torch.no_grad():
+                fresh = 1.0 - min(s.average, (self.step + 1) / (self.step + 10))
+                torch._foreach_lerp_(self.average, list[torch.Tensor](self.learning), fresh)
+            if (self.step + 1) % s.every == 0 or self.step + 1 == s.steps:
+                with self.averaged():
+                    curve.append({"step": self.step + 1, "loss": round(loss.item(), 3)} | self._measured(held_said))
+                self._keep()
+        return curve
+
+    def loss(
+        self, given: torch.Tensor, points: torch.Tensor, hand: torch.Tensor, before: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """Of crops: what the network is given, points (N, 21, 2), hand (N,), and what it said before."""
+        said = self.network({self.given: given}, OUTPUTS)
+        near = ((points > -20.0) & (points < 244.0)).all(-1).all(-1) & hand
+        return (
+            near * misplaced(places(said["landmarks"]), points, self.settings.relative) + changed(said, before, near)
+        ).mean()
+
+    def averaged(self) -> _Exchanged:
+        """While this lasts, the network has the weights that are written."""
+        return _Exchanged(self.learning, list(torch._foreach_lerp(self.first, self.average, self.settings.share)))
+
+    def write(self, out: Path) -> None:
+        """The averaged network, as ONNX."""
+        with self.averaged(), writing(out) as partial:
+            partial.write_bytes(self.network.written())
+
+    def _said(self, crops: Crops) -> _Said:
+        """Crops with what the network says of them now, which is before it learns."""
+        rows: dict[str, list[torch.Tensor]] = {name: [] for name in (*OUTPUTS, self.given)}
+        with torch.no_grad():
+            for first in tqdm(range(0, len(crops), 32), desc="before", mininterval=5.0):
+                images = crops.images(range(first, min(first + 32, len(crops))), self._pool).to(self.device)
+                wanted = [name for name in rows if name != "image"]
+                for name, value in self.network({"image": images}, wanted).items():
+                    rows[name].append(value.half().cpu() if name == self.settings.fixed else value.cpu())
+        kept = {name: torch.cat(values) for name, values in rows.items() if values}
+        return _Said(crops, {name: kept[name] for name in OUTPUTS}, kept.get(self.settings.fixed), self)
+
+    def _measured(self, held: dict[str, _Said]) -> dict[str, float]:
+        """Mean errors of landmarks, pixels of the crop, now and before, of hands that it sees; the share of changed sides."""
+        result = {}
+        for name, source in held.items():
+            now, was, sides = [], [], []
+            for first in range(0, len(source), 64):
+                given, points, hand, before = source.batch(np.arange(first, min(first + 64, len(source))))
+                with torch.no_grad():
+                    said = self.network({self.given: given}, OUTPUTS)
+                there = hand & (before["presence"][:, 0] > 0.5)
+                now.append((places(said["landmarks"]) - points).norm(dim=-1)[there])
+                was.append((places(before["landmarks"]) - points).norm(dim=-1)[there])
+                sides.append(((said["handedness"] > 0.5) != (before["handedness"] > 0.5))[there].float())
+            result[f"{name}_pixels"] = round(torch.cat(now).mean().item(), 3)
+            result[f"{name}_before"] = round(torch.cat(was).mean().item(), 3)
+            result[f"{name}_sides_changed"] = round(torch.cat(sides).mean().item(), 4)
+        return result
+
+    def _keep(self) -> None:
+        if self.state is not None:
+            with writing(self.state) as partial:
+                torch.save(
+                    {
+                        "settings": _same(self.settings),
+                        "step": self.step + 1,
+                        "weights": [weight.detach().cpu() for weight in self.learning],
+                        "average": [weight.cpu() for weight in self.average],
+                        "optimizer": self.optimizer.state_dict(),
+                    },
+                    partial,
+                )
+
+    def _resume(self) -> None:
+        if self.state is None or not self.state.exists():
+            return
+        try:
+            kept = torch.load(self.state, map_location=self.device, weights_only=True)
+        except Exception as error:  # torch raises whatever its unpickler meets
+            raise InputError(f"{self.state} is no state of this training ({type(error).__name__}); remove it") from error
+        if kept["settings"] != _same(self.settings):
+            raise InputError(f"{self.state} is of a run with other settings; give another --out, or remove it")
+        with torch.no_grad():
+            for weights, values in ((self.learning, kept["weights"]), (self.average, kept["average"])):
+                for weight, value in zip(weights, values):
+                    weight.copy_(value)
+        self.optimizer.load_state_dict(kept["optimizer"])
+        self.step = kept["step"]
+
+
+class _Said:
+    """Crops, what the network said of them before, and the value that it is given of each, None for the picture itself."""
+
+    def __init__(self, crops: Crops, before: dict[str, torch.Tensor], values: torch.Tensor | None, tuner: Tuner) -> None:
+        self.crops, self.before, self.values, self.device, self._pool = crops, before, values, tuner.device, tuner._pool
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def batch(self, which: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+        """What `Tuner.loss` takes."""
+        index = torch.from_numpy(which)
+        given = self.crops.images(which.tolist(), self._pool) if self.values is None else self.values[index].float()
+        before = {name: value[index].to(self.device) for name, value in self.before.items()}
+        return given.to(self.device), self.crops.points[index].to(self.device), self.crops.hand[index].to(self.device), before
+
+
+class _Exchanged:
+    """Two lists of tensors have each other's values while this lasts."""
+
+    def __init__(self, first: list[Any], second: list[Any]) -> None:
+        self._pairs = list(zip(first, second))
+
+    @torch.no_grad()
+    def __enter__(self) -> None:
+        for a, b in self._pairs:
+            kept = a.detach().clone()
+            a.copy_(b)
+            b.copy_(kept)
+
+    def __exit__(self, *_: object) -> None:
+        self.__enter__()
+
+
+def _same(settings: TuneSettings) -> dict[str, Any]:
+    """What must be the same for a run to go on."""
+    free = "workers", "threads", "device", "folder", "every"
+    return {name: value for name, value in asdict(settings).items() if name not in free}
+
+
+def _files(names: str) -> Iterator[Path]:
+    for name in filter(None, names.split(",")):
+        path = Path(name.strip())
+        if not path.is_file():
+            raise InputError(f"{path} is no file; give videos and photos of hands, with commas between")
+        yield path
+
+
+def train_detector(out: Path, settings: TuneSettings = TuneSettings()) -> dict[str, Any]:
+    """Train and write the network to `out` (ONNX); a run that was ended goes on from `out`.state. Returns the last figures."""
+    began = time.time()
+    real, real_held = list(_files(settings.real)), list(_files(settings.real_held))
+    tuner = Tuner(settings, out.with_name(out.name + ".state"))
+    folder, networks = Path(settings.folder), HandNetworks(threads=settings.threads)
+    first = 100_000 * settings.seed
+    rendered = rendered_crops(folder, settings.parts, first, settings.workers, settings.clips)
+    held = {"rendered": rendered_crops(folder, settings.held_parts, first + 90_000, settings.workers, settings.clips)}
+    held["real"] = RealCrops(networks, settings.seed + 1, each=1).of(real_held)
+    curve = tuner.run(rendered, RealCrops(networks, settings.seed).of(real), held)
+    tuner.write(out)
+    return (curve[-1] if curve else {"step": tuner.step}) | {"minutes": round((time.time() - began) / 60.0, 1)}

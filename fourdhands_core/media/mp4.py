@@ -1,0 +1,86 @@
+"""What the boxes of an mp4 or mov say that OpenCV does not: whether the file is whole, its codecs, how it is to be shown."""
+
+from __future__ import annotations
+
+import mmap
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+_AUDIO = ("mp4a", "ac-3", "ec-3", "opus", "alac", "sowt", "twos", "samr", "lpcm", "tmcd", "text", "mebx", "gpmd")
+"""Codes in a container's table that are no codecs of videos."""
+
+
+def is_whole(path: Path) -> bool:
+    """Whether it has all that its boxes announce, and its index: one whose disk was full while it was written has not."""
+    size = path.stat().st_size
+    if not size:
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        boxes = [*_boxes(data, 0, size)]
+    return {b"mdat", b"moov"} <= {name for name, _, _ in boxes} and boxes[-1][2] == size
+
+
+def table(path: Path) -> tuple[bool, list[str]]:
+    """Of an mp4 or mov whether it has its index, and its videos' codecs by their codes; (True, []) for other files."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if data[4:8] != b"ftyp":
+            return True, []
+        codes = [match[1].decode("latin1").lower() for match in re.finditer(rb"(?s)stsd.{12}([ -~]{4})", data)]
+        return data.find(b"moov") >= 0, [code for code in codes if code not in _AUDIO]
+
+
+def display_matrix(path: Path) -> np.ndarray | None:
+    """The matrix (2, 2) by which a player turns the first video: a stored pixel's (x, y) as a row, times it, is where it is
+    shown, up to a shift (ISO 14496-12, 8.3.2). None for other files, and where it is damaged."""
+    if not path.stat().st_size:
+        return None
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if data[4:8] != b"ftyp":
+            return None
+        for name, begin, end in _boxes(data, 0, len(data)):
+            if name == b"moov":
+                movie = _matrix(data, begin, end, b"mvhd", 36)
+                for track, first, last in _boxes(data, begin, end):
+                    if track == b"trak" and _is_video(data, first, last):
+                        own = _matrix(data, first, last, b"tkhd", 40)
+                        return own @ movie if own is not None and movie is not None else own
+    return None
+
+
+def _boxes(data: mmap.mmap, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """(name, begin and end of the content) of the boxes in a row; up to one that is longer than what it is in."""
+    while begin + 8 <= end:
+        size, name = struct.unpack_from(">I4s", data, begin)
+        header = 8
+        if size == 1 and begin + 16 <= end:
+            (size,) = struct.unpack_from(">Q", data, begin + 8)
+            header = 16
+        elif size == 0:  # to the end of the file
+            size = end - begin
+        if size < header or begin + size > end:
+            return
+        yield name, begin + header, begin + size
+        begin += size
+
+
+def _is_video(data: mmap.mmap, begin: int, end: int) -> bool:
+    for name, first, last in _boxes(data, begin, end):
+        if name == b"mdia":
+            return any(box == b"hdlr" and data[at + 8 : at + 12] == b"vide" for box, at, _ in _boxes(data, first, last))
+    return False
+
+
+def _matrix(data: mmap.mmap, begin: int, end: int, box: bytes, place: int) -> np.ndarray | None:
+    """The matrix in a header of this name; place: where in its content, in version 0."""
+    for name, first, last in _boxes(data, begin, end):
+        if name == box:
+            place += first + 12 * (data[first] == 1)  # three times are longer
+            if place + 20 > last:
+                return None
+            a, b, _, c, d = struct.unpack_from(">5i", data, place)
+            return np.array([[a, b], [c, d]]) / 65536.0
+    return None

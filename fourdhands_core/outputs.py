@@ -1,0 +1,216 @@
+"""Files and folders that a command writes: whether that is possible, asked before any work, and whole files or none."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from .errors import InputError
+from .files import refuse_overwriting
+from .signals import under_way
+
+FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
+"""Where a disk, a quota or the limit of a file's size gives no more."""
+_LOCK = "lock"
+Work = TypeVar("Work", bound="WorkFolder")
+
+
+def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path | None] = ()) -> None:
+    """Raise InputError where one of these files cannot be written, or is an input, as `refuse_overwriting` says.
+
+    To be called before any work. Folders on the way need not be there; nothing is left of the trial.
+    """
+    files = [*map(Path, outputs)]
+    refuse_overwriting(files, inputs)
+    for folder in dict.fromkeys(file.parent for file in files):
+        check_folder(folder)
+    for output in files:
+        if output.is_dir():
+            raise InputError(f"{output} is a folder, where a file is to be written; choose another place")
+        _status(output)
+        if _is_special(output) and not os.access(output, os.W_OK):
+            raise InputError(f"{output} cannot be written to; choose another place")
+
+
+def check_folder(folder: str | Path) -> None:
+    """Raise InputError where no file could be written into this folder, which need not be there."""
+    folder = there = Path(folder)
+    while (status := _status(there)) is None:
+        if there.is_symlink():
+            raise InputError(f"{there} is a link to what does not exist; choose another place")
+        there = there.parent
+    if not stat.S_ISDIR(status.st_mode):
+        below = "" if there == folder else f", so that {folder} cannot be a folder"
+        raise InputError(f"{there} is a file, not a folder{below}; choose another place")
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        why = "no file can be made in it" if error.errno == errno.ENOENT else error.strerror  # as in /proc
+        raise InputError(f"the folder {there} cannot be written to ({why}); choose another place") from error
+
+
+def make_folder(folder: str | Path) -> Path:
+    """The folder, made where it is missing. Raises InputError."""
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the folder {folder} cannot be made ({error.strerror}); choose another place") from error
+    return folder
+
+
+@contextlib.contextmanager
+def writing(path: str | Path) -> Iterator[Path]:
+    """Another name to write a file under, which becomes `path` when the context ends: the file appears complete or not at all.
+
+    What an exception leaves is removed. Raises InputError, which names the file, for an OSError. Where `path` is a device
+    or a pipe, it is the name; where it is a link, what it leads to is written.
+    """
+    path = Path(path)
+    make_folder(path.parent)
+    target = Path(os.path.realpath(path))
+    special = _is_special(target)
+    partial = target if special else target.with_name(f"{target.stem}.partial{target.suffix}")
+    with under_way():
+        try:
+            yield partial
+            if not special:
+                os.replace(partial, target)
+        except BaseException as error:
+            if not special:
+                with contextlib.suppress(OSError):
+                    partial.unlink()
+            if isinstance(error, OSError):
+                raise InputError(unwritable(path, error)) from error
+            raise
+
+
+@contextlib.contextmanager
+def writing_folder(folder: str | Path) -> Iterator[Path]:
+    """A folder to write files in that belong together, which are moved to `folder` when the context ends. Else as `writing`."""
+    folder = make_folder(folder)
+    with under_way():
+        try:
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".partial") as partial:
+                yield Path(partial)
+                for file in sorted(Path(partial).iterdir()):
+                    os.replace(file, folder / file.name)
+        except OSError as error:
+            raise InputError(unwritable(folder, error)) from error
+
+
+def unwritable(path: str | Path, error: OSError) -> str:
+    """The sentence for a file that could not be written."""
+    advice = "make room on the disk" if error.errno in FULL else "choose another place"
+    return f"{path} cannot be written ({error.strerror or error}); {advice}"
+
+
+@contextlib.contextmanager
+def room_for(out: object) -> Iterator[None]:
+    """Says what to do where the disk, the quota or the size of a file gives no more, of work that a rerun continues."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise InputError(
+            f"{out} cannot be written any further ({os.strerror(error.errno)}); make room and give the same command "
+            "again, which continues"
+        ) from error
+
+
+def locked(folder: Path, busy: str = "") -> IO[str]:
+    """A folder, made where it is missing, as this process's alone until the file that comes back is closed.
+
+    busy: what InputError says where it is another's; without it that one's end is waited for.
+    """
+    while True:
+        make_folder(folder)
+        try:
+            lock = (folder / _LOCK).open("w")
+        except FileNotFoundError:
+            continue  # who had it has removed it between
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+            if os.stat(folder / _LOCK).st_ino == os.fstat(lock.fileno()).st_ino:
+                return lock
+        except FileNotFoundError:
+            pass
+        except BlockingIOError as error:
+            lock.close()
+            raise InputError(busy) from error
+        lock.close()
+
+
+class WorkFolder:
+    """The folder OUT.partial of work on OUT, which survives `kill -9`: a later call takes up what is there.
+
+    A context manager; raises InputError where another process is at it, and where the folder is somebody else's.
+    """
+
+    work, does, instead = "work", "writes", "choose another place"
+    """What it is, what another process does that is at it, and what the user may do: for the sentences of errors."""
+
+    def __init__(self, out: Path) -> None:
+        self.out, self.folder = out, out.with_name(out.name + ".partial")
+
+    def __enter__(self: Work) -> Work:
+        try:
+            found = [file.name for file in self.folder.iterdir()] if self.folder.exists() else []
+            if found and _LOCK not in found:  # the first in it and the last
+                raise InputError(f"{self.folder} is there and no unfinished {self.work}; {self.instead}")
+            self._lock = locked(self.folder, f"another process {self.does} {self.out}; wait for it or {self.instead}")
+        except OSError as error:
+            raise InputError(f"{self.folder} cannot be written ({error.strerror}); {self.instead}") from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            if not any(file.is_file() and file.name != _LOCK for file in self.folder.rglob("*")):
+                self.remove()  # nothing was done
+        self._lock.close()
+
+    def whole(self) -> Path:
+        """A name in it to make OUT under; what a killed run left there is removed."""
+        shutil.rmtree(self.folder / "whole", ignore_errors=True)
+        return self.folder / "whole"
+
+    def remove(self) -> None:
+        """Remove all of it, as far as it can be. The lock goes last: whoever is killed meanwhile knows what is left."""
+        for path in [file for file in self.folder.iterdir() if file.name != _LOCK]:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def write_text(path: str | Path, text: str, **options: Any) -> None:
+    """Path.write_text, by `writing`."""
+    with writing(path) as partial:
+        partial.write_text(text, **options)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Of what is under this name; None where nothing is. Raises InputError where nothing can be."""
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:  # a name that is too long, a folder that may not be entered, links in a circle
+        raise InputError(f"{path} cannot be written ({error.strerror}); choose another place") from error
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it is there and no file: /dev/stdout, a pipe."""
+    return path.exists() and not path.is_file() and not path.is_dir()

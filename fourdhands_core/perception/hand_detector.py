@@ -1,0 +1,267 @@
+"""The detector of hands: MediaPipe's two networks, with rules of our own for where they look."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import DependencyError, InputError
+from ..hand_model.skeleton import LEFT, RIGHT
+from .confidence import landmark_confidence
+from .detector import HandDetection, check_image, hand_size
+from .hand_networks import HandNetworks, Look
+from .squares import Square, around_landmarks, overlap
+from .tone import AS_IT_IS, Tone, tone_of
+
+_QUARTER = math.pi / 2.0
+_WHOLE = (1.0, 0.5, 0.5, 0.0)
+_TURNS: tuple[tuple[float, float, float, float], ...] = (
+    (1.0, 0.5, 0.5, _QUARTER),
+    (1.9, 0.28, 0.5, 0.0),
+    (1.0, 0.5, 0.5, -_QUARTER),
+    (1.9, 0.72, 0.5, 0.0),
+    (1.0, 0.5, 0.5, math.pi),
+    (1.9, 0.28, 0.5, _QUARTER),
+    (1.9, 0.72, 0.5, -_QUARTER),
+    (1.9, 0.5, 0.5, 0.0),
+    (1.9, 0.28, 0.5, math.pi),
+    (1.9, 0.72, 0.5, _QUARTER),
+    (1.9, 0.28, 0.5, -_QUARTER),
+    (1.9, 0.72, 0.5, math.pi),
+)
+"""Where else palms are searched: zoom, centre as shares of the image's width and height, angle. The palm network was trained on
+upright hands that are not small."""
+
+
+@dataclass(frozen=True)
+class SearchRules:
+    """When a hand is believed, and where hands are searched."""
+
+    palm: float = 0.3
+    """Least score of a palm that is looked at."""
+    start: float = 0.8
+    """Least presence of a new hand, 0-1."""
+    keep: float = 0.5
+    """Least presence of a hand that was there in the image before."""
+    again: bool = True
+    """A new hand is looked at a second time, in the square of its own landmarks: the palm's is coarse."""
+    apart: float = 0.35
+    """Looks whose landmarks are less than this apart on average, in hand lengths, are of one hand."""
+    overlap: float = 1.0
+    """Hands whose squares overlap by more (intersection over union) are one hand too: the newer one is kept."""
+    toned: bool = True
+    """Dark and grey images are shown to the networks brighter and tinted."""
+    turned: bool = True
+    """Every second search is in a square turned or zoomed."""
+    every: int = 1
+    """While a hand is missing, palms are searched in every so manieth image, and in the one in which a hand was lost."""
+    rest: int = 4
+    """The same, at least, beside a hand that is followed, once a whole round of searches has found no other."""
+    glance: float = 0.1
+    """Least presence in a palm's square with which a new hand is looked at again."""
+
+
+SEARCHES = {"thorough": SearchRules(), "fast": SearchRules(every=5)}
+"""By the name that the setting `search` gives them."""
+CLASSIC = SearchRules(palm=0.5, start=0.5, again=False, toned=False, turned=False, rest=1, apart=0.0, overlap=0.5)
+"""MediaPipe's own."""
+
+
+def make_detector(
+    search: str = "thorough", device: str = "cpu", threads: int = 1, single_images: bool = False, **rules: Any
+) -> HandDetector:
+    """The detector of a tracker's settings. rules: of SearchRules, what is otherwise. Raises as HandNetworks."""
+    return HandDetector(HandNetworks(device, threads), rules=replace(SEARCHES[search], **rules), single_images=single_images)
+
+
+def detector_beside_torch(search: str, device: str, threads: int) -> HandDetector:
+    """The same beside an image network in torch, which needs no onnxruntime for the GPU: without one, on the CPU. It is shown
+    few of the images (`DetectionSchedule`), and searches in every one of those."""
+    try:
+        return make_detector(search, device, threads, rest=1)
+    except DependencyError as error:
+        logging.getLogger("fourdhands").warning("%s; until then the detector runs on the CPU", error)
+        return make_detector(search, "cpu", threads, rest=1)
+
+
+@dataclass(eq=False)
+class DetectorMemory:
+    """What a HandDetector knows of the images so far.
+
+    hands: those in the last one. searches: how many there were. idle: images since the last one. vain: searches since a hand
+    came or went.
+    """
+
+    hands: list[_Hand] = field(default_factory=list)
+    searches: int = 0
+    idle: int = 0
+    vain: int = 0
+
+
+class HandDetector:
+    """Finds the hands in the images of one camera, each after the one before.
+
+    networks: may be shared. hands: how many are searched. rules: see SearchRules. single_images: each image is searched on its
+    own, in every square. `reset` may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        networks: HandNetworks | None = None,
+        hands: int = 2,
+        rules: SearchRules = SEARCHES["thorough"],
+        single_images: bool = False,
+    ) -> None:
+        self._networks: HandNetworks | None = networks or HandNetworks()
+        self._most, self._rules, self._single = hands, rules, single_images
+        self._memory = DetectorMemory()
+        self._forget = False
+
+    @property
+    def memory(self) -> DetectorMemory:
+        """All that `reset` forgets; another detector with the same rules goes on from it when it is set."""
+        return DetectorMemory() if self._forget else self._memory
+
+    @memory.setter
+    def memory(self, memory: DetectorMemory) -> None:
+        self._memory, self._forget = memory, False
+
+    def reset(self) -> None:
+        """Forget the hands before the next image."""
+        self._forget = True
+
+    def close(self) -> None:
+        self._networks = None
+
+    def detect(self, image: np.ndarray) -> list[HandDetection]:
+        """Hands in an RGB uint8 (H, W, 3) C-contiguous image; see `Detector.detect`."""
+        check_image(image)
+        networks = self._networks
+        if networks is None:
+            raise InputError("this HandDetector is closed; make a new one")
+        if self._forget or self._single:
+            self._memory, self._forget = DetectorMemory(), False
+        before, tone = len(self._memory.hands), tone_of(image) if self._rules.toned else AS_IT_IS
+        self._follow(networks, image, tone)
+        if len(self._memory.hands) < self._most and self._due(lost=len(self._memory.hands) < before):
+            self._find(networks, image, tone)
+        size = image.shape[1], image.shape[0]
+        return [hand.detection(size) for hand in self._memory.hands]
+
+    def _follow(self, networks: HandNetworks, image: np.ndarray, tone: Tone) -> None:
+        """Look at the hands of the image before where they were."""
+        followed: list[tuple[_Hand, Square]] = []
+        for hand in self._memory.hands:
+            square = around_landmarks(hand.look.landmarks)
+            followed = [(h, other) for h, other in followed if overlap(square, other) <= self._rules.overlap]
+            followed.append((hand, square))
+        looks = networks.looks(image, [square for _, square in followed], tone)
+        seen = [(hand, look) for (hand, _), look in zip(followed, looks) if look.presence > self._rules.keep]
+        for (hand, look), (other, that) in itertools.combinations(seen, 2):
+            if _part(look, that, self._rules.apart):
+                hand.lost = True
+            elif _part(that, look, self._rules.apart):
+                other.lost = True
+            elif _apart(look, that) < self._rules.apart:
+                (hand if hand.misfit(look) > other.misfit(that) else other).lost = True
+        for hand, look in seen:
+            hand.take(look)
+        self._memory.hands = [hand for hand, _ in seen if not hand.lost]
+
+    def _due(self, lost: bool) -> bool:
+        memory, every = self._memory, self._rules.every
+        if lost:
+            memory.vain = 0
+        elif memory.hands and memory.vain >= 2 * len(_TURNS):
+            every = max(every, self._rules.rest)
+        due = memory.searches == 0 or lost or memory.idle + 1 >= every
+        memory.idle = 0 if due else memory.idle + 1
+        return due
+
+    def _find(self, networks: HandNetworks, image: np.ndarray, tone: Tone) -> None:
+        """Search hands that are not known yet."""
+        rules, hands = self._rules, self._memory.hands
+        self._memory.vain += 1
+        squares: list[Square] = []
+        for searched in self._searched(image):
+            for palm in networks.palms(image, searched, rules.palm, tone):
+                square = palm.hand(searched)
+                known = itertools.chain((around_landmarks(hand.look.landmarks) for hand in hands), squares)
+                if all(overlap(square, other) <= 0.5 for other in known):
+                    squares.append(square)
+        new = networks.looks(image, squares, tone)
+        if rules.again:
+            promising = [around_landmarks(look.landmarks) for look in new if look.presence >= rules.glance]
+            new = networks.looks(image, promising, tone)
+        for look in sorted(new, key=lambda look: -look.presence):
+            if len(hands) == self._most or look.presence < rules.start:
+                return
+            if all(_apart(look, hand.look) >= rules.apart and not _part(look, hand.look, rules.apart) for hand in hands):
+                hands.append(_Hand(look))
+                self._memory.vain = 0
+
+    def _searched(self, image: np.ndarray) -> Iterator[Square]:
+        """The squares in which palms are searched in this image."""
+        height, width = image.shape[:2]
+        number = self._memory.searches
+        self._memory.searches += 1
+        if not self._rules.turned:
+            places = [_WHOLE]
+        elif self._single:
+            places = [_WHOLE, *_TURNS]
+        else:
+            places = [_TURNS[number // 2 % len(_TURNS)] if number % 2 else _WHOLE]
+        for zoom, x, y, angle in places:
+            yield Square(x * width, y * height, max(width, height) / zoom, angle)
+
+
+class _Hand:
+    """A hand that is followed. right: sum of what its looks say of its side, right positive."""
+
+    def __init__(self, look: Look) -> None:
+        self.look, self.lost, self.right = look, False, 2.0 * look.right - 1.0
+
+    def take(self, look: Look) -> None:
+        self.look = look
+        self.right = min(max(self.right + 2.0 * look.right - 1.0, -30.0), 30.0)
+
+    def misfit(self, look: Look) -> float:
+        """How badly a look continues this hand."""
+        contradiction = -(2.0 * look.right - 1.0) * min(max(self.right / 3.0, -1.0), 1.0)
+        return _apart(look, self.look) + 0.5 * max(contradiction, 0.0)
+
+    def detection(self, size: tuple[int, int]) -> HandDetection:
+        """size: the image's width and height."""
+        look = self.look
+        return HandDetection(
+            side=RIGHT if look.right >= 0.5 else LEFT,
+            score=max(look.right, 1.0 - look.right),
+            landmarks=look.landmarks,
+            depth=look.depth,
+            world=look.world,
+            confidence=landmark_confidence(look.landmarks, look.world, look.presence, size),
+            presence=look.presence,
+        )
+
+
+def _apart(a: Look, b: Look) -> float:
+    """Mean distance of two looks' landmarks in hand lengths."""
+    distance = np.sqrt(np.square(a.landmarks - b.landmarks).sum(axis=1)).mean()
+    return float(distance / max(hand_size(a), hand_size(b)))
+
+
+def _part(look: Look, whole: Look, apart: float) -> bool:
+    """Whether a look takes another hand's fingers for a hand: less than half as large, and nowhere `apart` from that one's
+    landmarks, in its own lengths and on average.
+    """
+    size = hand_size(look)
+    if size >= 0.5 * hand_size(whole):
+        return False
+    distance = np.sqrt(np.square(look.landmarks[:, None] - whole.landmarks).sum(axis=2)).min(axis=1).mean()
+    return bool(distance < apart * size)

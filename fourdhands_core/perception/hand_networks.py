@@ -1,0 +1,115 @@
+"""MediaPipe's two hand networks in onnxruntime: palms in a square of an image, and the landmarks of the hand in another."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnxruntime
+
+from ..errors import DependencyError, InputError
+from .palms import PALM_SIZE, Palm, decode
+from .squares import Square, cut
+from .tone import AS_IT_IS, Tone
+
+ASSETS = Path(__file__).parent / "assets"
+"""The networks, made by tools/hand_networks.py, with their licence."""
+HAND_SIZE = 224
+"""Pixels along a side of what the landmark network sees."""
+_DEPTH = 1.0 / 0.4
+"""Depths are in pixels of the crop, and this much larger than at its scale."""
+_PROVIDERS = {
+    "cpu": (),
+    "onnx": (),
+    "cuda": ("CUDAExecutionProvider",),
+    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider"),
+}
+"""onnxruntime's, by device; the CPU's comes last everywhere."""
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What the landmark network says of one square.
+
+    landmarks: (21, 2) pixels of the image; depth: (21,) pixels, relative to the wrist, away from the camera positive. world:
+    (21, 3) metres around the hand's centre, axes as the camera's. presence: 0-1, that there is a hand and it is read rightly.
+    right: 0-1, that it is a right one, in an image that is not mirrored.
+    """
+
+    landmarks: np.ndarray
+    depth: np.ndarray
+    world: np.ndarray
+    presence: float
+    right: float
+
+
+class HandNetworks:
+    """Both networks, ready to run, by any number of threads at once.
+
+    device: cpu, cuda or tensorrt; onnx is cpu. threads: of the CPU, for each run. Raises InputError for another device,
+    DependencyError where the installed onnxruntime does not support it.
+    """
+
+    def __init__(self, device: str = "cpu", threads: int = 1) -> None:
+        self._palm = _session("palm_detection.onnx", device, threads)
+        self._hand = _session("hand_landmarks.onnx", device, threads)
+
+    def palms(self, image: np.ndarray, square: Square, threshold: float, tone: Tone = AS_IT_IS) -> list[Palm]:
+        """Palms in a square of an RGB uint8 image, the surest first; none with a score below threshold."""
+        crops = np.empty((1, 3, PALM_SIZE, PALM_SIZE), np.float32)
+        tone.fill(crops[0], cut(image, square, PALM_SIZE, cv2.BORDER_CONSTANT))
+        boxes, scores = self._palm.run(["boxes", "scores"], {"image": crops})
+        return decode(boxes[0], scores[0, :, 0], threshold)
+
+    def looks(self, image: np.ndarray, squares: Sequence[Square], tone: Tone = AS_IT_IS) -> list[Look]:
+        """What is seen in each square of an RGB uint8 image."""
+        if not squares:
+            return []
+        crops = np.empty((len(squares), 3, HAND_SIZE, HAND_SIZE), np.float32)
+        for crop, square in zip(crops, squares):
+            tone.fill(crop, cut(image, square, HAND_SIZE, cv2.BORDER_REPLICATE))
+        found = self._hand.run(["landmarks", "presence", "handedness", "world"], {"image": crops})
+        return [_look(square, *values) for square, *values in zip(squares, *(np.asarray(v, np.float64) for v in found))]
+
+
+def _look(square: Square, landmarks: np.ndarray, presence: np.ndarray, right: np.ndarray, world: np.ndarray) -> Look:
+    points = landmarks.reshape(21, 3) / HAND_SIZE
+    cosine, sine = math.cos(square.angle), math.sin(square.angle)
+    turned = world.reshape(21, 3).copy()
+    turned[:, :2] = turned[:, :2] @ np.array([[cosine, sine], [-sine, cosine]])
+    return Look(
+        square.to_image(points[:, :2]), points[:, 2] * square.side * _DEPTH, turned, float(presence[0]), float(right[0])
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _session(name: str, device: str, threads: int) -> Any:
+    """One session for all cameras: they run in several threads at once, and weights are in memory once."""
+    if device not in _PROVIDERS:
+        raise InputError(f"device = {device!r} is not known; give one of {', '.join(_PROVIDERS)}")
+    for provider in _PROVIDERS[device]:
+        if provider not in onnxruntime.get_available_providers():
+            raise DependencyError(
+                f"device = {device!r} needs an onnxruntime with {provider}, which the installed one has not: "
+                "pip uninstall onnxruntime, then pip install onnxruntime-gpu"
+            )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a robot's other programs need the cores
+    session = onnxruntime.InferenceSession(ASSETS / name, options, providers=[*_PROVIDERS[device], "CPUExecutionProvider"])
+    if missing := [provider for provider in _PROVIDERS[device] if provider not in session.get_providers()]:
+        logging.getLogger("fourdhands").warning(
+            "%s could not be started for device %s: the hand networks run without it; onnxruntime's libraries for the GPU, and "
+            "CUDA's in the versions that it wants, must be installed",
+            " and ".join(missing),
+            device,
+        )
+    return session

@@ -1,0 +1,213 @@
+"""What a step makes of its inputs: what can be believed, how long they have been silent, what stands against following."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .motion import allowed
+from .settings import TeleopSettings
+from .turns import angle_between, is_rotation
+from .types import HandSample, Inputs, RobotSample
+
+AHEAD = 0.05
+"""Seconds by which a stamp may lie ahead of the clock."""
+_SETTLE = 0.1
+"""Seconds for which a hand has to be steady after a jump."""
+_JUMP, _TURN_JUMP, _TURN_SPEED = 0.02, 0.3, 20.0
+"""Metres and radians that a hand may be off between two images beside what its speed explains; the speed of its turn, rad/s."""
+_AT_LIMIT = 0.02
+"""Of a joint's range, by which it may measure beyond its limit, at which open fingers stand: it then counts as at the limit."""
+_NOISE = 0.002
+"""Radians or metres likewise of an arm's joints, of which more would be a jump on engaging."""
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """The newest hand: its stamp and place, and how long it has still to be steady after a jump, seconds."""
+
+    stamp: float
+    position: np.ndarray
+    rotation: np.ndarray
+    settle: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Silence:
+    """Of hand, robot and deadman's switch: the stamps of the last news, and the seconds since they came."""
+
+    stamps: tuple[float, float, float] = (math.nan, math.nan, math.nan)
+    seconds: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def after(self, inputs: Inputs, passed: float) -> Silence:
+        """`passed` seconds later, by a clock of their own: however stamps and clocks jump, what says nothing new is silent."""
+        given = (
+            inputs.hand.stamp if inputs.hand is not None else math.nan,
+            inputs.robot.stamp if inputs.robot is not None else math.nan,
+            inputs.deadman_stamp,
+        )
+        stamps, seconds = list(self.stamps), list(self.seconds)
+        for i, stamp in enumerate(given):
+            if finite(stamp) and stamp != stamps[i]:
+                stamps[i], seconds[i] = float(stamp), 0.0
+            else:
+                seconds[i] += passed
+        return Silence((stamps[0], stamps[1], stamps[2]), (seconds[0], seconds[1], seconds[2]))
+
+
+@dataclass(frozen=True, eq=False)
+class Sensed:
+    """The hand and the robot where they can be believed, what is remembered of the hand, and all that stands against following,
+    by name."""
+
+    hand: HandSample | None
+    robot: RobotSample | None
+    seen: Seen | None
+    reasons: list[str]
+
+
+def finite(*arrays: object) -> bool:
+    """Whether all are numbers, or arrays of them, that are finite."""
+    try:
+        for array in arrays:
+            if isinstance(array, float):
+                known = math.isfinite(array)
+            else:  # a sum is finite where all its terms are, but for such that no robot has (1e308)
+                known = math.isfinite(sum(np.asarray(array, np.float64).ravel().tolist()))
+            if not known:
+                return False
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def is_transform(pose: tuple[np.ndarray, np.ndarray] | None) -> bool:
+    """Whether it is a rotation (3, 3) and a position (3,)."""
+    return pose is not None and len(pose) == 2 and is_rotation(pose[0]) and np.shape(pose[1]) == (3,) and finite(pose[1])
+
+
+def sense(
+    s: TeleopSettings,
+    inputs: Inputs,
+    seen: Seen | None,
+    silent: tuple[float, float, float],
+    transform: tuple[np.ndarray, np.ndarray] | None,
+    now: float,
+    passed: float,
+    following: bool,
+) -> Sensed:
+    """What can be believed now.
+
+    seen: the hand before. silent: seconds without news of hand, robot and deadman's switch. transform: from the operator's
+    frame to the base at the last step. passed: seconds since then. following: it was engaged and not yet let go.
+    """
+    hand, seen, reasons = _hand(s, inputs.hand, seen, silent[0], now)
+    robot = _robot(inputs.robot, s)
+    if hand is not None:
+        if hand.confidence < (s.confidence_to_hold if following else s.confidence_to_engage):
+            reasons.append("low_confidence")
+        if s.absolute and not hand.scaled:
+            reasons.append("not_scaled")
+    if s.absolute:
+        reasons += _transform(s, inputs.absolute, transform, seen, passed)
+    if inputs.operators > 1:
+        reasons.append("two_operators")
+    if inputs.commanders > 1:
+        reasons.append("two_commanders")
+    if robot is None:
+        reasons.append("robot_not_seen")
+    else:
+        age = now - robot.stamp
+        if age > s.robot_stale or age < -AHEAD or silent[1] > s.robot_stale:
+            reasons.append("robot_stale")
+        if robot.speed > s.still_speed:
+            reasons.append("robot_moving")
+        low, high = s.arm_limits.bounds
+        there = bool(((robot.joints >= low) & (robot.joints <= high)).all())
+        if not following and not (there and allowed(np.concatenate([robot.position, np.zeros(3), robot.fingers]), s)):
+            reasons.append("robot_outside_limits")
+    if s.need_deadman:
+        age = now - inputs.deadman_stamp if finite(inputs.deadman_stamp) else math.inf
+        if not inputs.deadman:
+            reasons.append("deadman_released")
+        elif age > s.deadman_stale or age < -AHEAD or silent[2] > s.deadman_stale:
+            reasons.append("deadman_stale")
+    if inputs.estop:
+        reasons.append("estop")
+    return Sensed(hand, robot, seen, reasons)
+
+
+def _hand(
+    s: TeleopSettings, hand: HandSample | None, seen: Seen | None, silent: float, now: float
+) -> tuple[HandSample | None, Seen | None, list[str]]:
+    """The hand if it can be followed, what is remembered of it, and why it cannot."""
+    if hand is None or not hand.valid or not finite(hand.stamp, hand.confidence, hand.position):
+        return None, seen, ["hand_not_seen"]
+    if np.shape(hand.position) != (3,) or not is_rotation(hand.rotation):
+        return None, seen, ["hand_not_seen"]
+    if hand.fingers is not None and (not finite(hand.fingers) or np.shape(hand.fingers) != (s.joints,)):
+        return None, seen, ["hand_not_seen"]
+    if seen is not None and hand.stamp < seen.stamp:
+        # a source that began anew: taken up once it has been steady, as after a jump
+        return None, Seen(hand.stamp, hand.position, hand.rotation, _SETTLE), ["hand_stamp_back"]
+    if seen is not None and hand.stamp == seen.stamp and (hand.position != seen.position).any():
+        return None, seen, ["hand_stamp_back"]  # another hand under the same stamp
+    if seen is None or hand.stamp - seen.stamp > max(s.regain, s.hand_stale):
+        seen = Seen(hand.stamp, hand.position, hand.rotation)
+    elif hand.stamp > seen.stamp:
+        seen = _seen_next(seen, hand, s)
+    age = now - hand.stamp
+    if age > s.hand_stale or age < -AHEAD or silent > s.hand_silent:
+        return None, seen, ["hand_stale"]
+    if seen.settle > 0.0:
+        return None, seen, ["hand_jumped"]
+    return hand, seen, []
+
+
+def _seen_next(seen: Seen, hand: HandSample, s: TeleopSettings) -> Seen:
+    passed = hand.stamp - seen.stamp
+    moved = math.dist(hand.position.tolist(), seen.position.tolist())
+    turned = angle_between(hand.rotation, seen.rotation)
+    jumped = moved > s.max_hand_speed * passed + _JUMP or turned > _TURN_SPEED * passed + _TURN_JUMP
+    return Seen(hand.stamp, hand.position, hand.rotation, _SETTLE if jumped else max(0.0, seen.settle - passed))
+
+
+def _robot(robot: RobotSample | None, s: TeleopSettings) -> RobotSample | None:
+    if robot is None or not finite(robot.stamp, robot.position, robot.fingers, robot.speed, robot.joints):
+        return None
+    if np.shape(robot.position) != (3,) or not is_rotation(robot.rotation):
+        return None
+    if np.shape(robot.fingers) != (s.joints,) or np.shape(robot.joints) != np.shape(s.arm_lower):
+        return None
+    if s.joints:
+        low, high = (limit[6:] for limit in s.bounds)
+        robot = replace(robot, fingers=_at_limits(robot.fingers, low, high, _AT_LIMIT * (high - low)))
+    if not len(robot.joints):
+        return robot
+    return replace(robot, joints=_at_limits(robot.joints, *s.arm_limits.bounds, _NOISE))
+
+
+def _at_limits(joints: np.ndarray, low: np.ndarray, high: np.ndarray, most: np.ndarray | float) -> np.ndarray:
+    """Joints (n,), those that measure at most so far beyond a limit at it."""
+    inside = np.minimum(np.maximum(joints, low), high)
+    if (inside == joints).all():
+        return joints
+    return np.where(np.abs(inside - joints) <= most, inside, joints)
+
+
+def _transform(
+    s: TeleopSettings,
+    pose: tuple[np.ndarray, np.ndarray] | None,
+    before: tuple[np.ndarray, np.ndarray] | None,
+    seen: Seen | None,
+    passed: float,
+) -> list[str]:
+    """What is wrong with the transform from the operator's frame to the base: where it jumps, the hand seems to."""
+    if pose is None or not is_transform(pose):
+        return ["no_transform_to_base"]
+    if before is None or seen is None:
+        return []
+    moved = (pose[0] - before[0]) @ seen.position + pose[1] - before[1]
+    return ["transform_jumped"] if float(np.linalg.norm(moved)) > s.max_hand_speed * passed + _JUMP else []

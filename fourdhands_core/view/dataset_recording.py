@@ -1,0 +1,210 @@
+"""An episode of an exported dataset as a Recording: its rows, with the pictures of its video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ..episodes.exported import EpisodeOf, ExportedDataset
+from ..episodes.rows import pair_of_row
+from ..errors import InputError
+from ..extras import needed_for
+from ..files import from_root
+from ..geometry.camera import Camera
+from ..geometry.rigid import Rigid
+from ..hand_model.assets import HandAsset
+from ..pipeline.types import HandPairEstimate
+from .moments import Course, Moment
+from .posing import moved
+from .recordings import ASSUMED_FOV, Recording
+
+_AROUND = 8
+"""Rows that are read on to one rather than sought."""
+_FEWEST = 8
+"""Points by which a camera is placed."""
+
+
+class DatasetRecording(Recording):
+    """One episode. camera: whose pictures are shown, by the name of its column or the end of it; None for the hands' own.
+
+    Raises DatasetError where its rows cannot be read, InputError where the camera is not there. A video that is missing or
+    damaged is among the warnings, and the hands are shown without it.
+    """
+
+    def __init__(
+        self, dataset: ExportedDataset, number: int, hands: tuple[HandAsset, HandAsset], camera: str | None = None
+    ) -> None:
+        self._dataset, self._episode = dataset, dataset.episodes[number]
+        self.name, self.hands = f"{dataset.path}, episode {number} of {len(dataset.episodes)}", hands
+        self.warnings: list[str] = []
+        self._table = dataset.columns(number)
+        self._pictures = self._open_pictures(camera)
+        length, fps = self._episode.length, dataset.fps
+        if "stamp.row" in self._table:
+            stamps = np.asarray(self._table["stamp.row"], np.int64).reshape(-1)
+        else:
+            stamps = np.round(np.arange(length) / fps * 1e9).astype(np.int64)
+        self.course = Course(stamps)
+        self._size = next(iter(dataset.sizes.values()), None)
+        self._camera, self._intrinsics = Camera.from_fov(*(self._size or (640, 480)), ASSUMED_FOV), np.zeros(4)
+        self.about, self.model = self._said(self._episode), str(self._episode.facts.get("hand_model") or "")
+
+    def moment(self, row: int) -> Moment:
+        """See Recording."""
+        camera = self._camera_at(row)
+        pair = pair_of_row(self._table, row, int(self.course.stamp[row]), camera)
+        notes: tuple[str, ...] = ()
+        if self._dataset.moved:
+            pose = camera_pose(pair)
+            if pose is not None:
+                pair = moved(pair, pose.inverse())
+            elif any(hand.valid for hand in pair.hands):
+                notes = ("The camera cannot be placed by this row's points: hands are in the dataset's frame.",)
+        if "stamp.pictures" in self._table and self._pictures is not None:
+            late = abs(int(np.ravel(self._table["stamp.pictures"][row])[0]) - pair.stamp) / 1e9
+            notes += (f"The picture is {1e3 * late:.0f} ms off the row.",) if late > 1.0 / self._dataset.fps else ()
+        moment = Moment(pair, notes=notes)
+        self.course.fill(row, moment)
+        return moment
+
+    def image(self, row: int) -> np.ndarray | None:
+        """See Recording."""
+        if self._pictures is None:
+            return None
+        try:
+            return self._pictures.at(row)
+        except InputError as error:
+            if str(error) not in self.warnings:
+                self.warnings.append(str(error))
+            return None
+
+    def close(self) -> None:
+        """See Recording."""
+        if self._pictures is not None:
+            self._pictures.close()
+
+    def _open_pictures(self, wanted: str | None) -> EpisodePictures | None:
+        videos = self._episode.videos
+        names = [name for name in videos if wanted in (None, name, name.rpartition(".")[2])]
+        if wanted is not None and not names:
+            there = ", ".join(name.rpartition(".")[2] for name in videos) or "none"
+            raise InputError(f"{self._dataset.path} has no pictures {wanted}; cameras are: {there}")
+        if not names:
+            self.warnings.append("no images: the dataset was exported without")
+            return None
+        if others := [name.rpartition(".")[2] for name in videos if name != names[0]]:
+            self.warnings.append(f"pictures of {', '.join(others)} are not shown; choose them with --image")
+        try:
+            return EpisodePictures(*videos[names[0]], self._dataset.fps)
+        except InputError as error:
+            self.warnings.append(f"no images: {error}")
+            return None
+
+    def _camera_at(self, row: int) -> Camera:
+        """By the row's intrinsics; of an assumed field of view where they are not known."""
+        column = self._table.get("camera.intrinsics")
+        if column is None:
+            return self._camera
+        values = np.asarray(column[row], np.float64).reshape(-1)
+        if not np.array_equal(values, self._intrinsics) and len(values) == 4:
+            self._intrinsics = values
+            fx, fy, cx, cy = values
+            width, height = self._size or (max(16, round(2 * cx + 1)), max(16, round(2 * cy + 1)))
+            try:
+                matrix = np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+                self._camera = Camera(width, height, matrix, calibrated=True)
+            except InputError:
+                self._camera = Camera.from_fov(width, height, ASSUMED_FOV)
+        return self._camera
+
+    def _said(self, episode: EpisodeOf) -> list[str]:
+        facts: dict[str, Any] = episode.facts
+        lines = [f"Task: {episode.task}."] if episode.task else []
+        if facts.get("outcome"):
+            lines.append(f"Outcome: {facts['outcome']}.")
+        if facts.get("bag"):
+            lines.append(f"Of the bag {facts['bag']}.")
+        if self._dataset.moved:
+            lines.append(f"Positions are in {facts.get('frame') or 'a fixed frame'}; they are shown in the camera's.")
+        return lines
+
+
+class EpisodePictures:
+    """Pictures of an episode's rows in whatever order. path: the video. begin: second at which the episode begins in it.
+
+    Raises InputError where the file is missing or no video.
+    """
+
+    def __init__(self, path: Path, begin: float, fps: float) -> None:
+        with needed_for("pictures of a dataset", "dataset"):
+            import av
+        self._errors: tuple[type[Exception], ...] = (OSError, av.FFmpegError)
+        self._path, self._begin, self._fps = path, begin, fps
+        if not path.is_file():
+            raise InputError(f"the video {path} is not there; export the dataset again, or copy it whole")
+        try:
+            self._container: Any = av.open(from_root(path))
+            self._stream: Any = self._container.streams.video[0]
+        except (*self._errors, IndexError) as error:
+            raise InputError(f"the video {path} cannot be read ({error}); export the dataset again") from error
+        self._frames: Any = None
+        self._row, self._image = -1, None  # type: tuple[int, np.ndarray | None]
+
+    def at(self, row: int) -> np.ndarray | None:
+        """(H, W, 3) uint8 RGB; None beyond the video's end. Raises InputError where it is damaged."""
+        if row == self._row:
+            return self._image
+        try:
+            if self._frames is None or not self._row < row <= self._row + _AROUND:
+                self._seek(row)
+            for frame in self._frames:
+                at = round((float(frame.time or 0.0) - self._begin) * self._fps)
+                if at >= row:
+                    self._row, self._image = at, frame.to_ndarray(format="rgb24")
+                    return self._image if at == row else None
+        except self._errors as error:
+            self._frames, self._row = None, -1
+            raise InputError(f"the video {self._path} is damaged ({error}); export the dataset again") from error
+        self._frames, self._row = None, -1
+        return None
+
+    def close(self) -> None:
+        """Release the file."""
+        self._container.close()
+
+    def _seek(self, row: int) -> None:
+        seconds = max(0.0, self._begin + (row - 0.5) / self._fps)
+        self._container.seek(int(seconds / self._stream.time_base), stream=self._stream)
+        self._frames, self._row = self._container.decode(self._stream), -1
+
+
+def camera_pose(pair: HandPairEstimate) -> Rigid | None:
+    """Where a camera stands in the frame of the hands, by which pixels their joints are seen at; None where that is not known.
+
+    By SQPnP and its refinement as OpenCV has them; without the lens's distortion.
+    """
+    points, pixels = [], []
+    for hand in pair.hands:
+        if hand.valid and hand.joints is not None and hand.joints_2d is not None and np.abs(hand.joints_2d).max() > 0:
+            points.append(hand.joints)
+            pixels.append(hand.joints_2d)
+    if not points:
+        return None
+    given, seen = np.concatenate(points), np.concatenate(pixels)
+    good = np.isfinite(given).all(axis=1) & np.isfinite(seen).all(axis=1)
+    if good.sum() < _FEWEST:
+        return None
+    known = given[good], seen[good], pair.camera.matrix, np.zeros(4)
+    try:
+        done, turn, place = cv2.solvePnP(*known, flags=cv2.SOLVEPNP_SQPNP)
+        if not done:
+            return None
+        turn, place = cv2.solvePnPRefineLM(*known, turn, place)
+    except cv2.error:
+        return None
+    rotation = cv2.Rodrigues(turn)[0]
+    found = Rigid(rotation, place.ravel()).inverse()
+    return found if np.isfinite(found.rotation).all() and np.isfinite(found.position).all() else None

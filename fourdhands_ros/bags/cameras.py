@@ -1,0 +1,50 @@
+"""What several cameras of one bag see, in the order of its messages, and where they stood."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from fourdhands_core.errors import InputError
+from fourdhands_core.pipeline.types import HandPairEstimate
+
+from ..node.parameters import Parameters
+from .camera import BagCamera, Options, by_info, find_cameras
+from .reading import Bag
+
+
+def watch_bag(
+    path: Path, tracker: Any, topics: tuple[str, ...] = (), fov: float | None = None, progress: bool = True
+) -> Iterator[tuple[str, HandPairEstimate, np.ndarray]]:
+    """Each camera, its estimates of its images, and the rays (2, 21, 2) that they were made of.
+
+    tracker: whose settings hold for all cameras. Raises InputError where the bag holds the images of less than two cameras.
+    """
+    options = Options(Parameters.of(tracker.settings), topics, fov=fov, markers=False)
+    with Bag(path) as bag:
+        found = find_cameras(bag.topics, options, bag.unread)
+        if len(found) < 2:
+            raise InputError(f"{path} holds the images of one camera, {found[0].image}; several are needed")
+        cameras = [BagCamera(one, options) for one in found]
+        try:
+            by_topic = {camera.topics.image: camera for camera in cameras}
+            infos = by_info(cameras)
+            total = sum(bag.topics[name].count for name in by_topic)
+            entries = bag.messages({*by_topic, *filter(None, infos)})
+            with tqdm(total=total, unit="image", disable=not progress) as bar:
+                for topic, time, data in entries:
+                    for camera in infos.get(topic, ()):
+                        camera.info(data)
+                    if topic in by_topic:
+                        camera = by_topic[topic]
+                        for estimate, _ in camera.track(data, time):
+                            if estimate.rays is not None and estimate.camera.calibrated:
+                                yield camera.topics.name, estimate, estimate.rays
+                        bar.update()
+        finally:
+            for camera in cameras:
+                camera.close()

@@ -1,0 +1,342 @@
+"""Records demonstrations one by one, each a bag with its episode.json: started, stopped and judged by services.
+
+Services of the node hands_recorder (std_srvs/Trigger): ~/start, ~/stop, ~/keep, ~/discard, ~/success, ~/failure, and the topic
+~/note of std_msgs/String; in a terminal the same words as lines, `note TEXT` for notes, or KEYS, and Enter alone to start and
+stop. keep, discard and notes are of the episode that is recorded, or else of the last one; of none where the last start was
+refused, as on a full disk, of which nothing stays. An episode that is stopped is kept until it is discarded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from fourdhands_core.episodes.sidecar import DISCARDED, KEPT, RECORDING, Sidecar
+from fourdhands_core.errors import FourDHandsError, InputError
+
+from ..convert.images import stamp_of
+from ..executable import Stop
+from ..node.diagnostics import diagnostic_status
+from ..process import make_node
+from ..pypi.message_types import HandPair, create_subscription
+from .info import HAND_PAIR
+from .recorded_topics import Selection
+from .recorder import Recorder
+from .topics import CAMERA_INFO, JOINT_STATE, some
+
+WORDS = ("start", "stop", "keep", "discard", "success", "failure")
+KEYS = {"k": "keep", "d": "discard", "y": "success", "f": "failure", "n": "note"}
+"""Letters in place of words, each with Enter."""
+_STALE = 2.0
+"""Seconds without a HandPair, or without a valid hand, after which that is missing."""
+_ROOM = 2 << 30
+"""Bytes of the disk below which it is nearly full."""
+_LOOK = 0.5
+_STAMPS = 5
+"""HandPairs by whose stamps it is told which stamp is now."""
+
+
+class Watch:
+    """Looks at the HandPairs of all cameras, and whether the robot's states come that are selected, while nothing and something
+    is recorded, and says what is missing."""
+
+    def __init__(self, node: Any, folder: Path, selected: Selection) -> None:
+        self._node, self._folder, self._selected = node, folder, selected
+        self._topics: dict[str, Any] = {}
+        self._came = self._seen = -1e9
+        self._robots: dict[str, dict[str, float]] = {}
+        self._scaled = self._informed = True
+        self._ahead: deque[int] = deque(maxlen=_STAMPS)
+
+    def look(self) -> None:
+        """Subscribe to what has come up."""
+        qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+        for name, types in self._node.get_topic_names_and_types():
+            if HAND_PAIR in types and name not in self._topics:
+                self._topics[name] = create_subscription(self._node, HandPair, name, self._take, qos)
+        selected = self._selected(self._node)
+        self._informed = any(kind == CAMERA_INFO and self._node.count_publishers(name) for name, kind in selected.items())
+        for name, kind in selected.items():
+            if kind == JOINT_STATE and name not in self._topics:
+                joints = self._robots[name] = {"": time.monotonic()}
+                self._topics[name] = self._node.create_subscription(
+                    JointState, name, lambda state, joints=joints: _hear(joints, state), qos
+                )
+
+    def moment(self) -> int:
+        """What the stamp of a HandPair of now would be, ns, by the last ones', of which one may be wrong; the time of the clock
+        where none comes."""
+        if time.monotonic() - self._came > _STALE:
+            return self._node.get_clock().now().nanoseconds
+        return time.monotonic_ns() + sorted(self._ahead)[len(self._ahead) // 2]
+
+    def missing(self) -> list[str]:
+        """What is not there, in words."""
+        now, words = time.monotonic(), []
+        if now - self._came > _STALE:
+            words.append("no HandPair comes: start the node or its camera")
+        elif now - self._seen > _STALE:
+            words.append("no hand is seen" if self._informed else "no hand is seen, and nobody publishes CameraInfo")
+        elif not self._scaled:
+            words.append("no CameraInfo: positions are not metres")
+        for name, joints in self._robots.items():
+            silent = [joint for joint, came in joints.items() if now - came > _STALE]
+            if silent:
+                some_come = len(silent) < len(joints)
+                words.append(f"no JointState {f'of {some(silent)} ' if some_come else ''}comes on {name}")
+        free = shutil.disk_usage(self._folder).free
+        if free < _ROOM:
+            words.append(f"the disk is nearly full: less than {1 << (free >> 20).bit_length()} MB are left")
+        return words
+
+    def _take(self, pair: Any) -> None:
+        self._came = time.monotonic()
+        self._ahead.append(stamp_of(pair.header) - time.monotonic_ns())
+        hands = [hand for hand in (pair.left, pair.right) if hand.valid]
+        if hands:
+            self._seen, self._scaled = self._came, all(hand.scaled for hand in hands)
+
+
+def _hear(joints: dict[str, float], state: JointState) -> None:
+    """Note when each joint was told last, of which several may each tell their own."""
+    joints.pop("", None)
+    joints.update(dict.fromkeys(state.name or [""], time.monotonic()))
+
+
+class EpisodeRecorder:
+    """Episodes into bags of a folder.
+
+    node: for services; its executor calls what is here. folder: of the bags. task: of all of them. selection: of topics.
+    countdown: seconds from start to the part that is exported, for the topics to be connected. make: makes a node for the
+    recording. Raises InputError where the folder cannot be made.
+    """
+
+    def __init__(
+        self, node: Any, folder: Path, task: str, selection: Selection, countdown: float, make: Callable[[], Any]
+    ) -> None:
+        self._node, self._folder, self._task, self._selection = node, folder, task, selection
+        self._countdown, self._make = countdown, make
+        self._recorder: Recorder | None = None
+        self._under: Any = None
+        self._sidecar, self._bag, self._refused = Sidecar(), Path(), False
+        self._go: float | None = None
+        self._told: list[str] = []
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--episodes {folder} cannot be made ({error.strerror}); give another folder") from error
+        self.watch = Watch(node, folder, selection)
+        for word in WORDS:
+            node.create_service(Trigger, f"~/{word}", lambda _, response, word=word: self._answer(word, response))
+        node.create_subscription(String, "~/note", lambda message: self.try_to("note", message.data), 10)
+        self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+
+    @property
+    def recording(self) -> bool:
+        """Whether an episode is being recorded."""
+        return self._recorder is not None
+
+    def typed(self, line: str) -> None:
+        """As a line of the terminal says: try_to a word, a letter of KEYS, or with nothing to start or stop."""
+        word, _, text = line.strip().partition(" ")
+        self.try_to(KEYS.get(word, word) or ("stop" if self.recording else "start"), text)
+
+    def do(self, word: str, text: str = "") -> str:
+        """One of WORDS, or a note. Returns what was done, in words. Raises InputError where that means nothing now."""
+        if word == "start":
+            return self._start()
+        if word == "stop":
+            return self._stop()
+        if word not in (*WORDS, "note"):
+            raise InputError(f"{word!r} means nothing here; give {', '.join(WORDS)} or note TEXT")
+        if not self._bag.name:
+            why = "the last start was refused" if self._refused else "no episode has been recorded yet"
+            raise InputError(f"{word}: {why}; start one" + (", or see `fourdhands episodes relabel`" if self._refused else ""))
+        if word in ("keep", "discard"):
+            if self._recorder is not None:
+                self._stop()
+            self._sidecar.state = DISCARDED if word == "discard" else KEPT
+        elif word == "note":
+            self._sidecar.notes.append(text)
+        else:
+            self._sidecar.outcome = word
+        self._sidecar.write(self._bag)
+        return f"{self._bag.name}: {self._sidecar.state}, {self._sidecar.outcome or 'outcome not said'}"
+
+    def tick(self) -> None:
+        """Look for what is missing, count down, tell. Raises InputError where the recording was stopped, as by a full disk."""
+        self.watch.look()
+        missing = self.watch.missing()
+        logger = self._node.get_logger()
+        if missing != self._told:
+            for words in missing:
+                if words not in self._told:
+                    logger.warning(words)
+            if self._told and not missing:
+                logger.info("everything is there again")
+            self._told = missing
+        if self._recorder is not None:
+            self._recorder.check()
+            if self._go is not None and time.monotonic() >= self._go:
+                self._go = None
+                self._sidecar.span = (self.watch.moment(), None)
+                self._sidecar.write(self._bag)
+                logger.info(f"{self._bag.name}: go")
+            new = [words for words in missing if words not in self._sidecar.missing]
+            if new and self._go is None:
+                self._sidecar.missing += new
+                self._sidecar.write(self._bag)
+        state = "counting down" if self._go is not None else "recording" if self._recorder is not None else "waiting"
+        level = DiagnosticStatus.WARN if missing else DiagnosticStatus.OK
+        status = diagnostic_status("hands_recorder", str(self._folder), level, "; ".join(missing) or state, {"state": state})
+        array = DiagnosticArray(status=[status])
+        array.header.stamp.sec, array.header.stamp.nanosec = divmod(time.time_ns(), 10**9)
+        self._diagnostics.publish(array)
+
+    def close(self) -> None:
+        """Stop what is recorded."""
+        if self._recorder is not None:
+            self._stop()
+
+    def _answer(self, word: str, response: Any) -> Any:
+        try:
+            response.message, response.success = self.do(word), True
+        except (FourDHandsError, OSError) as error:
+            response.message, response.success = str(error), False
+        self._tell(response.message, response.success)
+        return response
+
+    def _tell(self, words: str, done: bool) -> None:
+        """Two calls: rclpy refuses another severity from the same line."""
+        if done:
+            self._node.get_logger().info(words)
+        else:
+            self._node.get_logger().warning(words)
+
+    def try_to(self, word: str, text: str = "") -> None:
+        """As `do`, which is told and never raises what a user can cause."""
+        try:
+            self._tell(self.do(word, text), True)
+        except (FourDHandsError, OSError) as error:
+            self._tell(str(error), False)
+
+    def _start(self) -> str:
+        if self._recorder is not None:
+            raise InputError(f"start: {self._bag.name} is being recorded; stop it first")
+        taken = [int(path.name[8:]) for path in self._folder.glob("episode_*") if path.name[8:].isdigit()]
+        bag = self._folder / f"episode_{max(taken, default=-1) + 1:06}"
+        # Until it is there: what is said of an episode that was refused must not be said of the one before.
+        self._bag, self._sidecar, self._refused = Path(), Sidecar(task=self._task, state=RECORDING), True
+        under = self._make()
+        try:
+            recorder = Recorder(under, bag, self._selection, memory=0)
+            try:
+                self._sidecar.write(bag)
+            except InputError:
+                with contextlib.suppress(InputError):
+                    recorder.close()
+                shutil.rmtree(bag, ignore_errors=True)
+                raise
+        except InputError:
+            under.destroy_node()
+            raise
+        self._bag, self._under, self._recorder, self._refused = bag, under, recorder, False
+        self._go = time.monotonic() + self._countdown
+        missing = self.watch.missing()
+        return f"{self._bag.name}: go in {self._countdown:g} s" + (f"; missing: {'; '.join(missing)}" if missing else "")
+
+    def _stop(self) -> str:
+        if self._recorder is None:
+            raise InputError("stop: nothing is being recorded; start an episode")
+        recorder, self._recorder = self._recorder, None
+        begin = self._sidecar.span[0] if self._sidecar.span else None
+        if begin is not None:
+            self._sidecar.span = (begin, max(self.watch.moment(), begin + 1))
+        elif self._go is not None:
+            self._sidecar.state = DISCARDED  # stopped before its beginning
+        self._go = None
+        try:
+            recorder.close()
+        finally:
+            if self._sidecar.state == RECORDING:
+                self._sidecar.state = KEPT
+            self._sidecar.write(self._bag)
+            self._under.destroy_node()  # last: Fast DDS may fail where it leaves what a killed process wrote to
+        counts = ", ".join(f"{topic} {count}" for topic, count in sorted(recorder.counts.items())) or "no message"
+        return f"{self._bag.name}: {self._sidecar.state}; {counts}"
+
+
+def record_episodes(folder: Path, task: str, selection: Selection, countdown: float, stop: Stop) -> int:
+    """Record until stopped. Returns the exit status: 0, or 2 where the disk is full or the folder cannot be written."""
+    node = make_node(rclpy.create_node, "hands_recorder", enable_rosout=False)
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+    lines: SimpleQueue[str] = SimpleQueue()
+    status = 0
+    typing = _can_read()
+    if typing:
+        threading.Thread(target=_read_lines, args=(lines,), daemon=True).start()
+    looked = 0.0
+    recorder = None
+    try:
+        recorder = EpisodeRecorder(
+            node, folder, task, selection, countdown, lambda: make_node(rclpy.create_node, "hands_episode", enable_rosout=False)
+        )
+        node.get_logger().info(f"episodes into {folder}: {', '.join(WORDS)}, note")
+        if typing:
+            keys = ", ".join(f"{key} {word}" for key, word in KEYS.items())
+            node.get_logger().info(f"type words, or Enter alone to start and to stop, {keys} TEXT, each with Enter")
+        while not stop.is_set():
+            executor.spin_once(timeout_sec=0.05)
+            while not lines.empty():
+                recorder.typed(lines.get())
+            if time.monotonic() - looked > _LOOK:
+                looked = time.monotonic()
+                recorder.tick()
+    except (InputError, OSError) as error:
+        kept = "; the episode is kept with what came before" if recorder is not None and recorder.recording else ""
+        node.get_logger().error(f"{error}{kept}")
+        status = 2
+    finally:
+        try:
+            if recorder is not None:
+                recorder.close()
+        except (InputError, OSError) as error:
+            if not status:
+                node.get_logger().error(str(error))
+            status = 2
+        executor.remove_node(node)
+        node.destroy_node()
+    return status
+
+
+def _can_read() -> bool:
+    """Whether somebody may type: in the background of its own terminal, reading would stop the process."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        return False
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:  # the terminal is not its own, as after setsid, and does not stop it
+        return True
+
+
+def _read_lines(lines: SimpleQueue[str]) -> None:
+    for line in sys.stdin:
+        lines.put(line)

@@ -1,0 +1,38 @@
+"""Where frames stood at an image's stamp, from the messages of /tf and /tf_static that a bag has around it."""
+
+from __future__ import annotations
+
+from fourdhands_core.geometry.rigid import Rigid
+
+from ..convert.transforms import KEPT, TransformBuffer
+from .reading import Bag
+from .topics import TF, TF_STATIC
+
+_AHEAD = 1_000_000_000
+"""Nanoseconds of recording after an image in which the transforms of its stamp were recorded."""
+
+
+class RecordedFrames:
+    """The transforms of a bag, read on by themselves. Static ones hold for all of it."""
+
+    def __init__(self, bag: Bag) -> None:
+        self._buffer = TransformBuffer()
+        for _, _, data in bag.messages([TF_STATIC]):
+            self._buffer.put(data, static=True)
+        self._entries = bag.messages([TF])
+        self._next = next(self._entries, None)
+
+    def read_to(self, time: int, ahead: int = _AHEAD) -> None:
+        """Read on until an image that was recorded at `time`, nanoseconds, and `ahead` beyond it."""
+        while self._next is not None and self._next[1] <= time + ahead:
+            if self._next[1] >= time - int(KEPT * 1e9):
+                self._buffer.put(self._next[2])
+            self._next = next(self._entries, None)
+
+    def lookup(self, target: str, source: str, stamp: int, tolerance: float = 0.05) -> Rigid:
+        """Where `source` stood in `target` at a stamp, nanoseconds, as far as was read; see TransformBuffer.lookup. Raises
+        TransformError."""
+        return self._buffer.lookup(target, source, stamp, tolerance)
+
+    def destroy(self) -> None:
+        """Nothing: the bag is closed by who opened it."""

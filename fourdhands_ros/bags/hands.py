@@ -1,0 +1,57 @@
+"""The hands that a bag holds, as the arrays of hands.npz."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fourdhands_core.errors import InputError
+from fourdhands_core.geometry.rotations import matrix_from_quaternion
+from fourdhands_core.hand_model.skeleton import SIDES
+from fourdhands_core.streams import warn
+
+from ..convert.images import stamp_of
+from .info import HAND_PAIR, pair_store, pair_topics
+from .reading import Bag
+
+
+def read_bag_hands(path: str | Path, topic: str | None = None) -> dict[str, np.ndarray]:
+    """Of a bag's HandPairs stamp (N,), valid (N, 2), joints (N, 2, 21, 3) and wrist_rotation (N, 2, 3, 3), as in hands.npz, in
+    the order of their stamps.
+
+    topic: None for the first with hands. What cannot be read is said on stderr. Raises InputError where there are none.
+    """
+    path = Path(path)
+    with Bag(path) as bag:
+        name = pair_topics(bag, topic)[0]
+        store = pair_store(path, name, bag.topics[name])
+        rows: dict[int, list[np.ndarray]] = {}
+        spoilt = 0
+        for _, _, data in bag.messages([name]):
+            try:
+                stamp, *row = _row(store.deserialize_cdr(data, HAND_PAIR))
+            except Exception:  # rosbags lets out whatever it runs into in a damaged message
+                spoilt += 1
+                continue
+            rows.setdefault(stamp, row)
+        warnings = [*bag.warnings, *([f"{path}: {spoilt} messages on {name} do not unpack"] if spoilt else [])]
+    for warning in warnings:
+        warn(warning)
+    if not rows:
+        raise InputError(f"{path}: no message on {name} can be read; it is damaged")
+    valid, joints, rotation = (np.array(column) for column in zip(*(rows[stamp] for stamp in sorted(rows))))
+    return {"stamp": np.array(sorted(rows), np.int64), "valid": valid, "joints": joints, "wrist_rotation": rotation}
+
+
+def _row(pair: Any) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    valid, joints, rotation = np.zeros(2, bool), np.full((2, 21, 3), np.nan), np.full((2, 3, 3), np.nan)
+    for side, name in enumerate(SIDES):
+        hand = getattr(pair, name)
+        if hand.valid and len(hand.joints) == 21:
+            turn = hand.wrist.orientation
+            valid[side] = True
+            joints[side] = [(joint.x, joint.y, joint.z) for joint in hand.joints]
+            rotation[side] = matrix_from_quaternion(np.array([turn.x, turn.y, turn.z, turn.w]))
+    return stamp_of(pair.header), valid, joints, rotation

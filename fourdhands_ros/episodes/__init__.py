@@ -1,0 +1,1 @@
+"""Recorded demonstrations: from bags to datasets and back, and recording them one by one."""

@@ -1,0 +1,170 @@
+"""What a bag holds beside the hands: the images' stamps and pictures, CameraInfo, marks of episodes."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Bool, String
+
+from fourdhands_core.episodes.order import in_order
+from fourdhands_core.episodes.recording import Camera, Recording
+from fourdhands_core.episodes.resampling import TOPIC
+from fourdhands_core.errors import InputError
+
+from ..bags.camera import Options, find_cameras
+from ..bags.reading import Bag
+from ..bags.topics import CAMERA_INFO, IMAGES
+from ..convert.camera_info import info_topics, rectified_by_name
+from ..convert.cdr import stamp_in
+from ..convert.images import ImageDecoder
+from ..pypi.message_types import deserialize_ros
+
+_MARKS = {"std_msgs/msg/Bool": Bool, "std_msgs/msg/String": String}
+
+
+def read_cameras(bag: Bag, namespace: str, names: tuple[str, ...] | None) -> tuple[dict[str, Camera], Counter[str]]:
+    """Of image topics the cameras by the names that they get, and how many images are not taken, by reason.
+
+    names: the topics; None for that beside the hands, in this namespace. Raises InputError where one holds no images.
+    """
+    unusable: Counter[str] = Counter()
+    if names is None:
+        try:
+            found = find_cameras(bag.topics, Options(), bag.unread)
+        except InputError:
+            found = []
+        names = tuple(camera.image for camera in found if camera.namespace == namespace)
+    cameras: dict[str, Camera] = {}
+    for topic in names:
+        if topic not in bag.topics or bag.topics[topic].type not in IMAGES or not bag.topics[topic].count:
+            there = ", ".join(sorted(name for name, one in bag.topics.items() if one.type in IMAGES)) or "none"
+            raise InputError(f"--images {topic} holds no images in {bag.path}; image topics are: {there}")
+        space = topic.removesuffix("/compressed").rpartition("/")[0].strip("/").replace("/", "_") or "camera"
+        name = f"observation.images.{space}"
+        if name in cameras:
+            name = f"observation.images.{topic.strip('/').replace('/', '_')}"
+        camera, refused = _image_stamps(bag, topic)
+        unusable[f"image of {topic} whose stamp is repeated or out of order, or that does not decode"] += refused
+        if camera is not None:
+            cameras[name] = camera
+        else:
+            bag.warnings.append(f"no image of {topic} can be read: it is left out")
+    return cameras, unusable
+
+
+def _image_stamps(bag: Bag, topic: str) -> tuple[Camera | None, int]:
+    """The stamps of a topic's images, and how many are not taken; the first that can be read gives the size."""
+    decoder, size = ImageDecoder(IMAGES[bag.topics[topic].type]), (0, 0)
+    stamps, times, before = array("q"), array("q"), 0
+    for _, time, data in bag.messages([topic]):
+        if not size[0]:
+            try:
+                image = decoder.decode(data)[1]
+            except InputError:
+                before += 1
+                continue
+            size = image.shape[1], image.shape[0]
+        stamps.append(_stamp(data, time))
+        times.append(time)
+    if not stamps:
+        return None, before
+    stamp = np.frombuffer(stamps, np.int64)
+    kept = in_order(stamp, np.frombuffer(times, np.int64))
+    return Camera(topic, stamp[kept], before + kept, *size), before + len(stamp) - len(kept)
+
+
+def _stamp(data: bytes, time: int) -> int:
+    """The stamp of a serialised message's header, ns; of one without, the time at which it was recorded."""
+    stamp = stamp_in(data) or 0
+    return stamp if stamp > 0 else time
+
+
+def read_intrinsics(bag: Bag, image: str) -> tuple[np.ndarray, np.ndarray]:
+    """Stamps (K,) from which on fx, fy, cx, cy (K, 4) hold; of P where the images are rectified by name."""
+    topic = next((name for name in info_topics(image) if name in bag.topics and bag.topics[name].type == CAMERA_INFO), None)
+    stamps, times = array("q"), array("q")
+    rows: list[tuple[float, ...]] = []
+    if topic is None:
+        return np.zeros(0, np.int64), np.zeros((0, 4))
+    for _, time, data in bag.messages([topic]):
+        try:
+            info = deserialize_ros(data, CameraInfo)
+        except Exception:  # rclpy's RMWError has no public name; the conversion or the node told it in its turn
+            continue
+        matrix = np.reshape(info.p, (3, 4)) if rectified_by_name(image) else np.reshape(info.k, (3, 3))
+        row = tuple(float(matrix[k]) for k in ((0, 0), (1, 1), (0, 2), (1, 2)))
+        if not rows or rows[-1] != row:
+            stamps.append(_stamp(data, time))
+            times.append(time)
+            rows.append(row)
+    stamp = np.frombuffer(stamps, np.int64)
+    kept = in_order(stamp, np.frombuffer(times, np.int64))
+    return stamp[kept], np.array(rows).reshape(-1, 4)[kept]
+
+
+_STARTS, _ENDS = ("start", "begin", "true"), ("stop", "end", "false")
+"""Words of a String that mark an episode, in capitals or not."""
+
+
+def read_marks(bag: Bag, split: str) -> tuple[list[tuple[int, int]] | None, Counter[str]]:
+    """The parts between the starts and ends that a topic of Bool (true, false) or String (start, stop) says; and how many
+    messages say neither, by reason, which change nothing."""
+    unusable: Counter[str] = Counter()
+    if not split.startswith(f"{TOPIC}:"):
+        return None, unusable
+    topic = split.partition(":")[2]
+    kind = bag.topics[topic].type if topic in bag.topics else ""
+    if kind not in _MARKS:
+        raise InputError(f"--split {split}: {bag.path} has no topic {topic} of std_msgs/Bool or String")
+    marks = []
+    begun: int | None = None
+    other = ""
+    for _, time, data in bag.messages([topic]):
+        try:
+            value = deserialize_ros(data, _MARKS[kind]).data
+        except Exception:  # rclpy's RMWError has no public name
+            unusable[f"message of {topic} that does not unpack"] += 1
+            continue
+        word = str(value).strip().lower()
+        if word not in _STARTS + _ENDS:
+            other = other or f"String of {topic} that is neither start nor stop, as {value[:40]!r}: it changes nothing"
+            unusable[other] += 1
+            continue
+        starts = word in _STARTS
+        if starts and begun is None:
+            begun = time
+        elif not starts and begun is not None:
+            marks.append((begun, time))
+            begun = None
+    if begun is not None:
+        marks.append((begun, 2**62))
+    return marks, unusable
+
+
+def pictures_of(bag: Bag, recording: Recording, camera: str, numbers: list[int]) -> Iterator[np.ndarray | None]:
+    """The images (H, W, 3) uint8 RGB of a camera's messages by their numbers, rising; None for one that does not decode."""
+    topic = recording.cameras[camera].topic
+    decoder, wanted = ImageDecoder(IMAGES[bag.topics[topic].type]), iter(numbers)
+    following = next(wanted, None)
+    for number, (_, _, data) in enumerate(bag.messages([topic])):
+        if following is None:
+            return
+        if number != following:
+            continue
+        following = next(wanted, None)
+        try:
+            yield decoder.decode(data)[1]
+        except InputError:
+            yield None
+
+
+def intrinsics_at(recording: Recording, stamp: np.ndarray) -> np.ndarray:
+    """(N, 4) fx, fy, cx, cy at moments, of the last CameraInfo before or else the first; zeros where there is none."""
+    stamps, rows = recording.intrinsics
+    if not len(stamps):
+        return np.zeros((len(stamp), 4))
+    return rows[np.maximum(np.searchsorted(stamps, stamp, side="right") - 1, 0)]

@@ -1,0 +1,65 @@
+"""Which bags the paths of a command mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from fourdhands_core.errors import InputError
+from fourdhands_core.remote import Place, Remote
+
+from ..bags.remote import bags_at, natural
+
+_FILE = re.compile(r"\.(mcap|db3)(\.zstd)?$")
+
+
+def is_bag(path: Path) -> bool:
+    """Whether a path is a file of a bag, or a folder with such files."""
+    if path.is_file():
+        return bool(_FILE.search(path.name))
+    try:
+        return path.is_dir() and any(_FILE.search(one.name) for one in path.iterdir() if one.is_file())
+    except OSError:
+        return False
+
+
+def find_bags(paths: list[Path]) -> list[Path]:
+    """As find_places, of paths of this machine."""
+    return [one for one in find_places(paths) if isinstance(one, Path)]
+
+
+def find_places(paths: Sequence[Place]) -> list[Place]:
+    """The bags that paths and URLs mean, each once: a bag itself, or all within a folder and its folders, in the order of
+    their names.
+
+    Folders of work that is not finished are passed over. Raises InputError where a path means none.
+    """
+    found: dict[Place, Place] = {}
+    for path in paths:
+        if isinstance(path, Remote):
+            found |= {one: one for one in bags_at(path) if one not in found}
+            continue
+        if is_bag(path):
+            here = [path]
+        else:
+            if not path.exists():
+                raise InputError(f"{path} does not exist; give bags, or a folder with bags")
+            here = _within(path)
+            if not here:
+                raise InputError(f"{path} holds no bag: neither .mcap nor .db3 files, nor folders with such files")
+        for one in here:
+            found.setdefault(one.resolve(), one)
+    return list(found.values())
+
+
+def _within(folder: Path) -> list[Path]:
+    result = []
+    for child in sorted(folder.iterdir(), key=lambda path: natural(path.name)):
+        if child.name.startswith(".") or child.name.endswith(".partial"):
+            continue
+        if is_bag(child):
+            result.append(child)
+        elif child.is_dir():
+            result += _within(child)
+    return result

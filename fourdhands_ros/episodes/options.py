@@ -1,0 +1,53 @@
+"""How bags become a dataset, and what became of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from fourdhands_core.episodes.resampling import Cutting
+
+from ..bags.camera import Options as Conversion
+from .source import Chosen
+
+LAYOUT = 6
+"""Of parts; another number makes all that was done before worthless. 6: a robot's joints are valid on a message by a gap."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How bags become a dataset.
+
+    chosen: what of them is read. action: see actions.ACTIONS. cutting: see Cutting. task: of bags that do not say theirs.
+    vcodec: see pictures.CODECS. outcome: only episodes that ended so, success or failure; empty for all. conversion: how hands
+    are found in bags without.
+    """
+
+    chosen: Chosen = field(default_factory=Chosen)
+    action: str = "mano102"
+    cutting: Cutting = field(default_factory=Cutting)
+    task: str = ""
+    vcodec: str = "h264"
+    outcome: str = ""
+    conversion: Conversion = field(default_factory=lambda: Conversion(markers=False))
+
+    def plain(self) -> dict[str, Any]:
+        """What decides what becomes of a bag, in plain values."""
+        values = {name: value for name, value in asdict(self).items() if name not in ("task", "outcome")}
+        return json.loads(json.dumps({"layout": LAYOUT, **values}, default=str))
+
+    def text(self) -> str:
+        """The same in a line."""
+        return json.dumps(self.plain(), sort_keys=True)
+
+
+@dataclass
+class Report:
+    """What became of an export. episodes, rows: written. skipped: bags that are not in it, with the reason. again: it was there
+    already."""
+
+    episodes: int = 0
+    rows: int = 0
+    skipped: dict[str, str] = field(default_factory=dict)
+    again: bool = False

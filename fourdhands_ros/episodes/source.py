@@ -1,0 +1,250 @@
+"""A bag with hands as a Recording: HandPair, the images' stamps, CameraInfo, the robot's JointState, in the frame asked for."""
+
+from __future__ import annotations
+
+import heapq
+from array import array
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fourdhands_core.episodes.order import hidden, in_order
+from fourdhands_core.episodes.recording import HAND_FIELDS, HAND_NUMBERS, HandRows, Recording, Rows
+from fourdhands_core.episodes.resampling import usual_period
+from fourdhands_core.errors import InputError
+from fourdhands_core.geometry.rotations import matrix_from_quaternion, quaternion_from_matrix
+
+from ..bags.info import HAND_PAIR, pair_store
+from ..bags.reading import Bag
+from ..convert.transforms import TransformBuffer, TransformError
+from .beside import read_cameras, read_intrinsics, read_marks
+from .robot import read_robot
+
+CAMERA_FRAME = "camera"
+"""In place of a frame's name: the camera's own."""
+_WAIT = 500_000_000
+"""Nanoseconds after a HandPair's recording within which the transforms of its time are recorded too."""
+_LATE = "HandPair whose stamp is repeated or out of order"
+_NEEDED = set(HAND_FIELDS) - {"joints_2d", "joint_confidence"}
+"""Fields without whose numbers a hand is not there; of several cameras' hands there are no pixels."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What of a bag is read. topic: of HandPair; empty for the only one. images: image topics; None for the hands' camera's.
+    robot: topic of JointState, empty for the only one or /joint_states. frame: of positions, or CAMERA_FRAME. split: see
+    Cutting."""
+
+    topic: str = ""
+    images: tuple[str, ...] | None = None
+    robot: str = ""
+    frame: str = CAMERA_FRAME
+    split: str = ""
+
+
+def hands_topic(bag: Bag, wanted: str) -> str | None:
+    """The HandPair topic to read; None where there is none at all. Raises InputError where it has to be said which."""
+    there = sorted(name for name, topic in bag.topics.items() if topic.type == HAND_PAIR and topic.count)
+    if wanted:
+        if there and wanted not in there:
+            raise InputError(f"--topic {wanted} holds no HandPair in {bag.path}; there are {', '.join(there)}")
+        return wanted if there else None
+    if len(there) > 1:
+        raise InputError(f"{bag.path} has the hands of several cameras, {', '.join(there)}; choose one with --topic")
+    return there[0] if there else None
+
+
+def read_recording(hands: Bag, images: Bag, chosen: Chosen, folder: Path | None = None) -> Recording:
+    """The recording of a bag with hands. images: the bag with the rest, the same or that which the hands were found in.
+    folder: on whose disk its numbers are kept meanwhile.
+
+    Raises InputError where topics are missing or messages do not unpack, or no transform leads to the frame.
+    """
+    topic = hands_topic(hands, chosen.topic)
+    if topic is None:
+        raise InputError(f"{hands.path} holds no HandPair")
+    namespace = topic.rpartition("/")[0]
+    reader = _HandReader(hands, topic, images, chosen, folder)
+    table = reader.read()
+    cameras, unusable = read_cameras(images, namespace, chosen.images)
+    first = next(iter(cameras.values()), None)
+    robot, missed, silent = read_robot(images, chosen.robot, folder, (int(table.stamp[0]), int(table.stamp[-1])))
+    unusable.update(reader.unusable)
+    unusable.update(missed)
+    marks, unknown = read_marks(images, chosen.split)
+    unusable.update(unknown)
+    intrinsics = read_intrinsics(images, first.topic if first else f"{namespace}/image_raw")
+    notes = [*reader.notes(table), *silent]
+    if first and not len(intrinsics[0]):
+        notes.append(f"no CameraInfo beside {first.topic}: camera.intrinsics is 0")
+    if chosen.images is None and not cameras:
+        notes.append(f"no images beside {topic}, so there are no pictures; `fourdhands bag` leaves them in its input")
+    return Recording(
+        name=images.path.resolve().name,
+        frame=reader.frame,
+        hands=table,
+        cameras=cameras,
+        intrinsics=intrinsics,
+        robot=robot,
+        marks=marks,
+        facts=reader.facts,
+        unusable={reason: count for reason, count in sorted(unusable.items()) if count},
+        warnings=list(dict.fromkeys([*hands.warnings, *images.warnings, *notes])),
+    )
+
+
+class _Rows:
+    """What is collected of the HandPairs. folder: see recording.Rows."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.stamp, self.time, self.state = array("q"), array("q"), bytearray()
+        self.confidence, self.numbers = array("d"), Rows(HAND_NUMBERS, np.float32, folder)
+
+    def add(self, stamp: int, time: int, state: tuple[bool, ...], confidence: tuple[float, ...], numbers: np.ndarray) -> None:
+        """time: of recording. state: valid and scaled of left and right."""
+        self.stamp.append(stamp)
+        self.time.append(time)
+        self.state += bytes(state)
+        self.confidence.extend(confidence)
+        self.numbers.append(numbers)
+
+    def table(self) -> HandRows:
+        """Those whose stamps rise; to be called once."""
+        stamp, time = (np.frombuffer(column, np.int64) for column in (self.stamp, self.time))
+        kept = in_order(stamp, time)
+        self.numbers.keep(kept)
+        state = np.frombuffer(self.state, bool).reshape(-1, 4)[kept]
+        confidence = np.frombuffer(self.confidence).reshape(-1, 2)[kept] * state[:, :2]
+        return HandRows(stamp[kept], state[:, :2], state[:, 2:], confidence, self.numbers, hidden(stamp, kept))
+
+
+class _HandReader:
+    """Reads the HandPairs of one topic, moved into the frame asked for."""
+
+    def __init__(self, bag: Bag, topic: str, frames: Bag, chosen: Chosen, folder: Path | None) -> None:
+        self._bag, self._topic, self._frames, self._chosen = bag, topic, frames, chosen
+        self._rows = _Rows(folder)
+        self.unusable: Counter[str] = Counter()
+        self.facts: dict[str, str | bool] = {}
+        self._buffer = TransformBuffer()
+        self._last_error = ""
+        self.frame = ""
+
+    def read(self) -> HandRows:
+        """All of them in the order of their stamps."""
+        store = pair_store(self._bag.path, self._topic, self._bag.topics[self._topic])
+        moved = self._chosen.frame != CAMERA_FRAME
+        waiting: deque[tuple[int, Any]] = deque()
+        for name, time, data in self._entries(moved):
+            if name != self._topic:
+                self._buffer.put(data, static=name == "/tf_static")
+            else:
+                waiting.append((time, self._unpack(store, data)))
+            while waiting and (not moved or waiting[0][0] + _WAIT < time):
+                self._add(*waiting.popleft(), moved)
+        for entry in waiting:
+            self._add(*entry, moved)
+        if not self._rows.stamp:
+            if self._last_error:
+                raise InputError(f"{self._bag.path}: --frame {self._chosen.frame}: {self._last_error}")
+            raise InputError(f"{self._bag.path}: no HandPair of {self._topic} can be read")
+        hands = self._rows.table()
+        self.unusable[_LATE] = len(self._rows.stamp) - len(hands)
+        return hands
+
+    def notes(self, hands: HandRows) -> list[str]:
+        """What the user should know of the hands."""
+        notes = []
+        late = self.unusable[_LATE] * usual_period(hands.stamp) / 1e9
+        if late >= 1.0:
+            words = "s of HandPairs with stamps repeated or out of order are left out, as where a clock was set back"
+            notes.append(f"{late:.1f} {words}")
+        if (hands.valid & ~hands.scaled).any():
+            notes.append("the camera was not calibrated: distances are of an assumed field of view, not metres (hand.scaled)")
+        if self._last_error:
+            notes.append(f"hands without a transform are left out: {self._last_error}")
+        return notes
+
+    def _entries(self, moved: bool) -> Iterator[tuple[str, int, bytes]]:
+        if not moved:
+            return self._bag.messages([self._topic])
+        if self._frames is self._bag:
+            for entry in self._frames.messages(["/tf_static"]):  # recorded late, it holds for what was before too
+                self._buffer.put(entry[2], static=True)
+            return self._bag.messages([self._topic, "/tf"])
+        for name, _, data in self._frames.messages(["/tf_static"]):
+            self._buffer.put(data, static=name == "/tf_static")
+        return _merged(self._bag.messages([self._topic]), self._frames.messages(["/tf"]))
+
+    def _unpack(self, store: Any, data: bytes) -> Any:
+        try:
+            return store.deserialize_cdr(data, HAND_PAIR)
+        except Exception as error:  # rosbags lets out whatever it runs into
+            raise InputError(
+                f"{self._bag.path}: a message of {self._topic} does not unpack ({type(error).__name__}: {error}); it is damaged"
+            ) from error
+
+    def _add(self, time: int, pair: Any, moved: bool) -> None:
+        stamp = pair.header.stamp.sec * 1_000_000_000 + pair.header.stamp.nanosec
+        camera = pair.header.frame_id.lstrip("/")
+        pose = None
+        if moved:
+            try:
+                pose = self._buffer.lookup(self._chosen.frame, camera, stamp)
+            except TransformError as error:
+                self._last_error = str(error)
+                self.unusable[f"no transform to {self._chosen.frame}"] += 1
+                return
+        elif self.frame and self.frame != camera:
+            raise InputError(
+                f"{self._bag.path}: {self._topic} is of the frames {self.frame} and {camera}; choose one with --frame"
+            )
+        self.frame = self._chosen.frame if moved else camera
+        hands = pair.left, pair.right
+        facts = {"hand_model": hands[0].model, "flat_hand_mean": bool(hands[0].flat_hand_mean), "network": pair.network}
+        self.facts = self.facts or facts
+        both = [_numbers(hand, pose) for hand in hands]
+        valid = []
+        for hand, one in zip(hands, both):
+            finite = bool(np.isfinite(hand.confidence)) and all(np.isfinite(one[name]).all() for name in _NEEDED)
+            self.unusable["hand with numbers that are not finite"] += int(hand.valid and not finite)
+            valid.append(bool(hand.valid and finite))
+        numbers = np.concatenate([one[name].ravel() for name in HAND_FIELDS for one in both])
+        scaled, confidence = (bool(hand.scaled) for hand in hands), tuple(float(hand.confidence) for hand in hands)
+        self._rows.add(stamp, time, (*valid, *scaled), confidence, numbers)
+
+
+def _numbers(hand: Any, pose: Any) -> dict[str, np.ndarray]:
+    """The arrays of HAND_FIELDS of one Hand message, one side of them; NaN where it is not valid."""
+    shapes = {name: shape[1:] for name, shape in HAND_FIELDS.items()}
+    if not hand.valid:
+        return {name: np.full(shape, np.nan, np.float32) for name, shape in shapes.items()}
+    place, turn = hand.wrist.position, hand.wrist.orientation
+    joints = np.array([(point.x, point.y, point.z) for point in hand.joints])
+    wrist, orientation = np.array((place.x, place.y, place.z)), np.array((turn.x, turn.y, turn.z, turn.w))
+    if pose is not None:
+        joints, wrist = pose.apply(joints), pose.apply(wrist)
+        orientation = quaternion_from_matrix(pose.rotation @ matrix_from_quaternion(orientation))
+    values = {
+        "joints": joints,
+        "wrist": wrist,
+        "orientation": orientation,
+        "joint_confidence": hand.joint_confidence,
+        "joints_2d": hand.joints_2d,
+        "hand_pose": hand.hand_pose,
+        "betas": hand.betas,
+    }
+    result = {}
+    for name, shape in shapes.items():
+        flat = np.asarray(values[name], np.float32).ravel()
+        size = int(np.prod(shape))
+        result[name] = flat.reshape(shape) if flat.size == size else np.full(shape, np.nan, np.float32)
+    return result
+
+
+def _merged(one: Iterable[tuple[str, int, bytes]], other: Iterable[tuple[str, int, bytes]]) -> Iterator[tuple[str, int, bytes]]:
+    return heapq.merge(one, other, key=lambda entry: entry[1])

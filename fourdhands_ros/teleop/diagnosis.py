@@ -1,0 +1,79 @@
+"""What hands_teleop says of itself and of its robot on /diagnostics and ~/state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from fourdhands_core.geometry.rotations import quaternion_from_matrix
+from fourdhands_core.teleop import Command, RobotSample, TeleopSettings
+from fourdhands_core.teleop.turns import angle_between
+
+from ..node.diagnostics import diagnostic_status
+from .parameters import TeleopParameters
+
+_FOLLOWS = ("RAMP", "ENGAGED")
+
+
+def status_of(name: str, said: Mapping[str, Any]) -> DiagnosticStatus:
+    """Out of what `~/state` says: an error in FAULT and ESTOP, a warning in HOLD, where a message was refused, and where no
+    robot is heard of; else well."""
+    state, reasons = str(said["state"]), list(said["reasons"])
+    words = ", ".join(reasons or said["stopped_by"])
+    level = DiagnosticStatus.OK
+    if state in ("FAULT", "ESTOP"):
+        level = DiagnosticStatus.ERROR
+    elif (
+        state == "HOLD" or said["problem"] or {"robot_not_seen", "robot_stale", "two_operators", "two_commanders"} & {*reasons}
+    ):
+        level = DiagnosticStatus.WARN
+    message = f"{state}: {words}" if words and state not in _FOLLOWS else state
+    values = {key: _text(value) for key, value in said.items() if key != "stamp"}
+    return diagnostic_status(f"{name}: following", name, level, message, values)
+
+
+def apart(robot: RobotSample | None, command: Command) -> dict[str, Any] | None:
+    """How far the robot is from where it is told to be: metres, radians, and each of its hand's joints in its units."""
+    if robot is None or not command.publish:
+        return None
+    return {
+        "position": round(float(np.linalg.norm(robot.position - command.position)), 4),
+        "turn": round(angle_between(robot.rotation, command.rotation), 4),
+        "fingers": np.round(robot.fingers - command.fingers, 4).tolist(),
+    }
+
+
+def place_said(
+    parameters: TeleopParameters, settings: TeleopSettings, robot: RobotSample | None, command: Command
+) -> dict[str, Any]:
+    """Where the robot is, None where that is not known, and is told to be, and within which limits, for who looks on: what is
+    led of it, of a hand without an arm no workspace."""
+    return {
+        "side": parameters.side,
+        "robot": parameters.led,
+        "base_frame": parameters.base_frame,
+        "axes": parameters.axes,
+        "workspace": settings.workspace if parameters.arm != "none" else [],
+        "keep_out": settings.keep_out if parameters.arm != "none" else [],
+        "measured": None if robot is None else _pose(robot.position, robot.rotation, robot.fingers),
+        "commanded": _pose(command.position, command.rotation, command.fingers) if command.publish else None,
+    }
+
+
+def _pose(position: np.ndarray, rotation: np.ndarray, fingers: np.ndarray) -> dict[str, list[float]]:
+    turn = quaternion_from_matrix(rotation)
+    return {
+        name: np.round(values, 5).tolist()
+        for name, values in (("position", position), ("quaternion", turn), ("fingers", fingers))
+    }
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_text(one)}" for key, one in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_text(one) for one in value)
+    return "" if value is None else str(value)

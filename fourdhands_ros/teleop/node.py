@@ -1,0 +1,328 @@
+"""The node `hands_teleop`: an arm and a hand follow a human hand."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import json
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
+from sensor_msgs.msg import JointState, Joy
+from std_msgs.msg import Bool, String
+from std_srvs.srv import Trigger
+from visualization_msgs.msg import MarkerArray
+
+from fourdhands_core.retargeting import load_retargeter
+from fourdhands_core.retargeting.arm import SerialArm
+from fourdhands_core.teleop import IDLE, STATE_NAMES, Command, Inputs, RobotSample, TeleopState, step
+from fourdhands_core.teleop.settings import STANDSTILL
+
+from ..executable import end, program
+from ..lifecycle import ActiveNode, run_node
+from ..node.frames import when_time_goes_back
+from ..node.parameters import declare
+from ..process import parse, run_ros
+from ..pypi.message_types import TFMessage, message_type
+from .diagnosis import apart, place_said, status_of
+from .hand_input import HAND_PAIR, HandInput
+from .hand_joints import HandJoints
+from .markers import MarkerThread, RobotMarkers, look_of
+from .outputs import Outputs
+from .parameters import TeleopParameters
+from .robot_input import RobotInput
+from .stream import Stream
+
+STATE_PERIOD = 0.1
+"""Seconds between two messages on ~/state; a change is told at once."""
+DIAGNOSTICS_PERIOD = 1.0
+"""Seconds between two messages on /diagnostics."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """A step that was computed. due: when it is told, seconds. asked: how much of what was asked for is in it."""
+
+    due: float
+    asked: int
+    inputs: Inputs
+    state: TeleopState
+    command: Command
+
+
+def _moves(state: TeleopState | None) -> bool:
+    """Whether what is commanded does not rest."""
+    return state is not None and not state.rests
+
+
+class TeleopNode(ActiveNode):
+    """Follows one hand of `hands` with one arm and its hand, in steps of `fourdhands_core.teleop.step`.
+
+    Takes `hands` (HandPair), `joint_states` (JointState), `ee_pose` (PoseStamped of the arm's end in its base) or /tf,
+    `~/deadman` and `~/estop` (Bool), a button of `joy` (Joy) as deadman's switch; tells the robot what `outputs.Outputs` has,
+    and publishes `~/state` (String, JSON), `/diagnostics`, `~/markers` (MarkerArray). Services (Trigger) `~/engage`,
+    `~/release`, `~/reset`. Raises InputError where a parameter's given value is refused.
+    """
+
+    def __init__(self, node_name: str = "hands_teleop", **kwargs: Any) -> None:
+        super().__init__(node_name, functools.partial(declare, kind=TeleopParameters), **kwargs)
+        self._asked = deque[str]()  # since the last step: engage, release, reset, estop, let_go
+        for name in ("engage", "release", "reset"):
+            self.create_service(Trigger, f"~/{name}", functools.partial(self._on_service, name))
+        self.state: TeleopState | None = None
+
+    def _open(self, made: contextlib.ExitStack) -> str:
+        """Load the robot's hand and open the topics."""
+        p = self.parameters
+        self._retargeter = load_retargeter(p.led, p.side, p.operator or None) if p.led else None
+        self._joints = HandJoints.of(self._retargeter, p.gripper_joint, p.gripper_span) if self._retargeter else None
+        self._arm = SerialArm(p.arm_model, p.end_frame, p.base_frame) if p.arm_model else None
+        if self._arm is not None and self._arm.problem:
+            self.get_logger().warning(self._arm.problem)
+        self._settings = p.settings(self._retargeter, self._arm)
+        made.callback(setattr, self, "state", None)  # of a failed activation too
+        self.state, self._told = TeleopState(self._settings, arm=self._arm), ""
+        self._deadman, self._deadman_at, self._estop = False, -np.inf, False
+        self._asked.clear()
+        by_clock = bool(self.get_parameter("use_sim_time").value)
+        self._pace = (lambda: self.get_clock().now().nanoseconds * 1e-9) if by_clock else time.monotonic
+        self._steady = self._pace()
+        self._since_state, self._stepped = 0.0, IDLE
+        self._followed, self._latencies = -np.inf, list[float]()
+        self._sample: RobotSample | None = None
+        self._begin = self.get_clock().now().nanoseconds
+        self._robot = RobotInput(p, self._settings, self._joints, self._arm, self.get_clock(), self._seconds)
+        self.hand = HandInput(p.side, self._retargeter, lambda sec, nanosec: self._seconds(sec * 1_000_000_000 + nanosec))
+        made.callback(self.hand.close)
+
+        def subscribe(kind: Any, topic: str, callback: Any, qos: Any, raw: bool = False) -> None:
+            made.callback(self.destroy_subscription, self.create_subscription(kind, topic, callback, qos, raw=raw))
+
+        subscribe(message_type(HAND_PAIR), "hands", self.hand.put, qos_profile_sensor_data, raw=True)
+        subscribe(JointState, "joint_states", self._robot.on_joints, qos_profile_sensor_data)
+        subscribe(PoseStamped, "ee_pose", self._robot.on_pose, qos_profile_sensor_data)
+        subscribe(Bool, "~/deadman", self._on_deadman, 10)
+        if p.deadman_button >= 0:
+            subscribe(Joy, "joy", self._on_joy, qos_profile_sensor_data)
+        subscribe(TFMessage, "/tf", self._robot.put, 100, raw=True)
+        made.callback(when_time_goes_back(self, self._robot.forget_frames).unregister)
+        latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        for qos in (10, latched):  # a switch that says it once and for all, to a node that starts later too, and any other
+            subscribe(Bool, "~/estop", self._on_estop, qos)
+        subscribe(TFMessage, "/tf_static", self._robot.put_static, latched, raw=True)
+
+        def publisher(kind: Any, topic: str) -> Any:
+            made_publisher = self.create_publisher(kind, topic, 10)
+            made.callback(self.destroy_publisher, made_publisher)
+            return made_publisher
+
+        self._outputs = Outputs(self, p, self._joints, self._arm.names if self._arm else (), made)
+        self._state_out = publisher(String, "~/state")
+        has_arm = p.arm != "none"
+        markers = RobotMarkers(p.base_frame if has_arm else p.end_frame, p.led, has_arm)
+        if markers.problem:
+            self.get_logger().warning(markers.problem)
+        self._markers = MarkerThread(markers, publisher(MarkerArray, "~/markers"))
+        made.callback(self._markers.close)
+        self._diagnostics, self._since_diagnostics = publisher(DiagnosticArray, "/diagnostics"), 0.0
+        self._warn_of_standstill()
+        if by_clock:  # a step each tick of a simulation's time, however slowly that passes
+            made.callback(self.destroy_timer, self.create_timer(1.0 / p.rate, self._step, clock=self.get_clock()))
+        else:
+            self._stream = Stream(1.0 / p.rate, self)
+            made.callback(self._stream.close)
+            made.callback(self.destroy_timer, self.create_timer(0.5, self._look_at_stream))
+        return (
+            f"ready to follow the {p.side} hand on {self.resolve_topic_name('hands')}: call "
+            f"{self.get_fully_qualified_name()}/engage; what stands against it is on {self.get_fully_qualified_name()}/state"
+        )
+
+    # Callbacks
+
+    def _seconds(self, nanoseconds: int) -> float:
+        return (nanoseconds - self._begin) * 1e-9
+
+    def _now(self) -> float:
+        return self._seconds(self.get_clock().now().nanoseconds)
+
+    def _on_deadman(self, message: Bool) -> None:
+        self._deadman, self._deadman_at = message.data, self._now()
+        if not message.data:  # however short: another publisher may say true at once
+            self._ask("let_go")
+
+    def _on_joy(self, message: Joy) -> None:
+        button = self.parameters.deadman_button
+        if button >= len(message.buttons):
+            self.get_logger().warning(
+                f"the joystick has {len(message.buttons)} buttons, and no {button}, which deadman_button names; count from 0",
+                once=True,
+            )
+        self._on_deadman(Bool(data=button < len(message.buttons) and message.buttons[button] == 1))
+
+    def _on_estop(self, message: Bool) -> None:
+        self._estop = message.data
+        if message.data:
+            self._ask("estop")
+
+    def _ask(self, what: str) -> None:
+        """Leave it for the next step, once."""
+        if what not in self._asked:
+            self._asked.append(what)
+
+    def _on_service(self, name: str, request: Any, response: Any) -> Any:
+        if self.state is None:
+            response.success, response.message = False, "the node is not active"
+            return response
+        state, reasons = self.state.state, ", ".join(self.state.reasons)
+        if name == "engage":
+            response.success = STATE_NAMES[state] == "READY"
+            why = "; ".join(filter(None, (reasons or "not ready yet", self._robot.unheard())))
+            response.message = "following" if response.success else f"{STATE_NAMES[state]}: {why}"
+        elif name == "reset" and STATE_NAMES[state] in ("ESTOP", "FAULT") and (self._estop or _moves(self.state)):
+            response.success = False
+            why = "~/estop says true; publish false there first" if self._estop else "the robot still stops; ask again"
+            response.message = f"{STATE_NAMES[state]}: {why}"
+        else:
+            response.success, response.message = True, "released" if name == "release" else "asked for; ~/state tells"
+        if response.success:
+            self._ask(name)
+        return response
+
+    def _apply(self, parameters: TeleopParameters) -> None:
+        if self.state is not None:
+            self._robot.parameters = parameters
+            self._settings = parameters.settings(self._retargeter, self._arm)  # in force as soon as the robot stands in IDLE
+            self._warn_of_standstill()
+
+    def _warn_of_standstill(self) -> None:
+        s, period = self._settings, 1.0 / self.parameters.rate
+        if (seconds := s.standstill(period)) > STANDSTILL + 1e-6:
+            self.get_logger().warning(
+                f"after the last news of the hand, the deadman's switch or the robot it may take {seconds:.2f} s until the "
+                f"robot stands, more than {STANDSTILL} s: silence is noticed after up to {seconds - period - s.braking:.2f} s "
+                f"(hand_silent, deadman_stale, robot_stale), a step later, and to brake takes {s.braking:.2f} s (max_speed, "
+                "max_acceleration, max_jerk and those of the turn)"
+            )
+
+    # The step
+
+    def compute(self, due: float) -> _Step:
+        """The step that is told at `due`, seconds of its clock: all is as old as it is then. Changes nothing."""
+        assert self.state is not None
+        asked = list(self._asked)
+        now = self._now() + max(due - self._pace(), 0.0)
+        inputs = Inputs(
+            self.hand.sample,
+            self._robot.sample(),
+            self._deadman and "let_go" not in asked,
+            self._deadman_at,
+            self._estop or "estop" in asked,
+            operators=self._publishers_of("hands"),
+            commanders=max(map(self._publishers_of, self._outputs.topics), default=1),
+            absolute=self._robot.from_frame(self.hand.frame) if self.parameters.absolute else None,
+            **{name: name in asked for name in ("engage", "release", "reset")},
+        )
+        return _Step(due, len(asked), inputs, *step(self.state, inputs, now, self._settings, due - self._steady))
+
+    def holds(self, made: _Step) -> bool:
+        """Whether nothing was asked for since it was computed."""
+        return len(self._asked) == made.asked
+
+    def tell(self, made: _Step) -> None:
+        """Tell the robot, and go on from there."""
+        self._outputs.send(made.command, self.get_clock().now().to_msg(), not _moves(made.state), made.due)
+        self.state, self._steady, self._sample = made.state, made.due, made.inputs.robot
+        for _ in range(made.asked):
+            self._asked.popleft()
+
+    def after(self, made: _Step) -> None:
+        """What else is said of a step, and has time."""
+        state, command, hand = made.state, made.command, made.inputs.hand
+        if state.motion is not None:
+            self._robot.told(command)
+        if state.target is not None and hand is not None and hand.stamp != self._followed:
+            self._followed = hand.stamp
+            self._latencies.append(round(self._now() - self._followed, 4))
+        if self._markers.wanted:
+            stamp = self.get_clock().now().nanoseconds
+            self._markers.look = look_of(stamp, state, command, self._fresh(), self.parameters.arm != "none")
+        self._since_state += 1.0 / self.parameters.rate
+        if self._stepped != command.state or self._since_state >= STATE_PERIOD:
+            self._stepped, self._since_state = command.state, 0.0
+            self._tell(command)
+
+    def _step(self) -> None:
+        made = self.compute(self._pace())
+        self.tell(made)
+        self.after(made)
+
+    def _look_at_stream(self) -> None:
+        if self._stream.error is not None:
+            raise self._stream.error
+
+    def _publishers_of(self, topic: str) -> int:
+        return max(self.count_publishers(self.resolve_topic_name(topic)), 1)
+
+    def _fresh(self) -> RobotSample | None:
+        """Where the robot is, where that is no older than its robot_stale."""
+        robot = self._sample
+        return robot if robot is not None and self._now() - robot.stamp <= self.parameters.robot_stale else None
+
+    def _tell(self, command: Command) -> None:
+        state = STATE_NAMES[command.state]
+        said = {
+            "stamp": self.get_clock().now().nanoseconds,
+            "state": state,
+            "moving": _moves(self.state),
+            "reasons": command.reasons,
+            "stopped_by": command.stopped_by,
+            "limits": command.limits,
+            "age": round(command.age, 4) if np.isfinite(command.age) else None,
+            "silent": self._silent(),
+            "image_to_command": self._latencies,
+            "apart": apart(self._sample, command),
+            "standstill": round(self.state.settings.standstill(1.0 / self.parameters.rate), 4) if self.state else None,
+            "refused_messages": self.hand.refused,
+            "problem": self.hand.problem or self._outputs.problem or self._robot.unheard(),
+            **place_said(self.parameters, self._settings, self._fresh(), command),
+        }
+        self._state_out.publish(String(data=json.dumps(said)))
+        self._latencies = []
+        self._since_diagnostics += STATE_PERIOD
+        if self._since_diagnostics >= DIAGNOSTICS_PERIOD or state != self._told.partition(":")[0]:
+            self._since_diagnostics = 0.0
+            array = DiagnosticArray(status=[status_of(self.get_fully_qualified_name().lstrip("/"), said)])
+            array.header.stamp = self.get_clock().now().to_msg()
+            self._diagnostics.publish(array)
+        told = f"{state}: {', '.join(command.stopped_by)}" if command.stopped_by else state
+        if (told != self._told and state not in ("IDLE", "READY")) or (command.stopped_by and told != self._told):
+            self.get_logger().info(told)
+        self._told = told
+
+    def _silent(self) -> dict[str, float]:
+        """Seconds without news of the hand, the robot and the deadman's switch."""
+        silent = self.state.silent if self.state is not None else (0.0, 0.0, 0.0)
+        return {name: round(seconds, 4) for name, seconds in zip(("hand", "robot", "deadman"), silent)}
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM. Returns the exit status: 0; 1 where it could not start."""
+    prog = program("teleop.node")
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="A robot's arm and hand follow a human hand. No safety-rated stop. Parameters: config/teleop.yaml.",
+        epilog="ROS's own arguments: --ros-args -p NAME:=VALUE, -r FROM:=TO, --params-file FILE",
+    )
+    _, command_line = parse(parser, args)
+    return run_ros("hands_teleop", prog, command_line, lambda stop: run_node(TeleopNode, stop), failed=1)
+
+
+if __name__ == "__main__":
+    end(main())

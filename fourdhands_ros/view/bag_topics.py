@@ -1,0 +1,59 @@
+"""Which topics of a bag belong to one camera's hands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fourdhands_core.errors import InputError
+
+from ..bags.depth import AUTO, DepthTopic, find_depth
+from ..bags.reading import Bag
+from ..bags.topics import CAMERA_INFO, IMAGES, TF, TF_STATIC, Topic
+from ..convert.camera_info import info_topics
+
+DIAGNOSTICS = "/diagnostics"
+_TYPES = {DIAGNOSTICS: "diagnostic_msgs/msg/DiagnosticArray", TF: "tf2_msgs/msg/TFMessage", TF_STATIC: "tf2_msgs/msg/TFMessage"}
+STRING = "std_msgs/msg/String"
+
+
+@dataclass(frozen=True)
+class CameraTopics:
+    """pairs: of HandPair. image, info: empty where there is none. depth: in the image's view, None where there is none."""
+
+    pairs: str
+    image: str = ""
+    info: str = ""
+    depth: DepthTopic | None = None
+
+    def names(self) -> list[str]:
+        """All of them."""
+        return [name for name in (self.pairs, self.image, self.info, self.depth.name if self.depth else "") if name]
+
+
+def camera_topics(bag: Bag, pairs: str, image: str | None) -> CameraTopics:
+    """Those of a HandPair topic. image: its images, None for those beside it. Raises InputError where they are not there."""
+    found = _image_topic(bag, pairs, image)
+    depth = find_depth(bag, found, AUTO) if found and any("depth" in name for name in bag.topics) else None
+    return CameraTopics(pairs, found, _info_topic(bag.topics, pairs, found), depth)
+
+
+def present(bag: Bag, name: str) -> str:
+    """DIAGNOSTICS, TF or TF_STATIC where the bag has messages on it, else an empty text."""
+    return name if name in bag.topics and bag.topics[name].count and bag.topics[name].type == _TYPES[name] else ""
+
+
+def _image_topic(bag: Bag, pairs: str, image: str | None) -> str:
+    there = [name for name, one in bag.topics.items() if one.type in IMAGES and one.count]
+    if image is not None:
+        if image not in there:
+            raise InputError(f"{bag.path} holds no images on {image}; image topics are: {', '.join(sorted(there)) or 'none'}")
+        return image
+    beside = pairs.rpartition("/")[0] + "/"
+    usual = [name for name in there if name.startswith(beside) and "depth" not in name and "debug" not in name]
+    usual = [name for name in usual if name.removeprefix(beside).startswith("image")] or usual
+    return min(usual, key=lambda name: (not IMAGES[bag.topics[name].type], len(name), name), default="")
+
+
+def _info_topic(topics: dict[str, Topic], pairs: str, image: str) -> str:
+    names = info_topics(image) if image else (pairs.rpartition("/")[0] + "/camera_info",)
+    return next((name for name in names if name in topics and topics[name].type == CAMERA_INFO and topics[name].count), "")

@@ -1,0 +1,247 @@
+"""The topics of one camera's hands, its images and its depth, subscribed to while somebody looks."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from fourdhands_core.errors import InputError
+from fourdhands_core.geometry.camera import Camera
+from fourdhands_core.pipeline.session import Counts, Notes
+from fourdhands_core.pipeline.types import HandPairEstimate
+from fourdhands_core.view.cloud import Cloud, CloudMaker
+from fourdhands_core.view.lens import same_camera
+from fourdhands_core.view.moments import Course, Moment
+from fourdhands_core.view.recordings import ASSUMED_FOV, fitted_to
+
+from ..bags.depth import usual_depth_names
+from ..convert.camera_info import calibration_from_info, info_topics, rectified_by_name
+from ..convert.cdr import stamp_in
+from ..convert.decoders import pair_estimate
+from ..convert.depth_buffer import DepthBuffer
+from ..convert.images import ImageDecoder
+from ..node.polling import PolledSubscription
+from ..pypi.message_types import HandPair, deserialize, deserialize_ros
+
+Topics = Sequence[tuple[str, Sequence[str]]]
+"""Names with their types, as a node's get_topic_names_and_types has them."""
+_KEPT, _KEPT_BYTES = 100, 1 << 27
+"""Images that wait for their hands, which come later by all that the node takes: seconds on a busy machine."""
+_QUEUED, _QUEUED_IMAGES = 5, 30
+"""Messages between two calls of `take`, of which the oldest are lost; more of images, which come before their hands."""
+_ROWS = 4096
+"""Of the course, after which it begins anew: two minutes at 30 Hz."""
+_STAMP_ENDS = 12
+"""Byte of a serialised message that begins with a header: what follows is a camera's, and seldom changes."""
+_TOLERANCE = 0.02
+"""Seconds between the stamps of an image and its depth image."""
+_CLOUD_PERIOD = 0.2
+"""Seconds between two clouds, which are larger than all else."""
+
+
+class LiveCamera:
+    """The topics of one camera's hands. pairs: HandPair topic. image: its images; None for the topic beside it that somebody
+    publishes, raw or compressed.
+
+    `open` subscribes, `close` lets go. Nothing is woken by a message: `take` takes in what has come. newest: what came last,
+    with its image where that came too. fused: the hands are made of several cameras' images. frame_id, model: of the last
+    message, the frame and the hand model of its poses.
+    """
+
+    def __init__(self, node: Node, pairs: str, image: str | None) -> None:
+        self._node, self.pairs, self._wanted = node, pairs, image
+        self._images: deque[tuple[int, bytes]] = deque(maxlen=_KEPT)
+        self._hands: PolledSubscription | None = None
+        self._pictures: PolledSubscription | None = None
+        self._infos: list[PolledSubscription] = []
+        self._info = b""
+        self._image_topic, self._decoder = "", ImageDecoder(False)
+        self._camera: Camera | None = None
+        self._calibrated = False
+        self._pair: bytes | None = None
+        self._depth: DepthBuffer | None = None
+        self._depths: PolledSubscription | None = None
+        self._maker: CloudMaker | None = None
+        self._clouded, self._cloud = 0.0, None  # type: tuple[float, Cloud | None]
+        self.fused = False
+        self.course = Course(room=_ROWS)
+        self.came = 0.0
+        self.problems: dict[str, str] = {}
+        self.frame_id, self.model = "", ""
+
+    def open(self) -> None:
+        """Subscribe to the hands; to images with `look_for_images`."""
+        self._hands = self._subscribe(HandPair, self.pairs)
+
+    def look_for_images(self, topics: Topics) -> None:
+        """Subscribe to images where a topic of them has appeared. topics: all that there are."""
+        if self._image_topic or self._hands is None:
+            return
+        kinds = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
+        present = {name: types[0] for name, types in topics if types[0] in kinds}
+        present = {name: kind for name, kind in present.items() if self._node.count_publishers(name)}
+        topic = image_beside(self.pairs, present) if self._wanted is None else self._wanted
+        if topic not in present:
+            return
+        compressed = kinds[present[topic]] is CompressedImage
+        self._image_topic, self._decoder = topic, ImageDecoder(compressed)
+        self._pictures = self._subscribe(kinds[present[topic]], topic, _QUEUED_IMAGES)
+        self._infos = [self._subscribe(CameraInfo, info) for info in info_topics(topic)]
+
+    def look_for_depth(self, topics: Topics, wanted: bool) -> None:
+        """Subscribe to depth images in the images' view where they are wanted and somebody publishes them; else let go."""
+        if not wanted or not self._image_topic:
+            self._close_depth()
+            return
+        if self._depths is not None:
+            return
+        present = {name: types[0] for name, types in topics}
+        for name in usual_depth_names(self._image_topic):
+            for topic, kind in (
+                (name, "sensor_msgs/msg/Image"),
+                (f"{name}/compressedDepth", "sensor_msgs/msg/CompressedImage"),
+            ):
+                if present.get(topic) == kind and self._node.count_publishers(topic):
+                    compressed = kind.endswith("CompressedImage")
+                    self._depth = DepthBuffer(_TOLERANCE, Counts(), Notes(), compressed)
+                    self._depths = self._subscribe(CompressedImage if compressed else Image, topic)
+                    return
+
+    def cloud(self, stamp: int, image: np.ndarray | None) -> Cloud | None:
+        """The depth image of a stamp as points; the last one where that is a moment ago, None where there is none."""
+        now = time.monotonic()
+        if self._depth is None or self._camera is None:
+            return None
+        if now - self._clouded < _CLOUD_PERIOD or (depth := self._depth.find(stamp)) is None:
+            return self._cloud if now - self._clouded < 5 * _CLOUD_PERIOD else None
+        if self._maker is None or not same_camera(self._maker.camera, self._camera):
+            self._maker = CloudMaker(self._camera)
+        self._clouded, self._cloud = now, self._maker.make(depth, image)
+        return self._cloud
+
+    def close(self) -> None:
+        """Let go of all topics."""
+        self._close_depth()
+        for topic in (self._hands, self._pictures, *self._infos):
+            if topic is not None:
+                topic.destroy()
+        self._hands, self._pictures, self._infos, self._image_topic = None, None, [], ""
+        self._images.clear()
+        self._pair = None
+
+    def take(self) -> None:
+        """Take in what has come; hands first, so that their image is there too."""
+        for data in _of(self._hands):
+            self._pair, self.came = data, time.monotonic()
+        for info in self._infos:
+            for data in _of(info):
+                self._take_info(data)
+        for data in _of(self._pictures):
+            self._take_image(data)
+        for data in _of(self._depths):
+            self._take_depth(data)
+
+    def newest(self) -> tuple[Moment, np.ndarray | None] | None:
+        """The newest hands and their image, once; None where none came since."""
+        self.take()
+        data, self._pair = self._pair, None
+        if data is None:
+            return None
+        images = dict(self._images)  # by stamp
+        try:
+            message = deserialize(data, HandPair)
+            camera = self._camera or Camera.from_fov(640, 480, ASSUMED_FOV)
+            pair = pair_estimate(message, camera)
+            self.frame_id = str(message.header.frame_id)
+            self.model = next((str(one.model) for one in (message.left, message.right) if one.valid), self.model)
+            stored = images.get(pair.stamp)
+            self._images = deque((one for one in self._images if one[0] > pair.stamp), _KEPT)  # hands come in their order
+            image = None if stored is None else self._decoder.decode(stored)[1]
+            self.problems.pop("image", None)
+        except InputError as error:
+            self.problems["image"] = str(error)
+            return None
+        except Exception as error:  # rosbags and rclpy let out whatever they run into
+            self.problems["image"] = f"a message of {self.pairs} does not unpack ({type(error).__name__}: {error})"
+            return None
+        self.fused = self.fused or any(pair.cameras)
+        if not self._calibrated and not self.fused:
+            pair = self._with_fitted_camera(pair, image)
+        latency = dict(zip(message.latency_stages, map(float, message.latency)))
+        return Moment(pair, latency, int(message.frames_dropped), int(message.frames_rejected)), image
+
+    def add(self, moment: Moment) -> None:
+        """To the course."""
+        if len(self.course) >= _ROWS or (len(self.course) and moment.stamp <= self.course.stamp[-1]):
+            self.course = Course(room=_ROWS)  # time jumped back, as with a bag that begins anew
+        self.course.add(moment)
+
+    def _with_fitted_camera(self, pair: HandPairEstimate, image: np.ndarray | None) -> HandPairEstimate:
+        """The pair with the camera by which its own points fit, where no CameraInfo tells of it."""
+        size = None if image is None else (image.shape[1], image.shape[0])
+        if self._camera is None or size not in (None, (self._camera.width, self._camera.height)):
+            self._camera = fitted_to(pair, size) or self._camera
+        return replace(pair, camera=self._camera or pair.camera)
+
+    def _subscribe(self, kind: Any, topic: str, depth: int = _QUEUED) -> PolledSubscription:
+        qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT)
+        return PolledSubscription(self._node, kind, topic, qos)
+
+    def _take_image(self, data: bytes) -> None:
+        stamp = stamp_in(data)
+        if stamp is None:
+            return
+        self._images.append((stamp, data))
+        while len(self._images) > max(2, _KEPT_BYTES // len(data)):
+            self._images.popleft()
+
+    def _take_depth(self, data: bytes) -> None:
+        """Only what is in the images' view, which its frame tells."""
+        if self._depth is not None and frame_of(data) == self.frame_id.lstrip("/"):
+            self._depth.put(data)
+
+    def _close_depth(self) -> None:
+        if self._depths is not None:
+            self._depths.destroy()
+        self._depth, self._depths = None, None
+
+    def _take_info(self, data: bytes) -> None:
+        if data[_STAMP_ENDS:] == self._info:
+            return
+        self._info = data[_STAMP_ENDS:]
+        try:
+            info = deserialize_ros(data, CameraInfo)
+            camera = calibration_from_info(info).camera(rectified_by_name(self._image_topic))
+        except Exception as error:  # rclpy's RMWError has no public name
+            self.problems["camera_info"] = f"CameraInfo: {error}"
+            return
+        if camera is not None:
+            self._camera, self._calibrated = camera, True
+
+
+def _of(topic: PolledSubscription | None) -> Iterator[bytes]:
+    """What has come on a topic, none where it is not open."""
+    return (data for data, _ in topic.take()) if topic is not None else iter(())
+
+
+def image_beside(pairs: str, present: Sequence[str] | dict[str, Any]) -> str:
+    """Of the image topics that are present the one beside a HandPair topic, compressed before raw; "" where there is none."""
+    beside = pairs.rpartition("/")[0] + "/"
+    found = [name for name in present if name.startswith(beside + "image") and name.count("/") <= beside.count("/") + 1]
+    return min(found, key=lambda name: (not name.endswith("/compressed"), len(name), name), default="")
+
+
+def frame_of(data: bytes) -> str | None:
+    """The frame that a serialised message names which begins with a header; None where it is too short for one."""
+    if len(data) < 16:
+        return None
+    (length,) = np.frombuffer(data, "<u4" if data[1] & 1 else ">u4", 1, 12).tolist()
+    return bytes(data[16 : 16 + length]).rstrip(b"\0").decode("utf-8", "replace").lstrip("/") if length < 1024 else None

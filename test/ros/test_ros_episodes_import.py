@@ -1,0 +1,181 @@
+"""A dataset as bags and back: the same hands, pictures and robot; episodes listed, trimmed and labelled by their sidecars."""
+
+import contextlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ros]')")
+
+from bag_support import read_bag
+from episode_support import Demonstration, hand, number_in, rows, run
+from ros_support import SECOND, T0
+
+from fourdhands_core import cli
+from fourdhands_core.episodes.pictures import EpisodeVideo
+from fourdhands_core.episodes.reading import Dataset
+from fourdhands_core.episodes.sidecar import Sidecar
+from fourdhands_ros.pypi.message_types import typestore
+
+with contextlib.suppress(ModuleNotFoundError):  # a workspace, in which the plugins of launch import this file, may lack it
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+pytestmark = pytest.mark.skipif("pq" not in globals(), reason="datasets need pyarrow (pip install 'fourdhands[dataset]')")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("import")
+    Demonstration(seconds=4, there=lambda side, seconds: not (side == 1 and 2.02 < seconds < 3.02)).write(
+        folder / "bags" / "bag"
+    )
+    command = [
+        "export",
+        folder / "bags",
+        "--out",
+        folder / "dataset",
+        "--task",
+        "lift",
+        "--quiet",
+        "--jobs",
+        "1",
+        "--min-seconds",
+        "0.5",
+    ]
+    assert cli.main(["episodes", *map(str, command)]) == 0
+    return folder / "dataset"
+
+
+def test_round_trip(exported, tmp_path, capsys):
+    """Bag, dataset, bags, dataset: every number is the same, but the last row of each episode, whose future is not kept."""
+    code, _, said = run(capsys, "import", exported, "--out", tmp_path / "bags")
+    assert code == 0, said
+    bags = sorted((tmp_path / "bags").iterdir())
+    assert [bag.name for bag in bags] == ["episode_000000", "episode_000001"]
+    for name, _, data in read_bag(bags[1]):
+        if name == "/cam/hands":
+            pair = typestore().deserialize_cdr(data, "fourdhands_ros/msg/HandPair")
+            seconds = (pair.header.stamp.sec * SECOND + pair.header.stamp.nanosec - T0) / SECOND
+            for side, one in enumerate((pair.left, pair.right)):
+                np.testing.assert_allclose([(p.x, p.y, p.z) for p in one.joints], hand(side, seconds).joints, atol=1e-6)
+                np.testing.assert_allclose(one.hand_pose, hand(side, seconds).hand_pose, atol=1e-6)
+            assert pair.header.frame_id == "cam_optical"
+    code, _, said = run(capsys, "export", tmp_path / "bags", "--out", tmp_path / "again", "--quiet", "--min-seconds", "0.4")
+    assert code == 0, said
+    before, after = rows(exported), rows(tmp_path / "again")
+    keep = np.append(np.diff(before["episode_index"]) == 0, False)
+    for name in (
+        "observation.state",
+        "action",
+        "hand.joints",
+        "hand.betas",
+        "stamp.row",
+        "observation.robot_state",
+        "camera.intrinsics",
+    ):
+        np.testing.assert_allclose(after[name], before[name][keep], atol=1e-6, err_msg=name)
+    one, two = Dataset(exported), Dataset(tmp_path / "again")
+    for episode in range(2):
+        numbers = [
+            [number_in(image) for image in dataset.pictures(episode, "observation.images.cam")] for dataset in (one, two)
+        ]
+        assert numbers[0][:-1] == numbers[1]
+    assert two.episodes[0]["tasks"] == ["lift"]
+
+
+def test_round_trip_without_a_robot(tmp_path, capsys):
+    """State and action are hands, not JointState of a robot; outcome and intrinsics are kept, with images or without."""
+    Sidecar(outcome="success").write(Demonstration(seconds=1.5, robot=False).write(tmp_path / "bags" / "bag"))
+    assert run(capsys, "export", tmp_path / "bags", "--out", tmp_path / "dataset", "--quiet")[0] == 0
+    assert run(capsys, "import", tmp_path / "dataset", "--out", tmp_path / "back", "--quiet")[0] == 0
+    code, _, said = run(capsys, "export", tmp_path / "back", "--out", tmp_path / "again", "--outcome", "success", "--quiet")
+    assert code == 0, said
+    assert rows(tmp_path / "again").keys() == rows(tmp_path / "dataset").keys()
+    assert run(capsys, "export", tmp_path / "bags", "--out", tmp_path / "plain", "--no-images", "--quiet")[0] == 0
+    assert run(capsys, "import", tmp_path / "plain", "--out", tmp_path / "of_plain", "--quiet")[0] == 0
+    assert run(capsys, "export", tmp_path / "of_plain", "--out", tmp_path / "last", "--quiet")[0] == 0
+    first, last = (rows(tmp_path / name)["camera.intrinsics"] for name in ("plain", "last"))
+    assert first[0, 0] > 0
+    np.testing.assert_array_equal(last, first[: len(last)])
+
+
+def test_a_dataset_that_others_added_to(exported, tmp_path, capsys):
+    """As lerobot does: the pictures of several episodes are in one file. It is whole, and no longer what was exported."""
+    folder = shutil.copytree(exported, tmp_path / "dataset")
+    bags = exported.parent / "bags"
+    (file,) = (folder / "meta" / "episodes").rglob("*.parquet")
+    table, camera = pq.read_table(file).to_pylist(), "observation.images.cam"
+    one, two = sorted((folder / "videos").rglob("*.mp4"))
+    with contextlib.ExitStack() as stack:
+        shape = Dataset(folder).features[camera]["shape"]
+        video = stack.enter_context(EpisodeVideo(tmp_path / "both.mp4", shape[1], shape[0], 30))
+        for number in range(2):
+            for image in Dataset(folder).pictures(number, camera):
+                video.add(image)
+    (tmp_path / "both.mp4").replace(one)
+    two.unlink()
+    table[1][f"videos/{camera}/file_index"] = 0
+    table[1][f"videos/{camera}/from_timestamp"] = table[0]["length"] / 30
+    pq.write_table(pa.Table.from_pylist(table), file)
+    code, _, said = run(capsys, "check", folder)
+    assert code == 0, said
+    info = json.loads((folder / "meta" / "info.json").read_text())
+    (folder / "meta" / "info.json").write_text(json.dumps({**info, "total_episodes": 3}))
+    code, _, said = run(capsys, "export", bags, "--out", folder, "--task", "lift", "--quiet", "--min-seconds", "0.5")
+    assert code == 2 and "was changed since: it holds 3 episodes, 2 were exported" in said
+
+
+def test_a_foreign_dataset_and_what_is_none(exported, tmp_path, capsys):
+    """Without this package's columns: state and action as JointState. An older version and a folder are told."""
+    foreign = shutil.copytree(exported, tmp_path / "foreign")
+    (foreign / "meta" / "fourdhands.json").unlink()
+    for file in (foreign / "data").rglob("*.parquet"):
+        table = pq.read_table(file)
+        own = [name for name in table.column_names if name.startswith(("hand.", "stamp.", "camera.", "robot."))]
+        pq.write_table(table.drop_columns([*own, "observation.robot_state"]), file)
+    assert run(capsys, "import", foreign, "--out", tmp_path / "bags", "--episode", "0")[0] == 0
+    code, out, _ = run(capsys, "import", exported, "--out", tmp_path / "bags")
+    assert code == 0 and "2 bags, 1 of which were there already and were left alone" in out
+    topics = {name for name, _, _ in read_bag(tmp_path / "bags" / "episode_000000")}
+    assert topics == {"/cam/image_raw/compressed", "/observation/state", "/action"}
+    info = json.loads((foreign / "meta" / "info.json").read_text())
+    (foreign / "meta" / "info.json").write_text(json.dumps({**info, "codebase_version": "v2.1"}))
+    assert "convert it to v3.0" in run(capsys, "import", foreign, "--out", tmp_path / "none")[2]
+    assert "is no LeRobotDataset" in run(capsys, "import", tmp_path, "--out", tmp_path / "none")[2]
+    assert "has the episodes 0 to 1" in run(capsys, "import", exported, "--out", tmp_path / "none", "--episode", "7")[2]
+
+
+def test_episodes_are_listed_trimmed_and_labelled(tmp_path, capsys):
+    for name in ("a", "b", "c"):
+        Demonstration(seconds=2, images=False, robot=False).write(tmp_path / "bags" / name)
+    assert (
+        run(capsys, "relabel", tmp_path / "bags" / "a", "--task", "pour", "--outcome", "success", "--note", "spilt a bit")[0]
+        == 0
+    )
+    assert run(capsys, "relabel", tmp_path / "bags" / "b", "--state", "discarded")[0] == 0
+    assert run(capsys, "trim", tmp_path / "bags" / "c", "--begin", "0.5", "--end", "1.7")[0] == 0
+    code, out, _ = run(capsys, "list", tmp_path / "bags")
+    a, b, c = out.splitlines()
+    assert code == 0 and "2.0 s" in a and "'pour'" in a and "success" in a and "spilt a bit" in a
+    assert "discarded" in b and "trimmed to 0.50 to 1.70 s" in c
+    assert run(capsys, "export", tmp_path / "bags", "--out", tmp_path / "out", "--task", "other")[0] == 0
+    dataset, table = Dataset(tmp_path / "out"), rows(tmp_path / "out")
+    assert [one["tasks"] for one in dataset.episodes] == [["pour"], ["other"]]
+    seconds = (table["stamp.row"][table["episode_index"] == 1] - T0) / SECOND
+    assert abs(seconds[0] - 1.5) < 0.04 and abs(seconds[-1] - 2.7) < 0.08
+    assert json.loads((tmp_path / "out" / "meta" / "fourdhands.json").read_text())["skipped"] == {"b": "discarded"}
+    assert run(capsys, "check", tmp_path / "bags")[0] == 0
+    Demonstration(seconds=1, there=lambda side, seconds: False, images=False).write(tmp_path / "bags" / "d")
+    code, _, said = run(capsys, "check", tmp_path / "bags")
+    assert code == 1 and "d: no hand is ever valid" in said
+    for arguments, words in (
+        (["trim", tmp_path / "bags" / "c", "--begin", "1", "--end", "9"], "give a part of the 2.00 s"),
+        (["trim", tmp_path / "bags" / "c", "--begin", "50"], "error: --begin 50: give a part of"),
+        (["trim", tmp_path / "bags", "--begin", "1"], "holds 4 bags; give one of them: a, b, c"),
+        (["relabel", tmp_path / "bags"], "nothing to change"),
+        (["list", tmp_path / "nothing"], "does not exist"),
+    ):
+        code, _, said = run(capsys, *arguments)
+        assert code == 2 and words in said

@@ -1,0 +1,190 @@
+"""Episodes recorded by services, as a user does: started, judged, killed; what is missing is told."""
+
+import os
+import pty
+import signal
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("rclpy", reason="recording needs ROS 2 (pip install 'fourdhands[ros]')")
+
+import rclpy
+from bag_support import read_bag
+from diagnostic_msgs.msg import DiagnosticArray
+from episode_support import CAMERA, files, hand
+from ros_support import PATIENT, RELIABLE, SECOND, T0, Ros
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from fourdhands_core.episodes.sidecar import read_sidecar
+from fourdhands_core.errors import InputError
+from fourdhands_core.pipeline.types import HandPairEstimate
+from fourdhands_ros.bags import episode_recorder
+from fourdhands_ros.bags.episode_recorder import EpisodeRecorder, Watch
+from fourdhands_ros.bags.reading import Bag
+from fourdhands_ros.bags.recorded_topics import Selection
+from fourdhands_ros.convert.encoders import HandPairEncoder
+from fourdhands_ros.pypi.message_types import HandPair
+
+
+@pytest.fixture
+def ros():
+    made = Ros()
+    yield made
+    made.close()
+
+
+class Person:
+    """Shows hands to a recorder, and calls its services."""
+
+    def __init__(self, ros):
+        self.ros, self.node = ros, ros.node("person", enable_rosout=False)
+        self.hands = self.node.create_publisher(HandPair, "/cam/hands", RELIABLE)
+        # Made at the beginning: an answer to a client that the service does not know yet is lost.
+        words = "start", "stop", "keep", "discard", "success"
+        self.clients = {word: self.node.create_client(Trigger, f"/hands_recorder/{word}") for word in words}
+        self.notes = self.node.create_publisher(String, "/hands_recorder/note", RELIABLE)
+        self.encoder, self.count, self.told = HandPairEncoder(), 0, []
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", lambda array: self.told.extend(array.status), 10)
+
+    def show(self):
+        seconds = self.count / 30
+        pair = HandPairEstimate(T0 + round(seconds * SECOND), *(hand(side, seconds) for side in range(2)), camera=CAMERA)
+        self.hands.publish(self.encoder.encode(pair, "camera", {}))
+        self.count += 1
+        self.ros.spin_for(0.01)
+
+    def show_until(self, condition):
+        assert self.ros.spin_until(lambda: (self.show(), condition())[1])
+
+    def call(self, word):
+        return self.ros.ask(self.clients[word], Trigger.Request())
+
+
+def begun(bag):
+    """Whether the count-down is over."""
+    sidecar = read_sidecar(bag)
+    return sidecar is not None and sidecar.span is not None
+
+
+def test_episodes_by_services_and_kill(ros, tmp_path):
+    person = Person(ros)
+    process = ros.process(
+        "-m", "fourdhands_ros.recorder", "--episodes", str(tmp_path / "demos"), "--task", "pour", "--countdown", "0.2"
+    )
+    assert ros.spin_until(lambda: any("no HandPair comes" in one.message for one in person.told))
+    person.notes.publish(String(data="of nothing"))  # is told, and ends nothing
+    assert not person.call("stop").success and not person.call("keep").success
+    person.show_until(lambda: person.told and person.told[-1].message == "waiting")
+    first = tmp_path / "demos" / "episode_000000"
+    assert person.call("start").success and "is being recorded" in person.call("start").message
+    person.show_until(lambda: begun(first) and person.hands.get_subscription_count() > 1)
+    for _ in range(40):
+        person.show()
+    ros.deliver(person.notes, String(data="spilt"))
+    assert person.call("success").success and person.call("stop").success
+    sidecar = read_sidecar(first)
+    assert (sidecar.task, sidecar.state, sidecar.outcome) == ("pour", "kept", "success")
+    assert ros.spin_until(lambda: read_sidecar(first).notes == ["spilt"])
+    stamps = [topic for topic, _, _ in read_bag(first) if topic == "/cam/hands"]
+    assert len(stamps) >= 30 and sidecar.span[0] < sidecar.span[1]
+    assert person.call("start").success and person.call("discard").success
+    assert read_sidecar(tmp_path / "demos" / "episode_000001").state == "discarded"
+    third = tmp_path / "demos" / "episode_000002"
+    assert person.call("start").success
+    person.show_until(lambda: begun(third) and person.hands.get_subscription_count() > 1)
+
+    def kept():
+        try:
+            with Bag(third) as bag:
+                return sum(topic.count for topic in bag.topics.values()) > 20
+        except Exception:  # nothing of it has been written yet
+            return False
+
+    person.show_until(kept)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(PATIENT)
+    assert read_sidecar(third).state == "recording" and kept()
+
+
+def test_without_hands_the_clock_says_where_an_episode_is_and_a_silent_robot_is_told(ros, tmp_path):
+    """Of images in which the hands are found later; into a folder whose parents are not there either."""
+    person, demos = Person(ros), tmp_path / "new" / "demos"
+    robot = person.node.create_publisher(JointState, "/joint_states", 10)
+    ros.process("-m", "fourdhands_ros.recorder", "--episodes", str(demos), "--topic", "/joint_states", "--countdown", "0.2")
+
+    def told():
+        return person.told[-1].message if person.told else ""
+
+    def comes():
+        robot.publish(JointState())
+        return robot.get_subscription_count() > 0 and told() and "no JointState" not in told()
+
+    assert ros.spin_until(comes)
+    assert ros.spin_until(lambda: "no JointState comes on /joint_states" in told())
+    arm, gripper = JointState(name=["elbow"]), JointState(name=["finger"])
+    assert ros.spin_until(lambda: (robot.publish(arm), robot.publish(gripper), "JointState" not in told())[2])
+    words = "no JointState of finger comes on /joint_states"
+    assert ros.spin_until(lambda: (robot.publish(arm), words in told())[1])
+    before = time.time_ns()
+    assert person.call("start").success
+    assert ros.spin_until(lambda: begun(demos / "episode_000000"))
+    assert person.call("stop").success
+    begin, end = read_sidecar(demos / "episode_000000").span
+    assert before < begin < end <= time.time_ns()
+
+
+def test_a_folder_that_cannot_be_made(ros, tmp_path):
+    (tmp_path / "file").write_text("")
+    process = ros.process("-m", "fourdhands_ros.recorder", "--episodes", str(tmp_path / "file" / "demos"))
+    assert process.wait(PATIENT) == 2
+
+
+def test_a_terminal_that_is_not_its_own(monkeypatch):
+    """As after setsid: it can be read, and does not stop who does."""
+    ours, theirs = pty.openpty()
+    with open(ours, "rb"), open(theirs, "rb", buffering=0) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        assert episode_recorder._can_read()
+
+
+def test_what_is_typed():
+    told, here = [], SimpleNamespace(recording=False, try_to=lambda *words: told.append(words))
+    for here.recording, line in ((False, "\n"), (True, "k\n"), (True, "n it slipped\n"), (True, "stop\n"), (True, "\n")):
+        EpisodeRecorder.typed(here, line)
+    assert told == [("start", ""), ("keep", ""), ("note", "it slipped"), ("stop", ""), ("stop", "")]
+
+
+def test_a_wrong_stamp_does_not_say_which_moment_it_is(tmp_path):
+    watch = Watch(None, tmp_path, Selection())
+    hand = SimpleNamespace(valid=False)
+    for wrong in (0, 3600, 0, 0, -T0 // SECOND):
+        stamp = SimpleNamespace(sec=T0 // SECOND + wrong, nanosec=0)
+        watch._take(SimpleNamespace(header=SimpleNamespace(stamp=stamp), left=hand, right=hand))
+    assert abs(watch.moment() - T0) < 600 * SECOND
+
+
+def test_of_a_start_that_is_refused_nothing_stays(ros, tmp_path, monkeypatch):
+    """And what is said then is said of no other episode."""
+
+    def make():
+        return rclpy.create_node("episode", context=ros.context, enable_rosout=False)
+
+    node = ros.node("hands_recorder", enable_rosout=False)
+    recorder = EpisodeRecorder(node, tmp_path, "", Selection(["/nothing"]), 0.0, make)
+    recorder.do("start"), recorder.tick(), recorder.do("stop")
+    before = files(tmp_path)
+    with monkeypatch.context() as full:
+        full.setattr("fourdhands_ros.bags.writing.RESERVE", 1 << 60)
+        with pytest.raises(InputError, match="make room on the disk"):
+            recorder.do("start")
+    for word in ("keep", "discard", "success", "note"):
+        with pytest.raises(InputError, match="the last start was refused"):
+            recorder.do(word)
+    assert files(tmp_path) == before and len([*tmp_path.iterdir()]) == 1
+    assert recorder.do("start").startswith("episode_000001") and read_sidecar(tmp_path / "episode_000001").span is None
+    recorder.close()

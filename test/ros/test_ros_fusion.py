@@ -1,0 +1,296 @@
+"""Several cameras fused in one node: poses from TF or a file, and what goes wrong over DDS."""
+
+import contextlib
+import sys
+import threading
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.parameter import Parameter
+from ros_support import LATCHED, RELIABLE, REPOSITORY, FakeTracker, Ros, image_message, stamp_of
+from rosgraph_msgs.msg import Clock
+from test_ros_cameras import Cameras
+from test_ros_transforms import message
+
+from fourdhands_core.errors import InputError
+from fourdhands_core.fusion.rig import Rig, save_rig
+from fourdhands_core.geometry.rigid import Rigid
+from fourdhands_core.hand_model.landmarks import landmarks_of_both
+from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
+from fourdhands_ros.convert.transforms import TransformError
+from fourdhands_ros.node.frames import TopicFrames
+from fourdhands_ros.node.parameters import Parameters
+from fourdhands_ros.pypi.message_types import HandPair, TFMessage, create_subscription
+
+sys.path.insert(0, str(REPOSITORY / "test"))
+from fusion_support import ASSETS, STEP, Scene
+
+NAMES = ["left", "right"]
+FRAME = STEP // 30
+LATER = 3
+
+
+class SceneTracker(FakeTracker):
+    """Sees what camera `number` of a scene sees at the moment that an image's stamp says; red above 127 shows hands.
+
+    clock: nanoseconds by which its images' stamps are late. elsewhere: metres by which what it sees is another person's.
+    """
+
+    def __init__(self, scene, number=0, clock=0):
+        super().__init__()
+        self.scene, self.number, self.clock, self.betas = scene, number, clock, None
+        self.assets, self.landmarks = ASSETS, landmarks_of_both(ASSETS)
+        self.elsewhere, self._lock = None, threading.Lock()
+
+    def for_another_camera(self):
+        self.others.append(SceneTracker(self.scene, self.number + len(self.others) + 1))
+        return self.others[-1]
+
+    def estimate(self, frame, with_vertices=False):
+        if frame.first:
+            self.reset()
+        moment = round((frame.stamp - self.clock - 1) * 1e-9 * STEP)
+        sides = (LEFT, RIGHT) if frame.found[0] > 127 else ()
+        with self._lock:
+            return self.scene.view(self.number, moment, sides, stamp=frame.stamp, elsewhere=self.elsewhere).estimate
+
+
+class Fused(Cameras):
+    """Cameras whose hands are those of a scene, and what comes of all together. poses: how the cameras' places are told."""
+
+    def __init__(self, scene, parameters):
+        tracker = SceneTracker(scene)
+        super().__init__(NAMES, {"fusion": True, **parameters}, tracker)
+        self.scene, self.fused, self.trackers = scene, [], [tracker, *tracker.others]
+        create_subscription(self.user, HandPair, "hands", self.fused.append, RELIABLE)
+        for channel in self.node.channels:
+            channel.cameras.update(calibrated())
+        self.ros.join(self.user, self.node.fused.outputs._hands)
+
+    def send(self, camera, moment, pixel=(255, 255, 0), frame_id=None):
+        """Publish an image of a camera and wait until the node has dealt with it."""
+        number = NAMES.index(camera)
+        stamp = self.scene.stamp(moment) + self.trackers[number].clock
+        before, statistics = len(self.pairs[camera]), self.of(camera).statistics
+        rejected = statistics.rejected
+        self.images[camera].publish(image_message(stamp, pixel, frame_id=frame_id or f"{camera}_optical"))
+        assert self.ros.spin_until(lambda: len(self.pairs[camera]) > before or statistics.rejected > rejected)
+
+    def run(self, moments, cameras=NAMES, **kwargs):
+        for moment in moments:
+            for number, camera in enumerate(NAMES):
+                if camera in cameras:
+                    self.send(camera, moment + LATER * number, **kwargs)
+
+    def diagnosis(self):
+        return self.status()["hands: fused hands"]
+
+    def errors(self, pairs):
+        """Metres by which the wrists of HandPairs are off, NaN where not valid."""
+        result = []
+        for pair in pairs:
+            truth = self.scene.truth(round((stamp_of(pair.header) - 1) * 1e-9 * STEP))[:, 0]
+            for hand in (pair.left, pair.right):
+                p = hand.wrist.position
+                result.append(np.linalg.norm(truth[hand.side] - (p.x, p.y, p.z)) if hand.valid else np.nan)
+        return np.array(result)
+
+
+def calibrated():
+    from ros_support import info_message
+
+    from fourdhands_ros.convert.camera_info import calibration_from_info
+
+    return calibration_from_info(info_message())
+
+
+@pytest.fixture
+def fused(tmp_path):
+    made = []
+
+    def make(scene, poses="file", **parameters):
+        if poses == "file":
+            save_rig(tmp_path / "rig.yaml", Rig("cell", dict(zip(NAMES, scene.poses))))
+            parameters["camera_poses"] = str(tmp_path / "rig.yaml")
+        else:
+            parameters["fixed_frame"] = "cell"
+        made.append(Fused(scene, parameters))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_two_cameras_of_a_file(fused):
+    """One pair of hands in the fixed frame with frames and names of the cameras, and each camera's own."""
+    bench = fused(Scene())
+    bench.run(range(0, 16 * FRAME, FRAME))
+    assert bench.ros.spin_until(lambda: len(bench.fused) >= 15 and len(bench.pairs["left"]) == 16)
+    last = bench.fused[-1]
+    assert last.header.frame_id == "cell" and last.left.header.frame_id == "cell"
+    assert list(last.left_cameras) == list(last.right_cameras) == NAMES
+    assert len(last.left.joints) == 21 and len(last.left.joints_2d) == 0 and last.left.scaled
+    assert np.nanmean(bench.errors(bench.fused[5:])) < 0.008
+    single = bench.pairs["left"][-1]
+    assert single.header.frame_id == "left_optical" and list(single.left_cameras) == []
+    frames = {t.child_frame_id: t.header.frame_id for one in bench.transforms for t in one.transforms}
+    assert frames["left_wrist"] == "cell" and frames["right/left_wrist"] == "right_optical"
+    _, values = bench.diagnosis()
+    assert values["left hand"] == "tracked, by left, right" and "problems" not in values and values["poses"] == "file"
+
+
+def transforms(scene, wrong=None):
+    rows = [("cell", f"{name}_optical", pose, 0) for name, pose in zip(NAMES, scene.poses)]
+    return message(*rows)
+
+
+def test_poses_from_tf_and_without_it(fused):
+    """Without TF that is said, and single cameras go on; when it comes, so does the fused pair."""
+    scene = Scene()
+    bench = fused(scene, "tf")
+    bench.run(range(0, 4 * FRAME, FRAME))
+    assert not bench.fused and len(bench.pairs["right"]) == 4
+    level, values = bench.diagnosis()
+    assert level == DiagnosticStatus.WARN and "no frame is called cell" in values["problems"]
+    static = bench.user.create_publisher(TFMessage, "/tf_static", LATCHED)
+    bench.ros.spin_until(lambda: static.get_subscription_count() >= 2)
+    moment = 4 * FRAME
+    for _ in range(200):
+        static.publish(transforms(scene))
+        bench.run([moment])
+        moment += FRAME
+        if bench.fused:
+            break
+    bench.run(range(moment, moment + 6 * FRAME, FRAME))
+    assert bench.ros.spin_until(lambda: len(bench.fused) >= 5)
+    assert np.nanmean(bench.errors(bench.fused[-4:])) < 0.03
+
+
+def test_transforms_of_before_a_clock_went_back_are_forgotten():
+    """As tf2's buffer does: a simulation or a bag that begins anew brings its own."""
+    ros, now = Ros(), Clock()
+    try:
+        node = ros.node("fusing", parameter_overrides=[Parameter("use_sim_time", value=True)])
+        frames, user = TopicFrames(node), ros.node()
+        topic, clock = user.create_publisher(TFMessage, "/tf", 10), user.create_publisher(Clock, "/clock", 10)
+
+        def known():
+            with contextlib.suppress(TransformError):
+                return frames.lookup("cell", "lens", 100 * 10**9)
+
+        def at(second, condition):
+            def told():
+                now.clock.sec = second
+                clock.publish(now)
+                if second == 100:
+                    topic.publish(message(("cell", "lens", Rigid(), 100 * 10**9)))
+                return node.get_clock().now().nanoseconds == second * 10**9 and condition()
+
+            assert ros.spin_until(told)
+
+        at(100, known)
+        at(97, lambda: not known())
+        frames.destroy()
+    finally:
+        ros.close()
+
+
+def test_a_camera_that_dies_and_comes_back(fused):
+    bench = fused(Scene())
+    bench.run(range(0, 10 * FRAME, FRAME))
+    bench.run(range(10 * FRAME, 20 * FRAME, FRAME), ["left"])
+    assert bench.ros.spin_until(lambda: len(bench.fused) >= 18)
+    assert list(bench.fused[-1].left_cameras) == ["left"]
+    assert np.nanmax(bench.errors(bench.fused[5:])) < 0.03
+    bench.run(range(20 * FRAME, 26 * FRAME, FRAME))
+    assert bench.ros.spin_until(lambda: list(bench.fused[-1].left_cameras) == NAMES)
+
+
+def test_a_dark_camera_shows_nothing_and_disturbs_nothing(fused):
+    bench = fused(Scene())
+    bench.run(range(0, 6 * FRAME, FRAME))
+    for moment in range(6 * FRAME, 20 * FRAME, FRAME):
+        bench.send("left", moment)
+        bench.send("right", moment + LATER, (0, 0, 0))
+    assert bench.ros.spin_until(lambda: len(bench.fused) >= 18)
+    assert all(pair.left.valid for pair in bench.fused[1:]) and list(bench.fused[-1].left_cameras) == ["left"]
+    for moment in range(20 * FRAME, 36 * FRAME, FRAME):
+        bench.run([moment], pixel=(0, 0, 0))
+    assert bench.ros.spin_until(lambda: bench.fused[-1].left.state == bench.fused[-1].left.ABSENT)
+    assert not bench.fused[-1].left.valid and len(bench.fused[-1].left.joints) == 0
+
+
+def test_a_camera_that_shows_another_person(fused):
+    """The hands that both cameras saw go on from the other camera alone, and it is told."""
+    bench = fused(Scene())
+    bench.run(range(0, 12 * FRAME, FRAME))
+    bench.trackers[1].elsewhere = np.array([0.35, 0.1, 0.2])
+    before = len(bench.fused)
+    bench.run(range(12 * FRAME, 50 * FRAME, FRAME))
+    assert bench.ros.spin_until(lambda: len(bench.fused) >= 48)
+    after = bench.fused[before + 2 :]
+    assert np.nanmax(bench.errors(after)) < 0.035 and all(pair.left.valid and pair.right.valid for pair in after)
+    assert all(list(pair.left_cameras) == list(pair.right_cameras) == ["left"] for pair in after)
+    level, values = bench.diagnosis()
+    assert level == DiagnosticStatus.WARN and "right is left out: it sees a hand where" in values["problems"]
+    bench.trackers[1].elsewhere = None
+    bench.run(range(50 * FRAME, 56 * FRAME, FRAME))
+    assert bench.ros.spin_until(lambda: list(bench.fused[-1].left_cameras) == NAMES)
+
+
+def test_cameras_that_show_two_persons_from_the_start(fused):
+    """Which of them is meant is not known: no hand is valid, single cameras go on."""
+    bench = fused(Scene())
+    bench.trackers[1].elsewhere = np.array([0.35, 0.1, 0.2])
+    bench.run([0])
+    assert bench.ros.spin_until(lambda: len(bench.node.fused.fusion.newest()) == 2)  # until then one camera is all there is
+    bench.run(range(FRAME, 40 * FRAME, FRAME))
+    assert bench.ros.spin_until(lambda: len(bench.pairs["left"]) == len(bench.pairs["right"]) == 40 and len(bench.fused) >= 38)
+    later = [pair for pair in bench.fused if stamp_of(pair.header) >= bench.scene.stamp(FRAME)]
+    assert len(later) > 30 and not any(hand.valid for pair in later for hand in (pair.left, pair.right))
+    assert all(pair.left.valid for camera in NAMES for pair in bench.pairs[camera])
+    level, values = bench.diagnosis()
+    assert level == DiagnosticStatus.WARN and "left out" in values["problems"]
+
+
+def test_clocks_that_are_apart_are_told(fused):
+    scene = Scene(angles=(-30.0, 30.0), noise=0.5, nods=0.05)
+    bench = fused(scene)
+    bench.trackers[1].clock = 50_000_000
+    for moment in range(60 * FRAME, 200 * FRAME, FRAME):
+        bench.send("left", moment)
+        bench.send("right", moment)
+    words = "clocks are apart: stamps of right are"
+    assert bench.ros.spin_until(lambda: words in bench.diagnosis()[1].get("problems", "")), bench.diagnosis()
+
+
+def test_swapped_topics_are_told(fused):
+    """With poses from a file each camera's images are taken for the other's: no wrong hand goes out unnoticed."""
+    scene = Scene(angles=(-30.0, 20.0))
+    scene.poses.reverse()
+    bench = fused(scene)
+    scene.poses.reverse()
+    bench.run(range(0, 40 * FRAME, FRAME))
+    level, values = bench.diagnosis()
+    assert level == DiagnosticStatus.WARN and values["problems"], values
+    assert np.isnan(bench.errors(bench.fused)).all() or any(name in values["problems"] for name in NAMES)
+
+
+@pytest.mark.parametrize(
+    "parameters, words",
+    [({"fusion": True}, "one camera cannot be fused"), ({"fusion": True, "cameras": ("a", "b")}, "name the fixed_frame")],
+)
+def test_parameters_that_make_no_sense(parameters, words):
+    with pytest.raises(InputError, match=words):
+        Parameters(**parameters)
+
+
+def test_a_file_without_one_of_the_cameras(fused, tmp_path):
+    scene = Scene()
+    save_rig(tmp_path / "other.yaml", Rig("cell", {"left": Rigid(), "top": Rigid()}))
+    bench = Cameras.__new__(Cameras)
+    with pytest.raises(AssertionError):
+        Cameras.__init__(bench, NAMES, {"fusion": True, "camera_poses": str(tmp_path / "other.yaml")}, SceneTracker(scene))
+    bench.close()

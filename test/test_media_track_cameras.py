@@ -1,0 +1,131 @@
+"""The videos of several cameras at once: one pair of hands in the fixed frame, where the cameras stand, what is refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fusion_support import ASSETS, CAMERA, STEP, Scene
+
+from fourdhands_core.errors import InputError
+from fourdhands_core.fusion.extrinsics import calibrate, compare
+from fourdhands_core.fusion.rig import Rig
+from fourdhands_core.geometry.camera_source import CameraSource
+from fourdhands_core.hand_model.landmarks import landmarks_of_both
+from fourdhands_core.media.track_cameras import CameraVideo, collect, track_cameras, watch
+from fourdhands_core.media.video import VideoWriter
+from fourdhands_core.perception.detector import Detector
+from fourdhands_core.pipeline.frame import Frame
+from fourdhands_core.pipeline.tracker import HandPairTracker
+
+COUNT = 75
+NAMES = ["left", "right"]
+
+
+class SceneTracker:
+    """Sees what a camera of a scene sees at an image's stamp, whatever the image shows."""
+
+    assets, betas, landmarks = ASSETS, None, landmarks_of_both(ASSETS)
+
+    def __init__(self, scene, number=0):
+        self.scene, self.number, self.made = scene, number, number
+
+    def for_another_camera(self):
+        self.made += 1
+        return SceneTracker(self.scene, self.made)
+
+    def observe(self, image, stamp, camera, first=False):
+        return Frame(stamp, camera, [], first=first)
+
+    def estimate(self, frame, with_vertices=False):
+        view = self.scene.view(self.number, round(frame.stamp * 1e-9 * STEP), stamp=frame.stamp)
+        self.seen = view.rays
+        return view.estimate
+
+    def flush(self, with_vertices=False):
+        return None
+
+    def rays(self, stamp):
+        return self.seen
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def videos(tmp_path):
+    for name in NAMES:
+        with VideoWriter(tmp_path / f"{name}.mp4", 15) as writer:
+            for _ in range(COUNT):
+                writer.write(np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8))
+    return [CameraVideo(name, tmp_path / f"{name}.mp4", CameraSource(65.0, fov=60.0)) for name in NAMES]
+
+
+def rig(scene, names=NAMES):
+    return Rig("cell", dict(zip(names, scene.poses)))
+
+
+def test_hands_in_the_fixed_frame_and_each_cameras_own(videos, tmp_path):
+    scene = Scene()
+    summary = track_cameras(videos, rig(scene), tmp_path / "out", SceneTracker(scene), progress=False)
+    assert summary.frames == summary.both == COUNT and summary.left_out == {} and summary.problems == []
+    fused = np.load(tmp_path / "out" / "hands.npz")
+    moments = np.round(fused["stamp"] * 1e-9 * STEP).astype(int)
+    truth = np.array([scene.truth(moment)[:, 0] for moment in moments])
+    off = np.linalg.norm(fused["joints"][:, :, 0] - truth, axis=-1)
+    assert off[5:].mean() < 0.008 and np.isnan(fused["joints_2d"]).all()
+    alone = np.load(tmp_path / "out" / "right" / "hands.npz")["joints"][:, :, 0]
+    assert np.linalg.norm(scene.poses[1].apply(alone) - truth, axis=-1).mean() > 0.03
+
+
+def test_where_the_cameras_stand_is_found_from_the_videos(videos):
+    scene = Scene(distance=0.6)
+    distance = float(np.linalg.norm(scene.poses[0].position - scene.poses[1].position))
+    found = calibrate(collect(watch(videos, SceneTracker(scene), progress=False)), ASSETS, distance=distance)
+    assert list(found.poses) == NAMES
+    difference = compare(rig(scene).poses, found)["right"]
+    assert difference.angle < 1.0 and difference.baseline < 0.03
+
+
+def refused(videos, scene, tmp_path, words, poses=None, out=None, tracker=None):
+    before = {video.name: video.path.read_bytes() for video in videos}
+    with pytest.raises(InputError, match=words):
+        track_cameras(videos, poses or rig(scene), out or tmp_path / "out", tracker or SceneTracker(scene), progress=False)
+    assert before == {video.name: video.path.read_bytes() for video in videos}
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_refused_leaves_nothing(videos, tmp_path):
+    scene = Scene()
+    refused(videos, scene, tmp_path, "no pose of a camera right; the file names left, top", rig(scene, ["left", "top"]))
+    unknown = [videos[0], CameraVideo("right", videos[1].path, CameraSource(65.0, unknown="no option was given"))]
+    refused(unknown, scene, tmp_path, "the lens of right is not known", tracker=Uncalibrated(scene))
+    empty = tmp_path / "empty.mp4"
+    empty.write_bytes(b"")
+    refused([videos[0], CameraVideo("right", empty, videos[1].lens)], scene, tmp_path, "empty.mp4")
+
+
+def test_a_tracker_with_one_detector_is_refused(videos, tmp_path):
+    """Cameras after the first would be looked at with another one."""
+    tracker = HandPairTracker(detector=Nothing())
+    try:
+        refused(videos, Scene(), tmp_path, "made with one detector, and another camera needs its own", tracker=tracker)
+    finally:
+        tracker.close()
+
+
+class Uncalibrated(SceneTracker):
+    """Its estimates are of the camera that it is given."""
+
+    def for_another_camera(self):
+        return Uncalibrated(self.scene, 1)
+
+    def estimate(self, frame, with_vertices=False):
+        estimate = super().estimate(frame)
+        return replace(estimate, camera=frame.camera)
+
+
+class Nothing(Detector):
+    """A detector that sees no hand."""
+
+    def detect(self, image, stamp):
+        return []

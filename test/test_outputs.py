@@ -1,0 +1,280 @@
+"""Where commands write: what cannot be written is said before any work, and no part of a file is left under its name."""
+
+import os
+import re
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from limits_support import limited
+
+from fourdhands_core import cli
+from fourdhands_core.errors import InputError
+from fourdhands_core.learning.synthesis.write import synthesise
+from fourdhands_core.media.mp4 import is_whole
+from fourdhands_core.media.video import VideoWriter
+from fourdhands_core.network.checkpoint import load_weights
+from fourdhands_core.outputs import WorkFolder, check_folder, check_outputs, write_text, writing, writing_folder
+from fourdhands_core.retargeting.operator_range import OperatorRange
+from fourdhands_core.runtime import parts
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+WORK = AssertionError("the work was begun")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Inputs of all commands, and places where nothing can be written."""
+    monkeypatch.chdir(tmp_path)
+    with VideoWriter("in.mp4", 30) as writer:
+        for i in range(3):
+            writer.write(np.full((120, 160, 3), 60 + i, np.uint8))
+    Path("file").write_text("mine")
+    Path("gone").symlink_to("nowhere")
+    Path("circle").symlink_to("circle")
+    Path("pictures").mkdir()
+    cv2.imwrite("pictures/a.png", np.zeros((120, 160, 3), np.uint8))
+    for name in ("hands.npz", "overlay.mp4", "contact_sheet.png", "encode.onnx", "weights.safetensors", "ablation.md"):
+        Path("folders", name).mkdir(parents=True)
+    Path("run.yaml").write_text("run: {steps: 1}\n")
+    torch.save({"a": torch.zeros(1)}, "c.pth")
+    return tmp_path
+
+
+FOLDERS = ["track in.mp4 --out {}", "export --out {}", "train run.yaml --out {}", "ablate --out {}", "data synthesise {}"]
+if find_spec("mujoco") is not None:
+    FOLDERS.insert(0, "teleop in.mp4 --robot gripper --out {}")
+FILES = [
+    "train errors --out {}",
+    "train landmark --out {}",
+    "evaluate --out {}",
+    "evaluate --depth --out {}",
+    "benchmark in.mp4 --out {}",
+    "benchmark --backbone S --out {}",
+    "import-weights c.pth --out {}",
+    "data check synthetic . --out {}.png",
+]
+
+
+@pytest.mark.parametrize("command", FOLDERS + [command.replace("{}", "{}/a") for command in FILES])
+def test_a_place_where_nothing_can_be_written_is_told_before_the_work(folder, monkeypatch, capsys, command):
+    for place in ("file", "file/below/it", "/proc/x", "/proc/x/y", "gone", "circle", "x" * 300):
+        expect_refusal(monkeypatch, capsys, command.format(place).split())
+    assert Path("file").read_text() == "mine" and not Path("nowhere").exists()
+
+
+@pytest.mark.parametrize("command", FILES[:-1])
+def test_a_folder_where_a_file_is_to_be_written(folder, monkeypatch, capsys, command):
+    assert "folder" in expect_refusal(monkeypatch, capsys, command.format("pictures").split())
+
+
+@pytest.mark.parametrize("command", FOLDERS[:-1])
+def test_a_folder_in_the_place_of_a_result(folder, monkeypatch, capsys, command):
+    assert "is a folder" in expect_refusal(monkeypatch, capsys, command.format("folders").split())
+
+
+@pytest.mark.parametrize(
+    "command", ["track in.mp4", "track pictures", "export", "train errors", "evaluate", "benchmark in.mp4"]
+)
+def test_an_empty_out(folder, monkeypatch, capsys, command):
+    assert "is empty" in expect_refusal(monkeypatch, capsys, [*command.split(), "--out", ""])
+
+
+@pytest.mark.parametrize("out", ["pictures", "./pictures/", "pictures/../pictures", "same"])
+def test_the_folder_of_the_images_is_no_place_for_results(folder, monkeypatch, capsys, out):
+    Path("same").symlink_to("pictures")
+    expect_refusal(monkeypatch, capsys, ["track", "pictures", "--out", out])
+    assert os.listdir("pictures") == ["a.png"]
+
+
+def test_an_ending_that_is_no_images_is_told_first(folder, monkeypatch, capsys):
+    words = expect_refusal(monkeypatch, capsys, ["data", "check", "synthetic", ".", "--out", "a.txt"])
+    assert ".png or .jpg" in words
+
+
+def expect_refusal(monkeypatch, capsys, arguments) -> str:
+    """Run it; nothing that takes time may be begun, and nothing may be written."""
+    from fourdhands_core import benchmark
+    from fourdhands_core.learning.datasets import registry
+    from fourdhands_core.learning.evaluation import clips, depth
+    from fourdhands_core.learning.image import run
+    from fourdhands_core.learning.landmark import ablation, measure_errors
+    from fourdhands_core.learning.landmark import train as landmark
+    from fourdhands_core.learning.synthesis import write
+    from fourdhands_core.network import checkpoint, import_weights
+    from fourdhands_core.pipeline import tracker
+
+    def begun(*_, **__):
+        raise WORK
+
+    for module, name in (
+        *((benchmark, name) for name in ("benchmark", "benchmark_network")),
+        (clips, "evaluate"),
+        (depth, "evaluate_depth"),
+        (run, "Run"),
+        (ablation, "ablate"),
+        (measure_errors, "collect"),
+        (landmark, "train_landmark"),
+        (write, "ClipSynthesis"),
+        (checkpoint, "load_weights"),
+        (import_weights, "import_released"),
+        (tracker, "HandPairTracker"),
+        (registry, "open_dataset"),
+    ):
+        monkeypatch.setattr(module, name, begun)
+    before = sorted(Path().rglob("*"))
+    try:
+        code = cli.main(arguments)
+    except SystemExit as error:
+        code = error.code
+    told = capsys.readouterr().err
+    assert code == 2 and "Errno" not in told and "Traceback" not in told, told
+    assert told.splitlines()[-1].startswith("fourdhands") and " error: " in told.splitlines()[-1], told
+    assert sorted(Path().rglob("*")) == before
+    return told
+
+
+def test_folders_that_may_not_be_written(tmp_path, monkeypatch):
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied", dir)
+
+    check_folder(tmp_path / "new" / "newer")
+    assert not any(tmp_path.iterdir())
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    with pytest.raises(InputError, match=rf"the folder {re.escape(str(tmp_path))} cannot be written to .Permission denied."):
+        check_folder(tmp_path / "new")
+
+
+def test_devices_are_written_and_links_followed(tmp_path):
+    check_outputs(["/dev/null", tmp_path / "new"])
+    write_text("/dev/null", "gone")
+    assert Path("/dev/null").is_char_device()
+    (tmp_path / "link").symlink_to("real")
+    write_text(tmp_path / "link", "text")
+    assert (tmp_path / "real").read_text() == "text" and (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.parametrize("error, words", [(OSError(28, "No space left on device"), "make room"), (OSError(13, "No"), "choose")])
+def test_what_fails_leaves_what_was_there(tmp_path, error, words):
+    (tmp_path / "a.txt").write_text("before")
+    with pytest.raises(InputError, match=f"a.txt cannot be written .*{words}"):
+        with writing(tmp_path / "a.txt") as partial:
+            partial.write_text("half")
+            raise error
+    with pytest.raises(KeyError), writing_folder(tmp_path / "b") as partial:
+        (partial / "c").write_text("half")
+        raise KeyError
+    assert (tmp_path / "a.txt").read_text() == "before"
+    assert [path.name for path in sorted(tmp_path.rglob("*"))] == ["a.txt", "b"]
+
+
+def test_an_export_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    import onnx
+
+    def fail(model, path, **options):
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(onnx, "save", fail)
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: SimpleNamespace(model_proto=onnx.ModelProto()))
+    with pytest.raises(InputError, match="out cannot be written .No space left"):
+        parts.export_onnx(load_weights(), tmp_path / "out")
+    assert not any((tmp_path / "out").iterdir())
+
+
+def test_a_range_that_cannot_be_written_leaves_the_one_before(tmp_path):
+    """The disk has room for a part of it."""
+    path = tmp_path / "me.yaml"
+    OperatorRange.exact().write(path)
+    before = path.read_text()
+    code = f"from {OperatorRange.__module__} import OperatorRange; OperatorRange().write({str(path)!r})"
+    done = subprocess.run(limited(100, "-c", code), capture_output=True, text=True, timeout=600, cwd=REPOSITORY)
+    assert done.returncode and "InputError" in done.stderr and "make room" in done.stderr, done.stderr
+    assert path.read_text() == before and os.listdir(tmp_path) == ["me.yaml"]
+
+
+def test_a_dataset_that_is_interrupted_leaves_nothing(tmp_path):
+    def interrupted(numbers):
+        yield 0
+        assert len(list(tmp_path.rglob("*.jpg"))) == 2
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        synthesise(tmp_path / "out", 2, frames=2, progress=interrupted)
+    assert not any((tmp_path / "out").iterdir())
+    synthesise(tmp_path / "out", 1, frames=2)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"annotations.npz", "images"}
+
+
+@pytest.fixture
+def noise(tmp_path):
+    rng = np.random.default_rng(0)
+    with VideoWriter(tmp_path / "in.mp4", 30) as writer:
+        for _ in range(20):
+            writer.write(rng.integers(0, 255, (120, 160, 3), dtype=np.uint8))
+    return tmp_path / "in.mp4"
+
+
+@pytest.mark.parametrize("limit", [30_000, 90_000, 1_000])
+def test_track_where_no_file_may_grow_as_large(noise, limit):
+    """As on a full disk: what was tracked is kept where that is possible, and no part of a file."""
+    out = noise.with_name("out")
+    done = subprocess.run(
+        limited(limit, "-m", "fourdhands_core.cli", "track", noise, "--out", out, "--quiet"),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        cwd=REPOSITORY,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 2 and last.startswith("fourdhands: error: ") and "Errno" not in last, done.stderr
+    assert f"{out}/overlay.mp4" in last and "make room" in last
+    there = {file.name for file in out.iterdir()}
+    assert there == ({"hands.npz"} if limit > 10_000 else set())
+    assert ("hands.npz of the first 20 frames" in last) == (limit > 10_000)
+    if there:
+        assert len(np.load(out / "hands.npz")["stamp"]) == 20
+
+
+def test_videos_that_were_cut(noise):
+    whole = noise.read_bytes()
+    assert is_whole(noise)
+    for size in (0, 4, 40, len(whole) // 2, len(whole) - 1):
+        noise.write_bytes(whole[:size])
+        assert not is_whole(noise)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_images_of_two_sizes_are_told_before_anything_is_written(tmp_path, capsys, turned):
+    from PIL import Image
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(5):
+        exif = Image.Exif()
+        exif[0x0112] = 6 if turned and i == 3 else 1
+        size = (160, 120) if i != 3 or turned else (120, 160)
+        Image.new("RGB", size).save(folder / f"{i}.jpg", exif=exif)
+    assert cli.main(["track", str(folder), "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert "3.jpg is 120x160, " in told and "0.jpg is 160x120; give images of one size" in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_in_the_place_of_the_work_is_named_and_stays(tmp_path):
+    (tmp_path / "out.partial").write_text("mine")
+    with pytest.raises(InputError, match=r"out\.partial cannot be written"), WorkFolder(tmp_path / "out"):
+        pass
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("out.partial", "mine")]
+
+
+def test_nothing_is_left_of_work_that_came_to_nothing(tmp_path):
+    with pytest.raises(InputError, match="fault"), WorkFolder(tmp_path / "out") as work:
+        (work.whole() / "bag").mkdir(parents=True)
+        raise InputError("fault")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,143 @@
+"""Signals to the command `fourdhands` at any moment: one sentence, 128 and the signal's number, and no file half written."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fourdhands_core import signals
+from fourdhands_core.media.video import VideoWriter
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+ALL = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+STARTS = {"script": ["{folder}/fourdhands"], "module": ["-m", "fourdhands_core.cli"], "package": ["-m", "fourdhands_core"]}
+
+HOOK = """
+import builtins, os, sys
+def hooked(name, *arguments, original=builtins.__import__, **options):
+    if name.partition(".")[0] == {name!r}:
+        builtins.__import__ = original
+        os.kill(os.getpid(), {number})
+    return original(name, *arguments, **options)
+if "fourdhands" in " ".join(sys.orig_argv):
+    builtins.__import__ = hooked
+"""
+"""Sends a signal when a module is imported for the first time."""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    with VideoWriter(tmp_path / "in.mp4", 30) as writer:
+        writer.write(np.zeros((120, 160, 3), np.uint8))
+    (tmp_path / "fourdhands").write_text("import sys\nfrom fourdhands_core.cli import main\nsys.exit(main())\n")
+    return tmp_path
+
+
+def run(folder, *arguments, hook="", **options):
+    (folder / "sitecustomize.py").write_text(hook)
+    return subprocess.run(
+        [sys.executable, *(str(argument).replace("{folder}", str(folder)) for argument in arguments)],
+        env=os.environ | {"PYTHONPATH": f"{folder}:{REPOSITORY}"},
+        capture_output=True,
+        text=True,
+        timeout=6000,
+        cwd=folder,
+        **options,
+    )
+
+
+def said(number) -> str:
+    return f"fourdhands: {signals.words(number)}\n"
+
+
+@pytest.mark.parametrize("number", ALL)
+@pytest.mark.parametrize(
+    "start, module",
+    [
+        ("script", "argparse"),
+        ("module", "argparse"),
+        ("package", "argparse"),
+        ("script", "commands"),
+        ("script", "cv2"),
+        ("module", "numpy"),
+        ("script", "threadpoolctl"),
+        ("module", "onnxruntime"),
+    ],
+)
+def test_a_signal_in_an_import_ends_it_with_a_sentence(folder, start, module, number):
+    if number != signal.SIGINT and start == "module":
+        return
+    done = run(
+        folder,
+        *STARTS[start],
+        *("track", "in.mp4", "--out", "out", "--quiet"),
+        hook=HOOK.format(name=module, number=int(number)),
+    )
+    assert done.returncode == 128 + number and done.stderr.endswith(said(number)) and not done.stdout, done.stderr
+    assert done.stderr.count("\n") == 1 and not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("number", ALL)
+def test_a_signal_while_a_file_is_written_leaves_nothing_of_it(folder, number):
+    """An import that is under way then is no reason to leave a part behind."""
+    script = """
+import os, sys
+from fourdhands_core import cli, outputs
+def work(args):
+    with outputs.writing("whole.txt") as partial:
+        partial.write_text("half")
+        import slow
+class Args:
+    run, extra, command = staticmethod(work), None, "work"
+class Parser:
+    parse_args = staticmethod(lambda argv: Args)
+class Args:
+    run, extra, command = staticmethod(work), None, "work"
+class Parser:
+    parse_args = staticmethod(lambda argv: Args)
+cli.build_parser = Parser
+sys.argv[0] = "fourdhands"
+sys.exit(cli.main([]))
+"""
+    (folder / "slow.py").write_text(f"import os\nos.kill(os.getpid(), {int(number)})\nfor _ in range(100): pass\n")
+    (folder / "whole.txt").write_text("before")
+    done = run(folder, "-c", script)
+    assert (done.returncode, done.stderr) == (128 + number, said(number))
+    assert (folder / "whole.txt").read_text() == "before" and not (folder / "whole.partial.txt").exists()
+
+
+def test_a_signal_that_is_ignored_stays_so(folder):
+    """As for what nohup starts."""
+    hook = "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + HOOK.format(name="cv2", number=int(signal.SIGHUP))
+    done = run(folder, *STARTS["script"], "track", "none.mp4", "--out", "out", hook=hook)
+    assert done.returncode == 2 and "none.mp4 does not exist" in done.stderr
+
+
+def test_the_handlers_of_a_program_that_calls_main_are_its_own_again():
+    from fourdhands_core import cli
+
+    before = [signal.getsignal(number) for number in ALL]
+    assert cli.main(["evaluate", "--real", "/nowhere/at/all"]) == 2
+    assert [signal.getsignal(number) for number in ALL] == before
+
+
+def test_processes_of_a_worker_are_not_interrupted_by_the_terminal():
+    with signals.not_for_children():
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    child.send_signal(signal.SIGINT)
+    child.send_signal(signal.SIGHUP)
+    child.communicate(b"\n", timeout=600)
+    assert child.returncode == 0
+
+
+def test_a_signal_waits_while_a_process_is_started():
+    done = []
+    with pytest.raises(signals.Asked) as raised, signals.running():
+        with signals.held():
+            os.kill(os.getpid(), signal.SIGTERM)
+            done.append("started")
+    assert done and raised.value.number == signal.SIGTERM

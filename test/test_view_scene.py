@@ -1,0 +1,274 @@
+"""The scene and the page as a server builds them: bones, lens, words, controls; the browser's part is in test_extras."""
+
+import contextlib
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from view_support import CAMERA, HANDS, hand, moving, pair, write_npz
+
+viser = pytest.importorskip("viser", reason="the extra view is not installed")
+
+from fourdhands_core.errors import InputError
+from fourdhands_core.geometry.camera import Camera
+from fourdhands_core.pipeline.types import ABSENT, HELD
+from fourdhands_core.view.lens import Pinhole
+from fourdhands_core.view.moments import Moment
+from fourdhands_core.view.page import RecordingPage
+from fourdhands_core.view.posing import HandPoser
+from fourdhands_core.view.recordings import NpzRecording
+from fourdhands_core.view.scene import CameraScene
+from fourdhands_core.view.serving import serve
+from fourdhands_core.view.sights import PARTS, Sight
+
+PATIENT = 120.0
+
+
+@pytest.fixture
+def served():
+    made = serve(port=0)
+    yield made
+    made.close()
+
+
+def sight(pair, image=None, **more):
+    return Sight("camera", Moment(pair), image, **more)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_the_mesh_is_the_hand_models(side):
+    """The same vertices as the tracker's, from what a message or hands.npz says without them."""
+    one = hand(side, bend=0.3, betas=np.linspace(-1, 1, 10))
+    poser = HandPoser(HANDS[side])
+    without = replace(one, vertices=None)
+    np.testing.assert_allclose(poser.vertices(without) + one.joints[0], one.vertices, atol=1e-5)
+    turned = replace(without, wrist_rotation=None)  # as in a message
+    np.testing.assert_allclose(poser.vertices(turned), poser.vertices(without), atol=1e-5)
+    assert poser.vertices(hand(side, state=ABSENT)) is None and poser.vertices(replace(without, betas=None)) is None
+
+
+LENSES = {
+    "none": CAMERA,
+    "off-centre": Camera(640, 480, np.array([[500.0, 0, 250], [0, 520, 260], [0, 0, 1]])),
+    "plumb_bob": Camera(640, 480, CAMERA.matrix, "plumb_bob", np.array([-0.3, 0.1, 0.001, 0.002, 0.0])),
+    "equidistant": Camera(640, 480, np.array([[300.0, 0, 320], [0, 300, 240], [0, 0, 1]]), "equidistant", np.zeros(4) + 0.01),
+}
+
+
+@pytest.mark.parametrize("camera", LENSES.values(), ids=LENSES)
+def test_the_picture_is_where_a_browser_draws_the_hands(camera):
+    """A spot where a point is seen in the image is, in the picture, where a camera of its field of view sees the point."""
+    lens = Pinhole(camera)
+    for point in ([0.0, 0.0, 0.5], [0.1, -0.08, 0.5], [-0.15, 0.1, 0.6]):
+        image = np.zeros((camera.height, camera.width, 3), np.uint8)
+        u, v = camera.project(np.array(point))
+        y, x = np.mgrid[: camera.height, : camera.width]
+        image[np.hypot(x - u, y - v) < 4] = 255
+        rows, columns = np.nonzero(lens.picture(image)[..., 0] > 128)
+        height = 2 * np.tan(lens.fov / 2)
+        expected = [
+            (lens.width - 1) / 2 + point[0] / point[2] / (height * lens.aspect) * lens.width,
+            (lens.height - 1) / 2 + point[1] / point[2] / height * lens.height,
+        ]
+        np.testing.assert_allclose([columns.mean(), rows.mean()], expected, atol=1.0)
+
+
+def test_what_is_shown(served):
+    """Every part, switched off and on; held hands stay, absent ones go."""
+    scene = CameraScene(served.server, "/camera", HANDS)
+    image = np.full((480, 640, 3), 99, np.uint8)
+    scene.draw(sight(pair(0, hand(0), hand(1)), image))
+    assert (image == 99).all()
+    left, right = scene._hands
+    assert left._mesh.visible and right._joints.visible and right._wrist.visible
+    np.testing.assert_allclose(right._joints.points, hand(1).joints, atol=1e-6)
+    assert right._joints.colors[0].tolist() == [230, 60, 40] and right._joints.colors[20].tolist() == [60, 220, 90]
+    scene.draw(sight(pair(10**8, hand(0, state=HELD), hand(1, state=ABSENT)), image))
+    assert left._mesh.visible and left._mesh.opacity < 0.5 and not right._mesh.visible and not right._joints.visible
+    for part in PARTS:
+        scene.shown[part] = False
+    scene.draw(sight(pair(2 * 10**8, hand(0), hand(1)), image))
+    nodes = (left._mesh, left._joints, left._lines, left._wrist, left._past, scene._frustum)
+    assert not any(node.visible for node in nodes)
+
+
+def test_no_image_stays_that_is_of_another_time(served):
+    """Where images are rarer than hands the last one stays for a little, and none after a jump, as to another episode."""
+    scene = CameraScene(served.server, "/camera", HANDS)
+    image = np.full((480, 640, 3), 99, np.uint8)
+
+    def shows(stamp, image=None):
+        scene.draw(sight(pair(stamp, hand(0)), image))
+        return scene._frustum.image is not None
+
+    assert not shows(0) and shows(10**8, image) and shows(3 * 10**8) and not shows(10**9)
+    assert shows(2 * 10**9, image)
+    scene.forget()
+    assert not shows(2 * 10**9) and shows(2 * 10**9, image)
+
+
+def test_the_image_stands_behind_the_hands(served):
+    """Else hands that are far away would be hidden by it."""
+    scene = CameraScene(served.server, "/camera", HANDS)
+    for depth in (0.5, 3.0):
+        scene.draw(sight(pair(0, right=hand(1, (0.0, 0.0, depth))), np.zeros((480, 640, 3), np.uint8)))
+        half = np.tan(scene._frustum.fov / 2)
+        plane = scene._frustum.scale / np.cbrt(half**2 * scene._frustum.aspect / 3)
+        assert plane > depth + 0.1
+
+
+def test_nothing_is_done_without_a_client(served, tmp_path, monkeypatch):
+    recording = NpzRecording(write_npz(tmp_path / "hands.npz", moving(20)), HANDS)
+    asked = []
+    monkeypatch.setattr(recording, "moment", asked.append)
+    page = RecordingPage(served, recording)
+    assert not page._presence.wait(0.3)
+    page.close()
+    assert not asked and not page._thread.is_alive()
+
+
+def test_wishes_of_clients_are_kept_within_the_recording(served, tmp_path):
+    recording = NpzRecording(write_npz(tmp_path / "hands.npz", moving(20, range(5, 9))), HANDS)
+    page = RecordingPage(served, recording)
+    for wish, row in ((10**12, 19), (-5, 0), (7, 7)):
+        page._go(wish)
+        assert page._row == row
+    page._jump("loss", True)
+    assert page._row == 5 and page._said == "Image 5: left lost."
+    page._jump("refusal", False)
+    assert page._row == 5 and page._said == "No refusal after this image."
+    page._jump("nonsense", False)
+    page.close()
+
+
+def test_the_page_shows_the_recording(served, tmp_path, monkeypatch):
+    """As its own thread does where a client is there."""
+    recording = NpzRecording(write_npz(tmp_path / "a_b*<b>.npz", moving(20, range(5, 9))), HANDS)
+    page = RecordingPage(served, recording)
+    assert "a_b*&lt;b&gt;.npz" in page._panel._heading.content  # names are no markup
+    page._row = 6
+    assert page._turn() is False
+    assert "left HELD" not in page._panel._words.content and "right TRACKED" in page._panel._words.content
+    assert page._slider.value == 6 and page._slider.max == 19 and "image 6 of 20" in page._clock.content
+    assert page._line.content.count("M") == 4 + 1  # left in three parts, right in one, the cursor
+    with monkeypatch.context() as patch:
+        patch.setattr("fourdhands_core.view.timeline._band", None)  # of an hour it takes longer than a picture: not for each
+        page._row = 12
+        page._turn()
+    assert page._slider.value == 12 and '"M12 0h' in page._line.content
+    page._toggle()
+    page._play_on(0.0)
+    page._play_on(0.1)
+    assert page._row == 15
+    page._play_on(10.0)
+    assert page._row == 19 and not page._playing
+    page.close()
+
+
+def test_a_wish_comes_before_reading_on(served, tmp_path, monkeypatch):
+    recording = NpzRecording(write_npz(tmp_path / "hands.npz", moving(20)), HANDS)
+    page, read = RecordingPage(served, recording), []
+    monkeypatch.setattr(recording, "advance", lambda: (read.append(page._row), page._go(page._row + 5))[1] is None)
+    for turn in range(3):
+        assert page._turn() and len(read) == turn + 1  # which was broken off by the wish
+        assert page._turn() and len(read) == turn + 1 and page._shown == 5 * turn + 5  # while what was chosen is drawn
+        page._chosen -= 1.0
+    page.close()
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ({"token": "short"}, "can be guessed"),
+        ({"token": "with a space"}, "other letters"),
+        ({"port": 70000}, "not between 0 and 65535"),
+    ],
+)
+def test_what_cannot_be_served(arguments, words):
+    with pytest.raises(InputError, match=words):
+        serve(**arguments)
+
+
+def test_what_is_printed(served):
+    assert served.url == f"http://localhost:{served.gateway.port}/" and "ssh -L " in served.text()
+
+
+def test_other_interfaces_have_a_token():
+    made = serve("0.0.0.0", 0)
+    try:
+        assert len(made.token) > 20 and made.url.endswith(f"/?token={made.token}") and "ssh" not in made.text()
+    finally:
+        made.close()
+
+
+def test_the_server_calls_nobody(served):
+    """The page may ask viser's server to open a tunnel through another host: it does not listen."""
+    from viser import _messages
+
+    handlers = served.server._websock_server._incoming_handlers
+    assert _messages.ShareUrlRequest not in handlers and _messages.GuiUpdateMessage in handlers
+
+
+@contextlib.contextmanager
+def looking(served):
+    """A client without a browser, connected as the page is."""
+    from websockets.sync.client import connect
+
+    url = f"ws://localhost:{served.gateway.port}/"
+    patience = {"open_timeout": PATIENT, "ping_interval": None, "close_timeout": 0.5, "proxy": None}
+    with connect(url, subprotocols=[f"viser-v{viser.__version__}"], max_size=None, compression=None, **patience) as client:
+        yield client
+
+
+def until(condition):
+    end = time.monotonic() + PATIENT
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "text",
+        b"",
+        b"\x00" * 100,
+        b"\xc1",
+        b"\x81\xa4type\xa7Nothing",
+        b"\x81\xa4type\xb3ViewerCameraMessage",
+        b"\xff" * 100_000,
+    ],
+    ids=["text", "empty", "zeros", "no msgpack", "unknown", "no fields", "long"],
+)
+def test_malformed_frames_end_one_connection(served, tmp_path, capfd, frame):
+    """Without a traceback, and without harm to who else looks."""
+    recording = NpzRecording(write_npz(tmp_path / "hands.npz", moving(20)), HANDS)
+    page = RecordingPage(served, recording)
+    with looking(served) as other:
+        with looking(served) as client:
+            client.recv(timeout=PATIENT)
+            client.send(frame)
+            with contextlib.suppress(Exception):
+                while True:
+                    client.recv(timeout=1.0)
+        page._go(7)
+        until(lambda: page._shown == 7)
+        other.recv(timeout=PATIENT)
+    until(lambda: not page._presence)
+    assert "Traceback" not in capfd.readouterr().err
+    page.close()
+
+
+def test_a_client_that_reads_nothing_holds_up_nobody(served, tmp_path):
+    """The page plays on, and what waits for the slow one does not grow with what is shown."""
+    recording = NpzRecording(write_npz(tmp_path / "hands.npz", moving(200)), HANDS)
+    page = RecordingPage(served, recording, rate=60.0)
+    with looking(served):  # which never reads
+        until(lambda: page._presence)
+        for row in range(0, 200, 5):
+            page._go(row)
+            until(lambda row=row: page._shown == row)
+        buffer = served.server._websock_server._broadcast_buffer.message_from_id
+        assert len(buffer) < 1000
+    page.close()
