@@ -67,7 +67,8 @@ setup(
         "lint": ["ruff>=0.17", "mypy>=2.4", "types-PyYAML", "types-tqdm"],
         # pytest 9 and launch_testing: ros2/launch 979; transforms3d is what tf_transformations is a layer on
         "test": [*RENDER, "pytest<9", "hypothesis>=6", "scikit-image>=0.22", "transforms3d>=0.4"],
-        "parallel": ["pytest-xdist>=3.5", "pytest-rerunfailures>=16.2"],  # make test in several processes; .ci/run asks twice
+        # make test in several processes; what .ci/run asks of pytest
+        "parallel": ["pytest-xdist>=3.5", "pytest-rerunfailures>=16.2", "pytest-timeout>=2.3"],
     },
     entry_points={"console_scripts": ["fourdhands = fourdhands_core.cli:main"]},
 )
