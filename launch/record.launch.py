@@ -23,8 +23,9 @@ ARGUMENTS = [
     argument("topics", "Further topics to record: regular expressions of their whole names, apart by spaces."),
     argument(
         "episodes",
-        "Record episodes one by one as bags of this folder, by the services /hands_recorder/start, stop, keep, "
-        "discard, success, failure; empty for one bag.",
+        "Record episodes one by one as bags of this folder, by the services /hands_recorder/start, stop, toggle, keep, "
+        "discard, success, failure, or by the keys of `ros2 run fourdhands_ros hands_recorder --keys` in another terminal; "
+        "empty for one bag.",
     ),
     argument("task", "With episodes: what is shown in them."),
     argument("countdown", "With episodes: seconds from start to go.", default="3.0"),

@@ -1,23 +1,19 @@
 """Records demonstrations one by one, each a bag with its episode.json: started, stopped and judged by services.
 
-Services of the node hands_recorder (std_srvs/Trigger): ~/start, ~/stop, ~/keep, ~/discard, ~/success, ~/failure, and the topic
-~/note of std_msgs/String; in a terminal the same words as lines, `note TEXT` for notes, or KEYS, and Enter alone to start and
-stop. keep, discard and notes are of the episode that is recorded, or else of the last one; of none where the last start was
-refused, as on a full disk, of which nothing stays. An episode that is stopped is kept until it is discarded.
+Services of the node hands_recorder (std_srvs/Trigger): ~/start, ~/stop, ~/toggle, which does either, ~/keep, ~/discard,
+~/success, ~/failure, and the topic ~/note of std_msgs/String; in a terminal the same words as lines, `note TEXT` for notes, or
+KEYS (episode_keys.py). keep, discard and notes are of the episode that is recorded, or else of the last one; of none where the
+last start was refused, as on a full disk, of which nothing stays. An episode that is stopped is kept until it is discarded.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import rclpy
@@ -32,18 +28,16 @@ from fourdhands_core.episodes.sidecar import DISCARDED, KEPT, RECORDING, Sidecar
 from fourdhands_core.errors import FourDHandsError, InputError
 
 from ..convert.images import stamp_of
-from ..executable import Stop
+from ..executable import Stop, program
 from ..node.diagnostics import diagnostic_status
 from ..process import make_node
 from ..pypi.message_types import HandPair, create_subscription
+from .episode_keys import NOTE, TO_TYPE, WORDS, can_read, lines_typed, word_of
 from .info import HAND_PAIR
 from .recorded_topics import Selection
 from .recorder import Recorder
 from .topics import CAMERA_INFO, JOINT_STATE, some
 
-WORDS = ("start", "stop", "keep", "discard", "success", "failure")
-KEYS = {"k": "keep", "d": "discard", "y": "success", "f": "failure", "n": "note"}
-"""Letters in place of words, each with Enter."""
 _STALE = 2.0
 """Seconds without a HandPair, or without a valid hand, after which that is missing."""
 _ROOM = 2 << 30
@@ -145,7 +139,7 @@ class EpisodeRecorder:
         self.watch = Watch(node, folder, selection)
         for word in WORDS:
             node.create_service(Trigger, f"~/{word}", lambda _, response, word=word: self._answer(word, response))
-        node.create_subscription(String, "~/note", lambda message: self.try_to("note", message.data), 10)
+        node.create_subscription(String, "~/note", lambda message: self.try_to(NOTE, message.data), 10)
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
 
     @property
@@ -154,18 +148,19 @@ class EpisodeRecorder:
         return self._recorder is not None
 
     def typed(self, line: str) -> None:
-        """As a line of the terminal says: try_to a word, a letter of KEYS, or with nothing to start or stop."""
-        word, _, text = line.strip().partition(" ")
-        self.try_to(KEYS.get(word, word) or ("stop" if self.recording else "start"), text)
+        """As a line of the terminal says."""
+        self.try_to(*word_of(line))
 
     def do(self, word: str, text: str = "") -> str:
         """One of WORDS, or a note. Returns what was done, in words. Raises InputError where that means nothing now."""
+        if word == "toggle":
+            word = "stop" if self.recording else "start"
         if word == "start":
             return self._start()
         if word == "stop":
             return self._stop()
-        if word not in (*WORDS, "note"):
-            raise InputError(f"{word!r} means nothing here; give {', '.join(WORDS)} or note TEXT")
+        if word not in (*WORDS, NOTE):
+            raise InputError(f"{word!r} means nothing here; {TO_TYPE}")
         if not self._bag.name:
             why = "the last start was refused" if self._refused else "no episode has been recorded yet"
             raise InputError(f"{word}: {why}; start one" + (", or see `fourdhands episodes relabel`" if self._refused else ""))
@@ -173,7 +168,7 @@ class EpisodeRecorder:
             if self._recorder is not None:
                 self._stop()
             self._sidecar.state = DISCARDED if word == "discard" else KEPT
-        elif word == "note":
+        elif word == NOTE:
             self._sidecar.notes.append(text)
         else:
             self._sidecar.outcome = word
@@ -288,25 +283,19 @@ def record_episodes(folder: Path, task: str, selection: Selection, countdown: fl
     node = make_node(rclpy.create_node, "hands_recorder", enable_rosout=False)
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
-    lines: SimpleQueue[str] = SimpleQueue()
-    status = 0
-    typing = _can_read()
-    if typing:
-        threading.Thread(target=_read_lines, args=(lines,), daemon=True).start()
-    looked = 0.0
+    status, looked = 0, 0.0
+    lines = lines_typed() if can_read() else None
     recorder = None
     try:
         recorder = EpisodeRecorder(
             node, folder, task, selection, countdown, lambda: make_node(rclpy.create_node, "hands_episode", enable_rosout=False)
         )
-        node.get_logger().info(f"episodes into {folder}: {', '.join(WORDS)}, note")
-        if typing:
-            keys = ", ".join(f"{key} {word}" for key, word in KEYS.items())
-            node.get_logger().info(f"type words, or Enter alone to start and to stop, {keys} TEXT, each with Enter")
+        node.get_logger().info(f"episodes into {folder}: {TO_TYPE if lines else _keys_elsewhere(node)}")
         while not stop.is_set():
             executor.spin_once(timeout_sec=0.05)
-            while not lines.empty():
-                recorder.typed(lines.get())
+            while lines and not lines.empty():
+                if (line := lines.get()) is not None:
+                    recorder.typed(line)
             if time.monotonic() - looked > _LOOK:
                 looked = time.monotonic()
                 recorder.tick()
@@ -327,16 +316,9 @@ def record_episodes(folder: Path, task: str, selection: Selection, countdown: fl
     return status
 
 
-def _can_read() -> bool:
-    """Whether somebody may type: in the background of its own terminal, reading would stop the process."""
-    if sys.stdin is None or not sys.stdin.isatty():
-        return False
-    try:
-        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
-    except OSError:  # the terminal is not its own, as after setsid, and does not stop it
-        return True
-
-
-def _read_lines(lines: SimpleQueue[str]) -> None:
-    for line in sys.stdin:
-        lines.put(line)
+def _keys_elsewhere(node: Any) -> str:
+    """How to record where there is no keyboard, as under `ros2 launch`."""
+    name, space = program("recorder"), node.get_namespace()
+    command = (name if name.startswith("python") else f"ros2 run fourdhands_ros {name}") + " --keys"
+    command += "" if space == "/" else f" --ros-args -r __ns:={space}"
+    return f"no keyboard here; run `{command}` in a terminal, or call the services of {node.get_fully_qualified_name()}"

@@ -227,7 +227,16 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--episodes", type=Path, metavar="DIR", help="record episodes, one by one, as bags of this folder")
     parser.add_argument("--task", default="", metavar="TEXT", help="what is shown in the episodes")
     parser.add_argument("--countdown", type=float, default=3.0, metavar="S", help="from the start of an episode (default: 3)")
+    parser.add_argument(
+        "--keys", action="store_true", help="type here what the recorder of episodes is to do that runs without a terminal"
+    )
     given, command_line = parse(parser, args)
+    if given.keys:
+        if given.bag or given.episodes:
+            parser.error("--keys is for a recorder that runs already; give neither a bag nor --episodes")
+        from .episode_keys import send_keys
+
+        return run_ros("hands_keys", parser.prog, command_line, send_keys)
     if given.episodes and (given.bag or given.rosbag2):
         parser.error("--episodes DIR names the folder of the bags; give neither a bag nor --rosbag2")
     if not 0.0 <= given.countdown <= 60.0:

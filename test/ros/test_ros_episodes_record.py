@@ -3,6 +3,7 @@
 import os
 import pty
 import signal
+import subprocess
 import sys
 import time
 from types import SimpleNamespace
@@ -23,7 +24,7 @@ from std_srvs.srv import Trigger
 from fourdhands_core.episodes.sidecar import read_sidecar
 from fourdhands_core.errors import InputError
 from fourdhands_core.pipeline.types import HandPairEstimate
-from fourdhands_ros.bags import episode_recorder
+from fourdhands_ros.bags import episode_keys
 from fourdhands_ros.bags.episode_recorder import EpisodeRecorder, Watch
 from fourdhands_ros.bags.reading import Bag
 from fourdhands_ros.bags.recorded_topics import Selection
@@ -149,14 +150,33 @@ def test_a_terminal_that_is_not_its_own(monkeypatch):
     ours, theirs = pty.openpty()
     with open(ours, "rb"), open(theirs, "rb", buffering=0) as terminal:
         monkeypatch.setattr(sys, "stdin", terminal)
-        assert episode_recorder._can_read()
+        assert episode_keys.can_read()
 
 
 def test_what_is_typed():
-    told, here = [], SimpleNamespace(recording=False, try_to=lambda *words: told.append(words))
-    for here.recording, line in ((False, "\n"), (True, "k\n"), (True, "n it slipped\n"), (True, "stop\n"), (True, "\n")):
+    told, here = [], SimpleNamespace(try_to=lambda *words: told.append(words))
+    for line in ("\n", "k\n", "n it slipped\n", "stop\n"):
         EpisodeRecorder.typed(here, line)
-    assert told == [("start", ""), ("keep", ""), ("note", "it slipped"), ("stop", ""), ("stop", "")]
+    assert told == [("toggle", ""), ("keep", ""), ("note", "it slipped"), ("stop", "")]
+
+
+def test_keys_of_another_terminal(ros, tmp_path):
+    """As beside `ros2 launch`, which leaves its programs no keyboard."""
+    first, space = tmp_path / "episode_000000", ("--ros-args", "-r", "__ns:=/left")
+    keys = ros.process("-m", "fourdhands_ros.recorder", "--keys", *space, stdin=subprocess.PIPE)
+    process = ros.process("-m", "fourdhands_ros.recorder", "--episodes", str(tmp_path), "--countdown", "0", *space)
+    for line, done in (
+        ("what\n\n", lambda: begun(first)),
+        ("n it slipped\nf\n", lambda: read_sidecar(first).outcome == "failure"),
+        ("\n", lambda: read_sidecar(first).state == "kept"),
+        ("n twice\nd\n", lambda: read_sidecar(first).state == "discarded" and len(read_sidecar(first).notes) == 2),
+    ):
+        print(line, end="", file=keys.stdin, flush=True)
+        assert ros.spin_until(done)
+    said = keys.communicate(timeout=PATIENT)[0]  # which ends its input
+    assert keys.returncode == 0 and "'what' means nothing" in said and read_sidecar(first).notes == ["it slipped", "twice"]
+    process.send_signal(signal.SIGINT)
+    assert "fourdhands_ros.recorder --keys --ros-args -r __ns:=/left" in process.communicate(timeout=PATIENT)[0]
 
 
 def test_a_wrong_stamp_does_not_say_which_moment_it_is(tmp_path):
