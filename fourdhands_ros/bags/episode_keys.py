@@ -98,7 +98,7 @@ def send_keys(stop: Stop) -> int:
     try:
         if not spin_until(connected, _SOON) and not stop.is_set():
             logger.warning(
-                f"{notes.topic_name.rpartition('/')[0]} is not there, which record.launch.py with episodes:=DIR starts, in this "
+                f"{notes.topic_name.rpartition('/')[0]} is not there, which record.launch.py episodes:=DIR starts, in this "
                 "ROS_DOMAIN_ID; for one in a namespace give --ros-args -r __ns:=/NAME. Waiting for it"
             )
         if spin_until(connected):
