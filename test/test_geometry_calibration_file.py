@@ -233,7 +233,7 @@ def test_what_is_no_file_is_named(tmp_path):
         read_views(tmp_path / ("a" * 300))
     pipe = tmp_path / "pipe"  # as from a shell's <(...)
     os.mkfifo(pipe)
-    writer = threading.Thread(target=lambda: pipe.write_text(ROS))
+    writer = threading.Thread(target=lambda: pipe.write_text(ROS), daemon=True)
     writer.start()
     assert read_views(pipe)[0].camera.matrix[0, 0] == 256
     writer.join()

@@ -3,7 +3,9 @@
 import importlib.util
 import mmap
 import os
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,7 +35,7 @@ def test_a_file_in_memory_is_nobodys_own(tmp_path):
     with (tmp_path / "file").open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
         assert mapped[::4096].count(b"x") == 50 << 8
         after = soak.memory(os.getpid())
-    assert after["rss"] - before["rss"] > 45.0 and after["own"] - before["own"] < 5.0
+    assert after["rss"] - before["rss"] > 45.0 and after["own"] - before["own"] < 25.0  # half of it
 
 
 def test_the_slope_is_that_of_the_line_under_noise_and_outliers():
@@ -45,8 +47,21 @@ def test_the_slope_is_that_of_the_line_under_noise_and_outliers():
 
 
 def test_a_soak_of_seconds(real_data, monkeypatch):
+    """By a clock of the images: a thirtieth of a second for each whose hands come, however long that takes."""
     monkeypatch.setenv("ROS_DOMAIN_ID", str(process_domain()))
+    images, end = 0, time.monotonic() + 600.0
+
+    def at():  # the soak asks once an image, for its age
+        nonlocal images
+        images += 1
+        return time.time()
+
+    def monotonic():
+        assert time.monotonic() < end, "no more hands come"
+        return images / 30.0
+
+    monkeypatch.setattr(soak, "time", SimpleNamespace(time=at, monotonic=monotonic))
     result = soak.soak(real_data / "video" / "two_hands.mp4", minutes=0.08, warm_up=0.02, period=0.5)
-    assert result["published"] > 5 and result["valid"] > 0.5 * result["published"]
+    assert result["published"] >= 0.08 * 60 * 30 and result["valid"] > 0.5 * result["published"]
     assert 80.0 < result["own"]["quarters"][-1] <= result["rss"]["quarters"][-1] < 3000.0
     assert result["age_p50_ms"]["quarters"][0] > 0.0

@@ -95,17 +95,23 @@ class Person:
         return self.ros.ask(self._clients[name], Trigger.Request())
 
     def engage(self):
-        self.until(lambda: self.state() == "READY")
-        # a loaded machine may let a sample grow old in between: then it is refused, and asked for again
-        for _ in range(50):
-            if self.call("engage").success:
-                break
-        self.until(lambda: self.state() in ("RAMP", "ENGAGED"))
+        self.following_until(lambda: True)
+
+    def following_until(self, condition):
+        """Wait until a condition holds while the robot follows: where a loaded machine lets a sample grow old it stops, and is
+        engaged again."""
+
+        def holds():
+            if self.state() == "READY":
+                self.call("engage")
+            return self.state() in ("RAMP", "ENGAGED") and condition()
+
+        self.until(holds)
 
     def move(self, step, until):
-        """Move the hand by step (3,) at 60 Hz until a condition holds."""
+        """Move the hand by step (3,) at 60 Hz until a condition holds, and the robot follows."""
         timer = self.node.create_timer(1 / 60, lambda: setattr(self, "hand", self.hand + step))
-        self.until(until)
+        self.following_until(until)
         self.node.destroy_timer(timer)
 
     def stands(self):

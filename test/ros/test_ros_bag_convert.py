@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,6 +31,24 @@ def command(*arguments):
 
 def run(*arguments):
     return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=REPOSITORY, timeout=600)
+
+
+KILLED = """
+import os, signal, sys
+def look(event, arguments):
+    if event == "os.mkdir" and str(arguments[0]).endswith({folder!r}):
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(look)
+"""
+
+
+def run_killed(tmp_path, folder, *arguments):
+    """The command, of which the process that is about to make a folder is killed, on a machine however fast or busy."""
+    (tmp_path / "killing").mkdir()
+    (tmp_path / "killing" / "sitecustomize.py").write_text(KILLED.format(folder=folder))
+    path = os.pathsep.join(filter(None, (str(tmp_path / "killing"), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": path}
+    return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=REPOSITORY, env=environment, timeout=600)
 
 
 def told(capsys, *arguments) -> tuple[int, str, str]:
@@ -141,19 +158,9 @@ def test_the_input_is_not_touched_and_the_bar_shows_every_image(recorded, conver
 
 
 def test_a_killed_run_continues_and_equals_one_without_interrupts_and_intervals(recorded, converted, tmp_path, capsys):
-    process = subprocess.Popen(
-        command(recorded, tmp_path / "killed", "--interval", 15),
-        cwd=REPOSITORY,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    done = run_killed(tmp_path, "killed.partial/part_000001", recorded, tmp_path / "killed", "--interval", 15)
     partial = tmp_path / "killed.partial"
-    deadline = time.monotonic() + 600
-    while not (partial / "part_000001").exists() and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "killed").exists()
+    assert done.returncode == -signal.SIGKILL and not (tmp_path / "killed").exists()
     assert len(read_bag(partial / "part_000000")) > 15  # what was done is there to see
 
     code, _, error = told(capsys, recorded, tmp_path / "killed", "--interval", 15, "--tf", "joints")
@@ -262,26 +269,9 @@ def test_many_bags_at_once_and_again(short, tmp_path, capsys):
 
 def test_a_bag_whose_process_is_killed_does_not_end_the_others(short, tmp_path, capsys):
     bags = [write_bag(tmp_path / name, *camera_entries(short, "/cam", True)) for name in ("drive", "second")]
-    process = subprocess.Popen(
-        command(*bags, tmp_path / "all", "--jobs", 2, "--quiet"),
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    lock, killed, deadline = str(tmp_path / "all" / "drive.partial" / "lock"), False, time.monotonic() + 600
-    while not killed and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.01)
-        for link in Path("/proc").glob("[0-9]*/fd/*"):
-            try:
-                holds = os.readlink(link) == lock
-            except OSError:  # it is gone
-                continue
-            if holds:
-                os.kill(int(link.parts[2]), signal.SIGKILL)
-                killed = True
-    _, said = process.communicate(timeout=600)
-    assert killed and process.returncode == 2 and "1 of 2 bags were not converted" in said, said
+    done = run_killed(tmp_path, "drive.partial/part_000000", *bags, tmp_path / "all", "--jobs", 2, "--quiet")
+    said = done.stderr
+    assert done.returncode == 2 and "1 of 2 bags were not converted" in said, said
     assert f"{bags[0]}: its process ended unexpectedly" in said and "Traceback" not in said
     assert len(messages(tmp_path / "all" / "second", "/cam/hands", HAND_PAIR)) == 16
     assert (tmp_path / "all" / "drive.partial").is_dir()

@@ -16,6 +16,7 @@ import rclpy
 from bag_support import read_bag
 from diagnostic_msgs.msg import DiagnosticArray
 from episode_support import CAMERA, files, hand
+from rclpy.duration import Duration
 from ros_support import PATIENT, RELIABLE, SECOND, T0, Ros
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
@@ -86,6 +87,7 @@ def test_episodes_by_services_and_kill(ros, tmp_path):
     person.show_until(lambda: begun(first) and person.hands.get_subscription_count() > 1)
     for _ in range(40):
         person.show()
+    assert person.hands.wait_for_all_acked(Duration(seconds=PATIENT))
     ros.deliver(person.notes, String(data="spilt"))
     assert person.call("success").success and person.call("stop").success
     sidecar = read_sidecar(first)

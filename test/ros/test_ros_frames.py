@@ -4,7 +4,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from ros_support import PATIENT, PERIOD, RELIABLE, T0, FakeTracker, bench, image_message  # noqa: F401 (bench is a fixture)
+from ros_support import PERIOD, RELIABLE, T0, FakeTracker, bench, image_message  # noqa: F401 (bench is a fixture)
 from sensor_msgs.msg import Image
 
 from fourdhands_ros.node import frame_watch
@@ -46,7 +46,7 @@ class Scene:
         assert self.bench.ros.spin_until(lambda: publisher.get_subscription_count() >= 1 + (topic == "/tf"))
         return publisher
 
-    def told(self, publish, while_, patience=PATIENT) -> bool:
+    def told(self, publish, while_) -> bool:
         """Whether `while_` of the conflict's words comes true while both publish."""
 
         def again():
@@ -55,7 +55,7 @@ class Scene:
             self.bench.good(self.stamp)
             return while_(self.conflict())
 
-        return self.bench.ros.spin_until(again, patience)
+        return self.bench.ros.spin_until(again)
 
     def conflict(self) -> str:
         """The conflict that the bench's node tells of next, or ""."""
@@ -147,7 +147,7 @@ def test_two_nodes_in_two_namespaces(bench, monkeypatch):
         ),
     )
     second.set_parameters([Parameter("frame_prefix", value="b/")])
-    assert scene.told(both, lambda words: not words, 60.0)
+    assert scene.told(both, lambda words: not words)
 
 
 def test_two_nodes_of_one_topic(bench, monkeypatch):

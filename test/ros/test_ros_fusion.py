@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.parameter import Parameter
-from ros_support import LATCHED, RELIABLE, REPOSITORY, FakeTracker, Ros, image_message, stamp_of
+from ros_support import LATCHED, PATIENT, RELIABLE, REPOSITORY, FakeTracker, Ros, image_message, stamp_of
 from rosgraph_msgs.msg import Clock
 from test_ros_cameras import Cameras
 from test_ros_transforms import message
@@ -19,6 +19,7 @@ from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_core.hand_model.landmarks import landmarks_of_both
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_ros.convert.transforms import TransformError
+from fourdhands_ros.node import fusing
 from fourdhands_ros.node.frames import TopicFrames
 from fourdhands_ros.node.parameters import Parameters
 from fourdhands_ros.pypi.message_types import HandPair, TFMessage, create_subscription
@@ -106,7 +107,8 @@ def calibrated():
 
 
 @pytest.fixture
-def fused(tmp_path):
+def fused(tmp_path, monkeypatch):
+    monkeypatch.setattr(fusing, "_RECENT", PATIENT)  # a busy computer is no silent camera
     made = []
 
     def make(scene, poses="file", **parameters):

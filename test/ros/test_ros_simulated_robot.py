@@ -166,13 +166,15 @@ def test_a_hand_follows_trajectories_by_the_names_of_its_joints(ros):
     widths = []
 
     def take(message):
-        widths.append(message.position[message.name.index("width")])
+        stamp = message.header.stamp
+        widths.append((stamp.sec + 1e-9 * stamp.nanosec, message.position[message.name.index("width")]))
 
     robot.node.create_subscription(JointState, "robot/joint_states", take, 1000)
+    assert ros.spin_until(lambda: widths)
     robot.ways.publish(trajectory_template(["width"], 2.0).fill(positions=[0.01]))
-    assert ros.spin_until(lambda: abs(robot.joint("width") - 0.01) < 2e-3, PATIENT)
-    between = [width for width in widths if 0.015 < width < start - 0.005]
-    assert len(between) > 10  # a jump would take a few hundredths of a second
+    assert ros.spin_until(lambda: abs(widths[-1][1] - 0.01) < 2e-3, PATIENT)
+    stood = max(at for at, width in widths if abs(width - start) < 2e-3)
+    assert widths[-1][0] - stood > 1.0  # by the robot's own stamps; a jump would take a few hundredths of a second
 
 
 def test_a_command_that_is_refused_does_not_end_a_trajectory(ros):

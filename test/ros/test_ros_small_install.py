@@ -63,6 +63,7 @@ def test_the_node(without):
         """
 import rclpy
 from rclpy.lifecycle import TransitionCallbackReturn
+from fourdhands_ros.executable import end
 from fourdhands_ros.node.node import HandsNode
 
 rclpy.init()
@@ -70,6 +71,7 @@ node = HandsNode()
 print(*(transition() == TransitionCallbackReturn.SUCCESS for transition in (node.trigger_configure, node.trigger_activate)))
 node.destroy_node()
 rclpy.try_shutdown()
+end(0)
 """,
     )
     assert done.stdout.split() == ["True", "True"], done.stdout + done.stderr

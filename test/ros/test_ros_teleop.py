@@ -50,8 +50,8 @@ def test_the_arm_follows_and_the_limits_hold(person):
     one.until(lambda: abs(one.place[0] - (START[0] + one.hand[0])) < 1e-3)
     stamps = np.array([stamp for stamp, _ in one.told]) * 1e-9
     places = np.array([place for _, place in one.told])
-    # the stamps are when it was said; the motion goes on by the time between steps, which a stamp may miss by its lateness
-    speed = np.linalg.norm(places[50:] - places[:-50], axis=1) / np.maximum(stamps[50:] - stamps[:-50], 0.1)
+    # A stamp is when a step was said, at the moment that it is of or later; and that lies after the stamp of the one before
+    speed = np.linalg.norm(places[51:] - places[1:-50], axis=1) / np.maximum(stamps[51:] - stamps[:-51], 0.1)
     assert speed.max() < 0.25 * np.sqrt(3) + 0.05
     one.close()
 
