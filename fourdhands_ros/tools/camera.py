@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import select
 import sys
 import time
@@ -30,6 +31,7 @@ from ..convert.camera_info import resolved_info_topics
 from ..convert.cdr import Template
 from ..executable import Stop, end, program
 from ..process import make_node, parse, run_ros
+from .dds import make_room_for_images
 
 _LATE = 200_000_000
 """Nanoseconds by which a frame of a file may be published too late; one that is more overdue is left out."""
@@ -227,6 +229,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--subscribers", type=int, default=0, help="wait until both topics have this many")
     parser.add_argument("--wait", action="store_true", help="wait for a line on stdin before the first frame")
     args, command_line = parse(parser, argv)
+    make_room_for_images(os.environ)
     return run_ros("camera", parser.prog, command_line, lambda stop: _run(args, stop))
 
 

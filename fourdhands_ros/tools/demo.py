@@ -31,6 +31,8 @@ from fourdhands_core.geometry import CALIBRATION_FILES
 from fourdhands_core.outputs import write_text
 from fourdhands_core.streams import counted, prepare_streams
 
+from .dds import make_room_for_images
+
 if TYPE_CHECKING:
     from rclpy.node import Node
 
@@ -119,9 +121,7 @@ def wait_for(condition: Callable[[], bool], checks: Iterable[Callable[[], None]]
 def configure_dds(environment: MutableMapping[str, str]) -> None:
     """Keep DDS on this machine and make room for images in its shared memory, unless the user has said otherwise."""
     environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    names = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"  # of Fast DDS 2 and 3
-    if not any(name in environment for name in names):
-        environment.update(dict.fromkeys(names, str(Path(__file__).with_name("fastdds_large_images.xml"))))
+    make_room_for_images(environment)
 
 
 def check_alone(listener: Node) -> None:

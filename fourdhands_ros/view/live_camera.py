@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,6 +45,10 @@ _TOLERANCE = 0.02
 """Seconds between the stamps of an image and its depth image."""
 _CLOUD_PERIOD = 0.2
 """Seconds between two clouds, which are larger than all else."""
+_LATE = 0.2
+"""Seconds for which hands wait for their image, which comes later over a network: it is larger."""
+_JUDGED, _FEW = 45, 0.3
+"""So many shown hands tell whether images come: below this share of them with an image that is said."""
 
 
 class LiveCamera:
@@ -66,7 +70,8 @@ class LiveCamera:
         self._image_topic, self._decoder = "", ImageDecoder(False)
         self._camera: Camera | None = None
         self._calibrated = False
-        self._pair: bytes | None = None
+        self._pairs: deque[tuple[int | None, float, bytes]] = deque(maxlen=_KEPT)  # stamp, when it came, message
+        self._imaged: deque[bool] = deque(maxlen=_JUDGED)
         self._depth: DepthBuffer | None = None
         self._depths: PolledSubscription | None = None
         self._maker: CloudMaker | None = None
@@ -135,12 +140,14 @@ class LiveCamera:
                 topic.destroy()
         self._hands, self._pictures, self._infos, self._image_topic = None, None, [], ""
         self._images.clear()
-        self._pair = None
+        self._pairs.clear()
+        self._imaged.clear()
 
     def take(self) -> None:
         """Take in what has come; hands first, so that their image is there too."""
         for data in _of(self._hands):
-            self._pair, self.came = data, time.monotonic()
+            self.came = time.monotonic()
+            self._pairs.append((stamp_in(data), self.came, data))
         for info in self._infos:
             for data in _of(info):
                 self._take_info(data)
@@ -150,12 +157,12 @@ class LiveCamera:
             self._take_depth(data)
 
     def newest(self) -> tuple[Moment, np.ndarray | None] | None:
-        """The newest hands and their image, once; None where none came since."""
+        """The newest hands that have their image, once; without it where that does not come in time; None where none came."""
         self.take()
-        data, self._pair = self._pair, None
+        images = dict(self._images)  # by stamp
+        data = self._next_pair(images)
         if data is None:
             return None
-        images = dict(self._images)  # by stamp
         try:
             message = deserialize(data, HandPair)
             camera = self._camera or Camera.from_fov(640, 480, ASSUMED_FOV)
@@ -166,6 +173,7 @@ class LiveCamera:
             self._images = deque((one for one in self._images if one[0] > pair.stamp), _KEPT)  # hands come in their order
             image = None if stored is None else self._decoder.decode(stored)[1]
             self.problems.pop("image", None)
+            self._judge(image is not None)
         except InputError as error:
             self.problems["image"] = str(error)
             return None
@@ -177,6 +185,32 @@ class LiveCamera:
             pair = self._with_fitted_camera(pair, image)
         latency = dict(zip(message.latency_stages, map(float, message.latency)))
         return Moment(pair, latency, int(message.frames_dropped), int(message.frames_rejected)), image
+
+    def _next_pair(self, images: Mapping[int, bytes]) -> bytes | None:
+        """The message to be shown of those that wait; those before it are let go."""
+        imaged = [number for number, (stamp, _, _) in enumerate(self._pairs) if stamp in images]
+        late = self._pictures is None or (self._pairs and time.monotonic() - self._pairs[0][1] > _LATE)
+        number = imaged[-1] if imaged else len(self._pairs) - 1 if late else -1
+        data = self._pairs[number][2] if number >= 0 else None
+        for _ in range(number + 1):
+            self._pairs.popleft()
+        return data
+
+    def _judge(self, imaged: bool) -> None:
+        """Say where hands come without images. imaged: whether those that are shown have one."""
+        self._imaged.append(imaged)
+        came = sum(self._imaged)
+        if self.fused or len(self._imaged) < _JUDGED or came > _FEW * _JUDGED:
+            self.problems.pop("images", None)
+        elif self._pictures is None:
+            missing = (
+                "none are published beside them; --image names them" if self._wanted is None else f"none on {self._wanted}"
+            )
+            self.problems["images"] = f"{self.pairs} without images: {missing}."
+        else:
+            self.problems["images"] = (
+                f"{self._image_topic}: {came} of {_JUDGED} images come here: docs/troubleshooting.md, Large images."
+            )
 
     def add(self, moment: Moment) -> None:
         """To the course."""

@@ -19,6 +19,7 @@ from fourdhands_ros.pypi.message_types import HandPair, TFMessage
 
 with contextlib.suppress(ModuleNotFoundError):  # a workspace, in which the plugins of launch import this file, may lack viser
     from fourdhands_core.view.serving import serve
+    from fourdhands_ros.view import live_camera
     from fourdhands_ros.view.live import LivePage
     from fourdhands_ros.view.live_camera import LiveCamera, frame_of
 
@@ -155,6 +156,36 @@ def test_hands_have_their_image_where_the_page_is_held_up(ros):
             return newest is not None and newest[1] is not None
 
         assert ros.spin_until(shown, PATIENT)
+
+
+def test_hands_wait_for_an_image_that_comes_later(ros, monkeypatch):
+    """As over a network, for a while; where too few come, or nobody publishes any, the page says so."""
+    monkeypatch.setattr(live_camera, "_LATE", PATIENT)
+    robot = Robot(ros)
+    first = {name: next(data for one, _, data in robot.entries if one == name) for name in robot.publishers}
+    with page_of(ros, ["/left/hands"]) as page:
+        (camera,) = page._cameras
+
+        def waits():
+            camera.look_for_images(robot.node.get_topic_names_and_types())
+            robot.publishers["/left/hands"].publish(first["/left/hands"])
+            newest = camera.newest()
+            return camera._pictures is not None and len(camera._pairs) > 3 and newest is None
+
+        def comes():
+            robot.publishers["/left/image_raw"].publish(first["/left/image_raw"])
+            newest = camera.newest()
+            return newest is not None and newest[1] is not None
+
+        assert ros.spin_until(waits, PATIENT) and ros.spin_until(comes, PATIENT)
+        monkeypatch.setattr(live_camera, "_LATE", 0.0)
+        monkeypatch.setattr(live_camera, "_JUDGED", 3)
+        robot.entries = [entry for entry in robot.entries if entry[0] == "/left/hands"]
+        turns_until(ros, page, robot, lambda: "of 3 images come here" in page._panel._words.content)
+        camera._pictures.destroy()
+        camera._pictures = None
+        robot.node.destroy_publisher(robot.publishers.pop("/left/image_raw"))
+        turns_until(ros, page, robot, lambda: "none are published beside them" in page._panel._words.content)
 
 
 def test_meshes_are_of_the_nodes_own_hand_model(ros, tmp_path):
