@@ -1,14 +1,16 @@
 """The course of a recording, events in it, its time line, and what is said of a moment."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from view_support import PERIOD, hand, moving, pair
 
+from fourdhands_core import teleop
 from fourdhands_core.hand_model.skeleton import TIP_JOINTS
 from fourdhands_core.pipeline.types import ABSENT, HELD
-from fourdhands_core.view import events
+from fourdhands_core.view import events, robots
 from fourdhands_core.view.moments import KEPT, NOT_SEEN, SEEN, UNKNOWN, Course, Moment, flexion, pinch, words
 from fourdhands_core.view.timeline import bands, thinned, with_cursor
 
@@ -111,3 +113,13 @@ def test_the_time_line_shows_a_single_lost_image():
     course.state[::20] = NOT_SEEN
     assert len(with_cursor(bands(course), 5000, 100)) < 20_000  # it is sent with each picture
     assert thinned(10).tolist() == list(range(10)) and len(thinned(10**6)) == 800
+
+
+def test_a_robots_reasons_and_limits_all_have_words():
+    """Of each that teleoperation names in its code, and of each limit that docs/teleoperation.md lists."""
+    folder = Path(teleop.__file__).parent
+    named = re.findall(r'"([a-z]+(?:_[a-z]+)+)"', (folder / "senses.py").read_text() + (folder / "step.py").read_text())
+    assert {*named} <= robots._REASONS.keys()
+    text = (folder.parents[1] / "docs" / "teleoperation.md").read_text()
+    limits = re.search(r"which limit acts \(`limits`\):(.*?)\. It", text, re.DOTALL)[1]
+    assert {*re.findall(r"`(\w+)`", limits)} == robots._LIMITS.keys()

@@ -30,7 +30,9 @@ _REASONS = {
     "low_confidence": "the confidence in the hand is too low",
     "not_scaled": "the hand's positions are not metres: the camera is not calibrated",
     "no_transform_to_base": "/tf does not tell where the camera stands at the robot",
+    "transform_jumped": "where the camera stands at the robot jumped",
     "two_operators": "more than one node publishes the hands",
+    "two_commanders": "another node commands the robot too",
     "robot_not_seen": "nothing tells where the robot is",
     "robot_stale": "the robot's own state is too old",
     "robot_moving": "the robot moves",
@@ -42,17 +44,23 @@ _REASONS = {
     "released": "it was released",
     "stopping": "the robot still stops",
     "clock_jumped": "the clock jumped",
+    "late_step": "a command came late",
 }
+"""Of each reason that `teleop.senses` and `teleop.step` name. A new one is, in `step`, also among `_LOSS` where the robot is to
+wait for its end, else it has to be engaged again; `status_of` of `fourdhands_ros/teleop/diagnosis.py` says which are warnings,
+`test/teleop_faults.py` has an input that brings it about, `test/teleop_rules.py` what must not happen then."""
 _LIMITS = {
     "workspace": "the workspace",
     "keep_out": "a ball to keep out of",
     "joint_limits": "the joints' limits",
+    "reach": "the arm's reach",
     "speed": "the speed",
     "turn": "the turn",
     "ramp": "the ramp after engaging",
     "age": "the image's age",
     "confidence": "the confidence",
 }
+"""Of each that acts; `docs/teleoperation.md` lists them."""
 _MOST = 64
 """Numbers of a list that is believed."""
 
