@@ -26,8 +26,8 @@ from ..process import parse, run_ros
 from .channel import Channel
 from .frame_watch import FrameWatch
 from .fusing import FusedChannel
-from .outputs import NO_EVENTS
 from .parameters import Parameters, declare
+from .quiet import PUBLISHES_QUIETLY
 from .services import Services
 from .usage import node_parser
 
@@ -78,7 +78,7 @@ class HandsNode(ActiveNode):
             "/diagnostics",
             10,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            event_callbacks=NO_EVENTS,
+            event_callbacks=PUBLISHES_QUIETLY,
         )
         made.callback(self.destroy_publisher, diagnostics)
         # By a clock that goes on where a simulation's stands still.

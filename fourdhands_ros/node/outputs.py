@@ -23,15 +23,8 @@ from ..pypi.message_types import HandFaces, HandPair, TFMessage
 from .debug_image import DebugImage
 from .parameters import Parameters
 from .poses import HandPoses
+from .quiet import PUBLISHES_QUIETLY
 
-try:
-    from rclpy.event_handler import PublisherEventCallbacks
-except ImportError:  # ROS 2 Humble
-    from rclpy.qos_event import PublisherEventCallbacks
-
-NO_EVENTS = PublisherEventCallbacks(use_default_callbacks=False)
-"""rclpy's own callbacks tell of subscribers with another QoS, as those do themselves. The executor goes through every
-publisher's two before it waits for the next image: with a dozen, longer than through all the rest."""
 _SENT = 1000
 """Messages on /tf that are known again: more than come back between two looks at it."""
 
@@ -72,7 +65,7 @@ class Outputs:
                     topic,
                     QoSProfile(depth=depth, durability=durability),
                     qos_overriding_options=options,
-                    event_callbacks=NO_EVENTS,
+                    event_callbacks=PUBLISHES_QUIETLY,
                 )
                 made.callback(node.destroy_publisher, one)
                 return one

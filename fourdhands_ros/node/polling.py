@@ -10,6 +10,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from ..pypi.message_types import TFMessage
+from .quiet import LISTENS_QUIETLY
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
@@ -54,9 +55,7 @@ class PolledSubscription:
                 event_callbacks=SubscriptionEventCallbacks(message_lost=lambda event: None, use_default_callbacks=False),
             )
         except UnsupportedEventTypeError:
-            self._subscription = node.create_subscription(
-                *arguments, **keywords, event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False)
-            )
+            self._subscription = node.create_subscription(*arguments, **keywords, event_callbacks=LISTENS_QUIETLY)
 
     def take(self) -> Iterator[tuple[bytes, dict]]:
         """What has come since, oldest first, each with what the middleware tells of it (source_timestamp and so on)."""

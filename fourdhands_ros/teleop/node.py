@@ -29,6 +29,7 @@ from ..executable import end, program
 from ..lifecycle import ActiveNode, run_node
 from ..node.frames import when_time_goes_back
 from ..node.parameters import declare
+from ..node.quiet import LISTENS_QUIETLY
 from ..process import parse, run_ros
 from ..pypi.message_types import TFMessage, message_type
 from .diagnosis import apart, place_said, status_of
@@ -102,8 +103,8 @@ class TeleopNode(ActiveNode):
         self.hand = HandInput(p.side, self._retargeter, lambda sec, nanosec: self._seconds(sec * 1_000_000_000 + nanosec))
         made.callback(self.hand.close)
 
-        def subscribe(kind: Any, topic: str, callback: Any, qos: Any, raw: bool = False) -> None:
-            made.callback(self.destroy_subscription, self.create_subscription(kind, topic, callback, qos, raw=raw))
+        def subscribe(kind: Any, topic: str, callback: Any, qos: Any, raw: bool = False, **options: Any) -> None:
+            made.callback(self.destroy_subscription, self.create_subscription(kind, topic, callback, qos, raw=raw, **options))
 
         subscribe(message_type(HAND_PAIR), "hands", self.hand.put, qos_profile_sensor_data, raw=True)
         subscribe(JointState, "joint_states", self._robot.on_joints, qos_profile_sensor_data)
@@ -114,8 +115,9 @@ class TeleopNode(ActiveNode):
         subscribe(TFMessage, "/tf", self._robot.put, 100, raw=True)
         made.callback(when_time_goes_back(self, self._robot.forget_frames).unregister)
         latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        for qos in (10, latched):  # a switch that says it once and for all, to a node that starts later too, and any other
-            subscribe(Bool, "~/estop", self._on_estop, qos)
+        subscribe(Bool, "~/estop", self._on_estop, 10)
+        # and a switch that says it once and for all, to a node that starts later too; others are no matter of a warning
+        subscribe(Bool, "~/estop", self._on_estop, latched, event_callbacks=LISTENS_QUIETLY)
         subscribe(TFMessage, "/tf_static", self._robot.put_static, latched, raw=True)
 
         def publisher(kind: Any, topic: str) -> Any:

@@ -13,6 +13,7 @@ from std_msgs.msg import Bool, String
 from fourdhands_core.view.robots import RobotState, parse_state
 
 from ..node.polling import PolledSubscription
+from ..node.quiet import PUBLISHES_QUIETLY
 from ..pypi.message_types import deserialize_ros
 from .live_camera import Topics
 
@@ -45,7 +46,7 @@ class LiveRobots:
                 self._subscriptions[name] = PolledSubscription(self._node, String, name, qos)
                 if self._stoppable:
                     topic = name.removesuffix("state") + "estop"
-                    self._stops[name] = self._node.create_publisher(Bool, topic, 10)
+                    self._stops[name] = self._node.create_publisher(Bool, topic, 10, event_callbacks=PUBLISHES_QUIETLY)
 
     def states(self) -> dict[str, RobotState]:
         """By the name of its node what each robot said last; those that are silent are left out."""

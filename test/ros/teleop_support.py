@@ -125,6 +125,7 @@ class Person:
         self.process.send_signal(signal.SIGINT)
         _, said = self.process.communicate(timeout=PATIENT)
         assert self.process.returncode == 0 and "Traceback" not in said, said
+        assert "No messages will be received" not in said, said  # of an emergency stop that is not latched
 
 
 @contextlib.contextmanager
