@@ -34,6 +34,11 @@ def test_a_robot_is_checked(tmp_path, capsys):
     assert cv2.imread(str(picture)).shape[1] > 1000
 
 
+def test_three_fingers_fit_each_joint_of_them_moved(tmp_path, capsys):
+    assert main(["retarget", "--check", "three_fingers", "--out", str(tmp_path / "check.png")]) == 0
+    assert "everything fits" in capsys.readouterr().out
+
+
 def test_a_wrong_description_is_complained_of(tmp_path, capsys):
     """Fingers that are said to point out of the palm's back fit in no pose, which is said with what to look at."""
     from fourdhands_core.retargeting.config import ROBOTS

@@ -14,6 +14,7 @@ from fourdhands_core.retargeting import load_retargeter, robot_names
 from fourdhands_core.retargeting.human import JOINTS, bends, bent, measure
 from fourdhands_core.retargeting.operator_range import OperatorRange
 from fourdhands_core.retargeting.retargeter import HandRetargeter
+from fourdhands_core.retargeting.solver import FIRST_STEPS, least_squares
 
 pytest.importorskip("mujoco")
 
@@ -114,6 +115,42 @@ def test_after_a_jump_the_search_begins_with_fingers_that_are_near(robots):
             assert (tips[1] <= tips[0] + 1e-9).all() and tips[1].max() < 0.5
     near = robot.solve(human(FIST))
     assert robot._postures.begin(near, robot.robot.pose(near).points, wanted) is near
+
+
+def test_a_thumb_opposite_closes_as_the_humans_does(robots):
+    """Its own back is the palm's turned about: bent the other way it once stayed wide open in every pose, the fist too."""
+    robot = robots["three_fingers"]
+    thumb = [robot.names.index(name) for name in ("thumb_base_bend", "thumb_last_bend")]
+    opened, fist = (robot.solve(human(curl))[thumb] for curl in (OPEN, FIST))
+    assert fist.sum() > opened.sum() + np.radians(60.0), np.degrees([opened, fist])
+
+
+def test_a_finger_that_stands_elsewhere(tmp_path):
+    """`shift` moves where its tip and middle joint are to go, in the palm body's axes; the others' stay."""
+    from fourdhands_core.retargeting.config import ROBOTS
+
+    text = (ROBOTS / "five_fingers_right.yaml").read_text().replace("five_", f"{ROBOTS}/five_")
+    places = []
+    for shift in ("", ", shift: [0.01, 0, -0.03]"):
+        (tmp_path / "hand.yaml").write_text(text.replace("tip: thumb_tip", f"tip: thumb_tip{shift}"))
+        robot = load_retargeter(tmp_path / "hand.yaml", operator=OperatorRange.exact())
+        places.append(robot.targets(human(PINCH)))
+    for before, after in zip(*places):
+        np.testing.assert_allclose((after - before)[0], [0.01, 0.0, -0.03], atol=1e-9)
+        np.testing.assert_allclose(after[1:], before[1:], atol=1e-9)
+
+
+def test_fingers_that_reach_nowhere_near_still_close():
+    """A link whose tip is to go behind its own joint gains little a step; it once stopped where it began, open in a fist."""
+    goal = np.array([0.01, -0.03])
+
+    def residuals(q, slopes):
+        at = 0.12 * np.array([np.sin(q[0]), np.cos(q[0])])
+        change = 0.12 * np.array([[np.cos(q[0])], [-np.sin(q[0])], [0.0]])
+        return np.append(at - goal, 1.0), change if slopes else None  # and another finger is off whatever this one does
+
+    q, _ = least_squares(residuals, np.zeros(1), np.zeros(1), np.array([1.2]), FIRST_STEPS)
+    assert q[0] == 1.2
 
 
 def test_a_gripper_follows_the_distance(robots):

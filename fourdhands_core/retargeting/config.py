@@ -30,8 +30,9 @@ class FingerConfig:
     base: the body in which it begins, the counterpart of the knuckle (of the thumb: of its base). tip: its last body, or a
     site. offset: of the tip in that body, metres. radius: of the tip's sphere, metres; of a site its size, where left out.
     middle: the body at its middle joint, which gives the posture where the tip alone leaves it open; may be left out.
-    weight: how much it matters that the tip is where the human's is; little where this finger stands elsewhere than a human's,
-    so that the gaps between the tips decide.
+    weight: how much it matters that the tip is where the human's is; little where this finger's ways are none of a human's,
+    so that the gaps between the tips decide. shift: metres by which the places of a finger that stands elsewhere than a human's
+    are moved; back: what is the back for one that bends another way, as a thumb opposite does; both in the palm body's axes.
     """
 
     base: str
@@ -40,6 +41,8 @@ class FingerConfig:
     offset: tuple[float, float, float] | None = None
     radius: float | None = None
     weight: float = 1.0
+    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    back: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,9 @@ class RobotConfig:
     velocity: dict[str, float] = field(default_factory=dict)
     default_velocity: float = VELOCITY
     scale: float = 1.0
-    gaps: float = 0.1
+    gaps: float = 0.05
     near: float = NEAR
-    middles: float = 0.35
+    middles: float = 0.3
     joints: tuple[str, ...] = ()
     width: tuple[float, float] = (0.0, 0.08)
     finger: str = "index"
@@ -160,9 +163,9 @@ def _parse(path: Path, values: dict[str, Any]) -> RobotConfig:
         velocity={str(joint): positive(f"velocity of {joint}", value) for joint, value in velocity.items()},
         scale=positive("scale", values.get("scale", 1.0)),
         radians=_yes("radians", values.get("radians", False)),
-        gaps=positive("gaps", values.get("gaps", 0.1)),
+        gaps=positive("gaps", values.get("gaps", RobotConfig.gaps)),
         near=positive("near", values.get("near", NEAR)),
-        middles=positive("middles", values.get("middles", 0.35)),
+        middles=positive("middles", values.get("middles", RobotConfig.middles)),
         apart=tuple((str(one), str(other)) for one, other in values.get("apart", ())),
         **chosen,
     )
@@ -206,6 +209,8 @@ def _finger_config(name: str, value: dict[str, Any]) -> FingerConfig:
         offset=None if offset is None else _vector(f"offset of {name}", offset, zero=True),
         radius=None if "radius" not in value else positive(f"radius of {name}", value["radius"]),
         weight=positive(f"weight of {name}", value.get("weight", 1.0)),
+        shift=_vector(f"shift of {name}", value.get("shift", (0.0, 0.0, 0.0)), zero=True),
+        back=None if "back" not in value else _vector(f"back of {name}", value["back"]),
     )
 
 

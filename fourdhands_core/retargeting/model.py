@@ -180,12 +180,16 @@ class RobotModel:
             offset = offset + np.array(config.offset)
         return name, offset, radius if config.radius is None else config.radius
 
-    def palm(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where the palm's back and its fingers point (3,), as `pose` put it. Raises InputError."""
-        rotation = self.data.xmat[self.body(self.config.palm)].reshape(3, 3)
+    def palm_rotation(self) -> np.ndarray:
+        """(3, 3): the palm body's axes as columns, as `pose` put it."""
+        return self.data.xmat[self.body(self.config.palm)].reshape(3, 3).copy()
+
+    def palm(self, towards_back: tuple[float, float, float] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Where the back (or one in the palm body's axes) and the fingers point (3,), as `pose` put it. Raises InputError."""
+        rotation = self.palm_rotation()
         fingers = rotation @ np.array(self.config.towards_fingers)
         fingers /= np.linalg.norm(fingers)
-        back = rotation @ np.array(self.config.towards_back)
+        back = rotation @ np.array(towards_back or self.config.towards_back)
         back = back - (back @ fingers) * fingers
         if np.linalg.norm(back) < 1e-6:
             raise InputError(f"{self.config.source.name}: palm: fingers and back point the same way; they stand across")

@@ -125,7 +125,10 @@ class HandRetargeter:
         robot.pose(robot.neutral)
         data = robot.data
         self.bases = np.stack([data.xpos[robot.body(finger.base)].copy() for finger in config.fingers.values()])
+        rotation = robot.palm_rotation()
+        self.places = self.bases + np.array([rotation @ np.array(finger.shift) for finger in config.fingers.values()])
         self.axes = self._palm_axes()
+        self._finger_axes = np.stack([self._palm_axes(one.back) for one in config.fingers.values()])
         self._first = np.zeros(len(tips))
         for row, name in middles:
             self._first[row] = _length(robot, list(config.fingers.values())[row].base, name, np.zeros(3))
@@ -139,9 +142,9 @@ class HandRetargeter:
         self._pairs = np.array([(order.index(one), order.index(other)) for one, other in config.pinches], int).reshape(-1, 2)
         self._gap_of = self._fingers[self._pairs[:, 1]] if len(self._pairs) else np.zeros(0, int)
 
-    def _palm_axes(self) -> np.ndarray:
-        """(3, 3): the robot's palm as rows towards back, thumb's side, fingers, as `human.palm_axes` of the human's."""
-        back, fingers = self.robot.palm()
+    def _palm_axes(self, towards_back: tuple[float, float, float] | None = None) -> np.ndarray:
+        """(3, 3): the palm, of its back or another, as rows towards back, thumb's side, fingers; see `human.palm_axes`."""
+        back, fingers = self.robot.palm(towards_back)
         across = np.cross(back, fingers) if self.side == SIDES[1] else np.cross(fingers, back)
         return np.stack([back, across, fingers])
 
@@ -163,8 +166,8 @@ class HandRetargeter:
         ratio = np.where(known, self._first / first_length, self.lengths / human.lengths[self._fingers])
         rest = np.where(known, (self.lengths - self._first) / rest_length, ratio)
         scale = self.config.scale
-        middle = self.bases + scale * (ratio[:, None] * first) @ self.axes
-        tips = middle + scale * (rest[:, None] * (points[:, 3] - points[:, 1])) @ self.axes
+        middle = self.places + scale * ((ratio[:, None] * first)[:, None] @ self._finger_axes)[:, 0]
+        tips = middle + scale * ((rest[:, None] * (points[:, 3] - points[:, 1]))[:, None] @ self._finger_axes)[:, 0]
         return tips, middle[self._middle_rows]
 
     def solve(self, joints: np.ndarray, previous: np.ndarray | None = None) -> np.ndarray:
