@@ -19,7 +19,8 @@ HAND_PAIR = "fourdhands_ros/msg/HandPair"
 
 
 class HandInput:
-    """The newest hand, of the newest message: `sample`, None before the first; `problem`: why the last one was none.
+    """newest: the hand of the newest message, None before the first, and the frame that it is in. problem: why the last message
+    was none.
 
     side: left or right. retargeter: of the robot's hand, None without. seconds_of: a stamp (sec, nanosec) in seconds on the
     clock of the teleoperation. `put` takes serialised messages; those that come while one is worked on are passed over but for
@@ -28,8 +29,8 @@ class HandInput:
 
     def __init__(self, side: str, retargeter: Retargeter | None, seconds_of: Callable[[int, int], float]) -> None:
         self._side, self._retargeter, self._seconds_of = side, retargeter, seconds_of
-        self.sample: HandSample | None = None
-        self.frame, self.problem, self.refused = "", "", 0
+        self.newest: tuple[HandSample | None, str] = None, ""
+        self.problem, self.refused = "", 0
         self._previous: np.ndarray | None = None
         self._waiting: bytes | None = None
         self._ready, self._ended = threading.Condition(), False
@@ -57,19 +58,19 @@ class HandInput:
                     return
                 data, self._waiting = self._waiting, None
             try:
-                self.sample = self._read(deserialize(bytes(data or b""), message_type(HAND_PAIR)))
+                self.newest = self._read(deserialize(bytes(data or b""), message_type(HAND_PAIR)))
                 self.problem = ""
             except Exception as error:  # a message of another kind, or a hand that is none: it is not followed
                 self.refused += 1
                 self.problem = str(error) if isinstance(error, FourDHandsError) else f"{type(error).__name__}: {error}"
-                self.sample = None
+                self.newest = None, ""
 
-    def _read(self, pair: Any) -> HandSample:
+    def _read(self, pair: Any) -> tuple[HandSample, str]:
         hand = getattr(pair, self._side)
         stamp = self._seconds_of(pair.header.stamp.sec, pair.header.stamp.nanosec)
-        self.frame = pair.header.frame_id
+        frame = str(pair.header.frame_id)
         if not hand.valid or len(hand.joints) != 21:
-            return HandSample(stamp, np.zeros(3), np.eye(3), None, 0.0, False, bool(hand.scaled))
+            return HandSample(stamp, np.zeros(3), np.eye(3), None, 0.0, False, bool(hand.scaled)), frame
         turn, place = hand.wrist.orientation, hand.wrist.position
         rotation = matrix_from_quaternion(np.array([turn.x, turn.y, turn.z, turn.w]))
         position = np.array([place.x, place.y, place.z])
@@ -77,4 +78,4 @@ class HandInput:
         if self._retargeter is not None:
             joints = np.array([(joint.x, joint.y, joint.z) for joint in hand.joints])
             fingers = self._previous = self._retargeter.solve(joints, self._previous)
-        return HandSample(stamp, position, rotation, fingers, float(hand.confidence), True, bool(hand.scaled))
+        return HandSample(stamp, position, rotation, fingers, float(hand.confidence), True, bool(hand.scaled)), frame

@@ -22,8 +22,9 @@ from visualization_msgs.msg import MarkerArray
 
 from fourdhands_core.retargeting import load_retargeter
 from fourdhands_core.retargeting.arm import SerialArm
-from fourdhands_core.teleop import IDLE, STATE_NAMES, Command, Inputs, RobotSample, TeleopState, step
+from fourdhands_core.teleop import ESTOP, FAULT, HOLD, IDLE, READY, STATE_NAMES, Command, Inputs, RobotSample, TeleopState, step
 from fourdhands_core.teleop.settings import STANDSTILL
+from fourdhands_core.teleop.types import MOVING_STATES
 
 from ..executable import end, program
 from ..lifecycle import ActiveNode, run_node
@@ -43,19 +44,26 @@ from .stream import Stream
 
 STATE_PERIOD = 0.1
 """Seconds between two messages on ~/state; a change is told at once."""
+REST = 1.0
+"""Seconds for which the node that ends waits for its robot to stand."""
 DIAGNOSTICS_PERIOD = 1.0
 """Seconds between two messages on /diagnostics."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Step:
-    """A step that was computed. due: when it is told, seconds. asked: how much of what was asked for is in it."""
+    """A step that was computed. due: when it is told, seconds. asked: how much of what was asked for is in it. frame: that the
+    hand is in."""
 
     due: float
     asked: int
+    frame: str
     inputs: Inputs
     state: TeleopState
     command: Command
+
+
+_FOLLOWS = *MOVING_STATES, HOLD
 
 
 def _moves(state: TeleopState | None) -> bool:
@@ -98,6 +106,7 @@ class TeleopNode(ActiveNode):
         self._since_state, self._stepped = 0.0, IDLE
         self._followed, self._latencies = -np.inf, list[float]()
         self._sample: RobotSample | None = None
+        self._frame = ""
         self._begin = self.get_clock().now().nanoseconds
         self._robot = RobotInput(p, self._settings, self._joints, self._arm, self.get_clock(), self._seconds)
         self.hand = HandInput(p.side, self._retargeter, lambda sec, nanosec: self._seconds(sec * 1_000_000_000 + nanosec))
@@ -140,6 +149,7 @@ class TeleopNode(ActiveNode):
         else:
             self._stream = Stream(1.0 / p.rate, self)
             made.callback(self._stream.close)
+            made.callback(self._come_to_rest)
             made.callback(self.destroy_timer, self.create_timer(0.5, self._look_at_stream))
         return (
             f"ready to follow the {p.side} hand on {self.resolve_topic_name('hands')}: call "
@@ -187,7 +197,10 @@ class TeleopNode(ActiveNode):
             response.success = STATE_NAMES[state] == "READY"
             why = "; ".join(filter(None, (reasons or "not ready yet", self._robot.unheard())))
             response.message = "following" if response.success else f"{STATE_NAMES[state]}: {why}"
-        elif name == "reset" and STATE_NAMES[state] in ("ESTOP", "FAULT") and (self._estop or _moves(self.state)):
+        elif name == "reset" and state not in (ESTOP, FAULT):
+            response.success, response.message = True, f"{STATE_NAMES[state]}: nothing to reset, and nothing was changed"
+            return response
+        elif name == "reset" and (self._estop or _moves(self.state)):
             response.success = False
             why = "~/estop says true; publish false there first" if self._estop else "the robot still stops; ask again"
             response.message = f"{STATE_NAMES[state]}: {why}"
@@ -220,18 +233,19 @@ class TeleopNode(ActiveNode):
         assert self.state is not None
         asked = list(self._asked)
         now = self._now() + max(due - self._pace(), 0.0)
+        hand, frame = self.hand.newest
         inputs = Inputs(
-            self.hand.sample,
+            hand if self.state.state not in _FOLLOWS or frame == self._frame else None,
             self._robot.sample(),
             self._deadman and "let_go" not in asked,
             self._deadman_at,
             self._estop or "estop" in asked,
             operators=self._publishers_of("hands"),
-            commanders=max(map(self._publishers_of, self._outputs.topics), default=1),
-            absolute=self._robot.from_frame(self.hand.frame) if self.parameters.absolute else None,
+            commanders=max(map(self._publishers_of, self._commanded())),
+            absolute=self._robot.from_frame(frame) if self.parameters.absolute or self.state.settings.absolute else None,
             **{name: name in asked for name in ("engage", "release", "reset")},
         )
-        return _Step(due, len(asked), inputs, *step(self.state, inputs, now, self._settings, due - self._steady))
+        return _Step(due, len(asked), frame, inputs, *step(self.state, inputs, now, self._settings, due - self._steady))
 
     def holds(self, made: _Step) -> bool:
         """Whether nothing was asked for since it was computed."""
@@ -240,6 +254,8 @@ class TeleopNode(ActiveNode):
     def tell(self, made: _Step) -> None:
         """Tell the robot, and go on from there."""
         self._outputs.send(made.command, self.get_clock().now().to_msg(), not _moves(made.state), made.due)
+        if self.state is None or self.state.state not in _FOLLOWS:
+            self._frame = made.frame  # that the robot is engaged in, if it is
         self.state, self._steady, self._sample = made.state, made.due, made.inputs.robot
         for _ in range(made.asked):
             self._asked.popleft()
@@ -265,9 +281,20 @@ class TeleopNode(ActiveNode):
         self.tell(made)
         self.after(made)
 
+    def _come_to_rest(self) -> None:
+        """Let go of the robot, and wait until what it is told rests: a controller without a time-out would go on."""
+        self._ask("release")
+        end = time.monotonic() + REST
+        while self._stream.runs and time.monotonic() < end and (self._asked or _moves(self.state)):
+            time.sleep(1.0 / self.parameters.rate)
+
     def _look_at_stream(self) -> None:
         if self._stream.error is not None:
             raise self._stream.error
+
+    def _commanded(self) -> list[str]:
+        """Topics of which this node alone is to be the publisher; by ~/state it knows of another node of its name."""
+        return [*self._outputs.topics, self._state_out.topic_name]
 
     def _publishers_of(self, topic: str) -> int:
         return max(self.count_publishers(self.resolve_topic_name(topic)), 1)
@@ -291,9 +318,9 @@ class TeleopNode(ActiveNode):
             "image_to_command": self._latencies,
             "apart": apart(self._sample, command),
             "standstill": round(self.state.settings.standstill(1.0 / self.parameters.rate), 4) if self.state else None,
-            "refused_messages": self.hand.refused,
-            "problem": self.hand.problem or self._outputs.problem or self._robot.unheard(),
-            **place_said(self.parameters, self._settings, self._fresh(), command),
+            "refused_messages": self.hand.refused + self._robot.refused,
+            "problem": self._problem(),
+            **place_said(self.parameters, self.state.settings if self.state else self._settings, self._fresh(), command),
         }
         self._state_out.publish(String(data=json.dumps(said)))
         self._latencies = []
@@ -307,6 +334,26 @@ class TeleopNode(ActiveNode):
         if (told != self._told and state not in ("IDLE", "READY")) or (command.stopped_by and told != self._told):
             self.get_logger().info(told)
         self._told = told
+
+    def _problem(self) -> str:
+        """What somebody has to do something about, in words; else empty."""
+        state, frame = self.state, self.hand.newest[1]
+        if state is None:
+            return ""
+        if state.state in _FOLLOWS and frame != self._frame and not self.hand.problem:
+            return f"hands come in {frame or 'no frame'}, and the robot was engaged in {self._frame}; engage it again"
+        alone = ["hands"] if "two_operators" in state.reasons else []
+        alone += self._commanded() if "two_commanders" in state.reasons else []
+        for topic in map(self.resolve_topic_name, alone):
+            if len(found := self.get_publishers_info_by_topic(topic)) > 1:
+                names = ", ".join(f"{one.node_namespace.rstrip('/')}/{one.node_name}" for one in found)
+                return f"{topic} has {len(found)} publishers, and may have one: {names}"
+        if "no_transform_to_base" in state.reasons:
+            return self._robot.lost_frame
+        problem = self.hand.problem or self._outputs.problem or self._robot.unheard()
+        if not problem and state.settings is not self._settings and state.state not in (IDLE, READY):
+            return "changed parameters are in force once the robot stands in IDLE; release it"
+        return problem
 
     def _silent(self) -> dict[str, float]:
         """Seconds without news of the hand, the robot and the deadman's switch."""

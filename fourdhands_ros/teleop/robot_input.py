@@ -13,32 +13,57 @@ import numpy as np
 from fourdhands_core.geometry.rotations import matrix_from_quaternion
 from fourdhands_core.retargeting.arm import SerialArm
 from fourdhands_core.teleop import Command, RobotSample, TeleopSettings
+from fourdhands_core.teleop.senses import AHEAD
 
 from ..convert.transforms import TransformBuffer, TransformError
 from .hand_joints import HandJoints
 from .parameters import TeleopParameters
 
+_BEFORE = 1.0
+"""Seconds ahead of the clock from which on a transform is of before the clock went back."""
+
 
 @dataclass
-class _Heard:
-    """Joints that joint_states tells of: of which robot; when, seconds, and where they were last; the names of others that came
-    while these had not."""
+class _News:
+    """Of a part of the robot: when it was `said` last and when that `came`, seconds; wrong: why what came since was refused."""
 
-    joints: HandJoints
-    of: str
-    at: float = -np.inf
+    said: float = -np.inf
+    came: float = -np.inf
+    wrong: str = ""
+
+    def old(self, what: str, now: float, stale: float) -> str:
+        """Why it does not count as new, in words; else empty. what: that is heard of."""
+        if -AHEAD <= now - self.said <= stale:
+            return ""
+        if self.wrong:
+            return self.wrong
+        if now - self.came > stale:
+            return f"{what} came {now - self.came:.1f} s ago, and has to go on coming"
+        off = f"{abs(now - self.said):.1f} s {'old' if now > self.said else 'ahead'}"
+        return f"{what} comes with stamps {off}; where the robot's clock is not this computer's, set robot_stamped: false"
+
+
+@dataclass
+class _Heard(_News):
+    """Joints that joint_states tells of. joints; of: which robot; places: where they were last; others: names that came while
+    these had not; told: whether a message had any position."""
+
+    joints: HandJoints = field(default_factory=lambda: HandJoints(()))
+    of: str = ""
     places: np.ndarray = field(default_factory=lambda: np.zeros(0))
     others: set[str] = field(default_factory=set)
+    told: bool = False
 
     def unheard(self, now: float, stale: float) -> str:
         """Why these are not known, in words; else empty."""
         names = ", ".join(self.joints.names)
-        if np.isfinite(self.at):
-            old = f"joint_states told of {names} of {self.of} {now - self.at:.1f} s ago; its controller has to publish them"
-            return old if now - self.at > stale else ""
+        if np.isfinite(self.said) or self.wrong:
+            return self.old(f"joint_states with {names} of {self.of}", now, stale)
         if not self.others:
             return f"joint_states has not told of {names} of {self.of}"
         what = "gripper_joint names it" if self.joints.is_gripper else "they have to come in one message"
+        if not self.told:
+            what = "its messages have no positions"
         return f"joint_states has {', '.join(sorted(self.others))}, but no message with {names} of {self.of}; {what}"
 
 
@@ -46,7 +71,7 @@ class RobotInput:
     """Where the robot is, of all messages that came: `sample`, for one thread; the others are callbacks of another.
 
     hand, arm: whose joints have to be heard of, None without. seconds: on teleoperation's clock, of nanoseconds of ROS time.
-    parameters: as they are now.
+    parameters: as they are now. refused: messages that were none. lost_frame: why `from_frame` knew none, in words.
     """
 
     def __init__(
@@ -59,8 +84,11 @@ class RobotInput:
         seconds: Callable[[int], float],
     ) -> None:
         self.parameters, self._arm, self._clock, self._seconds = parameters, arm, clock, seconds
-        self._hand = None if hand is None else _Heard(hand, parameters.robot, places=np.zeros(settings.joints))
-        self._joints = None if arm is None else _Heard(HandJoints(arm.names), parameters.arm_model)
+        self._hand = None
+        if hand is not None:
+            self._hand = _Heard(joints=hand, of=parameters.robot, places=np.zeros(settings.joints))
+        self._joints = None if arm is None else _Heard(joints=HandJoints(arm.names), of=parameters.arm_model)
+        self._pose, self.refused = _News(), 0
         self._robot: tuple[float, np.ndarray, np.ndarray] | None = None
         self._before: tuple[float, np.ndarray] | None = None
         self._posed, self._looked_at, self._speed = False, 0.0, 0.0
@@ -70,6 +98,7 @@ class RobotInput:
         self.put = self._transforms.put
         self.put_static = functools.partial(self._transforms.put, static=True)
         self.forget_frames = self._transforms.clear
+        self.lost_frame = ""
 
     def _now(self) -> float:
         return self._seconds(self._clock.now().nanoseconds)
@@ -81,19 +110,34 @@ class RobotInput:
             if heard is None:
                 continue
             measured = heard.joints.measured(places)
-            if measured is not None:
-                heard.places, heard.at = measured, self._said_at(message.header)
-            elif np.isinf(heard.at):
-                heard.others.update(message.name)
+            if measured is None:
+                if np.isinf(heard.said):
+                    heard.others.update(message.name)
+                    heard.told = heard.told or len(message.position) > 0
+            elif np.isfinite(measured).all():
+                heard.places, heard.said, heard.came, heard.wrong = measured, self._said_at(message.header), self._now(), ""
+            else:
+                self.refused += 1
+                wrong = ", ".join(name for name, one in zip(heard.joints.names, measured) if not np.isfinite(one))
+                heard.wrong = f"joint_states has no finite number for {wrong} of {heard.of}"
 
     def on_pose(self, message: Any) -> None:
         """Of ee_pose."""
-        place, turn = message.pose.position, message.pose.orientation
+        if self._arm is not None:
+            return
+        place, turn, frame = message.pose.position, message.pose.orientation, message.header.frame_id
         quaternion = np.array([turn.x, turn.y, turn.z, turn.w])
         position = np.array([place.x, place.y, place.z])
-        if np.isfinite(position).all() and abs(float(np.linalg.norm(quaternion)) - 1.0) < 0.01 and self._arm is None:
-            self._posed = True
+        base = self.parameters.base_frame
+        if frame and frame.lstrip("/") != base.lstrip("/"):  # what is told is told in base_frame, and would lead elsewhere
+            self._pose.wrong = f"ee_pose is in {frame}, and base_frame is {base}; the arm's end has to be told in its base"
+        elif np.isfinite(position).all() and abs(float(np.linalg.norm(quaternion)) - 1.0) < 0.01:
+            self._posed, self._pose.came, self._pose.wrong = True, self._now(), ""
             self._measured(self._said_at(message.header), position, matrix_from_quaternion(quaternion))
+            return
+        else:
+            self._pose.wrong = "ee_pose is no pose: its numbers are not finite, or its quaternion is not of length 1"
+        self.refused += 1
 
     def _said_at(self, header: Any) -> float:
         """When the robot said something: as it is stamped, so that what was long under way is old; where it is not stamped, or
@@ -108,7 +152,7 @@ class RobotInput:
             if self._before is not None:
                 self._speed = float(np.linalg.norm(position - self._before[1])) / (now - self._before[0])
             self._before = now, position
-        self._robot = now, position, rotation
+        self._robot, self._pose.said = (now, position, rotation), now
 
     def told(self, command: Command) -> None:
         """What the robot was told, which is where an arm is that there is not."""
@@ -116,15 +160,15 @@ class RobotInput:
 
     def sample(self) -> RobotSample | None:
         """Where the robot is; None where that is not known."""
-        hand_at, fingers = (np.inf, np.zeros(0)) if self._hand is None else (self._hand.at, self._hand.places)
+        hand_at, fingers = (np.inf, np.zeros(0)) if self._hand is None else (self._hand.said, self._hand.places)
         if self.parameters.arm == "none":
             return RobotSample(hand_at, *self._end, fingers) if np.isfinite(hand_at) else None
         joints = np.zeros(0)
         if self._joints is not None and self._arm is not None:
-            if np.isinf(self._joints.at):
+            if np.isinf(self._joints.said):
                 return None
-            at, joints = self._joints.at, self._joints.places
-            if at != self._looked_at and np.isfinite(joints).all():
+            at, joints = self._joints.said, self._joints.places
+            if at != self._looked_at:
                 self._looked_at = at
                 self._measured(at, *self._arm.pose(joints))
         elif not self._posed:
@@ -140,19 +184,40 @@ class RobotInput:
         stamp = self._transforms.newest(p.base_frame, p.end_frame)
         if stamp is None or stamp == self._looked_at:
             return
+        if p.robot_stamped and self._seconds(stamp) > self._now() + _BEFORE:
+            self.forget_frames()
+            return
         with contextlib.suppress(TransformError):
             pose = self._transforms.lookup(p.base_frame, p.end_frame, stamp)
-            self._looked_at = stamp
+            self._looked_at, self._pose.came, self._pose.wrong = stamp, self._now(), ""
             self._measured(self._seconds(stamp) if p.robot_stamped else self._now(), pose.position, pose.rotation)
 
     def from_frame(self, frame: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """Rotation and position of a frame in the arm's base, where /tf knows it."""
-        with contextlib.suppress(TransformError):
-            pose = self._transforms.lookup(self.parameters.base_frame, frame, self._clock.now().nanoseconds, 1.0)
-            return pose.rotation, pose.position
-        return None
+        """Rotation and position of a frame in the arm's base, where /tf knows it now."""
+        p, now = self.parameters, self._clock.now().nanoseconds
+        try:
+            pose = self._transforms.lookup(p.base_frame, frame, now, p.robot_stale)
+        except TransformError as error:
+            self.lost_frame = str(error)
+            return None
+        self.lost_frame = ""
+        return pose.rotation, pose.position
 
     def unheard(self) -> str:
-        """Why joint_states does not tell where the robot's joints are, in words; else empty."""
+        """Why it is not known where the robot is, in words; else empty."""
         now, stale = self._now(), self.parameters.robot_stale
-        return next((words for one in (self._joints, self._hand) if one is not None and (words := one.unheard(now, stale))), "")
+        words = [one.unheard(now, stale) for one in (self._joints, self._hand) if one is not None]
+        if self._arm is None and self.parameters.arm != "none":
+            words.append(self._end_unheard(now, stale))
+        return next(filter(None, words), "")
+
+    def _end_unheard(self, now: float, stale: float) -> str:
+        p = self.parameters
+        if np.isfinite(self._pose.said) or self._pose.wrong:
+            return self._pose.old("ee_pose" if self._posed else f"/tf with {p.end_frame} in {p.base_frame}", now, stale)
+        try:
+            self._transforms.lookup(p.base_frame, p.end_frame, self._clock.now().nanoseconds, np.inf)
+            why = "on /tf nothing moves between the two"
+        except TransformError as error:
+            why = str(error)
+        return f"no ee_pose tells where {p.end_frame} is in {p.base_frame}, and {why}"

@@ -62,6 +62,11 @@ class Stream(Generic[T]):
         self._ended = True
         self._thread.join()
 
+    @property
+    def runs(self) -> bool:
+        """Whether steps are told."""
+        return self._thread.is_alive()
+
     def _work(self) -> None:
         with contextlib.suppress(OSError, AttributeError):  # not allowed, or no Linux
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_PRIORITY))

@@ -69,7 +69,7 @@ def test_a_simulated_arm_follows_by_its_joints(person):
     robot.kill()
     robot.kill()
     one.until(
-        lambda: "robot_stale" in one.states[-1]["reasons"] and "s ago; its controller has to" in one.states[-1]["problem"]
+        lambda: "robot_stale" in one.states[-1]["reasons"] and "s ago, and has to go on coming" in one.states[-1]["problem"]
     )
     one.close()
 

@@ -1,0 +1,227 @@
+"""What comes from other programs and does not fit: it moves nothing wrongly, and the node says in words why it stands."""
+
+import contextlib
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import PoseStamped
+from rclpy.parameter import Parameter
+from rclpy.time import Time
+from ros_support import PATIENT
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from teleop_support import START, ruckig, stepped
+
+from fourdhands_core.geometry.rigid import Rigid
+from fourdhands_core.teleop import ENGAGED, HOLD, IDLE, RAMP, READY, HandSample, RobotSample
+
+pytestmark = pytest.mark.skipif(ruckig is None, reason="teleoperation needs ruckig (pip install 'fourdhands[robot]')")
+
+
+class Steps:
+    """Steps of the node, one by one, 10 ms apart by their own time, with a hand and a robot of that time."""
+
+    def __init__(self, **parameters):
+        given = {"need_deadman": False, "ramp": 0.1, **parameters}
+        self._made = stepped(*(Parameter(name, value=value) for name, value in given.items()))
+        self.node = self._made.__enter__()
+        self.due, self.hand, self.frame = self.node._pace(), np.zeros(3), "camera"
+        self.sent = []
+        self.node._outputs.send = lambda command, *_: self.sent.append(command)
+        self.node._pace = self.node._now = lambda: self.due
+        self.node._robot.unheard = lambda: ""
+
+    def close(self):
+        self._made.__exit__(None, None, None)
+
+    def go(self, count=1, asks=()):
+        node = self.node
+        for name in asks:
+            node._ask(name)
+        for _ in range(count):
+            self.due += 0.01
+            node.hand.newest = HandSample(self.due, self.hand, np.eye(3)), self.frame
+            place = self.sent[-1].position if self.sent and self.sent[-1].publish else START
+            node._robot.sample = lambda place=place: RobotSample(self.due, place, np.eye(3))
+            node.tell(node.compute(self.due))
+        return node.state.state
+
+    def engaged(self):
+        assert self.go(30) == READY
+        assert self.go(1, ["engage"]) == RAMP
+        assert self.go(30) == ENGAGED
+
+
+def at(robot, nanoseconds):
+    """Let its clock stand there."""
+    robot._clock = SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=nanoseconds))
+
+
+@contextlib.contextmanager
+def heard(*parameters):
+    """What the node hears of its robot, at one time."""
+    with stepped(*parameters) as node:
+        at(node._robot, node.get_clock().now().nanoseconds)
+        yield node._robot
+
+
+@pytest.fixture
+def steps(request):
+    one = Steps(**getattr(request, "param", {}))
+    yield one
+    one.close()
+
+
+def test_hands_in_another_frame_are_not_followed_until_it_is_engaged_again(steps):
+    steps.engaged()
+    steps.frame, steps.hand = "other_camera", np.array([0.001, 0.0, 0.0])
+    assert steps.go(1) == HOLD
+    words = steps.node._problem()
+    assert "other_camera" in words and "camera" in words and "engage it again" in words
+    steps.frame = "camera"  # the first is back in time
+    assert steps.go(20) in (RAMP, ENGAGED) and not steps.node._problem()
+    steps.frame = "other_camera"
+    while steps.go() == HOLD:
+        pass
+    assert steps.node.state.state in (IDLE, READY)
+    stood = steps.sent[-1].position
+    assert steps.go(30) == READY and (steps.sent[-1].position == stood).all()
+    steps.go(1, ["engage"])
+    assert steps.go(30) == ENGAGED
+
+
+def test_parameters_changed_while_it_follows_wait_and_that_is_told(steps):
+    steps.engaged()
+    for name, value in (("absolute", True), ("workspace", [0.0, -1.0, 0.0, 0.5, 1.0, 1.0])):
+        assert steps.node.set_parameters([Parameter(name, value=value)])[0].successful
+    assert steps.go(20) == ENGAGED
+    assert "once the robot stands in IDLE" in steps.node._problem()
+    said = []
+    steps.node._state_out = SimpleNamespace(publish=lambda message: said.append(message.data), topic_name="state")
+    steps.node._tell(steps.sent[-1])
+    assert '"workspace": [-1.0, -1.0, 0.0, 1.0, 1.0, 1.5]' in said[0]  # that is in force
+    steps.go(1, ["release"])
+    steps.go(40)
+    assert steps.node.state.settings.absolute
+    assert steps.node.state.reasons == ("no_transform_to_base",)
+    assert "camera" in steps.node._problem() and "/tf" in steps.node._problem()
+
+
+@pytest.mark.parametrize("steps", [{"absolute": True, "regain": 0.0}], indirect=True)
+def test_absolute_ends_with_what_it_says_where_the_cameras_frame_stops(steps):
+    robot, now = steps.node._robot, 10**18
+    at(robot, now)
+    robot._transforms.set("base_link", "camera", Rigid(np.eye(3), START), now)
+    steps.engaged()
+    assert steps.node.set_parameters([Parameter("absolute", value=False)])[0].successful
+    assert steps.go(10) == ENGAGED  # what is in force goes on
+    at(robot, now + 200_000_000)
+    assert steps.go(1) == IDLE
+    assert steps.node.state.stopped_by == ("no_transform_to_base",)
+    assert "camera" in steps.node._problem() and "away from" in steps.node._problem()
+
+
+def test_reset_says_that_there_is_nothing_to_reset(steps):
+    steps.engaged()
+    answer = steps.node._on_service("reset", None, SimpleNamespace())
+    assert answer.success and "nothing to reset" in answer.message
+    assert steps.go(5) == ENGAGED
+
+
+def test_a_second_node_of_its_name_is_another_commander(steps):
+    steps.engaged()
+    other = steps.node.create_publisher(String, "~/state", 10)
+    end = time.monotonic() + PATIENT
+    while steps.node.count_publishers("/hands_teleop/state") < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+    steps.go(1)
+    assert steps.node.state.stopped_by == ("two_commanders",)
+    assert "/hands_teleop/state has 2 publishers" in steps.node._problem()
+    steps.node.destroy_publisher(other)
+
+
+def pose_of(frame="", x=0.4, w=1.0, stamp=None):
+    message = PoseStamped()
+    message.header.frame_id, message.pose.orientation.w = frame, w
+    message.pose.position.x = x
+    if stamp is not None:
+        message.header.stamp = stamp.to_msg()
+    return message
+
+
+@pytest.mark.parametrize(
+    "message, words",
+    [
+        (pose_of("world"), "ee_pose is in world, and base_frame is base_link"),
+        (pose_of(x=float("nan")), "not finite"),
+        (pose_of(w=0.3), "quaternion"),
+    ],
+)
+def test_a_pose_of_the_arms_end_that_is_none(message, words):
+    with heard() as robot:
+        robot.on_pose(message)
+        assert robot.sample() is None and words in robot.unheard() and robot.refused == 1
+        robot.on_pose(pose_of("/base_link"))
+        assert robot.sample() is not None and not robot.unheard()
+
+
+def test_an_arms_end_that_nobody_tells_of_is_told_of():
+    with heard() as robot:
+        assert robot.sample() is None
+        assert "no ee_pose" in robot.unheard() and "tool0" in robot.unheard()
+        robot._transforms.set("base_link", "tool0", Rigid())
+        assert robot.sample() is None and "nothing moves" in robot.unheard()
+
+
+@pytest.mark.parametrize("seconds, words", [(-5, "5.0 s old"), (50, "50.0 s ahead")])
+def test_a_robots_clock_that_is_another_is_told_of(seconds, words):
+    with heard() as robot:
+        now = robot._clock.now().nanoseconds
+        stamp = Time(nanoseconds=now + seconds * 10**9)
+        robot.on_pose(pose_of(stamp=stamp))
+        assert words in robot.unheard() and "robot_stamped: false" in robot.unheard()
+        at(robot, now + 10**9)
+        assert "came 1.0 s ago" in robot.unheard()
+
+
+def joints_of(*positions, names=("width",)):
+    return JointState(name=list(names), position=list(positions))
+
+
+def test_joints_that_are_no_numbers_are_refused_and_named():
+    with heard(Parameter("robot", value="gripper"), Parameter("arm", value="none")) as robot:
+        robot.on_joints(joints_of())
+        assert "no positions" in robot.unheard()
+        robot.on_joints(joints_of(float("nan")))
+        assert robot.sample() is None and "no finite number for width" in robot.unheard()
+        robot.on_joints(joints_of(3.0, 0.05, names=("other", "width")))
+        assert robot.sample().fingers == [0.05] and not robot.unheard()
+        robot.on_joints(joints_of(float("inf")))
+        assert robot.sample().fingers == [0.05] and robot.refused == 2
+
+
+def test_frames_of_before_a_clock_went_back_are_forgotten():
+    with heard() as robot:
+        now = robot._clock.now().nanoseconds
+        robot._transforms.set("base_link", "tool0", Rigid(np.eye(3), START), now + 5 * 10**9)  # a late one, of before
+        assert robot.sample() is None
+        robot._transforms.set("base_link", "tool0", Rigid(np.eye(3), START), now)
+        assert robot.sample() is not None
+
+
+def test_a_node_that_ends_lets_the_robot_come_to_rest(steps, monkeypatch):
+    """As a controller without a time-out would go on."""
+    steps.engaged()
+    for _ in range(30):
+        steps.hand = steps.hand + [0.002, 0.0, 0.0]
+        steps.go()
+    assert steps.sent[-1].linear.any()
+    steps.node._stream = SimpleNamespace(runs=True)
+    monkeypatch.setattr(time, "sleep", lambda _: steps.go())
+    steps.node.trigger_deactivate()
+    last = steps.sent[-1]
+    assert last.publish and not last.linear.any() and not last.angular.any()
+    speeds = np.array([command.linear for command in steps.sent])
+    assert (np.abs(np.diff(speeds, axis=0)) <= 4.0 * 0.01 + 1e-6).all()  # it braked as it may
