@@ -3,7 +3,8 @@
 python benchmarks/cluster.py --ray DIR [--bags 200] [--seconds 10] [--nodes 3] [--json FILE]
 
 The bags are exported by one process, by as many processes of this machine as the cluster has nodes, without Ray, then on the
-cluster, whose nodes have a processor each, then again on it while a node is killed when half of the bags are done. All
+cluster, whose nodes have a processor each, with --quiet and with the live table of a terminal, then again on it while a node is
+killed when half of the bags are done. All
 datasets must be the same, byte for byte, with every bag in it once. Costs are processor seconds: of the one process with its
 start; of the command and of all workers with theirs, which share the machine's cores and caches, as the one process does not;
 and of Ray's own processes, nodes, agents and monitors, which take some for every second that a cluster is there: what they
@@ -14,12 +15,14 @@ DIR is a folder in which Ray is installed (pip install --target). Prints JSON, o
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -29,8 +32,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "test" / "ros"), str(ROOT / "test"), str(ROOT)]
 
 DISTINCT = 8
-KINDS = {"command": ("fourdhands_core.cli",), "workers": ("ray::_on_node", "ray::IDLE", "default_worker.py")}
-"""In the command lines of processes that do the work. The rest are Ray's own."""
+KINDS = {
+    "command": ("fourdhands_core.cli",),
+    "workers": ("ray::_on_node", "ray::IDLE", "default_worker.py"),
+    "table": ("ray::Notes",),
+}
+"""In the command lines of processes that do the work, and of the one that is told how far it is. The rest are Ray's own."""
 OWN = "rays_own"
 IDLE_SECONDS = 30.0
 SETTLED = 45.0
@@ -72,14 +79,20 @@ class Processor:
 
 def export(bags: Path, out: Path, *more: str) -> list[str]:
     """The command."""
-    start = [sys.executable, "-m", "fourdhands_core.cli", "episodes", "export", str(bags), "--out", str(out), "--quiet"]
-    return [*start, *more]
+    return [sys.executable, "-m", "fourdhands_core.cli", "episodes", "export", str(bags), "--out", str(out), *more]
 
 
-def measured(words: list[str], meanwhile: Callable[[subprocess.Popen], None] = lambda process: None) -> dict[str, float]:
-    """Seconds and processor seconds of a command; meanwhile: called while it runs."""
+def measured(
+    words: list[str], meanwhile: Callable[[subprocess.Popen], None] = lambda process: None, quiet: bool = True
+) -> dict[str, float]:
+    """Seconds and processor seconds of a command; meanwhile: called while it runs. quiet: else with the table of a terminal."""
     processor, begin = Processor(), time.monotonic()
-    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
+    ours, theirs = os.openpty()
+    threading.Thread(target=_empty, args=(ours,), daemon=True).start()
+    process = subprocess.Popen(
+        [*words, "--quiet"] if quiet else words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=None if quiet else theirs
+    )
+    os.close(theirs)
     while process.poll() is None:
         meanwhile(process)
         processor.seconds()
@@ -87,6 +100,12 @@ def measured(words: list[str], meanwhile: Callable[[subprocess.Popen], None] = l
     assert process.returncode == 0, f"exit status {process.returncode}"
     told = processor.seconds()
     return {name: round(value, 2) for name, value in {"seconds": time.monotonic() - begin, **told}.items()}
+
+
+def _empty(terminal: int) -> None:
+    with contextlib.suppress(OSError):  # its other side is closed
+        while os.read(terminal, 1 << 16):
+            pass
 
 
 def idle() -> float:
@@ -117,11 +136,22 @@ def on_a_cluster(bags: Path, folder: Path, count: int, nodes: int) -> dict:
     told = {
         "rays_own_a_second_when_idle": round(idle(), 4),
         "undisturbed": measured(export(bags, folder / "cluster", "--address", cluster.address)),
+        "with_the_table": measured(export(bags, folder / "table", "--address", cluster.address), quiet=False),
         "a_node_killed": measured(export(bags, folder / "killed", "--address", cluster.address), kill),
         "bags_done_at_the_kill": there,
     }
     cluster.shutdown()
     return told
+
+
+def _over(there: dict[str, float], when_idle: float, without: float) -> dict[str, float]:
+    """Processor seconds on the cluster over those without one. when_idle: Ray's own a second."""
+    work = there["command"] + there["workers"] + there["table"]
+    return {
+        "command_workers_table": round(work / without, 3),
+        "and_what_rays_own_takes_beyond_idle": round((work + max(0.0, there[OWN] - when_idle * there["seconds"])) / without, 3),
+        "and_all_that_rays_own_takes": round((work + there[OWN]) / without, 3),
+    }
 
 
 def measure(folder: Path, count: int, seconds: float, nodes: int, ray: str) -> dict:
@@ -143,14 +173,12 @@ def measure(folder: Path, count: int, seconds: float, nodes: int, ray: str) -> d
     assert done.returncode == 0, "on the cluster, see above"
     told = json.loads(done.stdout.splitlines()[-1])
     whole = files(folder / "one")
-    for name in ("here", "cluster", "killed"):
+    for name in ("here", "cluster", "table", "killed"):
         assert files(folder / name) == whole, f"{name}: other bytes than of one process"
     times = Counter(bag["bag"] for bag in json.loads(whole["meta/fourdhands.json"])["bags"])
     assert times == {f"bag_{number}": 1 for number in range(count)}, times
     assert 0 < told["bags_done_at_the_kill"] < count, told
-    there, alone = told["undisturbed"], one["command"]
     without = here["command"] + here["workers"] + here[OWN]  # this machine's workers have no name of their own
-    added = there[OWN] - told["rays_own_a_second_when_idle"] * there["seconds"]
     return {
         "bags": count,
         "seconds_of_a_bag": seconds,
@@ -159,15 +187,10 @@ def measure(folder: Path, count: int, seconds: float, nodes: int, ray: str) -> d
         "as_many_processes_here": {"seconds": here["seconds"], "command_and_workers": round(without, 2)},
         **told,
         "same_bytes": True,
-        "over_one_process": {
-            "workers_and_command": round((there["workers"] + there["command"]) / alone, 3),
-            "and_what_rays_own_takes_beyond_idle": round((there["workers"] + there["command"] + max(0.0, added)) / alone, 3),
-            "and_all_that_rays_own_takes": round((there["workers"] + there["command"] + there[OWN]) / alone, 3),
-        },
-        "over_as_many_processes_here": {
-            "workers_and_command": round((there["workers"] + there["command"]) / without, 3),
-            "and_what_rays_own_takes_beyond_idle": round((there["workers"] + there["command"] + max(0.0, added)) / without, 3),
-            "seconds": round(there["seconds"] / here["seconds"], 3),
+        **{
+            f"{kind}_over_{name}": _over(told[kind], told["rays_own_a_second_when_idle"], seconds)
+            for kind in ("undisturbed", "with_the_table")
+            for name, seconds in (("one_process", one["command"]), ("as_many_processes_here", without))
         },
     }
 

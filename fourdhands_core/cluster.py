@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
 import time
+import uuid
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, TypeVar
 
+from .cluster_notes import Notes
 from .copies import call_here
 from .errors import DependencyError, InputError
 from .extras import needed_for
@@ -23,27 +27,9 @@ _WORDS = 300
 RETRIES = 3
 """How often a piece of work begins anew where the node of the cluster that it runs on is lost."""
 _TOLD = 1.0
-"""Seconds between two times that a piece of work tells how far it is."""
-
-
-class _Notes:
-    """Ray's actor to whom pieces of work tell how far they are. It may be lost with its node, and begins anew without what it
-    knew: nothing depends on it but what is shown."""
-
-    def __init__(self) -> None:
-        self._tries: dict[int, int] = {}
-        self._done: dict[int, tuple[int, int]] = {}
-
-    def begin(self, number: int) -> None:
-        self._tries[number] = self._tries.get(number, 0) + 1
-        self._done.pop(number, None)
-
-    def at(self, number: int, done: int, total: int) -> None:
-        self._done[number] = done, total
-
-    def said(self) -> dict[int, tuple[int, int, int]]:
-        """How often each was begun, what of it is done, and of how much."""
-        return {number: (tries, *self._done.get(number, (0, 0))) for number, tries in self._tries.items()}
+"""Seconds between two times that a piece of work tells how far it is, and that it is asked for."""
+_AT_ONCE = 1000
+"""Pieces of work that Ray is given at once: it is asked for each what has become of all of them."""
 
 
 class _Told:
@@ -51,24 +37,27 @@ class _Told:
 
     def __init__(self, ray: Any, board: Board[Key], keys: list, quiet: bool) -> None:
         self._ray, self._board, self._keys = ray, board, keys
-        self.notes = None if quiet else ray.remote(num_cpus=0, max_restarts=-1)(_Notes).remote()
+        self.name = "" if quiet else f"fourdhands_{uuid.uuid4().hex}"
+        self.notes = None if quiet else ray.remote(num_cpus=0, max_restarts=-1)(Notes).options(name=self.name).remote()
         self._asked: Any = None
+        self._last = 0.0
 
-    def look(self, under_way: set) -> None:
-        """Tell what has been answered, and ask again. under_way: keys."""
-        if self.notes is None:
+    def look(self, under_way: set[int]) -> None:
+        """Where it is time, tell what has been answered, and ask again. under_way: numbers of pieces."""
+        if self.notes is None or time.monotonic() - self._last < _TOLD:
             return
+        self._last = time.monotonic()
         if self._asked is not None:
             if not self._ray.wait([self._asked], timeout=0)[0]:
                 return
             try:
                 for number, (tries, done, total) in self._ray.get(self._asked).items():
-                    if self._keys[number] in under_way:
+                    if number in under_way:
                         self._board.begin(self._keys[number], tries)
                         self._board.at(self._keys[number], done, total)
             except self._ray.exceptions.RayError:  # its node is lost
                 pass
-        self._asked = self.notes.said.remote()
+        self._asked = self.notes.said.remote(under_way)
 
     def close(self) -> None:
         """End who is told."""
@@ -94,14 +83,14 @@ def run_on_cluster(
         _connect(ray.init, address)
     remote = ray.remote(num_cpus=1, max_retries=RETRIES, retry_exceptions=False)(_on_node)
     keys = list(work)
-    waiting, running = list(range(len(keys)))[::-1], dict[Any, Key]()
+    waiting, running = list(range(len(keys)))[::-1], dict[Any, int]()
     progress = _Told(ray, board, keys, quiet)
     while waiting or running:
-        while waiting and (not jobs or len(running) < jobs):
+        while waiting and len(running) < (jobs or _AT_ONCE):
             number = waiting.pop()
-            running[remote.remote(function, work[keys[number]], number, progress.notes)] = keys[number]
-        for done in ray.wait(list(running), num_returns=1, timeout=_TOLD)[0]:
-            key = running.pop(done)
+            running[remote.remote(function, work[keys[number]], number, progress.name)] = number
+        for done in ray.wait(list(running), num_returns=1, timeout=_TOLD, fetch_local=False)[0]:
+            key = keys[running.pop(done)]
             try:
                 told(key, ray.get(done))
                 board.end(key)
@@ -153,16 +142,27 @@ def _check_address(address: str) -> None:
         ) from error
 
 
-def _on_node(function: Callable[..., Any], arguments: tuple, number: int, notes: Any) -> Any:
-    """notes: a handle of _Notes, or None where nobody looks."""
+def _on_node(function: Callable[..., Any], arguments: tuple, number: int, notes: str) -> Any:
+    """notes: the name of the actor, or empty where nobody looks."""
     last = time.monotonic()
+
+    def tell(what: str, *values: int) -> None:
+        import ray
+
+        with contextlib.suppress(ValueError):  # it is not there, as its node is lost
+            getattr(ray.get_actor(notes), what).remote(number, *values)
 
     def progress(done: int, total: int) -> None:
         nonlocal last
-        if notes is not None and time.monotonic() - last > _TOLD:
+        if notes and time.monotonic() - last > _TOLD:
             last = time.monotonic()
-            notes.at.remote(number, done, total)
+            tell("at", done, total)
 
-    if notes is not None:
-        notes.begin.remote(number)
-    return call_here(function, *arguments, progress)
+    if not notes:
+        return call_here(function, *arguments, progress)
+    told = threading.Timer(_TOLD, tell, ["begin"])  # what is sooner done nobody sees
+    told.start()
+    try:
+        return call_here(function, *arguments, progress)
+    finally:
+        told.cancel()

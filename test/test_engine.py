@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from fourdhands_core.cluster_notes import Notes
 from fourdhands_core.engine import _Processes, run_apart
 
 
@@ -60,3 +61,15 @@ def test_no_process_outlives_a_command_that_is_killed():
     except subprocess.TimeoutExpired:
         os.kill(worker, signal.SIGKILL)
         raise
+
+
+def test_notes_of_a_cluster_are_of_what_is_under_way():
+    """However many pieces of work there were before: what is asked for each second must not grow with them."""
+    notes = Notes()
+    for number in range(3):
+        notes.begin(number)
+        notes.at(number, number, 9)
+    notes.begin(2)  # anew, on another node
+    assert notes.said({1, 2, 3}) == {1: (1, 1, 9), 2: (2, 0, 0)}
+    notes.at(2, 4, 9)
+    assert notes.said({2, 3}) == {2: (2, 4, 9)} and notes.said({1, 2, 3}) == {2: (2, 4, 9)}

@@ -42,7 +42,7 @@ def test_a_node_is_killed_in_the_middle(tmp_path, with_ray):
     )
     script = Path(__file__).parent / "run_cluster.py"
     done = subprocess.run(
-        [sys.executable, str(script), str(tmp_path / "cluster"), str(tmp_path / "bags"), "--quiet"],
+        [sys.executable, str(script), str(tmp_path / "cluster"), str(tmp_path / "bags")],
         env=with_ray,
         capture_output=True,
         text=True,
