@@ -190,14 +190,22 @@ def test_what_cannot_be_served(arguments, words):
         serve(**arguments)
 
 
-def test_what_is_printed(served):
-    assert served.url == f"http://localhost:{served.gateway.port}/" and "ssh -L " in served.text()
+def test_what_is_printed(served, monkeypatch):
+    """Who is logged in over ssh is told the way by which that went, too."""
+    port = served.gateway.port
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    assert served.url == f"http://localhost:{port}/" and f"ssh -L {port}:localhost:{port} " in served.text()
+    monkeypatch.setenv("SSH_CONNECTION", "10.0.0.9 50022 10.0.0.1 2207")
+    assert f"ssh -p 2207 -L {port}:localhost:{port} " in served.text() and "@10.0.0.1)" in served.text()
 
 
-def test_other_interfaces_have_a_token():
+def test_other_interfaces_have_a_token(monkeypatch):
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
     made = serve("0.0.0.0", 0)
     try:
         assert len(made.token) > 20 and made.url.endswith(f"/?token={made.token}") and "ssh" not in made.text()
+        monkeypatch.setenv("SSH_CONNECTION", "fd00::9 50022 fd00::1 22")
+        assert f"or http://[fd00::1]:{made.gateway.port}/?token={made.token}, " in made.text()
     finally:
         made.close()
 

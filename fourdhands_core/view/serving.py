@@ -6,6 +6,7 @@ import contextlib
 import getpass
 import io
 import logging
+import os
 import socket
 import sys
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from .gateway import Gateway, is_loopback, make_token
 
 PORT = 8080
 _SPARE = 20
+_ALL = "0.0.0.0", "::"
+"""Addresses that stand for all interfaces."""
 _SWITCH_INTERVAL = 1e-3
 """Seconds after which a thread that computes lets another one run: a choice goes through four of them until it is drawn."""
 
@@ -35,26 +38,39 @@ class Served:
     @property
     def url(self) -> str:
         """The address, with the token where one is needed."""
-        host = "localhost" if is_loopback(self.host) else socket.gethostname() if self.host in ("0.0.0.0", "::") else self.host
+        return self._url("localhost" if is_loopback(self.host) else socket.gethostname() if self.host in _ALL else self.host)
+
+    def _url(self, host: str) -> str:
+        host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self.gateway.port}/" + (f"?token={self.token}" if self.token else "")
 
     def text(self) -> str:
         """What is printed: where the page is, and how to come to it from another machine."""
+        address, ssh_port = _reached_by_ssh()
         if self.token:
-            return f"open {self.url}\nwhoever has this address can look; without its token nobody"
+            other = f"\nor {self._url(address)}, by which this ssh session came" if address and self.host in _ALL else ""
+            return f"open {self.url}{other}\nwhoever has this address can look; without its token nobody"
         port, name = self.gateway.port, socket.gethostname()
         try:
             user = getpass.getuser()
         except (KeyError, OSError):  # an account without a name, as in containers
             user = "USER"
-        tunnel = f"ssh -L {port}:localhost:{port} {user}@{name}"
-        return f"open {self.url}\nfrom another machine: {tunnel}, and open the same address there"
+        tunnel = f"ssh {'' if ssh_port in ('', '22') else f'-p {ssh_port} '}-L {port}:localhost:{port} {user}@{name}"
+        other = f" (or {user}@{address})" if address else ""
+        return f"open {self.url}\nfrom another machine: {tunnel}{other}, and open the same address there"
 
     def close(self) -> None:
         """Take the page away."""
         self.gateway.close()
         with _silent():
             self.server.stop()
+
+
+def _reached_by_ssh() -> tuple[str, str]:
+    """This machine's address and port as whoever is logged in over ssh reached them, which its name may not lead to; empty
+    where nobody is."""
+    parts = os.environ.get("SSH_CONNECTION", "").split()
+    return (parts[2], parts[3]) if len(parts) == 4 else ("", "")
 
 
 def serve(host: str = "127.0.0.1", port: int | None = None, token: str | None = None) -> Served:
