@@ -25,8 +25,6 @@ from ..convert.images import ImageDecoder, decode_compressed_depth, decode_depth
 from ..pypi.message_types import deserialize_ros
 from .bag_topics import CameraTopics
 
-_CANDIDATES = 12
-"""Images around the expected time whose stamps are compared with that of the hands."""
 _NEAR = 20_000_000
 """Nanoseconds by which the stamp of an image may differ that is shown for want of the right one."""
 _SEARCHED = 200
@@ -105,22 +103,34 @@ class BagCamera:
         """The message of an image topic that has the stamp of a row's hands, or nearly."""
         if not topic or not len(self._index.times[topic]):
             return None
-        wanted = stamp_in(self._index.read(self.topics.pairs, row)) or 0
-        times = self._index.times[topic]
-        expected = int(self.times[row]) - self._delays.get(topic, 0)
-        middle = int(np.searchsorted(times, expected))
-        around = np.arange(max(middle - _CANDIDATES, 0), min(middle + _CANDIDATES // 2, len(times)))
-        best: tuple[int, int] | None = None
-        for number in around[np.argsort(np.abs(times[around] - expected), kind="stable")].tolist():
-            off = abs((stamp_in(self._index.read(topic, number)) or 0) - wanted)
-            if best is None or off < best[0]:
-                best = off, number
-            if off == 0:
+        wanted, times = self._stamp(self.topics.pairs, row), self._index.times[topic]
+        number = int(np.searchsorted(times, self.times[row] - self._delays.get(topic, 0), "right")) - 1
+        stamps: dict[int, int] = {}
+        low, high, step = -1, len(times), 1  # stamps come in their order: from where it is expected by longer and longer steps
+        while high - low > 1:
+            if not low < number < high:
+                number = (low + high) // 2
+            stamps[number] = self._stamp(topic, number)
+            if stamps[number] <= wanted:
+                low, number = number, number + step
+            else:
+                high, number = number, number - step
+            if stamps.get(low) == wanted:
                 break
-        if best is None or best[0] > _NEAR:
+            step *= 2
+        best = min(stamps, key=lambda one: abs(stamps[one] - wanted))
+        if abs(stamps[best] - wanted) > _NEAR:
             return None
-        self._delays[topic] = int(self.times[row]) - int(times[best[1]])
-        return best[1]
+        self._delays[topic] = int(self.times[row]) - int(times[best])
+        return best
+
+    def _stamp(self, topic: str, number: int) -> int:
+        """Of a message, nanoseconds; when it was recorded where it is damaged or its stamp is 0."""
+        try:
+            stamp = stamp_in(self._index.read(topic, number))
+        except Exception:  # as whatever the libraries raise
+            stamp = None
+        return stamp or int(self._index.times[topic][number])
 
     def _look_ahead(self) -> None:
         """What the first messages with hands say of all."""
