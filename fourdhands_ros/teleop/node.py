@@ -193,6 +193,9 @@ class TeleopNode(ActiveNode):
             response.success, response.message = False, "the node is not active"
             return response
         state, reasons = self.state.state, ", ".join(self.state.reasons)
+        if name == "engage" and state in MOVING_STATES:
+            response.success, response.message = True, f"{STATE_NAMES[state]}: it follows already"
+            return response
         if name == "engage":
             response.success = STATE_NAMES[state] == "READY"
             why = "; ".join(filter(None, (reasons or "not ready yet", self._robot.unheard())))

@@ -114,6 +114,9 @@ class RobotInput:
                 if np.isinf(heard.said):
                     heard.others.update(message.name)
                     heard.told = heard.told or len(message.position) > 0
+                elif {*heard.joints.names} & {*message.name}:
+                    lacking = ", ".join(name for name in heard.joints.names if name not in places)
+                    heard.wrong = f"joint_states has no position of {lacking} of {heard.of} any more"
             elif np.isfinite(measured).all():
                 heard.places, heard.said, heard.came, heard.wrong = measured, self._said_at(message.header), self._now(), ""
             else:
@@ -176,7 +179,8 @@ class RobotInput:
         if self._robot is None:
             return None
         at, position, rotation = self._robot
-        return RobotSample(min(at, hand_at), position, rotation, fingers, self._speed, joints)
+        speed = self._speed if self._now() - at <= self.parameters.robot_stale else 0.0  # how fast it was says nothing
+        return RobotSample(min(at, hand_at), position, rotation, fingers, speed, joints)
 
     def _look_up(self) -> None:
         """Where the arm's end is on /tf, as of its newest transforms."""

@@ -123,10 +123,11 @@ def test_absolute_ends_with_what_it_says_where_the_cameras_frame_stops(steps):
     assert "camera" in steps.node._problem() and "away from" in steps.node._problem()
 
 
-def test_reset_says_that_there_is_nothing_to_reset(steps):
+@pytest.mark.parametrize("service, words", [("reset", "nothing to reset"), ("engage", "follows already")])
+def test_a_service_that_changes_nothing_says_so(steps, service, words):
     steps.engaged()
-    answer = steps.node._on_service("reset", None, SimpleNamespace())
-    assert answer.success and "nothing to reset" in answer.message
+    answer = steps.node._on_service(service, None, SimpleNamespace())
+    assert answer.success and words in answer.message
     assert steps.go(5) == ENGAGED
 
 
@@ -200,6 +201,19 @@ def test_joints_that_are_no_numbers_are_refused_and_named():
         assert robot.sample().fingers == [0.05] and not robot.unheard()
         robot.on_joints(joints_of(float("inf")))
         assert robot.sample().fingers == [0.05] and robot.refused == 2
+        robot.on_joints(joints_of())
+        at(robot, robot._clock.now().nanoseconds + 10**9)
+        assert "no position of width of gripper any more" in robot.unheard()
+
+
+def test_how_fast_a_robot_was_that_fell_silent_is_not_told():
+    with heard() as robot:
+        for x in (0.4, 0.5):
+            robot.on_pose(pose_of(x=x))
+            at(robot, robot._clock.now().nanoseconds + 10**8)
+        assert robot.sample().speed > 0.9
+        at(robot, robot._clock.now().nanoseconds + 10**9)
+        assert robot.sample().speed == 0.0
 
 
 def test_frames_of_before_a_clock_went_back_are_forgotten():
