@@ -12,8 +12,10 @@ from fourdhands_core.episodes.parts import Writing, write_part
 from fourdhands_core.episodes.plain_formats import plain_columns, write_hdf5
 from fourdhands_core.episodes.recording import HAND_NUMBERS, HandRows, Recording, Rows, Signal
 from fourdhands_core.episodes.resampling import Cutting, plan, sample
+from fourdhands_core.episodes.rows import pair_of_row
 from fourdhands_core.episodes.statistics import QUANTILES, of_column
 from fourdhands_core.episodes.tables import BLOCK, TableWriter, read_blocks
+from fourdhands_core.geometry.camera import Camera
 
 
 @pytest.mark.parametrize("length", [1, BLOCK, 2 * BLOCK + 7])
@@ -122,3 +124,13 @@ def test_a_robots_joints_are_known_on_a_message_beside_a_gap():
     values, known = sample(signal, np.insert(stamp, 3, 110_000_000))
     assert known.tolist() == [True] * 3 + [False] + [True] * 3
     np.testing.assert_allclose(values[known, 0], np.arange(6.0))
+
+
+def test_hands_of_several_cameras_have_no_pixels_in_rows_either():
+    """0 in the column is a column's way to say so, not the image's corner."""
+    widths = {"mano": 102, "betas": 20, "joints": 126, "joint_confidence": 42, "joints_2d": 84, "confidence": 2}
+    table = {f"hand.{name}": np.ones((1, width), np.float32) for name, width in widths.items()}
+    table |= {"hand.valid": np.ones((1, 2), bool), "hand.scaled": np.ones((1, 2), bool)}
+    table["hand.joints_2d"][:, :42] = 0.0
+    pair = pair_of_row(table, 0, 0, Camera.from_fov(640, 480, 60.0))
+    assert pair.left.valid and pair.left.joints_2d is None and pair.right.joints_2d.shape == (21, 2)

@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from view_support import CAMERA, HANDS, hand, moving, pair, write_npz
+from view_support import CAMERA, HANDS, hand, mirrored, moving, pair, write_npz
 
 viser = pytest.importorskip("viser", reason="the extra view is not installed")
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.pipeline.types import ABSENT, HELD
-from fourdhands_core.view.lens import Pinhole
+from fourdhands_core.view.cloud import CloudMaker
+from fourdhands_core.view.lens import Pinhole, SeenThrough
 from fourdhands_core.view.moments import Moment
 from fourdhands_core.view.page import RecordingPage
 from fourdhands_core.view.posing import HandPoser
@@ -72,6 +73,30 @@ def test_the_picture_is_where_a_browser_draws_the_hands(camera):
             (lens.height - 1) / 2 + point[1] / point[2] / height * lens.height,
         ]
         np.testing.assert_allclose([columns.mean(), rows.mean()], expected, atol=1.0)
+
+
+@pytest.mark.parametrize("camera", [CAMERA, LENSES["off-centre"]])
+def test_a_mirrored_cameras_hands_are_before_its_picture(served, tmp_path, camera):
+    """The picture as a camera that is not mirrored would have it, behind hands whose positions are that camera's."""
+    recording = NpzRecording(
+        write_npz(tmp_path / "hands.npz", [mirrored(one) for one in moving(8, camera=camera.mirrored())]), HANDS
+    )
+    found = recording.moment(3).pair
+    assert found.mirrored
+    image = np.zeros((camera.height, camera.width, 3), np.uint8)
+    u, v = found.right.joints_2d[0]
+    image[int(v) - 3 : int(v) + 4, int(u) - 3 : int(u) + 4] = 255
+    shown = SeenThrough().pair(found, LENSES["plumb_bob"], camera)
+    assert shown.camera is camera and shown.mirrored
+    scene = CameraScene(served.server, "/camera", HANDS, shown={**dict.fromkeys(PARTS, True), "Skeleton on the image": False})
+    scene.draw(sight(shown, image))
+    rows, columns = np.nonzero(np.asarray(scene._frustum.image)[..., 0] > 128)
+    x, y, z = found.right.joints[0]
+    height = 2 * np.tan(scene.pinhole.fov / 2)
+    expected = (scene.pinhole.width - 1) / 2 + x / z / (height * scene.pinhole.aspect) * scene.pinhole.width
+    assert abs(columns.mean() - expected) < 2.0
+    cloud = CloudMaker(camera).make(np.full((480, 640), 0.5, np.float32), image, mirrored=True)
+    np.testing.assert_allclose(cloud.points[cloud.colours[:, 0] > 128].mean(axis=0)[:2], np.array([x, y]) / z * 0.5, atol=0.004)
 
 
 def test_what_is_shown(served):

@@ -65,6 +65,17 @@ def moving(count=60, lost=range(20, 30), camera=CAMERA):
     return pairs
 
 
+def mirrored(one):
+    """The pair as it comes of the mirrored image: its pixels are there, its positions where they are."""
+    hands = [
+        hand
+        if hand.joints_2d is None
+        else replace(hand, joints_2d=hand.joints_2d * (-1.0, 1.0) + (one.camera.width - 1.0, 0.0))
+        for hand in one.hands
+    ]
+    return replace(one, left=hands[0], right=hands[1])
+
+
 def write_npz(path, pairs):
     """hands.npz as `fourdhands track` writes it."""
     record = PairRecord()

@@ -29,7 +29,7 @@ def _hand(table: Mapping[str, np.ndarray], row: int, side: int) -> HandEstimate:
 
     if not table["hand.valid"][row][side]:
         return HandEstimate(side, False, ABSENT, float("nan"))
-    mano, joints = of("mano", 51), of("joints", 21, 3)
+    mano, joints, pixels = of("mano", 51), of("joints", 21, 3), of("joints_2d", 21, 2)
     return HandEstimate(
         side,
         True,
@@ -38,7 +38,7 @@ def _hand(table: Mapping[str, np.ndarray], row: int, side: int) -> HandEstimate:
         confidence=float(of("confidence")),
         joints=joints,
         joints_raw=joints,
-        joints_2d=of("joints_2d", 21, 2),
+        joints_2d=pixels if pixels.any() else None,  # of several cameras' images there are none
         joint_confidence=of("joint_confidence", 21),
         wrist_rotation=matrix_from_axis_angle(mano[3:6]),
         global_orient=mano[3:6],

@@ -33,9 +33,9 @@ class CloudMaker:
         self._rays = np.zeros((0, 0, 2), np.float32)
         self._step = 1
 
-    def make(self, depth: np.ndarray, image: np.ndarray | None = None) -> Cloud:
+    def make(self, depth: np.ndarray, image: np.ndarray | None = None, mirrored: bool = False) -> Cloud:
         """depth: (H, W) uint16 millimetres or float32 metres, 0 or not finite where nothing was measured. image: (h, w, 3)
-        uint8 RGB, for the colours."""
+        uint8 RGB, for the colours. mirrored: both are, and the points are to be those of the camera as it is."""
         if depth.shape[:2] != self._shape:
             self._prepare(depth.shape[0], depth.shape[1])
         few = depth[:: self._step, :: self._step]
@@ -43,6 +43,8 @@ class CloudMaker:
         with np.errstate(invalid="ignore"):
             there = (z > 0.01) & (z < _FARTHEST) & np.isfinite(self._rays).all(axis=-1)
         points = np.concatenate([self._rays[there] * z[there, None], z[there, None]], axis=1).astype(np.float32)
+        if mirrored:
+            points[:, 0] = -points[:, 0]
         if image is None:
             return Cloud(points, np.broadcast_to(np.array(_PLAIN, np.uint8), points.shape).copy())
         small = cv2.resize(image, (depth.shape[1], depth.shape[0]), interpolation=cv2.INTER_NEAREST)

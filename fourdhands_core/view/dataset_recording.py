@@ -17,6 +17,7 @@ from ..geometry.camera import Camera
 from ..geometry.rigid import Rigid
 from ..hand_model.assets import HandAsset
 from ..pipeline.types import HandPairEstimate
+from .lens import SeenThrough
 from .moments import Course, Moment
 from .posing import moved
 from .recordings import ASSUMED_FOV, Recording
@@ -50,6 +51,7 @@ class DatasetRecording(Recording):
         self.course = Course(stamps)
         self._size = next(iter(dataset.sizes.values()), None)
         self._camera, self._intrinsics = Camera.from_fov(*(self._size or (640, 480)), ASSUMED_FOV), np.zeros(4)
+        self._seen = SeenThrough()
         self.about, self.model = self._said(self._episode), str(self._episode.facts.get("hand_model") or "")
 
     def moment(self, row: int) -> Moment:
@@ -63,6 +65,8 @@ class DatasetRecording(Recording):
                 pair = moved(pair, pose.inverse())
             elif any(hand.valid for hand in pair.hands):
                 notes = ("The camera cannot be placed by this row's points: hands are in the dataset's frame.",)
+        else:
+            pair = self._seen.pair(pair, camera)
         if "stamp.pictures" in self._table and self._pictures is not None:
             late = abs(int(np.ravel(self._table["stamp.pictures"][row])[0]) - pair.stamp) / 1e9
             notes += (f"The picture is {1e3 * late:.0f} ms off the row.",) if late > 1.0 / self._dataset.fps else ()

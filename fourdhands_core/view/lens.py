@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from ..geometry.camera import Camera
+from ..pipeline.types import HandPairEstimate
 
 _WIDEST = math.tan(math.radians(70.0))
 """Of a fisheye no more is shown: the rest would take most of the picture."""
 _BORDER = 32
 _LITTLE = 0.5
 """Pixels of a picture that a lens without distortion may be off: its images need not be drawn anew, which takes longest."""
+_OFF = 2.0
+"""Pixels by which joints lie beside those that are told, in the median, before another lens is thought of."""
 
 
 class Pinhole:
@@ -70,6 +74,42 @@ def _extent(camera: Camera) -> tuple[float, float]:
         return 1.0, camera.height / camera.width
     half_width, half_height = np.minimum(rays.max(axis=0), _WIDEST)
     return float(max(half_width, 1e-3)), float(max(half_height, 1e-3))
+
+
+class SeenThrough:
+    """How images of hands are to be read, which neither HandPair nor CameraInfo says: told by where joints lie in them.
+
+    mirrored: the images are mirrored, see HandPairEstimate. What is found holds until hands are seen again.
+    """
+
+    def __init__(self) -> None:
+        self.mirrored = False
+        self._chosen = 0
+
+    def pair(self, pair: HandPairEstimate, *cameras: Camera) -> HandPairEstimate:
+        """The pair with its camera, and `mirrored` as it is. cameras: the one that is likely, and others that it may be."""
+        seen = [hand for hand in pair.hands if hand.joints is not None and hand.joints_2d is not None]
+        if seen:
+            points = np.concatenate([np.asarray(hand.joints) for hand in seen])
+            pixels = np.concatenate([np.asarray(hand.joints_2d) for hand in seen])
+            self.mirrored = lie_mirrored(points, pixels)
+            off = []
+            for camera in cameras:
+                beside = camera.project(points * (-1.0, 1.0, 1.0) if self.mirrored else points) - pixels
+                off.append(float(np.nan_to_num(np.median(np.linalg.norm(beside, axis=1)), nan=np.inf)))
+            best = int(np.argmin(off))
+            self._chosen = best if off[0] > _OFF and off[best] < 0.5 * off[0] else 0
+        return replace(pair, camera=cameras[self._chosen % len(cameras)], mirrored=self.mirrored)
+
+
+def lie_mirrored(points: np.ndarray, pixels: np.ndarray) -> bool:
+    """Whether points (..., 3) in a camera's optical frame lie at their pixels (..., 2) as in a mirrored image."""
+    points, pixels = np.asarray(points, np.float64).reshape(-1, 3), np.asarray(pixels, np.float64).reshape(-1, 2)
+    good = np.isfinite(points).all(axis=1) & np.isfinite(pixels).all(axis=1) & (points[:, 2] > 1e-3)
+    if not good.any():
+        return False
+    x, u = points[good, 0] / points[good, 2], pixels[good, 0]
+    return bool(((x - x.mean()) * (u - u.mean())).sum() < 0.0)
 
 
 def same_camera(one: Camera, other: Camera) -> bool:

@@ -22,6 +22,7 @@ from ..pipeline.session import Counts, HandSession, Notes
 from ..pipeline.tracker import HandPairTracker
 from ..pipeline.types import ABSENT, SOURCE_JOINT, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
 from ..streams import counted
+from .lens import lie_mirrored
 from .moments import Course, Moment
 from .sights import RobotSight, Sight
 from .sought_frames import SoughtFrames
@@ -122,6 +123,7 @@ class NpzRecording(Recording):
             self._camera = cameras.camera_for(*size)
         else:
             self._camera = fitted_camera(self._arrays["joints"], self._arrays["joints_2d"], size, calibrated)
+        self._mirrored = lie_mirrored(self._arrays["joints"], self._arrays["joints_2d"])
         self.course = Course(self._arrays["stamp"])
         for row in range(len(self.course)):
             self.course.fill(row, self.moment(row))
@@ -155,7 +157,7 @@ class NpzRecording(Recording):
 
     def moment(self, row: int) -> Moment:
         """See Recording."""
-        return Moment(_pair(self._arrays, row, self._camera))
+        return Moment(_pair(self._arrays, row, self._camera, self._mirrored))
 
     def image(self, row: int) -> np.ndarray | None:
         """See Recording. The overlay has a frame a row; another video's are found by their stamps."""
@@ -264,6 +266,7 @@ def _in_smaller_image(pair: HandPairEstimate, camera: Camera) -> HandPairEstimat
 def fitted_camera(joints: np.ndarray, pixels: np.ndarray, size: tuple[int, int] | None, calibrated: bool) -> Camera:
     """The pinhole camera by which points (..., 3) fall nearest to pixels (..., 2), by least squares.
 
+    Of mirrored images it is the camera of the images as they are, see `lie_mirrored`.
     size: of its images, pixels; None: twice the principal point. Where there are too few points, one of ASSUMED_FOV.
     """
     points, pixels = np.asarray(joints, np.float64).reshape(-1, 3), np.asarray(pixels, np.float64).reshape(-1, 2)
@@ -277,6 +280,7 @@ def fitted_camera(joints: np.ndarray, pixels: np.ndarray, size: tuple[int, int] 
         (matrix[axis, axis], matrix[axis, 2]), *_ = np.linalg.lstsq(
             np.stack([rays[:, axis], np.ones(len(rays))], axis=1), pixels[good, axis], rcond=None
         )
+    matrix[0, 0] = abs(matrix[0, 0])
     if size is None:
         width, height = (max(16, round(2 * matrix[axis, 2] + 1)) for axis in range(2))
     try:
@@ -294,7 +298,7 @@ def fitted_to(pair: HandPairEstimate, size: tuple[int, int] | None) -> Camera | 
     return fitted_camera(np.stack(joints), np.stack(pixels), size, all(hand.scaled for hand in pair.hands))
 
 
-def _pair(arrays: dict[str, np.ndarray], row: int, camera: Camera) -> HandPairEstimate:
+def _pair(arrays: dict[str, np.ndarray], row: int, camera: Camera, mirrored: bool) -> HandPairEstimate:
     hands = []
     for side in range(2):
         if not arrays["valid"][row, side]:
@@ -309,5 +313,6 @@ def _pair(arrays: dict[str, np.ndarray], row: int, camera: Camera) -> HandPairEs
     both = all(hand.valid for hand in hands)
     relative = hands[0].joints[0] - hands[1].joints[0] if both else None  # type: ignore[index]
     return HandPairEstimate(
-        int(arrays["stamp"][row]), hands[0], hands[1], camera, relative, SOURCE_JOINT if both else SOURCE_NONE
+        *(int(arrays["stamp"][row]), hands[0], hands[1], camera, relative, SOURCE_JOINT if both else SOURCE_NONE),
+        mirrored=mirrored,
     )

@@ -77,14 +77,13 @@ class CameraScene:
         if sight.fused:
             self.hide_image()
             return
+        camera = pair.camera.mirrored() if pair.mirrored else pair.camera  # positions are those of the camera as it is
         deepest = [float(hand.joints[:, 2].max()) for hand in pair.hands if hand.joints is not None]
         while deepest and self._plane < min(max(deepest), 20.0) + 0.05:
             self._plane *= _STEP
             self.pinhole = None
-        if self.pinhole is None or (
-            self.pinhole.camera is not pair.camera and not same_camera(self.pinhole.camera, pair.camera)
-        ):
-            self._set_camera(pair.camera)
+        if self.pinhole is None or (self.pinhole.camera is not camera and not same_camera(self.pinhole.camera, camera)):
+            self._set_camera(camera)
         self._draw_image(pair, sight.image, sight.overlaid)
 
     def place(self, pose: Rigid) -> None:
@@ -153,11 +152,11 @@ class CameraScene:
                 self._frustum.image = None
             return
         self._imaged = pair.stamp
-        if pair.mirrored:  # positions are those of the camera as it is
-            image = image[:, ::-1]
-        elif self.shown["Skeleton on the image"] and not overlaid:
+        if self.shown["Skeleton on the image"] and not overlaid:
             image = image.copy()
             draw_hands(image, pair)
+        if pair.mirrored:
+            image = image[:, ::-1]
         self._frustum.image = self.pinhole.picture(np.ascontiguousarray(image))
 
 

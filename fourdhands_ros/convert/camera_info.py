@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING
 
+from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.calibration import Calibration
+from fourdhands_core.geometry.camera import Camera
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -57,6 +60,19 @@ def rectified_by_name(image_topic: str) -> bool | None:
         if "raw" in words:
             return False
     return None
+
+
+def lenses_of(info: CameraInfo, image_topic: str) -> list[Camera]:
+    """The cameras that a CameraInfo may mean, the likely one first: by the topic's name its images are rectified or not, which
+    a node's parameter may say otherwise; as its binning says, or as it is without. Empty where it is uncalibrated.
+
+    Raises InputError where what is likely is no camera.
+    """
+    calibration, rectified = calibration_from_info(info), rectified_by_name(image_topic)
+    found = [view.camera for view in calibration.views(rectified)]
+    with contextlib.suppress(InputError):
+        found += [view.camera for view in calibration.views(not rectified)] if found else []
+    return found
 
 
 def is_rectified(parameter: str, image_topic: str) -> bool | None:

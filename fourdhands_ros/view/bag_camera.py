@@ -10,7 +10,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.pipeline.types import ABSENT, HandEstimate, HandPairEstimate
 from fourdhands_core.view.cloud import Cloud, CloudMaker
-from fourdhands_core.view.lens import same_camera
+from fourdhands_core.view.lens import SeenThrough, same_camera
 from fourdhands_core.view.moments import Moment
 from fourdhands_core.view.recordings import ASSUMED_FOV, fitted_to
 
@@ -18,7 +18,7 @@ from ..bags.index import BagIndex
 from ..bags.info import HAND_PAIR, pair_store
 from ..bags.reading import Bag
 from ..bags.topics import IMAGES
-from ..convert.camera_info import calibration_from_info, rectified_by_name
+from ..convert.camera_info import lenses_of
 from ..convert.cdr import stamp_in
 from ..convert.decoders import pair_estimate
 from ..convert.images import ImageDecoder, decode_compressed_depth, decode_depth
@@ -48,16 +48,21 @@ class BagCamera:
         self.fused, self.model, self.frame = False, "", ""
         self._delays: dict[str, int] = {}
         self._maker: CloudMaker | None = None
+        self._seen = SeenThrough()
         self._look_ahead()
         if self.fused:  # what is beside them is another camera's
             self.topics = CameraTopics(topics.pairs)
-        self._camera = self._find_camera()
+        self._lenses = self._find_lenses()
+        self._camera = self._lenses[0]
 
     def moment(self, row: int) -> Moment:
         """The hands in a message; where it does not unpack none, and a note."""
         try:
             message = self._message(row)
             pair = pair_estimate(message, self._camera)
+            if not self.fused:
+                pair = self._seen.pair(pair, *self._lenses)
+                self._camera = pair.camera
             self.frame = str(message.header.frame_id)
             latency = dict(zip(message.latency_stages, map(float, message.latency)))
             return Moment(pair, latency, int(message.frames_dropped), int(message.frames_rejected))
@@ -89,7 +94,7 @@ class BagCamera:
             return None
         if self._maker is None or not same_camera(self._maker.camera, self._camera):
             self._maker = CloudMaker(self._camera)
-        return self._maker.make(found, image)
+        return self._maker.make(found, image, self._seen.mirrored)
 
     def row_at(self, time: int) -> int | None:
         """The last row that was recorded until a time, nanoseconds, or just after it; None where that is a second ago."""
@@ -145,14 +150,14 @@ class BagCamera:
                 self.model, self.fused = str(hand.model), not len(hand.joints_2d)
                 return
 
-    def _find_camera(self) -> Camera:
+    def _find_lenses(self) -> list[Camera]:
+        """The camera of the images, and others that it may be."""
         topics = self.topics
         if topics.info and len(self._index.times[topics.info]):
             try:
                 info = deserialize_ros(self._index.read(topics.info, 0), CameraInfo)
-                calibration = calibration_from_info(info)
-                if (camera := calibration.camera(rectified_by_name(topics.image))) is not None:
-                    return camera
+                if lenses := lenses_of(info, topics.image):
+                    return lenses
             except Exception as error:  # InputError of what is no camera's, and whatever damage brings about
                 self.warnings.append(f"{topics.info}: {error}")
         size = None
@@ -169,5 +174,5 @@ class BagCamera:
             except Exception:
                 continue
             if (fitted := fitted_to(pair, size)) is not None:
-                return fitted
-        return guess
+                return [fitted]
+        return [guess]

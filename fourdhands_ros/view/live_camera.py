@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,12 @@ from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.pipeline.session import Counts, Notes
 from fourdhands_core.pipeline.types import HandPairEstimate
 from fourdhands_core.view.cloud import Cloud, CloudMaker
-from fourdhands_core.view.lens import same_camera
+from fourdhands_core.view.lens import SeenThrough, same_camera
 from fourdhands_core.view.moments import Course, Moment
 from fourdhands_core.view.recordings import ASSUMED_FOV, fitted_to
 
 from ..bags.depth import usual_depth_names
-from ..convert.camera_info import calibration_from_info, info_topics, rectified_by_name
+from ..convert.camera_info import info_topics, lenses_of
 from ..convert.cdr import stamp_in
 from ..convert.decoders import pair_estimate
 from ..convert.depth_buffer import DepthBuffer
@@ -69,7 +68,8 @@ class LiveCamera:
         self._info = b""
         self._image_topic, self._decoder = "", ImageDecoder(False)
         self._camera: Camera | None = None
-        self._calibrated = False
+        self._lenses: list[Camera] = []  # that CameraInfo may mean, the likely one first
+        self._seen = SeenThrough()
         self._pairs: deque[tuple[int | None, float, bytes]] = deque(maxlen=_KEPT)  # stamp, when it came, message
         self._imaged: deque[bool] = deque(maxlen=_JUDGED)
         self._depth: DepthBuffer | None = None
@@ -129,7 +129,7 @@ class LiveCamera:
             return self._cloud if now - self._clouded < 5 * _CLOUD_PERIOD else None
         if self._maker is None or not same_camera(self._maker.camera, self._camera):
             self._maker = CloudMaker(self._camera)
-        self._clouded, self._cloud = now, self._maker.make(depth, image)
+        self._clouded, self._cloud = now, self._maker.make(depth, image, self._seen.mirrored)
         return self._cloud
 
     def close(self) -> None:
@@ -165,8 +165,7 @@ class LiveCamera:
             return None
         try:
             message = deserialize(data, HandPair)
-            camera = self._camera or Camera.from_fov(640, 480, ASSUMED_FOV)
-            pair = pair_estimate(message, camera)
+            pair = pair_estimate(message, self._camera or Camera.from_fov(640, 480, ASSUMED_FOV))
             self.frame_id = str(message.header.frame_id)
             self.model = next((str(one.model) for one in (message.left, message.right) if one.valid), self.model)
             stored = images.get(pair.stamp)
@@ -181,8 +180,11 @@ class LiveCamera:
             self.problems["image"] = f"a message of {self.pairs} does not unpack ({type(error).__name__}: {error})"
             return None
         self.fused = self.fused or any(pair.cameras)
-        if not self._calibrated and not self.fused:
-            pair = self._with_fitted_camera(pair, image)
+        if not self.fused:
+            if not self._lenses:
+                self._fit_camera(pair, image)
+            pair = self._seen.pair(pair, *(self._lenses or [self._camera or pair.camera]))
+            self._camera = pair.camera
         latency = dict(zip(message.latency_stages, map(float, message.latency)))
         return Moment(pair, latency, int(message.frames_dropped), int(message.frames_rejected)), image
 
@@ -218,12 +220,11 @@ class LiveCamera:
             self.course = Course(room=_ROWS)  # time jumped back, as with a bag that begins anew
         self.course.add(moment)
 
-    def _with_fitted_camera(self, pair: HandPairEstimate, image: np.ndarray | None) -> HandPairEstimate:
-        """The pair with the camera by which its own points fit, where no CameraInfo tells of it."""
+    def _fit_camera(self, pair: HandPairEstimate, image: np.ndarray | None) -> None:
+        """Take the camera by which the pair's own points fit, where no CameraInfo tells of it."""
         size = None if image is None else (image.shape[1], image.shape[0])
         if self._camera is None or size not in (None, (self._camera.width, self._camera.height)):
             self._camera = fitted_to(pair, size) or self._camera
-        return replace(pair, camera=self._camera or pair.camera)
 
     def _subscribe(self, kind: Any, topic: str, depth: int = _QUEUED) -> PolledSubscription:
         qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -252,13 +253,12 @@ class LiveCamera:
             return
         self._info = data[_STAMP_ENDS:]
         try:
-            info = deserialize_ros(data, CameraInfo)
-            camera = calibration_from_info(info).camera(rectified_by_name(self._image_topic))
+            lenses = lenses_of(deserialize_ros(data, CameraInfo), self._image_topic)
         except Exception as error:  # rclpy's RMWError has no public name
             self.problems["camera_info"] = f"CameraInfo: {error}"
             return
-        if camera is not None:
-            self._camera, self._calibrated = camera, True
+        if lenses:
+            self._lenses, self._camera = lenses, lenses[0]
 
 
 def _of(topic: PolledSubscription | None) -> Iterator[bytes]:

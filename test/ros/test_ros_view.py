@@ -13,9 +13,10 @@ from rclpy.serialization import serialize_message
 from ros_support import LATCHED, PATIENT, PERIOD, T0, Ros, make_pair
 from sensor_msgs.msg import CameraInfo, Image
 from view_bag_support import transform_message
-from view_support import CAMERA, HANDS, moving
+from view_support import CAMERA, HANDS, mirrored, moving
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_core.pipeline.types import HELD, TRACKED
 from fourdhands_core.view.moments import KEPT, SEEN, UNKNOWN, Moment
@@ -125,6 +126,29 @@ def test_a_bag_as_a_recording(tmp_path, late):
     while recording.advance():
         pass
     assert (recording.course.state[20:23, 0] == KEPT).all() and (recording.course.state[:, 1] == SEEN).all()
+    recording.close()
+
+
+@pytest.mark.parametrize(
+    "topic, rectified, flip", [("image_raw", True, False), ("image_rect", False, True), ("image_raw", False, True)]
+)
+def test_hands_of_a_bag_tell_how_its_images_are_read(tmp_path, topic, rectified, flip):
+    """Whether they are mirrored, or rectified though their topic's name says otherwise: parameters of a node that is gone."""
+    lens = Camera(640, 480, CAMERA.matrix, "plumb_bob", np.array([-0.3, 0.1, 0, 0, 0]))
+    info = camera_info(640, 480, lens, "cam_optical")
+    info.p[0], info.p[2], info.p[5] = 450.0, 300.0, 450.0
+    used = Camera(640, 480, np.reshape(info.p, (3, 4))[:, :3]) if rectified else lens
+    encoder, entries = HandPairEncoder("landmark", "generic"), [("/cam/camera_info", T0, serialize_message(info))]
+    for i, pair in enumerate(moving(5, camera=used.mirrored() if flip else used)):
+        pair = replace(mirrored(pair) if flip else pair, stamp=T0 + i * PERIOD)
+        entries.append((f"/cam/{topic}", pair.stamp, image_entry("", pair.stamp, picture(i), "cam_optical")[2]))
+        entries.append(("/cam/hands", pair.stamp, encoder.encode(pair, "cam_optical", {}, (i, 0, 0))))
+    types = {"/cam/hands": KINDS["/cam/hands"], f"/cam/{topic}": TYPES["image_raw"], "/cam/camera_info": TYPES["camera_info"]}
+    recording = BagRecording(write_bag(tmp_path / "bag", entries, types), HANDS)
+    found = recording.moment(2).pair
+    assert found.mirrored == flip
+    np.testing.assert_allclose(found.camera.matrix, used.matrix)
+    np.testing.assert_allclose(found.camera.distortion, used.distortion)
     recording.close()
 
 
