@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import sys
@@ -45,6 +46,13 @@ def counted(number: int, things: str) -> str:
 def said_of(name: object, words: str) -> str:
     """Words of something, after its name unless they begin with that."""
     return words if words.startswith((f"{name}: ", f"{name} ", f"{name}/")) else f"{name}: {words}"
+
+
+def utf8(text: str) -> str:
+    """The type of arguments that are written into files as text, in which bytes that are not UTF-8 have no place."""
+    if printable(text) != text:
+        raise argparse.ArgumentTypeError(f"{printable(text)} is not UTF-8")
+    return text
 
 
 def warn(text: str) -> None:

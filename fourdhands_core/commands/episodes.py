@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from ..episodes import FORMATS
-from ..streams import counted
+from ..streams import counted, utf8
 from . import COUNT, REPEATED, Commands, add_command, place, ros_side
 
 
@@ -55,10 +55,10 @@ def _add_keeping(inner: Commands) -> None:
     command.add_argument("--end", type=float, metavar="S", help="default: its end")
     command = add_command(inner, "relabel", relabel, "change what is said of episodes: task, outcome, kept or discarded, notes")
     command.add_argument("paths", type=_here, nargs="+", metavar="BAG|DIR")
-    command.add_argument("--task", metavar="TEXT")
+    command.add_argument("--task", type=utf8, metavar="TEXT")
     command.add_argument("--outcome", choices=("success", "failure", "none"))
     command.add_argument("--state", choices=("kept", "discarded"), help="discarded ones are not exported")
-    command.add_argument("--note", **REPEATED, metavar="TEXT", help="added to those there; may be repeated")
+    command.add_argument("--note", type=utf8, **REPEATED, metavar="TEXT", help="added to those there; may be repeated")
 
 
 def _add_export(inner: Commands) -> None:
@@ -84,7 +84,7 @@ def _add_export(inner: Commands) -> None:
         "position, yaw, pitch, roll; robot:NAME or robot:NAME:left: a robot's joints by that hand (extra [robot])",
     )
     command.add_argument("--frame", default="camera", metavar="FRAME", help="of positions: camera (default), or a TF frame")
-    command.add_argument("--task", default="", metavar="TEXT", help="what is done, of bags that do not say it themselves")
+    command.add_argument("--task", type=utf8, default="", metavar="TEXT", help="what is done, where a bag does not say it")
     command.add_argument(
         "--split",
         default="gap",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import asdict, dataclass, field, fields
@@ -49,7 +50,9 @@ class Sidecar:
                 os.fsync(file.fileno())
             beside.replace(path)
         except OSError as error:
-            raise InputError(f"{path} cannot be written ({error.strerror}); nothing was changed") from error
+            with contextlib.suppress(OSError):
+                beside.unlink()
+            raise InputError(f"{path} cannot be written ({error.strerror}); it is as it was") from error
 
 
 def read_sidecar(bag: Place) -> Sidecar | None:

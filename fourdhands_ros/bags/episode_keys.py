@@ -52,8 +52,8 @@ def lines_typed() -> SimpleQueue[str | None]:
     lines: SimpleQueue[str | None] = SimpleQueue()
 
     def read() -> None:
-        for line in sys.stdin:
-            lines.put(line)
+        for line in sys.stdin.buffer:
+            lines.put(line.decode(errors="replace"))
         lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()

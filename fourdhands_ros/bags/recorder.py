@@ -27,6 +27,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 
 from fourdhands_core.errors import FourDHandsError, InputError
+from fourdhands_core.streams import utf8
 
 from ..executable import Stop, end, program
 from ..node.diagnostics import diagnostic_status
@@ -225,7 +226,7 @@ def main(args: list[str] | None = None) -> int:
         "--rosbag2", action="store_true", help="have `ros2 bag record` do it, without a word of what is lost on the way to it"
     )
     parser.add_argument("--episodes", type=Path, metavar="DIR", help="record episodes, one by one, as bags of this folder")
-    parser.add_argument("--task", default="", metavar="TEXT", help="what is shown in the episodes")
+    parser.add_argument("--task", type=utf8, default="", metavar="TEXT", help="what is shown in the episodes")
     parser.add_argument("--countdown", type=float, default=3.0, metavar="S", help="from the start of an episode (default: 3)")
     parser.add_argument(
         "--keys", action="store_true", help="type here what the recorder of episodes is to do that runs without a terminal"

@@ -25,7 +25,7 @@ from fourdhands_core.errors import DatasetError, InputError
 from fourdhands_core.files import refuse_overwriting
 from fourdhands_core.outputs import check_folder, room_for
 from fourdhands_core.remote import Place, Remote
-from fourdhands_core.streams import said_of
+from fourdhands_core.streams import printable, said_of
 
 from ..bags.conversion import convert
 from ..bags.reading import Bag
@@ -221,8 +221,8 @@ def _fill(folder: Path, tracked: Path, source: Path, bag: Bag, options: Options,
 
 def _write(folder: Path, hands: Bag, bag: Bag, source: Path, options: Options, progress: Progress) -> None:
     recording = read_recording(hands, bag, options.chosen, folder.parent)
-    recording.name = source.resolve().name
-    recording.warnings = [words.replace(str(source), recording.name) for words in recording.warnings]
+    recording.name = printable(source.resolve().name)
+    recording.warnings = [printable(words.replace(str(source), recording.name)) for words in recording.warnings]
     sidecar = read_sidecar(source)
     if sidecar:
         recording.task, recording.outcome = sidecar.task, sidecar.outcome

@@ -107,14 +107,23 @@ def trim(bag: Path, begin: float, end: float | None) -> str:
 
 
 def relabel(paths: list[Path], task: str | None, outcome: str | None, state: str | None, notes: list[str]) -> Iterator[str]:
-    """Change what sidecars say; None leaves it. outcome: "none" removes it. Raises InputError where nothing is to change."""
+    """Change what sidecars say; None leaves it. outcome: "none" removes it. Raises InputError where nothing is to change, and
+    at the end where some could not be changed."""
     if task is None and outcome is None and state is None and not notes:
         raise InputError("nothing to change: give --task, --outcome, --state or --note")
     sidecars = {bag: read_sidecar(_folder(bag)) or Sidecar() for bag in find_bags(paths)}  # all of them, before any is written
+    failed = []
     for bag, sidecar in sidecars.items():
         sidecar.task = sidecar.task if task is None else task
         sidecar.outcome = sidecar.outcome if outcome is None else outcome.replace("none", "")
         sidecar.state = sidecar.state if state is None else state
         sidecar.notes += notes
-        sidecar.write(bag)
+        try:
+            sidecar.write(bag)
+        except InputError as error:
+            failed.append(str(error))
+            continue
         yield f"{bag}: {_said(sidecar)}"
+    if failed:
+        others = f"{len(failed)} of {len(sidecars)} episodes were not changed, the others were:\n" if len(sidecars) > 1 else ""
+        raise InputError(others + "\n".join(failed))

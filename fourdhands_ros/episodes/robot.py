@@ -24,6 +24,9 @@ _OLD = 500_000_000
 """Nanoseconds for which a joint is taken to be where it was told to be, in messages that tell others of the same robot."""
 _SETS = 64
 """Different sets of joints in a topic's messages, beyond which they are not read."""
+_JUMP, _BACK, _TIMES, _BLOCK = 0.02, 0.2, 5, 1 << 14
+"""Radians or metres of a jump from one message to the next, the share of it by which the one after that is not back, how often
+that is no chance, and messages that are looked at together."""
 _OTHERS = f"JointState of yet another set of joints, after {_SETS}"
 
 
@@ -92,7 +95,11 @@ def read_robot(
     if unusable[_OTHERS]:
         notes.append(f"{topic} tells more than {_SETS} different sets of joints: the others are left out")
     signals.sort(key=lambda one: one.names)  # who tells first is chance
-    return tuple(signals), unusable, notes + [words for one in signals for words in _silent(topic, one, span)]
+    return (
+        tuple(signals),
+        unusable,
+        notes + [words for one in signals for words in (*_silent(topic, one, span), *_contradicted(topic, one))],
+    )
 
 
 def _topic(bag: Bag, wanted: str) -> str | None:
@@ -143,3 +150,18 @@ def _silent(topic: str, signal: Signal, span: tuple[int, int]) -> list[str]:
     seconds, times = sum(long for _, long in silent), f"{len(silent)} times" if len(silent) > 1 else "once"
     words = f"{topic}: {some(signal.names)} silent for {seconds:.2f} s, {times}, from {silent[0][0]:.2f} s on"
     return [f"{words}; robot.valid is false there"]
+
+
+def _contradicted(topic: str, signal: Signal) -> list[str]:
+    """That some joints jump to another place and back, as where two nodes tell them of different robots, in words."""
+    times = np.zeros(len(signal.names), int)
+    for at in range(0, len(signal.stamp) - 2, _BLOCK):
+        away = np.diff(signal.values[at : at + _BLOCK + 2], axis=0)
+        there, back = away[:-1], away[1:]
+        least = np.minimum(np.abs(there), np.abs(back))
+        times += ((least > _JUMP) & (np.abs(there + back) < _BACK * least)).sum(axis=0)
+    names = [name for name, count in zip(signal.names, times.tolist()) if count >= _TIMES]
+    if not names:
+        return []
+    words = f"{topic}: {some(names)} jump to another place and back, up to {times.max()} times, as where two nodes tell the"
+    return [f"{words} same joints; what is exported lies between what they tell: record with one of them"]

@@ -19,7 +19,7 @@ from fourdhands_core.episodes.sidecar import NAME
 from fourdhands_core.errors import DatasetError, InputError
 from fourdhands_core.progress import short_names
 from fourdhands_core.remote import Place, Remote, inside
-from fourdhands_core.streams import counted, said_of
+from fourdhands_core.streams import counted, printable, said_of
 
 from ..bags.reading import Bag
 from .options import Options, Report
@@ -136,7 +136,7 @@ def _names(bags: Iterable[str]) -> dict[str, str]:
     """What bags are called of an export, that none is called as another, wherever they all lie; links by what they lead to."""
     places = {bag: unquote(bag) if "://" in bag else os.path.realpath(bag) for bag in bags}
     called = short_names(places.values())
-    return {bag: called[place] for bag, place in places.items()}
+    return {bag: printable(called[place]) for bag, place in places.items()}
 
 
 def _left_out_of(one: dict) -> str:
@@ -153,7 +153,7 @@ def _reasons(skipped: dict[str, str], names: dict[str, str], work: ExportFolder)
     for bag, reason in skipped.items():
         for place in (bag, os.path.realpath(bag), *filter(os.path.isabs, [str(work.out)])):
             reason = reason.replace(place, names[bag] if place != str(work.out) else work.out.name)
-        result[names[bag]] = reason
+        result[names[bag]] = printable(reason)
     return result
 
 

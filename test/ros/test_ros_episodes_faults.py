@@ -1,6 +1,7 @@
 """Faults in the middle of an export: nothing half-written is taken for whole, and a rerun comes to the same bytes."""
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -18,6 +19,7 @@ from episode_support import bags, exported, files, run, told  # noqa: F401
 from limits_support import limited
 from ros_support import PATIENT, REPOSITORY
 
+from fourdhands_core import cli
 from fourdhands_core.episodes.folder import ExportFolder
 from fourdhands_core.episodes.parts import made_whole
 from fourdhands_ros.episodes import whole
@@ -64,6 +66,40 @@ def test_what_lies_beside_a_bag_cannot_be_read(bags, tmp_path, capsys):
     assert code == 1 and "bag_2/episode.json is no episode's file" in said and "bag_10" in out
     code, _, said = run(capsys, "relabel", folder, "--task", "lift")
     assert code == 2 and "is no episode's file" in said and not (folder / "bag_10" / "episode.json").exists()
+
+
+def test_a_label_that_cannot_be_written(bags, tmp_path, capsys, monkeypatch):
+    """As where a folder turns read-only, or a disk is full: the others are labelled, that is said, and nothing else is left."""
+    folder = shutil.copytree(bags, tmp_path / "bags")
+    in_its_place = folder / "bag_2" / f".episode.json.{os.getpid()}"
+    in_its_place.mkdir()
+    code, out, said = run(capsys, "relabel", folder, "--task", "lift")
+    assert code == 2 and "1 of 2 episodes were not changed, the others were" in said and "bag_2/episode.json cannot be" in said
+    assert "bag_10: kept" in out and (folder / "bag_10" / "episode.json").exists()
+    in_its_place.rmdir()
+
+    def full(file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = files(folder)
+    monkeypatch.setattr(os, "fsync", full)
+    code, _, said = run(capsys, "relabel", folder, "--task", "pour")
+    assert code == 2 and "2 of 2 episodes" in said and "No space left" in said and files(folder) == before
+
+
+@pytest.mark.parametrize("form", ["lerobot", "hdf5", "npz"])
+def test_names_and_texts_that_are_not_utf_8(bags, tmp_path, capsys, form):
+    """A folder may have any bytes for its name; a dataset's text has none of them."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.copytree(bags / "bag_10", folder / os.fsdecode(b"bag\xe9"))
+    (shutil.copytree(bags / "bag_10", folder / os.fsdecode(b"bag\xe8")) / "episode.json").write_text("{")
+    command = ["export", folder, "--out", tmp_path / "out", "--no-images", "--skip-failed", "--quiet", "--format", form]
+    assert run(capsys, *command)[0] == 0
+    assert [one["bag"] for one in told(command[3])["bags"]] == ["bag\\udce9"] and run(capsys, "check", command[3])[0] == 0
+    for words in (["export", folder, "--out", tmp_path / "none", "--task"], ["relabel", folder, "--note"]):
+        with pytest.raises(SystemExit):
+            cli.main(["episodes", *map(str, words), os.fsdecode(b"caf\xe9")])
+        assert "is not UTF-8" in capsys.readouterr().err
 
 
 def test_what_is_said_of_bags_that_are_left_out_is_the_same_everywhere(bags, tmp_path, capsys):

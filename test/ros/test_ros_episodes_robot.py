@@ -11,7 +11,7 @@ pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ro
 
 from bag_support import write_bag
 from episode_support import Demonstration, rows, run, told
-from rclpy.serialization import serialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 from ros_support import SECOND, T0, stamp_to
 from sensor_msgs.msg import JointState
 
@@ -103,3 +103,19 @@ def test_more_sets_of_joints_than_are_read(tmp_path, capsys):
     _, names, said = exported(tmp_path, capsys, *tellers)
     assert len(names) == 64 and "more than 64 different sets of joints" in said
     assert told(tmp_path / "out")["bags"][0]["unusable"] == {"JointState of yet another set of joints, after 64": 18}
+
+
+@pytest.mark.parametrize("period", [0.01, 0.1])
+def test_two_nodes_that_tell_the_same_joints_otherwise(tmp_path, capsys, period):
+    """As a joint_state_publisher beside the robot, which tells zeros: nobody can say who is right, and it is told."""
+    robot, other = states(("elbow",), np.arange(0.9, 5.2, 0.01)), np.arange(0.904, 5.2, period)
+    zeros = [(topic, time, _still(data)) for topic, time, data in states(("elbow",), other)]
+    _, _, said = exported(tmp_path, capsys, robot, zeros)
+    assert "elbow jump to another place and back, up to" in said and "two nodes tell the same joints" in said
+
+
+def _still(data):
+    """The same message, of a joint at 0."""
+    state = deserialize_message(data, JointState)
+    state.position = array.array("d", [0.0] * len(state.name))
+    return serialize_message(state)
