@@ -216,6 +216,7 @@ def test_two_results_are_compared_by_the_stamps_of_their_images(tmp_path):
         (["--rate", "0"], "--rate 0 is not between"),
         (["0"], "0 is a camera"),
         (["/hands", "--fov", "60"], "--fov means nothing to `view topic`"),
+        (["a.npz", "--mirrored"], "--mirrored means nothing to `view hands.npz`"),
         (["a.npz", "--topic", "/hands"], "--topic means nothing to `view hands.npz`"),
         (["v.mp4", "--against", "a.npz", "--image", "/image"], "--image means nothing to `view video --against hands.npz`"),
     ],

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from view_support import CAMERA, HANDS, hand, mirrored, moving, pair, write_npz
+from view_support import CAMERA, HANDS, PERIOD, hand, mirrored, moving, pair, write_npz
 
 viser = pytest.importorskip("viser", reason="the extra view is not installed")
 
@@ -188,6 +188,11 @@ def test_the_page_shows_the_recording(served, tmp_path, monkeypatch):
     assert page._row == 15
     page._play_on(10.0)
     assert page._row == 19 and not page._playing
+    page._turn()
+    recording.course.add(Moment(replace(pair(), stamp=20 * PERIOD)))  # as of a video that is tracked meanwhile
+    page._chosen, page._drawn = -1.0, -2.0
+    page._turn()
+    assert page._slider.max == 20 and "image 19 of 21" in page._clock.content
     page.close()
 
 

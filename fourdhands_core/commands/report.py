@@ -21,7 +21,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--out", **FILE, required=True, help="the HTML file to write")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
     add_recording(command)
-    add_settings(command)
+    add_settings(command, "mirrored")
 
 
 def report(args: argparse.Namespace) -> int:

@@ -49,7 +49,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--token", help="for other addresses than this machine's own (default: a new one)")
     command.add_argument("--rate", type=float, default=15.0, metavar="HZ", help="pictures a second at most (default: 15)")
     add_recording(command)
-    add_settings(command)
+    add_settings(command, "mirrored")
 
 
 def check_page(args: argparse.Namespace) -> Callable[[], Served]:
@@ -115,7 +115,7 @@ _MEANT = {
     "episodes": {"topic", "image", "episode"},
     "dataset": {"image", "episode"},
     "hands.npz": {"video", "fov", "intrinsics"},
-    "video": {"fov", "intrinsics"},
+    "video": {"fov", "intrinsics", "mirrored"},
 }
 """By the kind of a source which of `add_recording`'s arguments mean something to it."""
 

@@ -287,6 +287,8 @@ class RecordingPage:
             self._show_line()
         if self._slider.max != max(len(course) - 1, 1):
             self._slider.max = max(len(course) - 1, 1)
+        if self._shown >= 0:
+            self._show_clock(self._shown)  # of a video that is being tracked there are more images now
         plotted = self._plots.title, course, course.read, self._against and self._against.course.read
         if plotted != self._plotted:
             self._plots.draw(course)
@@ -310,12 +312,17 @@ class RecordingPage:
             if self._slider.value != row:
                 self._slider.value = row
             self._show_line()
-            seconds = (int(recording.course.stamp[row]) - int(recording.course.stamp[0])) / 1e9
-            self._clock.content = _as_html(f"image {row} of {len(recording.course)}, {seconds:.2f} s")
+            self._show_clock(row)
             said = [self._said] if self._said else []
             self._panel.say([*lines, *said, *recording.about, *recording.warnings[:4]])
         self._server.flush()  # not with the next sixtieth of a second
         self._shown, self._said = row, ""
+
+    def _show_clock(self, row: int) -> None:
+        stamps = self._recording.course.stamp
+        text = _as_html(f"image {row} of {len(stamps)}, {(int(stamps[row]) - int(stamps[0])) / 1e9:.2f} s")
+        if text != self._clock.content:
+            self._clock.content = text
 
     def _show_line(self) -> None:
         line = with_cursor(self._bands, len(self._recording.course), self._row)

@@ -213,7 +213,8 @@ def line_plot(
         shapes.append(f'<line x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
         shapes.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{low + part * (high - low):.3g}</text>')
         at = left + part * (right - left)
-        shapes.append(f'<text x="{at:.0f}" y="{height - 5}" text-anchor="middle">{x[0] + part * span:.1f} s</text>')
+        anchor = "end" if part == 1.0 else "middle"
+        shapes.append(f'<text x="{at:.0f}" y="{height - 5}" text-anchor="{anchor}">{x[0] + part * span:.1f} s</text>')
     for k, (name, line, colour) in enumerate(lines):
         stroke = "rgb({},{},{})".format(*colour)
         py = bottom - (line - low) / (high - low) * (bottom - top)

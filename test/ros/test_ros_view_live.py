@@ -1,6 +1,7 @@
 """The page of running nodes: what comes up is shown, robots with their reasons, a stop where it is asked for, depth."""
 
 import contextlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -186,6 +187,23 @@ def test_hands_wait_for_an_image_that_comes_later(ros, monkeypatch):
         camera._pictures = None
         robot.node.destroy_publisher(robot.publishers.pop("/left/image_raw"))
         turns_until(ros, page, robot, lambda: "none are published beside them" in page._panel._words.content)
+
+
+def test_mirrored_images_are_turned_round(ros):
+    """As the hands tell, whose pixels go the other way than their points."""
+    robot = Robot(ros)
+    encoder, (pair,), number = HandPairEncoder("landmark", "human"), moving(1), [0]
+    left, right = (replace(hand, joints_2d=hand.joints_2d * [-1, 1] + [639, 0]) for hand in pair.hands)
+    robot.entries = []
+    with page_of(ros, ["/left/hands"]) as page:
+
+        def seen():
+            number[0] += 1
+            given = replace(pair, left=left, right=right, stamp=number[0])
+            robot.publishers["/left/hands"].publish(encoder.encode(given, "camera", {}))
+            return "/left/hands" in page._sights and page._sights["/left/hands"].moment.pair.mirrored
+
+        turns_until(ros, page, robot, seen)
 
 
 def test_meshes_are_of_the_nodes_own_hand_model(ros, tmp_path):
