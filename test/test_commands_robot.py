@@ -62,7 +62,7 @@ def test_a_gripper_is_checked_none_of_whose_joints_follows_another(tmp_path, cap
     (tmp_path / "grip.yaml").write_text(text)
     picture = tmp_path / "check.png"
     assert main(["retarget", "--check", str(tmp_path / "grip.yaml"), "--out", str(picture)]) == 0
-    assert "1 joints: width" in capsys.readouterr().out
+    assert "1 joint: width" in capsys.readouterr().out
     sheet = cv2.imread(str(picture)).astype(int)
     height, width = sheet.shape[0] // 2, sheet.shape[1] // 5
     open_, pinched = (

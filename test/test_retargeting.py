@@ -253,10 +253,30 @@ def test_the_thumb_of_a_fist_calibrates_nothing():
     assert (found.gain[1:, :2] != 1.0).all()
 
 
+@pytest.mark.parametrize("offset", [0.0, 10.0])
+def test_the_fist_of_a_person_who_bends_to_60_percent_is_a_fist(offset):
+    """Its tips are measured 22 to 34 mm from the thumb's, and were taken for pinches, which opened fingers by 40 degrees."""
+    shots = [shrunk(curl, 0.6, np.radians(offset))[None] for curl in (OPEN, FIST, PINCH)]
+    robot = load_retargeter("five_fingers_right", operator=OperatorRange.of_recordings(*shots, side="right"))
+    truth = load_retargeter("five_fingers_right", operator=OperatorRange.exact())
+    bent_joints = [i for i, name in enumerate(robot.names) if "bend" in name and "thumb" not in name]
+    found, wanted = robot.solve(shots[1][0]), truth.solve(human(FIST))
+    np.testing.assert_allclose(found[bent_joints], wanted[bent_joints], atol=np.radians(5.0))
+    points = robot.robot.pose(robot.solve(shots[2][0])).points
+    assert np.linalg.norm(points[0] - points[1]) - robot.radii[:2].sum() < 0.005
+
+
 def test_what_is_no_range_is_refused(tmp_path):
     still = np.array([human(OPEN)] * 3)
+    opened, fist, pinch = (human(curl)[None] for curl in (OPEN, FIST, PINCH))
+    with pytest.raises(InputError, match="are bent in what is given as the open hand, .* exchange the two"):
+        OperatorRange.of_recordings(fist, opened, pinch, "right")
+    with pytest.raises(InputError, match="pinch, thumb and index finger are 93 mm apart, in the open hand 93 mm"):
+        OperatorRange.of_recordings(opened, fist, opened, "right")
+    with pytest.raises(InputError, match="no frame of the open hand shows a right hand"):
+        OperatorRange.of_recordings(np.zeros((3, 21, 3)), fist, pinch, "right")
     with pytest.raises(InputError, match="hardly differ in the"):
-        OperatorRange.of_recordings(still, still, still, "right")
+        OperatorRange.of_recordings(still, still, pinch, "right")
     with pytest.raises(InputError, match="no frame of the fist shows a right hand"):
         OperatorRange.of_recordings(still, np.full((2, 21, 3), np.nan), still, "right")
     (tmp_path / "me.yaml").write_text("gain: 3\n")
@@ -328,7 +348,7 @@ def test_a_urdf_with_a_joint_that_follows(tmp_path):
         (("side: right\n", ""), "'side' is missing"),
         (("claw.urdf", "gone.urdf"), "cannot be read"),
         (("thumb:", "toe:"), "'toe' is no finger"),
-        (("tip: thumb2", "tip: thumb9"), "the model has no body 'thumb9'; it has"),
+        (("tip: thumb2", "tip: thumb9"), "the model has no body 'thumb9'; is it .* it has palm"),
         (("base: thumb1", "base: index1"), "does not hang on index1"),
         (("side: right", "side: right\nlimits: {index_z: [0, 1]}"), "the model has no joint 'index_z'"),
         (("side: right", "side: right\nlimits: {index_a: [1, 0]}"), "is no range"),

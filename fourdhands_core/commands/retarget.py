@@ -49,7 +49,8 @@ def _check(args: argparse.Namespace) -> int:
     robot = load_retargeter(args.check, args.side)
     fits, complaints = check(robot)
     write_image(out, check_sheet(robot, fits))
-    print(f"{robot.side} hand, {len(robot.names)} joints: {', '.join(robot.names)}")
+    count = len(robot.names)
+    print(f"{robot.side} hand, {count} joint{'s' * (count > 1)}: {', '.join(robot.names)}")
     print("\n".join(complaints) if complaints else "everything fits")
     print(f"ten poses drawn in {out}")
     return 0

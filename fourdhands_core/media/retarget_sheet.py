@@ -36,9 +36,11 @@ def robot_picture(robot: Retargeter, q: np.ndarray) -> np.ndarray:
         assert isinstance(robot, GripperRetargeter)
         model, axes = RobotModel(robot.config), np.array([[-1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]])
         q = _joints_of_gripper(robot, model, float(q[0]))
-    shapes = ModelMeshes(model.model)
+    shapes = ModelMeshes(model.model, sticks=True)
     model.pose(model.neutral)  # seen from where all of it is in the picture, however it is bent
-    points = np.concatenate([vertices for vertices, _, _ in shapes.meshes(model.data)]) @ axes.T
+    points = np.concatenate([np.zeros((1, 3)), *(vertices for vertices, _, _ in shapes.meshes(model.data))])[1:] @ axes.T
+    if not len(points):
+        return _draw([], axes, 0.1)
     middle, reach = points.mean(axis=0), float(np.ptp(points[:, 1:], axis=0).max())
     shift = np.array([middle[0], middle[1], points[:, 2].min()])
     model.pose(q)

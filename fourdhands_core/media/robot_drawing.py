@@ -15,6 +15,8 @@ from .render import Light, render_meshes
 Mesh = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Vertices (V, 3) metres, faces (F, 3), colours (V, 3) RGB 0-1, as render_meshes takes them."""
 _GROUND = (226, 230, 235)
+_STICK, _STICK_COLOUR = 0.004, np.array([0.45, 0.5, 0.6])
+"""Metres, and RGB, of what stands for links without shapes."""
 
 
 class View:
@@ -48,11 +50,12 @@ class View:
 class ModelMeshes:
     """The visible shapes of a model as meshes, wherever its joints are.
 
-    model: a mujoco.MjModel. skip: names of shapes that are not drawn. Planes and height fields are not drawn either. parts: of
-    each shape its number in the model, vertices and faces in its own frame, colours.
+    model: a mujoco.MjModel. skip: names of shapes that are not drawn. sticks: draw a stick from each link without a shape, such
+    as one whose file is missing, to the next. Planes and height fields are not drawn. parts: of each shape its number in the
+    model, vertices and faces in its own frame, colours.
     """
 
-    def __init__(self, model: Any, skip: Sequence[str] = ()) -> None:
+    def __init__(self, model: Any, skip: Sequence[str] = (), sticks: bool = False) -> None:
         self.parts: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]] = []
         for geom in range(model.ngeom):
             rgba = model.geom_rgba[geom]
@@ -62,13 +65,18 @@ class ModelMeshes:
                 continue
             vertices, faces = shape
             self.parts.append((geom, vertices, faces, np.tile(rgba[:3], (len(vertices), 1))))
+        shaped = {0, *(int(model.geom_bodyid[geom]) for geom, *_ in self.parts)}
+        links = range(1, model.nbody) if sticks else ()
+        self._sticks = [(int(model.body_parentid[i]), i) for i in links if int(model.body_parentid[i]) not in shaped]
 
     def meshes(self, data: Any) -> list[Mesh]:
         """All of them at the places of a mujoco.MjData whose kinematics are up to date."""
-        return [
+        shapes = [
             (vertices @ data.geom_xmat[geom].reshape(3, 3).T + data.geom_xpos[geom], faces, colours)
             for geom, vertices, faces, colours in self.parts
         ]
+        ends = [(data.xpos[one], data.xpos[other]) for one, other in self._sticks]
+        return shapes + [stick(*pair, _STICK, _STICK_COLOUR) for pair in ends if np.linalg.norm(pair[1] - pair[0]) > 1e-6]
 
 
 def _shape(model: Any, geom: int) -> tuple[np.ndarray, np.ndarray] | None:
@@ -148,17 +156,19 @@ def _turned(radii: np.ndarray, heights: np.ndarray, around: int) -> tuple[np.nda
 def human_meshes(joints: np.ndarray, side: str, radius: float = 0.007) -> list[Mesh]:
     """A human hand's joints (21, 3), in any frame, as bones of round sticks in the fingers' colours."""
     colours = np.array(FINGER_COLOURS[SIDES.index(side)]) / 255.0
-    meshes = []
-    for parent, child in BONES:
-        vertices, faces = capsule(radius, float(np.linalg.norm(joints[child] - joints[parent])) / 2.0, 10, 3)
-        z = joints[child] - joints[parent]
-        length = np.linalg.norm(z)
-        if length < 1e-9:
-            continue
-        z = z / length
-        x = np.cross([1.0, 0.0, 0.0] if abs(z[0]) < 0.9 else [0.0, 1.0, 0.0], z)
-        x = x / np.linalg.norm(x)
-        frame = np.stack([x, np.cross(z, x), z])
-        middle = (joints[child] + joints[parent]) / 2.0
-        meshes.append((vertices @ frame + middle, faces, np.tile(colours[(child - 1) // 4], (len(vertices), 1))))
-    return meshes
+    return [
+        stick(joints[parent], joints[child], radius, colours[(child - 1) // 4])
+        for parent, child in BONES
+        if np.linalg.norm(joints[child] - joints[parent]) > 1e-9
+    ]
+
+
+def stick(start: np.ndarray, end: np.ndarray, radius: float, colour: np.ndarray) -> Mesh:
+    """A round stick between two places (3,), which are not the same; colour: (3,) RGB 0-1."""
+    length = float(np.linalg.norm(end - start))
+    vertices, faces = capsule(radius, length / 2.0, 10, 3)
+    z = (end - start) / length
+    x = np.cross([1.0, 0.0, 0.0] if abs(z[0]) < 0.9 else [0.0, 1.0, 0.0], z)
+    x = x / np.linalg.norm(x)
+    frame = np.stack([x, np.cross(z, x), z])
+    return vertices @ frame + (start + end) / 2.0, faces, np.tile(colour, (len(vertices), 1))

@@ -10,23 +10,28 @@ from ..hand_model.arrays import HandArrays
 from ..hand_model.assets import load_generic_hand
 from ..hand_model.limits import CURLS, LOWER, UPPER, angles_of_curls, from_angles
 from ..hand_model.skeleton import FINGERS, MANO_JOINT_NAMES, SIDES
+from .model_check import gripper_complaints, model_complaints
 from .operator_range import OperatorRange
 from .retargeter import GripperRetargeter, HandRetargeter, Retargeter
 
 _GESTURES = "open", "flat", "relaxed", "claw", "fist", "point", "thumb across"
 _FAR, _CLOSED = 0.25, 0.005
 """Of a finger's length, and metres: from where on a tip is far, and up to where a pinch is closed."""
+_STILL = 0.01
+"""Radians (metres) that a joint which is held goes at most."""
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
     """One pose. name; joints (21, 3) of the human, wrist frame; q (n,) of the robot; errors: by finger, tip from where it is to
-    go, of the finger's length; gaps: by pinch pair metres between the human's and the robot's tips."""
+    go, of the finger's length; off: the same as vectors (3,), metres, in the palm body's axes; gaps: by pinch pair metres
+    between the human's and the robot's tips."""
 
     name: str
     joints: np.ndarray
     q: np.ndarray
     errors: dict[str, float] = field(default_factory=dict)
+    off: dict[str, np.ndarray] = field(default_factory=dict)
     gaps: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
@@ -78,9 +83,10 @@ def check(robot: Retargeter) -> tuple[list[Fit], list[str]]:
     finally:
         robot.operator = operator
     if isinstance(robot, GripperRetargeter):
-        return fits, []
+        return fits, gripper_complaints(robot.config)
     assert isinstance(robot, HandRetargeter)
-    return fits, _complaints(robot, fits)
+    wrong = model_complaints(robot)
+    return fits, wrong + _complaints(robot, fits, not wrong)
 
 
 def _fit(robot: Retargeter, name: str, joints: np.ndarray) -> Fit:
@@ -89,17 +95,25 @@ def _fit(robot: Retargeter, name: str, joints: np.ndarray) -> Fit:
         return Fit(name, joints, q)
     pose = robot.robot.pose(q)
     order = list(robot.config.fingers)
-    errors = np.linalg.norm(pose.points[: len(order)] - robot.targets(joints)[0], axis=1) / robot.lengths
+    off = (pose.points[: len(order)] - robot.targets(joints)[0]) @ robot.robot.palm_rotation()
+    errors = np.linalg.norm(off, axis=1) / robot.lengths
     human = robot.measured(joints)
     gaps = {}
     for one, other in robot.config.pinches:
         a, b = order.index(one), order.index(other)
         own = float(np.linalg.norm(pose.points[a] - pose.points[b]) - robot.radii[a] - robot.radii[b])
         gaps[other] = float(human.gaps[FINGERS.index(other)]), own
-    return Fit(name, joints, q, dict(zip(order, errors.tolist())), gaps)
+    return Fit(name, joints, q, dict(zip(order, errors.tolist())), dict(zip(order, off)), gaps)
 
 
-def _complaints(robot: HandRetargeter, fits: list[Fit]) -> list[str]:
+def _shift(name: str, fits: list[Fit]) -> str:
+    """The `shift` that takes out what is common to the misses of a finger, in words."""
+    common = np.round(np.mean([fit.off[name] for fit in fits], axis=0), 2) + 0.0
+    return f", move its places where it stands elsewhere than a human's (shift, by {common.tolist()})"
+
+
+def _complaints(robot: HandRetargeter, fits: list[Fit], moved: bool) -> list[str]:
+    """moved: whether to tell how the places of a finger that is off may be moved, which is no help where the model is wrong."""
     found = []
     config, free = robot.config, [fit for fit in fits if not fit.name.startswith("pinch")]
     for name, finger in config.fingers.items():
@@ -108,9 +122,9 @@ def _complaints(robot: HandRetargeter, fits: list[Fit]) -> list[str]:
             worst = max(fit.errors[name] for fit in free)
             found.append(
                 f"{name}: its tip is up to {100 * worst:.0f} % of the finger away from where it is to go, in {', '.join(far)}; "
-                "check base, tip and the palm's axes, or give it a smaller weight"
+                f"check base, tip and the palm's axes{_shift(name, free) if moved else ''}, or give it a smaller weight"
             )
-    if config.fingers and sum(line.split(":")[0] in config.fingers for line in found) == len(config.fingers):
+    if len(found) == len(config.fingers):
         found.insert(0, f"palm: no finger fits; check that its fingers and back are axes of the body {config.palm}")
     for fit in fits:
         touched = fit.name.removeprefix("pinch ")
@@ -120,8 +134,8 @@ def _complaints(robot: HandRetargeter, fits: list[Fit]) -> list[str]:
                 "radius is too small"
             )
     positions = np.array([fit.q for fit in fits])
-    span = np.ptp(positions, axis=0) / (robot.upper - robot.lower)
-    still = [name for name, part in zip(robot.names, span) if part < 0.02]
+    span, moves = np.ptp(positions, axis=0), robot.upper - robot.lower > _STILL
+    still = [name for name, part, free_ in zip(robot.names, span / (robot.upper - robot.lower), moves) if free_ and part < 0.02]
     if still:
         found.append(f"joints that no pose moves: {', '.join(still)}; are they of the hand?")
     return found

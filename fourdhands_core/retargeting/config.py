@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -73,7 +73,7 @@ class RobotConfig:
     velocity: dict[str, float] = field(default_factory=dict)
     default_velocity: float = VELOCITY
     scale: float = 1.0
-    gaps: float = 0.1
+    gaps: float = 0.05
     near: float = NEAR
     middles: float = 0.35
     joints: tuple[str, ...] = ()
@@ -136,8 +136,8 @@ def _parse(path: Path, values: dict[str, Any]) -> RobotConfig:
     if "finger" in values:
         chosen["finger"] = _finger(values["finger"])
     if kind == "hand":
-        palm = values["palm"]
-        fingers = {_finger(name): _finger_config(name, value) for name, value in values["fingers"].items()}
+        palm = _keys("palm", values["palm"])
+        fingers = {_finger(name): _finger_config(name, value) for name, value in _keys("fingers", values["fingers"]).items()}
         if "thumb" not in fingers or len(fingers) < 2:
             raise ValueError("fingers holds no thumb and another finger")
         chosen.update(
@@ -146,9 +146,17 @@ def _parse(path: Path, values: dict[str, Any]) -> RobotConfig:
             towards_back=_vector("palm: back", palm["back"]),
             fingers=fingers,
         )
+        ends = [(finger.tip, finger.offset) for finger in fingers.values()]
+        if len(set(ends)) < len(ends):
+            twice = [name for name, end in zip(fingers, ends) if ends.count(end) > 1]
+            raise ValueError(f"the fingers {', '.join(twice)} have the same tip")
         others = [name for name in FINGERS[1:] if name in fingers]
-        pairs = values.get("pinches", [["thumb", name] for name in others])
+        pairs = _pairs("pinches", values.get("pinches", [["thumb", name] for name in others]))
         chosen["pinches"] = tuple((_known(one, fingers), _known(other, fingers)) for one, other in pairs)
+
+    def given(key: str) -> Iterable[tuple[Any, Any]]:
+        return _keys(key, values.get(key, {})).items()
+
     velocity = values.get("velocity", VELOCITY)
     if not isinstance(velocity, dict):
         chosen["default_velocity"], velocity = positive("velocity", velocity), {}
@@ -157,16 +165,16 @@ def _parse(path: Path, values: dict[str, Any]) -> RobotConfig:
         model=model_of(path, values),
         side=side,
         kind=kind,
-        mimic={str(joint): _mimic(one) for joint, one in values.get("mimic", {}).items()},
-        limits={str(joint): range_of(f"limits of {joint}", pair) for joint, pair in values.get("limits", {}).items()},
-        neutral={str(joint): float(value) for joint, value in values.get("neutral", {}).items()},
+        mimic={str(joint): _mimic(joint, one) for joint, one in given("mimic")},
+        limits={str(joint): range_of(f"limits of {joint}", pair) for joint, pair in given("limits")},
+        neutral={str(joint): _number(f"neutral of {joint}", value) for joint, value in given("neutral")},
         velocity={str(joint): positive(f"velocity of {joint}", value) for joint, value in velocity.items()},
         scale=positive("scale", values.get("scale", 1.0)),
         radians=_yes("radians", values.get("radians", False)),
         gaps=positive("gaps", values.get("gaps", RobotConfig.gaps)),
         near=positive("near", values.get("near", NEAR)),
         middles=positive("middles", values.get("middles", RobotConfig.middles)),
-        apart=tuple((str(one), str(other)) for one, other in values.get("apart", ())),
+        apart=_pairs("apart", values.get("apart", ())),
         **chosen,
     )
 
@@ -197,10 +205,38 @@ def _known(name: Any, fingers: dict[str, FingerConfig]) -> str:
     return str(name)
 
 
-def _finger_config(name: str, value: dict[str, Any]) -> FingerConfig:
-    unknown = set(value) - set(FingerConfig.__dataclass_fields__)
+def _keys(what: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{what} {value!r} is no list of keys and values, as {{key: value}}")
+    return value
+
+
+def _pairs(what: str, value: Any) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in value):
+        raise ValueError(f"{what} {value!r} is no list of pairs, as [[one, other]]")
+    return tuple((str(one), str(other)) for one, other in value)
+
+
+def _number(what: str, value: Any) -> float:
+    try:
+        number = float("nan" if isinstance(value, bool) else value)  # YAML takes 1e-3 for a text
+    except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number):
+        raise ValueError(f"{what} {value!r} is no number")
+    return number
+
+
+def _numbers(what: str, value: Any, count: int) -> tuple[float, ...]:
+    if not isinstance(value, list | tuple) or len(value) != count:
+        raise ValueError(f"{what} {value!r} is not {count} numbers, as {[0] * count}")
+    return tuple(_number(what, one) for one in value)
+
+
+def _finger_config(name: str, value: Any) -> FingerConfig:
+    unknown = set(_keys(f"finger {name}", value)) - set(FingerConfig.__dataclass_fields__)
     if unknown:
-        raise ValueError(f"finger {name} has no key {', '.join(sorted(unknown))}")
+        raise ValueError(f"finger {name} has no key {', '.join(sorted(map(str, unknown)))}")
     offset = value.get("offset")
     return FingerConfig(
         base=str(value["base"]),
@@ -214,14 +250,16 @@ def _finger_config(name: str, value: dict[str, Any]) -> FingerConfig:
     )
 
 
-def _mimic(value: dict[str, Any]) -> tuple[str, float, float]:
-    return str(value["joint"]), float(value.get("multiplier", 1.0)), float(value.get("offset", 0.0))
+def _mimic(joint: str, value: Any) -> tuple[str, float, float]:
+    value, what = _keys(f"mimic of {joint}", value), f"of {joint}'s mimic"
+    ratio, offset = value.get("multiplier", 1.0), value.get("offset", 0.0)
+    return str(value["joint"]), _number(f"multiplier {what}", ratio), _number(f"offset {what}", offset)
 
 
 def range_of(what: str, value: Any) -> tuple[float, float]:
     """A smaller and a larger number. Raises ValueError."""
-    low, high = (float(number) for number in value)
-    if not -np.inf < low < high < np.inf:
+    low, high = _numbers(what, value, 2)
+    if not low < high:
         raise ValueError(f"{what} {value} is no range from a smaller to a larger number")
     return low, high
 
@@ -234,13 +272,13 @@ def _yes(what: str, value: Any) -> bool:
 
 def positive(what: str, value: Any) -> float:
     """A positive number. Raises ValueError."""
-    if not 0.0 < float(value) < np.inf:
+    if not _number(what, value) > 0.0:
         raise ValueError(f"{what} {value} is not a positive number")
     return float(value)
 
 
 def _vector(what: str, value: Any, zero: bool = False) -> tuple[float, float, float]:
-    x, y, z = (float(number) for number in value)
-    if not np.isfinite([x, y, z]).all() or not (zero or np.linalg.norm([x, y, z]) > 1e-6):
+    x, y, z = _numbers(what, value, 3)
+    if not (zero or np.linalg.norm([x, y, z]) > 1e-6):
         raise ValueError(f"{what} {value} is no vector of three numbers")
     return x, y, z

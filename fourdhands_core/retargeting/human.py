@@ -34,6 +34,13 @@ class HumanFingers:
     gaps: np.ndarray
 
 
+def spans_palm(joints: np.ndarray) -> bool:
+    """Whether wrist and knuckles of 21 finite joints (21, 3), metres, span a palm, as a hand's do."""
+    palm = joints[[5, 9, 17]] - joints[0]
+    area = np.linalg.norm(np.cross(palm[0], palm[2]))
+    return bool(1e-4 < area < 0.1 and np.linalg.norm(palm[1]) >= 0.02)
+
+
 def palm_axes(joints: np.ndarray, side: str) -> np.ndarray:
     """(3, 3): the palm's axes, as rows, in the frame of the joints (21, 3): towards back, thumb's side, fingers."""
     fingers = joints[9] - joints[0]

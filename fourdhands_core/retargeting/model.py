@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 MARGIN = 0.002
 """Metres between bodies from which on they are kept apart."""
+_TURN = 2.0 * np.pi + 0.01
 TOUCH = 0.001
 """Metres that bodies may reach into each other, as soft fingertips do: less is no collision."""
 
@@ -34,6 +36,8 @@ def load_spec(path: Path, radians: bool = False) -> Any:
     try:
         text = Path(path).read_text(encoding="utf-8")
         root = ElementTree.fromstring(text)
+        if any("ros.org" in part.tag and "xacro" in part.tag for part in root.iter()):
+            raise InputError(f"the robot's model {path} is a xacro file; make a URDF of it: xacro {path.name} > robot.urdf")
         if root.tag == "robot":
             return mujoco.MjSpec.from_string(_without_pictures(root, Path(path).parent))
         spec = mujoco.MjSpec.from_file(str(path))
@@ -71,6 +75,26 @@ def _without_pictures(root: ElementTree.Element, folder: Path) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
+def _which(name: str, there: Sequence[str]) -> str:
+    """What there is in place of a name: the one that it may be, and all."""
+    near = difflib.get_close_matches(name, there, 1)
+    return "".join(f"is it {one!r}? " for one in near) + f"it has {', '.join(there)}"
+
+
+def missing_shapes(path: Path) -> list[str]:
+    """The links of a URDF, by name, none of whose shapes is there for collisions and pictures: files that are not found, or
+    of a kind that is not read. Of an MJCF none: it is refused then."""
+    root = ElementTree.parse(path).getroot()
+    found = []
+    for link in root.iter("link") if root.tag == "robot" else ():
+        shapes = [part.find("geometry/mesh") for part in link.findall("collision")]
+        if any(link.findall(kind) for kind in ("collision", "visual")) and not any(
+            mesh is None or _found(mesh, path.parent) for mesh in shapes
+        ):
+            found.append(link.get("name", ""))
+    return found
+
+
 def _found(mesh: ElementTree.Element, folder: Path) -> bool:
     name = mesh.get("filename", "").removeprefix("package://")
     return name.lower().endswith((".stl", ".obj")) and (folder / name).is_file()
@@ -79,17 +103,22 @@ def _found(mesh: ElementTree.Element, folder: Path) -> bool:
 def urdf_limits(path: Path) -> tuple[dict[str, tuple[str, float, float]], dict[str, float]]:
     """What MuJoCo does not take from a URDF: joints that follow (joint, multiplier, offset), and velocity limits."""
     mimic, velocity = {}, {}
+
+    def number(name: str, element: ElementTree.Element, key: str, default: float) -> float:
+        text = element.get(key, default)
+        try:
+            return float(text)
+        except ValueError as error:
+            raise InputError(f"the robot's model {path}: {key} {text!r} of the joint {name} is no number") from error
+
     with contextlib.suppress(OSError, ElementTree.ParseError):
         for joint in ElementTree.parse(path).getroot().iter("joint"):
             name, follows, limit = joint.get("name", ""), joint.find("mimic"), joint.find("limit")
             if follows is not None:
-                mimic[name] = (
-                    follows.get("joint", ""),
-                    float(follows.get("multiplier", 1.0)),
-                    float(follows.get("offset", 0.0)),
-                )
-            if limit is not None and float(limit.get("velocity", 0.0)) > 0.0:
-                velocity[name] = float(limit.get("velocity", 0.0))
+                ratio, offset = number(name, follows, "multiplier", 1.0), number(name, follows, "offset", 0.0)
+                mimic[name] = follows.get("joint", ""), ratio, offset
+            if limit is not None and (most := number(name, limit, "velocity", 0.0)) > 0.0:
+                velocity[name] = most
     return mimic, velocity
 
 
@@ -137,7 +166,8 @@ class RobotModel:
     """Kinematics of a robot whose hinges and slides either move by themselves (n of them) or follow one that does.
 
     model, data: MuJoCo's. names: (n,) joints that move. lower, upper: (n,) their limits, such that those that follow are
-    within theirs too. velocity: (n,) limits. points: as (body, offset (3,)), whose positions `pose` gives.
+    within theirs too. velocity: (n,) limits. slides: (joints,) which of all are no hinges.
+    points: as (body, offset (3,)), whose positions `pose` gives.
     """
 
     def __init__(self, config: RobotConfig, points: Sequence[tuple[str, np.ndarray]] = ()) -> None:
@@ -151,7 +181,7 @@ class RobotModel:
         kinds = set(self.model.jnt_type.tolist()) - {int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE)}
         if kinds or not self.model.njnt:
             raise InputError(f"the robot's model {config.model} has other joints than hinges and slides; give a hand alone")
-        self._slides = self.model.jnt_type == int(mujoco.mjtJoint.mjJNT_SLIDE)
+        self.slides = self.model.jnt_type == int(mujoco.mjtJoint.mjJNT_SLIDE)
         self._couple()
         self._bodies = np.array([self.body(name) for name, _ in points], int)
         self._offsets = np.array([offset for _, offset in points], np.float64).reshape(-1, 3)
@@ -163,7 +193,7 @@ class RobotModel:
         found = self._mujoco.mj_name2id(self.model, self._mujoco.mjtObj.mjOBJ_BODY, name)
         if found < 0:
             there = [self.model.body(i).name for i in range(1, self.model.nbody)]
-            raise InputError(f"{self.config.source.name}: the model has no body {name!r}; it has {', '.join(there)}")
+            raise InputError(f"{self.config.source.name}: the model has no body {name!r}; {_which(name, there)}")
         return int(found)
 
     def tip(self, finger: str) -> tuple[str, np.ndarray, float]:
@@ -195,6 +225,11 @@ class RobotModel:
             raise InputError(f"{self.config.source.name}: palm: fingers and back point the same way; they stand across")
         return back / np.linalg.norm(back), fingers
 
+    def carrying(self, name: str) -> list[str]:
+        """The joints, by name, that move a body and are not held by their limits."""
+        moved = self.moving(np.array([self.body(name)]))[0]
+        return [joint for joint, one, span in zip(self.names, moved, self.upper - self.lower) if one and span > 0.01]
+
     def _couple(self) -> None:
         """Which joints move, and all joints' positions as follow @ those + offset."""
         model, config = self.model, self.config
@@ -204,7 +239,7 @@ class RobotModel:
             velocity = {**urdf_limits(config.model)[1], **velocity}
         for name in {*mimic, *(one[0] for one in mimic.values()), *config.limits, *config.neutral, *config.velocity}:
             if name not in joints:
-                raise InputError(f"{config.source.name}: the model has no joint {name!r}; it has {', '.join(joints)}")
+                raise InputError(f"{config.source.name}: the model has no joint {name!r}; {_which(name, joints)}")
         self.joints = tuple(joints)
         self.names = tuple(name for name in joints if name not in mimic)
         self.follow, self.offset = np.zeros((len(joints), len(self.names))), np.zeros(len(joints))
@@ -223,6 +258,10 @@ class RobotModel:
     def _limit(self, joints: list[str], velocity: dict[str, float]) -> None:
         model, config = self.model, self.config
         low, high = np.where(model.jnt_limited[:, None].astype(bool), model.jnt_range, [-np.pi, np.pi]).T.copy()
+        given = [("limits", *one) for one in config.limits.items()] + [("neutral", *one) for one in config.neutral.items()]
+        for what, name, values in given:
+            if not self.slides[joints.index(name)] and np.abs(values).max() > _TURN:
+                raise InputError(f"{config.source.name}: {what} of {name}, {values}, is beyond a turn; write it in radians")
         for name, (lower, upper) in config.limits.items():
             row = joints.index(name)
             low[row], high[row] = max(low[row], lower), min(high[row], upper)
@@ -311,8 +350,8 @@ class RobotModel:
         turned[..., 0] = axes[:, 1] * arms[..., 2] - axes[:, 2] * arms[..., 1]
         turned[..., 1] = axes[:, 2] * arms[..., 0] - axes[:, 0] * arms[..., 2]
         turned[..., 2] = axes[:, 0] * arms[..., 1] - axes[:, 1] * arms[..., 0]
-        if self._slides.any():
-            turned[:, self._slides] = axes[self._slides]
+        if self.slides.any():
+            turned[:, self.slides] = axes[self.slides]
         turned *= self._moves[bodies][..., None]
         return turned.swapaxes(1, 2) @ self.follow
 

@@ -13,12 +13,15 @@ from ..errors import InputError
 from ..hand_model.skeleton import FINGERS
 from ..outputs import write_text
 from .config import NEAR
-from .human import CLOSED, STRAIGHT, HumanFingers, bends, bent, measure
+from .human import CLOSED, STRAIGHT, HumanFingers, bends, bent, measure, spans_palm
 
 _OPEN = np.zeros((5, 3))
 _FIST = np.radians([[20.0, 35.0, 50.0]] + [[85.0, 100.0, 60.0]] * 4)
 """(5, 3): bends of base, middle, last joint that an open hand and a fist stand for, radians."""
 _LEAST_SPAN = np.radians(25.0)
+_NO_PINCH = 0.045, 0.055
+"""Metres between tips of a hand bent as it is, from where on they pinch less, and not at all, however near they are measured:
+those of pinches are at most 37 mm apart then, those of fists at least 59 mm."""
 _GAIN = np.array([[1.0, 1.0, 1.0]] + [[0.89, 0.78, 0.78]] * 4)
 _OFFSET = np.radians([[0.0, 0.0, 0.0]] + [[4.0, 9.0, 9.0]] * 4)
 """Measured bend = gain · truth + offset, of this package's tracker on rendered clips of human hands at work
@@ -59,13 +62,20 @@ class OperatorRange:
     def of_recordings(cls, open_hand: np.ndarray, fist: np.ndarray, pinch: np.ndarray, side: str) -> OperatorRange:
         """From what was measured of an open hand, a fist, and the thumb on the index finger, each (N, 21, 3) metres.
 
-        Frames with values that are not finite are left out; of the others the median counts. Raises InputError where nothing
-        is left of one, or where open hand and fist do not differ.
+        Frames that are not finite or span no palm are left out; of the others the median counts. Raises InputError where
+        nothing is left of one, where open hand and fist do not differ, or the pinch is none.
         """
         (opened, open_gaps), (closed, _), (_, pinched) = (
             _median(name, joints, side) for name, joints in (("open hand", open_hand), ("fist", fist), ("pinch", pinch))
         )
         span = closed - opened
+        if np.median(span[1:, :2]) < -_LEAST_SPAN:
+            raise InputError("the fingers are bent in what is given as the open hand, straight in the fist; exchange the two")
+        if pinched[1] > 0.75 * open_gaps[1]:
+            raise InputError(
+                f"in what is given as the pinch, thumb and index finger are {1e3 * pinched[1]:.0f} mm apart, in the open hand "
+                f"{1e3 * open_gaps[1]:.0f} mm; give the seconds in which they touch"
+            )
         if (span[1:, :2] < _LEAST_SPAN).any():
             finger = FINGERS[1 + int(np.argmin(span[1:, :2].min(axis=1)))]
             raise InputError(
@@ -88,13 +98,20 @@ class OperatorRange:
         return np.clip((measured - self.offset) / self.gain, STRAIGHT, CLOSED)
 
     def apply(self, fingers: HumanFingers) -> HumanFingers:
-        """The hand as it is: its bends, and gaps that are 0 in a pinch. From NEAR on gaps are as they were measured."""
+        """The hand as it is: its bends, and gaps that are 0 in a pinch. From NEAR on gaps are as they were measured.
+
+        A fist that is measured too little bent has its tips near the thumb's; bent as it is they are far from it: no pinch.
+        """
         points = fingers.points
-        if (self.gain != 1.0).any() or self.offset.any():
-            points = bent(fingers, self.true_bends(bends(fingers)))
         gaps = fingers.gaps
         below = np.clip(gaps - self.pinch, 0.0, None) * (NEAR / (NEAR - np.minimum(self.pinch, 0.9 * NEAR)))
-        return HumanFingers(points, fingers.lengths, fingers.size, np.where(gaps < NEAR, below, gaps))
+        true = np.where(gaps < NEAR, below, gaps)
+        if (self.gain != 1.0).any() or self.offset.any():
+            points = bent(fingers, self.true_bends(bends(fingers)))
+            apart = np.sqrt(((points[:, 3] - points[0, 3]) ** 2).sum(-1)) / fingers.size
+            share = np.clip((apart - _NO_PINCH[0]) / (_NO_PINCH[1] - _NO_PINCH[0]), 0.0, 1.0)
+            true = true + share * np.maximum(np.minimum(apart, NEAR) - true, 0.0)
+        return HumanFingers(points, fingers.lengths, fingers.size, true)
 
     def openness(self, fingers: HumanFingers, finger: int) -> float:
         """How far thumb and finger are apart, as measured, from 0 in a pinch to 1 in an open hand."""
@@ -128,7 +145,7 @@ class OperatorRange:
 def _median(name: str, joints: np.ndarray, side: str) -> tuple[np.ndarray, np.ndarray]:
     """Bends (5, 3) and gaps (5,) of the frames (N, 21, 3) that are finite."""
     joints = np.asarray(joints, np.float64).reshape(-1, 21, 3)
-    hands = [measure(frame, side) for frame in joints if np.isfinite(frame).all()]
+    hands = [measure(frame, side) for frame in joints if np.isfinite(frame).all() and spans_palm(frame)]
     if not hands:
         raise InputError(f"no frame of the {name} shows a {side} hand; record it again")
     return np.median([bends(hand) for hand in hands], axis=0), np.median([hand.gaps for hand in hands], axis=0)

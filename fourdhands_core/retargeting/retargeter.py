@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from ..errors import InputError
 from ..hand_model.skeleton import FINGERS, SIDES
 from .config import EITHER, RobotConfig, read_config, robot_names
-from .human import HumanFingers, measure
+from .human import HumanFingers, measure, spans_palm
 from .model import MARGIN, Pose, RobotModel
 from .operator_range import OperatorRange
 from .postures import Postures
@@ -80,9 +80,7 @@ def _measured(joints: np.ndarray, side: str) -> HumanFingers:
     joints = np.asarray(joints, np.float64)
     if joints.shape != (21, 3) or not np.isfinite(joints).all():
         raise InputError(f"a hand is 21 finite joints (21, 3), not {joints.shape}; hold the robot where no hand is valid")
-    palm = joints[[5, 9, 17]] - joints[0]
-    area = np.linalg.norm(np.cross(palm[0], palm[2]))
-    if not 1e-4 < area < 0.1 or np.linalg.norm(palm[1]) < 0.02:
+    if not spans_palm(joints):
         raise InputError("the joints are no hand's: wrist and knuckles span no palm; check the order of the joints")
     return measure(joints, side)
 
@@ -193,7 +191,7 @@ class HandRetargeter:
             pose = self.robot.pose(q)
             return self._residuals(q, pose, wanted, wanted_gaps, weights, apart, slopes)
 
-        if closeness.max(initial=0.0) < _PINCHED:  # in a pinch tips are elsewhere than the human's
+        if not known or closeness.max(initial=0.0) < _PINCHED:  # in a pinch tips are elsewhere than the human's
             start = self._postures.begin(start, self.robot.pose(start, collisions=False).points, wanted)
         q, cost = least_squares(residuals, start, self.lower, self.upper, STEPS if known else FIRST_STEPS)
         if known and (cost > self._entangled or (self._gaps(q)[closeness > _PINCHED] > _OPEN).any()):

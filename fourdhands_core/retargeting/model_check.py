@@ -1,0 +1,101 @@
+"""What looks wrong in a robot's model and description themselves, before any pose: units, palm axes, joints, shapes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..hand_model.skeleton import SIDES
+from .config import EITHER, RobotConfig
+from .model import RobotModel, missing_shapes
+
+if TYPE_CHECKING:
+    from .retargeter import HandRetargeter
+
+_SHORT, _LONG = 0.01, 0.5
+"""Metres: a finger's length and a gripper's width are between."""
+_TURN, _DEGREE = 2.0 * np.pi + 0.01, np.radians(2.0)
+"""Radians: a hinge that goes further than the one and less than the other was hardly meant so."""
+
+
+def model_complaints(robot: HandRetargeter) -> list[str]:
+    """What looks wrong with a hand's model, a sentence each."""
+    config, model, found = robot.config, robot.robot, []
+    if not _SHORT < float(np.median(robot.lengths)) < _LONG:
+        found.append(f"the fingers are {np.median(robot.lengths):.3g} m long; a model's lengths are metres")
+    if robot.radii.max() > 0.5 * robot.lengths.min():
+        found.append(f"radius: a tip's sphere of {robot.radii.max():.3g} m is too large for a finger; it is in metres")
+    found += _axes(robot)
+    low, high = model.model.jnt_range.T
+    limited = model.model.jnt_limited.astype(bool) & ~model.slides
+    free = ~model.model.jnt_limited.astype(bool)
+    wide = limited & (np.maximum(np.abs(low), np.abs(high)) > _TURN)
+    narrow = limited & (high - low < _DEGREE)
+    if wide.any():
+        found.append(f"limits beyond a turn: {_joints(model, wide)}; a URDF counts in radians, an MJCF in degrees by default")
+    if narrow.sum() > len(low) / 2:
+        found.append(f"limits of less than 2 degrees: {_joints(model, narrow)}; an MJCF in radians needs `radians: true`")
+    if free.any():
+        names = [name for name, one in zip(model.joints, free) if one]
+        found.append(f"without limits: {', '.join(names)}; half a turn either way is taken; write limits")
+    if model.slides.sum() > len(low) / 2:
+        found.append("most joints slide; fingers that bend can follow a human's, and a gripper is `kind: gripper`")
+    carried = model.carrying(config.palm)
+    if carried:
+        found.append(
+            f"joints that move the palm: {', '.join(carried)}; they follow no finger: give a hand alone, or hold them by limits"
+        )
+    gone = missing_shapes(config.model)
+    if gone:
+        found.append(
+            f"links without shapes for collisions: {', '.join(gone)}; they are drawn as sticks, and nothing keeps them apart"
+        )
+    return found
+
+
+def gripper_complaints(config: RobotConfig) -> list[str]:
+    """What looks wrong with a gripper's model, a sentence each. Raises InputError where it cannot be read."""
+    model, found = RobotModel(config), []
+    if not config.joints:
+        found.append("joints: none is named; the picture and the simulated arm move those of its fingers")
+    for name in config.joints:
+        if name not in model.joints:
+            found.append(f"joints: the model has no joint {name!r}; it has {', '.join(model.joints)}")
+        elif not model.slides[model.joints.index(name)]:
+            found.append(f"joints: {name} is no slide; the picture and the simulated arm do not know its width")
+    if config.width[1] > _LONG:
+        found.append(f"width: it opens {config.width[1]:.3g} m; it is in metres")
+    return found
+
+
+def _joints(model: RobotModel, which: np.ndarray) -> str:
+    low, high = model.model.jnt_range.T
+    names = [f"{name} ({low[i]:.3g} to {high[i]:.3g})" for i, name in enumerate(model.joints) if which[i]]
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _axes(robot: HandRetargeter) -> list[str]:
+    """Whether the palm's axes are those that knuckles and straight fingers show, as far as they show them clearly."""
+    config, model = robot.config, robot.robot
+    rows = [row for row, name in enumerate(config.fingers) if name != "thumb"]
+    if len(rows) < 2:
+        return []
+    straight = np.clip(np.zeros(len(model.names)), model.lower, model.upper)
+    tips = model.pose(straight, collisions=False).points[: len(config.fingers)]
+    rotation = model.palm_rotation()
+    along = ((tips - robot.bases)[rows] / robot.lengths[rows, None]).mean(axis=0)
+    across = robot.bases[rows[0]] - robot.bases[rows[-1]]
+    across = across - (across @ along) / max(along @ along, 1e-9) * along
+    if np.linalg.norm(along) < 0.8 or np.linalg.norm(across) < 0.01:
+        return []
+    along, across = along / np.linalg.norm(along), across / np.linalg.norm(across)
+    back = np.cross(along, across) if robot.side == SIDES[1] else np.cross(across, along)
+    if along @ robot.axes[2] > 0.7 and back @ robot.axes[0] > 0.7:
+        return []
+    shown = [[int(value) for value in np.round(axis @ rotation)] for axis in (along, back)]
+    text = f"palm: straight fingers point along {shown[0]} of the body {config.palm}, "
+    text += f"and the back of a {robot.side} hand along {shown[1]}"
+    if config.side != EITHER and along @ robot.axes[2] > 0.7 and back @ robot.axes[0] < -0.7:
+        text += f"; or it is a {SIDES[1 - SIDES.index(robot.side)]} hand"
+    return [text]
