@@ -39,7 +39,7 @@ def draw_hands(image: np.ndarray, pair: HandPairEstimate, faces: Sequence[np.nda
             draw_skeleton(image, hand.joints_2d, hand.side, sure, hand.state == HELD)
     taken = None
     for hand in pair.hands:
-        if hand.valid:
+        if hand.joints_2d is not None and hand.valid:
             taken = _draw_label(image, hand, taken)
 
 

@@ -59,11 +59,12 @@ class DatasetRecording(Recording):
         camera = self._camera_at(row)
         pair = pair_of_row(self._table, row, int(self.course.stamp[row]), camera)
         notes: tuple[str, ...] = ()
-        if self._dataset.moved:
+        seen = [hand for hand in pair.hands if hand.valid]
+        if self._dataset.moved or any(hand.joints_2d is None for hand in seen):  # those of fused cameras are in a fixed frame
             pose = camera_pose(pair)
             if pose is not None:
                 pair = moved(pair, pose.inverse())
-            elif any(hand.valid for hand in pair.hands):
+            elif seen:
                 notes = ("The camera cannot be placed by this row's points: hands are in the dataset's frame.",)
         else:
             pair = self._seen.pair(pair, camera)

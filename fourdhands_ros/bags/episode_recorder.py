@@ -57,6 +57,7 @@ class Watch:
         self._came = self._seen = -1e9
         self._robots: dict[str, dict[str, float]] = {}
         self._scaled = self._informed = True
+        self._imageless = ""
         self._ahead: deque[int] = deque(maxlen=_STAMPS)
 
     def look(self) -> None:
@@ -67,6 +68,7 @@ class Watch:
                 self._topics[name] = create_subscription(self._node, HandPair, name, self._take, qos)
         selected = self._selected(self._node)
         self._informed = any(kind == CAMERA_INFO and self._node.count_publishers(name) for name, kind in selected.items())
+        self._imageless = self._selected.without_images(self._node)
         for name, kind in selected.items():
             if kind == JOINT_STATE and name not in self._topics:
                 joints = self._robots[name] = {"": time.monotonic()}
@@ -95,6 +97,8 @@ class Watch:
             if silent:
                 some_come = len(silent) < len(joints)
                 words.append(f"no JointState {f'of {some(silent)} ' if some_come else ''}comes on {name}")
+        if self._imageless:
+            words.append(self._imageless)
         free = shutil.disk_usage(self._folder).free
         if free < _ROOM:
             words.append(f"the disk is nearly full: less than {1 << (free >> 20).bit_length()} MB are left")

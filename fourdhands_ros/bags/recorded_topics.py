@@ -45,6 +45,20 @@ class Selection:
         self._names = re.compile("|".join(f"(?:{name})" for name in names))
         self._images, self._markers, self._everything = images, markers, everything
 
+    def without_images(self, node: Node) -> str:
+        """In words, that images are to be recorded and nobody publishes any; "" otherwise."""
+        if self._images == "none":
+            return ""
+        other = "compressed" if self._images == "raw" else "raw"
+        if self._has_images(node):
+            return ""
+        there = Selection(images=other)._has_images(node)
+        return f"nobody publishes {self._images} images" + (f", but {other} ones: record --images {other}" if there else "")
+
+    def _has_images(self, node: Node) -> bool:
+        kind = _IMAGE if self._images == "raw" else _COMPRESSED
+        return any(type_name == kind and node.count_publishers(name) for name, type_name in self(node).items())
+
     def for_rosbag2(self, node: Node) -> list[str]:
         """Arguments of `ros2 bag record` for the same topics, by name and type, and for what is remapped now."""
         # Not as --topics: where those are found it looks for no more.

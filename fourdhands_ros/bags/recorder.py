@@ -311,6 +311,8 @@ def _record(bag: Path, selection: Selection, stop: Stop) -> int:
                             "nothing has come yet; start the node or the camera, in this ROS_DOMAIN_ID, or name other "
                             "topics with --topic"
                         )
+                    elif imageless := selection.without_images(node):
+                        logger.warning(imageless)
         finally:
             recorder.close()
     except (InputError, OSError) as error:

@@ -18,7 +18,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from episode_support import CAMERA, files, hand
 from rclpy.duration import Duration
 from ros_support import PATIENT, RELIABLE, SECOND, T0, Ros
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
@@ -188,6 +188,18 @@ def test_a_wrong_stamp_does_not_say_which_moment_it_is(tmp_path):
         stamp = SimpleNamespace(sec=T0 // SECOND + wrong, nanosec=0)
         watch._take(SimpleNamespace(header=SimpleNamespace(stamp=stamp), left=hand, right=hand))
     assert abs(watch.moment() - T0) < 600 * SECOND
+
+
+def test_images_that_are_asked_for_and_nobody_publishes_are_missing(ros, tmp_path):
+    """As of a camera with raw images alone where compressed ones are to be recorded."""
+    node, camera = ros.node("hands_recorder", enable_rosout=False), ros.node("camera", enable_rosout=False)
+    watch = Watch(node, tmp_path, Selection(images="compressed"))
+    told = "nobody publishes compressed images"
+    assert (watch.look(), watch.missing()[1:])[1] == [told]
+    camera.create_publisher(Image, "/cam/image_raw", 1)
+    assert ros.spin_until(lambda: (watch.look(), watch.missing()[1:])[1] == [f"{told}, but raw ones: record --images raw"])
+    camera.create_publisher(CompressedImage, "/cam/image_raw/compressed", 1)
+    assert ros.spin_until(lambda: (watch.look(), watch.missing()[1:])[1] == [])
 
 
 def test_of_a_start_that_is_refused_nothing_stays(ros, tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from view_support import HANDS, hand, moving
 from fourdhands_core.cli import main
 from fourdhands_core.episodes.exported import ExportedDataset
 from fourdhands_core.errors import DatasetError, InputError
+from fourdhands_core.media.draw import draw_hands
 from fourdhands_core.pipeline.types import ABSENT
 from fourdhands_core.view.dataset_recording import DatasetRecording, camera_pose
 from fourdhands_core.view.sights import PARTS
@@ -87,6 +88,23 @@ def test_hands_in_a_robots_frame_are_shown_in_the_cameras(bag, tmp_path):
     check(dataset, 0, 0, 1e-4)
     recording = DatasetRecording(dataset, 0, HANDS)
     assert "Positions are in base_link; they are shown in the camera's." in recording.about
+    recording.close()
+
+
+def test_hands_of_fused_cameras_have_no_place_in_a_picture(bag, tmp_path):
+    """They have no pixels: they are not drawn on a picture of one of the cameras, and it is said that they are not its."""
+    dataset = export(bag, tmp_path / "cups", "--format", "npz")
+    path = dataset.path / "episode_000000.npz"
+    with np.load(path) as file:
+        table = dict(file)
+    table["hand.joints_2d"][:] = 0.0
+    np.savez(path, **table)
+    recording = DatasetRecording(ExportedDataset(dataset.path), 0, HANDS)
+    (sight,) = recording.sights(2, ALL)
+    assert "hands are in the dataset's frame" in sight.moment.notes[0]
+    before = sight.image.copy()
+    draw_hands(sight.image, sight.moment.pair)
+    np.testing.assert_array_equal(sight.image, before)
     recording.close()
 
 
