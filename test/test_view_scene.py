@@ -196,6 +196,16 @@ def test_the_page_shows_the_recording(served, tmp_path, monkeypatch):
     page.close()
 
 
+def test_a_result_of_other_images_is_compared_with_nothing(served, tmp_path):
+    """Which is said: of a bag, for example, whose images have the time of day as stamps, and a video's result."""
+    one = NpzRecording(write_npz(tmp_path / "one.npz", moving(5)), HANDS)
+    later = [replace(pair, stamp=pair.stamp + 10**12) for pair in moving(5)]
+    page = RecordingPage(served, one, against=NpzRecording(write_npz(tmp_path / "other.npz", later), HANDS))
+    page._turn()
+    assert "other.npz has no hands of this image's stamp" in page._panel._words.content
+    page.close()
+
+
 def test_a_wish_comes_before_reading_on(served, tmp_path, monkeypatch):
     recording = NpzRecording(write_npz(tmp_path / "hands.npz", moving(20)), HANDS)
     page, read = RecordingPage(served, recording), []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from . import FILE, Commands, add_command, add_settings, check_out
-from .view import add_recording, chosen, episodes_of, hands_of, kind_of, refuse_others
+from .view import add_recording, episodes_of, hands_of, kind_of, open_chosen, refuse_others
 
 
 def add(commands: Commands) -> None:
@@ -38,7 +38,7 @@ def report(args: argparse.Namespace) -> int:
     inputs = [result, source / "overlay.mp4"] if result.is_file() else [source]
     check_out(args, [args.out], *inputs, args.video)
     episodes = episodes_of(args.source, args, hands_of(args))
-    recording = episodes[chosen(args, args.source, len(episodes))].open()
+    _, recording = open_chosen(args, args.source, episodes)
     try:
         with tqdm(unit="image", disable=args.quiet) as bar:
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..errors import FourDHandsError, InputError
 from ..extras import needed_for
 from . import Commands, add_command, add_lens, add_settings, is_bag, lens_of, refuse_options, ros_side, tracker_settings
 
@@ -93,12 +94,12 @@ def view(args: argparse.Namespace, ros_arguments: Sequence[str] = ()) -> int:
     refuse_others(args, *(kind_of(source) for source in (args.sources[0], args.against) if source))
     with contextlib.ExitStack() as cleanup:
         episodes = episodes_of(args.sources[0], args, hands)
-        number = chosen(args, args.sources[0], len(episodes))
-        recording = cleanup.enter_context(contextlib.closing(episodes[number].open()))
+        number, recording = open_chosen(args, args.sources[0], episodes, pass_over=not args.against)
+        cleanup.callback(recording.close)
         against = None
         if args.against:
-            others = episodes_of(args.against, args, hands)
-            against = cleanup.enter_context(contextlib.closing(others[chosen(args, args.against, len(others))].open()))
+            _, against = open_chosen(args, args.against, episodes_of(args.against, args, hands))
+            cleanup.callback(against.close)
         served = cleanup.enter_context(contextlib.closing(serve()))
         page = RecordingPage(served, recording, args.rate, against, episodes if against is None else (), number)
         cleanup.callback(page.close)
@@ -171,12 +172,24 @@ def episodes_of(source: str, args: argparse.Namespace, hands: tuple[HandAsset, H
     return [Episode(source, partial(open_recording, source, args, hands))]
 
 
-def chosen(args: argparse.Namespace, source: str, count: int) -> int:
-    """The number of the episode to show. Raises InputError where there is none of that number."""
+def open_chosen(
+    args: argparse.Namespace, source: str, episodes: Sequence[Episode], pass_over: bool = False
+) -> tuple[int, Recording]:
+    """The episode that --episode names, or the first, and its number. pass_over: where none was named it is the first that can
+    be opened; why others before it cannot is told.
+
+    Raises InputError where there is none of that number, and what Recording's makers raise.
+    """
     number = args.episode or 0
-    if not 0 <= number < count:
-        raise InputError(f"--episode {number}: {source} has the episodes 0 to {count - 1}")
-    return number
+    if not 0 <= number < len(episodes):
+        raise InputError(f"--episode {number}: {source} has the episodes 0 to {len(episodes) - 1}")
+    while pass_over and args.episode is None and number < len(episodes) - 1:
+        try:
+            return number, episodes[number].open()
+        except FourDHandsError as error:
+            print(f"fourdhands: episode {episodes[number].label} is passed over: {error}", file=sys.stderr)
+            number += 1
+    return number, episodes[number].open()
 
 
 def open_recording(source: str, args: argparse.Namespace, hands: tuple[HandAsset, HandAsset]) -> Recording:

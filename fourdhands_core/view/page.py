@@ -309,6 +309,8 @@ class RecordingPage:
             if second is not None and self._against is not None:
                 self._other.draw([Sight("camera", second, fused=sights[0].fused, model=self._against.model)])
                 lines += ["Against it:", *words(second)[:2]]
+            elif self._against is not None:
+                lines.append(f"Against it: {self._against.name} has no hands of this image's stamp.")
             if self._slider.value != row:
                 self._slider.value = row
             self._show_line()

@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import shutil
 import struct
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ from view_bag_support import BASE, CAMERA, KINDS, PLANE, SECOND, state_text, two
 from view_support import HANDS, moving
 
 from fourdhands_core.cli import main
+from fourdhands_core.commands.view import episodes_of, open_chosen
+from fourdhands_core.errors import FourDHandsError
 from fourdhands_core.hand_model.assets import load_human_hand, pair_of
 from fourdhands_core.pipeline.types import ABSENT
 from fourdhands_core.view.moments import Moment, words
@@ -223,6 +227,23 @@ def test_a_report_of_one_episode_of_a_folder(bag, tmp_path, capsys):
     assert "/left/hands" in (tmp_path / "r.html").read_text()
     assert main(["report", str(bag.parent), "--episode", "1", "--out", str(tmp_path / "r.html"), "--quiet"]) == 2
     assert "has the episodes 0 to 0" in capsys.readouterr().err
+
+
+def test_an_episode_that_cannot_be_opened_is_passed_over(bag, tmp_path, capsys):
+    """And why is told; one that was named is not."""
+    for number, name in enumerate(("a", "b")):
+        shutil.copytree(bag, tmp_path / name)
+        if not number:
+            next((tmp_path / name).glob("*.mcap")).write_text("nonsense")
+    args = SimpleNamespace(episode=None, topic=None, image=None)
+    episodes = episodes_of(str(tmp_path), args, HANDS)
+    number, recording = open_chosen(args, str(tmp_path), episodes, pass_over=True)
+    assert number == 1 and "episode 0: a is passed over: " in capsys.readouterr().err
+    recording.close()
+    for named, pass_over in ((0, True), (None, False)):
+        args.episode = named
+        with pytest.raises(FourDHandsError, match="nonsense"):
+            open_chosen(args, str(tmp_path), episodes, pass_over)
 
 
 def test_words_of_a_moment_without_fusion():
