@@ -3,6 +3,7 @@
 import os
 import zipfile
 
+import cv2
 import numpy as np
 import pytest
 from video_support import picture, write_video
@@ -70,6 +71,7 @@ def test_a_damaged_image_is_passed_over_and_another_size_is_named(folder):
         ("https://example.org/a.mp4?b=c&d", "ffmpeg -i 'https://example.org/a.mp4"),
         ("file:///a.mp4", "video /a.mp4 does not exist"),
         ("{}/link.mp4", "link.mp4 is a link to a file that does not exist"),
+        ("{}/cameras.mcap", "cameras.mcap is an mcap recording, not a video; run: fourdhands bag .*cameras.mcap OUT"),
         ("{}/page.mp4", "page.mp4 is a web page, not a video; log in"),
         ("{}/lfs.mp4", "lfs.mp4 is a Git LFS pointer.*git lfs pull"),
         ("{}/empty.mp4", "empty.mp4 is empty, not a video"),
@@ -93,6 +95,8 @@ def test_what_cannot_be_read_is_told_as_what_it_is(folder, tmp_path, source, wor
         (tmp_path / name).write_text("<!DOCTYPE html><html><body>Please log in</body></html>")
     (tmp_path / "lfs.mp4").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
     (tmp_path / "empty.mp4").write_bytes(b"")
+    images = [cv2.imencode(".jpg", picture(64, 48))[1].tobytes() for _ in range(4)]  # which FFmpeg finds
+    (tmp_path / "cameras.mcap").write_bytes(b"\x89MCAP0\r\n" + b"".join(images))
     with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:
         archive.writestr("notes/readme.txt", 50 * "text ")
     with pytest.raises(InputError, match=words) as raised:

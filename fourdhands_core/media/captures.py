@@ -70,6 +70,11 @@ class CameraFrames:
         self._capture.release()
 
 
+_MAY_BE_VIDEOS = "", "a video", "a picture", "an XML text"
+"""Kinds of `kind_of`; in others FFmpeg finds what is none: in a bag the JPEG images of all cameras, one after the other."""
+_BAGS = "an mcap recording", "an SQLite database"
+
+
 class FileFrames:
     """A video file through OpenCV, turned and stretched as its metadata say. InputError where it cannot be opened."""
 
@@ -77,6 +82,8 @@ class FileFrames:
 
     def __init__(self, path: Path):
         self._path = path
+        if kind_of(path)[0] not in _MAY_BE_VIDEOS:
+            raise InputError(self._not_opened())
         with utf8_name(path) as name:
             self._capture = cv2.VideoCapture(name)
         if not self._capture.isOpened():
@@ -133,7 +140,8 @@ class FileFrames:
     def _not_opened(self) -> str:
         kind, _ = kind_of(self._path)
         if kind not in ("", "a video"):
-            return not_a(self._path, "a video", advice="give a video file")
+            advice = f"run: fourdhands bag {shlex.quote(str(self._path))} OUT" if kind in _BAGS else "give a video file"
+            return not_a(self._path, "a video", advice=advice)
         index, codes = table(self._path)
         if not index:
             return (

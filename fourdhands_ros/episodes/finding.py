@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.files import not_a
 from fourdhands_core.remote import Place, Remote
 
 from ..bags.remote import bags_at, natural
@@ -45,6 +46,8 @@ def find_places(paths: Sequence[Place]) -> list[Place]:
         else:
             if not path.exists():
                 raise InputError(f"{path} does not exist; give bags, or a folder with bags")
+            if not path.is_dir():
+                raise InputError(not_a(path, "a bag", advice="give bags, or a folder with bags"))
             here = _within(path)
             if not here:
                 raise InputError(f"{path} holds no bag: neither .mcap nor .db3 files, nor folders with such files")
