@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from . import COUNT, FILE, FOLDER, Commands, add_command, add_settings, check_out, path, positive, tracker_settings
+from . import COUNT, FILE, FOLDER, Commands, add_command, add_settings, check_out, path, tracker_settings
 
 
 def add(commands: Commands) -> None:
@@ -19,7 +19,7 @@ def add(commands: Commands) -> None:
         "detector's own landmarks, or on a dataset beside the paper's figures",
         extra="train",
     )
-    command.add_argument("--clips", type=positive, default=24, help="rendered clips of unseen motion")
+    command.add_argument("--clips", **COUNT, default=24, help="rendered clips of unseen motion")
     command.add_argument(
         "--depth",
         action="store_true",

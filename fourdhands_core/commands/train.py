@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from . import REPEATED, Commands, add_command, check_out, path, positive, refuse_options, replaced
+from . import COUNT, REPEATED, Commands, add_command, check_out, path, refuse_options, replaced
 
 
 def add(commands: Commands) -> None:
@@ -44,7 +44,7 @@ def add(commands: Commands) -> None:
         "learning.detector.tune.TuneSettings; may be repeated",
     )
     command.add_argument("--seed", type=int, help="landmark, errors, detector: of every random number (default: 1, 7, 1)")
-    command.add_argument("--clips", type=positive, help="errors: rendered clips to measure on (default: 150)")
+    command.add_argument("--clips", **COUNT, help="errors: rendered clips to measure on (default: 150)")
     command.add_argument("--quiet", action="store_true", help="CONFIG: no progress bar")
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from . import FILE, FOLDER, Commands, add_command, check_out, path, positive
+from . import COUNT, FILE, FOLDER, Commands, add_command, check_out, path
 
 
 def add(commands: Commands) -> None:
@@ -31,10 +31,7 @@ def add(commands: Commands) -> None:
     command.add_argument("checkpoint", type=path, metavar="PTH", help="Demo_Video.pth, Eval_Video.pth or Demo_Image.pth")
     command.add_argument("--out", **FILE, help="safetensors to write (default: beside the checkpoint)")
     command.add_argument(
-        "--window",
-        type=positive,
-        metavar="FRAMES",
-        help="frames that the network was trained with: 9, or 1 (default: 1 for a name with `image` in it)",
+        "--window", **COUNT, help="frames that the network was trained with: 9, or 1 (default: 1 for a name with `image` in it)"
     )
     command.add_argument(
         "--backbone",

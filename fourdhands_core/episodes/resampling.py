@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import InputError
-from ..geometry.rotations import axis_angle_from_quaternion
+from ..geometry.rotations import axis_angle_from_quaternion, quaternion_from_axis_angle
 from ..hand_model.skeleton import SIDES
 from .recording import HandRows, Hands, Recording, Signal
 
@@ -290,12 +290,6 @@ def _turned(one: np.ndarray, other: np.ndarray, share: np.ndarray) -> np.ndarray
     first, second = (quaternion_from_axis_angle(array.reshape(*shape[:-1], 15, 3)) for array in (one, other))
     mixed = _slerp(first, second, share[..., None])
     return axis_angle_from_quaternion(mixed).reshape(shape)
-
-
-def quaternion_from_axis_angle(axis_angle: np.ndarray) -> np.ndarray:
-    """(..., 3) radians to unit quaternions (..., 4) in order x, y, z, w."""
-    half = 0.5 * np.linalg.norm(axis_angle, axis=-1, keepdims=True)
-    return np.concatenate([0.5 * np.sinc(half / np.pi) * axis_angle, np.cos(half)], axis=-1)
 
 
 def sample(signal: Signal, stamp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

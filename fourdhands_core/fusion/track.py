@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from ..pipeline.smoothing import PositionFilter, RotationFilter
-from ..pipeline.types import ABSENT, HELD, HandEstimate
+from ..pipeline.hand_track import SideTrack
+from ..pipeline.types import HandEstimate
 
 _RATE = 0.15
 """Metres a second by which what set two sets of views apart is taken back where several views show the hand: 5 mm an image."""
@@ -25,42 +23,26 @@ _MEMORY = 0.5
 """Of the joints' velocities, from one estimate to the next."""
 
 
-class FusedTrack:
-    """One side's memory. A hand that is unseen for longer than `hold` is forgotten.
+class FusedTrack(SideTrack):
+    """One side's memory of all cameras' estimate.
 
     joints: (21, 3) of the last estimate, fixed frame. beside: (21, 3) where the detector sees them beside that. velocity:
     (21, 3) metres a second. agreed: several views have shown this hand together. votes: how often views that showed this hand
     called it by its side, less how often by the other; fades.
     """
 
-    def __init__(self, side: int, hold: float, smoothing: float, acceleration: float) -> None:
-        self.side, self.hold = side, hold
-        self.position, self.rotations = PositionFilter(acceleration), RotationFilter(smoothing)
-        self.forget()
-
     def forget(self) -> None:
         """Forget the hand."""
-        self.position.reset()
-        self.rotations.reset()
+        super().forget()
         self.joints: np.ndarray | None = None
         self.beside = np.zeros((21, 3))
         self.last_rotations: np.ndarray | None = None
         self.velocity = np.zeros((21, 3))
-        self.last: HandEstimate | None = None
-        self.stamp: int | None = None
         self.views: frozenset[str] = frozenset()
         self.offset = np.zeros(3)
         self.votes = 0.0
         self.age = 0.0
         self.agreed = False
-
-    def begin(self, stamp: int) -> float:
-        """Seconds since the hand was last seen, 0 where it is new; it is forgotten where that is longer than `hold`."""
-        interval = 0.0 if self.stamp is None else (stamp - self.stamp) * 1e-9
-        if interval > self.hold:
-            self.forget()
-            return 0.0
-        return interval
 
     def expected(self, interval: float) -> np.ndarray | None:
         """(21, 3) where the joints are, so many seconds after the last estimate."""
@@ -96,10 +78,3 @@ class FusedTrack:
             moved = moved * np.minimum(1.0, _FASTEST / np.maximum(speed, 1e-9))
             self.velocity = _MEMORY * self.velocity + (1.0 - _MEMORY) * moved
         self.joints, self.last, self.stamp = joints, estimate, stamp
-
-    def unseen(self, stamp: int) -> HandEstimate:
-        """HELD with its age, or ABSENT."""
-        age = self.begin(stamp)
-        if self.last is None:
-            return HandEstimate(self.side, valid=False, state=ABSENT, age=float("nan"))
-        return replace(self.last, valid=False, state=HELD, age=age)

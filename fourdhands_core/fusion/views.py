@@ -8,6 +8,7 @@ import numpy as np
 
 from ..geometry.rigid import Rigid
 from ..geometry.rotations import matrix_from_axis_angle
+from ..pipeline.detect import radius_of
 from ..pipeline.refinement import SPREAD
 from ..pipeline.settings import TrackerSettings
 from ..pipeline.types import HandPairEstimate
@@ -126,12 +127,7 @@ def agree(one: Sighting, other: Sighting) -> float:
     points = triangulate([one, other])
     if min(one.seen_from(points)[:, 2].min(), other.seen_from(points)[:, 2].min()) < 0.05:
         return float("inf")
-    larger = _radius(points) / max(0.5 * (_radius(one.joints) + _radius(other.joints)), 1e-6)
+    larger = radius_of(points) / max(0.5 * (radius_of(one.joints) + radius_of(other.joints)), 1e-6)
     if not 1.0 / _UNLIKE < larger < _UNLIKE:
         return float("inf")
     return max(one.distance_to(points), other.distance_to(points))
-
-
-def _radius(points: np.ndarray) -> float:
-    """RMS distance of points (21, 3) from their middle."""
-    return float(np.sqrt(np.square(points - points.mean(0)).sum(-1).mean()))

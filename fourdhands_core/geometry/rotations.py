@@ -121,6 +121,12 @@ def axis_angle_from_quaternion(quaternion: np.ndarray) -> np.ndarray:
     return (vector * factor).astype(q.dtype, copy=False)
 
 
+def quaternion_from_axis_angle(axis_angle: np.ndarray) -> np.ndarray:
+    """(..., 3) radians to unit quaternions (..., 4) in order x, y, z, w."""
+    half = 0.5 * np.sqrt((axis_angle * axis_angle).sum(-1, keepdims=True))
+    return np.concatenate([0.5 * np.sinc(half / np.pi) * axis_angle, np.cos(half)], axis=-1)
+
+
 def axis_angle_from_matrix(matrix: np.ndarray) -> np.ndarray:
     """Rotation matrices (..., 3, 3) to axis-angle (..., 3) of angle at most pi, radians."""
     return axis_angle_from_quaternion(quaternion_from_matrix(matrix))

@@ -72,6 +72,12 @@ class PairRecord:
             for name, shape in SHAPES.items()
         }
 
+    def counts(self) -> tuple[int, int, int, int]:
+        """How many frames there are, those with the left hand, with the right, with both."""
+        valid = np.array([pair["valid"] for pair in self._pairs], bool).reshape(-1, 2)
+        left, right = valid.sum(axis=0).tolist()
+        return len(valid), left, right, int(valid.all(axis=1).sum())
+
     def save(self, path: str | Path) -> None:
         """Write the npz; the file appears complete or not at all."""
         with writing(path) as partial, partial.open("wb") as file:

@@ -151,14 +151,9 @@ def track_cameras(
     for target, one in zip(targets, [record, *singles.values()]):
         target.parent.mkdir(parents=True, exist_ok=True)
         one.save(target)
-    valid = record.arrays()["valid"]
     newest = max((view.stamp for view in fusion.newest()), default=0)
-    left, right = valid.sum(axis=0).tolist()
     return FusedSummary(
-        len(record),
-        left,
-        right,
-        int(valid.all(axis=1).sum()),
+        *record.counts(),
         {camera: (len(whys), max(set(whys), key=whys.count)) for camera, whys in counts.items()},
         fusion.consistency.problems(newest),
     )

@@ -142,18 +142,8 @@ def track_video(
         _keep(out, record, sheet)
     if not len(record) and not ended_by:
         raise InputError(f"no frame of {video.source} could be used: {session.counts.last_problem}")
-    valid = record.arrays()["valid"]
-    left, right = valid.sum(axis=0).tolist()
     return TrackSummary(
-        len(record),
-        left,
-        right,
-        int(valid.all(axis=1).sum()),
-        seconds,
-        ended_by,
-        dict(session.counts.refused),
-        0 if ended_by else video.missing,
-        video.frame_count,
+        *record.counts(), seconds, ended_by, dict(session.counts.refused), 0 if ended_by else video.missing, video.frame_count
     )
 
 

@@ -144,6 +144,6 @@ def _uncertain(expected: list[HandDetection], camera: Camera) -> bool:
     return False
 
 
-def radius_of(landmarks: np.ndarray) -> float:
-    """RMS distance of landmarks (21, 2) from their mean, in their unit."""
-    return np.sqrt(np.square(landmarks - landmarks.mean(0)).sum(-1).mean())
+def radius_of(points: np.ndarray) -> float:
+    """RMS distance of points (N, D) from their mean, in their unit."""
+    return float(np.sqrt(np.square(points - points.mean(0)).sum(-1).mean()))

@@ -11,46 +11,58 @@ from .smoothing import ComplementaryFilter, PositionFilter, RotationFilter
 from .types import ABSENT, HELD, HandEstimate
 
 
-class HandTrack:
-    """One side's memory. A track begins when the hand is first seen and ends when it was unseen for longer than `hold`.
-
-    Within a track the shape is constant, and so are the bones' lengths.
-    """
+class SideTrack:
+    """One side's memory: its filters, its last estimate. A hand that is unseen for longer than `hold` is forgotten."""
 
     def __init__(self, side: int, hold: float, smoothing: float, acceleration: float) -> None:
-        self.side = side
-        self.hold = hold
-        self.complementary = ComplementaryFilter()
-        self.rotations = RotationFilter(smoothing)
-        self.position = PositionFilter(acceleration)
-        self.end()
+        self.side, self.hold = side, hold
+        self.position, self.rotations = PositionFilter(acceleration), RotationFilter(smoothing)
+        self.forget()
 
-    def end(self) -> None:
+    def forget(self) -> None:
         """Forget the hand."""
-        self.betas: np.ndarray | None = None
+        self.position.reset()
+        self.rotations.reset()
         self.last: HandEstimate | None = None
         self.stamp: int | None = None
+
+    def begin(self, stamp: int) -> float:
+        """Seconds since the hand was last seen, 0 where it is new; it is forgotten where that is longer than `hold`."""
+        interval = 0.0 if self.stamp is None else (stamp - self.stamp) * 1e-9
+        if interval > self.hold:
+            self.forget()
+            return 0.0
+        return interval
+
+    def unseen(self, stamp: int) -> HandEstimate:
+        """The estimate of a frame in which the hand was not seen: HELD with its age, or ABSENT."""
+        age = self.begin(stamp)
+        if self.last is None:
+            return HandEstimate(self.side, valid=False, state=ABSENT, age=float("nan"))
+        return replace(self.last, valid=False, state=HELD, age=age)
+
+
+class HandTrack(SideTrack):
+    """One side's memory in one camera. Until the hand is forgotten its shape is constant, and so are the bones' lengths."""
+
+    def __init__(self, side: int, hold: float, smoothing: float, acceleration: float) -> None:
+        self.complementary = ComplementaryFilter()
+        super().__init__(side, hold, smoothing, acceleration)
+
+    def forget(self) -> None:
+        """Forget the hand."""
+        super().forget()
+        self.betas: np.ndarray | None = None
         self.camera: Camera | None = None
         self.complementary.reset()
-        self.rotations.reset()
-        self.position.reset()
 
-    def begin_frame(self, stamp: int, camera: Camera | None = None) -> float:
-        """Seconds since this hand was last seen (0 when it is new); ends the track when that is longer than `hold`.
-
-        camera: through which it is seen now. Where that is another lens, or CameraInfo has come at last, the position so
-        far was another one's, and is forgotten.
-        """
-        interval = 0.0
-        if self.stamp is not None:
-            interval = (stamp - self.stamp) * 1e-9
-            if interval > self.hold:
-                self.end()
-                interval = 0.0
-        if camera is not None:
-            if self.camera is not None and not camera.is_like(self.camera):
-                self.position.reset()
-            self.camera = camera
+    def begin_frame(self, stamp: int, camera: Camera) -> float:
+        """The same as `begin`, of a hand that is seen through a camera. Where that is another lens than before, or CameraInfo
+        has come at last, the position so far was another one's, and is forgotten."""
+        interval = self.begin(stamp)
+        if self.camera is not None and not camera.is_like(self.camera):
+            self.position.reset()
+        self.camera = camera
         return interval
 
     def smooth(self, rotations: np.ndarray, prompt: np.ndarray | None, interval: float) -> np.ndarray:
@@ -61,15 +73,7 @@ class HandTrack:
 
     def seen(self, estimate: HandEstimate, stamp: int) -> None:
         """Remember the estimate of a frame in which the hand was seen."""
-        self.last = estimate
-        self.stamp = stamp
-
-    def unseen(self, stamp: int) -> HandEstimate:
-        """The estimate of a frame in which the hand was not seen: HELD with its age, or ABSENT."""
-        age = self.begin_frame(stamp)
-        if self.last is None:
-            return HandEstimate(self.side, valid=False, state=ABSENT, age=float("nan"))
-        return replace(self.last, valid=False, state=HELD, age=age)
+        self.last, self.stamp = estimate, stamp
 
 
 class ShapeMemory:

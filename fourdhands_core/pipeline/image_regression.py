@@ -48,6 +48,7 @@ class ImageRegressor:
 
     def __init__(self, network: ImageExecution, hands: HandArrays, mean_pose: np.ndarray) -> None:
         self.config = network.config
+        self.half_window = network.config.window // 2 * network.config.frame_gap
         self._network, self._cameras = network, 1
         self._hands = hands
         self._mean = mean_pose.reshape(15, 3) if network.config.mean_pose else np.zeros((15, 3))
@@ -56,11 +57,6 @@ class ImageRegressor:
         """Be ready for one camera more, whose thread will call too."""
         self._cameras += 1
         self._network.prepare(self._cameras)
-
-    @property
-    def half_window(self) -> float:
-        """Seconds between the estimated frame and either end of its window."""
-        return self.config.window // 2 * self.config.frame_gap
 
     def encode(self, frame: Frame) -> None:
         """Hand tokens of a frame whose `image` and `detections` are known; the image is let go."""

@@ -47,10 +47,8 @@ class Regressor(Protocol):
 
     sees: bool
     """Whether the network is given the image."""
-
-    @property
-    def half_window(self) -> float:
-        """Seconds between the estimated frame and either end of its window."""
+    half_window: float
+    """Seconds between the estimated frame and either end of its window."""
 
     def add_camera(self) -> None:
         """Be ready for one camera more, whose threads will call too."""
@@ -78,16 +76,12 @@ class LandmarkRegressor:
 
     def __init__(self, network: Execution) -> None:
         self.config = network.config
+        self.half_window = network.config.window // 2 * network.config.frame_gap
         self._network = network
         self._no_hands = np.zeros((2, network.config.width), np.float32)
 
     def add_camera(self) -> None:
         """Nothing to do: several threads may call at the same time."""
-
-    @property
-    def half_window(self) -> float:
-        """Seconds between the estimated frame and either end of its window."""
-        return self.config.window // 2 * self.config.frame_gap
 
     def encode(self, frame: Frame) -> None:
         """Hand tokens of a frame whose `detections` and `rays` are known."""

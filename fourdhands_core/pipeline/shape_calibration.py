@@ -13,6 +13,7 @@ from ..geometry.rotations import matrix_from_axis_angle
 from ..hand_model.arrays import HandArrays
 from ..hand_model.landmarks import Landmarks
 from ..hand_model.skeleton import JOINT_NAMES, RIGHT
+from .detect import radius_of
 from .types import HandEstimate, HandPairEstimate
 
 _MIDDLE_TIP = JOINT_NAMES.index("middle_4")
@@ -63,7 +64,7 @@ class ShapeCalibration:
 
     def _add(self, landmarks: np.ndarray, rays: np.ndarray, depth: float) -> None:
         """landmarks: (11, 21, 3) relative to the wrist, for shape 0 and each unit vector; depth: of the hand, metres."""
-        radius = np.sqrt(np.square(rays - rays.mean(0)).sum(-1).mean())
+        radius = radius_of(rays)
         # (x + t_x) - u (z + t_z) = 0 of every landmark, in units of its error; the same of y.
         rows = (landmarks[..., :2] - rays * landmarks[..., 2:]) / (depth * _LANDMARK_ERROR * radius)
         free = np.zeros((21, 2, 3))

@@ -124,7 +124,7 @@ class HandPairTracker:
         for stage in (self._identify, self._regress, self._refine, self._place):
             stage.reset()
         for track in self._tracks:
-            track.end()
+            track.forget()
 
     def memory(self) -> dict[str, Any]:
         """All that `reset` forgets, shared with this tracker; of other detectors than HandDetector nothing."""

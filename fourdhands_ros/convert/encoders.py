@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 
-from fourdhands_core.geometry.rotations import CROSS
+from fourdhands_core.geometry.rotations import CROSS, quaternion_from_axis_angle
 from fourdhands_core.hand_model.skeleton import JOINT_NAMES, JOINT_PARENTS, MANO_IN_21, SIDES
 from fourdhands_core.pipeline.types import (
     ABSENT,
@@ -62,7 +62,7 @@ def joint_poses(hands: Sequence[HandEstimate]) -> np.ndarray:
     for i, hand in enumerate(hands):
         joints[i], pose[i, 0], pose[i, MANO_IN_21[1:]] = hand.joints, hand.global_orient, hand.hand_pose.reshape(15, 3)
     poses = np.empty((count, 21, 7))
-    poses[..., 3:] = quaternions = _quaternions(pose)
+    poses[..., 3:] = quaternions = quaternion_from_axis_angle(pose)
     cross = (quaternions[..., :3] @ CROSS).reshape(count, 21, 3, 3)
     local = np.eye(3) + 2.0 * (quaternions[..., 3:, None] * cross + cross @ cross)
     fingers = local[:, 1:].reshape(count, 5, 4, 3, 3)
@@ -74,12 +74,6 @@ def joint_poses(hands: Sequence[HandEstimate]) -> np.ndarray:
     poses[:, 0, :3] = joints[:, 0]
     poses[:, 1:, :3] = (steps @ parents.reshape(count, 20, 3, 3))[:, :, 0]  # row vectors: into the parent's axes
     return poses
-
-
-def _quaternions(axis_angle: np.ndarray) -> np.ndarray:
-    """Axis-angle (..., 3) to quaternions (..., 4) in order x, y, z, w."""
-    half = 0.5 * np.sqrt((axis_angle * axis_angle).sum(-1, keepdims=True))
-    return np.concatenate([0.5 * np.sinc(half / np.pi) * axis_angle, np.cos(half)], axis=-1)
 
 
 class _Encoder:

@@ -17,6 +17,8 @@ from fourdhands_core.pipeline.types import HandPairEstimate
 
 CALIBRATION_SECONDS = 4.0
 """How long a calibration looks at the hands."""
+_ANEW = "tracking starts anew with the next image"
+_INACTIVE = "the node is not active"
 
 
 class Services:
@@ -41,25 +43,14 @@ class Services:
             channel.processor.session.reset()
         if self._node.fused is not None:
             self._node.fused.reset()
-        response.success = bool(channels)
-        response.message = "tracking starts anew with the next image" if channels else "the node is not active"
-        return response
+        return _answered(response, channels, _ANEW)
 
     def _pause(self, request: Any, response: Any) -> Any:
         """Stop tracking in all cameras, or go on; models stay loaded."""
         channels = self._node.channels
         for channel in channels:
             channel.pause(request.data)
-        response.success = bool(channels)
-        response.message = (
-            "the node is not active"
-            if not channels
-            else (
-                "paused: no images are taken, the models stay loaded"
-                if request.data
-                else "tracking starts anew with the next image"
-            )
-        )
+        _answered(response, channels, "paused: no images are taken, the models stay loaded" if request.data else _ANEW)
         if channels:
             self._node.get_logger().info(f"pause: {response.message}")
         return response
@@ -70,7 +61,7 @@ class Services:
         paused = any(channel.paused for channel in channels)
         if not channels or self._calibrating or paused:
             response.message = (
-                "the node is not active"
+                _INACTIVE
                 if not channels
                 else "the node is paused; ~/pause with data: false"
                 if paused
@@ -129,6 +120,12 @@ class Services:
             return message + "; not kept, as hand_shape names no file"
         save_shape(parameters.hand_shape, betas, channels[0].model)
         return f"{message}; kept in {parameters.hand_shape}"
+
+
+def _answered(response: Any, channels: Any, done: str) -> Any:
+    response.success = bool(channels)
+    response.message = done if channels else _INACTIVE
+    return response
 
 
 class _OthersFirst:
