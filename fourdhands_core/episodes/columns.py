@@ -6,7 +6,7 @@ names, so that no policy learns from them unasked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,13 @@ def features(recording: Recording, action: Action) -> dict[str, dict[str, Any]]:
         found[ROBOT] = ("float32", [name for signal in recording.robot for name in signal.names])
         found["robot.valid"] = ("bool", ["valid"])
     return {name: {"dtype": dtype, "shape": [len(names)], "names": list(names)} for name, (dtype, names) in found.items()}
+
+
+def cameras_of(described: Mapping[str, Any]) -> list[str]:
+    """Of a dataset's features those of pictures, in the order of the columns of `stamp.pictures`: the hands' own first."""
+    names = [f"observation.images.{name}" for name in described.get("stamp.pictures", {}).get("names") or ()]
+    videos = [name for name, one in described.items() if one["dtype"] == "video"]
+    return sorted(videos, key=lambda name: names.index(name) if name in names else len(names))
 
 
 def blocks(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DatasetError
+from .columns import cameras_of
 from .folder import MANIFEST, as_it_says, unreadable
 from .plain_formats import plain_columns, read_index, video_of
 from .reading import Dataset
@@ -42,7 +43,7 @@ class ExportedDataset:
         facts = facts_by_episode(manifest)
         with as_it_says(path):
             listed = self._of_lerobot(self._lerobot) if self._lerobot else self._of_index()
-            shapes = {name: one["shape"] for name, one in self.features.items() if one["dtype"] == "video"}
+            shapes = {name: self.features[name]["shape"] for name in cameras_of(self.features)}
             self.sizes = {name: (int(shape[1]), int(shape[0])) for name, shape in shapes.items()}
         self.episodes = [
             EpisodeOf(number, task, length, videos, facts[number] if number < len(facts) else {})
@@ -87,7 +88,7 @@ class ExportedDataset:
         index = read_index(self.path)
         self.fps, self.features = float(index["fps"]), index["features"]
         self._files = [str(one["file"]) for one in index["episodes"]]
-        cameras = [name for name, one in self.features.items() if one["dtype"] == "video"]
+        cameras = cameras_of(self.features)
         return [
             (
                 str(one["task"]),

@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import DatasetError
 from ..extras import needed_for
 from ..files import from_root, utf8_name
+from .columns import cameras_of
 from .folder import MANIFEST, unreadable
 
 
@@ -31,7 +32,7 @@ class Dataset:
             raise DatasetError(f"{path} is no LeRobotDataset: meta/info.json cannot be read ({error})") from error
         if not version.startswith("v3"):
             raise DatasetError(f"{path} is a LeRobotDataset {version}; convert it to v3.0 with lerobot's own converter")
-        self.cameras = [name for name, one in self.features.items() if one["dtype"] == "video"]
+        self.cameras = cameras_of(self.features)
 
     @cached_property
     def episodes(self) -> list[dict[str, Any]]:

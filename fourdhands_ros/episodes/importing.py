@@ -77,8 +77,8 @@ class _Episode:
         self._table = dataset.columns(number)
         self._length = len(self._table["frame_index"])
         self._spaces = {camera: "/" + camera.rpartition(".")[2] for camera in dataset.cameras}
-        told = facts_by_episode(dataset.facts)
-        said = told[number] if number < len(told) else {}
+        facts = facts_by_episode(dataset.facts)
+        said = facts[number] if number < len(facts) else {}
         self._names: dict[str, Any] = said.get("facts") or {}
         self._frame = str(said.get("frame") or "camera_optical_frame")
         self._outcome = str(said.get("outcome") or "")
@@ -109,10 +109,15 @@ class _Episode:
         pairs = HandPairEncoder(str(self._names.get("network", "")), str(self._names.get("hand_model", "")))
         frames = TransformEncoder("joints")
         for row, stamp in enumerate(self._stamp.tolist()):
-            images = {self._spaces[camera]: next(stream) for camera, stream in pictures.items()}
-            yield from self._camera_info(space, images[space].shape if images else (0, 0), row, stamp)
-            for number, (name, image) in enumerate(images.items()):
-                yield self._picture(name, image, self._frame if number == 0 else f"{name.strip('/')}_optical_frame", stamp)
+            images = {camera: next(stream) for camera, stream in pictures.items()}
+            yield from self._camera_info(space, next(iter(images.values())).shape if images else (0, 0), row, stamp)
+            for number, (camera, image) in enumerate(images.items()):
+                taken = self._taken(row, number)
+                if row and taken == self._taken(row - 1, number):
+                    continue  # the same picture, as of a camera that is slower than the rows
+                name = self._spaces[camera]
+                frame = self._frame if name == space else f"{name.strip('/')}_optical_frame"
+                yield self._picture(name, image, frame, taken, stamp)
             if "hand.mano" in self._table:
                 pair = pair_of_row(self._table, row, stamp, _CAMERA)
                 yield f"{space}/hands", HAND_PAIR, stamp, pairs.encode(pair, self._frame, {}, (row + 1, 0, 0))
@@ -136,12 +141,19 @@ class _Episode:
             info.p = [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
             yield f"{space}/camera_info", CAMERA_INFO, stamp, serialize_message(info)
 
+    def _taken(self, row: int, number: int) -> int:
+        """When a row's picture of a camera was taken; at the row's own moment where that is not said."""
+        if "stamp.pictures" not in self._table:
+            return int(self._stamp[row])
+        stamps = np.ravel(self._table["stamp.pictures"][row])
+        return int(stamps[number] if number < len(stamps) else self._stamp[row])
+
     @staticmethod
-    def _picture(space: str, image: np.ndarray, frame: str, stamp: int) -> tuple[str, str, int, bytes]:
+    def _picture(space: str, image: np.ndarray, frame: str, stamp: int, time: int) -> tuple[str, str, int, bytes]:
         message = CompressedImage(format="jpeg", data=array.array("B", jpeg(image)))
         message.header.stamp.sec, message.header.stamp.nanosec = split_stamp(stamp)
         message.header.frame_id = frame
-        return f"{space}/image_raw/compressed", "sensor_msgs/msg/CompressedImage", stamp, serialize_message(message)
+        return f"{space}/image_raw/compressed", "sensor_msgs/msg/CompressedImage", time, serialize_message(message)
 
     def _numbers(self, column: str, row: int, stamp: int) -> bytes:
         values = np.asarray(self._table[column][row], np.float64).reshape(-1)

@@ -9,11 +9,15 @@ import pytest
 
 pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ros]')")
 
-from bag_support import read_bag
+from bag_support import read_bag, write_bag
 from episode_support import Demonstration, hand, number_in, rows, run
-from ros_support import SECOND, T0
+from rclpy.serialization import deserialize_message, serialize_message
+from ros_support import SECOND, T0, stamp_to
+from rosbags.rosbag2 import Reader
+from sensor_msgs.msg import Image
 
 from fourdhands_core import cli
+from fourdhands_core.episodes.exported import ExportedDataset
 from fourdhands_core.episodes.pictures import EpisodeVideo
 from fourdhands_core.episodes.reading import Dataset
 from fourdhands_core.episodes.sidecar import Sidecar
@@ -83,6 +87,46 @@ def test_round_trip(exported, tmp_path, capsys):
         ]
         assert numbers[0][:-1] == numbers[1]
     assert two.episodes[0]["tasks"] == ["lift"]
+
+
+def test_pictures_of_slower_cameras_keep_their_stamps(tmp_path, capsys):
+    """Of two cameras, that of the hands not the first by name; and the hands are that one's."""
+    entries, types = Demonstration(seconds=2, robot=False).entries()
+    pictures = [one for one in entries if one[0] == "/cam/image_raw"]
+    slow = {id(one) for one in pictures[1::2]}
+    side = [("/a_side/image_raw", time + 7_000_000, shifted(data)) for _, time, data in pictures[::3]]
+    entries = sorted([*(one for one in entries if id(one) not in slow), *side], key=lambda one: one[1])
+    bag = write_bag(tmp_path / "bags" / "bag", entries, {**types, "/a_side/image_raw": "sensor_msgs/msg/Image"})
+    both = "--images", "/cam/image_raw", "--images", "/a_side/image_raw"
+    assert run(capsys, "export", bag, "--out", tmp_path / "dataset", "--quiet", *both)[0] == 0
+    assert next(iter(ExportedDataset(tmp_path / "dataset").sizes)) == "observation.images.cam"
+    assert run(capsys, "import", tmp_path / "dataset", "--out", tmp_path / "back", "--quiet")[0] == 0
+    there = {name: stamps_and_frame(bag, name) for name in ("/cam/image_raw", "/a_side/image_raw")}
+    back = tmp_path / "back" / "episode_000000"
+    (cam, frame), (beside, other) = (stamps_and_frame(back, f"/{name}/image_raw/compressed") for name in ("cam", "a_side"))
+    assert len(cam) >= 29 and cam <= there["/cam/image_raw"][0] and frame == stamps_and_frame(back, "/cam/hands")[1]
+    assert len(beside) >= 19 and beside <= there["/a_side/image_raw"][0] and other != frame
+    names = [f"/{name}/image_raw/compressed" for name in ("cam", "a_side")]
+    both = [word for name in names for word in ("--images", name)]
+    code, _, said = run(capsys, "export", tmp_path / "back", "--out", tmp_path / "again", "--quiet", *both)
+    assert code == 0, said
+    before, after = (rows(tmp_path / name)["stamp.pictures"] for name in ("dataset", "again"))
+    np.testing.assert_array_equal(after, before[: len(after)])
+
+
+def shifted(data):
+    """The same image, taken 7 ms later."""
+    image = deserialize_message(data, Image)
+    stamp_to(image, image.header.stamp.sec * SECOND + image.header.stamp.nanosec + 7_000_000)
+    return serialize_message(image)
+
+
+def stamps_and_frame(bag, topic):
+    """Of a bag's messages the stamps, and the frame of all."""
+    with Reader(bag) as reader:
+        messages = [typestore().deserialize_cdr(data, one.msgtype) for one, _, data in reader.messages() if one.topic == topic]
+    (frame,) = {message.header.frame_id for message in messages}
+    return {message.header.stamp.sec * SECOND + message.header.stamp.nanosec for message in messages}, frame
 
 
 def test_round_trip_without_a_robot(tmp_path, capsys):
