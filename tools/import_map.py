@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = (
     ("errors", "streams", "extras", "files"),
     ("signals", "outputs"),
-    ("remote", "copies", "progress", "cluster", "engine"),
+    ("remote", "copies", "progress"),
+    ("cluster_notes", "cluster", "engine"),
     ("geometry",),
     ("hand_model",),
     ("retargeting", "teleop"),
