@@ -28,14 +28,22 @@ def read_bag_hands(path: str | Path, topic: str | None = None) -> dict[str, np.n
         name = pair_topics(bag, topic)[0]
         store = pair_store(path, name, bag.topics[name])
         rows: dict[int, list[np.ndarray]] = {}
-        spoilt = 0
+        spoilt, fixed = 0, ""
         for _, _, data in bag.messages([name]):
             try:
-                stamp, *row = _row(store.deserialize_cdr(data, HAND_PAIR))
+                pair = store.deserialize_cdr(data, HAND_PAIR)
+                stamp, *row = _row(pair)
+                if any(hand.valid and not len(hand.joints_2d) for hand in (pair.left, pair.right)):  # of fused cameras
+                    fixed = str(pair.header.frame_id)
             except Exception:  # rosbags lets out whatever it runs into in a damaged message
                 spoilt += 1
                 continue
             rows.setdefault(stamp, row)
+        if fixed and not fixed.removesuffix("_frame").endswith("optical"):
+            warn(
+                f"{name} has hands of fused cameras in {fixed}, which are followed as if that was a camera's frame (x right, "
+                "y down, z forward); choose a camera's hands with --topic"
+            )
         warnings = [*bag.warnings, *([f"{path}: {spoilt} messages on {name} do not unpack"] if spoilt else [])]
     for warning in warnings:
         warn(warning)

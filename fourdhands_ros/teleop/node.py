@@ -23,7 +23,7 @@ from visualization_msgs.msg import MarkerArray
 from fourdhands_core.retargeting import load_retargeter
 from fourdhands_core.retargeting.arm import SerialArm
 from fourdhands_core.teleop import ESTOP, FAULT, HOLD, IDLE, READY, STATE_NAMES, Command, Inputs, RobotSample, TeleopState, step
-from fourdhands_core.teleop.settings import STANDSTILL
+from fourdhands_core.teleop.settings import STANDSTILL, TeleopSettings
 from fourdhands_core.teleop.types import MOVING_STATES
 
 from ..executable import end, program
@@ -238,7 +238,7 @@ class TeleopNode(ActiveNode):
         now = self._now() + max(due - self._pace(), 0.0)
         hand, frame = self.hand.newest
         inputs = Inputs(
-            hand if self.state.state not in _FOLLOWS or frame == self._frame else None,
+            None if self._misled_by(frame) or (self.state.state in _FOLLOWS and frame != self._frame) else hand,
             self._robot.sample(),
             self._deadman and "let_go" not in asked,
             self._deadman_at,
@@ -249,6 +249,13 @@ class TeleopNode(ActiveNode):
             **{name: name in asked for name in ("engage", "release", "reset")},
         )
         return _Step(due, len(asked), frame, inputs, *step(self.state, inputs, now, self._settings, due - self._steady))
+
+    def _misled_by(self, frame: str) -> bool:
+        """Whether hands come in the arm's base, as those of fused cameras may, and `axes` are still those of a camera's frame:
+        a hand that goes up would lead the arm back."""
+        p, s = self.parameters, self._settings
+        in_base = p.arm != "none" and bool(frame) and frame.lstrip("/") == p.base_frame.lstrip("/")
+        return in_base and np.array_equal(s.axes, TeleopSettings.axes) and (s.turns or not s.absolute)
 
     def holds(self, made: _Step) -> bool:
         """Whether nothing was asked for since it was computed."""
@@ -353,6 +360,11 @@ class TeleopNode(ActiveNode):
                 return f"{topic} has {len(found)} publishers, and may have one: {names}"
         if "no_transform_to_base" in state.reasons:
             return self._robot.lost_frame
+        if self._misled_by(frame):
+            return (
+                f"hands come in {frame}, the arm's base, and axes are those of a camera that faces the operator; set axes: "
+                "[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0], with which the arm goes where the hand goes"
+            )
         problem = self.hand.problem or self._outputs.problem or self._robot.unheard()
         if not problem and state.settings is not self._settings and state.state not in (IDLE, READY):
             return "changed parameters are in force once the robot stands in IDLE; release it"

@@ -12,6 +12,7 @@ from fourdhands_core.geometry.rotations import matrix_from_axis_angle
 from fourdhands_core.media.choreography import pose_hands
 from fourdhands_core.media.hands_file import PairRecord
 from fourdhands_core.media.pick_motion import Pick, pick_motion
+from fourdhands_ros.bags.hands import read_bag_hands
 from fourdhands_ros.convert.encoders import HandPairEncoder
 
 HANDS = "/camera/hands"
@@ -119,3 +120,13 @@ def test_messages_that_do_not_unpack_are_counted(tmp_path, pairs, capsys):
     bag = write_bag(tmp_path / "bag", spoilt, types(HANDS))
     assert main(["teleop", str(bag), "--robot", "gripper", "--out", str(tmp_path / "out"), "--quiet"]) == 0
     assert "messages on /camera/hands do not unpack" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("frame, told", [("base_link", True), ("left_optical_frame", False)])
+def test_hands_of_fused_cameras_are_in_no_cameras_frame(tmp_path, pairs, capsys, frame, told):
+    encoder, data = HandPairEncoder("landmark", "human"), []
+    for pair in pairs[:5]:
+        fused = replace(pair, left=replace(pair.left, joints_2d=None), right=replace(pair.right, joints_2d=None))
+        data.append((HANDS, pair.stamp + 5_000_000, encoder.encode(fused, frame, {})))
+    arrays = read_bag_hands(write_bag(tmp_path / "bag", data, types(HANDS)))
+    assert arrays["valid"][:, 1].all() and ("hands of fused cameras in base_link" in capsys.readouterr().err) == told

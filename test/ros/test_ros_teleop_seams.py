@@ -92,6 +92,19 @@ def test_hands_in_another_frame_are_not_followed_until_it_is_engaged_again(steps
     assert steps.go(30) == ENGAGED
 
 
+def test_fused_hands_in_the_arms_base_do_not_lead_it_by_a_cameras_axes(steps):
+    """Up would be back. With the axes set, up is up."""
+    steps.frame = "base_link"
+    assert steps.go(30) == IDLE and "hand_not_seen" in steps.node.state.reasons
+    assert "hands come in base_link, the arm's base" in steps.node._problem() and "set axes" in steps.node._problem()
+    assert steps.node.set_parameters([Parameter("axes", value=np.eye(3).ravel().tolist())])[0].successful
+    steps.engaged()
+    steps.hand = np.array([0.0, 0.0, 0.004])
+    steps.go(40)
+    assert not steps.node._problem()
+    np.testing.assert_allclose(steps.sent[-1].position - START, steps.hand, atol=5e-4)
+
+
 def test_parameters_changed_while_it_follows_wait_and_that_is_told(steps):
     steps.engaged()
     for name, value in (("absolute", True), ("workspace", [0.0, -1.0, 0.0, 0.5, 1.0, 1.0])):
