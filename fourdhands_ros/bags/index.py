@@ -7,8 +7,7 @@ import sqlite3
 import struct
 import tempfile
 from collections import OrderedDict
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,20 +24,14 @@ _MESSAGE = struct.Struct("<HIQQ")
 class _File(Protocol):
     """One file of a bag."""
 
-    def times(self, topic: str) -> tuple[list[int], list[Any]]:
-        """When the messages of a topic were recorded, nanoseconds, and where each of them lies."""
+    def times(self, topic: str) -> tuple[np.ndarray, np.ndarray]:
+        """When the messages of a topic were recorded, (N,) nanoseconds, and where each of them lies, (N, 2) int64."""
 
-    def read(self, place: Any) -> bytes:
+    def read(self, place: Sequence[int]) -> bytes:
         """The message at a place."""
 
     def close(self) -> None:
         """Let go of the file."""
-
-
-@dataclass
-class _Topic:
-    times: list[int] = field(default_factory=list)
-    places: list[tuple[_File, Any]] = field(default_factory=list)
 
 
 class BagIndex:
@@ -50,28 +43,25 @@ class BagIndex:
 
     def __init__(self, bag: Bag, topics: Collection[str]) -> None:
         self._files: list[_File] = []
-        found = {topic: _Topic() for topic in topics}
         if all(storage is not None for storage in bag.storages()):
             for storage in bag.storages():
                 self._files.append(_McapFile(storage) if isinstance(storage, McapReader) else _Database(storage))
         else:
             self._files.append(_Copy(bag, topics))
-        for file in self._files:
-            for topic, one in found.items():
-                times, places = file.times(topic)
-                one.times += times
-                one.places += [(file, place) for place in places]
         self.times: dict[str, np.ndarray] = {}
-        self._places: dict[str, list[tuple[_File, Any]]] = {}
-        for topic, one in found.items():
-            times_of = np.array(one.times, np.int64)
-            order = np.argsort(times_of, kind="stable")
-            self.times[topic], self._places[topic] = times_of[order], [one.places[i] for i in order]
+        self._places: dict[str, np.ndarray] = {}  # of each message its file, and where it lies there
+        for topic in topics:
+            found = [file.times(topic) for file in self._files]
+            times = np.concatenate([np.zeros(0, np.int64), *(times for times, _ in found)])
+            places = [np.insert(places, 0, number, axis=1) for number, (_, places) in enumerate(found)]
+            places = np.concatenate([np.zeros((0, 3), np.int64), *places])
+            order = np.argsort(times, kind="stable")
+            self.times[topic], self._places[topic] = times[order], places[order]
 
     def read(self, topic: str, number: int) -> bytes:
         """A message's CDR. Raises whatever damaged data make the libraries raise."""
-        file, place = self._places[topic][number]
-        return unpacked(file.read(place))
+        file, *place = self._places[topic][number].tolist()
+        return unpacked(self._files[file].read(place))
 
     def close(self) -> None:
         """Let go of the files; the bag is closed by who opened it."""
@@ -86,23 +76,23 @@ class _McapFile:
         self._storage = storage
         self._chunks: OrderedDict[int, bytes] = OrderedDict()
 
-    def times(self, topic: str) -> tuple[list[int], list[Any]]:
+    def times(self, topic: str) -> tuple[np.ndarray, np.ndarray]:
         channels = [connection.id for connection in self._storage.connections if connection.topic == topic]
         file: Any = self._storage.bio
-        times: list[int] = []
-        places: list[Any] = []
+        entries, numbers = [np.zeros((0, 2), np.int64)], []
         for number, chunk in enumerate(self._storage.chunks):
             for channel in channels:
                 if (start := chunk.message_index_offsets.get(channel)) is None:
                     continue
                 file.seek(start)
                 _, length = _RECORD.unpack(file.read(_RECORD.size))
-                entries = np.frombuffer(file.read(length), "<u8", offset=6).reshape(-1, 2)
-                times += entries[:, 0].tolist()
-                places += [(number, offset) for offset in entries[:, 1].tolist()]
-        return times, places
+                entries.append(np.frombuffer(file.read(length), "<i8", offset=6).reshape(-1, 2))
+                numbers.append(number)
+        found = np.concatenate(entries)
+        chunks = np.repeat(np.array(numbers, np.int64), [len(one) for one in entries[1:]])
+        return found[:, 0], np.stack([chunks, found[:, 1]], axis=1)
 
-    def read(self, place: Any) -> bytes:
+    def read(self, place: Sequence[int]) -> bytes:
         number, offset = place
         chunk = self._unpacked(number)
         code, length = _RECORD.unpack_from(chunk, offset)
@@ -134,14 +124,15 @@ class _Database:
     def __init__(self, storage: Any) -> None:
         self._connection = sqlite3.connect(f"file:{storage.path}?mode=ro&immutable=1", uri=True, check_same_thread=False)
 
-    def times(self, topic: str) -> tuple[list[int], list[Any]]:
+    def times(self, topic: str) -> tuple[np.ndarray, np.ndarray]:
         rows = self._connection.execute(
-            "SELECT timestamp, messages.id FROM messages JOIN topics ON topics.id = topic_id WHERE name = ?", (topic,)
+            "SELECT timestamp, messages.id, 0 FROM messages JOIN topics ON topics.id = topic_id WHERE name = ?", (topic,)
         ).fetchall()
-        return [row[0] for row in rows], [row[1] for row in rows]
+        found = np.array(rows, np.int64).reshape(-1, 3)
+        return found[:, 0], found[:, 1:]
 
-    def read(self, place: Any) -> bytes:
-        row = self._connection.execute("SELECT data FROM messages WHERE id = ?", (place,)).fetchone()
+    def read(self, place: Sequence[int]) -> bytes:
+        row = self._connection.execute("SELECT data FROM messages WHERE id = ?", (place[0],)).fetchone()
         return bytes(row[0])
 
     def close(self) -> None:
@@ -153,19 +144,18 @@ class _Copy:
 
     def __init__(self, bag: Bag, topics: Collection[str]) -> None:
         self._file: io.BufferedRandom | Any = tempfile.TemporaryFile()
-        self._found: dict[str, tuple[list[int], list[Any]]] = {topic: ([], []) for topic in topics}
+        self._found: dict[str, list[tuple[int, int, int]]] = {topic: [] for topic in topics}
         place = 0
         for topic, time, data in bag.messages(topics):
-            times, places = self._found[topic]
-            times.append(time)
-            places.append((place, len(data)))
+            self._found[topic].append((time, place, len(data)))
             self._file.write(data)
             place += len(data)
 
-    def times(self, topic: str) -> tuple[list[int], list[Any]]:
-        return self._found[topic]
+    def times(self, topic: str) -> tuple[np.ndarray, np.ndarray]:
+        found = np.array(self._found.pop(topic), np.int64).reshape(-1, 3)
+        return found[:, 0], found[:, 1:]
 
-    def read(self, place: Any) -> bytes:
+    def read(self, place: Sequence[int]) -> bytes:
         self._file.seek(place[0])
         return self._file.read(place[1])
 
