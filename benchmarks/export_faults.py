@@ -69,7 +69,8 @@ def killed(words: list[str], out: Path, after: float, at_the_end: bool) -> str:
 
 
 def kills(words: list[str], out: Path, count: int, seconds: float, undisturbed: dict[str, bytes], seed: int) -> list[dict]:
-    """Kill at drawn moments, each in an export that goes on with what those before it left; then let it end."""
+    """Kill at drawn moments, each in an export that goes on with what those before it left, or anew after one that was put
+    together; then let it end."""
     rng, told = random.Random(seed), []
     for number in range(count):
         at_the_end = number % 3 == 2
@@ -79,6 +80,8 @@ def kills(words: list[str], out: Path, count: int, seconds: float, undisturbed: 
         if there == "whole":
             assert files(out) == undisturbed, "what has the dataset's name is not the dataset"
             shutil.rmtree(out)
+        elif at_the_end and number < count - 1:  # begin anew, as else all parts would be there for the kills to come
+            shutil.rmtree(out.with_name(out.name + ".partial"))
     code, said, _ = run(words)
     assert code == 0, said
     assert files(out) == undisturbed, "the rerun came to other bytes"
