@@ -90,7 +90,7 @@ class Bumps:
         rows, error = rows - free @ (free.T @ rows), error - free @ (free.T @ error)
         self._turns.add(rows, error, INDEPENDENT / NOISE**2, float(np.exp(-passed / _SHORT)))
         key = frozenset(one.view.name for one in sightings), side
-        self._sizes.setdefault(key, _Size()).take(stamp, palm * _size(sightings, shifts, points))
+        self._sizes.setdefault(key, _Size()).take(stamp, palm * size_beside(sightings, shifts, points))
 
     def turns(self) -> Mapping[str, float]:
         """By camera, the radians by which it would have to be turned for the last second's views to agree."""
@@ -154,7 +154,7 @@ def _crossed(point: np.ndarray) -> np.ndarray:
     return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
 
 
-def _size(sightings: Sequence[Sighting], shifts: np.ndarray, points: np.ndarray) -> float:
+def size_beside(sightings: Sequence[Sighting], shifts: np.ndarray, points: np.ndarray) -> float:
     """How large the hand is where the rays meet, by least squares of all landmarks, beside what it is in its pose and known
     shape: points (21, 3)."""
     lines = np.array([one.directions() for one in sightings])

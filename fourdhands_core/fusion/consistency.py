@@ -8,6 +8,7 @@ import numpy as np
 
 from .bumps import INDEPENDENT, NOISE, Bumps, PerCamera, sees
 from .solution import Solution
+from .trust import Trust
 from .views import Sighting
 
 _BESIDE, _CLOCK = 0.02, 0.1
@@ -34,6 +35,7 @@ class Consistency:
     """
 
     def __init__(self) -> None:
+        self.trust = Trust()
         self._out: dict[str, deque[tuple[int, str]]] = {}
         self._sums = PerCamera()
         self._count = 0
@@ -93,7 +95,7 @@ class Consistency:
 
     def problems(self, stamp: int) -> list[str]:
         """What is wrong with the cameras, in words; the first is the worst."""
-        told = []
+        told = [unlike] if (unlike := self.trust.problem(stamp)) else []
         for camera, entries in self._out.items():
             recent = [why for when, why in entries if 0 <= stamp - when < _WINDOW * 1e9]
             reasons = [why for why in recent if why]

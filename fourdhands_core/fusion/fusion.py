@@ -32,8 +32,6 @@ _SHARPER = 0.6
 """Of the tracker's expected error of landmarks, which holds there for a shape and a pose that nobody else has seen."""
 _DOUBTS = 3
 """Estimates in a row in which all views say that a hand is not where it was expected, until that is forgotten."""
-_TRUST = 10.0
-"""Seconds for which cameras that have agreed on a hand are believed where they contradict each other."""
 _WRONG_SIDE = -4.0
 """Votes of the views below which a hand is the other one."""
 
@@ -69,6 +67,7 @@ class HandFusion:
         seen = landmarks or landmarks_of_both(assets)
         self._solvers = [HandSolver(HandArrays([asset]), frames[side], seen.of_side(side)) for side, asset in enumerate(assets)]
         self._bias = seen.bias
+        self._palms = tuple(solver.palm(np.zeros(10)) for solver in self._solvers)
         self.known = betas
         self.reset()
 
@@ -79,7 +78,6 @@ class HandFusion:
         self._tracks = [FusedTrack(side, s.hold, s.smoothing, s.acceleration) for side in (LEFT, RIGHT)]
         self._schedule = Schedule()
         self._doubts = 0
-        self._agreed: int | None = None
         self._deviations = Deviations()
         self.shape = SharedShape()
         self.consistency = Consistency()
@@ -114,7 +112,6 @@ class HandFusion:
             "tracks": self._tracks,
             "schedule": self._schedule,
             "doubts": self._doubts,
-            "agreed": self._agreed,
             "deviations": self._deviations,
             "shape": self.shape,
             "consistency": self.consistency,
@@ -123,7 +120,7 @@ class HandFusion:
     def recall(self, memory: dict[str, Any]) -> None:
         """Go on from the memory of another one of the same settings."""
         self._views, self._tracks, self._schedule = memory["views"], memory["tracks"], memory["schedule"]
-        self._doubts, self._agreed, self._deviations = memory["doubts"], memory["agreed"], memory["deviations"]
+        self._doubts, self._deviations = memory["doubts"], memory["deviations"]
         self.shape, self.consistency = memory["shape"], memory["consistency"]
 
     def newest(self) -> list[View]:
@@ -154,17 +151,18 @@ class HandFusion:
             intervals = [track.begin(stamp) for track in self._tracks]
         estimates: list[HandEstimate] = []
         used: list[tuple[str, ...]] = []
+        fit = [False, False]
         for side in (LEFT, RIGHT):
             track, sightings = self._tracks[side], matched.hands[side]
             if not sightings:
                 estimates.append(track.unseen(stamp))
                 used.append(())
                 continue
-            estimate, kept, wrong = self._hand(track, sightings, stamp, intervals[side], with_vertices)
+            estimate, kept, wrong, fit[side] = self._hand(track, sightings, stamp, intervals[side], with_vertices)
             estimates.append(estimate)
             used.append(tuple(sorted(one.view.name for one in kept)))
             left_out += [(one.view.name, BESIDE) for one in wrong]
-        if self._contradicted(stamp, used, left_out):
+        if self._contradicted(stamp, used, fit, left_out):
             estimates = [HandEstimate(side, valid=False, state=ABSENT, age=float("nan")) for side in (LEFT, RIGHT)]
             used = [(), ()]
         self._settle_sides(matched.hands)
@@ -184,24 +182,23 @@ class HandFusion:
         self.consistency.left_out(stamp, [view.name for view in views], left_out)
         return [Fused(pair, tuple(left_out), tuple(views))]
 
-    def _contradicted(self, stamp: int, used: list[tuple[str, ...]], left_out: list[tuple[str, str]]) -> bool:
-        """Whether the cameras see hands at different places, and never yet, nor for long, saw one at the same: topics that are
-        exchanged, two persons, poses that are all wrong. Which of them is right cannot be known then."""
-        if any(len(cameras) > 1 for cameras in used):
-            self._agreed = stamp
-        for track, cameras in zip(self._tracks, used):
-            track.agreed = track.agreed or len(cameras) > 1
-        if self._agreed is not None and stamp - self._agreed < _TRUST * 1e9:
-            return False
-        if any(track.agreed for track, cameras in zip(self._tracks, used) if cameras):
-            return False
+    def _contradicted(self, stamp: int, used: list[tuple[str, ...]], fit: list[bool], left_out: list[tuple[str, str]]) -> bool:
+        """Whether the cameras see hands at different places, and have not agreed yet, nor for long, or make up none:
+        topics that are exchanged, two persons, poses that are all wrong. Which of them is right cannot be known then."""
         out = {camera for camera, why in left_out if why in (ELSEWHERE, BESIDE)}
-        return bool(out) and len(out.union(*used)) > 1
+        followed = any(track.agreed for track, cameras in zip(self._tracks, used) if cameras)
+        misfit = any(len(cameras) > 1 and not fits for cameras, fits in zip(used, fit))
+        apart = (misfit or (bool(out) and len(out.union(*used)) > 1)) and not followed and not any(fit)
+        contradicted = self.consistency.trust.contradicted(stamp, any(fit), apart)
+        for track, fits in zip(self._tracks, fit):
+            track.agreed = (track.agreed and not contradicted) or (fits and self.consistency.trust.proven)
+        return contradicted
 
     def _hand(
         self, track: FusedTrack, sightings: list[Sighting], stamp: int, interval: float, with_vertices: bool
-    ) -> tuple[HandEstimate, list[Sighting], list[Sighting]]:
-        """The estimate of one hand, the sightings that it is made of, and those that were left out."""
+    ) -> tuple[HandEstimate, list[Sighting], list[Sighting], bool]:
+        """The estimate of one hand, the sightings that it is made of, those that were left out, and whether several that it is
+        made of may be of this hand."""
         kept, wrong = list(sightings), []
         past = track.position.predict(interval) if interval > 0.0 else None
         expected = track.expected(interval)
@@ -214,9 +211,12 @@ class HandFusion:
             wrong.append(kept.pop(worst))
         fitted, shifts = solution.landmarks + solution.wrist, self._shifts(track, kept, stamp)
         if min(one.distance_to(fitted + shift) for one, shift in zip(kept, shifts)) > self.settings.together:
-            return track.unseen(stamp), [], wrong  # no hand of this side, as where all views call it by the other one's
+            return track.unseen(stamp), [], wrong, False  # no hand of this side, as where all views call it by the other one's
         shown = kept + wrong
         self.consistency.take(stamp, track.side, shown, self._shifts(track, shown, stamp), solution, track.velocity)
+        known = self.known is not None
+        scale = 1.0 if known else float(np.linalg.norm(solution.joints[9])) / self._palms[track.side]
+        fits = len(kept) > 1 and self.consistency.trust.fits(stamp, kept, shifts, fitted, scale, known)
         names = frozenset(one.view.name for one in kept)
         distance = min(float(np.linalg.norm(solution.wrist - one.view.pose.position)) for one in kept)
         before = self._as_before(track, kept, stamp, past) if names != track.views else None
@@ -252,11 +252,11 @@ class HandFusion:
         )
         track.seen(estimate, joints, stamp, interval)
         track.beside = solution.landmarks - solution.joints
-        if len(kept) > 1 and solution.shape[0].any():
+        if fits and solution.shape[0].any():
             self.shape.add(*solution.shape)
         for one in kept:
             track.votes = 0.97 * track.votes + (one.confidence if one.label == side else -one.confidence)
-        return estimate, kept, wrong
+        return estimate, kept, wrong, fits
 
     def _expected(self, view: View, stamp: int, intervals: list[float]) -> Places:
         """By side, where a hand's landmarks are expected at a view's stamp."""

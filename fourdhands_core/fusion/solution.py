@@ -81,6 +81,11 @@ class HandSolver:
         prior[0] = orientation
         self.precision = 1.0 / prior.ravel() ** 2
 
+    def palm(self, betas: np.ndarray) -> float:
+        """Metres from the wrist to the middle finger's root of a hand of that shape (10,), in any pose."""
+        joints = self.hand.joints(np.eye(3)[None], np.tile(np.eye(3), (1, 15, 1, 1)), betas[None])[0]
+        return float(np.linalg.norm(joints[9] - joints[0]))
+
     def __call__(
         self,
         sightings: list[Sighting],

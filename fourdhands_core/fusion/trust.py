@@ -1,0 +1,81 @@
+"""Whether cameras see one person's hands where they stand, so that what their rays meet in is a hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .bumps import listed, size_beside
+from .views import Sighting
+
+_FITS = 0.009
+"""Metres, root mean square, by which landmarks lie at most beside those of a hand that is what it is taken for."""
+_UNLIKE, _UNLIKE_KNOWN = 0.2, 0.1
+"""Logarithms of sizes, beside the usual hand's or the person's where that is known, from which on it is no hand's: adults'
+are within 0.17."""
+_SHORT = 0.7
+"""Seconds of hands whose size is averaged."""
+_PROVEN, _LESS = 8, 2
+"""Estimates in which cameras show a hand together until they are taken to see one person; a contradiction takes some away."""
+_DOUBTED = 0.3
+"""Seconds since cameras contradicted each other in which no hand is believed."""
+_TRUST = 10.0
+"""Seconds for which cameras that have agreed on a hand are believed where they contradict each other."""
+
+
+class Trust:
+    """Collects what speaks for it and against it.
+
+    Rays of two cameras that see different persons, or whose places are wrong, may meet by chance, at one height even always,
+    but nearer or further away than either hand: what they make up is smaller or larger than hands are, or none. And rays
+    that met once need not be of one hand: cameras are believed once they have agreed for a while. proven: they have, and
+    not too long ago.
+    """
+
+    def __init__(self) -> None:
+        self._sizes: dict[frozenset[str], tuple[int, float, int]] = {}
+        self._unlike: tuple[int, str] | None = None
+        self._met, self._agreed, self._doubted = 0, -1, -1
+        self.proven = False
+
+    def fits(
+        self, stamp: int, sightings: list[Sighting], shifts: np.ndarray, points: np.ndarray, scale: float, known: bool
+    ) -> bool:
+        """Whether two sightings or more may be of this hand, by its size and side. shifts, points: as Bumps has them. scale:
+        how many times as large as the usual hand the one in `points` is, or as the person's where that is known."""
+        if max(one.distance_to(points + shift) for one, shift in zip(sightings, shifts)) > _FITS:
+            return False
+        names = frozenset(one.view.name for one in sightings)
+        before, mean, count = self._sizes.get(names, (stamp, 0.0, 0))
+        passed = max(0.0, (stamp - before) * 1e-9)
+        value = float(np.log(max(scale * size_beside(sightings, shifts, points), 1e-3)))
+        mean += max(1.0 - float(np.exp(-passed / _SHORT)), 1.0 / (count + 1)) * (value - mean)
+        self._sizes[names] = stamp, mean, count + 1
+        if abs(mean) < (_UNLIKE_KNOWN if known else _UNLIKE):
+            return True
+        percent, words = 100.0 * abs(np.expm1(mean)), "larger" if mean > 0.0 else "smaller"
+        whose = "this person's" if known else "any"
+        self._unlike = stamp, f"{listed(names)} together see hands {percent:.0f} % {words} than {whose}"
+        return False
+
+    def contradicted(self, stamp: int, together: bool, apart: bool) -> bool:
+        """Whether no hand of this estimate is to be believed: which camera is right cannot be known. together: several cameras
+        show a hand that fits. apart: they see hands at different places."""
+        self._met = min(max(self._met + (1 if together else -_LESS if apart else 0), 0), _PROVEN)
+        unlike = self._unlike is not None and self._unlike[0] == stamp
+        if unlike:
+            self._met, self._agreed = 0, -1
+        elif together and self._met == _PROVEN:
+            self._agreed = stamp
+        self.proven = self._agreed >= 0 and stamp - self._agreed < _TRUST * 1e9
+        if unlike or (apart and not self.proven):
+            self._doubted = stamp
+        return self._doubted >= 0 and stamp - self._doubted < _DOUBTED * 1e9
+
+    def problem(self, stamp: int) -> str:
+        """Of the last second, in words; empty where nothing is wrong."""
+        if self._unlike is None or abs(stamp - self._unlike[0]) > 1e9:
+            return ""
+        return (
+            f"{self._unlike[1]}: they see different persons, or their poses are wrong; no hand is valid "
+            "(`fourdhands calibrate-cameras --check` tells by how much)"
+        )

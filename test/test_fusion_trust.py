@@ -1,0 +1,83 @@
+"""What rays of several cameras meet in is a hand only where they see one person's, and stand where they are said to."""
+
+import numpy as np
+import pytest
+from fusion_support import ASSETS, STEP, Scene, wrist_errors
+
+from fourdhands_core.fusion.fusion import HandFusion
+from fourdhands_core.fusion.trust import Trust
+
+FRAME = STEP // 30
+LATER = 3
+"""Moments, 12.5 ms, by which the second camera's images come after the first one's."""
+
+
+def run(fusion, scene, frames, **second):
+    """Fused estimates and the moments that they are of."""
+    results = []
+    for moment in (frame * FRAME for frame in frames):
+        for view in (scene.view(0, moment), scene.view(1, moment + LATER, **second)):
+            results += [(fused, round((fused.pair.stamp - 1) * 1e-9 * STEP)) for fused in fusion.add(view)]
+    return results
+
+
+def invented(scene, results, apart):
+    """How many valid hands are neither person's."""
+    count = 0
+    for fused, moment in results:
+        truth = scene.truth(moment)[:, 0]
+        for hand in fused.pair.hands:
+            if hand.valid:
+                count += min(np.linalg.norm(hand.joints[0] - truth[hand.side] - of) for of in (0.0, apart)) > 0.07
+    return count
+
+
+@pytest.mark.parametrize("beside", [-0.15, -0.1, 0.1])
+def test_hands_of_two_persons_at_one_height_are_not_taken_for_one_pair(beside):
+    """Whose rays meet, always, from the start, in hands of no hand's size or shape: they were valid, 0.1 to 0.2 m off."""
+    scene, apart = Scene(angles=(-17.5, 17.5)), np.array([beside, 0.0, 0.0])
+    fusion = HandFusion(ASSETS)
+    results = run(fusion, scene, range(20), elsewhere=apart)
+    assert len(results) > 18 and not invented(scene, results[8:], apart)
+    assert not any(h.valid for fused, _ in results[8:] for h in fused.pair.hands)
+
+
+def test_where_the_size_is_known_less_is_needed():
+    scene, apart = Scene(), np.array([-0.1, 0.0, 0.0])
+    known = HandFusion(ASSETS, betas=scene.betas[1])
+    assert not invented(scene, run(known, scene, range(12), elsewhere=apart), apart)
+    assert "smaller than this person's" in known.consistency.problems(known.newest()[0].stamp)[0]
+    own = run(HandFusion(ASSETS, betas=scene.betas[1]), scene, range(12))
+    assert all(h.valid for fused, _ in own for h in fused.pair.hands)
+
+
+def test_cameras_whose_rays_met_once_have_not_agreed():
+    scene, apart = Scene(), (0.35, 0.1, 0.2)
+    fusion = HandFusion(ASSETS)
+    run(fusion, scene, range(2))
+    results = run(fusion, scene, range(2, 14), elsewhere=apart)
+    assert not any(h.valid for fused, _ in results[2:] for h in fused.pair.hands)
+
+
+def test_sides_that_are_wrong_everywhere_from_the_start_teach_no_shape():
+    scene = Scene(noise=0.7)
+    fusion = HandFusion(ASSETS)
+    views = lambda frame: [scene.view(k, frame * FRAME + k * LATER, exchanged=True) for k in (0, 1)]
+    for frame in range(40):
+        for view in views(frame):
+            fusion.add(view)
+    np.testing.assert_array_equal(fusion.betas, np.zeros(10))
+    results = run(fusion, scene, range(40, 80))
+    errors = np.array([wrist_errors(scene, *one) for one in results[-20:]])
+    assert errors.max() < 0.012  # not NaN either
+
+
+def test_doubt_passes_and_trust_is_earned_again():
+    trust, step = Trust(), 33_000_000
+    assert not trust.contradicted(0, together=True, apart=False) and not trust.proven
+    assert trust.contradicted(step, together=False, apart=True)
+    assert trust.contradicted(2 * step, together=True, apart=False)  # a moment later
+    for k in range(20, 28):
+        assert not trust.contradicted(k * step, together=True, apart=False)
+    assert trust.proven and not trust.contradicted(30 * step, together=False, apart=True)
+    assert trust.contradicted(30 * step + 11_000_000_000, together=False, apart=True) and not trust.proven
