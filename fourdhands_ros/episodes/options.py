@@ -11,8 +11,8 @@ from fourdhands_core.episodes.resampling import Cutting
 from ..bags.camera import Options as Conversion
 from .source import Chosen
 
-LAYOUT = 6
-"""Of parts; another number makes all that was done before worthless. 6: a robot's joints are valid on a message by a gap."""
+LAYOUT = 7
+"""Of parts; another number makes all that was done before worthless. 7: HandPairs of another hand model than the first's are left out."""
 
 
 @dataclass(frozen=True)

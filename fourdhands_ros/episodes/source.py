@@ -207,6 +207,9 @@ class _HandReader:
         hands = pair.left, pair.right
         facts = {"hand_model": hands[0].model, "flat_hand_mean": bool(hands[0].flat_hand_mean), "network": pair.network}
         self.facts = self.facts or facts
+        if any(facts[name] != self.facts[name] for name in ("hand_model", "flat_hand_mean")):  # its numbers mean other poses
+            self.unusable[f"HandPair of the hand model {facts['hand_model']}, after those of {self.facts['hand_model']}"] += 1
+            return
         both = [_numbers(hand, pose) for hand in hands]
         valid = []
         for hand, one in zip(hands, both):

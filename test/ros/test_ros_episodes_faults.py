@@ -15,13 +15,16 @@ import pytest
 
 pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ros]')")
 
-from episode_support import bags, exported, files, run, told  # noqa: F401
+from bag_support import write_bag
+from episode_support import CAMERA, Demonstration, bags, exported, files, hand, rows, run, told  # noqa: F401
 from limits_support import limited
-from ros_support import PATIENT, REPOSITORY
+from ros_support import PATIENT, REPOSITORY, SECOND, T0
 
 from fourdhands_core import cli
 from fourdhands_core.episodes.folder import ExportFolder
 from fourdhands_core.episodes.parts import made_whole
+from fourdhands_core.pipeline.types import HandPairEstimate
+from fourdhands_ros.convert.encoders import HandPairEncoder
 from fourdhands_ros.episodes import whole
 
 with contextlib.suppress(ModuleNotFoundError):  # a workspace, in which the plugins of launch import this file, may lack it
@@ -234,6 +237,22 @@ def test_a_full_disk(bags, tmp_path, capsys, form):
     assert not (tmp_path / "out").exists()
     assert run(capsys, *command, form)[0] == 0
     assert files(tmp_path / "out") == undisturbed
+
+
+def test_poses_of_another_hand_model_are_left_out(tmp_path, capsys):
+    """As where a node was started anew with other parameters while it was recorded: the same numbers are other poses."""
+    entries, types = Demonstration(seconds=2.0, images=False, robot=False).entries()
+    last, encoder = entries[-1][1], HandPairEncoder("net", "human")
+    for number in range(1, 16):
+        stamp = last + number * SECOND // 30
+        hands = [hand(side, (stamp - T0) / SECOND) for side in range(2)]
+        entries.append(("/cam/hands", stamp, encoder.encode(HandPairEstimate(stamp, *hands, camera=CAMERA), "cam_optical", {})))
+    write_bag(tmp_path / "bag", entries, types)
+    code, said, _ = run(capsys, "export", tmp_path / "bag", "--out", tmp_path / "out")
+    assert code == 0 and "15 times HandPair of the hand model human, after those of generic" in said
+    assert (rows(tmp_path / "out")["stamp.row"] < last).all() and told(tmp_path / "out")["bags"][0]["facts"][
+        "hand_model"
+    ] == "generic"
 
 
 def test_a_bag_that_changes_meanwhile(bags, tmp_path, capsys, monkeypatch):
