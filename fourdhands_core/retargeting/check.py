@@ -17,6 +17,8 @@ from .retargeter import GripperRetargeter, HandRetargeter, Retargeter
 _GESTURES = "open", "flat", "relaxed", "claw", "fist", "point", "thumb across"
 _FAR, _CLOSED = 0.25, 0.005
 """Of a finger's length, and metres: from where on a tip is far, and up to where a pinch is closed."""
+_IMAGES = 8
+"""For which each pose is held."""
 _STILL = 0.01
 """Radians (metres) that a joint which is held goes at most."""
 
@@ -79,7 +81,8 @@ def check(robot: Retargeter) -> tuple[list[Fit], list[str]]:
     """What the robot makes of the ten poses, and what fits badly, a sentence each. The poses are exact: nothing is undone."""
     operator, robot.operator = robot.operator, OperatorRange.exact()
     try:
-        fits = [_fit(robot, name, joints) for name, joints in human_poses(robot.side).items()]
+        poses = human_poses(robot.side)
+        fits = [_fit(robot, name, joints, poses["relaxed"]) for name, joints in poses.items()]
     finally:
         robot.operator = operator
     if isinstance(robot, GripperRetargeter):
@@ -89,8 +92,11 @@ def check(robot: Retargeter) -> tuple[list[Fit], list[str]]:
     return fits, wrong + _complaints(robot, fits, not wrong)
 
 
-def _fit(robot: Retargeter, name: str, joints: np.ndarray) -> Fit:
-    q = robot.solve(joints, None)
+def _fit(robot: Retargeter, name: str, joints: np.ndarray, relaxed: np.ndarray) -> Fit:
+    q = None
+    for shown in (relaxed, *[joints] * _IMAGES):  # as a person gets there from a relaxed hand, and stays
+        q = robot.solve(shown, q)
+    assert q is not None
     if not isinstance(robot, HandRetargeter):
         return Fit(name, joints, q)
     pose = robot.robot.pose(q)

@@ -73,7 +73,7 @@ class RobotConfig:
     velocity: dict[str, float] = field(default_factory=dict)
     default_velocity: float = VELOCITY
     scale: float = 1.0
-    gaps: float = 0.05
+    gaps: float = 0.1
     near: float = NEAR
     middles: float = 0.35
     joints: tuple[str, ...] = ()

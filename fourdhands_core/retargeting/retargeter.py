@@ -191,7 +191,7 @@ class HandRetargeter:
             pose = self.robot.pose(q)
             return self._residuals(q, pose, wanted, wanted_gaps, weights, apart, slopes)
 
-        if not known or closeness.max(initial=0.0) < _PINCHED:  # in a pinch tips are elsewhere than the human's
+        if closeness.max(initial=0.0) < _PINCHED:  # in a pinch tips are elsewhere than the human's
             start = self._postures.begin(start, self.robot.pose(start, collisions=False).points, wanted)
         q, cost = least_squares(residuals, start, self.lower, self.upper, STEPS if known else FIRST_STEPS)
         if known and (cost > self._entangled or (self._gaps(q)[closeness > _PINCHED] > _OPEN).any()):

@@ -12,10 +12,6 @@ _DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-3, 1e-5, 1e3
 _STILL = 5e-4
 """Radians (metres): a step that changes no joint by more is the last."""
 
-_LEAST_GAIN = 1e-3, 1e-6
-"""Of the sum of squares: a step that gains less is the last, from the last image's joints, after which others come, and from
-the neutral ones, as fingers that reach nowhere near their places gain little a step."""
-
 Residuals = Callable[[np.ndarray, bool], "tuple[np.ndarray, np.ndarray | None]"]
 """Of joints (n,), and whether derivatives are asked for: residuals (m,), metres, and derivatives (m, n)."""
 
@@ -27,7 +23,6 @@ def least_squares(
     q = np.clip(start, lower, upper)
     values, slopes = residuals(q, True)
     cost, damping = float(values @ values), _DAMPING
-    least = _LEAST_GAIN[steps > STEPS]
     for _ in range(steps):
         assert slopes is not None
         gradient = slopes.T @ values
@@ -56,7 +51,7 @@ def least_squares(
         moved = float(np.abs(new - q).max())
         q, gained = new, cost - new_cost
         damping = max(damping * 0.2, _LEAST_DAMPING)
-        enough = moved < _STILL or gained < least * cost
+        enough = moved < _STILL or gained < 1e-3 * cost
         cost = new_cost
         if enough:
             break
