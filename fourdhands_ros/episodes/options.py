@@ -12,7 +12,7 @@ from ..bags.camera import Options as Conversion
 from .source import Chosen
 
 LAYOUT = 7
-"""Of parts; another number makes all that was done before worthless. 7: HandPairs of another hand model than the first's are left out."""
+"""Of parts; another number makes all that was done before worthless. 7: HandPairs of another hand model are left out."""
 
 
 @dataclass(frozen=True)
