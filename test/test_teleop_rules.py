@@ -46,8 +46,13 @@ AT_ITS_LIMIT = (
 """Where a joint that was led to its limit is measured a billionth beyond it, and the robot is engaged again."""
 
 
+AT_REST_BEFORE = (24, [("robot frozen", "not scaled", 24), ("gripper fails", "clock back", 50), ("estop", "no transform", 3)])
+"""Where the fingers rest before the robot stops, sooner after a goal than the next may come, and e-stop sent that next one."""
+
+
 @settings(max_examples=20, deadline=None)
 @example(AT_ITS_LIMIT)
+@example(AT_REST_BEFORE)
 @given(faults.courses())
 def test_no_rule_is_broken_whatever_happens(course):
     rules.run(course)

@@ -62,10 +62,11 @@ class GripperAction:
 
     def _step(self, command: Command, position: float, still: bool, now: float) -> None:
         engaged = command.state in (RAMP, ENGAGED, HOLD)
+        stopped = self._engaged and not engaged  # of a command that rested before, nothing is published any more
         if engaged and not self._engaged:
             self._told, self._lacks = position, False
         self._engaged = engaged
-        if not command.publish or math.isnan(self._told):
+        if not (command.publish or stopped) or math.isnan(self._told):
             return
         if command.state in (RAMP, ENGAGED):
             due = not 0.0 <= now - self._at < PERIOD and (self._lacks or abs(position - self._told) > self._least)

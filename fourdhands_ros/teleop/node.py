@@ -367,7 +367,8 @@ class TeleopNode(ActiveNode):
             )
         problem = self.hand.problem or self._outputs.problem or self._robot.unheard()
         if not problem and state.settings is not self._settings and state.state not in (IDLE, READY):
-            return "changed parameters are in force once the robot stands in IDLE; release it"
+            how = "reset" if state.state in (ESTOP, FAULT) else "release"
+            return f"changed parameters are in force once the robot stands in IDLE; {how} it"
         return problem
 
     def _silent(self) -> dict[str, float]:

@@ -81,9 +81,21 @@ def test_engaging_again_leaves_a_gripper_the_force_that_it_has():
     server = Server()
     action = GripperAction(server, lambda position: position, 1e-3)
     drive(server, action, [RAMP] * 100, np.linspace(0.05, 0.0, 100), [False] * 100)
-    count = len(server.goals)
     drive(server, action, [IDLE] * 100, [0.0] * 100, [True] * 100, 1.0)
+    count = len(server.goals)
     drive(server, action, [RAMP] * 100, [0.04] * 100, [True] * 100, 2.0)
+    assert len(server.goals) == count
+
+
+def test_fingers_that_rested_before_a_stop_do_not_move_at_a_later_estop():
+    server = Server()
+    action = GripperAction(server, lambda position: position, 1e-3)
+    drive(server, action, [ENGAGED] * 30, [*np.linspace(0.05, 0.04, 28), 0.04, 0.04], [False] * 28 + [True] * 2)
+    assert server.goals[-1][1] != 0.04  # the next goal was not due yet
+    drive(server, action, [IDLE] * 100, [0.04] * 100, [True] * 100, 0.3)
+    assert server.goals[-1] == (pytest.approx(0.3), 0.04)
+    count = len(server.goals)
+    drive(server, action, [ESTOP] * 100, [0.04] * 100, [True] * 100, 2.0)
     assert len(server.goals) == count
 
 
