@@ -266,6 +266,7 @@ def test_arguments_that_do_not_go_together_are_told(capsys, arguments, message):
             "names 2 cameras, left, right, and the videos are called right, B",
         ),
         ("track left.mp4 b/left.mp4 --cameras rig.yaml --out o", "the videos are called left, left"),
+        ("calibrate-cameras one.mp4", "one.mp4 is one camera's, and one alone does not tell where it stands"),
         ("calibrate-cameras A.mp4 B.mp4", "the lenses are not known; give --intrinsics of each video, or --fov"),
         ("calibrate-cameras A.mp4 B.mp4 --fov 60 --names a a", "2 videos need as many names, all different"),
         ("calibrate-cameras A.mp4 B.mp4 --fov 60 --hand-length 19", "--hand-length 19 is not between 0 and 0.3 metres"),
@@ -274,6 +275,7 @@ def test_arguments_that_do_not_go_together_are_told(capsys, arguments, message):
 def test_what_several_cameras_need_is_told(capsys, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     pose = "{position: [0, 0, 0], quaternion: [0, 0, 0, 1]}"
+    (tmp_path / "one.mp4").write_bytes(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom")
     (tmp_path / "rig.yaml").write_text(f"cameras: {{left: {pose}, right: {pose}}}")
     code, _, error = told(capsys, arguments.split())
     assert code == 2 and message in error, error

@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..files import kind_of
 from . import DEFAULT_FOV, FILE, REPEATED, Commands, add_command, add_settings, check_out, path, ros_side, tracker_settings
 
 if TYPE_CHECKING:
@@ -126,6 +127,11 @@ def _seen(args: argparse.Namespace, tracker: Any) -> Iterator[Any]:
     from ..media.track_cameras import CameraVideo, watch
 
     if len(args.sources) == 1:
+        if args.sources[0].is_file() and kind_of(args.sources[0])[0] == "a video":
+            raise InputError(
+                f"{args.sources[0]} is one camera's, and one alone does not tell where it stands; "
+                "give a video of each, A.mp4 B.mp4, or the bag of all"
+            )
         (cameras,) = ros_side("calibrate-cameras BAG", "bags.cameras")
         yield from cameras.watch_bag(args.sources[0], tracker, tuple(args.topic), args.fov, not args.quiet)
         return
