@@ -6,6 +6,7 @@ from fusion_support import ASSETS, STEP, Scene, wrist_errors
 
 from fourdhands_core.fusion.fusion import HandFusion
 from fourdhands_core.fusion.trust import Trust
+from fourdhands_core.geometry.rigid import Rigid
 
 FRAME = STEP // 30
 LATER = 3
@@ -49,6 +50,18 @@ def test_where_the_size_is_known_less_is_needed():
     assert "smaller than this person's" in known.consistency.problems(known.newest()[0].stamp)[0]
     own = run(HandFusion(ASSETS, betas=scene.betas[1]), scene, range(12))
     assert all(h.valid for fused, _ in own for h in fused.pair.hands)
+
+
+def test_where_a_pose_was_wrong_from_the_start_no_hand_is_valid_and_that_is_told():
+    scene = Scene(angles=(-20.0, 20.0), seed=7)
+    first, second = scene.poses
+    far = Rigid(second.rotation, first.position + 1.3 * (second.position - first.position))
+    fusion = HandFusion(ASSETS)
+    results = run(fusion, scene, range(20), pose=far)
+    assert not any(h.valid for fused, _ in results[2:] for h in fused.pair.hands)
+    assert "no hand is valid" in fusion.consistency.problems(fusion.newest()[0].stamp)[0]
+    results = run(fusion, scene, range(20, 50))
+    assert np.max([wrist_errors(scene, *one) for one in results[-10:]]) < 0.012  # NaN is no less
 
 
 def test_cameras_whose_rays_met_once_have_not_agreed():

@@ -95,7 +95,7 @@ class Consistency:
 
     def problems(self, stamp: int) -> list[str]:
         """What is wrong with the cameras, in words; the first is the worst."""
-        told = [unlike] if (unlike := self.trust.problem(stamp)) else []
+        told = []
         for camera, entries in self._out.items():
             recent = [why for when, why in entries if 0 <= stamp - when < _WINDOW * 1e9]
             reasons = [why for why in recent if why]
@@ -118,6 +118,8 @@ class Consistency:
             )
         if not told and (bump := self.bumps.problem(stamp)):
             told.append(bump)
+        if doubt := self.trust.problem(stamp):
+            told.insert(0, doubt)
         return told
 
     def _solved(self) -> tuple[np.ndarray, np.ndarray]:

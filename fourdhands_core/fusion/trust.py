@@ -73,9 +73,12 @@ class Trust:
 
     def problem(self, stamp: int) -> str:
         """Of the last second, in words; empty where nothing is wrong."""
-        if self._unlike is None or abs(stamp - self._unlike[0]) > 1e9:
+        if self._doubted < 0 or abs(stamp - self._doubted) > 1e9:
             return ""
+        seen = "what the cameras see makes up no hand"
+        if self._unlike is not None and abs(stamp - self._unlike[0]) < 1e9:
+            seen = self._unlike[1]
         return (
-            f"{self._unlike[1]}: they see different persons, or their poses are wrong; no hand is valid "
+            f"{seen}: they see different persons, or their poses are wrong; no hand is valid "
             "(`fourdhands calibrate-cameras --check` tells by how much)"
         )
