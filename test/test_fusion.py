@@ -302,3 +302,15 @@ def test_another_persons_hands_may_be_why_their_size_changes():
     run(scene, range(before, before + 58 * FRAME, FRAME), both(scene), fusion)
     (told,) = fusion.consistency.problems(fusion.newest()[0].stamp)
     assert "% larger than before: they are another person's, or a camera has moved" in told
+
+
+def test_after_a_reset_no_estimate_comes_of_a_stamp_that_is_out():
+    """As of an image that was in work: TF takes a stamp once. Where time goes back all the same, what comes then counts."""
+    scene = Scene()
+    fusion, results = run(scene, range(720, 730), lambda m: [scene.view(0, m)])
+    fusion.reset(fusion.emitted)
+    assert results and not fusion.add(scene.view(1, 729)) and not fusion.add(scene.view(0, 728))
+    assert fusion.add(scene.view(0, 737)) or fusion.add(scene.view(1, 737))
+    fusion.reset(fusion.emitted)
+    assert fusion.add(scene.view(0, 737, stamp=1)) or fusion.add(scene.view(1, 737, stamp=1))
+    assert not HandFusion(ASSETS).emitted

@@ -71,12 +71,12 @@ class HandFusion:
         self.known = betas
         self.reset()
 
-    def reset(self) -> None:
-        """Forget the past."""
+    def reset(self, emitted: int | None = None) -> None:
+        """Forget the past. emitted: stamp up to which estimates are out, and none comes again."""
         s = self.settings
         self._views: dict[str, View] = {}
         self._tracks = [FusedTrack(side, s.hold, s.smoothing, s.acceleration) for side in (LEFT, RIGHT)]
-        self._schedule = Schedule()
+        self._schedule = Schedule(emitted)
         self._doubts = 0
         self._deviations = Deviations()
         self.shape = SharedShape()
@@ -85,7 +85,9 @@ class HandFusion:
     def add(self, view: View, with_vertices: bool = False) -> list[Fused]:
         """Take in a camera's estimate. Returns the fused estimates that are due: none, one, or two where a camera for which
         was waited did not deliver."""
-        before = self._views.get(view.name)
+        before, emitted = self._views.get(view.name), self.emitted
+        if not self._views and emitted is not None and emitted - view.stamp >= 2e9:
+            self.reset()  # time went back
         if before is not None and view.stamp <= before.stamp:
             if before.stamp - view.stamp < 2e9:
                 return []
@@ -126,6 +128,11 @@ class HandFusion:
     def newest(self) -> list[View]:
         """The newest estimate of each camera."""
         return list(self._views.values())
+
+    @property
+    def emitted(self) -> int | None:
+        """Stamp of the last estimate; None before the first."""
+        return self._schedule.emitted
 
     @property
     def betas(self) -> np.ndarray:

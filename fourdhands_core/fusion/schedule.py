@@ -11,12 +11,12 @@ _SAME = 0.6
 class Schedule:
     """Knows at what rate each camera delivers, and so which are due. Stamps in nanoseconds. emitted: the last estimate's."""
 
-    def __init__(self) -> None:
+    def __init__(self, emitted: int | None = None) -> None:
         self.last: dict[str, int] = {}
         self.period: dict[str, float] = {}
         self._late: set[str] = set()
         self._waiting: set[str] = set()
-        self.emitted: int | None = None
+        self.emitted = emitted
 
     def arrived(self, camera: str, stamp: int) -> bool:
         """A camera has delivered: whether to fuse what there was before it, as it is this camera's turn again."""

@@ -102,9 +102,9 @@ class FusedChannel:
             statistics.count_event(f"estimates without {camera}: {why.split(':')[0]}")
 
     def reset(self) -> None:
-        """Forget the past."""
+        """Forget the past; images that are in work give no estimate of a stamp that is out."""
         with self._lock:
-            self.fusion.reset()
+            self.fusion.reset(self.fusion.emitted)
 
     def set_shape(self, betas: Any) -> None:
         """The hands' shape (10,) is known now."""
