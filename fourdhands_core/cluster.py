@@ -154,7 +154,7 @@ def _on_node(function: Callable[..., Any], arguments: tuple, number: int, notes:
 
     def progress(done: int, total: int) -> None:
         nonlocal last
-        if notes and time.monotonic() - last > _TOLD:
+        if notes and told.finished.is_set() and time.monotonic() - last > _TOLD:  # never before its begin, which counts
             last = time.monotonic()
             tell("at", done, total)
 

@@ -7,9 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+from fourdhands_core import cluster
 from fourdhands_core.cluster_notes import Notes
 from fourdhands_core.engine import _Processes, run_apart
 
@@ -73,3 +76,28 @@ def test_notes_of_a_cluster_are_of_what_is_under_way():
     assert notes.said({1, 2, 3}) == {1: (1, 1, 9), 2: (2, 0, 0)}
     notes.at(2, 4, 9)
     assert notes.said({2, 3}) == {2: (2, 4, 9)} and notes.said({1, 2, 3}) == {2: (2, 4, 9)}
+
+
+def test_a_piece_of_work_that_tells_how_far_it_is_before_it_told_that_it_began(monkeypatch):
+    """Which are told by two threads: told in the other order, it would be said to have begun twice."""
+    notes, timers = Notes(), []
+
+    class Late(threading.Timer):  # on a busy machine
+        def start(self):
+            timers.append(self)
+
+    def work(progress):
+        progress(1, 9)
+        (timer,) = timers
+        timer.interval = 0
+        timer.run()
+        progress(2, 9)
+
+    def actor(name):
+        return SimpleNamespace(begin=SimpleNamespace(remote=notes.begin), at=SimpleNamespace(remote=notes.at))
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get_actor=actor))
+    monkeypatch.setattr(cluster.threading, "Timer", Late)
+    monkeypatch.setattr(cluster, "_TOLD", -1.0)
+    cluster._on_node(work, (), 0, "notes")
+    assert notes.said({0}) == {0: (1, 2, 9)}
