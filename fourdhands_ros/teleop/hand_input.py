@@ -20,7 +20,7 @@ HAND_PAIR = "fourdhands_ros/msg/HandPair"
 
 class HandInput:
     """newest: the hand of the newest message, None before the first, and the frame that it is in. problem: why the last message
-    was none.
+    was none. fused: whether the last valid hand is of several cameras.
 
     side: left or right. retargeter: of the robot's hand, None without. seconds_of: a stamp (sec, nanosec) in seconds on the
     clock of the teleoperation. `put` takes serialised messages; those that come while one is worked on are passed over but for
@@ -30,7 +30,7 @@ class HandInput:
     def __init__(self, side: str, retargeter: Retargeter | None, seconds_of: Callable[[int, int], float]) -> None:
         self._side, self._retargeter, self._seconds_of = side, retargeter, seconds_of
         self.newest: tuple[HandSample | None, str] = None, ""
-        self.problem, self.refused = "", 0
+        self.problem, self.refused, self.fused = "", 0, False
         self._previous: np.ndarray | None = None
         self._waiting: bytes | None = None
         self._ready, self._ended = threading.Condition(), False
@@ -71,6 +71,7 @@ class HandInput:
         frame = str(pair.header.frame_id)
         if not hand.valid or len(hand.joints) != 21:
             return HandSample(stamp, np.zeros(3), np.eye(3), None, 0.0, False, bool(hand.scaled)), frame
+        self.fused = bool(getattr(pair, f"{self._side}_cameras"))
         turn, place = hand.wrist.orientation, hand.wrist.position
         rotation = matrix_from_quaternion(np.array([turn.x, turn.y, turn.z, turn.w]))
         position = np.array([place.x, place.y, place.z])

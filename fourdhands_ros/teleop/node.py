@@ -253,9 +253,13 @@ class TeleopNode(ActiveNode):
     def _misled_by(self, frame: str) -> bool:
         """Whether hands come in the arm's base, as those of fused cameras may, and `axes` are still those of a camera's frame:
         a hand that goes up would lead the arm back."""
-        p, s = self.parameters, self._settings
-        in_base = p.arm != "none" and bool(frame) and frame.lstrip("/") == p.base_frame.lstrip("/")
-        return in_base and np.array_equal(s.axes, TeleopSettings.axes) and (s.turns or not s.absolute)
+        return bool(frame) and frame.lstrip("/") == self.parameters.base_frame.lstrip("/") and self._by_cameras_axes()
+
+    def _by_cameras_axes(self) -> bool:
+        """Whether the arm goes by `axes`, and they are those of a camera that faces the operator."""
+        s = self._settings
+        default = np.array_equal(s.axes, TeleopSettings.axes)
+        return self.parameters.arm != "none" and default and (s.turns or not s.absolute)
 
     def holds(self, made: _Step) -> bool:
         """Whether nothing was asked for since it was computed."""
@@ -366,6 +370,11 @@ class TeleopNode(ActiveNode):
                 "[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0], with which the arm goes where the hand goes"
             )
         problem = self.hand.problem or self._outputs.problem or self._robot.unheard()
+        if not problem and self.hand.fused and not frame.removesuffix("_frame").endswith("optical") and self._by_cameras_axes():
+            return (
+                f"hands of fused cameras come in {frame}, and axes are those of a camera that faces the operator; set axes by "
+                f"which the arm goes where the hand goes in {frame}: docs/teleoperation.md"
+            )
         if not problem and state.settings is not self._settings and state.state not in (IDLE, READY):
             how = "reset" if state.state in (ESTOP, FAULT) else "release"
             return f"changed parameters are in force once the robot stands in IDLE; {how} it"

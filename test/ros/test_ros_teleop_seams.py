@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,13 +10,15 @@ import pytest
 from geometry_msgs.msg import PoseStamped
 from rclpy.parameter import Parameter
 from rclpy.time import Time
-from ros_support import PATIENT
+from ros_support import PATIENT, T0, make_pair
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from teleop_support import START, ruckig, stepped
 
 from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_core.teleop import ENGAGED, HOLD, IDLE, RAMP, READY, HandSample, RobotSample
+from fourdhands_ros.convert.encoders import HandPairEncoder
+from fourdhands_ros.pypi.message_types import deserialize, message_type
 
 pytestmark = pytest.mark.skipif(ruckig is None, reason="teleoperation needs ruckig (pip install 'fourdhands[robot]')")
 
@@ -103,6 +106,19 @@ def test_fused_hands_in_the_arms_base_do_not_lead_it_by_a_cameras_axes(steps):
     steps.go(40)
     assert not steps.node._problem()
     np.testing.assert_allclose(steps.sent[-1].position - START, steps.hand, atol=5e-4)
+
+
+@pytest.mark.parametrize(
+    "frame, cameras, told", [("world", ("a", "b"), True), ("a_optical_frame", ("a",), False), ("camera", (), False)]
+)
+def test_fused_hands_in_another_fixed_frame_with_a_cameras_axes_are_told(steps, frame, cameras, told):
+    message = HandPairEncoder("net").encode(replace(make_pair(T0), cameras=(cameras, cameras)), frame, {})
+    assert steps.node.hand._read(deserialize(message, message_type("fourdhands_ros/msg/HandPair")))[0].valid
+    steps.frame = frame
+    steps.engaged()
+    assert ("fused cameras come in world" in steps.node._problem()) == told == bool(steps.node._problem())
+    assert steps.node.set_parameters([Parameter("axes", value=np.eye(3).ravel().tolist())])[0].successful
+    assert "fused cameras" not in steps.node._problem()
 
 
 def test_parameters_changed_while_it_follows_wait_and_that_is_told(steps):
