@@ -57,6 +57,13 @@ def cameras_of(described: Mapping[str, Any]) -> list[str]:
     return sorted(videos, key=lambda name: names.index(name) if name in names else len(names))
 
 
+def picture_column(described: Mapping[str, Any], camera: str) -> int | None:
+    """The column of `stamp.pictures` that is of a feature of pictures, whichever others were taken out; None without."""
+    names = list(described.get("stamp.pictures", {}).get("names") or ())
+    name = camera.rpartition(".")[2]
+    return names.index(name) if name in names else None
+
+
 def blocks(
     recording: Recording, episode: Episode, action: Action, intrinsics: Callable[[np.ndarray], np.ndarray]
 ) -> Iterator[dict[str, np.ndarray]]:

@@ -14,7 +14,7 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
 from tqdm import tqdm
 
-from fourdhands_core.episodes.columns import ACTION, ROBOT, STATE
+from fourdhands_core.episodes.columns import ACTION, ROBOT, STATE, picture_column
 from fourdhands_core.episodes.exported import facts_by_episode
 from fourdhands_core.episodes.folder import as_it_says
 from fourdhands_core.episodes.reading import Dataset
@@ -111,9 +111,9 @@ class _Episode:
         for row, stamp in enumerate(self._stamp.tolist()):
             images = {camera: next(stream) for camera, stream in pictures.items()}
             yield from self._camera_info(space, next(iter(images.values())).shape if images else (0, 0), row, stamp)
-            for number, (camera, image) in enumerate(images.items()):
-                taken = self._taken(row, number)
-                if row and taken == self._taken(row - 1, number):
+            for camera, image in images.items():
+                taken = self._taken(row, camera)
+                if row and taken == self._taken(row - 1, camera):
                     continue  # the same picture, as of a camera that is slower than the rows
                 name = self._spaces[camera]
                 frame = self._frame if name == space else f"{name.strip('/')}_optical_frame"
@@ -141,12 +141,12 @@ class _Episode:
             info.p = [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
             yield f"{space}/camera_info", CAMERA_INFO, stamp, serialize_message(info)
 
-    def _taken(self, row: int, number: int) -> int:
+    def _taken(self, row: int, camera: str) -> int:
         """When a row's picture of a camera was taken; at the row's own moment where that is not said."""
-        if "stamp.pictures" not in self._table:
+        column = picture_column(self._dataset.features, camera)
+        if column is None or "stamp.pictures" not in self._table:
             return int(self._stamp[row])
-        stamps = np.ravel(self._table["stamp.pictures"][row])
-        return int(stamps[number] if number < len(stamps) else self._stamp[row])
+        return int(np.ravel(self._table["stamp.pictures"][row])[column])
 
     @staticmethod
     def _picture(space: str, image: np.ndarray, frame: str, stamp: int, time: int) -> tuple[str, str, int, bytes]:

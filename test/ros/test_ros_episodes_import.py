@@ -112,6 +112,11 @@ def test_pictures_of_slower_cameras_keep_their_stamps(tmp_path, capsys):
     assert code == 0, said
     before, after = (rows(tmp_path / name)["stamp.pictures"] for name in ("dataset", "again"))
     np.testing.assert_array_equal(after, before[: len(after)])
+    info = json.loads((tmp_path / "dataset" / "meta" / "info.json").read_text())
+    del info["features"]["observation.images.cam"]  # as LeRobot's own tools take a camera out
+    (tmp_path / "dataset" / "meta" / "info.json").write_text(json.dumps(info))
+    assert run(capsys, "import", tmp_path / "dataset", "--out", tmp_path / "one", "--quiet")[0] == 0
+    assert stamps_and_frame(tmp_path / "one" / "episode_000000", names[1])[0] == beside
 
 
 def shifted(data):
