@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ..episodes.columns import picture_column
 from ..episodes.exported import EpisodeOf, ExportedDataset
 from ..episodes.rows import pair_of_row
 from ..errors import InputError
@@ -68,8 +69,8 @@ class DatasetRecording(Recording):
                 notes = ("The camera cannot be placed by this row's points: hands are in the dataset's frame.",)
         else:
             pair = self._seen.pair(pair, camera)
-        if "stamp.pictures" in self._table and self._pictures is not None:
-            late = abs(int(np.ravel(self._table["stamp.pictures"][row])[0]) - pair.stamp) / 1e9
+        if "stamp.pictures" in self._table and self._pictures is not None and self._column is not None:
+            late = abs(int(np.ravel(self._table["stamp.pictures"][row])[self._column]) - pair.stamp) / 1e9
             notes += (f"The picture is {1e3 * late:.0f} ms off the row.",) if late > 1.0 / self._dataset.fps else ()
         moment = Moment(pair, notes=notes)
         self.course.fill(row, moment)
@@ -102,6 +103,7 @@ class DatasetRecording(Recording):
             return None
         if others := [name.rpartition(".")[2] for name in videos if name != names[0]]:
             self.warnings.append(f"pictures of {', '.join(others)} are not shown; choose them with --image")
+        self._column = picture_column(self._dataset.features, names[0])
         try:
             return EpisodePictures(*videos[names[0]], self._dataset.fps)
         except InputError as error:

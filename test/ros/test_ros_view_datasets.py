@@ -108,6 +108,19 @@ def test_hands_of_fused_cameras_have_no_place_in_a_picture(bag, tmp_path):
     recording.close()
 
 
+def test_how_far_a_picture_is_off_its_row_is_told_of_the_camera_that_is_shown(bag, tmp_path):
+    dataset = export(bag, tmp_path / "cups", "--format", "npz")
+    path = dataset.path / "episode_000000.npz"
+    with np.load(path) as file:
+        table = dict(file)
+    table["stamp.pictures"] = np.repeat(table["stamp.pictures"].reshape(-1, 1), 2, axis=1) - [10**9, 0]
+    np.savez(path, **table)
+    dataset.features["stamp.pictures"]["names"].insert(0, "another")
+    recording = DatasetRecording(dataset, 0, HANDS)
+    assert recording.moment(2).notes == ()
+    recording.close()
+
+
 def test_lost_hands_are_absent(bag, tmp_path):
     recording = DatasetRecording(export(bag, tmp_path / "cups", "--split", "bag", "--min-valid", "0.5"), 0, HANDS)
     assert [recording.moment(row).pair.left.state == ABSENT for row in (38, 41, 46)] == [False, True, False]
