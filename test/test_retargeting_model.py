@@ -65,6 +65,12 @@ def test_a_users_hand_has_nothing_wrong_with_its_model(tmp_path, capsys):
     assert "11 joints" in said and not any(word in said for word in ("palm:", "limits", "shapes", "metres", "slide"))
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_joint_that_is_held_at_one_place_is_no_division_by_zero(tmp_path, capsys):
+    said, _ = check(tmp_path, capsys, text=YAML + "\nlimits: {index_a: [1.57, 3.0]}\n")
+    assert "11 joints" in said and "that no pose moves" not in said
+
+
 @pytest.mark.parametrize(
     "model, words",
     [

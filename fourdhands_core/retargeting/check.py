@@ -140,8 +140,8 @@ def _complaints(robot: HandRetargeter, fits: list[Fit], moved: bool) -> list[str
                 "radius is too small"
             )
     positions = np.array([fit.q for fit in fits])
-    span, moves = np.ptp(positions, axis=0), robot.upper - robot.lower > _STILL
-    still = [name for name, part, free_ in zip(robot.names, span / (robot.upper - robot.lower), moves) if free_ and part < 0.02]
+    went, room = np.ptp(positions, axis=0), robot.upper - robot.lower
+    still = [name for name, one, most in zip(robot.names, went, room) if most > _STILL and one < 0.02 * most]
     if still:
         found.append(f"joints that no pose moves: {', '.join(still)}; are they of the hand?")
     return found
