@@ -121,5 +121,5 @@ def test_a_robots_reasons_and_limits_all_have_words():
     named = re.findall(r'"([a-z]+(?:_[a-z]+)+)"', (folder / "senses.py").read_text() + (folder / "step.py").read_text())
     assert {*named} <= robots._REASONS.keys()
     text = (folder.parents[1] / "docs" / "teleoperation.md").read_text()
-    limits = re.search(r"which limit acts \(`limits`\):(.*?)\. It", text, re.DOTALL)[1]
+    limits = re.search(r"which limit acts \(`limits`\):(.*?)[;.]", text, re.DOTALL)[1]
     assert {*re.findall(r"`(\w+)`", limits)} == robots._LIMITS.keys()
