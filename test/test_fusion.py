@@ -149,6 +149,20 @@ def test_hands_that_all_views_call_by_the_wrong_sides_are_not_valid_elsewhere():
     assert np.nanmax(errors) < 0.03 and not np.isnan(errors[-20:]).any()
 
 
+def test_quick_hands_are_not_exchanged_where_images_are_few_and_some_are_lost():
+    """Five images a second of hands that move by 0.2 m meanwhile, a third of the images lost."""
+    scene, rng, fusion = Scene(noise=3.0, seed=4), np.random.default_rng(4), HandFusion(ASSETS)
+    for k in range(14):
+        for number in (0, 1):
+            if rng.random() < 0.3:
+                continue
+            view = scene.view(number, 4 * STEP // 5 * k, stamp=1 + (20 * k + number) * 10**7)
+            for fused in fusion.add(view):
+                truth = scene.truth(4 * STEP // 5 * (fused.pair.stamp // (2 * 10**8)))[:, 0]
+                apart = [np.linalg.norm(h.joints[0] - truth[h.side]) for h in fused.pair.hands if h.valid]
+                assert max(apart, default=0.0) < 0.08 and not any(EXCHANGED in why for _, why in fused.left_out)
+
+
 def test_another_person_in_one_view_changes_nothing():
     scene = Scene()
     fusion, _ = run(scene, range(0, 20 * FRAME, FRAME), both(scene))

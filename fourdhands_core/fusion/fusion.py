@@ -148,7 +148,7 @@ class HandFusion:
         views = [view for view in self._views.values() if view.stamp >= oldest]
         self._schedule.fused(stamp)
         intervals = [track.begin(stamp) for track in self._tracks]
-        matched = match(views, [self._expected(view, stamp, intervals) for view in views])
+        matched = match(views, [self._expected(view, stamp, intervals) for view in views], intervals)
         left_out = list(matched.left_out)
         self._doubts = self._doubts + 1 if any(matched.lost) else 0
         if self._doubts >= _DOUBTS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,8 @@ ELSEWHERE = "it sees a hand where the others see none"
 BESIDE = "its landmarks lie beside the others'"
 _ERROR = 0.012
 """Metres by which a sighting lies beside where its hand was expected, and beside another view's, root mean square."""
+_UNSTEADY = 5.0
+"""Metres a second squared, half of a hand's acceleration: at five images a second nobody can tell where it went meanwhile."""
 _HUBER = 2.0
 """Such errors beyond which the cost grows in proportion: what one view alone has placed may be far off along its rays."""
 _SPEED = 0.5
@@ -45,23 +47,24 @@ class Matched:
     lost: tuple[bool, bool] = (False, False)
 
 
-def match(views: list[View], expected: list[Places]) -> Matched:
+def match(views: list[View], expected: list[Places], intervals: Sequence[float] = (0.0, 0.0)) -> Matched:
     """Give each view's hands their sides: those that are likeliest, of all views together.
 
     expected: of each view, by side, where its joints (21, 3) are expected at the view's stamp, fixed frame; None where the hand
-    is new.
+    is new. intervals: by side, seconds since the hand was seen, in which it may have gone elsewhere.
     """
     seen = [view.sightings() for view in views]
+    errors = [float(np.hypot(_ERROR, _UNSTEADY * interval**2)) for interval in intervals]
     lost = False, False
     sides = _clearly(seen, expected)
     if sides is None:
-        sides, cost = _Costs(seen, expected).least()
+        sides, cost = _Costs(seen, expected, errors).least()
         if cost > _ANEW and len(views) > 1:
             for forgotten in ((True, False), (False, True), (True, True)):
                 known = [side for side in (LEFT, RIGHT) if forgotten[side]]
                 if any(expected[0][side] is None for side in known):
                     continue
-                other, instead = _Costs(seen, [_without(places, forgotten) for places in expected]).least()
+                other, instead = _Costs(seen, [_without(places, forgotten) for places in expected], errors).least()
                 if instead + _ANEW * len(known) < cost:
                     sides, cost, lost = other, instead + _ANEW * len(known), forgotten
     matched = Matched(lost=lost)
@@ -95,22 +98,22 @@ def _clearly(seen: list[list[Sighting]], expected: list[Places]) -> list[Sides] 
 
 
 class _Costs:
-    """What giving sides to sightings costs. seen: by view."""
+    """What giving sides to sightings costs. seen: by view. errors: by side, metres by which a hand lies beside its place."""
 
-    def __init__(self, seen: list[list[Sighting]], expected: list[Places]) -> None:
+    def __init__(self, seen: list[list[Sighting]], expected: list[Places], errors: Sequence[float]) -> None:
         self._seen = seen
         self._pairs: dict[tuple[int, int], float] = {}
         self._own = [
-            [[self._alone(one, side, places[side]) for side in (LEFT, RIGHT)] for one in each]
+            [[self._alone(one, side, places[side], errors[side]) for side in (LEFT, RIGHT)] for one in each]
             for each, places in zip(seen, expected)
         ]
 
     @staticmethod
-    def _alone(sighting: Sighting, side: int, place: np.ndarray | None) -> float:
+    def _alone(sighting: Sighting, side: int, place: np.ndarray | None, error: float) -> float:
         label = _LABEL * sighting.confidence if side != sighting.label else 0.0
         if place is None:
             return _NEW + label
-        off = sighting.distance_to(place) / _ERROR
+        off = sighting.distance_to(place) / error
         return min(0.5 * off * off if off < _HUBER else _HUBER * (off - 0.5 * _HUBER), _FAR) + label
 
     def _together(self, one: Sighting, other: Sighting) -> float:
