@@ -23,7 +23,7 @@ from visualization_msgs.msg import MarkerArray
 from fourdhands_core.retargeting import load_retargeter
 from fourdhands_core.retargeting.arm import SerialArm
 from fourdhands_core.teleop import ESTOP, FAULT, HOLD, IDLE, READY, STATE_NAMES, Command, Inputs, RobotSample, TeleopState, step
-from fourdhands_core.teleop.settings import STANDSTILL, TeleopSettings
+from fourdhands_core.teleop.settings import STANDSTILL
 from fourdhands_core.teleop.types import MOVING_STATES
 
 from ..executable import end, program
@@ -33,6 +33,7 @@ from ..node.parameters import declare
 from ..node.quiet import LISTENS_QUIETLY
 from ..process import parse, run_ros
 from ..pypi.message_types import TFMessage, message_type
+from .axes import axes_problem, misled
 from .diagnosis import apart, place_said, status_of
 from .hand_input import HAND_PAIR, HandInput
 from .hand_joints import HandJoints
@@ -238,7 +239,7 @@ class TeleopNode(ActiveNode):
         now = self._now() + max(due - self._pace(), 0.0)
         hand, frame = self.hand.newest
         inputs = Inputs(
-            None if self._misled_by(frame) or (self.state.state in _FOLLOWS and frame != self._frame) else hand,
+            None if self._misleads(frame) else hand,
             self._robot.sample(),
             self._deadman and "let_go" not in asked,
             self._deadman_at,
@@ -250,16 +251,10 @@ class TeleopNode(ActiveNode):
         )
         return _Step(due, len(asked), frame, inputs, *step(self.state, inputs, now, self._settings, due - self._steady))
 
-    def _misled_by(self, frame: str) -> bool:
-        """Whether hands come in the arm's base, as those of fused cameras may, and `axes` are still those of a camera's frame:
-        a hand that goes up would lead the arm back."""
-        return bool(frame) and frame.lstrip("/") == self.parameters.base_frame.lstrip("/") and self._by_cameras_axes()
-
-    def _by_cameras_axes(self) -> bool:
-        """Whether the arm goes by `axes`, and they are those of a camera that faces the operator."""
-        s = self._settings
-        default = np.array_equal(s.axes, TeleopSettings.axes)
-        return self.parameters.arm != "none" and default and (s.turns or not s.absolute)
+    def _misleads(self, frame: str) -> bool:
+        """Whether hands of a frame would lead the robot elsewhere than whoever engaged it expects."""
+        other = self.state is not None and self.state.state in _FOLLOWS and frame != self._frame
+        return other or misled(frame, self.parameters, self._settings)
 
     def holds(self, made: _Step) -> bool:
         """Whether nothing was asked for since it was computed."""
@@ -364,17 +359,8 @@ class TeleopNode(ActiveNode):
                 return f"{topic} has {len(found)} publishers, and may have one: {names}"
         if "no_transform_to_base" in state.reasons:
             return self._robot.lost_frame
-        if self._misled_by(frame):
-            return (
-                f"hands come in {frame}, the arm's base, and axes are those of a camera that faces the operator; set axes: "
-                "[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0], with which the arm goes where the hand goes"
-            )
         problem = self.hand.problem or self._outputs.problem or self._robot.unheard()
-        if not problem and self.hand.fused and not frame.removesuffix("_frame").endswith("optical") and self._by_cameras_axes():
-            return (
-                f"hands of fused cameras come in {frame}, and axes are those of a camera that faces the operator; set axes by "
-                f"which the arm goes where the hand goes in {frame}: docs/teleoperation.md"
-            )
+        problem = problem or axes_problem(frame, self.hand.fused, self.parameters, self._settings)
         if not problem and state.settings is not self._settings and state.state not in (IDLE, READY):
             how = "reset" if state.state in (ESTOP, FAULT) else "release"
             return f"changed parameters are in force once the robot stands in IDLE; {how} it"
