@@ -47,24 +47,23 @@ class Matched:
     lost: tuple[bool, bool] = (False, False)
 
 
-def match(views: list[View], expected: list[Places], intervals: Sequence[float] = (0.0, 0.0)) -> Matched:
+def match(views: list[View], expected: list[Places], intervals: Sequence[float]) -> Matched:
     """Give each view's hands their sides: those that are likeliest, of all views together.
 
     expected: of each view, by side, where its joints (21, 3) are expected at the view's stamp, fixed frame; None where the hand
     is new. intervals: by side, seconds since the hand was seen, in which it may have gone elsewhere.
     """
     seen = [view.sightings() for view in views]
-    errors = [float(np.hypot(_ERROR, _UNSTEADY * interval**2)) for interval in intervals]
     lost = False, False
     sides = _clearly(seen, expected)
     if sides is None:
-        sides, cost = _Costs(seen, expected, errors).least()
+        sides, cost = _Costs(seen, expected, intervals).least()
         if cost > _ANEW and len(views) > 1:
             for forgotten in ((True, False), (False, True), (True, True)):
                 known = [side for side in (LEFT, RIGHT) if forgotten[side]]
                 if any(expected[0][side] is None for side in known):
                     continue
-                other, instead = _Costs(seen, [_without(places, forgotten) for places in expected], errors).least()
+                other, instead = _Costs(seen, [_without(places, forgotten) for places in expected], intervals).least()
                 if instead + _ANEW * len(known) < cost:
                     sides, cost, lost = other, instead + _ANEW * len(known), forgotten
     matched = Matched(lost=lost)
@@ -98,9 +97,10 @@ def _clearly(seen: list[list[Sighting]], expected: list[Places]) -> list[Sides] 
 
 
 class _Costs:
-    """What giving sides to sightings costs. seen: by view. errors: by side, metres by which a hand lies beside its place."""
+    """What giving sides to sightings costs. seen: by view. expected, intervals: see `match`."""
 
-    def __init__(self, seen: list[list[Sighting]], expected: list[Places], errors: Sequence[float]) -> None:
+    def __init__(self, seen: list[list[Sighting]], expected: list[Places], intervals: Sequence[float]) -> None:
+        errors = [float(np.hypot(_ERROR, _UNSTEADY * interval**2)) for interval in intervals]
         self._seen = seen
         self._pairs: dict[tuple[int, int], float] = {}
         self._own = [
