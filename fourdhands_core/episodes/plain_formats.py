@@ -127,7 +127,7 @@ def _named(table: dict[str, np.ndarray], in_camera: bool) -> Iterator[tuple[str,
 def _turns(mano: np.ndarray) -> dict[str, np.ndarray]:
     """Orientations (N, 3, 3) of a hand's joints by MANO's rotations, one after the other from the wrist; a tip has that of the
     joint before it. mano: (N, 51), the wrist's place, its rotation, and those of 15 joints."""
-    local = matrix_from_axis_angle(mano[:, 3:].reshape(len(mano), 16, 3))
+    local = matrix_from_axis_angle(mano[:, 3:].reshape(len(mano), 16, 3).astype(np.float64))
     turns = {"wrist": local[:, 0]}
     for joint, parent in zip(JOINT_NAMES[1:], JOINT_PARENTS[1:].tolist()):
         before = turns[JOINT_NAMES[parent]]

@@ -82,15 +82,12 @@ class Episode:
         return len(self.stamp) - 1
 
     def hands(self, rows: slice) -> tuple[Hands, np.ndarray]:
-        """At some of the moments, float32, and the stamp of the message nearest to each. Computed anew at every call."""
+        """At some of the moments, and the stamp of the message nearest to each. Computed anew at every call."""
         stamp = self.stamp[rows]
         before = max(int(np.searchsorted(self.recorded.stamp, stamp[0])) - 1, 0)
         after = int(np.searchsorted(self.recorded.stamp, stamp[-1])) + 2
         messages = self.recorded.part(slice(max(min(before, len(self.recorded) - 2), 0), after))
-        hands, nearest = resample(messages, stamp, self.longest_step)
-        for name, array in hands.arrays().items():
-            setattr(hands, name, array.astype(np.float32))
-        return hands, nearest
+        return resample(messages, stamp, self.longest_step)
 
 
 @dataclass

@@ -11,8 +11,8 @@ from fourdhands_core.episodes.resampling import Cutting
 from ..bags.camera import Options as Conversion
 from .source import Chosen
 
-LAYOUT = 7
-"""Of parts; another number makes all that was done before worthless. 7: HandPairs of another hand model are left out."""
+LAYOUT = 8
+"""Of parts; another number makes all that was done before worthless. 8: angles are computed of HandPair's float64 numbers."""
 
 
 @dataclass(frozen=True)

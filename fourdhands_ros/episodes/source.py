@@ -102,7 +102,7 @@ class _Rows:
 
     def __init__(self, folder: Path | None) -> None:
         self.stamp, self.time, self.state = array("q"), array("q"), bytearray()
-        self.confidence, self.numbers = array("d"), Rows(HAND_NUMBERS, np.float32, folder)
+        self.confidence, self.numbers = array("d"), Rows(HAND_NUMBERS, np.float64, folder)
 
     def add(self, stamp: int, time: int, state: tuple[bool, ...], confidence: tuple[float, ...], numbers: np.ndarray) -> None:
         """time: of recording. state: valid and scaled of left and right."""
@@ -225,7 +225,7 @@ def _numbers(hand: Any, pose: Any) -> dict[str, np.ndarray]:
     """The arrays of HAND_FIELDS of one Hand message, one side of them; NaN where it is not valid."""
     shapes = {name: shape[1:] for name, shape in HAND_FIELDS.items()}
     if not hand.valid:
-        return {name: np.full(shape, np.nan, np.float32) for name, shape in shapes.items()}
+        return {name: np.full(shape, np.nan) for name, shape in shapes.items()}
     place, turn = hand.wrist.position, hand.wrist.orientation
     joints = np.array([(point.x, point.y, point.z) for point in hand.joints])
     wrist, orientation = np.array((place.x, place.y, place.z)), np.array((turn.x, turn.y, turn.z, turn.w))
@@ -243,9 +243,9 @@ def _numbers(hand: Any, pose: Any) -> dict[str, np.ndarray]:
     }
     result = {}
     for name, shape in shapes.items():
-        flat = np.asarray(values[name], np.float32).ravel()
+        flat = np.asarray(values[name], np.float64).ravel()
         size = int(np.prod(shape))
-        result[name] = flat.reshape(shape) if flat.size == size else np.full(shape, np.nan, np.float32)
+        result[name] = flat.reshape(shape) if flat.size == size else np.full(shape, np.nan)
     return result
 
 
