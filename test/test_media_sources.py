@@ -64,6 +64,8 @@ def test_a_damaged_image_is_passed_over_and_another_size_is_named(folder):
         ("{}/empty", "empty is a folder without images"),
         ("{}/bag", "bag is a bag of ROS, not a video; run: fourdhands bag"),
         ("{}/videos", "videos is a folder without images .*; give the video in it: .*one.mp4"),
+        ("{}/results", "results is a folder of results .contact_sheet.png, hands.npz, overlay.mp4., .*results/hands.npz"),
+        ("{}/demo", "demo is a folder of results .contact_sheet.png, overlay.mp4., not of .* video that they are of$"),
         ("{}/pipe", "is a device or a pipe"),
         ("/dev/null", "is a device or a pipe"),
         ("/dev/video77", "camera /dev/video77 cannot be opened"),
@@ -89,6 +91,11 @@ def test_what_cannot_be_read_is_told_as_what_it_is(folder, tmp_path, source, wor
     (tmp_path / "bag" / "b_0.mcap").write_bytes(b"\x89MCAP0\r\n")
     (tmp_path / "videos").mkdir()
     write_video(tmp_path / "videos" / "one.mp4", [picture(64, 48)])
+    for name, files in (("results", ("hands.npz", "overlay.mp4")), ("demo", ("overlay.mp4",))):
+        (tmp_path / name).mkdir()
+        write_image(tmp_path / name / "contact_sheet.png", picture(64, 48))
+        for file in files:
+            (tmp_path / name / file).touch()
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link.mp4").symlink_to("gone.mp4")
     for name in ("page.mp4", "page.png"):

@@ -210,6 +210,9 @@ def test_two_results_are_compared_by_the_stamps_of_their_images(tmp_path):
     "arguments, words",
     [
         (["nothing.npz"], "nothing.npz does not exist"),
+        (["nothing", "--topic", "/hands"], "nothing does not exist"),
+        (["nothing.npz", "--mirrored"], "nothing.npz does not exist"),
+        (["v.mp4", "--against", "nothing.mcap", "--video", "v.mp4"], "nothing.mcap does not exist"),
         (["/hands", "nothing.npz"], "/hands is a topic and nothing.npz a recording"),
         (["a.npz", "b.npz"], "show one, and another --against it"),
         (["/hands", "--against", "a.npz"], "record the topics first"),
@@ -225,6 +228,8 @@ def test_mistakes_of_the_command(arguments, words, capsys, tmp_path, monkeypatch
     """One sentence, and nothing is served."""
     pytest.importorskip("viser", reason="the extra view is not installed")
     monkeypatch.chdir(tmp_path)
+    for name in ("a.npz", "v.mp4"):
+        (tmp_path / name).touch()
     assert main(["view", *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
@@ -165,6 +166,22 @@ def is_bag(place: Path) -> bool:
     if place.is_dir():
         return (place / "metadata.yaml").is_file() or any(file.name.endswith(endings) for file in place.iterdir())
     return place.name.endswith(endings)
+
+
+def check_there(source: str) -> None:
+    """Raise InputError where hands or images that somebody named are not there: before it is said that other arguments mean
+    nothing to them."""
+    from ..files import check_file
+    from ..media.sources import camera_index, pictures_of
+
+    if os.path.exists(source) or camera_index(source) is not None:
+        return
+    if is_bag(Path(source)):
+        check_file(source, "bag", "give a bag's folder, or one of its files")
+    elif source.endswith(".npz"):
+        check_file(source, "result", "give the hands.npz that `fourdhands track` wrote")
+    else:
+        pictures_of(source)
 
 
 def positive(text: str) -> int:

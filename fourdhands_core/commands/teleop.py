@@ -15,6 +15,7 @@ from . import (
     add_lens,
     add_settings,
     check_out,
+    check_there,
     given_settings,
     is_bag,
     lens_of,
@@ -70,6 +71,7 @@ def teleop(args: argparse.Namespace) -> int:
     robot = SimulatedRobot(args.robot, [Cube(0.45, 0.0), Cube(0.52, 0.14, colour=(0.2, 0.42, 0.8), turn=0.4)])
     described = [robot.config.source, robot.config.model]
     check_out(args, [args.out / name for name in OUTPUTS], args.video, args.operator, *described)
+    check_there(args.video)
     tracks = not args.video.endswith(".npz") and not is_bag(Path(args.video))
     if not tracks:
         refuse_options(
@@ -85,12 +87,19 @@ def teleop(args: argparse.Namespace) -> int:
 
 def _found(args: argparse.Namespace) -> dict[str, np.ndarray]:
     """The arrays of hands.npz, of one or of a bag."""
-    from ..media.hands_file import read_hands
+    from ..media.hands_file import is_fused, read_hands
+    from ..streams import warn
 
     if is_bag(Path(args.video)):
         (bags,) = ros_side("bags", "bags.hands")
         return dict(bags.read_bag_hands(args.video, args.topic))
-    return read_hands(args.video, _KEYS)
+    arrays = read_hands(args.video, _KEYS)
+    if is_fused(arrays):
+        warn(
+            f"{args.video} has hands of fused cameras, which are followed as if their fixed frame was a camera's (x right, y "
+            "down, z forward); where it is not, give one camera's own, CAMERA/hands.npz beside it"
+        )
+    return arrays
 
 
 def _tracked(args: argparse.Namespace) -> tuple[dict[str, np.ndarray], int]:

@@ -15,7 +15,18 @@ from typing import TYPE_CHECKING
 
 from ..errors import FourDHandsError, InputError
 from ..extras import needed_for
-from . import Commands, add_command, add_lens, add_settings, is_bag, lens_of, refuse_options, ros_side, tracker_settings
+from . import (
+    Commands,
+    add_command,
+    add_lens,
+    add_settings,
+    check_there,
+    is_bag,
+    lens_of,
+    refuse_options,
+    ros_side,
+    tracker_settings,
+)
 
 if TYPE_CHECKING:
     from ..hand_model.assets import HandAsset
@@ -128,7 +139,8 @@ def refuse_others(args: argparse.Namespace, *kinds: str) -> None:
 
 
 def kind_of(source: str) -> str:
-    """What a source that is no topic is taken for, of _MEANT."""
+    """What a source that is no topic is taken for, of _MEANT. Raises InputError where it is not there."""
+    check_there(source)
     place = Path(source)
     if is_bag(place):
         return "bag"

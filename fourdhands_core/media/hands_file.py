@@ -107,3 +107,9 @@ def read_hands(path: str | Path, keys: Iterable[str] = SHAPES) -> dict[str, np.n
     if not count:
         raise InputError(f"{path} holds no frame; {_ADVICE}")
     return arrays
+
+
+def is_fused(arrays: dict[str, np.ndarray]) -> bool:
+    """Whether the arrays of `read_hands` are of several cameras together, which see a hand at no one pixel."""
+    valid, pixels = arrays["valid"].astype(bool), arrays.get("joints_2d")
+    return pixels is not None and pixels.shape[:2] == valid.shape and bool(valid.any()) and not np.isfinite(pixels[valid]).any()

@@ -44,7 +44,9 @@ def pictures_of(source: str | Path) -> list[Path] | None:
             f"ffmpeg -i {shlex.quote(str(source))} -c copy video.mkv"
         )
     if os.path.isdir(path):
-        return _in_order(_files(path)) or _no_pictures(path)
+        files = _files(path)
+        _refuse_results(path, {file.name for file in files})
+        return _in_order(files) or _no_pictures(path)
     if os.path.exists(path) or not (expression := _pattern(path.name)):
         path = check_file(source, "video", _ADVICE)
         return [path] if path.suffix.lower() in SUFFIXES else None
@@ -77,6 +79,17 @@ def _in_order(files) -> list[Path]:
         files,
         key=lambda file: [int(part) if place % 2 else part for place, part in enumerate(re.split(r"([0-9]+)", file.name))],
     )
+
+
+def _refuse_results(folder: Path, names: set[str]) -> None:
+    """Raise InputError of a folder of results, whose contact sheet is no video of one image."""
+    others = names & {"hands.npz", "overlay.mp4"}
+    if "contact_sheet.png" in names and others:
+        hands = f"; or, where hands that were found will do, {folder / 'hands.npz'}" if "hands.npz" in others else ""
+        raise InputError(
+            f"{folder} is a folder of results (contact_sheet.png, {', '.join(sorted(others))}), not of a video's images; give "
+            f"the video that they are of{hands}"
+        )
 
 
 def _no_pictures(folder: Path):

@@ -99,7 +99,11 @@ def test_one_of_several_cameras(tmp_path, pairs, capsys):
         (["hands.npz", "--mirrored"], "--mirrored means nothing to `teleop hands.npz"),
         (["hands.npz", "--topic", "/hands"], "--topic means nothing to `teleop hands.npz, which is no bag`"),
         (["others"], "holds no hands, but /rosout_of_another; `fourdhands bag others OUT` finds them in its images"),
-        (["gone.mcap"], "gone.mcap"),
+        (["gone.mcap"], "gone.mcap does not exist"),
+        (["gone.mcap", "--fov", "60"], "gone.mcap does not exist"),
+        (["gone", "--topic", "/hands"], "gone does not exist"),
+        (["gone.npz", "--mirrored"], "gone.npz does not exist"),
+        (["0", "--topic", "/hands"], "--topic means nothing to `teleop 0, which is no bag`"),
         (["text.mcap"], "text.mcap"),
     ],
 )
@@ -107,6 +111,7 @@ def test_what_it_refuses(tmp_path, monkeypatch, pairs, capsys, arguments, words)
     monkeypatch.chdir(tmp_path)
     write_bag(tmp_path / "bag", entries(pairs[:3]), types(HANDS))
     word = b"\x00\x01\x00\x00\x02\x00\x00\x00a\x00"
+    (tmp_path / "hands.npz").touch()
     write_bag(tmp_path / "others", [("/rosout_of_another", 1, word)], {"/rosout_of_another": "std_msgs/msg/String"})
     (tmp_path / "text.mcap").write_text("no recording")
     assert main(["teleop", *arguments, "--robot", "gripper", "--out", "out", "--quiet"]) == 2
