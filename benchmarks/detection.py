@@ -6,10 +6,14 @@ python benchmarks/detection.py --real DIR > benchmarks/detection.json
 
 import argparse
 import json
+import sys
+import tempfile
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import cv2
+import mediapipe
 import numpy as np
 from mediapipe_detector import MediaPipeDetector
 
@@ -19,22 +23,39 @@ from fourdhands_core.learning.landmark.measure_errors import matched
 from fourdhands_core.media.video import VideoReader
 from fourdhands_core.perception.detector import HandDetection
 from fourdhands_core.perception.hand_detector import CLASSIC, SEARCHES, HandDetector
+from fourdhands_core.perception.hand_networks import HandNetworks
 from fourdhands_core.perception.identity import HandIdentity
 
 MEDIAPIPE = "mediapipe"
 RULES = {**SEARCHES, "classic": CLASSIC}
-"""Of the package's detector; classic are MediaPipe's own."""
+"""Of the package's detector; classic are MediaPipe's own, around MediaPipe's own landmark network."""
+
+
+@cache
+def mediapipes_networks() -> HandNetworks:
+    """With the landmark network that the installed MediaPipe has, converted."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+    from hand_networks import SOURCES, convert
+
+    out = Path(tempfile.mkdtemp()) / "hand_landmarks.onnx"
+    out.write_bytes(convert(SOURCES[1], Path(mediapipe.__file__).parent / "modules").SerializeToString(deterministic=True))
+    return HandNetworks(hand=out)
+
+
+def detector(name: str) -> HandDetector:
+    """One of RULES, begun anew."""
+    return HandDetector(mediapipes_networks() if name == "classic" else None, rules=RULES[name])
 
 
 def pairs(frames: Iterable[tuple[int, np.ndarray]]) -> Iterator[dict[str, list[HandDetection | None]]]:
     """The (left, right) hand of each frame by detector; each begins anew. frames: (stamp, image)."""
-    detectors = {MEDIAPIPE: MediaPipeDetector(), **{name: HandDetector(rules=rules) for name, rules in RULES.items()}}
+    detectors = {MEDIAPIPE: MediaPipeDetector(), **{name: detector(name) for name in RULES}}
     identities = {name: HandIdentity() for name in detectors}
     for stamp, image in frames:
         size = image.shape[1], image.shape[0]
         yield {name: list(identities[name].update(d.detect(image), stamp, size)) for name, d in detectors.items()}
-    for detector in detectors.values():
-        detector.close()
+    for each in detectors.values():
+        each.close()
 
 
 def rendered(model: str, clips: int) -> dict:

@@ -113,7 +113,7 @@ def test_a_run_learns_holds_the_rest_and_goes_on_where_it_was_ended(tmp_path, cr
     held = {"rendered": crops, "real": Crops.of([])}
     whole, shipped = Tuner(settings(workers=2)), Graph.read(SHIPPED).weights
     (_, last) = whole.run(crops, real, held)
-    assert last["rendered_pixels"] < last["rendered_before"] and "real_pixels" not in last
+    assert last["rendered_pixels"] < last["rendered_pixels_before"] and "real_pixels" not in last
 
     class Ended(Exception):
         pass
@@ -151,13 +151,13 @@ def test_the_command_writes_a_network_and_says_what_is_wrong(tmp_path, capsys):
     arguments = [word for value in small for word in ("--set", value)]
     out = ["--out", str(tmp_path / "tuned.onnx")]
     assert main(["train", "detector", *out, *arguments]) == 0
-    assert '"rendered_before"' in capsys.readouterr().out
+    assert '"rendered_pixels_before"' in capsys.readouterr().out
     onnxruntime.InferenceSession(tmp_path / "tuned.onnx", providers=["CPUExecutionProvider"])
     for given, said in (
         ([], "needs --out"),
         ([*out, "--clips", "3"], "--clips"),
         ([*out, "--set", "fixed=t9"], "no value of the network"),
-        ([*out, "--set", f"real={tmp_path / 'no.mp4'}"], "is no file"),
+        ([*out, "--set", f"real={tmp_path / 'no.mp4'}"], "is not there"),
         ([*out, "--set", f"start={tmp_path / 'tuned.onnx'}", "--set", "real="], "would be written over"),
     ):
         assert main(["train", "detector", *arguments, *given]) != 0

@@ -31,20 +31,35 @@ def modules():
     return Path(mediapipe.__file__).parent / "modules"
 
 
-def test_the_shipped_files_are_what_the_converter_writes(converter, modules):
-    for source in converter.SOURCES:
-        assert converter.convert(source, modules).SerializeToString(deterministic=True) == source.written.read_bytes()
+@pytest.fixture(scope="module")
+def converted(converter, modules):
+    """Each network's source, and the bytes of its ONNX file."""
+    return [(source, converter.convert(source, modules).SerializeToString(deterministic=True)) for source in converter.SOURCES]
 
 
-def test_outputs_are_those_of_litert(converter, modules):
+def shape_of(file: bytes) -> list[tuple]:
+    """The nodes of a network and the sizes of its weights, without their values."""
+    graph = pytest.importorskip("onnx").ModelProto.FromString(file).graph
+    nodes = [(node.op_type, *node.input, *node.output, *map(str, node.attribute)) for node in graph.node]
+    return nodes + [(kept.name, kept.data_type, *kept.dims) for kept in graph.initializer]
+
+
+def test_the_shipped_files_are_what_the_converter_writes(converted):
+    """The palm network to the byte; the landmark network but for its weights, which were trained on."""
+    (palms, palm_file), (hands, hand_file) = converted
+    assert palm_file == palms.written.read_bytes()
+    assert shape_of(hand_file) == shape_of(hands.written.read_bytes())
+
+
+def test_outputs_are_those_of_litert(converted, modules):
     """Landmarks and boxes are in pixels of the crop."""
     litert = pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT is what the networks are compared with")
     rng = np.random.default_rng(0)
-    for source in converter.SOURCES:
+    for source, file in converted:
         interpreter = litert.Interpreter(str(modules / source.file))
         interpreter.allocate_tensors()
         (given,) = interpreter.get_input_details()
-        session = onnxruntime.InferenceSession(source.written, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
         for _ in range(3):
             coarse = rng.uniform(size=(12, 12, 3)).astype(np.float32)
             size = given["shape"][1]

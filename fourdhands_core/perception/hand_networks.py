@@ -1,4 +1,5 @@
-"""MediaPipe's two hand networks in onnxruntime: palms in a square of an image, and the landmarks of the hand in another."""
+"""MediaPipe's two hand networks in onnxruntime, the second trained on: palms in a square of an image, and the landmarks of the
+hand in another."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from .squares import Square, cut
 from .tone import AS_IT_IS, Tone
 
 ASSETS = Path(__file__).parent / "assets"
-"""The networks, made by tools/hand_networks.py, with their licence."""
+"""The networks, made by tools/hand_networks.py, the landmark network trained on by `fourdhands train detector`; a licence."""
 HAND_SIZE = 224
 """Pixels along a side of what the landmark network sees."""
 _DEPTH = 1.0 / 0.4
@@ -53,13 +54,13 @@ class Look:
 class HandNetworks:
     """Both networks, ready to run, by any number of threads at once.
 
-    device: cpu, cuda or tensorrt; onnx is cpu. threads: of the CPU, for each run. Raises InputError for another device,
-    DependencyError where the installed onnxruntime does not support it.
+    device: cpu, cuda or tensorrt; onnx is cpu. threads: of the CPU, for each run. hand: file of the landmark network. Raises
+    InputError for another device, DependencyError where the installed onnxruntime does not support it.
     """
 
-    def __init__(self, device: str = "cpu", threads: int = 1) -> None:
-        self._palm = _session("palm_detection.onnx", device, threads)
-        self._hand = _session("hand_landmarks.onnx", device, threads)
+    def __init__(self, device: str = "cpu", threads: int = 1, hand: Path = ASSETS / "hand_landmarks.onnx") -> None:
+        self._palm = _session(ASSETS / "palm_detection.onnx", device, threads)
+        self._hand = _session(hand, device, threads)
 
     def palms(self, image: np.ndarray, square: Square, threshold: float, tone: Tone = AS_IT_IS) -> list[Palm]:
         """Palms in a square of an RGB uint8 image, the surest first; none with a score below threshold."""
@@ -90,7 +91,7 @@ def _look(square: Square, landmarks: np.ndarray, presence: np.ndarray, right: np
 
 
 @functools.lru_cache(maxsize=8)
-def _session(name: str, device: str, threads: int) -> Any:
+def _session(path: Path, device: str, threads: int) -> Any:
     """One session for all cameras: they run in several threads at once, and weights are in memory once."""
     if device not in _PROVIDERS:
         raise InputError(f"device = {device!r} is not known; give one of {', '.join(_PROVIDERS)}")
@@ -104,7 +105,7 @@ def _session(name: str, device: str, threads: int) -> Any:
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a robot's other programs need the cores
-    session = onnxruntime.InferenceSession(ASSETS / name, options, providers=[*_PROVIDERS[device], "CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(path, options, providers=[*_PROVIDERS[device], "CPUExecutionProvider"])
     if missing := [provider for provider in _PROVIDERS[device] if provider not in session.get_providers()]:
         logging.getLogger("fourdhands").warning(
             "%s could not be started for device %s: the hand networks run without it; onnxruntime's libraries for the GPU, and "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -17,10 +17,10 @@ from ...errors import InputError
 from ...media.images import SUFFIXES, jpeg, read_image
 from ...media.video import VideoReader
 from ...outputs import make_folder, writing
-from ...perception.hand_detector import HandDetector
+from ...perception.hand_detector import SEARCHES, HandDetector
 from ...perception.hand_networks import HAND_SIZE, HandNetworks
-from ...perception.squares import Square, around_landmarks, cut
-from .crops import FAMILIES, coloured, in_square, jittered, rendered
+from ...perception.squares import around_landmarks, cut
+from .crops import FAMILIES, coloured, elsewhere, in_square, jittered, rendered, stretched
 
 PART = 60
 """Clips of one hand family in one file."""
@@ -29,7 +29,7 @@ _LOOKS = (0.0, 1.0), (4.0, 1.0), (-4.0, 1.0), (0.0, 1.05), (0.0, 0.95)
 """Degrees and scales of the looks of which a real hand's landmarks are the mean."""
 _SURE, _AGREE = 0.6, 8.0
 """Least presence of a real hand, and the most, pixels of a crop, that its looks may differ from their mean."""
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(eq=False)
@@ -134,14 +134,29 @@ class RealCrops:
         self._rng = np.random.default_rng([seed, 8])
 
     def of(self, files: Iterable[Path]) -> Crops:
-        """Of every image of videos, and of photos, in all four turns."""
+        """Of every image of videos, as they are and mirrored, of photos in all four turns, and of the images in folders, every
+        second one mirrored."""
         rows: list[tuple[np.ndarray, np.ndarray | None]] = []
-        for path in files:
-            detector = HandDetector(self._networks, single_images=path.suffix.lower() in SUFFIXES)
-            for image in _images(path):
+        for images, detector in self._seen(files):
+            for image in images:
                 rows.extend(self._rows(image, [found.landmarks for found in detector.detect(image) if found.presence > _SURE]))
             detector.close()
         return Crops.of(rows)
+
+    def _seen(self, files: Iterable[Path]) -> Iterator[tuple[Iterator[np.ndarray], HandDetector]]:
+        """Images that belong together, and a detector for them."""
+        for path in files:
+            if path.is_dir():
+                shown = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+                simple = replace(SEARCHES["thorough"], turned=False)
+                images = (_turned(_photo(file), 0, mirrored=k % 2 > 0) for k, file in enumerate(shown))
+                yield images, HandDetector(self._networks, rules=simple, single_images=True)
+            elif path.suffix.lower() in SUFFIXES:
+                photo = _photo(path)
+                yield (_turned(photo, turn) for turn in range(4)), HandDetector(self._networks, single_images=True)
+            else:
+                for mirrored in (False, True):
+                    yield (_turned(image, 0, mirrored) for image in _frames(path)), HandDetector(self._networks)
 
     def _rows(self, image: np.ndarray, hands: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         for seen in hands:
@@ -153,24 +168,28 @@ class RealCrops:
             mean = np.mean([look.landmarks for look in looks], axis=0)
             for number in range(self._each):
                 moved = jittered(square, self._rng)
-                picture = cut(image, moved, HAND_SIZE, cv2.BORDER_REPLICATE)
-                yield coloured(picture, self._rng) if number % 2 else picture, in_square(mean, moved)
-        height, width = image.shape[:2]
-        side = float(np.exp(self._rng.uniform(np.log(60.0), np.log(400.0))))
-        x, y, angle = self._rng.uniform(0.0, width), self._rng.uniform(0.0, height), self._rng.uniform(-3.0, 3.0)
-        elsewhere = Square(x, y, side, angle)
-        if all(np.linalg.norm(seen.mean(0) - elsewhere[:2]) > side for seen in hands):
-            yield cut(image, elsewhere, HAND_SIZE, cv2.BORDER_REPLICATE), None
+                picture, points = cut(image, moved, HAND_SIZE, cv2.BORDER_REPLICATE), in_square(mean, moved)
+                if number:
+                    picture, points = stretched(picture, points, self._rng)
+                    picture = coloured(picture, self._rng, tint=0.15)
+                yield picture, points
+        square = elsewhere(image, hands, self._rng)
+        if square is not None:
+            yield cut(image, square, HAND_SIZE, cv2.BORDER_REPLICATE), None
 
 
-def _images(path: Path) -> Iterator[np.ndarray]:
-    if path.suffix.lower() in SUFFIXES:
-        image = read_image(path)
-        if image is None:
-            raise InputError(f"{path} is no image that can be read; leave it out")
-        for turn in range(4):
-            yield np.ascontiguousarray(np.rot90(image, turn))
-        return
+def _photo(path: Path) -> np.ndarray:
+    image = read_image(path)
+    if image is None:
+        raise InputError(f"{path} is no image that can be read; leave it out")
+    return image
+
+
+def _frames(path: Path) -> Iterator[np.ndarray]:
     with VideoReader(path) as reader:
         for _, image in reader:
             yield image
+
+
+def _turned(image: np.ndarray, quarters: int, mirrored: bool = False) -> np.ndarray:
+    return np.ascontiguousarray(np.rot90(image[:, ::-1] if mirrored else image, quarters))

@@ -35,36 +35,46 @@ _FRAMES, _APART = 4, 0.4
 """Of a clip, and seconds between them, in which a hand moves on."""
 _LEAST_SHOWN = 0.35
 """A hand of which less shows of what would without other things is left out."""
+_GLOVED = 0.12
+"""Share of clips whose hands and forearms have one colour that skin need not have."""
+_FAR_OFF = 0.2
+"""Share of squares that are three times as far off as others."""
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """picture: (224, 224, 3) uint8 RGB. points: (21, 2) its pixels, where the detector should see the landmarks."""
+    """picture: (224, 224, 3) uint8 RGB. points: (21, 2) its pixels, where the detector should see the landmarks; None: none."""
 
     picture: np.ndarray
-    points: np.ndarray
+    points: np.ndarray | None
 
 
 def rendered(seed: int, family: int) -> Iterator[Crop]:
-    """The crops of one clip of a hand of FAMILIES, two a hand and frame."""
+    """The crops of one clip of a hand of FAMILIES, three a hand and frame, and one of no hand where it comes to lie so."""
     synthesis = _synthesis(family)
     rng = np.random.default_rng([seed, family, 3])
     (clip,) = synthesis.draw(seed, 1, _APART * np.arange(_FRAMES))
     points, camera = landmarks(clip, family), _Camera(rng, clip.camera)
+    glove = rng.uniform(0.05, 1.0, 3) if rng.random() < _GLOVED else None
     for t in range(_FRAMES):
         if not clip.present[t].any():
             continue
         picture, label = synthesis.image(clip, t)
+        if glove is not None:
+            picture = _gloved(picture, label, glove)
         picture = camera(picture)
         for side in np.flatnonzero(clip.present[t]):
             if not _shows(label, clip, t, side):
                 continue
             square = around_landmarks(points[t, side])
-            for _ in range(2):
+            for _ in range(3):
                 moved = jittered(square, rng)
                 crop = cut(picture, moved, HAND_SIZE, cv2.BORDER_REPLICATE)
                 yield Crop(coloured(crop, rng), in_square(points[t, side], moved))
+        square = elsewhere(picture, list(points[t, clip.present[t]]), rng)
+        if square is not None:
+            yield Crop(coloured(cut(picture, square, HAND_SIZE, cv2.BORDER_REPLICATE), rng), None)
 
 
 def landmarks(clip: Clip, family: int) -> np.ndarray:
@@ -84,23 +94,46 @@ def in_square(points: np.ndarray, square: Square) -> np.ndarray:
     return (along / square.side + 0.5) * HAND_SIZE
 
 
+def elsewhere(picture: np.ndarray, hands: list[np.ndarray], rng: np.random.Generator) -> Square | None:
+    """A square anywhere in a picture in which none of these hands (21, 2) has its middle; None where it comes to lie on one."""
+    side = float(np.exp(rng.uniform(np.log(60.0), np.log(400.0))))
+    x, y = (float(rng.uniform(0.0, size)) for size in picture.shape[1::-1])
+    near = any(np.linalg.norm(hand.mean(0) - (x, y)) <= side for hand in hands)
+    return None if near else Square(x, y, side, rng.uniform(-3.0, 3.0))
+
+
 def jittered(square: Square, rng: np.random.Generator) -> Square:
     """A square as far off as that of the image before, or of a palm."""
-    wide = np.exp(0.5 * rng.normal())
+    wide = np.exp(0.5 * rng.normal()) * (3.0 if rng.random() < _FAR_OFF else 1.0)
     x, y = (square.side * 0.035 * wide * rng.normal(size=2)).tolist()
     moved = square._replace(x=square.x + x, y=square.y + y)
     return moved.turned(float(np.radians(5.0) * wide * rng.normal()), float(np.exp(0.06 * wide * rng.normal())))
 
 
-def coloured(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A crop (S, S, 3) uint8 in another light, or grey, or dark, or blurred."""
+def stretched(picture: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A crop (S, S, 3) of a hand and its points (21, 2), of other proportions: stretched along a direction, or coarser."""
+    size, turn = len(picture), rng.uniform(0.0, np.pi)
+    along = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    matrix = along @ np.diag(np.exp(0.13 * rng.normal() * np.array([0.5, -0.5]))) @ along.T
+    middle = np.full(2, (size - 1) / 2.0)
+    affine = np.column_stack([matrix, middle - matrix @ middle])
+    if rng.random() < 0.3:
+        small = int(size / rng.uniform(1.5, 4.0))
+        coarse = cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA)
+        picture = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_LINEAR)
+    warped = cv2.warpAffine(picture, affine, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return warped, points @ matrix.T + affine[:, 2]
+
+
+def coloured(picture: np.ndarray, rng: np.random.Generator, tint: float = 0.05) -> np.ndarray:
+    """A crop (S, S, 3) uint8 in another light, or grey, or dark, or blurred. tint: how much its channels differ, in e-folds."""
     result: np.ndarray = picture.astype(np.float32)
     if rng.random() < 0.12:
         result = np.repeat(result @ np.array([0.299, 0.587, 0.114], np.float32)[:, None], 3, axis=2)
     if rng.random() < 0.5:
         result = 255.0 * (result / 255.0) ** np.float32(np.exp(0.3 * rng.normal()))
     dark = rng.uniform(0.15, 0.6) if rng.random() < 0.15 else 1.0
-    gain = dark * np.exp(0.12 * rng.normal() + 0.05 * rng.normal(size=3))
+    gain = dark * np.exp(0.12 * rng.normal() + tint * rng.normal(size=3))
     result = (result - 128.0) * np.float32(np.exp(0.12 * rng.normal())) + 128.0
     result *= gain.astype(np.float32)
     if rng.random() < 0.2:
@@ -116,6 +149,13 @@ def coloured(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             noise = cv2.resize(noise, (HAND_SIZE, HAND_SIZE), interpolation=cv2.INTER_LINEAR).astype(np.float32)
         result = result + noise
     return np.clip(result + 0.5, 0, 255).astype(np.uint8)
+
+
+def _gloved(picture: np.ndarray, label: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """The hands (labels 1 and 2) in one colour (3,), 0-1, under the light that they are in."""
+    hands = (label == 1) | (label == 2)
+    light = picture.mean(-1, keepdims=True) / max(float(picture[hands].mean()) if hands.any() else 1.0, 1.0)
+    return np.where(hands[..., None], np.clip(255.0 * colour * light, 0, 255), picture).astype(np.uint8)
 
 
 class _Camera:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import torch
 from torch.nn import functional
 
@@ -19,6 +21,8 @@ with needed_for("tuning the detector", "onnx"):
 
 _LEARNING = "Conv", "Gemm"
 """Operators whose weights learn."""
+_SMALL = 14
+"""Pixels along a side of the maps that are small."""
 _HALVED = "_16"
 """Ends the name of a weight that is kept in 16 bits, see tools/hand_networks.py."""
 
@@ -72,6 +76,16 @@ class Graph(torch.nn.Module):
             waiting.extend(self._made_by[name].input)
         return [node for node in self._nodes if node.output[0] in needed]
 
+    def onnxruntime(self, wanted: list[str]) -> Callable[[np.ndarray], dict[str, torch.Tensor]]:
+        """What computes these values of images as they are written now, quicker than torch on a CPU."""
+        model = onnx.ModelProto.FromString(self.written())
+        there = {output.name for output in model.graph.output}
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted if name not in there)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.log_severity_level = torch.get_num_threads(), 3
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return lambda images: dict(zip(wanted, map(torch.from_numpy, session.run(wanted, {"image": images}))))
+
     def has(self, name: str) -> bool:
         """Whether the network computes a value of this name."""
         return name in self._made_by
@@ -106,19 +120,49 @@ class Graph(torch.nn.Module):
 
 def _conv(given: list[Any], attributes: dict[str, Any]) -> torch.Tensor:
     image, kernel, *bias = given
-    top, left, bottom, right = attributes.get("pads", [0, 0, 0, 0])
+    pads: list[int] = attributes.get("pads", [0, 0, 0, 0])
+    strides, groups = attributes.get("strides", [1, 1]), attributes.get("group", 1)
+    if image.device.type == "cpu" and image.shape[2] <= _SMALL and (kernel.shape[2:] == (1, 1) or groups == image.shape[1]):
+        result = _as_products(image, kernel, strides[0], pads)
+        return result + bias[0].to(result.dtype)[:, None, None] if bias else result
+    top, left, bottom, right = pads
     padding: Any = (top, left)
     if (top, left) != (bottom, right):
         image, padding = functional.pad(image, (left, right, top, bottom)), 0
-    strides, groups = attributes.get("strides", [1, 1]), attributes.get("group", 1)
     return functional.conv2d(image, kernel, bias[0] if bias else None, strides, padding, 1, groups)
+
+
+def _as_products(image: torch.Tensor, kernel: torch.Tensor, stride: int, pads: list[int]) -> torch.Tensor:
+    """A pointwise convolution, or one of each channel alone, of small maps: much quicker on a CPU, and in 16 bits where
+    torch.autocast says so. Channels come first in memory."""
+    (count, channels, height, width), across = image.shape, image.transpose(0, 1)
+    if kernel.shape[2:] == (1, 1):
+        out = kernel.flatten(1) @ across.reshape(channels, -1)
+        return out.view(-1, count, height, width).transpose(0, 1)
+    ways, size = _ways(kernel.shape[2], stride, tuple(pads), height, width)
+    whole = (kernel.flatten(1) @ ways).view(channels, height * width, -1)
+    return torch.bmm(across.reshape(channels, count, -1), whole).view(channels, count, *size).transpose(0, 1)
+
+
+@lru_cache(maxsize=8)
+def _ways(kernel: int, stride: int, pads: tuple[int, ...], height: int, width: int) -> tuple[torch.Tensor, tuple[int, int]]:
+    """(kernel^2, pixels given * pixels made) 0 or 1: which weight takes which pixel to which; and the size of what is made."""
+    top, left, bottom, right = pads
+    one = torch.eye(kernel * kernel).view(-1, 1, kernel, kernel)
+    pixels = torch.eye(height * width).view(-1, 1, height, width)
+    made = functional.conv2d(functional.pad(pixels, (left, right, top, bottom)), one, stride=stride)
+    return made.transpose(0, 1).flatten(2).flatten(1), (made.shape[2], made.shape[3])
+
+
+def _clip(given: list[Any], _: dict[str, Any]) -> torch.Tensor:
+    return functional.hardtanh(given[0], given[1].item(), given[2].item())
 
 
 _OPERATORS = {
     "Conv": _conv,
     "Add": lambda given, _: given[0] + given[1],
     "Relu": lambda given, _: functional.relu(given[0]),
-    "Clip": lambda given, _: given[0].clamp(given[1], given[2]),
+    "Clip": _clip,
     "GlobalAveragePool": lambda given, _: given[0].mean((2, 3), keepdim=True),
     "Flatten": lambda given, _: given[0].flatten(1),
     "Gemm": lambda given, _: functional.linear(given[0], given[1], given[2]),

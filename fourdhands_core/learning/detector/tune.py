@@ -1,12 +1,15 @@
 """Trains the detector's landmark network on: rendered hands pull its landmarks to where it sees joints on average, real ones
 hold it to what it said of them.
 
-What it says else, depth, the 3-D hand, presence and side, stays what the network said before, on either.
+What it says else, depth, the 3-D hand and the side, stays what the network said before, on either; the presence learns on
+rendered hands whether a hand is there and read rightly, and stays on real ones.
 """
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +33,8 @@ OUTPUTS = "landmarks", "presence", "handedness", "world"
 """Of the network: (N, 63) pixels of the crop, (N, 1) and (N, 1) 0-1, (N, 63) metres."""
 _PARENTS = torch.tensor(JOINT_PARENTS.clip(min=0))
 _TIPS = torch.tensor(TIP_JOINTS)
+_EACH = 6
+"""Crops of each real hand, all but one of them stretched and coloured."""
 _CLIPPED = 50.0
 """Most norm of a step's gradient."""
 
@@ -67,6 +72,10 @@ class TuneSettings:
     """Weight of each landmark's place beside its finger's one before, and of the thumb's tip beside the others."""
     kept: float = 4.0
     """Weight of the real hands."""
+    presence: float = 4.0
+    """Weight of the presence of rendered hands, which is to say whether they are read rightly; 0: it is kept as it was."""
+    halved: bool = False
+    """Products in 16 bits (bfloat16) while it learns."""
     share: float = 0.3
     """How much of the way from the weights that it began with to what it learned is taken: what is gained on rendered hands
     comes early on that way, and what is lost on others late (Wortsman et al., Robust fine-tuning of zero-shot models, 2022)."""
@@ -96,11 +105,19 @@ def misplaced(points: torch.Tensor, wanted: torch.Tensor, relative: float) -> to
 
 
 def changed(said: dict[str, torch.Tensor], before: dict[str, torch.Tensor], hand: torch.Tensor) -> torch.Tensor:
-    """(N,) how far what is said else is from what was said before; of no hand (N,) bool only the presence."""
+    """(N,) how far what is said of depth, the 3-D hand and the side is from what was said before; of no hand (N,) bool, 0."""
     depth = (said["landmarks"] - before["landmarks"]).unflatten(1, (21, 3))[..., 2].abs().mean(1)
     world = (said["world"] - before["world"]).abs().mean(1)
-    side, presence = ((said[name] - before[name]).abs()[:, 0] for name in ("handedness", "presence"))
-    return hand * (0.3 * depth + 2000.0 * world + 5.0 * side) + 8.0 * presence
+    side = (said["handedness"] - before["handedness"]).abs()[:, 0]
+    return hand * (0.3 * depth + 2000.0 * world + 5.0 * side)
+
+
+def read_rightly(seen: torch.Tensor, points: torch.Tensor, hand: torch.Tensor) -> torch.Tensor:
+    """(N,) the presence to say of landmarks that are seen there, (N, 21, 2): 1 where they are within a fifth of the hand's
+    radius on average, 0 from 0.6 of it on and where there is no hand (N,)."""
+    radius = (points - points.mean(1, keepdim=True)).norm(dim=-1).mean(-1).clamp(min=1.0)
+    off = (seen.detach() - points).norm(dim=-1).mean(-1) / radius
+    return hand * ((0.6 - off) / 0.4).clamp(0.0, 1.0)
 
 
 class Tuner:
@@ -134,8 +151,8 @@ class Tuner:
                 group["lr"] = s.rate * min(1.0, (step + 1) / 50) * 0.5 * (1.0 + math.cos(math.pi * step / s.steps))
             rng = np.random.default_rng([s.seed, self.step])
             loss = torch.zeros((), device=self.device)
-            for source, weight, count in zip(sources, (1.0, s.kept), (s.batch, max(1, s.batch // 2))):
-                loss = loss + weight * self.loss(*source.batch(rng.integers(len(source), size=count)))
+            for known, source, weight, count in zip((True, False), sources, (1.0, s.kept), (s.batch, max(1, s.batch // 2))):
+                loss = loss + weight * self.loss(*source.batch(rng.integers(len(source), size=count)), known)
             self.optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.learning, _CLIPPED)
@@ -146,18 +163,31 @@ class Tuner:
             if (self.step + 1) % s.every == 0 or self.step + 1 == s.steps:
                 with self.averaged():
                     curve.append({"step": self.step + 1, "loss": round(loss.item(), 3)} | self._measured(held_said))
+                tqdm.write(json.dumps(curve[-1]), sys.stderr)
                 self._keep()
         return curve
 
     def loss(
-        self, given: torch.Tensor, points: torch.Tensor, hand: torch.Tensor, before: dict[str, torch.Tensor]
+        self,
+        given: torch.Tensor,
+        points: torch.Tensor,
+        hand: torch.Tensor,
+        before: dict[str, torch.Tensor],
+        known: bool = False,
     ) -> torch.Tensor:
-        """Of crops: what the network is given, points (N, 21, 2), hand (N,), and what it said before."""
-        said = self.network({self.given: given}, OUTPUTS)
+        """Of crops: what the network is given, points (N, 21, 2), hand (N,), and what it said before. known: whether the points
+        are the truth, so that presence can be learned too.
+        """
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.halved):
+            said = {name: value.float() for name, value in self.network({self.given: given}, OUTPUTS).items()}
         near = ((points > -20.0) & (points < 244.0)).all(-1).all(-1) & hand
-        return (
-            near * misplaced(places(said["landmarks"]), points, self.settings.relative) + changed(said, before, near)
-        ).mean()
+        seen = places(said["landmarks"])
+        kept = 8.0 * (said["presence"] - before["presence"]).abs()[:, 0]
+        if known and self.settings.presence:
+            there = said["presence"][:, 0].clamp(1e-5, 1.0 - 1e-5)
+            learned = functional.binary_cross_entropy(there, read_rightly(seen, points, hand), reduction="none")
+            kept = torch.where(near | ~hand, self.settings.presence * learned, kept)
+        return (near * misplaced(seen, points, self.settings.relative) + changed(said, before, near) + kept).mean()
 
     def averaged(self) -> _Exchanged:
         """While this lasts, the network has the weights that are written."""
@@ -171,31 +201,42 @@ class Tuner:
     def _said(self, crops: Crops) -> _Said:
         """Crops with what the network says of them now, which is before it learns."""
         rows: dict[str, list[torch.Tensor]] = {name: [] for name in (*OUTPUTS, self.given)}
+        wanted = [name for name in rows if name != "image"]
+        run = self.network.onnxruntime(wanted) if self.device.type == "cpu" else None
         with torch.no_grad():
             for first in tqdm(range(0, len(crops), 32), desc="before", mininterval=5.0):
-                images = crops.images(range(first, min(first + 32, len(crops))), self._pool).to(self.device)
-                wanted = [name for name in rows if name != "image"]
-                for name, value in self.network({"image": images}, wanted).items():
+                images = crops.images(range(first, min(first + 32, len(crops))), self._pool)
+                said = run(images.numpy()) if run else self.network({"image": images.to(self.device)}, wanted)
+                for name, value in said.items():
                     rows[name].append(value.half().cpu() if name == self.settings.fixed else value.cpu())
         kept = {name: torch.cat(values) for name, values in rows.items() if values}
         return _Said(crops, {name: kept[name] for name in OUTPUTS}, kept.get(self.settings.fixed), self)
 
     def _measured(self, held: dict[str, _Said]) -> dict[str, float]:
-        """Mean errors of landmarks, pixels of the crop, now and before, of hands that it sees; the share of changed sides."""
+        """Mean errors of landmarks, pixels of the crop, of hands that it saw, and the share of changed sides; beside all hands
+        those found (believed: presence above a half; and read rightly), and phantoms: what is believed else."""
         result = {}
         for name, source in held.items():
-            now, was, sides = [], [], []
+            rows: dict[str, list[torch.Tensor]] = {}
             for first in range(0, len(source), 64):
                 given, points, hand, before = source.batch(np.arange(first, min(first + 64, len(source))))
                 with torch.no_grad():
                     said = self.network({self.given: given}, OUTPUTS)
                 there = hand & (before["presence"][:, 0] > 0.5)
-                now.append((places(said["landmarks"]) - points).norm(dim=-1)[there])
-                was.append((places(before["landmarks"]) - points).norm(dim=-1)[there])
-                sides.append(((said["handedness"] > 0.5) != (before["handedness"] > 0.5))[there].float())
-            result[f"{name}_pixels"] = round(torch.cat(now).mean().item(), 3)
-            result[f"{name}_before"] = round(torch.cat(was).mean().item(), 3)
-            result[f"{name}_sides_changed"] = round(torch.cat(sides).mean().item(), 4)
+                changed_side = (said["handedness"] > 0.5) != (before["handedness"] > 0.5)
+                rows.setdefault("sides_changed", []).append(changed_side[there].float())
+                rows.setdefault("hands", []).append(hand.float())
+                for when, values in (("", said), ("_before", before)):
+                    seen, believed = places(values["landmarks"]), values["presence"][:, 0] > 0.5
+                    rightly = read_rightly(seen, points, hand) > 0.0
+                    rows.setdefault(f"pixels{when}", []).append((seen - points).norm(dim=-1)[there])
+                    rows.setdefault(f"found{when}", []).append((believed & rightly).float())
+                    rows.setdefault(f"phantoms{when}", []).append((believed & ~rightly).float())
+            values = {what: torch.cat(parts) for what, parts in rows.items()}
+            hands = values.pop("hands").sum().item()
+            for what, value in values.items():
+                of = hands if what.startswith(("found", "phantoms")) else value.numel()
+                result[f"{name}_{what}"] = round(value.sum().item() / max(of, 1), 4)
         return result
 
     def _keep(self) -> None:
@@ -242,6 +283,7 @@ class _Said:
         """What `Tuner.loss` takes."""
         index = torch.from_numpy(which)
         given = self.crops.images(which.tolist(), self._pool) if self.values is None else self.values[index].float()
+        given = given.transpose(0, 1).contiguous().transpose(0, 1)  # channels first in memory, as graph.py likes it
         before = {name: value[index].to(self.device) for name, value in self.before.items()}
         return given.to(self.device), self.crops.points[index].to(self.device), self.crops.hand[index].to(self.device), before
 
@@ -272,9 +314,17 @@ def _same(settings: TuneSettings) -> dict[str, Any]:
 def _files(names: str) -> Iterator[Path]:
     for name in filter(None, names.split(",")):
         path = Path(name.strip())
-        if not path.is_file():
-            raise InputError(f"{path} is no file; give videos and photos of hands, with commas between")
+        if not path.exists():
+            raise InputError(f"{path} is not there; give videos and photos of hands, or folders of them, with commas between")
         yield path
+
+
+def _real_crops(kept: Path, files: list[Path], seed: int, each: int, threads: int) -> Crops:
+    """Crops of real hands, which are kept in a file."""
+    about = f"real hands of {', '.join(map(str, files))}, seed {seed}, {each} each"
+    if not kept.exists():
+        RealCrops(HandNetworks(threads=threads), seed, each).of(files).save(kept, about)
+    return Crops.read(kept, about)
 
 
 def train_detector(out: Path, settings: TuneSettings = TuneSettings()) -> dict[str, Any]:
@@ -282,11 +332,12 @@ def train_detector(out: Path, settings: TuneSettings = TuneSettings()) -> dict[s
     began = time.time()
     real, real_held = list(_files(settings.real)), list(_files(settings.real_held))
     tuner = Tuner(settings, out.with_name(out.name + ".state"))
-    folder, networks = Path(settings.folder), HandNetworks(threads=settings.threads)
+    folder = Path(settings.folder)
     first = 100_000 * settings.seed
     rendered = rendered_crops(folder, settings.parts, first, settings.workers, settings.clips)
     held = {"rendered": rendered_crops(folder, settings.held_parts, first + 90_000, settings.workers, settings.clips)}
-    held["real"] = RealCrops(networks, settings.seed + 1, each=1).of(real_held)
-    curve = tuner.run(rendered, RealCrops(networks, settings.seed).of(real), held)
+    held["real"] = _real_crops(folder / "real_held.npz", real_held, settings.seed + 1, 1, settings.threads)
+    learned = _real_crops(folder / "real.npz", real, settings.seed, _EACH, settings.threads)
+    curve = tuner.run(rendered, learned, held)
     tuner.write(out)
     return (curve[-1] if curve else {"step": tuner.step}) | {"minutes": round((time.time() - began) / 60.0, 1)}
