@@ -3,7 +3,7 @@
 #   make demo                  render a clip of two hands, track it through the ROS 2 node, measure against the ground truth
 #   make demo VIDEO=file.mp4   the same on a video; make demo CAMERA=0 the same on a live camera (Ctrl-C ends it)
 #   make demo-teleop           a rendered person picks a cube up, and a simulated robot does the same over DDS; VIDEO, CAMERA too
-#   make test                  all tests, in two processes (JOBS=4: four); ARGS="-k name" is passed on to pytest
+#   make test                  all tests, in three processes (JOBS=4: four); ARGS="-k name" is passed on to pytest
 #   make test-extras           tests that need more, each beside VENV: lerobot (3 GB), Ray, storages, a browser (playwright, a Chromium)
 #   make check                 the part of the tests that takes two minutes
 #   make lint                  format, lint and types of all code, a minute
@@ -12,7 +12,7 @@
 # PYTHON=python3.12 chooses the interpreter, VENV=folder the environment's place, ARGS="..." adds arguments.
 
 VENV ?= .venv
-JOBS ?= 2
+JOBS ?= 3
 SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 ifndef PYTHON
 PYTHON := $(shell for p in python3 python3.12 python3.11 python3.10; do \
@@ -41,9 +41,10 @@ demo: $(INSTALLED)
 demo-teleop: $(INSTALLED)
 	$(BIN)/python -m fourdhands_ros.tools.demo_teleop $(if $(VIDEO),--video "$(VIDEO)") $(if $(CAMERA),--camera "$(CAMERA)") $(ARGS)
 
-# A worker that dies ends the run with the name of its test: pytest-xdist 3.8 waits for good where it restarts one.
+# One process more than a small machine has cores, as a third of the tests' time is spent waiting for other processes. A worker that
+# dies ends the run with the name of its test: pytest-xdist 3.8 waits for good where it restarts one.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --max-worker-restart 0 test $(ARGS)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 test $(ARGS)
 
 # The newest lerobot wants CPython 3.12 or newer; its torch is not this package's, so that it has an environment of its own.
 LEROBOT_PYTHON ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.12.*/bin/python3.12 $(HOME)/.pyenv/versions/3.13.*/bin/python3.13) python3.12)

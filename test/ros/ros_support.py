@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import array
-import os
-import subprocess
-import sys
+import gc
 import time
 from dataclasses import replace
-from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.duration import Duration
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from ros_domain import Domain
+from rclpy.serialization import deserialize_message
+from ros_context import PATIENT, REPOSITORY, Ros, wait_until  # noqa: F401 (for who imports this)
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from visualization_msgs.msg import MarkerArray
 
@@ -28,10 +24,10 @@ from fourdhands_core.geometry.rotations import matrix_from_axis_angle
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.pipeline.frame import Frame
 from fourdhands_core.pipeline.types import ABSENT, SOURCE_JOINT, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
+from fourdhands_ros.node import node as node_module
 from fourdhands_ros.node.node import HandsNode
 from fourdhands_ros.pypi.message_types import HandFaces, HandPair, TFMessage, create_subscription
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 WIDTH, HEIGHT = 64, 48
 SECOND = 10**9
 T0 = 1_700_000_000 * SECOND
@@ -39,6 +35,24 @@ PERIOD = SECOND // 30
 RELIABLE = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 FACES = np.random.default_rng(0).integers(0, 778, (1538, 3))
+
+# Looking for garbage whenever a node is activated takes 0.3 s among all that a test process holds: only nodes in processes of
+# their own do it, as those of test_ros_start. What is there is kept out of later looks as always.
+node_module.gc = SimpleNamespace(collect=lambda: None, freeze=gc.freeze, unfreeze=gc.unfreeze)
+
+
+class Unread(list):
+    """Messages of a kind as bytes, which become one when it is asked for: a mesh's thousands of points take 30 ms."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self._kind = kind
+
+    def __getitem__(self, index):
+        return deserialize_message(super().__getitem__(index), self._kind)
+
+    def __iter__(self):
+        return (self[index] for index in range(len(self)))
 
 
 def make_hand(side: int, seed: int = 0, state: str = TRACKED, vertices: bool = False) -> HandEstimate:
@@ -161,136 +175,6 @@ def info_message(width=WIDTH, height=HEIGHT, focal=60.0) -> CameraInfo:
     return message
 
 
-PATIENT = 120.0
-"""Seconds that anything may take on a busy computer: a deadline for what has to come, never a measure."""
-
-
-def wait_until(condition) -> bool:
-    """Wait, without ROS, until the condition holds; False where it does not in time."""
-    deadline = time.monotonic() + PATIENT
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return True
-
-
-class Ros:
-    """A ROS context on a domain of its own, with nodes that one executor spins."""
-
-    def __init__(self):
-        self._domain = Domain()
-        self.domain = self._domain.number
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=self.domain)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self._processes: list[subprocess.Popen] = []
-
-    def add(self, node):
-        """Have a node spun."""
-        self.executor.add_node(node)
-        return node
-
-    def node(self, name="tester", **kwargs):
-        """A plain node."""
-        return self.add(rclpy.create_node(name, context=self.context, **kwargs))
-
-    def spin_until(self, condition, timeout: float = PATIENT) -> bool:
-        """Spin until the condition holds; False where it does not in time."""
-        deadline = time.monotonic() + timeout
-        while not condition():
-            if time.monotonic() > deadline:
-                return False
-            self.executor.spin_once(timeout_sec=0.005)
-        return True
-
-    def spin_for(self, seconds: float) -> None:
-        """Spin for a time."""
-        self.spin_until(lambda: False, seconds)
-
-    def ask(self, client, request, enough=lambda: False):
-        """A service's answer, or None where what was asked for has come about, `enough`, and the answer was lost.
-
-        It is asked again where none comes, as one is lost that is given before the service has found who asked.
-        """
-        assert self.spin_until(client.service_is_ready), client.srv_name
-        deadline, asked = time.monotonic() + PATIENT, []
-        while time.monotonic() < deadline:
-            asked.append(client.call_async(request))
-            if self.spin_until(lambda: any(future.done() for future in asked), 10.0) or enough():
-                return next((future.result() for future in asked if future.done()), None)
-        raise AssertionError(f"{client.srv_name} does not answer")
-
-    def publish_until(self, publisher, message, condition) -> None:
-        """Publish a message, and again where it is lost on its way, until the condition holds."""
-        deadline = time.monotonic() + PATIENT
-        while time.monotonic() < deadline:
-            publisher.publish(message)
-            if self.spin_until(condition, 5.0):
-                return
-        raise AssertionError(f"what was published on {publisher.topic_name} did not arrive")
-
-    def deliver(self, publisher, message) -> None:
-        """Publish a message to those who ask for reliable delivery, and wait until they have it."""
-        assert self.spin_until(publisher.get_subscription_count), publisher.topic_name
-        publisher.publish(message)
-        assert publisher.wait_for_all_acked(Duration(seconds=PATIENT)), publisher.topic_name
-
-    def join(self, node, *publishers) -> None:
-        """Wait until a node's subscriptions and these publishers have found each other, which each side learns by itself."""
-
-        def joined(publisher):
-            heard = [one for one in node.subscriptions if one.topic_name == publisher.topic_name]
-            # Humble tells only the publisher's side.
-            return publisher.get_subscription_count() and all(
-                one.get_publisher_count() for one in heard if hasattr(one, "get_publisher_count")
-            )
-
-        assert self.spin_until(lambda: all(map(joined, publishers))), [one.topic_name for one in publishers]
-
-    def catch_up(self, node) -> None:
-        """Have a node hear all that has come: the executor takes one message of each topic in turn, so that on a loaded
-        machine those of a fast one wait behind a slow one's that were said after them."""
-        for one in node.subscriptions:
-            with one.handle:
-                while (taken := one.handle.take_message(one.msg_type, one.raw)) is not None:
-                    one.callback(taken[0])
-
-    def process(self, *command: str, environment: dict | None = None, **options) -> subprocess.Popen:
-        """A Python process on the same domain, ended with the context.
-
-        environment: variables that are other than this process's, None for those that are missing. options: Popen's.
-        """
-        path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
-        variables = {**os.environ, "ROS_DOMAIN_ID": str(self.domain), "PYTHONPATH": path, **(environment or {})}
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            env={name: value for name, value in variables.items() if value is not None},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            **options,
-        )
-        self._processes.append(process)
-        return process
-
-    def close(self) -> None:
-        """End nodes, context and processes.
-
-        In this order: Fast DDS may end this process where it leaves a domain in which a process was killed while it wrote
-        a large message.
-        """
-        for node in list(self.executor.get_nodes()):
-            node.destroy_node()
-        self.executor.shutdown()
-        rclpy.try_shutdown(context=self.context)
-        for process in self._processes:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-        self._domain.close()
-
-
 class Bench:
     """The node with a FakeTracker in this process, a camera and a user of every output, on one domain."""
 
@@ -313,13 +197,14 @@ class Bench:
             CompressedImage if compressed else Image, "image_raw" + ("/compressed" if compressed else ""), RELIABLE
         )
         self.infos = user.create_publisher(CameraInfo, "camera_info", RELIABLE)
-        self.pairs, self.transforms, self.markers, self.faces, self.diagnostics = [], [], [], [], []
+        self.pairs, self.transforms, self.faces, self.diagnostics = [], [], [], []
+        self.markers = Unread(MarkerArray)
         create_subscription(user, HandPair, "hands", self.pairs.append, RELIABLE)
         create_subscription(user, TFMessage, "/tf", self.transforms.append, RELIABLE)
         create_subscription(user, HandFaces, "hands/faces", self.faces.append, LATCHED)
         user.create_subscription(DiagnosticArray, "/diagnostics", self.diagnostics.append, 10)
         if markers:
-            user.create_subscription(MarkerArray, "hands/markers", self.markers.append, RELIABLE)
+            user.create_subscription(MarkerArray, "hands/markers", self.markers.append, RELIABLE, raw=True)
         if activate:
             self.activate()
 

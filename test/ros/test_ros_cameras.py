@@ -19,6 +19,7 @@ from ros_support import (
     Bench,
     FakeTracker,
     Ros,
+    Unread,
     image_message,
     info_message,
     make_pair,
@@ -49,9 +50,9 @@ class Cameras(Bench):
         for name in names:
             self.images[name] = user.create_publisher(image_type, f"{name}/image_raw{suffix}", RELIABLE)
             self.infos[name] = user.create_publisher(CameraInfo, f"{name}/camera_info", RELIABLE)
-            self.pairs[name], self.markers[name] = [], []
+            self.pairs[name], self.markers[name] = [], Unread(MarkerArray)
             create_subscription(user, HandPair, f"{name}/hands", self.pairs[name].append, RELIABLE)
-            user.create_subscription(MarkerArray, f"{name}/hands/markers", self.markers[name].append, RELIABLE)
+            user.create_subscription(MarkerArray, f"{name}/hands/markers", self.markers[name].append, RELIABLE, raw=True)
         self.activate()
 
     def connect(self):

@@ -97,7 +97,7 @@ def test_hands_come_and_go(bench):
 def test_meshes_only_while_somebody_subscribes(bench):
     bench = bench(markers=False)
     assert not bench.channel.outputs.wants_vertices and len(bench.good(T0).left.vertices) == 0
-    subscription = bench.user.create_subscription(MarkerArray, "hands/markers", bench.markers.append, 1)
+    subscription = bench.user.create_subscription(MarkerArray, "hands/markers", bench.markers.append, 1, raw=True)
     assert bench.ros.spin_until(lambda: bench.channel.outputs.wants_vertices)
     bench.good(T0 + PERIOD)
     assert bench.ros.spin_until(lambda: bench.markers)
