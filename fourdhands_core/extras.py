@@ -31,6 +31,9 @@ def needed_for(what: str, extra: str | None = None) -> Iterator[None]:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
+        extra = extra or EXTRAS[package]
+        packages = " ".join(dict.fromkeys([package, *(name for name in EXTRAS if EXTRAS[name] == extra)]))
         raise DependencyError(
-            f"{what} needs {package}, which is not installed: pip install 'fourdhands[{extra or EXTRAS[package]}]'"
+            f"{what} needs {package}, which is not installed: pip install 'fourdhands[{extra}]'; in a ROS workspace "
+            f"pip install -c constraints.txt {packages}"
         ) from error

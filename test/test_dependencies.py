@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import setuptools
 
-from fourdhands_core.extras import EXTRAS
+from fourdhands_core.errors import DependencyError
+from fourdhands_core.extras import EXTRAS, needed_for
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -95,6 +96,22 @@ def test_every_import_is_declared(declared):
         else:
             core = any(file.startswith("fourdhands_core") for file in files)
             assert distribution in required | (set() if core else extras["ros"]), f"{name} of {sorted(files)} is not declared"
+
+
+@pytest.mark.parametrize(("extra", "packages"), [("view", "viser"), ("robot", "ruckig mujoco mink")])
+def test_what_is_missing_can_be_installed_in_a_workspace_too(extra, packages):
+    """There no distribution `fourdhands` is installed whose extras pip could know."""
+    package = packages.split()[0]
+    words = f"the page needs {package}, which is not installed: pip install 'fourdhands[{extra}]'; in a ROS workspace "
+    with pytest.raises(DependencyError, match=re.escape(f"{words}pip install -c constraints.txt {packages}") + "$"):
+        with needed_for("the page"):
+            raise ModuleNotFoundError(name=package)
+
+
+def test_every_extra_is_pinned_under_the_name_that_is_imported():
+    """So that the message above names what pip knows, and constraints.txt gives its version."""
+    lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
+    assert EXTRAS.keys() <= {re.match(r"[\w.-]*", line)[0] for line in lines}
 
 
 def test_nothing_is_required_that_is_not_imported(declared):

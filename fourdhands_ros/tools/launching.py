@@ -169,7 +169,7 @@ def as_parameter(name: str, text: str) -> Any:
 def view_arguments() -> list[DeclareLaunchArgument]:
     """The arguments by which a launch file offers the page in a browser; `view_options` reads them."""
     return [
-        switch("view", "false", "Also show the hands in a browser, from a process of its own; needs viser (fourdhands[view])."),
+        switch("view", "false", "Also show the hands in a browser, from a process of its own; needs viser, from pip."),
         argument("view_host", "Address to show them at; others than 127.0.0.1 need a token.", default="127.0.0.1"),
         argument("view_port", "Port of that page; empty: 8080, or the next free one."),
         switch("view_estop", "false", "With a button on that page that stops robots which follow a hand."),
