@@ -34,6 +34,7 @@ from ..node.quiet import LISTENS_QUIETLY
 from ..process import parse, run_ros
 from ..pypi.message_types import TFMessage, message_type
 from .axes import axes_problem, misled
+from .commanders import Commanders, more_than_one
 from .diagnosis import apart, place_said, status_of
 from .hand_input import HAND_PAIR, HandInput
 from .hand_joints import HandJoints
@@ -137,6 +138,9 @@ class TeleopNode(ActiveNode):
 
         self._outputs = Outputs(self, p, self._joints, self._arm.names if self._arm else (), made)
         self._state_out = publisher(String, "~/state")
+        arm, hand = self._arm.names if self._arm else (), self._joints.names if self._joints else ()
+        own = *self._outputs.topics, self._state_out.topic_name  # by ~/state it knows of another node of its name
+        self._commanders = Commanders(self, p, own, arm, hand, made)
         has_arm = p.arm != "none"
         markers = RobotMarkers(p.base_frame if has_arm else p.end_frame, p.led, has_arm)
         if markers.problem:
@@ -244,8 +248,8 @@ class TeleopNode(ActiveNode):
             self._deadman and "let_go" not in asked,
             self._deadman_at,
             self._estop or "estop" in asked,
-            operators=self._publishers_of("hands"),
-            commanders=max(map(self._publishers_of, self._commanded())),
+            operators=max(self.count_publishers(self.resolve_topic_name("hands")), 1),
+            commanders=self._commanders.count(),
             absolute=self._robot.from_frame(frame) if self.parameters.absolute or self.state.settings.absolute else None,
             **{name: name in asked for name in ("engage", "release", "reset")},
         )
@@ -301,13 +305,6 @@ class TeleopNode(ActiveNode):
         if self._stream.error is not None:
             raise self._stream.error
 
-    def _commanded(self) -> list[str]:
-        """Topics of which this node alone is to be the publisher; by ~/state it knows of another node of its name."""
-        return [*self._outputs.topics, self._state_out.topic_name]
-
-    def _publishers_of(self, topic: str) -> int:
-        return max(self.count_publishers(self.resolve_topic_name(topic)), 1)
-
     def _fresh(self) -> RobotSample | None:
         """Where the robot is, where that is no older than its robot_stale."""
         robot = self._sample
@@ -351,12 +348,10 @@ class TeleopNode(ActiveNode):
             return ""
         if state.state in _FOLLOWS and frame != self._frame and not self.hand.problem:
             return f"hands come in {frame or 'no frame'}, and the robot was engaged in {self._frame}; engage it again"
-        alone = ["hands"] if "two_operators" in state.reasons else []
-        alone += self._commanded() if "two_commanders" in state.reasons else []
-        for topic in map(self.resolve_topic_name, alone):
-            if len(found := self.get_publishers_info_by_topic(topic)) > 1:
-                names = ", ".join(f"{one.node_namespace.rstrip('/')}/{one.node_name}" for one in found)
-                return f"{topic} has {len(found)} publishers, and may have one: {names}"
+        if "two_operators" in state.reasons and (several := more_than_one(self, self.resolve_topic_name("hands"))):
+            return several
+        if "two_commanders" in state.reasons and (others := self._commanders.problem()):
+            return others
         if "no_transform_to_base" in state.reasons:
             return self._robot.lost_frame
         problem = self.hand.problem or self._outputs.problem or self._robot.unheard()

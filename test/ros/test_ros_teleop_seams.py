@@ -19,6 +19,7 @@ from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_core.teleop import ENGAGED, HOLD, IDLE, RAMP, READY, HandSample, RobotSample
 from fourdhands_ros.convert.encoders import HandPairEncoder
 from fourdhands_ros.pypi.message_types import deserialize, message_type
+from fourdhands_ros.teleop.node import TeleopNode
 
 pytestmark = pytest.mark.skipif(ruckig is None, reason="teleoperation needs ruckig (pip install 'fourdhands[robot]')")
 
@@ -169,6 +170,63 @@ def test_a_second_node_of_its_name_is_another_commander(steps):
     steps.go(1)
     assert steps.node.state.stopped_by == ("two_commanders",)
     assert "/hands_teleop/state has 2 publishers" in steps.node._problem()
+    steps.node.destroy_publisher(other)
+
+
+HAND = {"arm": "none", "robot": "gripper"}
+
+
+@pytest.mark.parametrize(
+    "steps, namespace, parameters, remapped, words",
+    [
+        ({}, "", {"arm": "twist"}, (), "tool0 in base_link is led by 2 nodes, and may be by one: "),
+        ({}, "right", {"arm": "twist"}, ("ee_pose", "joint_states"), "tool0 in base_link is led by 2 nodes"),
+        ({}, "right", {"arm": "twist"}, (), ""),
+        ({}, "", {"arm": "pose", "end_frame": "right_tool0"}, (), "/target_frame has 2 publishers"),
+        ({}, "", {"arm": "twist", "end_frame": "right_tool0"}, (), "the arm can be led by /delta_twist_cmds too"),
+        ({}, "", HAND, (), ""),
+        (HAND, "", {**HAND, "hand": "trajectory"}, (), "the joints width is led by 2 nodes"),
+    ],
+    indirect=["steps"],
+)
+def test_nodes_of_other_names_and_topics_that_lead_one_robot_see_each_other(steps, namespace, parameters, remapped, words):
+    given = [Parameter(name, value=value) for name, value in parameters.items()]
+    rules = [part for topic in remapped for part in ("-r", f"{topic}:=/{topic}")]
+    other = TeleopNode(
+        "another", context=steps.node.context, namespace=namespace, parameter_overrides=given, cli_args=["--ros-args", *rules]
+    )
+    other.trigger_configure()
+    other.trigger_activate()
+    said = other.resolve_topic_name("~/state")
+    assert waited(lambda: steps.node.count_publishers(said) == other.count_publishers("/hands_teleop/state") == 1)
+    nodes = steps.node, other
+    if words:
+        assert waited(lambda: all(node._commanders.count() > 1 for node in nodes))
+        assert steps.go(30) == IDLE and "two_commanders" in steps.node.state.reasons
+        assert words in steps.node._problem() and "another" in steps.node._problem()
+        assert "two_commanders" in steps.node._on_service("engage", None, SimpleNamespace()).message
+    else:
+        assert [node._commanders.count() for node in nodes] == [1, 1] and steps.go(30) == READY
+    other.trigger_deactivate()
+    assert waited(lambda: steps.node._commanders.count() == 1)
+    steps.go(30)
+    assert "two_commanders" not in steps.node.state.reasons
+    other.destroy_node()
+
+
+def waited(condition):
+    end = time.monotonic() + PATIENT
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
+
+
+def test_who_can_lead_the_arm_by_another_input_of_its_controller_stops_it(steps):
+    steps.engaged()
+    other = steps.node.create_publisher(PoseStamped, "pose_target_cmds", 10)
+    assert waited(lambda: steps.node.count_publishers("/pose_target_cmds"))
+    assert steps.go(1) == IDLE and steps.node.state.stopped_by == ("two_commanders",)
+    assert "/pose_target_cmds too, whose publishers have to end: /hands_teleop" in steps.node._problem()
     steps.node.destroy_publisher(other)
 
 
