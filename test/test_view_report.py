@@ -119,4 +119,5 @@ def test_lines_are_broken_where_nothing_is_known():
     (path,) = re.findall(r'<path d="([^"]*)"', line_plot(x, [("a", y, (0, 0, 0))], "t"))
     assert path.count("M") == 3 and path.count("L") == 1
     assert "nothing" in line_plot(x, [("a", np.full(6, np.nan), (0, 0, 0))], "t")
+    assert "1700</text>" in line_plot(x, [("a", np.linspace(1500, 1900, 6), (0, 0, 0))], "milliseconds")
     assert "nan" not in line_plot(x[:1], [("a", y[:1], (0, 0, 0))], "t")

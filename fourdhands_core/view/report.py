@@ -209,9 +209,10 @@ def line_plot(
     px = left + (x - x[0]) / span * (right - left)
     shapes = [f'<text x="{left}" y="12">{html.escape(title)}</text>']
     for part in (0.0, 0.5, 1.0):
-        y = bottom - part * (bottom - top)
+        y, value = bottom - part * (bottom - top), low + part * (high - low)
+        text = f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"  # which of thousands were 1.79e+03
         shapes.append(f'<line x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
-        shapes.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{low + part * (high - low):.3g}</text>')
+        shapes.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{text}</text>')
         at = left + part * (right - left)
         anchor = "end" if part == 1.0 else "middle"
         shapes.append(f'<text x="{at:.0f}" y="{height - 5}" text-anchor="{anchor}">{x[0] + part * span:.1f} s</text>')
