@@ -11,7 +11,7 @@ from fourdhands_core import cli
 from fourdhands_core.errors import AssetError, CheckpointError, DatasetError, InputError
 from fourdhands_core.files import check_file, kind_of, local_path, refuse_overwriting, utf8_name
 from fourdhands_core.geometry.calibration_file import read_views
-from fourdhands_core.hand_model.assets import GENERIC_HAND, load_hand
+from fourdhands_core.hand_model.assets import GENERIC, SHIPPED_HANDS, load_hand
 from fourdhands_core.learning.datasets.files import read_json, read_pickle
 from fourdhands_core.learning.datasets.frames import read_image
 from fourdhands_core.learning.image.settings import read_settings
@@ -204,7 +204,7 @@ def test_networks_and_hand_models_under_names_that_are_not_utf8(tmp_path):
     assert read_header(folder / "w\udce9.safetensors")[1] == {"why": "test"}
     again = load_weights(folder / "w\udce9.safetensors").state_dict()
     assert all(torch.equal(tensor, again[name]) for name, tensor in network.state_dict().items())
-    shutil.copy(GENERIC_HAND, folder / "hand.npz")
+    shutil.copy(SHIPPED_HANDS[GENERIC], folder / "hand.npz")
     assert load_hand(folder / "hand.npz").is_right
     with utf8_name(folder) as name:
         assert name.isascii() and sorted(os.listdir(name)) == ["hand.npz", "w\udce9.safetensors"]

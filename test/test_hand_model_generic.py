@@ -9,7 +9,7 @@ from mesh_reduction import check_disc
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.hand_model import limits
 from fourdhands_core.hand_model.arrays import HandArrays
-from fourdhands_core.hand_model.assets import GENERIC_HAND, load_generic_hand
+from fourdhands_core.hand_model.assets import GENERIC, SHIPPED_HANDS, load_generic_hand
 from fourdhands_core.hand_model.skeleton import FINGERS, FINGERTIP_VERTICES, JOINT_NAMES, MANO_IN_21, MANO_PARENTS, TIP_JOINTS
 
 
@@ -29,14 +29,14 @@ def joints_at(betas):
 def test_the_script_makes_the_shipped_file_bit_for_bit():
     pytest.importorskip("skimage", reason="scikit-image, which makes the generic hand, is not installed")
     made = generic_hand.build()
-    with np.load(GENERIC_HAND) as shipped:
+    with np.load(SHIPPED_HANDS[GENERIC]) as shipped:
         assert set(made) == set(shipped.files)
         for name, array in made.items():
             assert array.dtype == shipped[name].dtype and array.tobytes() == shipped[name].tobytes(), name
 
 
 def test_file_is_small_and_its_mesh_is_one_disc_with_a_wrist_of_16(hand):
-    assert GENERIC_HAND.stat().st_size < 2_000_000
+    assert SHIPPED_HANDS[GENERIC].stat().st_size < 2_000_000
     loop = check_disc(hand.faces, 778)
     assert len(loop) == 16
     np.testing.assert_allclose(hand.v_template[loop, 0], hand_shape.WRIST_CUT, atol=1e-6)

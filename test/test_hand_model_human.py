@@ -7,7 +7,7 @@ from mesh_reduction import check_disc
 from fourdhands_core.errors import AssetError
 from fourdhands_core.hand_model import limits
 from fourdhands_core.hand_model.arrays import HandArrays
-from fourdhands_core.hand_model.assets import HUMAN_HAND, load_generic_hand, load_human_hand, open_hand
+from fourdhands_core.hand_model.assets import HUMAN, SHIPPED_HANDS, load_generic_hand, load_human_hand, open_hand
 from fourdhands_core.hand_model.skeleton import FINGERS, JOINT_NAMES, MANO_IN_21, MANO_JOINT_NAMES, TIP_VERTICES, TO_21
 
 
@@ -39,7 +39,7 @@ def volume(vertices, faces):
 
 def test_names_of_hand_models(hand, tmp_path):
     assert open_hand("human").name == open_hand("").name == hand.name == "human" and open_hand("generic").name == "generic"
-    assert open_hand(HUMAN_HAND).name == "human"
+    assert open_hand(SHIPPED_HANDS[HUMAN]).name == "human"
     with pytest.raises(AssetError, match="nobody"):
         open_hand(tmp_path / "nobody.npz")
 
@@ -49,14 +49,14 @@ def test_the_script_makes_the_shipped_file():
     import human_hand
 
     made = human_hand.build()
-    with np.load(HUMAN_HAND) as shipped:
+    with np.load(SHIPPED_HANDS[HUMAN]) as shipped:
         assert set(made) == set(shipped.files)
         for name, array in made.items():
             np.testing.assert_array_equal(array, shipped[name], err_msg=name)
 
 
 def test_format(hand):
-    assert HUMAN_HAND.stat().st_size < 2_000_000
+    assert SHIPPED_HANDS[HUMAN].stat().st_size < 2_000_000
     assert len(check_disc(hand.faces, 778)) == 16
     assert (hand.weights >= 0).all()
     np.testing.assert_allclose(hand.weights.sum(1), 1.0, atol=1e-4)

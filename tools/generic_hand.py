@@ -13,7 +13,7 @@ import numpy as np
 from hand_rig import BOUNDARY, VERTICES, arrays_of, density, ordered, segment, shape_directions, write
 from mesh_reduction import check_disc, reduce_mesh, smooth_mesh
 
-from fourdhands_core.hand_model.assets import GENERIC_HAND
+from fourdhands_core.hand_model.assets import GENERIC, SHIPPED_HANDS
 from fourdhands_core.hand_model.skeleton import (
     DORSAL,
     FINGERS,
@@ -153,4 +153,4 @@ def build() -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    write(build(), GENERIC_HAND)
+    write(build(), SHIPPED_HANDS[GENERIC])

@@ -17,7 +17,7 @@ from mesh_reduction import reduce_mesh, smooth_mesh
 from mesh_surface import Surface
 from pose_correctives import pose_directions
 
-from fourdhands_core.hand_model.assets import HUMAN_HAND
+from fourdhands_core.hand_model.assets import HUMAN, SHIPPED_HANDS
 from fourdhands_core.hand_model.limits import frames_of
 from fourdhands_core.hand_model.skeleton import FINGERS, JOINT_NAMES, MANO_JOINT_NAMES, TIP_JOINTS
 
@@ -223,4 +223,4 @@ def build() -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    write(build(), HUMAN_HAND)
+    write(build(), SHIPPED_HANDS[HUMAN])

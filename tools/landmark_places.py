@@ -21,7 +21,7 @@ from tqdm import tqdm
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle
 from fourdhands_core.hand_model.arrays import HandArrays
-from fourdhands_core.hand_model.assets import open_hand, pair_of
+from fourdhands_core.hand_model.assets import SHIPPED_HANDS, open_hand, pair_of
 from fourdhands_core.hand_model.landmarks import MEASURED, bones_before
 from fourdhands_core.hand_model.skeleton import LEFT, MANO_IN_21
 from fourdhands_core.learning.landmark.measure_errors import clip_motions, matched
@@ -116,7 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path, nargs="?", default=MEASURED)
     parser.add_argument("--clips", type=int, default=160)
-    parser.add_argument("--models", nargs="+", default=["generic", "human"])
+    parser.add_argument("--models", nargs="+", default=sorted(SHIPPED_HANDS))
     args = parser.parse_args()
     cv2.setNumThreads(1)
     for name in args.models:

@@ -12,12 +12,10 @@ from ..errors import AssetError
 from ..files import check_file, not_a
 from .skeleton import MANO_PARENTS
 
-GENERIC_HAND = Path(__file__).parent / "assets" / "generic_hand.npz"
-HUMAN = "human"
-"""The name of the hand model that is used where none is named."""
-SHIPPED_HANDS = (HUMAN, "generic")
-"""The names of the hand models that need no file."""
-HUMAN_HAND = Path(__file__).parent / "assets" / "human_hand.npz"
+HUMAN, GENERIC = "human", "generic"
+"""HUMAN: the hand model that is used where none is named."""
+SHIPPED_HANDS = {name: Path(__file__).parent / "assets" / f"{name}_hand.npz" for name in (HUMAN, GENERIC)}
+"""The hand models that come with the package, by the names that settings have for them. What is learned is learned of each."""
 
 SHAPES = {
     "v_template": (778, 3),
@@ -132,23 +130,25 @@ def load_hand(path: str | Path) -> HandAsset:
     return asset_from_arrays(arrays, bool(right), str(arrays.get("name", path.stem)))
 
 
-@lru_cache(maxsize=1)
+@lru_cache
+def _shipped(name: str) -> HandAsset:
+    return load_hand(SHIPPED_HANDS[name])
+
+
 def load_generic_hand() -> HandAsset:
     """The generic right hand that ships with the package (made by tools/generic_hand.py, no licence but the package's)."""
-    return load_hand(GENERIC_HAND)
+    return _shipped(GENERIC)
 
 
-@lru_cache(maxsize=1)
 def load_human_hand() -> HandAsset:
     """The right hand of the mean adult that ships with the package (made by tools/human_hand.py of assets under CC0)."""
-    return load_hand(HUMAN_HAND)
+    return _shipped(HUMAN)
 
 
 def open_hand(name: str | Path) -> HandAsset:
-    """The right hand model that a setting names: "human" or empty, "generic", or a file; AssetError if it is none."""
-    if str(name) in ("", HUMAN):
-        return load_human_hand()
-    return load_generic_hand() if str(name) == "generic" else load_hand(name)
+    """The right hand model that a setting names: of SHIPPED_HANDS, HUMAN where empty, or a file; AssetError if it is none."""
+    name = str(name) or HUMAN
+    return _shipped(name) if name in SHIPPED_HANDS else load_hand(name)
 
 
 def open_pair(right: str | Path, left: str | Path = "") -> tuple[HandAsset, HandAsset]:

@@ -9,7 +9,11 @@ from typing import Any, TypeVar
 from ..errors import CheckpointError
 
 SHIPPED = Path(__file__).parent / "weights" / "landmark.safetensors"
-"""The landmark network that comes with the package, trained by `fourdhands train landmark`."""
+"""The landmark network that comes with the package, trained by `fourdhands train landmark`.
+
+Others of the same sizes need this file alone; of other sizes the graphs of `tools/landmark_graphs.py` too, or torch runs them.
+The accuracy that README.md and `docs/benchmarks.md` state is then measured anew, with `fourdhands evaluate`.
+"""
 
 LARGEST = {
     "width": 8192,

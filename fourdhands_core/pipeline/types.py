@@ -9,7 +9,12 @@ import numpy as np
 from ..geometry.camera import Camera
 
 ABSENT, TRACKED, HELD = "absent", "tracked", "held"
-"""States of a hand: not seen; seen in this frame; not seen in this frame but shortly before (pose is `age` old)."""
+"""States of a hand: not seen; seen in this frame; not seen in this frame but shortly before (pose is `age` old).
+
+Who uses a hand looks at `valid`. Another state is decided in `pipeline/hand_track.py`, of several cameras in
+`fusion/fusion.py`; it is a constant of Hand.msg, in `STATES` of `convert/encoders.py`, in `_STATES` of `view/moments.py`,
+with a shade in `view/timeline.py`, drawn by `media/draw.py` and `view/scene.py`, and a word in `docs/view.md` and README.md.
+"""
 
 SOURCE_NONE, SOURCE_NETWORK, SOURCE_JOINT = "none", "network", "joint"
 """Where the left root relative to the right comes from: not both hands there; the network's regression alone

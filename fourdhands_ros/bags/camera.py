@@ -44,6 +44,9 @@ class Options:
     fov, intrinsics: of images without CameraInfo, see CameraSource. markers: write the meshes. interval: images after
     which what was done is safe. rig: where the cameras stand, of a file; fixed_frame: in which they all see one pair of hands:
     with neither, each camera's hands are all there is.
+
+    Another one is an argument of `commands/bag.py` with its place in `bag` there; a run that was begun with another value is
+    refused by itself.
     """
 
     parameters: Parameters = field(default_factory=lambda: Parameters(lookahead=4))

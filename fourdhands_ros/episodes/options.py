@@ -22,6 +22,9 @@ class Options:
     chosen: what of them is read. action: see actions.ACTIONS. cutting: see Cutting. task: of bags that do not say theirs.
     vcodec: see pictures.CODECS. outcome: only episodes that ended so, success or failure; empty for all. conversion: how hands
     are found in bags without.
+
+    Another one is an argument of `commands/episodes.py` with its place in `export` there, told of in `docs/demonstrations.md`.
+    Bags that are done are done again where `plain` has another value, which leaves out what concerns the whole dataset alone.
     """
 
     chosen: Chosen = field(default_factory=Chosen)

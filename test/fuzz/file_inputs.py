@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from mutations import ANY, FLOATS, NUMBERS, TEXTS, mutated, one_of
 from safetensors.torch import save
 
-from fourdhands_core.hand_model.assets import GENERIC_HAND, SHAPES
+from fourdhands_core.hand_model.assets import GENERIC, SHAPES, SHIPPED_HANDS
 from fourdhands_core.network.image_config import ImageConfig
 from fourdhands_core.network.image_model import ImageNetwork
 from fourdhands_core.network.import_weights import _published as published_name
@@ -190,7 +190,7 @@ def rezipped(draw, seeds) -> bytes:
 
 @functools.cache
 def _hand_arrays() -> dict[str, np.ndarray]:
-    with np.load(GENERIC_HAND) as file:
+    with np.load(SHIPPED_HANDS[GENERIC]) as file:
         return {name: file[name] for name in file.files}
 
 

@@ -1,10 +1,13 @@
 """What viewers show stays in step with the hands, whatever parameters change while the node runs."""
 
+import re
+
 import numpy as np
 import pytest
 from geometry_msgs.msg import PoseArray, PoseStamped
 from rclpy.parameter import Parameter
 from rclpy.serialization import deserialize_message
+from ros_context import REPOSITORY
 from ros_support import FACES, LATCHED, PERIOD, RELIABLE, T0, bench, make_pair, stamp_of  # noqa: F401 (bench is a fixture)
 from visualization_msgs.msg import MarkerArray
 
@@ -14,6 +17,7 @@ from fourdhands_core.hand_model.skeleton import RIGHT, SIDES
 from fourdhands_core.pipeline.types import ABSENT, HELD, TRACKED
 from fourdhands_ros.convert.cdr import Template
 from fourdhands_ros.convert.encoders import MarkerEncoder
+from fourdhands_ros.node import usage
 from fourdhands_ros.pypi.message_types import TFMessage
 
 ADD, DELETE = 0, 2
@@ -23,6 +27,20 @@ BOTH, NEITHER = (255, 255, 0), (0, 0, 0)
 def actions(data) -> list[tuple[int, int]]:
     """Id and action of each marker of a serialised message; None is no message."""
     return [(m.id, m.action) for m in deserialize_message(data, MarkerArray).markers] if data is not None else []
+
+
+@pytest.mark.parametrize("transport", ["raw", "compressed"])
+def test_help_and_documents_name_every_topic_and_service(bench, transport):
+    """What the node takes and gives stands in `hands_node --help` and in docs/node.md."""
+    depth = {"raw": "raw", "compressed": "compressedDepth"}[transport]
+    node = bench({"depth": True, "image_transport": transport, "depth_transport": depth}, compressed=transport != "raw").node
+    topics = {one.topic_name[1:] for one in (*node.publishers, *node.subscriptions)}
+    topics -= {"rosout", "parameter_events", "clock", "tf_static", "image_raw/camera_info"}
+    services = {one.srv_name.replace("/hands/", "~/") for one in node.services}
+    services = {name for name in services if not re.search(r"parameter|_state|_transition|logger|type_description", name)}
+    assert "hands" in topics and "~/reset" in services
+    for told in (usage.node_parser("hands").description, (REPOSITORY / "docs" / "node.md").read_text()):
+        assert (topics | services) <= {name.removeprefix("/") for name in re.findall(r"[~/\w]+", told)}
 
 
 @pytest.mark.parametrize("first, then", [(0.0, 0.2), (0.2, 0.0), (0.0, 60.0), (1.0, 0.9999999999)])

@@ -18,9 +18,8 @@ from ...media.scenery import Sensor, line_kernel
 from ...perception.hand_networks import HAND_SIZE
 from ...perception.squares import Square, around_landmarks, cut
 from ..synthesis.clips import Clip, ClipSynthesis
-from ..synthesis.settings import LookSettings, SynthesisSettings
+from ..synthesis.settings import FAMILIES, LookSettings, SynthesisSettings
 
-FAMILIES = ("human", "generic")
 SETTINGS = SynthesisSettings(
     depth_range=(0.28, 0.95),
     view_angle=20.0,

@@ -30,14 +30,13 @@ from ...pipeline.translation import solve_translations
 from ...pipeline.types import HandEstimate
 from ..landmark.measure_errors import clip_motions
 from ..landmark.motion import MotionSampler
+from ..synthesis.settings import FAMILIES
 from . import metrics
 from .readings import Readings
 from .scores import UNITS, HandFrames, Scores
 
 UNSEEN_SEED = 990_001
 """Motion from this seed on is for evaluation; training and the error measurement draw from small seeds."""
-FAMILIES = ("human", "generic")
-"""Hand models that are rendered, whichever the tracker fits."""
 GRASPING: dict[str, Any] = {"grasps": 1.0, "upright": 0.6, "together_share": 0.3}
 """Of the motion of hands at work, see MotionSampler."""
 

@@ -18,6 +18,7 @@ from ...media.clips import rendered
 from ...network.landmark_tokens import mirror_points
 from ...perception.detector import HandDetection
 from ...perception.hand_detector import HandDetector
+from ..synthesis.settings import FAMILIES
 from .detector_errors import MEASURED, LandmarkErrors, fit, true_configuration, unit_shape
 from .motion import Motion, MotionSampler
 
@@ -57,7 +58,7 @@ def collect(
     shapes, residuals, numbers, frames = [], [], [], []
     events = {"kept": 0, "lost": 0, "missing": 0, "found": 0, "both": 0, "swapped": 0}
     for number in tqdm(range(clips), desc="clips", mininterval=5.0):
-        asset = open_hand(("human", "generic")[number % 2])
+        asset = open_hand(FAMILIES[number % len(FAMILIES)])
         (motion,) = clip_motions(sampler.sample(times), times)
         camera = Camera.from_fov(640, 480, float(rng.uniform(50, 80)))
         pictures, joints, truth = rendered(motion, camera, int(rng.integers(1 << 31)), asset)

@@ -10,11 +10,9 @@ from ...hand_model.assets import open_hand
 from ...network.landmark_config import LandmarkConfig
 from ...network.landmark_tokens import landmark_tokens, mirror_points
 from ..kinematics import Kinematics
+from ..synthesis.settings import FAMILIES
 from .detector_errors import ErrorSampler, LandmarkErrors
 from .motion import Motion, MotionSampler
-
-FAMILIES = ("human", "generic")
-"""The hand models whose motion is learned from."""
 
 
 @dataclass

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ...errors import InputError
+from ...hand_model.assets import SHIPPED_HANDS
+
+FAMILIES = tuple(SHIPPED_HANDS)
+"""The hand models that are rendered, whichever the tracker fits, and whose motion is learned from."""
 
 
 @dataclass(frozen=True)
