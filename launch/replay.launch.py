@@ -2,37 +2,28 @@
 
 from pathlib import Path
 
-from fourdhands_ros.tools.launching import (
-    absolute,
-    argument,
-    description,
-    end_launch_on_failure,
-    start_node,
-    start_view,
-    switch,
-    values_of,
-    view_arguments,
-    view_options,
-)
+from fourdhands_ros.tools import launching
 from fourdhands_ros.tools.rviz import start_rviz
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 
 ARGUMENTS = [
-    argument("bag", "Bag to play, a folder or file, mcap or sqlite3; one cut off plays as far as it goes.", default=None),
-    argument(
+    launching.argument(
+        "bag", "Bag to play, a folder or file, mcap or sqlite3; one cut off plays as far as it goes.", default=None
+    ),
+    launching.argument(
         "what",
         "images: images and CameraInfo, as from a camera; hands: HandPair, frames, meshes; all: both.",
         default="all",
         choices=["images", "hands", "all"],
     ),
-    argument("rate", "How many times as fast as recorded.", default="1.0"),
-    switch("loop", "false", "Begin again at the end."),
-    switch("clock", "true", "Publish /clock, the time of the recording; RViz then follows it."),
-    argument("namespace", "Namespace of the camera that RViz shows, such as front."),
-    *view_arguments(),
-    switch("rviz", "false", "Also start RViz."),
-    argument(
+    launching.argument("rate", "How many times as fast as recorded.", default="1.0"),
+    launching.switch("loop", "false", "Begin again at the end."),
+    launching.switch("clock", "true", "Publish /clock, the time of the recording; RViz then follows it."),
+    launching.argument("namespace", "Namespace of the camera that RViz shows, such as front."),
+    *launching.view_arguments(),
+    launching.switch("rviz", "false", "Also start RViz."),
+    launching.argument(
         "fixed_frame",
         "RViz's fixed frame: the frame_id of the images, or one that it hangs on.",
         default="camera_optical_frame",
@@ -42,14 +33,13 @@ ARGUMENTS = [
 
 def start_player(context) -> list:
     """The player, and RViz where asked for."""
-    value = values_of(ARGUMENTS, context)
+    value = launching.values_of(ARGUMENTS, context)
     arguments = [value["bag"], "--what", value["what"], "--rate", value["rate"]]
     arguments += [f"--{name}" for name in ("loop", "clock") if value[name] == "true"]
     # RViz stays open at the end of the bag.
-    actions = [start_node("hands_player", arguments=arguments, on_exit=end_launch_on_failure)]
-    page = view_options(context)
-    if page is not None:
-        actions.append(start_view(page, [absolute(value["namespace"], "hands")] if value["namespace"] else []))
+    actions = [launching.start_node("hands_player", arguments=arguments, on_exit=launching.end_launch_on_failure)]
+    shown = [launching.absolute(value["namespace"], "hands")] if value["namespace"] else []
+    actions += launching.start_view(context, shown)
     if value["rviz"] == "true":
         actions.append(
             start_rviz(
@@ -65,4 +55,4 @@ def start_player(context) -> list:
 
 def generate_launch_description():
     """The arguments and what they start."""
-    return description(ARGUMENTS, start_player)
+    return launching.description(ARGUMENTS, start_player)

@@ -21,7 +21,7 @@ def test_every_package_has_a_row():
 
 
 def test_no_modules_import_each_other_in_a_circle():
-    assert import_map.circles() == []
+    assert import_map.circle() == []
 
 
 def test_an_arrow_upwards_and_a_circle_are_found(tmp_path, monkeypatch, capsys):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections import defaultdict
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -104,8 +105,8 @@ def unplaced() -> list[str]:
     return [f"{name} has no row in ORDER" for name in sorted(packages - _ROW.keys())]
 
 
-def circles() -> list[list[str]]:
-    """Modules whose imports at the top of the file come back to themselves; those inside functions are not counted."""
+def circle() -> list[str]:
+    """Modules whose imports at the top of the file come back to the first; those inside functions are not counted."""
     known = modules()
     graph = {}
     for module, path in known.items():
@@ -115,20 +116,11 @@ def circles() -> list[list[str]]:
         guards = [node for node in tree.body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
         tree.body = [node for node in tree.body if node not in guards]
         graph[module] = imports(tree, module, known)
-    found: list[list[str]] = []
-    done: set[str] = set()
-
-    def visit(module: str, way: list[str]) -> None:
-        if module in way:
-            found.append([*way[way.index(module) :], module])
-        elif module not in done:
-            for name in sorted(graph[module]):
-                visit(name, [*way, module])
-            done.add(module)
-
-    for module in sorted(graph):
-        visit(module, [])
-    return found
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1][::-1]
+    return []
 
 
 def drawing(graph: dict[str, dict[str, set[str]]]) -> str:
@@ -171,7 +163,9 @@ def main(arguments: list[str]) -> int:
     graph = package_graph()
     for source, targets in sorted(graph.items(), key=lambda item: _ROW[item[0]]):
         print(f"{source}: {', '.join(sorted(targets, key=_ROW.__getitem__))}")
-    wrong = unplaced() + upwards(graph) + [f"in a circle: {' -> '.join(circle)}" for circle in circles()]
+    wrong = unplaced() + upwards(graph)
+    if found := circle():
+        wrong.append(f"in a circle: {' -> '.join(found)}")
     for words in wrong:
         print(words, file=sys.stderr)
     if arguments:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +17,11 @@ from . import (
     check_there,
     given_settings,
     is_bag,
-    lens_of,
     path,
     refuse_options,
     ros_side,
-    tracker_settings,
 )
+from .track import track_one
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,15 +103,9 @@ def _found(args: argparse.Namespace) -> dict[str, np.ndarray]:
 def _tracked(args: argparse.Namespace) -> tuple[dict[str, np.ndarray], int]:
     """The arrays of the hands.npz that is made now in the folder for the results; the signal that ended tracking, or 0."""
     from ..media.hands_file import read_hands
-    from ..media.track_video import check_results, track_video
     from ..media.video import VideoReader
-    from ..pipeline.tracker import HandPairTracker
 
-    video = VideoReader(args.video)
-    check_results(args.out, video.files, args.weights, args.hand_model, args.hand_model_left, args.intrinsics)
-    cameras = lens_of(args)
-    with closing(HandPairTracker(tracker_settings(args))) as tracker:
-        tracked = track_video(video, args.out, tracker, cameras, progress=not args.quiet)
+    tracked = track_one(args, VideoReader(args.video))
     return read_hands(args.out / "hands.npz", _KEYS), tracked.ended_by
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from . import DEFAULT_FOV, Commands, add_command, add_lens, add_settings, lens_of, path, refuse_options, tracker_settings
+
+if TYPE_CHECKING:
+    from ..media.track_video import TrackSummary
+    from ..media.video import VideoReader
 
 
 def add(commands: Commands) -> None:
@@ -45,18 +50,23 @@ def track(args: argparse.Namespace) -> int:
             f"{1 + len(args.others)} videos were given; say where their cameras stand with --cameras FILE, or give one"
         )
     from ..media.sources import camera_index
-    from ..media.track_video import check_results, track_video
     from ..media.video import VideoReader
-    from ..pipeline.tracker import HandPairTracker
 
     # A file that cannot be read is told before the models are loaded; a camera's images would grow old meanwhile.
-    video = args.video if camera_index(args.video) is not None else VideoReader(args.video)
+    summary = track_one(args, args.video if camera_index(args.video) is not None else VideoReader(args.video), args.mesh)
+    print(f"{summary}\nwritten to {args.out}: hands.npz, overlay.mp4, contact_sheet.png")
+    return 128 + summary.ended_by if summary.ended_by else 0
+
+
+def track_one(args: argparse.Namespace, video: VideoReader | str, mesh: bool = False) -> TrackSummary:
+    """Track the hands through one video, or a camera by its index, into the folder args.out."""
+    from ..media.track_video import check_results, track_video
+    from ..pipeline.tracker import HandPairTracker
+
     check_results(args.out, getattr(video, "files", ()), args.weights, args.hand_model, args.hand_model_left, args.intrinsics)
     cameras = lens_of(args)
     with closing(HandPairTracker(tracker_settings(args))) as tracker:
-        summary = track_video(video, args.out, tracker, cameras, mesh=args.mesh, progress=not args.quiet)
-    print(f"{summary}\nwritten to {args.out}: hands.npz, overlay.mp4, contact_sheet.png")
-    return 128 + summary.ended_by if summary.ended_by else 0
+        return track_video(video, args.out, tracker, cameras, mesh=mesh, progress=not args.quiet)
 
 
 def _track_cameras(args: argparse.Namespace) -> int:

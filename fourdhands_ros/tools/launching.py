@@ -167,7 +167,7 @@ def as_parameter(name: str, text: str) -> Any:
 
 
 def view_arguments() -> list[DeclareLaunchArgument]:
-    """The arguments by which a launch file offers the page in a browser; `view_options` reads them."""
+    """The arguments by which a launch file offers the page in a browser; `start_view` reads them."""
     return [
         switch("view", "false", "Also show the hands in a browser, from a process of its own; needs viser, from pip."),
         argument("view_host", "Address to show them at; others than 127.0.0.1 need a token.", default="127.0.0.1"),
@@ -181,35 +181,23 @@ def view_arguments() -> list[DeclareLaunchArgument]:
     ]
 
 
-def view_options(context: Any, models: dict[str, str] | None = None) -> list[str] | None:
-    """What `start_view` passes on of `view_arguments`; None where no page is asked for.
+def start_view(context: Any, topics: list[str], image: str = "", models: dict[str, str] | None = None) -> list[Node]:
+    """The page in a browser, where it is asked for, of HandPair topics, of all that are published where none is given.
 
-    models: the node's hand_model and hand_model_left, for a page that is given none.
+    image: of the only camera. models: the node's hand_model and hand_model_left, for a page that is given none. Its end is not
+    the end of the launch: nothing depends on who looks.
     """
     value = values_of(view_arguments(), context)
     if value["view"] != "true":
-        return None
+        return []
     given = {name: value[f"view_{name}"] for name in ("hand_model", "hand_model_left")}
     options = ["--host", value["view_host"]]
     options += ["--port", value["view_port"]] if value["view_port"] else []
     options += ["--estop"] if value["view_estop"] == "true" else []
     for name, model in (given if any(given.values()) else models or given).items():
         options += [f"--{name.replace('_', '-')}", model] if model else []
-    return options
-
-
-def start_view(options: list[str], topics: list[str], image: str = "") -> Node:
-    """The page in a browser of HandPair topics, of all that are published where none is given. image: of the only camera.
-
-    Its end is not the end of the launch: nothing depends on who looks.
-    """
-    return Node(
-        package="fourdhands_ros",
-        executable="hands_view",
-        output="screen",
-        sigterm_timeout=PATIENCE,
-        arguments=[*topics, *options, *(["--image", image] if image else [])],
-    )
+    options += ["--image", image] if image else []
+    return [start_node("hands_view", arguments=[*topics, *options], on_exit=None)]
 
 
 def hands_shown(namespace: str, cameras: list[str], images: list[str], fused: bool) -> tuple[list[str], str]:
