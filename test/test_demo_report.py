@@ -15,6 +15,7 @@ from std_msgs.msg import String
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
+from fourdhands_ros.bags.recorded_topics import Selection
 from fourdhands_ros.bags.recorder import Recorder
 from fourdhands_ros.convert.camera_info import calibration_from_info
 from fourdhands_ros.tools.camera import camera_info
@@ -107,7 +108,8 @@ def test_the_recorder_keeps_every_message_of_every_topic(ros, tmp_path):
     kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     latched = talker.create_publisher(String, "latched", kept)
     latched.publish(String(data="before"))
-    recorder = Recorder(rclpy.create_node("recorder", context=ros.context), tmp_path / "bag", exclude=("/secret",), memory=100)
+    node, chosen = rclpy.create_node("recorder", context=ros.context), Selection(["/latched", "/loose"])
+    recorder = Recorder(node, tmp_path / "bag", chosen, memory=100)
     loose = talker.create_publisher(String, "loose", QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT))
     secret = talker.create_publisher(String, "secret", 1)
     assert wait(lambda: recorder.publishers("loose") and recorder.counts.get("/latched"))

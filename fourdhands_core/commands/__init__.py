@@ -146,6 +146,18 @@ def check_out(args: argparse.Namespace, outputs: Iterable[str | Path], *inputs: 
     check_outputs(outputs, [*(getattr(args, name, None) for name in named), *inputs])
 
 
+def tell(figures: dict[str, Any], out: Path | None) -> None:
+    """Print what was measured, as JSON, and write it to a file where one is named."""
+    import json
+
+    from ..outputs import write_text
+
+    text = json.dumps(figures, indent=1)
+    print(text)
+    if out is not None:
+        write_text(out, text + "\n")
+
+
 def ros_side(what: str, *modules: str) -> list[ModuleType]:
     """Modules of the ROS side, which is not this package's to import: it stands above, and need not be there.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..errors import DependencyError, InputError
-from . import COUNT, FILE, Commands, add_command, add_settings, check_out, ros_side, tracker_settings
+from . import COUNT, FILE, Commands, add_command, add_settings, check_out, ros_side, tell, tracker_settings
 
 
 def add(commands: Commands) -> None:
@@ -36,10 +36,7 @@ def add(commands: Commands) -> None:
 
 def benchmark(args: argparse.Namespace) -> int:
     """Measure speed."""
-    import json
-
     from .. import benchmark as speed
-    from ..outputs import write_text
 
     *of_ros, video = args.video or [None]
     if of_ros not in ([], ["ros"]) or video == "ros" or (video is None) == (args.backbone is None):
@@ -75,10 +72,7 @@ def benchmark(args: argparse.Namespace) -> int:
             args.frames,
             args.cameras,
         )
-    text = json.dumps(result, indent=1)
-    print(text)
-    if args.out is not None:
-        write_text(args.out, text + "\n")
+    tell(result, args.out)
     return 0
 
 

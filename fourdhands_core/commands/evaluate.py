@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from . import COUNT, FILE, FOLDER, Commands, add_command, add_settings, check_out, path, tracker_settings
+from . import COUNT, FILE, FOLDER, Commands, add_command, add_settings, check_out, path, tell, tracker_settings
 
 
 def add(commands: Commands) -> None:
@@ -52,26 +52,20 @@ def add(commands: Commands) -> None:
 
 def evaluate(args: argparse.Namespace) -> int:
     """Measure the tracker beside its baseline."""
-    import json
-
     if args.dataset or args.data:
         return evaluate_dataset(args)
     if args.out is not None:
         check_out(args, [args.out], args.real)
-    from ..learning.evaluation import clips as evaluation
-    from ..outputs import write_text
-
     if args.real is not None and not args.real.is_dir():
         raise InputError(f"--real {args.real} is not a folder; give one with video/, freihand/ and onehand10k/")
     if args.depth:
         from ..learning.evaluation.depth import evaluate_depth
 
-        text = json.dumps(evaluate_depth(tracker_settings(args), args.clips), indent=1)
+        tell(evaluate_depth(tracker_settings(args), args.clips), args.out)
     else:
-        text = json.dumps(evaluation.evaluate(tracker_settings(args), args.clips, args.real), indent=1)
-    print(text)
-    if args.out is not None:
-        write_text(args.out, text + "\n")
+        from ..learning.evaluation.clips import evaluate as evaluate_clips
+
+        tell(evaluate_clips(tracker_settings(args), args.clips, args.real), args.out)
     return 0
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
-from .camera import Camera
+from .camera import COEFFICIENTS, Camera
 from .plausibility import checked_distortion, checked_matrix
 
 _NAMES = {
@@ -20,7 +20,6 @@ _NAMES = {
 modified_brown_conrady it makes plumb_bob itself."""
 _UNNAMED = "", "pinhole"
 """What is sent in place of a name."""
-_COUNTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
 _CLEARLY = 0.01
 """Difference of two matrices that matters: of focal lengths relative, of principal points in units of the image."""
 
@@ -156,9 +155,9 @@ def lens_model(name: str, coefficients: Sequence[float] | np.ndarray) -> tuple[s
             f"the calibration has {len(d)} coefficients and calls them {name}, which has 5: "
             "rational_polynomial, of which it is a part, is assumed",
         )
-    elif model == "rational_polynomial" and len(d) in _COUNTS["plumb_bob"]:
+    elif model == "rational_polynomial" and len(d) in COEFFICIENTS["plumb_bob"]:
         model = "plumb_bob"
-    if len(d) not in _COUNTS[model] and (fitting := [count for count in _COUNTS[model] if used <= count <= len(d)]):
+    if len(d) not in COEFFICIENTS[model] and (fitting := [count for count in COEFFICIENTS[model] if used <= count <= len(d)]):
         d = d[: fitting[-1]]
     return model, d, remarks
 

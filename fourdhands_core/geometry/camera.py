@@ -21,11 +21,11 @@ _EXACT, _REPROJECTED = 1e-6, 0.5
 """Pixels by which a ray that was found for a pixel is projected beside it when it is good enough, and at most."""
 _STEPS = 20
 """Of Newton's method at most; it takes three or four but near the fold."""
-_COEFFICIENTS = {"": (0,), "plumb_bob": (0, 4, 5), "rational_polynomial": (0, 8, 12, 14), "equidistant": (0, 4)}
+COEFFICIENTS = {"": (0,), "plumb_bob": (0, 4, 5), "rational_polynomial": (0, 8, 12, 14), "equidistant": (0, 4)}
 """Distortion models, and how many coefficients each may have. Another one also needs
 
 here `Camera._lens`, and where the order of coefficients matters `_known_radii` and `mirrored`;
-its names in `geometry/calibration.py`: `_NAMES`, `_COUNTS`, `lens_model`, and Kalibr's in `geometry/calibration_file.py`:
+its names in `geometry/calibration.py`: `_NAMES`, `lens_model`, and Kalibr's in `geometry/calibration_file.py`:
 `_of_kalibr`; of a fisheye `geometry/plausibility.py`: `_SIDEWAYS`; a word in README.md.
 """
 
@@ -77,9 +77,9 @@ class Camera:
             raise InputError(
                 f"camera matrix {matrix.tolist()} is no lens's for {self.width}x{self.height} pixels; check the calibration"
             )
-        counts = _COEFFICIENTS.get(self.distortion_model)
+        counts = COEFFICIENTS.get(self.distortion_model)
         if counts is None:
-            raise InputError(f"distortion model {self.distortion_model!r} is not known; use one of {sorted(_COEFFICIENTS)}")
+            raise InputError(f"distortion model {self.distortion_model!r} is not known; use one of {sorted(COEFFICIENTS)}")
         if len(distortion) not in counts or not np.isfinite(distortion).all():
             raise InputError(
                 f"distortion model {self.distortion_model!r} takes {counts} finite coefficients, "

@@ -55,7 +55,7 @@ _POLL, _SPIN, _LOOK = 0.005, 0.1, 1.0
 class Recorder:
     """Subscribes to topics as somebody publishes them, and writes each message as it arrived.
 
-    selection: gives the topics; None for every one. exclude: names of others.
+    selection: gives the topics; None for every one.
     Messages are never deserialised, and no executor wakes for each: all that came is taken at once. Each is stored with the
     time at which DDS received it; with use_sim_time with that of /clock, and nothing before there is one. A topic whose type
     is not known is named in `skipped`. What does not arrive, or comes faster than the disk takes it, is counted: `lost`.
@@ -63,16 +63,8 @@ class Recorder:
     happens, and large messages are not packed.
     """
 
-    def __init__(
-        self,
-        node: Node,
-        path: str | Path,
-        selection: Selection | None = None,
-        exclude: tuple[str, ...] = (),
-        memory: int = 2**30,
-    ) -> None:
-        self._node, self._exclude = node, exclude
-        self._selection = selection or Selection(everything=True)
+    def __init__(self, node: Node, path: str | Path, selection: Selection | None = None, memory: int = 2**30) -> None:
+        self._node, self._selection = node, selection or Selection(everything=True)
         self._queue = WriteQueue(BagWriter(path, pack=memory > 0), memory)
         self._topics: dict[str, RecordedTopic] = {}
         self.skipped: dict[str, str] = {}
@@ -152,7 +144,7 @@ class Recorder:
 
     def _discover(self) -> None:
         for name, type_name in self._selection(self._node).items():
-            if name in self._topics or name in self.skipped or name in self._exclude:
+            if name in self._topics or name in self.skipped:
                 continue
             publishers = self._node.get_publishers_info_by_topic(name)
             own = all(
