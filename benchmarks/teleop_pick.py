@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from fourdhands_core.geometry.camera_source import CameraSource
-from fourdhands_core.media.clips import RenderedClip
+from fourdhands_core.media.choreography import ClipMotion
 from fourdhands_core.media.hands_file import read_hands
 from fourdhands_core.media.track_video import track_video
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
@@ -32,20 +32,24 @@ from fourdhands_core.simulation.replay import Track, replay, replay_settings
 from fourdhands_core.simulation.robot import SimulatedRobot
 from fourdhands_core.simulation.scene import Cube
 from fourdhands_core.teleop import STATE_NAMES
-from fourdhands_ros.tools.demo_teleop import CUBE, DEPTH, OPERATOR, cube_for, motion_of, render, write_range
+from fourdhands_ros.tools.demo_teleop import CUBE, DEPTH, FPS, OPERATOR, cube_for, motion_of, render, write_range
 
 TOOLS = "gripper", "gripper_left", "five_fingers_right", "five_fingers_left"
 """As --tools takes them: a tool of the demo, and after a gripper the side of the hand that leads it (right by default)."""
 KEYS = "stamp", "valid", "joints", "wrist_rotation"
+WAITED = 7.0
+"""Seconds of the person's waiting in the beginning that are not needed where nothing has to start."""
 
 
-def hands(side: str, seed: int, lose: bool, folder: Path) -> tuple[Any, dict[str, np.ndarray]]:
-    """The person's motion, and the arrays of what the tracker sees of it, rendered and tracked where the folder has it not."""
+def hands(side: str, seed: int, lose: bool, folder: Path) -> tuple[ClipMotion, dict[str, np.ndarray]]:
+    """The person's motion, and the arrays of what the tracker sees of it from WAITED on, rendered and tracked where the folder
+    has it not."""
     motion = motion_of(side, seed, lose)
     found = folder / "tracked" / "hands.npz"
     if not found.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        clip = RenderedClip.read(folder / "clip") if (folder / "clip" / "truth.npz").exists() else render(motion, seed, folder)
+        frames = {name: getattr(motion, name)[round(WAITED * FPS) :] for name in vars(motion) if name != "betas"}
+        clip = render(replace(motion, **frames), seed, folder)
         tracker = HandPairTracker(TrackerSettings())
         try:
             track_video(clip.video, found.parent, tracker, CameraSource(65.0, intrinsics=clip.intrinsics), progress=False)
@@ -57,7 +61,7 @@ def hands(side: str, seed: int, lose: bool, folder: Path) -> tuple[Any, dict[str
 
 def by_parts(tool: str, side: str, seed: int, lose: bool, work: Path) -> dict[str, Any]:
     """What became of the cube."""
-    folder = work / f"{side}_{seed}{'_lost' * lose}"
+    folder = work / f"parts_{side}_{seed}{'_lost' * lose}"
     motion, arrays = hands(side, seed, lose, folder)
     x, y, turn = cube_for(tool, side, motion)
     robot = SimulatedRobot(tool, [Cube(x, y, CUBE, turn=turn)])

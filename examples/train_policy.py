@@ -34,7 +34,7 @@ from fourdhands_core import cli
 from fourdhands_core.episodes.reading import Dataset
 from fourdhands_core.episodes.sidecar import NAME, Sidecar
 from fourdhands_core.geometry.camera import Camera
-from fourdhands_core.geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle, matrix_from_quaternion
+from fourdhands_core.geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.media.choreography import ClipMotion, from_curls, pose_hands
 from fourdhands_core.media.clips import HandScene, render_frames
@@ -144,12 +144,8 @@ class Scene:
 
     def __init__(self, place: np.ndarray, rendered: bool = False) -> None:
         retargeter = load_retargeter(TOOL, "right", None if rendered else OperatorRange.exact())
-        start = SimulatedRobot(TOOL).state()
-        at = (
-            start.position
-            + matrix_from_quaternion(start.quaternion) @ grip_place(retargeter, np.zeros(0), np.zeros(0), CUBE)[0]
-        )
-        self.robot = SimulatedRobot(TOOL, [Cube(at[0] + place[0], at[1] + place[1], CUBE)])
+        x, y, _ = grip_place(SimulatedRobot(TOOL), retargeter, np.zeros(0), np.zeros(0), CUBE)
+        self.robot = SimulatedRobot(TOOL, [Cube(x + place[0], y + place[1], CUBE)])
         stamps = np.arange(2) / FPS
         still = Track(stamps, np.zeros((2, 21, 3)), np.zeros((2, 3, 3)), np.ones(2, bool))
         settings = replace(replay_settings(self.robot, retargeter, still), dwell=0.2, ramp=0.5)

@@ -18,11 +18,12 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1] / "fourdhands_core" / "retargeting" / "robots"
+# Of plastic links and rubber pads; what turns in a pad of a few millimetres is held by 5 mm times the force.
 _DEFAULTS = """  <default>
-    <joint damping="{damping}" armature="{armature}" frictionloss="0.005"/>
-    <geom friction="1.5 0.02 0.0005" condim="4" solref="0.008 1" density="600" rgba="0.82 0.84 0.87 1"/>
+    <joint damping="{damping}" armature="{armature}" frictionloss="0.005" solreflimit="0.004 1"/>
+    <geom friction="0.8 0.005 0.0001" condim="4" solref="0.008 1" density="600" rgba="0.82 0.84 0.87 1"/>
     <position kp="{kp}" kv="{kv}" forcerange="-{force} {force}"/>
-    <default class="tip"><geom rgba="0.22 0.24 0.28 1" friction="3 0.3 0.01" condim="6"/></default>
+    <default class="tip"><geom rgba="0.22 0.24 0.28 1" friction="1.2 0.005 0.0001" condim="6"/></default>
   </default>
 """
 

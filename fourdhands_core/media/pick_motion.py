@@ -10,8 +10,12 @@ from ..geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle,
 from ..hand_model.skeleton import LEFT, RIGHT
 from .choreography import UPRIGHT, ClipMotion, from_curls, keyed, wander
 
-OPEN_HAND, PINCHING = (0.0, 0.5, 0.62, 0.8, 0.85, 0.2), (0.6, 0.5, 0.62, 0.8, 0.85, 0.2)
-"""Thumb and index finger apart and together, the other fingers out of the way."""
+OPEN_HAND, PINCHING = (0.5, 0.05, 0.0, 0.0, 0.05, 0.2), (0.6, 0.5, 0.0, 0.0, 0.05, 0.2)
+"""Thumb and index finger apart and together, the other fingers out of the way. The thumb is opposite the finger already, which
+is stretched: it goes down beside the cube and closes straight towards the thumb. Where the thumb alone moves, a finger that is
+measured a little more bent than it is comes down on the cube."""
+_START = -0.07
+"""Metres below the image's middle, of the wrist at first: the hand then grips in the middle, where it is measured best."""
 _RATES = 0.1, 0.6
 """Hz of what is never quite still, slower than in the demo's clip."""
 
@@ -50,7 +54,7 @@ def pick_motion(side: int, pick: Pick = Pick(), fps: float = 30.0, seed: int = 0
     apart, together = (0.0, low, opened, end), (pinched - 0.3, set_down + 0.1)
     grip = sorted([(time, *pick.opened) for time in apart] + [(time, *pick.closed) for time in together])
     curls = keyed(grip, times) + 0.005 * wander(rng, times, 6, *_RATES)
-    wrist = np.array([-0.04 if side == RIGHT else 0.04, 0.02, 0.5]) + np.column_stack([places, np.zeros(len(times))])
+    wrist = np.array([-0.04 if side == RIGHT else 0.04, _START, 0.5]) + np.column_stack([places, np.zeros(len(times))])
     wrist = wrist + 0.0015 * wander(rng, times, 3, *_RATES)
     # The fingers point up, and the camera sees between thumb and finger, which it hardly does where the thumb is behind.
     turn = matrix_from_axis_angle(np.radians(pick.turn + 1.0 * wander(rng, times, 1, *_RATES)) * np.array([0.0, -1.0, 0.0]))

@@ -171,17 +171,28 @@ def replay(
     return follower.log
 
 
-def grip_place(retargeter: Retargeter, opened: np.ndarray, closed: np.ndarray, side: float) -> tuple[np.ndarray, float]:
-    """Where a cube of that side, metres, is gripped: in the tool's frame (3,), and its turn about the tool's z, radians.
+def grip_place(
+    robot: SimulatedRobot, retargeter: Retargeter, opened: np.ndarray, closed: np.ndarray, side: float
+) -> tuple[float, float, float]:
+    """Where on the table a cube of that side, metres, has to lie for the robot to grip it if it goes straight down from where
+    it is now: x and y, metres in the arm's base, and the cube's turn about z, radians.
 
-    opened, closed: a human hand's joints (21, 3) before and in the pinch that grips it.
+    opened, closed: a human hand's joints (21, 3) before and in the pinch that grips it. Where thumb and index finger are as far
+    apart as the cube is wide, its faces lie across to them; it is as far from the one as from the other before they close.
     """
+    start = robot.state()
+    flange = matrix_from_quaternion(start.quaternion)
     if not isinstance(retargeter, HandRetargeter):
-        return np.array([0.0, 0.0, 0.115]), 0.0
+        return float(start.position[0]), float(start.position[1]), 0.0
+    tool = robot.tool
+    turn = flange @ matrix_from_quaternion(tool.quaternion)
     tips = [retargeter.robot.pose(retargeter.solve(joints, None)).points[:2] for joints in (opened, closed)]
-    finger = tips[1][1]
-    across = tips[0][0] - finger
-    across[2] = 0.0
-    across /= np.linalg.norm(across)
-    middle = finger + (retargeter.radii[1] + side / 2.0) * across
-    return middle, float(np.arctan2(across[1], across[0]))
+    ways = tips[0] + np.linspace(0.0, 1.0, 101)[:, None, None] * (tips[1] - tips[0])
+    ways = start.position + flange @ tool.position + ways @ turn.T
+    apart = ways[:, 0, :2] - ways[:, 1, :2]
+    distance = np.sqrt((apart**2).sum(-1)) - retargeter.radii[:2].sum()
+    at = int(np.argmin(np.abs(distance - side)))
+    across = apart[at] / np.linalg.norm(apart[at])
+    aside = (ways[0, :, :2] - ways[at, 1, :2]) @ across + retargeter.radii[:2] * [-1.0, 1.0]
+    x, y = ways[at, 1, :2] + aside.mean() * across
+    return float(x), float(y), float(np.arctan2(across[1], across[0]))

@@ -55,7 +55,7 @@ def build(name: str | Path, cubes: Sequence[Cube]) -> tuple[Any, Tool]:
         size=[0.6, 0.75, 0.02],
         pos=[0.35, 0.0, -0.02],
         rgba=[0.62, 0.52, 0.42, 1.0],
-        friction=[1.0, 0.01, 1e-4],
+        friction=[1.0, 0.005, 1e-4],
     )
     for number, cube in enumerate(cubes):
         half = cube.side / 2.0
@@ -69,7 +69,7 @@ def build(name: str | Path, cubes: Sequence[Cube]) -> tuple[Any, Tool]:
             size=[half] * 3,
             density=600.0,
             rgba=[*cube.colour, 1.0],
-            friction=[1.5, 0.05, 1e-3],
+            friction=[1.0, 0.005, 1e-4],  # MuJoCo takes the larger of two that touch
             condim=4,
         )
     try:

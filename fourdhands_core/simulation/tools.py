@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..geometry.rotations import quaternion_from_matrix
+from ..geometry.rotations import matrix_from_axis_angle, quaternion_from_matrix
 from ..retargeting.config import ROBOTS, RobotConfig, read_config
 from ..retargeting.model import RobotModel, compiled, followers, load_spec
 
-LOWEST = {"gripper": 0.138, "three_fingers": 0.150, "five_fingers_right": 0.135, "five_fingers_left": 0.135}
+LOWEST = {"gripper": 0.138, "three_fingers": 0.150, "five_fingers_right": 0.138, "five_fingers_left": 0.138}
 """Metres over the table below which the flange is not to go with each of our own, whose fingers would strike the table."""
+_TILT = {"five_fingers_right": np.radians(60.0), "five_fingers_left": np.radians(60.0)}
+"""Radians by which the palm is turned down from where the fingers point away from the arm: thumb and index finger then meet
+below the palm, as when a person takes something from a table. Pointing down, a bent finger's middle link is its lowest part."""
 _CLEAR = 0.01
 """Metres that the fingertips of others stay over the table."""
 _MASS, _INERTIA = 0.02, 2e-5
@@ -55,18 +58,21 @@ def load_tool(name_or_file: str | Path) -> Tool:
     """The hand or gripper of that name, or of that YAML file. Raises InputError, and DependencyError without mujoco."""
     config, name = read_config(name_or_file), str(name_or_file)
     if name in LOWEST and config.model.parent == ROBOTS:
-        return _own(config, LOWEST[name])
+        return _own(config, name)
     return _gripper(config) if config.kind == "gripper" else _hand(config)
 
 
-def _own(config: RobotConfig, lowest: float) -> Tool:
+def _own(config: RobotConfig, name: str) -> Tool:
     """Its motors are commanded one by one; of the gripper the width."""
     spec = load_spec(config.model)
     motors = tuple(one.name for one in spec.actuators)
     share, start = np.eye(len(motors)), np.zeros(len(motors))
     if config.kind == "gripper":
         share, start = share / len(config.joints), np.array([config.width[1]])
-    return Tool(config, spec, lowest, motors, share, np.zeros(len(motors)), start)
+    tilt = matrix_from_axis_angle(np.array([0.0, -_TILT.get(name, 0.0), 0.0]))
+    return Tool(
+        config, spec, LOWEST[name], motors, share, np.zeros(len(motors)), start, quaternion=quaternion_from_matrix(tilt)
+    )
 
 
 def _hand(config: RobotConfig) -> Tool:
@@ -177,6 +183,7 @@ def _bare(config: RobotConfig, coupled: bool = False) -> Any:
     for joint in spec.joints:
         times = _SLIDE if joint.type == mujoco.mjtJoint.mjJNT_SLIDE else 1.0
         joint.armature, joint.frictionloss = times * _ARMATURE, 0.0
+        joint.solref_limit = [0.004, 1.0]  # stops as hard as those of our own, or what is held pushes joints beyond them
         joint.damping, joint.stiffness = _linear(joint.damping, times * _DAMPING), _linear(joint.stiffness, 0.0)
     return spec
 

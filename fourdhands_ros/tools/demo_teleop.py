@@ -92,7 +92,6 @@ def rendered(motion: Any, seed: int, out: Path, again: bool) -> Any:
 
 def cube_for(tool: str, side: str, motion: Any) -> tuple[float, float, float]:
     """Where the cube has to lie for that hand: x, y, metres in the arm's base, and its turn about z, radians."""
-    from fourdhands_core.geometry.rotations import matrix_from_quaternion
     from fourdhands_core.media.choreography import pose_hands
     from fourdhands_core.retargeting import load_retargeter
     from fourdhands_core.retargeting.operator_range import OperatorRange
@@ -100,11 +99,8 @@ def cube_for(tool: str, side: str, motion: Any) -> tuple[float, float, float]:
     from fourdhands_core.simulation.robot import SimulatedRobot
 
     joints = pose_hands(motion)[1][:, SIDES.index(side)]
-    start = SimulatedRobot(tool).state()
     retargeter = load_retargeter(tool, side, OperatorRange.exact())
-    place, turn = grip_place(retargeter, joints[round(FPS)], joints[round((GRIPPED + 0.5) * FPS)], CUBE)
-    at = start.position + matrix_from_quaternion(start.quaternion) @ place
-    return float(at[0]), float(at[1]), -turn
+    return grip_place(SimulatedRobot(tool), retargeter, joints[round(FPS)], joints[round((GRIPPED + 0.5) * FPS)], CUBE)
 
 
 def run(args: argparse.Namespace) -> dict:
