@@ -206,7 +206,7 @@ class HandFusion:
     ) -> tuple[HandEstimate, list[Sighting], list[Sighting], bool]:
         """The estimate of one hand, the sightings that it is made of, those that were left out, and whether several that it is
         made of may be of this hand."""
-        kept, wrong = list(sightings), []
+        kept, wrong = [one for one in sightings if not one.unclear] or list(sightings), []
         past = track.position.predict(interval) if interval > 0.0 else None
         expected = track.expected(interval)
         while True:
@@ -226,8 +226,8 @@ class HandFusion:
         fits = len(kept) > 1 and self.consistency.trust.fits(stamp, kept, shifts, fitted, scale, known)
         names = frozenset(one.view.name for one in kept)
         distance = min(float(np.linalg.norm(solution.wrist - one.view.pose.position)) for one in kept)
-        before = self._as_before(track, kept, stamp, past) if names != track.views else None
-        offset = track.join(names, solution.wrist, before, interval, distance)
+        along = solution.wrist - kept[0].view.pose.position if len(kept) == 1 else None
+        offset = track.join(names, solution.wrist, past, along, interval, distance)
         track.position.update(solution.wrist, solution.covariance)
         rotations = self._within_limits(
             track.side, track.rotations.update(self._within_limits(track.side, solution.rotations), interval)
@@ -318,15 +318,6 @@ class HandFusion:
             scale=_SHARPER,
             with_shape=len(sightings) > 1 and self.known is None and self.shape.wanted,
         )
-
-    def _as_before(
-        self, track: FusedTrack, sightings: list[Sighting], stamp: int, past: tuple[np.ndarray, np.ndarray] | None
-    ) -> np.ndarray | None:
-        """(3,) where the wrist is by those of the views before that show it still, and by its past; None if nothing tells."""
-        if past is None:
-            return None
-        still = [one for one in sightings if one.view.name in track.views]
-        return self._solve(track, still, stamp, past).wrist if still else past[0]
 
     def _worst(
         self, sightings: list[Sighting], solution: Solution, stamp: int, track: FusedTrack, expected: np.ndarray | None

@@ -7,12 +7,15 @@ import numpy as np
 from ..pipeline.hand_track import SideTrack
 from ..pipeline.types import HandEstimate
 
-_RATE = 0.15
-"""Metres a second by which what set two sets of views apart is taken back where several views show the hand: 5 mm an image."""
+_RATE = 0.14
+"""Metres a second by which what set two sets of views apart is taken back where several views show the hand: 4 mm an image."""
 _ALONE = 3.0
 """Seconds in which it falls to a third where one view shows the hand alone, whose own distance is no better than the offset."""
-_MOST = 0.025
+_MOST = 0.06
 """Of a hand's distance, most of such an offset: what lies further apart was mistaken before, and no jump is worse than that."""
+_ACROSS, _ALONG = 0.004, 0.05
+"""Metres by which a hand goes elsewhere than expected from one image to the next, and by which views place it apart; and of the
+distance, how far one view alone may be wrong about it."""
 _GAP = 0.1
 """Seconds without the hand after which nobody can tell where it was to be."""
 _YOUNG = 0.2
@@ -40,6 +43,7 @@ class FusedTrack(SideTrack):
         self.velocity = np.zeros((21, 3))
         self.views: frozenset[str] = frozenset()
         self.offset = np.zeros(3)
+        self.along: np.ndarray | None = None
         self.votes = 0.0
         self.age = 0.0
         self.agreed = False
@@ -49,20 +53,32 @@ class FusedTrack(SideTrack):
         return None if self.joints is None else self.joints + interval * self.velocity
 
     def join(
-        self, views: frozenset[str], wrist: np.ndarray, before: np.ndarray | None, interval: float, distance: float
+        self,
+        views: frozenset[str],
+        wrist: np.ndarray,
+        past: tuple[np.ndarray, np.ndarray] | None,
+        along: np.ndarray | None,
+        interval: float,
+        distance: float,
     ) -> np.ndarray:
         """What is added to the solution's wrist (3,), so that the hand does not jump where other views show it than before:
-        what sets them apart at that moment, which then fades. before: (3,) where the views before would have it now.
-        distance: metres of the hand from the nearest camera."""
+        what sets them apart at that moment, which then fades. past: as `PositionFilter.predict` gives it. along: (3,) from the
+        camera to the hand where one shows it alone, which cannot tell its distance. distance: metres of the hand from the
+        nearest camera."""
         self.age += interval
+        unknown = [one / np.linalg.norm(one) for one in (along, self.along) if one is not None]
+        self.along = along
         if views == self.views:
             length = float(np.linalg.norm(self.offset))
             left = max(0.0, 1.0 - _RATE * interval / max(length, 1e-9)) if len(views) > 1 else np.exp(-interval / _ALONE)
             self.offset = left * self.offset
             return self.offset
-        if before is None or self.age < _YOUNG or interval > _GAP:
+        if past is None or self.age < _YOUNG or interval > _GAP:
             self.offset = np.zeros(3)
         else:
+            expected = np.eye(3) * _ACROSS**2
+            seen = np.eye(3) * _ACROSS**2 + sum(np.outer(one, one) for one in unknown) * (_ALONG * distance) ** 2
+            before = past[0] + expected @ np.linalg.solve(expected + seen, wrist - past[0])
             offset = before + self.offset - wrist
             self.offset = offset * min(1.0, _MOST * distance / max(float(np.linalg.norm(offset)), 1e-9))
         if self.position.state is not None:  # the past is now that of these views

@@ -1,0 +1,63 @@
+"""Hands that now several cameras see, and now one, or one of them badly."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+from fusion_support import ASSETS, STEP, Scene
+
+from fourdhands_core.fusion.fusion import HandFusion
+from fourdhands_core.hand_model.skeleton import LEFT
+
+FRAME = STEP // 30
+
+
+def run(scene, frames, seen):
+    """[(cameras of the left hand, its wrist's error (3,), metres)]. seen: from a frame to [View]."""
+    fusion, results = HandFusion(ASSETS), []
+    for frame in range(frames):
+        for view in seen(frame):
+            for fused in fusion.add(view):
+                assert fused.pair.left.valid
+                moment = round((fused.pair.stamp - 1) * 1e-9 * STEP)
+                results.append((fused.pair.cameras[LEFT], fused.pair.left.joints[0] - scene.truth(moment)[LEFT, 0]))
+    return results[10:]
+
+
+def at_changes(results):
+    """Metres by which the wrist steps beyond its motion where other cameras show it than before."""
+    pairs = itertools.pairwise(results)
+    return [np.linalg.norm(after - before) for (views, before), (now, after) in pairs if views != now]
+
+
+def test_a_hand_that_is_unclear_to_one_camera_is_placed_by_the_other():
+    scene = Scene(noise=0.7)
+
+    def seen(frame):
+        one, other = (scene.view(number, frame * FRAME) for number in (0, 1))
+        if frame >= 30:  # a hand that is half out of the image: what the detector makes of it lies within
+            rays = other.rays.copy()
+            rays[LEFT, :, 0] += 0.06 / 0.5
+            left = replace(other.estimate.left, joint_confidence=np.full(21, 0.2), confidence=0.4)
+            other = replace(other, rays=rays, estimate=replace(other.estimate, left=left))
+        return [one, other]
+
+    results = run(scene, 45, seen)
+    assert results[0][0] == ("camera_0", "camera_1") and results[-1][0] == ("camera_0",)
+    assert max(np.linalg.norm(error) for _, error in results) < 0.025
+    assert len(steps := at_changes(results)) == 1 and steps[0] < 0.005
+
+
+def test_a_wrist_goes_on_where_one_view_alone_would_have_it_elsewhere():
+    scene = Scene(noise=0.3)
+
+    def seen(frame):
+        views = [scene.view(0, frame * FRAME), scene.view(1, frame * FRAME)]
+        rays = views[0].rays
+        larger = rays + 0.04 * (rays - rays.mean(1, keepdims=True))  # so large that a hand alone is 20 mm nearer
+        views[0] = replace(views[0], rays=larger)
+        return views[:1] if (frame // 15) % 2 else views
+
+    results = run(scene, 90, seen)
+    steps = at_changes(results)
+    assert len(steps) == 5 and max(steps) < 0.005
