@@ -1,6 +1,6 @@
 """From recorded hands to datasets that train a policy: resampling, actions, formats, checks. Without ROS.
 
-A column of `episodes/columns.py` that is computed of others needs a row in `features` and in `_columns`, and one in `mask_of`
+A column of `episodes/columns.py` that is computed of others needs a row in `features` and in `_columns`, and one in `valid_by`
 where it is not always there, unless its name begins with hand., which `hand.valid` masks. Of a new field of the hands it also
 needs `HAND_FIELDS` and `Hands` of `episodes/recording.py`, `_numbers` of `fourdhands_ros/episodes/source.py`, and the way back,
 `pair_of_row` of `episodes/rows.py`. Whatever changes a row raises `LAYOUT` of `fourdhands_ros/episodes/options.py`, or exports

@@ -55,11 +55,13 @@ class Action(Protocol):
     def names(self) -> tuple[str, ...]:
         """Of the numbers, in order."""
 
-    def numbers(self, hands: Hands) -> np.ndarray:
-        """(N, D) float32; 0 for a hand that is not valid."""
+    def numbers(self, hands: Hands, first: np.ndarray | None = None) -> np.ndarray:
+        """(N, D) float32; 0 for a hand that is not valid. first: the first row's, where they are known, as the others may
+        hang on them."""
 
-    def mask(self, valid: np.ndarray) -> np.ndarray:
-        """(N, D) bool of (N, 2): which of the numbers are a hand's that is there."""
+    @property
+    def sides(self) -> np.ndarray:
+        """(D,) int: whose hand each of the numbers is of, or hangs on."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,15 @@ class HandAction:
     names: tuple[str, ...]
     compute: Callable[[Hands], np.ndarray]
 
-    def numbers(self, hands: Hands) -> np.ndarray:
-        """(N, D) float32; 0 for a hand that is not valid."""
+    def numbers(self, hands: Hands, first: np.ndarray | None = None) -> np.ndarray:
+        """See Action."""
         halves = np.where(hands.valid[..., None], self.compute(hands), 0.0)
         return halves.reshape(len(hands), len(self.names)).astype(np.float32)
 
-    def mask(self, valid: np.ndarray) -> np.ndarray:
-        """(N, D) bool of (N, 2): which of the numbers are a hand's that is there."""
-        return np.repeat(valid, len(self.names) // 2, axis=1)
+    @property
+    def sides(self) -> np.ndarray:
+        """See Action."""
+        return np.repeat([0, 1], len(self.names) // 2)
 
 
 class RobotAction:
@@ -93,13 +96,16 @@ class RobotAction:
         self.names = tuple(self._retargeter.names)
         self._rest = np.clip(0.0, self._retargeter.lower, self._retargeter.upper)
 
-    def numbers(self, hands: Hands) -> np.ndarray:
+    def numbers(self, hands: Hands, first: np.ndarray | None = None) -> np.ndarray:
         """See Action."""
         result = np.zeros((len(hands), len(self.names)), np.float32)
         previous = None
         for row, joints in enumerate(hands.joints[:, self._side]):
             if not hands.valid[row, self._side]:
                 previous = None
+                continue
+            if row == 0 and first is not None:
+                result[0] = previous = first
                 continue
             try:
                 previous = self._retargeter.solve(joints, previous)
@@ -108,9 +114,10 @@ class RobotAction:
             result[row] = previous
         return result
 
-    def mask(self, valid: np.ndarray) -> np.ndarray:
+    @property
+    def sides(self) -> np.ndarray:
         """See Action."""
-        return np.repeat(valid[:, self._side, None], len(self.names), axis=1)
+        return np.full(len(self.names), self._side)
 
 
 _POSE = tuple((f"mano_{name}", _AXES) for name in MANO_JOINT_NAMES[1:])

@@ -15,12 +15,13 @@ from ..hand_model.skeleton import JOINT_NAMES, SIDES
 from .actions import ACTIONS, Action
 from .recording import Recording
 from .resampling import Episode, nearest_images, sample
-from .tables import BLOCK
 
 STATE, ACTION, ROBOT = "observation.state", "action", "observation.robot_state"
 _MANO = ACTIONS["mano102"]
 _ALWAYS = "hand.valid", "hand.next_valid", "hand.scaled"
 """Columns of hands that say something where no hand is there, too."""
+_AT_ONCE = 250
+"""Rows that are computed together: what that takes, some 20 kB a row, is kept by the process."""
 
 
 def features(recording: Recording, action: Action) -> dict[str, dict[str, Any]]:
@@ -67,9 +68,13 @@ def picture_column(described: Mapping[str, Any], camera: str) -> int | None:
 def blocks(
     recording: Recording, episode: Episode, action: Action, intrinsics: Callable[[np.ndarray], np.ndarray]
 ) -> Iterator[dict[str, np.ndarray]]:
-    """The columns (N, D) of an episode, tables.BLOCK rows at a time. intrinsics: of stamps (N,), gives (N, 4)."""
-    for first in range(0, episode.length, BLOCK):
-        yield _columns(recording, episode, action, intrinsics, first, min(first + BLOCK, episode.length))
+    """The columns (N, D) of an episode, some rows at a time. intrinsics: of stamps (N,), gives (N, 4)."""
+    known = None
+    for first in range(0, episode.length, _AT_ONCE):
+        last = min(first + _AT_ONCE, episode.length)
+        table = _columns(recording, episode, action, intrinsics, first, last, known)
+        known = table[ACTION][-1]
+        yield table
 
 
 def _columns(
@@ -79,12 +84,13 @@ def _columns(
     intrinsics: Callable[[np.ndarray], np.ndarray],
     first: int,
     last: int,
+    known: np.ndarray | None,
 ) -> dict[str, np.ndarray]:
-    """Of the rows from `first` to before `last`."""
+    """Of the rows from `first` to before `last`. known: the action before the first of them."""
     at_rows, nearest = episode.hands(slice(first, last + 1))
     rows = slice(0, last - first)
     hands, future = at_rows.part(rows), at_rows.part(slice(1, None))
-    stamp, numbers = episode.stamp[first:last], action.numbers(at_rows)
+    stamp, numbers = episode.stamp[first:last], action.numbers(at_rows, known)
     result = {
         STATE: numbers[rows],
         ACTION: numbers[1:],
@@ -112,19 +118,17 @@ def _columns(
     return result
 
 
-def mask_of(name: str, of: Callable[[str], np.ndarray], action: Action, width: int) -> np.ndarray | None:
-    """Of a column that has numbers only where a hand is there, or the robot's state, which of them those are, (N, D) bool.
-
-    of: gives columns by name. width: D.
-    """
+def valid_by(name: str, action: Action, width: int) -> tuple[str, np.ndarray] | None:
+    """Of a column that has numbers only where a hand is there, or the robot's state, the column that says where, and which of
+    that one's numbers says it of each of this one's, (D,). width: D."""
     if name == STATE:
-        return action.mask(of("hand.valid"))
+        return "hand.valid", action.sides
     if name == ACTION:
-        return action.mask(of("hand.next_valid"))
+        return "hand.next_valid", action.sides
     if name == ROBOT:
-        return np.repeat(of("robot.valid"), width, axis=1)
+        return "robot.valid", np.zeros(width, int)
     if name.startswith("hand.") and name not in _ALWAYS:
-        return np.repeat(of("hand.valid"), width // 2, axis=1)
+        return "hand.valid", np.repeat([0, 1], width // 2)
     return None
 
 

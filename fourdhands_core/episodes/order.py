@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 
 import numpy as np
@@ -38,7 +39,7 @@ def _rising(stamp: np.ndarray) -> np.ndarray:
     of every topic alike, though messages were lost in it."""
     if (np.diff(stamp) > 0).all():
         return np.arange(len(stamp))
-    kept, falls = _most_rising(stamp.tolist()), np.append(np.flatnonzero(np.diff(stamp) <= 0), len(stamp) - 1)
+    kept, falls = _most_rising(stamp), np.append(np.flatnonzero(np.diff(stamp) <= 0), len(stamp) - 1)
     gaps = np.flatnonzero(np.diff(kept, append=len(stamp)) > 1)
     last = falls[np.searchsorted(falls, kept[gaps])]  # until there the stamps rose the first time
     first = last - kept[gaps]
@@ -51,20 +52,20 @@ def _rising(stamp: np.ndarray) -> np.ndarray:
     return np.concatenate([*pieces, kept[done:]])
 
 
-def _most_rising(stamp: list[int]) -> np.ndarray:
+def _most_rising(stamp: np.ndarray) -> np.ndarray:
     """The longest rising subsequence, in N log N: of each message how many can be used from it on, then the first that can
     begin so many, and so on."""
-    left = [0] * len(stamp)
-    starts: list[int] = []  # starts[k]: minus the greatest stamp from which on k + 1 can be used
-    for index in range(len(stamp) - 1, -1, -1):
-        count = bisect_left(starts, -stamp[index])
-        starts[count : count + 1] = [-stamp[index]]
+    stamps, left = array("q", np.asarray(stamp, np.int64).tobytes()), array("q", bytes(8 * len(stamp)))
+    starts = array("q")  # starts[k]: minus the greatest stamp from which on k + 1 can be used
+    for index in range(len(stamps) - 1, -1, -1):
+        count = bisect_left(starts, -stamps[index])
+        starts[count : count + 1] = array("q", [-stamps[index]])
         left[index] = count + 1
-    kept: list[int] = []
+    kept = array("q")
     for index, count in enumerate(left):
-        if count == len(starts) - len(kept) and (not kept or stamp[index] > stamp[kept[-1]]):
+        if count == len(starts) - len(kept) and (not kept or stamps[index] > stamps[kept[-1]]):
             kept.append(index)
-    return np.array(kept)
+    return np.array(kept, np.int64)
 
 
 def hidden(stamp: np.ndarray, kept: np.ndarray) -> np.ndarray:

@@ -21,12 +21,12 @@ import numpy as np
 from ..errors import InputError
 from ..remote import Place, Remote, inside
 from .actions import Action
-from .columns import blocks, features, mask_of, picture_numbers
+from .columns import blocks, features, picture_numbers, valid_by
 from .pictures import EpisodeVideo
 from .recording import Progress, Recording
 from .resampling import Cutting, Episode, Plan
 from .resampling_error import resampling_error
-from .statistics import PictureStatistics, Statistics, of_column
+from .statistics import PictureStatistics, Statistics, in_parts, of_column
 from .tables import TableWriter
 
 FILE = "part.json"
@@ -35,7 +35,7 @@ FIELDS = frozenset(
     "bag task outcome frame facts features episodes left_out required resampling seconds unusable warnings".split()
 )
 """What FILE says."""
-Pictures: TypeAlias = "Callable[[str, list[int]], Iterator[np.ndarray | None]]"
+Pictures: TypeAlias = "Callable[[str, np.ndarray], Iterator[np.ndarray | None]]"
 _LOOKED_AT = 100
 """Pictures of an episode that its statistics are of."""
 
@@ -76,8 +76,7 @@ def write_part(
                     "length": episode.length,
                     "start": int(episode.stamp[0]),
                     "statistics": {
-                        name: of_column(table.column(name), mask_of(name, table.column, writing.action, *one["shape"]))
-                        for name, one in described.items()
+                        name: _statistics(table, name, one["shape"][0], writing.action) for name, one in described.items()
                     },
                 }
             )
@@ -107,6 +106,17 @@ def write_part(
     return said
 
 
+def _statistics(table: TableWriter, name: str, size: int, action: Action) -> Statistics:
+    """Of a column of a table. size: its numbers a row."""
+    by = valid_by(name, action, size)
+    there = None if by is None else table.column(by[0])
+
+    def of_part(part: slice) -> Statistics:
+        return of_column(table.column(name, part), None if by is None or there is None else there[:, by[1][part]])
+
+    return in_parts(len(table), size, of_part)
+
+
 def _add_progress(progress: Progress, before: int, total: int, more: int) -> None:
     progress(before + more, total)
 
@@ -122,15 +132,15 @@ class _Videos:
         """Read the pictures once, in their order. Returns the statistics by episode."""
         camera, done, result = self._recording.cameras[self._name], 0, []
         unusable = self._recording.unusable
-        numbers = sorted({number for wanted in self._wanted for number in wanted.tolist()})
-        stream = zip(numbers, pictures(self._name, numbers))
+        numbers = np.unique(np.concatenate([np.zeros(0, np.int64), *self._wanted]))
+        stream = zip(map(int, numbers), pictures(self._name, numbers))
         at, image = -1, None
         for index, wanted in enumerate(self._wanted):
             path = self._folder / f"{self._name}.episode_{index:06}.mp4"
             statistics = PictureStatistics(-(-len(wanted) // _LOOKED_AT))
             fps, vcodec = self._writing.cutting.fps, self._writing.vcodec
             with EpisodeVideo(path, camera.width, camera.height, fps, vcodec) as video:
-                for number in wanted.tolist():
+                for number in map(int, wanted):
                     while at < number:
                         at, newer = next(stream, (number, None))
                         image = newer if newer is not None else image

@@ -73,7 +73,8 @@ class Rows:
 
     def keep(self, rows: np.ndarray) -> None:
         """Be a table of these alone, (K,) rising, to which nothing is added any more."""
-        self._kept = rows
+        if len(rows) < self._count:
+            self._kept = rows
 
     def __len__(self) -> int:
         return self._count if self._kept is None else len(self._kept)

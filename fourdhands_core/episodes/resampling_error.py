@@ -13,7 +13,7 @@ import numpy as np
 from .recording import Hands
 from .resampling import SNAP, Episode
 
-_BLOCK = 2000
+_BLOCK = 500
 """Rows that are looked at together."""
 
 

@@ -6,7 +6,7 @@ its episodes' as LeRobot aggregates them: quantiles are the episodes' weighted m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ import numpy as np
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 _SIDE = 150
 """Pixels of a picture's longer side that are counted, as LeRobot samples them."""
-_TOGETHER = 8
-"""Numbers of a row that are looked at together: memory for more would be for nothing."""
+_TOGETHER = 1 << 13
+"""Numbers that are looked at together: memory for more would be for nothing."""
 
 Statistics = dict[str, list]
 """By name; `counts` are those of each number by itself, which LeRobot does not have."""
@@ -23,25 +23,28 @@ Statistics = dict[str, list]
 
 def of_column(column: np.ndarray, mask: np.ndarray | None) -> Statistics:
     """Of (N, D) numbers; mask: (N, D) bool of those that count."""
-    size = column.shape[1]
+    size, values = column.shape[1], column.astype(np.float64)
     rows: dict[str, np.ndarray] = {name: np.zeros(size) for name in ("min", "max", "mean", "std", *QUANTILES)}
-    counts = np.zeros(size, np.int64)
-    for first in range(0, size, _TOGETHER):
-        part = slice(first, first + _TOGETHER)
-        values = column[:, part].astype(np.float64)
-        if mask is not None:
-            values[~mask[:, part]] = np.nan
-        counts[part] = np.isfinite(values).sum(axis=0)
-        some = first + np.flatnonzero(counts[part])
-        if not len(some):
-            continue
-        there = values[:, some - first]
+    if mask is not None:
+        values[~mask] = np.nan
+    counts = np.isfinite(values).sum(axis=0)
+    some = np.flatnonzero(counts)
+    if len(some):
+        there = values if len(some) == size else values[:, some]
         quantiles = np.nanquantile(there, list(QUANTILES.values()), axis=0)
         for name, row in zip(
             rows, (np.nanmin(there, 0), np.nanmax(there, 0), np.nanmean(there, 0), np.nanstd(there, 0), *quantiles)
         ):
             rows[name][some] = row
     return {**{name: row.tolist() for name, row in rows.items()}, "count": [len(column)], "counts": counts.tolist()}
+
+
+def in_parts(rows: int, size: int, of_part: Callable[[slice], Statistics]) -> Statistics:
+    """Of a column of so many rows and numbers, of a few numbers of a row at a time. of_part: gives those of a slice of them."""
+    step = max(1, _TOGETHER // max(rows, 1))
+    found = [of_part(slice(first, first + step)) for first in range(0, size, step)]
+    together = {name: [value for one in found for value in one[name]] for name in found[0]}
+    return {**together, "count": found[0]["count"]}
 
 
 class PictureStatistics:

@@ -37,13 +37,18 @@ class TableWriter:
             self._files[name].write(np.ascontiguousarray(column).data)
         self._length += len(next(iter(table.values())))
 
-    def column(self, name: str) -> np.ndarray:
-        """All of a column, in memory."""
-        kind, shape = self._kinds[name]
-        self._files[name].seek(0)
-        column = np.frombuffer(self._files[name].read(), kind).reshape(self._length, *shape)
-        self._files[name].seek(0, io.SEEK_END)
-        return column
+    def __len__(self) -> int:
+        return self._length
+
+    def column(self, name: str, part: slice = slice(None)) -> np.ndarray:
+        """All rows of some of a column's numbers, in memory."""
+        (kind, shape), file = self._kinds[name], self._files[name]
+        file.seek(0)
+        found = []
+        for first in range(0, self._length, BLOCK):
+            found.append(_rows(file, min(BLOCK, self._length - first), (0, *shape), kind)[:, part].copy())
+        file.seek(0, io.SEEK_END)
+        return np.concatenate(found)
 
     def __enter__(self) -> TableWriter:
         return self

@@ -145,10 +145,10 @@ def read_marks(bag: Bag, split: str) -> tuple[list[tuple[int, int]] | None, Coun
     return marks, unusable
 
 
-def pictures_of(bag: Bag, recording: Recording, camera: str, numbers: list[int]) -> Iterator[np.ndarray | None]:
+def pictures_of(bag: Bag, recording: Recording, camera: str, numbers: np.ndarray) -> Iterator[np.ndarray | None]:
     """The images (H, W, 3) uint8 RGB of a camera's messages by their numbers, rising; None for one that does not decode."""
     topic = recording.cameras[camera].topic
-    decoder, wanted = ImageDecoder(IMAGES[bag.topics[topic].type]), iter(numbers)
+    decoder, wanted = ImageDecoder(IMAGES[bag.topics[topic].type]), map(int, numbers)
     following = next(wanted, None)
     for number, (_, _, data) in enumerate(bag.messages([topic])):
         if following is None:

@@ -11,8 +11,9 @@ from fourdhands_core.episodes.resampling import Cutting
 from ..bags.camera import Options as Conversion
 from .source import Chosen
 
-LAYOUT = 8
-"""Of parts; another number makes all that was done before worthless. 8: angles are computed of HandPair's float64 numbers."""
+LAYOUT = 9
+"""Of parts; another number makes all that was done before worthless. 9: a robot's action goes on where rows are computed in
+blocks, and angles are computed of HandPair's float64 numbers."""
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ class _Rows:
 
     def __init__(self, folder: Path | None) -> None:
         self.stamp, self.time, self.state = array("q"), array("q"), bytearray()
-        self.confidence, self.numbers = array("d"), Rows(HAND_NUMBERS, np.float64, folder)
+        self.confidence, self.numbers = array("f"), Rows(HAND_NUMBERS, np.float64, folder)
 
     def add(self, stamp: int, time: int, state: tuple[bool, ...], confidence: tuple[float, ...], numbers: np.ndarray) -> None:
         """time: of recording. state: valid and scaled of left and right."""
@@ -118,8 +118,9 @@ class _Rows:
         kept = in_order(stamp, time)
         self.numbers.keep(kept)
         state = np.frombuffer(self.state, bool).reshape(-1, 4)[kept]
-        confidence = np.frombuffer(self.confidence).reshape(-1, 2)[kept] * state[:, :2]
-        return HandRows(stamp[kept], state[:, :2], state[:, 2:], confidence, self.numbers, hidden(stamp, kept))
+        confidence = np.frombuffer(self.confidence, np.float32).reshape(-1, 2)[kept] * state[:, :2]
+        passed = None if len(kept) == len(stamp) else hidden(stamp, kept)
+        return HandRows(stamp[kept], state[:, :2], state[:, 2:], confidence, self.numbers, passed)
 
 
 class _HandReader:
