@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..pipeline.settings import OFFLINE_LOOKAHEAD
 from . import Commands, add_command, add_lens, add_settings, given_settings, path, place, positive, refuse_options, ros_side
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def add(commands: Commands) -> None:
         help="whether the images are rectified, so that P of CameraInfo and no distortion holds for them "
         "(default: auto, by the topic's name, image_rect and the like)",
     )
-    add_settings(command, "mirrored", "lookahead", lookahead=4)  # half of the landmark model's window
+    add_settings(command, "mirrored", "lookahead", lookahead=OFFLINE_LOOKAHEAD)
     command.add_argument(
         "--cameras",
         type=path,

@@ -10,6 +10,8 @@ from ..errors import InputError
 
 RESET_GAP = 2.0
 """Seconds between the stamps of two images after which tracking starts anew, unless another value is given."""
+OFFLINE_LOOKAHEAD = 4
+"""The lookahead of recordings, which nobody waits for: half of the landmark model's window."""
 
 
 def setting(
@@ -39,8 +41,8 @@ class TrackerSettings:
     intrinsics are given too."""
     lookahead: int = setting(
         0,
-        "Images of the future to wait for: steadier, and that much later; 0 for a robot, for recordings 4, half of the "
-        "landmark model's window.",
+        f"Images of the future to wait for: steadier, and that much later; 0 for a robot, for recordings {OFFLINE_LOOKAHEAD}, "
+        "half of the landmark model's window.",
         limits=(0, 60),
     )
     temporal: bool = setting(True, "Use the images before; false estimates each image alone, unfiltered, for comparison.")

@@ -19,6 +19,7 @@ from ..media.hands_file import read_hands
 from ..media.images import jpeg
 from ..media.video import VideoReader
 from ..pipeline.session import Counts, HandSession, Notes
+from ..pipeline.settings import TrackerSettings
 from ..pipeline.tracker import HandPairTracker
 from ..pipeline.types import ABSENT, SOURCE_JOINT, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
 from ..streams import counted
@@ -30,7 +31,7 @@ from .sought_frames import SoughtFrames
 _OF_A_HAND = "joints", "joints_2d", "joint_confidence", "wrist_rotation", "hand_pose", "betas"
 _NEEDED = "stamp", "valid", "scaled", "confidence", *_OF_A_HAND
 """Keys of hands.npz; one that has others more, or no others, is shown."""
-ASSUMED_FOV = 65.0
+ASSUMED_FOV = TrackerSettings.default_fov
 """Degrees, where nothing tells of the camera."""
 _KEPT_WIDTH = 960
 _OFF_CENTRE = 0.3

@@ -17,6 +17,7 @@ from sensor_msgs.msg import CameraInfo
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.pipeline.session import Counts, HandSession, Notes, Result
+from fourdhands_core.pipeline.settings import OFFLINE_LOOKAHEAD
 from fourdhands_core.pipeline.tracker import HandPairTracker
 
 from ..convert.camera_info import calibration_from_info, info_topics, is_rectified
@@ -49,7 +50,7 @@ class Options:
     refused by itself.
     """
 
-    parameters: Parameters = field(default_factory=lambda: Parameters(lookahead=4))
+    parameters: Parameters = field(default_factory=lambda: Parameters(lookahead=OFFLINE_LOOKAHEAD))
     topics: tuple[str, ...] = ()
     camera_info: str = ""
     depth: str = AUTO
