@@ -26,7 +26,13 @@ LONG = (
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+    """Then by turns files of each folder: those of test/ros wait for other processes while the rest computes."""
+    folders = {}
+    for path in dict.fromkeys(item.path for item in items):
+        folders.setdefault(path.parent, []).append(path)
+    turn = {path: number / len(paths) for paths in folders.values() for number, path in enumerate(paths)}
+    first = {name: number - len(LONG) for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: first.get(item.path.name, turn[item.path]))
 
 
 def pytest_addoption(parser):
