@@ -2,10 +2,9 @@
 
 python benchmarks/cluster.py --ray DIR [--bags 200] [--seconds 10] [--nodes 3] [--json FILE]
 
-The bags are exported by one process, by as many processes of this machine as the cluster has nodes, without Ray, then on the
-cluster, whose nodes have a processor each, with --quiet and with the live table of a terminal, then again on it while a node is
-killed when half of the bags are done. All
-datasets must be the same, byte for byte, with every bag in it once. Costs are processor seconds: of the one process with its
+The bags are exported by one process, by as many processes of this machine as the cluster has nodes that work, without Ray, then
+on the cluster: nodes of one processor each, two by default, and a head that takes no work. There with --quiet and with the
+live table of a terminal, then again while a node is killed when half of the bags are done. All datasets must be the same, byte for byte, with every bag in it once. Costs are processor seconds: of the one process with its
 start; of the command and of all workers with theirs, which share the machine's cores and caches, as the one process does not;
 and of Ray's own processes, nodes, agents and monitors, which take some for every second that a cluster is there: what they
 take while nothing is done is measured before, and told apart from what the export adds.
@@ -120,8 +119,8 @@ def on_a_cluster(bags: Path, folder: Path, count: int, nodes: int) -> dict:
     """Undisturbed, and with a node killed in the middle. In an interpreter that finds Ray."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    others = [cluster.add_node(num_cpus=1) for _ in range(nodes - 1)]
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    others = [cluster.add_node(num_cpus=1) for _ in range(nodes)]
     cluster.wait_for_nodes()
     parts = folder / "killed.partial" / "parts"
     there = -1
@@ -201,7 +200,7 @@ def main() -> None:
     parser.add_argument("--ray", metavar="DIR", help="a folder in which Ray is installed")
     parser.add_argument("--bags", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--nodes", type=int, default=3)
+    parser.add_argument("--nodes", type=int, default=2, help="that work, beside the head")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()

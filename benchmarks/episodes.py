@@ -1,6 +1,6 @@
 """Export of episodes: speed beside plain lerobot, memory, what the processes cost, resampling against truth.
 
-python benchmarks/episodes.py VIDEO [--lerobot PYTHON] [--ray DIR] [--seconds 20] [--longest 480] [--parts ...] [--json FILE]
+python benchmarks/episodes.py VIDEO [--lerobot PYTHON] [--ray DIR] [--seconds 20] [--longest 1280] [--parts ...] [--json FILE]
 
 speed: bags with 640x480 JPEG images of VIDEO at 30 Hz, one on one process and two on two, H.264; beside it lerobot's
 add_frame for the same pictures, which are out of the bag already. memory: most of an export's process, by the length of the
@@ -16,9 +16,12 @@ import argparse
 import array
 import json
 import os
+import shutil
+import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -43,7 +46,7 @@ from fourdhands_core.media.video import VideoReader  # noqa: E402
 from fourdhands_ros.tools.camera import camera_info  # noqa: E402
 
 SIZE, RATE = (640, 480), 30
-ENGINE_BAGS, ENGINE_SECONDS = 12, 10
+ENGINE_BAGS, ENGINE_SECONDS, PIECE = 12, 10, 20
 WATCH = """
 import json, resource, subprocess, sys, time
 begin = time.monotonic()
@@ -134,11 +137,24 @@ def speed(folder: Path, seconds: float, pictures: list[bytes], lerobot: str) -> 
 
 def memory(folder: Path, longest: int) -> dict[str, float]:
     """Most MB by the seconds of a bag."""
+    entries, types = Demonstration(seconds=PIECE - 1 / RATE, jitter=0.003).entries()
     told = {}
-    for seconds in (longest // 16, longest // 4, longest):
-        Demonstration(seconds=seconds, jitter=0.003).write(folder / f"long_{seconds}")
-        told[str(seconds)] = run(command(folder / f"long_{seconds}", folder / f"long_{seconds}_out", 1))["most_mb"]
+    for seconds in (longest // 32, longest // 8, longest // 2, longest):
+        bag = write_bag(folder / f"long_{seconds}", _again_and_again(entries, max(seconds // PIECE, 1)), types)
+        told[str(seconds)] = run(command(bag, folder / "out", 1))["most_mb"]
+        shutil.rmtree(bag), shutil.rmtree(folder / "out")
     return told
+
+
+def _again_and_again(entries: list[tuple[str, int, bytes]], times: int) -> Iterator[tuple[str, int, bytes]]:
+    """Messages whose stamps go on in each repetition; those before and after PIECE seconds, of the robot, not."""
+    first = min(time for topic, time, _ in entries if topic.endswith("/hands"))
+    for number in range(times):
+        for topic, time, data in entries:
+            if not topic.endswith("joint_states") or first <= time < first + PIECE * 10**9:
+                seconds, nanoseconds = struct.unpack_from("<iI", data, 4)
+                again = struct.pack("<iI", seconds + PIECE * number, nanoseconds)
+                yield topic, time + PIECE * number * 10**9, data[:4] + again + data[12:]
 
 
 def engine(folder: Path, ray: str) -> dict:
@@ -210,7 +226,7 @@ def main() -> None:
     parser.add_argument("--lerobot", default="", metavar="PYTHON", help="the interpreter that has lerobot")
     parser.add_argument("--ray", default="", metavar="DIR", help="a folder in which Ray is installed (pip install --target)")
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--longest", type=int, default=480)
+    parser.add_argument("--longest", type=int, default=1280)
     parser.add_argument("--parts", nargs="*", choices=("speed", "memory", "engine"), default=("speed", "memory", "engine"))
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ _AROUND = 8
 """Rows that are read on to one rather than sought."""
 _FEWEST = 8
 """Points by which a camera is placed."""
+_LOOKED_AT = 12
+"""Rows that tell whether the images are mirrored."""
 
 
 class DatasetRecording(Recording):
@@ -52,7 +55,8 @@ class DatasetRecording(Recording):
         self.course = Course(stamps)
         self._size = next(iter(dataset.sizes.values()), None)
         self._camera, self._intrinsics = Camera.from_fov(*(self._size or (640, 480)), ASSUMED_FOV), np.zeros(4)
-        self._seen = SeenThrough()
+        self._seen, self._mirrored = SeenThrough(), False
+        self._mirrored = self._dataset.moved and self._lie_mirrored()
         self.about, self.model = self._said(self._episode), str(self._episode.facts.get("hand_model") or "")
 
     def moment(self, row: int) -> Moment:
@@ -62,9 +66,9 @@ class DatasetRecording(Recording):
         notes: tuple[str, ...] = ()
         seen = [hand for hand in pair.hands if hand.valid]
         if self._dataset.moved or any(hand.joints_2d is None for hand in seen):  # those of fused cameras are in a fixed frame
-            pose = camera_pose(pair)
-            if pose is not None:
-                pair = moved(pair, pose.inverse())
+            placed = camera_pose(pair, self._mirrored)
+            if placed is not None:
+                pair = replace(moved(pair, placed[0].inverse()), mirrored=self._mirrored)
             elif seen:
                 notes = ("The camera cannot be placed by this row's points: hands are in the dataset's frame.",)
         else:
@@ -127,6 +131,16 @@ class DatasetRecording(Recording):
                 self._camera = Camera.from_fov(width, height, ASSUMED_FOV)
         return self._camera
 
+    def _lie_mirrored(self) -> bool:
+        """Whether hands in a frame that is not the camera's lie at their pixels as in mirrored images: of a flat hand one row
+        cannot tell, which is then as likely seen from behind."""
+        off = np.zeros(2)
+        for row in np.unique(np.linspace(0, self._episode.length - 1, _LOOKED_AT).astype(int)).tolist():
+            pair = pair_of_row(self._table, row, int(self.course.stamp[row]), self._camera_at(row))
+            both = [camera_pose(pair, mirrored) for mirrored in (False, True)]
+            off += [one[1] for one in both if one] if all(both) else 0.0
+        return bool(off[1] < 0.5 * off[0])
+
     def _said(self, episode: EpisodeOf) -> list[str]:
         facts: dict[str, Any] = episode.facts
         lines = [f"Task: {episode.task}."] if episode.task else []
@@ -188,8 +202,9 @@ class EpisodePictures:
         self._frames, self._row = self._container.decode(self._stream), -1
 
 
-def camera_pose(pair: HandPairEstimate) -> Rigid | None:
-    """Where a camera stands in the frame of the hands, by which pixels their joints are seen at; None where that is not known.
+def camera_pose(pair: HandPairEstimate, mirrored: bool = False) -> tuple[Rigid, float] | None:
+    """Where a camera stands in the frame of the hands, by which pixels their joints are seen at, and by how many the joints are
+    beside them; None where that is not known. mirrored: the images are, and the camera is as it would be unmirrored.
 
     By SQPnP and its refinement as OpenCV has them; without the lens's distortion.
     """
@@ -204,7 +219,10 @@ def camera_pose(pair: HandPairEstimate) -> Rigid | None:
     good = np.isfinite(given).all(axis=1) & np.isfinite(seen).all(axis=1)
     if good.sum() < _FEWEST:
         return None
-    known = given[good], seen[good], pair.camera.matrix, np.zeros(4)
+    camera = pair.camera.mirrored() if mirrored else pair.camera
+    if mirrored:
+        seen = np.array([camera.width - 1.0, 0.0]) + seen * (-1.0, 1.0)
+    known = given[good], seen[good], camera.matrix, np.zeros(4)
     try:
         done, turn, place = cv2.solvePnP(*known, flags=cv2.SOLVEPNP_SQPNP)
         if not done:
@@ -212,6 +230,7 @@ def camera_pose(pair: HandPairEstimate) -> Rigid | None:
         turn, place = cv2.solvePnPRefineLM(*known, turn, place)
     except cv2.error:
         return None
-    rotation = cv2.Rodrigues(turn)[0]
-    found = Rigid(rotation, place.ravel()).inverse()
-    return found if np.isfinite(found.rotation).all() and np.isfinite(found.position).all() else None
+    found = Rigid(cv2.Rodrigues(turn)[0], place.ravel()).inverse()
+    there = cv2.projectPoints(known[0], turn, place, *known[2:])[0].reshape(-1, 2)
+    off = float(np.median(np.linalg.norm(there - known[1], axis=1)))
+    return (found, off) if np.isfinite([*found.rotation.ravel(), *found.position, off]).all() else None

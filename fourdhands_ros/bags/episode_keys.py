@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -52,8 +53,9 @@ def lines_typed() -> SimpleQueue[str | None]:
     lines: SimpleQueue[str | None] = SimpleQueue()
 
     def read() -> None:
-        for line in sys.stdin.buffer:
-            lines.put(line.decode(errors="replace"))
+        with contextlib.suppress(OSError, ValueError):  # the terminal is gone
+            for line in sys.stdin.buffer if sys.stdin else ():  # None where it was closed from the beginning
+                lines.put(line.decode(errors="replace"))
         lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()

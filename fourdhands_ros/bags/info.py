@@ -32,7 +32,8 @@ class CameraSummary:
     median period. left, right, both: share of the pairs in which they are valid. tracks: (left, right) how often its
     track started; held for a moment it is the same track. confidence: (left, right) mean where valid, NaN where never. scaled:
     share of the valid hands whose positions are metres, NaN where there are none. gaps: how often images are missing,
-    missing: seconds of it in all. images: of each image topic of this camera its messages.
+    missing: seconds of it in all. images: of each image topic of this camera its messages. repeated: HandPairs whose stamps are
+    repeated or out of order, as of a clock that was set back or a recording played in a loop; only `pairs` counts them too.
     """
 
     pairs: int
@@ -47,6 +48,7 @@ class CameraSummary:
     gaps: int
     missing: float
     images: dict[str, int]
+    repeated: int = 0
 
 
 def summarise(path: Path) -> tuple[dict[str, CameraSummary], list[str]]:
@@ -101,6 +103,8 @@ def text(summaries: dict[str, CameraSummary]) -> str:
         if one.scaled < 1.0:  # NaN where there is no hand
             rows.append(f"  scaled {100 * one.scaled:5.1f} %: the other positions are of an assumed field of view, not metres")
         rows.append(f"  gaps   {one.gaps}" + (f", {one.missing:.1f} s in all" if one.gaps else ""))
+        if one.repeated:
+            rows.append(f"  stamps {counted(one.repeated, 'HandPairs')} repeated or out of order, which nothing above counts")
         rows += [f"  images {image} {count}" for image, count in sorted(one.images.items())]
         blocks.append("\n".join(rows))
     return "\n".join(blocks)
@@ -143,6 +147,7 @@ def _summary(rows: list[tuple], images: dict[str, int]) -> CameraSummary:
         len(gaps),
         float((gaps - usual).sum()),
         images,
+        len(rows) - len(kept),
     )
 
 

@@ -29,7 +29,8 @@ class TransformError(FourDHandsError):
 @dataclass
 class _Moving:
     """A frame's poses in its parent, in the order of their stamps, nanoseconds. aside: one whose stamp is far from the others',
-    until the next is so too: a wrong stamp must not push all the others out."""
+    until the next is so too: a wrong stamp must not push all the others out. It holds at its own time all the same, as where a
+    frame's poses seldom come."""
 
     stamps: list[int] = field(default_factory=list)
     poses: list[Rigid] = field(default_factory=list)
@@ -59,8 +60,10 @@ class _Moving:
             before, later = self.stamps[after - 1 : after + 1]
             return self.poses[after - 1].towards(self.poses[after], (stamp - before) / (later - before))
         nearest = min(after, len(self.stamps) - 1)
-        away = abs(stamp - self.stamps[nearest]) * 1e-9
-        return self.poses[nearest] if away <= tolerance else away
+        ends = [(self.stamps[nearest], self.poses[nearest]), *([self.aside] if self.aside else [])]
+        there, pose = min(ends, key=lambda end: abs(stamp - end[0]))
+        away = abs(stamp - there) * 1e-9
+        return pose if away <= tolerance else away
 
 
 class TransformBuffer:

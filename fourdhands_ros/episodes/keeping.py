@@ -8,7 +8,7 @@ from pathlib import Path
 from fourdhands_core.episodes.sidecar import RECORDING, Sidecar, read_sidecar
 from fourdhands_core.errors import DatasetError, InputError
 from fourdhands_core.progress import short_names
-from fourdhands_core.streams import said_of
+from fourdhands_core.streams import counted, said_of
 
 from ..bags.info import HAND_PAIR, CameraSummary, summarise
 from ..bags.reading import Bag
@@ -65,6 +65,9 @@ def check(path: Path) -> tuple[list[str], list[str]]:
                 wrong.append(f"{called}: no hand is ever valid in {name}")
             if one.scaled < 1.0:
                 wrong.append(f"{called}: positions of {name} are not metres, CameraInfo was missing")
+            if one.repeated:
+                words = "stamps repeated or out of order, as where a clock was set back or a bag was played in a loop"
+                wrong.append(f"{called}: of {counted(one.pairs, 'HandPairs')} of {name} {one.repeated} have {words}: left out")
             if one.gaps:
                 wrong.append(f"{called}: {one.missing:.1f} s of images are missing in {name}")
         good.append(f"{bag}: " + "; ".join(_words(name, one) for name, one in summaries.items()))

@@ -228,3 +228,13 @@ def test_episodes_are_listed_trimmed_and_labelled(tmp_path, capsys):
     ):
         code, _, said = run(capsys, *arguments)
         assert code == 2 and words in said
+
+
+def test_a_bag_that_was_played_in_a_loop_is_told(tmp_path, capsys):
+    entries, types = Demonstration(seconds=2, images=False, robot=False).entries()
+    again = [(topic, time + 3 * SECOND, data) for topic, time, data in entries]
+    bag = write_bag(tmp_path / "bag", [*entries, *again], types)
+    code, out, said = run(capsys, "check", bag)
+    assert code == 1 and "of 122 HandPairs of /cam/hands 61 have stamps repeated" in said and "2.0 s" in out
+    assert cli.main(["bag", "info", str(bag)]) == 0
+    assert "stamps 61 HandPairs repeated or out of order" in capsys.readouterr().out

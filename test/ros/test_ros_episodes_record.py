@@ -222,3 +222,11 @@ def test_of_a_start_that_is_refused_nothing_stays(ros, tmp_path, monkeypatch):
     assert files(tmp_path) == before and len([*tmp_path.iterdir()]) == 1
     assert recorder.do("start").startswith("episode_000001") and read_sidecar(tmp_path / "episode_000001").span is None
     recorder.close()
+
+
+def test_keys_without_a_keyboard(monkeypatch):
+    """As with `<&-`, or of a terminal that is gone: the input has ended, and nobody waits for it."""
+    gone = SimpleNamespace(buffer=open(os.open(os.devnull, os.O_WRONLY), "rb"))  # which cannot be read
+    for nobody in (None, gone):
+        monkeypatch.setattr(sys, "stdin", nobody)
+        assert episode_keys.lines_typed().get(timeout=PATIENT) is None

@@ -139,3 +139,20 @@ def test_what_moves_is_forgotten_when_a_clock_went_back_and_what_is_static_holds
     assert buffer.lookup("world", "a", 7 * SECOND).position[1] == 1.0
     buffer.put(moved(97.0, 3.0))
     assert buffer.lookup("a", "b", 97 * SECOND).position[0] == 3.0
+
+
+def test_a_pose_that_seldom_comes_holds_at_once():
+    """Beyond what is kept after the last one, and not only when the next has come; a wrong stamp still pushes nothing out."""
+    buffer = TransformBuffer()
+    for number in range(1, 6):
+        stamp = number * 12 * SECOND
+        buffer.set("base", "camera", rigid(number), stamp)
+        near(buffer.lookup("base", "camera", stamp + SECOND // 50), rigid(number))
+        with pytest.raises(TransformError, match=r"is 2\.000 s away"):
+            buffer.lookup("base", "camera", stamp + 2 * SECOND)
+    last = 60 * SECOND
+    buffer.set("base", "camera", rigid(5), last)
+    buffer.set("base", "camera", rigid(6), last + SECOND)
+    buffer.set("base", "camera", rigid(7), 3600 * SECOND)
+    near(buffer.lookup("base", "camera", last + SECOND), rigid(6))
+    near(buffer.lookup("base", "camera", last + SECOND // 2), rigid(5).towards(rigid(6), 0.5))
