@@ -140,13 +140,13 @@ def test_messages_import_from_anywhere(folder):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("file", ["hands", "record", "replay"])
+@pytest.mark.parametrize("file", ["hands", "record", "replay", "teleop"])
 def test_arguments_are_described(shell, file):
     shown = shell.ros2("launch", "fourdhands_ros", f"{file}.launch.py", "--show-args")
     names = re.findall(r"(?m)^ {4}'(\w+)':\n {8}(.*)", shown)
     declaring = REPOSITORY / "launch" / f"{file}.launch.py", REPOSITORY / "fourdhands_ros" / "tools" / "launching.py"
     text = "".join(path.read_text() for path in declaring)
-    (of_node,) = re.findall(r"(?s)\nPARAMETERS = \((.*?)\n\)", text) or [""]
+    (of_node,) = re.findall(r"(?s)\nPARAMETERS = \((.*?)\)\n", text) or [""]
     declared = re.findall(r'(?:argument|switch)\(\s*"(\w+)"', text) + re.findall(r'"(\w+)"', of_node)
     assert {name for name, _ in names} == set(declared)
     assert all(len(words) > 10 for _, words in names)
