@@ -1,13 +1,14 @@
 """Many short bags on a local Ray cluster of several nodes: what the engine costs, and what a node that is killed leaves.
 
-python benchmarks/cluster.py --ray DIR [--bags 200] [--seconds 10] [--nodes 3] [--json FILE]
+python benchmarks/cluster.py --ray DIR [--bags 200] [--seconds 10] [--nodes 2] [--json FILE]
 
 The bags are exported by one process, by as many processes of this machine as the cluster has nodes that work, without Ray, then
 on the cluster: nodes of one processor each, two by default, and a head that takes no work. There with --quiet and with the
-live table of a terminal, then again while a node is killed when half of the bags are done. All datasets must be the same, byte for byte, with every bag in it once. Costs are processor seconds: of the one process with its
-start; of the command and of all workers with theirs, which share the machine's cores and caches, as the one process does not;
-and of Ray's own processes, nodes, agents and monitors, which take some for every second that a cluster is there: what they
-take while nothing is done is measured before, and told apart from what the export adds.
+live table of a terminal, then again while a node is killed when half of the bags are done. All datasets must be the same, byte
+for byte, with every bag in it once. Costs are processor seconds: of the one process with its start; of the command and of all
+workers with theirs, which share the machine's cores and caches, as the one process does not; and of Ray's own processes,
+nodes, agents and monitors, which take some for every second that a cluster is there: what they take while nothing is done is
+measured before, and told apart from what the export adds.
 DIR is a folder in which Ray is installed (pip install --target). Prints JSON, or fails with what was not so.
 """
 
