@@ -14,8 +14,9 @@ OPEN_HAND, PINCHING = (0.5, 0.05, 0.0, 0.0, 0.05, 0.2), (0.6, 0.5, 0.0, 0.0, 0.0
 """Thumb and index finger apart and together, the other fingers out of the way. The thumb is opposite the finger already, which
 is stretched: it goes down beside the cube and closes straight towards the thumb. Where the thumb alone moves, a finger that is
 measured a little more bent than it is comes down on the cube."""
-_START = -0.07
-"""Metres below the image's middle, of the wrist at first: the hand then grips in the middle, where it is measured best."""
+_START = -0.045
+"""Metres below the image's middle, of the wrist at first: the hand is in the image, and grips in its middle, where it is
+measured best."""
 _RATES = 0.1, 0.6
 """Hz of what is never quite still, slower than in the demo's clip."""
 
