@@ -14,6 +14,7 @@ from ..geometry.rotations import matrix_from_quaternion, quaternion_from_matrix
 from ..hand_model.skeleton import SIDES
 from ..retargeting.retargeter import HandRetargeter, Retargeter
 from ..teleop import STATE_NAMES, HandSample, Inputs, RobotSample, TeleopSettings, TeleopState, step
+from ..teleop.motion import planning
 from ..teleop.settings import RANGES
 from .robot import SimulatedRobot
 
@@ -116,6 +117,7 @@ class Follower:
     """The robot follows a hand that is shown to it image by image, engaged as soon as it can be. log: of what it did."""
 
     def __init__(self, robot: SimulatedRobot, retargeter: Retargeter, settings: TeleopSettings) -> None:
+        planning()
         self._robot, self._retargeter = robot, retargeter
         self._state = TeleopState(settings)
         self._hand: HandSample | None = None

@@ -28,11 +28,17 @@ _MARGIN, _ROUND = 1e-6, 1e-5
 """Metres, radians and so on by which numbers may miss a limit; metres by which a ball may be missed."""
 
 
+def planning() -> Any:
+    """The module Ruckig, which plans all motion: to be asked for before a robot is led. Raises DependencyError."""
+    with needed_for("teleoperation", "robot"):
+        import ruckig
+    return ruckig
+
+
 @lru_cache(maxsize=16)
 def _planner(axes: int, thread: int) -> tuple[Any, Any, Any, Any]:
     """Ruckig for so many axes, and for one thread alone."""
-    with needed_for("teleoperation", "robot"):
-        import ruckig
+    ruckig = planning()
     given = ruckig.InputParameter(axes)
     given.target_acceleration = [0.0] * axes
     return ruckig.Ruckig(axes), given, ruckig.Trajectory(axes), ruckig

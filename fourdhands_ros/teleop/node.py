@@ -23,6 +23,7 @@ from visualization_msgs.msg import MarkerArray
 from fourdhands_core.retargeting import load_retargeter
 from fourdhands_core.retargeting.arm import SerialArm
 from fourdhands_core.teleop import ESTOP, FAULT, HOLD, IDLE, READY, STATE_NAMES, Command, Inputs, RobotSample, TeleopState, step
+from fourdhands_core.teleop.motion import planning
 from fourdhands_core.teleop.settings import STANDSTILL
 from fourdhands_core.teleop.types import MOVING_STATES
 
@@ -91,6 +92,7 @@ class TeleopNode(ActiveNode):
 
     def _open(self, made: contextlib.ExitStack) -> str:
         """Load the robot's hand and open the topics."""
+        planning()  # at the first motion it would be missing with a robot that moves
         p = self.parameters
         self._retargeter = load_retargeter(p.led, p.side, p.operator or None) if p.led else None
         self._joints = HandJoints.of(self._retargeter, p.gripper_joint, p.gripper_span) if self._retargeter else None

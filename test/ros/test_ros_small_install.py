@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from fourdhands_core.media.video import VideoWriter
 from fourdhands_core.network.landmark_config import LandmarkConfig
 
-OPTIONAL = ("torch", "smplx", "onnx", "onnxscript", "numba", "tensorboardX", "scipy", "skimage")
+OPTIONAL = ("torch", "smplx", "onnx", "onnxscript", "numba", "tensorboardX", "scipy", "skimage", "mujoco", "mink", "ruckig")
 
 
 @pytest.fixture(scope="module")
@@ -56,25 +56,32 @@ def test_a_bag_in_intervals(without, rendered, tmp_path):
     assert "12 images, 12 HandPairs" in done.stdout
 
 
-def test_the_node(without):
-    done = run(
-        without,
-        "-c",
-        """
+NODE = """
 import rclpy
 from rclpy.lifecycle import TransitionCallbackReturn
 from fourdhands_ros.executable import end
-from fourdhands_ros.node.node import HandsNode
+from fourdhands_ros.node.node import HandsNode as Node
 
 rclpy.init()
-node = HandsNode()
+node = Node()
 print(*(transition() == TransitionCallbackReturn.SUCCESS for transition in (node.trigger_configure, node.trigger_activate)))
 node.destroy_node()
 rclpy.try_shutdown()
 end(0)
-""",
-    )
+"""
+TELEOP = NODE.replace("node.node import HandsNode", "teleop.node import TeleopNode")
+
+
+def test_the_node(without):
+    done = run(without, "-c", NODE)
     assert done.stdout.split() == ["True", "True"], done.stdout + done.stderr
+
+
+def test_teleoperation_lacks_its_planner_before_a_robot_moves(without):
+    """It was missed at the first motion, by a node that had said that it is ready to follow."""
+    done = run(without, "-c", TELEOP)
+    assert done.stdout.split() == ["True", "False"], done.stdout + done.stderr
+    assert "teleoperation needs ruckig, which is not installed" in done.stderr and "Traceback" not in done.stderr
 
 
 NEEDS = [
