@@ -111,14 +111,14 @@ def test_a_run_learns_holds_the_rest_and_goes_on_where_it_was_ended(tmp_path, cr
     crops = Crops(crops.pictures[:12], crops.points[:12], crops.hand[:12])
     real = Crops(crops.pictures[:2], crops.points[:2], torch.zeros(2, dtype=torch.bool))
     held = {"rendered": crops, "real": Crops.of([])}
-    whole, shipped = Tuner(settings(workers=2)), Graph.read(SHIPPED).weights
+    whole, shipped = Tuner(settings(workers=2, halved=True)), Graph.read(SHIPPED).weights
     (_, last) = whole.run(crops, real, held)
     assert last["rendered_pixels"] < last["rendered_pixels_before"] and "real_pixels" not in last
 
     class Ended(Exception):
         pass
 
-    ended = Tuner(settings(), tmp_path / "state")
+    ended = Tuner(settings(halved=True), tmp_path / "ended.onnx")
     kept = ended._keep
 
     def keep():
@@ -128,7 +128,8 @@ def test_a_run_learns_holds_the_rest_and_goes_on_where_it_was_ended(tmp_path, cr
     ended._keep = keep
     with pytest.raises(Ended):
         ended.run(crops, real, held)
-    resumed = Tuner(settings(), tmp_path / "state")
+    assert (tmp_path / "ended.onnx").stat().st_size == SHIPPED.stat().st_size
+    resumed = Tuner(settings(halved=True), tmp_path / "ended.onnx")
     resumed.run(crops, real, held)
     for a, b in zip(whole.average, resumed.average):
         torch.testing.assert_close(a, b)
@@ -143,7 +144,7 @@ def test_a_run_learns_holds_the_rest_and_goes_on_where_it_was_ended(tmp_path, cr
     for name, weight in Graph.read(tmp_path / "none_of_the_way.onnx").weights.items():
         assert torch.equal(weight, shipped[name]), name
     with pytest.raises(InputError, match="other settings"):
-        Tuner(settings(rate=1.0), tmp_path / "state").run(crops, real, held)
+        Tuner(settings(rate=1.0, halved=True), tmp_path / "ended.onnx").run(crops, real, held)
 
 
 def test_the_command_writes_a_network_and_says_what_is_wrong(tmp_path, capsys):

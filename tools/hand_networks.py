@@ -1,7 +1,8 @@
-"""Converts MediaPipe's two hand networks from TensorFlow Lite to the ONNX files that the package ships.
+"""Converts MediaPipe's two hand networks from TensorFlow Lite to ONNX files: the palm network that the package ships, and the
+landmark network from which `fourdhands train detector` made the shipped one.
 
     pip download --no-deps mediapipe==0.10.21 && unzip mediapipe-*.whl 'mediapipe/modules/*' && pip install tflite onnx
-    python tools/hand_networks.py mediapipe/modules
+    python tools/hand_networks.py mediapipe/modules --out networks
 
 The networks are Google's, under Apache-2.0 (fourdhands_core/perception/assets/NOTICE). Weights stay in the 16 bits that they
 have there; images become channels first, with any number of them; what onnxruntime is slow at is written as convolutions
@@ -24,7 +25,7 @@ ASSETS = Path(__file__).resolve().parents[1] / "fourdhands_core" / "perception" 
 
 
 class Source(NamedTuple):
-    """A network to convert: its file in mediapipe/modules, the names its outputs get, and the file written."""
+    """A network to convert: its file in mediapipe/modules, the names its outputs get, and the shipped file."""
 
     file: str
     outputs: tuple[str, ...]
@@ -224,8 +225,10 @@ def convert(source: Source, modules: Path) -> onnx.ModelProto:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("modules", type=Path, help="the folder mediapipe/modules of the unpacked wheel")
-    folder = parser.parse_args().modules
+    parser.add_argument("--out", type=Path, required=True, help="folder to write them into")
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
     for source in SOURCES:
-        source.written.parent.mkdir(parents=True, exist_ok=True)
-        source.written.write_bytes(convert(source, folder).SerializeToString(deterministic=True))
-        print(source.written, source.written.stat().st_size)
+        written = given.out / source.written.name
+        written.write_bytes(convert(source, given.modules).SerializeToString(deterministic=True))
+        print(written, written.stat().st_size)

@@ -45,7 +45,7 @@ class SearchRules:
 
     palm: float = 0.3
     """Least score of a palm that is looked at."""
-    start: float = 0.8
+    start: float = 0.7
     """Least presence of a new hand, 0-1."""
     keep: float = 0.5
     """Least presence of a hand that was there in the image before."""

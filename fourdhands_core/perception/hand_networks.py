@@ -22,6 +22,7 @@ from .tone import AS_IT_IS, Tone
 
 ASSETS = Path(__file__).parent / "assets"
 """The networks, made by tools/hand_networks.py, the landmark network trained on by `fourdhands train detector`; a licence."""
+HAND = ASSETS / "hand_landmarks.onnx"
 HAND_SIZE = 224
 """Pixels along a side of what the landmark network sees."""
 _DEPTH = 1.0 / 0.4
@@ -58,7 +59,7 @@ class HandNetworks:
     InputError for another device, DependencyError where the installed onnxruntime does not support it.
     """
 
-    def __init__(self, device: str = "cpu", threads: int = 1, hand: Path = ASSETS / "hand_landmarks.onnx") -> None:
+    def __init__(self, device: str = "cpu", threads: int = 1, hand: Path = HAND) -> None:
         self._palm = _session(ASSETS / "palm_detection.onnx", device, threads)
         self._hand = _session(hand, device, threads)
 

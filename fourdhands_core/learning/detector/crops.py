@@ -43,10 +43,14 @@ _MIRROR = np.array([-1.0, 1.0, 1.0])
 
 @dataclass(frozen=True, eq=False)
 class Crop:
-    """picture: (224, 224, 3) uint8 RGB. points: (21, 2) its pixels, where the detector should see the landmarks; None: none."""
+    """picture: (224, 224, 3) uint8 RGB. points: (21, 2) its pixels, where the detector should see the landmarks; None: no hand.
+
+    side: of the hand, LEFT or RIGHT.
+    """
 
     picture: np.ndarray
-    points: np.ndarray | None
+    points: np.ndarray | None = None
+    side: int | None = None
 
 
 def rendered(seed: int, family: int) -> Iterator[Crop]:
@@ -70,10 +74,10 @@ def rendered(seed: int, family: int) -> Iterator[Crop]:
             for _ in range(3):
                 moved = jittered(square, rng)
                 crop = cut(picture, moved, HAND_SIZE, cv2.BORDER_REPLICATE)
-                yield Crop(coloured(crop, rng), in_square(points[t, side], moved))
+                yield Crop(coloured(crop, rng), in_square(points[t, side], moved), int(side))
         square = elsewhere(picture, list(points[t, clip.present[t]]), rng)
         if square is not None:
-            yield Crop(coloured(cut(picture, square, HAND_SIZE, cv2.BORDER_REPLICATE), rng), None)
+            yield Crop(coloured(cut(picture, square, HAND_SIZE, cv2.BORDER_REPLICATE), rng))
 
 
 def landmarks(clip: Clip, family: int) -> np.ndarray:

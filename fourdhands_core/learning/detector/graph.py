@@ -151,7 +151,7 @@ def _ways(kernel: int, stride: int, pads: tuple[int, ...], height: int, width: i
     one = torch.eye(kernel * kernel).view(-1, 1, kernel, kernel)
     pixels = torch.eye(height * width).view(-1, 1, height, width)
     made = functional.conv2d(functional.pad(pixels, (left, right, top, bottom)), one, stride=stride)
-    return made.transpose(0, 1).flatten(2).flatten(1), (made.shape[2], made.shape[3])
+    return made.float().transpose(0, 1).flatten(2).flatten(1), (made.shape[2], made.shape[3])
 
 
 def _clip(given: list[Any], _: dict[str, Any]) -> torch.Tensor:

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from ...errors import InputError
 from ...hand_model.skeleton import JOINT_PARENTS, TIP_JOINTS
 from ...outputs import writing
-from ...perception.hand_networks import ASSETS, HandNetworks
+from ...perception.hand_networks import HAND, HandNetworks
 from .crop_files import PART, Crops, RealCrops, rendered_crops
 from .graph import Graph
 
@@ -82,7 +82,7 @@ class TuneSettings:
     average: float = 0.998
     """Of the exponential moving average of the weights, of which `share` is written."""
     every: int = 500
-    """Steps after which it is measured, and written with all that the run needs to go on."""
+    """Steps after which it is measured, and written, with all that the run needs to go on."""
 
 
 def places(said: torch.Tensor) -> torch.Tensor:
@@ -121,14 +121,16 @@ def read_rightly(seen: torch.Tensor, points: torch.Tensor, hand: torch.Tensor) -
 
 
 class Tuner:
-    """The network, its average, and crops with what it said of them before. state: a file to go on from, where it is there."""
+    """The network, its average, and crops with what it said of them before. out: the file that it is written to whenever it is
+    measured; beside it, as OUT.state, is what a run that was ended goes on from."""
 
-    def __init__(self, settings: TuneSettings, state: Path | None = None) -> None:
+    def __init__(self, settings: TuneSettings, out: Path | None = None) -> None:
         torch.manual_seed(settings.seed)
         torch.set_num_threads(settings.threads)
-        self.settings, self.state = settings, state
+        self.settings, self.out = settings, out
+        self.state = None if out is None else out.with_name(out.name + ".state")
         self.device = torch.device(settings.device)
-        self.network = Graph.read(settings.start or ASSETS / "hand_landmarks.onnx").to(self.device)
+        self.network = Graph.read(settings.start or HAND).to(self.device)
         self.given = settings.fixed or "image"
         if settings.fixed and not self.network.has(settings.fixed):
             raise InputError(f"fixed = {settings.fixed!r} is no value of the network; give one such as t149")
@@ -240,7 +242,8 @@ class Tuner:
         return result
 
     def _keep(self) -> None:
-        if self.state is not None:
+        if self.out is not None and self.state is not None:
+            self.write(self.out)
             with writing(self.state) as partial:
                 torch.save(
                     {
@@ -307,7 +310,7 @@ class _Exchanged:
 
 def _same(settings: TuneSettings) -> dict[str, Any]:
     """What must be the same for a run to go on."""
-    free = "workers", "threads", "device", "folder", "every"
+    free = "workers", "threads", "device", "folder", "every", "share"
     return {name: value for name, value in asdict(settings).items() if name not in free}
 
 
@@ -319,11 +322,12 @@ def _files(names: str) -> Iterator[Path]:
         yield path
 
 
-def _real_crops(kept: Path, files: list[Path], seed: int, each: int, threads: int) -> Crops:
-    """Crops of real hands, which are kept in a file."""
-    about = f"real hands of {', '.join(map(str, files))}, seed {seed}, {each} each"
+def _real_crops(kept: Path, files: list[Path], settings: TuneSettings, seed: int, each: int) -> Crops:
+    """Crops of real hands as the network to begin from sees them, which are kept in a file."""
+    start = Path(settings.start or HAND)
+    about = f"real hands of {', '.join(map(str, files))} by {start.name}, seed {seed}, {each} each"
     if not kept.exists():
-        RealCrops(HandNetworks(threads=threads), seed, each).of(files).save(kept, about)
+        RealCrops(HandNetworks(threads=settings.threads, hand=start), seed, each).of(files).save(kept, about)
     return Crops.read(kept, about)
 
 
@@ -331,13 +335,13 @@ def train_detector(out: Path, settings: TuneSettings = TuneSettings()) -> dict[s
     """Train and write the network to `out` (ONNX); a run that was ended goes on from `out`.state. Returns the last figures."""
     began = time.time()
     real, real_held = list(_files(settings.real)), list(_files(settings.real_held))
-    tuner = Tuner(settings, out.with_name(out.name + ".state"))
+    tuner = Tuner(settings, out)
     folder = Path(settings.folder)
     first = 100_000 * settings.seed
     rendered = rendered_crops(folder, settings.parts, first, settings.workers, settings.clips)
     held = {"rendered": rendered_crops(folder, settings.held_parts, first + 90_000, settings.workers, settings.clips)}
-    held["real"] = _real_crops(folder / "real_held.npz", real_held, settings.seed + 1, 1, settings.threads)
-    learned = _real_crops(folder / "real.npz", real, settings.seed, _EACH, settings.threads)
+    held["real"] = _real_crops(folder / "real_held.npz", real_held, settings, settings.seed + 1, 1)
+    learned = _real_crops(folder / "real.npz", real, settings, settings.seed, _EACH)
     curve = tuner.run(rendered, learned, held)
     tuner.write(out)
     return (curve[-1] if curve else {"step": tuner.step}) | {"minutes": round((time.time() - began) / 60.0, 1)}
