@@ -1,12 +1,14 @@
-"""dexi_rs and dex-retargeting for benchmarks/retargeting.py: both take URDFs, which robots of MJCF are written as.
-
-dex-retargeting 0.5.0 needs what it does not declare: `pip install --no-deps dex-retargeting`, and pin, nlopt, pytransform3d,
-trimesh, lxml, anytree, six and torch.
-"""
+"""dexi_rs and dex-retargeting for benchmarks/retargeting.py: an environment of their own, a process each
+(retargeting_peer.py), and robots as URDFs, which both take."""
 
 from __future__ import annotations
 
-import time
+import json
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -19,6 +21,11 @@ from fourdhands_core.retargeting.model import RobotModel
 from fourdhands_core.retargeting.retargeter import HandRetargeter
 
 PEERS = "dexi_rs", "dex_retargeting"
+INSTALLED = (
+    "--no-deps dexi-rs==0.4.1 dex-retargeting==0.5.0 gymnasium-robotics==1.4.2",
+    "numpy pyyaml pin nlopt pytransform3d trimesh lxml anytree six torch",
+)
+"""What pip installs for them, and for the robots out of their packages; dex-retargeting does not declare all that it needs."""
 MODES = "position", "dexpilot"
 """position: tips to where ours are to go, the mode that our tips' errors are compared with. dexpilot: vectors between tips and
 from the wrist, of the same targets; those shorter than 30 mm close, the mode that pinches are compared with."""
@@ -103,89 +110,55 @@ def joint(
         ElementTree.SubElement(one, "mimic", joint=leader, multiplier=ratio, offset=offset)
 
 
-class Peer:
-    """One of PEERS in one of MODES. Raises ImportError where it is not installed, and what it raises of the robot."""
+def environment(folder: Path) -> Path:
+    """The Python of the virtual environment with PEERS in a folder, where it is made as a whole or not at all if there is none.
 
-    def __init__(self, name: str, mode: str, urdf: Path, tips: list[str], joints: list[str]) -> None:
-        indices = list(range(len(tips)))
-        given: dict[str, Any] = {"low_pass_alpha": 1.0, "target_joint_names": joints}
-        if mode == "position":
-            given |= {"target_link_names": tips, "target_link_human_indices": indices}
-        else:
-            given |= {"finger_tip_link_names": tips, "wrist_link_name": "world"}
-        self._name, self._pairs = name, pairs_of(len(tips)) if mode == "dexpilot" else None
-        if name == "dexi_rs":
-            import dexi_rs
-
-            self.engine = dexi_rs.RetargetingConfig(mode, str(urdf), **given).build()
-        else:
-            from dex_retargeting.retargeting_config import RetargetingConfig
-
-            self.engine = RetargetingConfig.from_dict({"type": mode, "urdf_path": str(urdf), **given}).build()
-        self.joints = [str(name) for name in self.engine.joint_names]
-
-    def solve(self, targets: np.ndarray) -> dict[str, float]:
-        """Joints by their names, of targets (F, 3) of the tips in the model's frame."""
-        wanted = targets
-        if self._pairs is not None:
-            points = np.concatenate([np.zeros((1, 3)), targets])
-            wanted = points[self._pairs[1]] - points[self._pairs[0]]
-        return self._joints(self.engine.retarget(wanted.ravel().tolist() if self._name == "dexi_rs" else wanted))
-
-    def _joints(self, values: Any) -> dict[str, float]:
-        return dict(zip(self.joints, np.asarray(values, np.float64).tolist()))
+    Raises RuntimeError where that fails.
+    """
+    python = folder / "bin" / "python"
+    if not python.exists():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RuntimeError(f"{folder} is there, and no virtual environment")
+        try:
+            venv.create(folder, with_pip=True)
+            for packages in INSTALLED:
+                subprocess.run([python, "-m", "pip", "install", "-q", *packages.split()], check=True)
+        except BaseException as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, (OSError, subprocess.CalledProcessError)):
+                raise RuntimeError(f"no environment for the others could be made in {folder}: {error}") from error
+            raise
+    return python
 
 
-def pairs_of(count: int) -> tuple[list[int], list[int]]:
-    """Origins and ends of dexpilot's vectors, points counted from the wrist, 0: between each two tips, and from the wrist."""
-    origins, ends = [], []
-    for one in range(1, count):
-        for other in range(one + 1, count + 1):
-            origins.append(other)
-            ends.append(one)
-    return origins + [0] * count, ends + list(range(1, count + 1))
+class PeerProcess:
+    """One of PEERS in one of MODES, for one robot. problem: why it cannot, else empty."""
 
+    def __init__(self, python: Path, name: str, mode: str, urdf: Path, tips: list[str], joints: tuple[str, ...]) -> None:
+        program, names = Path(__file__).with_name("retargeting_peer.py"), json.dumps({"tips": tips, "joints": joints})
+        self._joints = joints
+        self._process = subprocess.Popen(
+            [python, program, name, mode, urdf, names],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=sys.stderr,
+            text=True,
+        )
+        self.problem = str(self._answer().get("problem", ""))
 
-def run_peer(
-    name: str,
-    mode: str,
-    robot: HandRetargeter,
-    folder: Path,
-    hands: np.ndarray,
-    pinched: list[str],
-    noise: np.ndarray,
-    human_jitter: float,
-) -> dict[str, Any]:
-    """Numbers of one peer over all hands, counted as run_ours counts ours."""
-    urdf = folder / "hand.urdf"
-    peer = Peer(name, mode, urdf, as_urdf(robot, urdf), list(robot.names))
-    model, order = robot.robot, list(robot.config.fingers)
-    errors, times, closed, collisions, shaken = [], [], [], 0, []
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        return dict(json.loads(line)) if line else {"problem": f"it ended with {self._process.wait()}"}
 
-    def solve(joints: np.ndarray) -> np.ndarray:
-        targets = robot.targets(joints)[0]
-        begin = time.thread_time()
-        found = peer.solve(targets)
-        times.append(time.thread_time() - begin)
-        return np.array([found[joint] for joint in model.names])
+    def solve(self, course: Iterable[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:
+        """The joints (n,) of targets (F, 3) of the tips, one after the other, and the seconds of processor time of each."""
+        assert self._process.stdin is not None
+        print(json.dumps([targets.tolist() for targets in course]), file=self._process.stdin, flush=True)
+        found = self._answer()
+        joints = [np.array([one[name] for name in self._joints]) for one in found["joints"]]
+        return joints, list(map(float, found["seconds"]))
 
-    for joints, finger, shakes in zip(hands, pinched, noise):
-        for _ in range(4):
-            q = solve(joints)
-        pose = model.pose(q)
-        at = pose.points[: len(order)]
-        errors.append(np.linalg.norm(at - robot.targets(joints)[0], axis=1))
-        collisions += int(model.depth(pose) > 0)
-        if finger in order:
-            one, other = order.index("thumb"), order.index(finger)
-            closed.append(float(np.linalg.norm(at[one] - at[other]) - robot.radii[one] - robot.radii[other]))
-        shaken.append(np.std([solve(joints + shake) for shake in shakes], axis=0).mean())
-    used = [row for row, finger in enumerate(robot.config.fingers.values()) if finger.weight >= 0.5]
-    free = np.array(errors)[np.array([not finger for finger in pinched])][:, used] / robot.lengths.mean()
-    return {
-        "tip_error_of_reach": {"median": float(np.median(free)), "mean": float(np.mean(free))},
-        "pinches_closed": float(np.mean(np.array(closed) < 0.005)) if closed else None,
-        "poses_in_collision": collisions,
-        "jitter_of_human": float(np.mean(shaken) / human_jitter),
-        "seconds": times,
-    }
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
