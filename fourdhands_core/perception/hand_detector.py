@@ -1,4 +1,4 @@
-"""The detector of hands: MediaPipe's two networks, with rules of our own for where they look."""
+"""The detector of hands: MediaPipe's two networks, the second trained on, with rules of our own for where they look."""
 
 from __future__ import annotations
 
