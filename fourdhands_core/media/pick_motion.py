@@ -15,8 +15,8 @@ OPEN_HAND, PINCHING = (0.5, 0.05, 0.0, 0.0, 0.05, 0.2), (0.6, 0.5, 0.0, 0.0, 0.0
 is stretched: it goes down beside the cube and closes straight towards the thumb. Where the thumb alone moves, a finger that is
 measured a little more bent than it is comes down on the cube."""
 _START = -0.045
-"""Metres below the image's middle, of the wrist at first: the hand is in the image, and grips in its middle, where it is
-measured best."""
+"""Metres below the image's middle, of the wrist at first: fingertips are just in the image, and the hand grips in its middle,
+where it is measured best."""
 _RATES = 0.1, 0.6
 """Hz of what is never quite still, slower than in the demo's clip."""
 

@@ -39,6 +39,8 @@ CUBE = 0.04
 PINCH = 0.03
 """Metres between thumb and finger as measured that close the robot's, for the rendered person: tracked, his 17 mm are 20 to
 35, most of the left hand low in the image, where the default, 24 mm, leaves up to 30 mm between the robot's fingertips."""
+OPEN = 0.055
+"""Likewise that open a gripper, for the rendered person: tracked, his 80 mm are 56 to 65."""
 DEPTH = 0.3
 """Share of the person's motion towards and away from the camera that the robot follows: he is seen 2 to 3.6 cm further away as
 his hand closes, and five fingers then close beside the cube."""
@@ -67,7 +69,7 @@ def write_range(out: Path) -> None:
     """The range of the person's fingers into out/operator.yaml."""
     from fourdhands_core.retargeting.operator_range import OperatorRange
 
-    OperatorRange(pinch=np.array([0.0, *[PINCH] * 4])).write(out / OPERATOR)
+    OperatorRange(pinch=np.array([0.0, *[PINCH] * 4]), open=np.array([0.0, *[OPEN] * 4])).write(out / OPERATOR)
 
 
 def render(motion: Any, seed: int, out: Path) -> Any:
