@@ -1,4 +1,4 @@
-# Build and try FourDHands with nothing but CPython 3.10-3.12 (with venv) and make:
+# Build and try FourDHands with nothing but CPython (VERSIONS below, with venv) and make:
 #
 #   make demo                  render a clip of two hands, track it through the ROS 2 node, measure against the ground truth
 #   make demo VIDEO=file.mp4   the same on a video; make demo CAMERA=0 the same on a live camera (Ctrl-C ends it)
@@ -13,9 +13,10 @@
 
 VENV ?= .venv
 JOBS ?= 3
-SUPPORTED := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
+VERSIONS := 3.12 3.11 3.10
+SUPPORTED := import sys; sys.exit("%d.%d" % sys.version_info[:2] not in "$(VERSIONS)".split())
 ifndef PYTHON
-PYTHON := $(shell for p in python3 python3.12 python3.11 python3.10; do \
+PYTHON := $(shell for p in python3 $(VERSIONS:%=python%); do \
 	$$p -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
 endif
 
@@ -91,8 +92,8 @@ install: $(INSTALLED)
 # The stamp file is written last: a run that was interrupted installs again, a finished one never does.
 $(INSTALLED): setup.py constraints.txt requirements-mediapipe.txt
 	@"$(PYTHON)" -c '$(SUPPORTED)' 2>/dev/null || { \
-		echo "FourDHands needs CPython 3.10, 3.11 or 3.12$(if $(PYTHON), and $(PYTHON) is not one);" \
-			"install one and name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+		echo "FourDHands needs CPython, one of $(VERSIONS)$(if $(PYTHON),: $(PYTHON) is none of them);" \
+			"install one and name it: make PYTHON=/path/to/python$(firstword $(VERSIONS))" >&2; exit 1; }
 	"$(PYTHON)" -m venv "$(VENV)"
 	$(PIP) install -q -c constraints.txt setuptools
 	$(PIP) install -q -c constraints.txt --no-build-isolation --use-pep517 -e ".[ros,test,parallel,lint,render,torch,mano,onnx,train,robot,view,dataset]"

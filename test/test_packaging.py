@@ -24,7 +24,8 @@ def test_workflows():
         "jazzy",
         "lyrical",
     ]
-    assert python["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.10", "3.11", "3.12"]
+    versions = re.search(r"^VERSIONS := (.*)$", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)[1].split()
+    assert python["jobs"]["test"]["strategy"]["matrix"]["python"] == versions[::-1]
     text = "".join(str(flow) for flow in (ros, python)) + (REPOSITORY / "Dockerfile").read_text()
     for name in re.findall(r"[\w-]+\.txt", text):
         assert (REPOSITORY / name).is_file(), name

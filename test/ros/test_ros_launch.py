@@ -142,6 +142,7 @@ def test_every_argument_of_hands_arrives_as_the_parameter_it_is(launched):
         fixed_frame="cell",
         camera_poses="rig.yaml",
         image_transport="compressed",
+        image_reliability="reliable",
         model="image",
         weights="7",
         device="cuda",
@@ -154,9 +155,11 @@ def test_every_argument_of_hands_arrives_as_the_parameter_it_is(launched):
         depth="true",
         depth_transport="compressedDepth",
         mirrored="true",
+        rectified="true",
     )
     _, parameters = launched("hands.launch.py", **given)["hands_node"].parameters
-    assert parameters == {**given, "cameras": ["left", "right"], "fusion": True, "depth": True, "mirrored": True}
+    typed = {name: True for name in ("fusion", "depth", "mirrored", "rectified")}
+    assert parameters == {**given, **typed, "cameras": ["left", "right"]}
     Parameters(**{**parameters, "cameras": ("left", "right")})
 
 
