@@ -33,8 +33,11 @@ pytestmark = pytest.mark.skipif(not find_spec("pyarrow"), reason="datasets need 
 BOUND, COUNT = 1e-6, 240
 ANGLES = [0.0, *(10.0**-k for k in range(1, 11)), *(math.pi - 10.0**-k for k in range(1, 10))]
 """Radians, from none to almost half a turn, near which an axis-angle hangs on the last digits of a quaternion."""
-BASE = Rotation.from_rotvec([0.3, -1.1, 2.0])
-"""How the camera stands in `base`, at (1, -2, 0.5)."""
+
+
+def base() -> Rotation:
+    """How the camera stands in `base`, at (1, -2, 0.5); asked where it is used, as SciPy looks for torch at that."""
+    return Rotation.from_rotvec([0.3, -1.1, 2.0])
 
 
 def turns(rng, count: int) -> np.ndarray:
@@ -72,7 +75,7 @@ def posed(tmp_path_factory):
             sides.append(replace(hand(side, 0.0), **place, **orientation, **shape))
         data = encoder.encode(HandPairEstimate(stamp, *sides, camera=CAMERA), "cam_optical", {}, (number + 1, 0, 0))
         entries.append(("/cam/hands", stamp, data))
-    data = transform_message("base", "cam_optical", Rigid(BASE.as_matrix(), np.array([1.0, -2.0, 0.5])))
+    data = transform_message("base", "cam_optical", Rigid(base().as_matrix(), np.array([1.0, -2.0, 0.5])))
     entries.insert(0, ("/tf_static", T0, data))
     types = {"/cam/hands": TYPES["/cam/hands"], "/tf_static": "tf2_msgs/msg/TFMessage"}
     path = write_bag(tmp_path_factory.mktemp("posed") / "bag", entries, types)
@@ -87,7 +90,7 @@ def said(pairs, moved: bool) -> SimpleNamespace:
     turns = [[one.wrist.orientation for one in two] for two in both]
     wrist = Rotation.from_quat(np.array([[(q.x, q.y, q.z, q.w) for q in two] for two in turns]).reshape(-1, 4))
     if moved:
-        joints, wrist = BASE.apply(joints.reshape(-1, 3)).reshape(joints.shape) + (1, -2, 0.5), BASE * wrist
+        joints, wrist = base().apply(joints.reshape(-1, 3)).reshape(joints.shape) + (1, -2, 0.5), base() * wrist
     names = "hand_pose", "betas", "joints_2d", "joint_confidence"
     return SimpleNamespace(
         joints=joints, wrist=wrist, **{name: np.array([[getattr(one, name) for one in two] for two in both]) for name in names}
