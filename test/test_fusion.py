@@ -308,6 +308,15 @@ def test_beside_whom_cameras_see_the_hands(monkeypatch, beside, words):
     assert Consistency().problems(0)[0].startswith(words)
 
 
+@pytest.mark.parametrize(
+    "degrees, larger, told", [(1.3, 0.03, True), (0.5, 0.03, False), (1.2, 0.01, False), (0.1, -0.06, True)]
+)
+def test_a_turn_and_a_change_of_size_together_tell_a_bump(monkeypatch, degrees, larger, told):
+    monkeypatch.setattr(Bumps, "turns", lambda self: {"left": np.radians(degrees), "right": 0.0})
+    monkeypatch.setattr(Bumps, "sizes", lambda self, stamp: {frozenset(("left", "right")): (larger, 2)})
+    assert ("left and right together see the hands" in Bumps().problem(0)) == told
+
+
 def test_another_persons_hands_may_be_why_their_size_changes():
     """No camera has moved: the words leave it open."""
     scene, before = Scene(angles=(-17.5, 17.5)), 65 * FRAME

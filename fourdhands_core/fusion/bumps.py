@@ -18,6 +18,8 @@ _TURN, _TURNED = np.radians(5.0), np.radians(1.6)
 """By how much a camera may have been turned before anything is known, and the turn that is told."""
 _SIZE_BOTH, _SIZE_ONE = 0.055, 0.1
 """Changes of the hands' size that are told: of both hands', and of one hand's, whose landmarks lie otherwise where it turns."""
+_ENOUGH = 0.8
+"""Of a turn and a change of size together, in quadrature and each as a share of what is told alone: that is told."""
 _DOUBTED, _SLOWER = 0.03, 10.0
 """A change of size from which on it may not be the hand, and how much slower the usual size follows it then."""
 
@@ -76,10 +78,10 @@ class Bumps:
         misses: np.ndarray,
         across: np.ndarray,
         free: np.ndarray,
-        palm: float,
+        size: float,
     ) -> None:
         """Two sightings or more of one hand. shifts: (V, 21, 3) as the solver takes them. points: (21, 3) its landmarks as all
-        views have them, fixed frame. misses, across, free: as Consistency has them. palm: its length there, metres."""
+        views have them, fixed frame. misses, across, free: as Consistency has them. size: metres of its palm by the rays."""
         passed = 0.0 if self._stamp is None else max(0.0, (stamp - self._stamp) * 1e-9)
         self._stamp = stamp
         firsts = self._turns.firsts([one.view.name for one in sightings])
@@ -90,7 +92,7 @@ class Bumps:
         rows, error = rows - free @ (free.T @ rows), error - free @ (free.T @ error)
         self._turns.add(rows, error, INDEPENDENT / NOISE**2, float(np.exp(-passed / _SHORT)))
         key = frozenset(one.view.name for one in sightings), side
-        self._sizes.setdefault(key, _Size()).take(stamp, palm * size_beside(sightings, shifts, points))
+        self._sizes.setdefault(key, _Size()).take(stamp, size)
 
     def turns(self) -> Mapping[str, float]:
         """By camera, the radians by which it would have to be turned for the last second's views to agree."""
@@ -113,15 +115,17 @@ class Bumps:
             "they are another person's, or a camera has moved, or its pose is wrong; "
             "`fourdhands calibrate-cameras --check` tells by how much"
         )
-        turned = {name: one for name, one in self.turns().items() if one > _TURNED}
+        turns = self.turns()
+        turned = {name: one for name, one in turns.items() if one > _TURNED}
         if turned:
             degrees = np.degrees(max(turned.values()))
             return f"{sees(turned)} the hands turned by {degrees:.0f} degrees: {told}"
         for names, (change, hands) in self.sizes(stamp).items():
-            if abs(change) > (_SIZE_BOTH if hands > 1 else _SIZE_ONE):
+            size = abs(change) / (_SIZE_BOTH if hands > 1 else _SIZE_ONE)
+            turn = max(turns.get(name, 0.0) for name in names) / _TURNED
+            if size > 1.0 or np.hypot(size, turn) > _ENOUGH:
                 words = "larger" if change > 0.0 else "smaller"
-                size = f"{100 * abs(change):.0f} % {words} than before"
-                return f"{listed(names)} together see the hands {size}: {told}"
+                return f"{listed(names)} together see the hands {100 * abs(change):.0f} % {words} than before: {told}"
         return ""
 
 

@@ -43,10 +43,17 @@ class Consistency:
         self.bumps = Bumps()
 
     def take(
-        self, stamp: int, side: int, sightings: list[Sighting], shifts: np.ndarray, solution: Solution, velocity: np.ndarray
+        self,
+        stamp: int,
+        side: int,
+        sightings: list[Sighting],
+        shifts: np.ndarray,
+        solution: Solution,
+        velocity: np.ndarray,
+        size: float,
     ) -> None:
         """One hand's solution at a stamp, and the sightings (V) that show it, also such as were left out. shifts: (V, 21, 3) as
-        the solver takes them. velocity: (21, 3) metres a second."""
+        the solver takes them. velocity: (21, 3) metres a second. size: as `size_beside` has it."""
         if len(sightings) < 2:
             return
         points = solution.landmarks + solution.wrist
@@ -55,7 +62,7 @@ class Consistency:
         across = np.array([one[:2] - seen.rays.mean(0)[:, None] * one[2:] for one, seen in zip(axes, sightings)])
         free = np.linalg.qr(across.reshape(-1, 3))[0]  # what the hand's own place explains says nothing
         palm = float(np.linalg.norm(solution.joints[9]))  # from the wrist, in any pose
-        self.bumps.take(stamp, side, sightings, shifts, points, misses, across, free, palm)
+        self.bumps.take(stamp, side, sightings, shifts, points, misses, across, free, palm * size)
         firsts = self._sums.firsts([one.view.name for one in sightings])
         rows, error, speed = np.zeros((misses.size, len(self._sums.right))), misses.ravel().copy(), velocity.mean(0)
         for k, (one, first) in enumerate(zip(sightings, firsts)):
@@ -63,8 +70,8 @@ class Consistency:
             rows[at, first] = -across[k] @ speed
             error[at] -= rows[at, first] * self.applied.get(one.view.name, 0.0)
             rows[at, first + 1 : first + 3] = np.eye(2)
-        size = float(np.abs(error).max())
-        weight = INDEPENDENT / NOISE**2 * min(1.0, 0.05 / max(size, 1e-9))
+        worst = float(np.abs(error).max())
+        weight = INDEPENDENT / NOISE**2 * min(1.0, 0.05 / max(worst, 1e-9))
         rows, error = rows - free @ (free.T @ rows), error - free @ (free.T @ error)
         self._sums.add(rows, error, weight, _MEMORY)
         self._count += 1

@@ -15,6 +15,7 @@ from ..hand_model.landmarks import Landmarks, landmarks_of_both
 from ..hand_model.limits import clamp, joint_frames
 from ..hand_model.skeleton import LEFT, RIGHT
 from ..pipeline.types import ABSENT, SOURCE_JOINT, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
+from .bumps import size_beside
 from .consistency import Consistency
 from .deviations import Deviations
 from .matching import BESIDE, ELSEWHERE, Places, match
@@ -220,10 +221,14 @@ class HandFusion:
         if min(one.distance_to(fitted + shift) for one, shift in zip(kept, shifts)) > self.settings.together:
             return track.unseen(stamp), [], wrong, False  # no hand of this side, as where all views call it by the other one's
         shown = kept + wrong
-        self.consistency.take(stamp, track.side, shown, self._shifts(track, shown, stamp), solution, track.velocity)
+        beside = self._shifts(track, shown, stamp) if wrong else shifts
+        size = size_beside(shown, beside, fitted) if len(shown) > 1 else 1.0
+        self.consistency.take(stamp, track.side, shown, beside, solution, track.velocity, size)
+        if wrong and len(kept) > 1:
+            size = size_beside(kept, shifts, fitted)
         known = self.known is not None
         scale = 1.0 if known else float(np.linalg.norm(solution.joints[9])) / self._palms[track.side]
-        fits = len(kept) > 1 and self.consistency.trust.fits(stamp, kept, shifts, fitted, scale, known)
+        fits = len(kept) > 1 and self.consistency.trust.fits(stamp, kept, shifts, fitted, scale * size, known)
         names = frozenset(one.view.name for one in kept)
         distance = min(float(np.linalg.norm(solution.wrist - one.view.pose.position)) for one in kept)
         along = solution.wrist - kept[0].view.pose.position if len(kept) == 1 else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .bumps import listed, size_beside
+from .bumps import listed
 from .views import Sighting
 
 _FITS = 0.009
@@ -41,13 +41,13 @@ class Trust:
         self, stamp: int, sightings: list[Sighting], shifts: np.ndarray, points: np.ndarray, scale: float, known: bool
     ) -> bool:
         """Whether two sightings or more may be of this hand, by its size and side. shifts, points: as Bumps has them. scale:
-        how many times as large as the usual hand the one in `points` is, or as the person's where that is known."""
+        how many times as large as the usual hand the one is that the rays meet in, or as the person's where that is known."""
         if max(one.distance_to(points + shift) for one, shift in zip(sightings, shifts)) > _FITS:
             return False
         names = frozenset(one.view.name for one in sightings)
         before, mean, count = self._sizes.get(names, (stamp, 0.0, 0))
         passed = max(0.0, (stamp - before) * 1e-9)
-        value = float(np.log(max(scale * size_beside(sightings, shifts, points), 1e-3)))
+        value = float(np.log(max(scale, 1e-3)))
         mean += max(1.0 - float(np.exp(-passed / _SHORT)), 1.0 / (count + 1)) * (value - mean)
         self._sizes[names] = stamp, mean, count + 1
         if abs(mean) < (_UNLIKE_KNOWN if known else _UNLIKE):

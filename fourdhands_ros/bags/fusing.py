@@ -98,7 +98,7 @@ class BagFusion:
         self._cameras, self._places = cameras, places
         parameters, tracker = options.parameters, cameras[0].tracker
         settings = FusionSettings(hold=parameters.hold, smoothing=parameters.smoothing)
-        self._fusion = HandFusion(tracker.assets, settings, landmarks=tracker.landmarks)
+        self._fusion = HandFusion(tracker.assets, settings, tracker.betas, tracker.landmarks)
         self.messages = HandMessages(tracker.faces, parameters, "", parameters.frame_prefix, options.markers)
         self._order, self._times = InOrder(), dict[int, int]()
         self.counts, self.notes = Counts(), Notes()
