@@ -7,7 +7,7 @@ import numpy as np
 from fusion_support import ASSETS, STEP, Scene
 
 from fourdhands_core.fusion.fusion import HandFusion
-from fourdhands_core.hand_model.skeleton import LEFT
+from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 
 FRAME = STEP // 30
 
@@ -61,3 +61,14 @@ def test_a_wrist_goes_on_where_one_view_alone_would_have_it_elsewhere():
     results = run(scene, 90, seen)
     steps = at_changes(results)
     assert len(steps) == 5 and max(steps) < 0.005
+
+
+def test_a_hand_that_a_camera_sees_every_second_time_loses_nothing_of_its_motion():
+    scene = Scene(noise=0.3)
+
+    def seen(frame):
+        return [scene.view(0, frame * FRAME), scene.view(1, frame * FRAME, (LEFT, RIGHT) if frame % 2 else (RIGHT,))]
+
+    results = run(scene, 60, seen)
+    assert len(at_changes(results)) > 40
+    assert np.median([np.linalg.norm(error) for _, error in results]) < 0.01
