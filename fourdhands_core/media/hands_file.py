@@ -112,4 +112,6 @@ def read_hands(path: str | Path, keys: Iterable[str] = SHAPES) -> dict[str, np.n
 def is_fused(arrays: dict[str, np.ndarray]) -> bool:
     """Whether the arrays of `read_hands` are of several cameras together, which see a hand at no one pixel."""
     valid, pixels = arrays["valid"].astype(bool), arrays.get("joints_2d")
-    return pixels is not None and pixels.shape[:2] == valid.shape and bool(valid.any()) and not np.isfinite(pixels[valid]).any()
+    if pixels is None or pixels.dtype.kind not in "biuf" or pixels.shape[:2] != valid.shape:
+        return False
+    return bool(valid.any()) and not np.isfinite(pixels[valid]).any()
