@@ -3,10 +3,11 @@
     python tools/robot_models.py [FOLDER]
 
 A new one of them is also named in `docs/retargeting.md`, `benchmarks/retargeting.py: ROBOTS`, `--tool` of
-`fourdhands_ros/tools/demo_teleop.py`, `benchmarks/teleop_pick.py: TOOLS` and `test/test_retargeting.py: OURS`; one of a package
-that is installed, a YAML file, in the first two. The simulated arm carries it by `LOWEST` of `simulation/tools.py`; what
-teleop.launch.py takes by default is `robot` of `fourdhands_ros/teleop/parameters.py`, with `config/teleop.yaml`; nodes of
-`test/ros/teleop_support.py` have no hand. Files of another ending go into `package_data` of setup.py.
+`fourdhands_ros/tools/demo_teleop.py`, `benchmarks/teleop_pick.py: TOOLS` and `test/test_retargeting.py: OURS`; one of a
+package that is installed, a YAML file, in the first two, and the package in `INSTALLED` of `benchmarks/retargeting_peers.py`.
+The simulated arm carries it by `LOWEST` of `simulation/tools.py`; what teleop.launch.py takes by default is `robot` of
+`fourdhands_ros/teleop/parameters.py`, with `config/teleop.yaml`; nodes of `test/ros/teleop_support.py` have no hand. Files of
+another ending go into `package_data` of setup.py.
 
 Hands: z along the fingers, x out of the palm, y towards a right hand's thumb; a left hand is its mirror image in y. The
 result is the same to the last byte at every run.

@@ -2,10 +2,12 @@
 
 A column of `episodes/columns.py` that is computed of others needs a row in `features` and in `_columns`, and one in `valid_by`
 where it is not always there, unless its name begins with hand., which `hand.valid` masks. Of a new field of the hands it also
-needs `HAND_FIELDS` and `Hands` of `episodes/recording.py`, `_numbers` of `fourdhands_ros/episodes/source.py`, and the way back,
-`pair_of_row` of `episodes/rows.py`. Whatever changes a row raises `LAYOUT` of `fourdhands_ros/episodes/options.py`, or exports
-of before are taken for new ones; `docs/demonstrations.md` lists columns. LeRobot reads the names of `CODECS` in info.json, and
-`vcodec` of the command has them.
+needs `HAND_FIELDS` and `Hands` of `episodes/recording.py`, `_numbers` of `fourdhands_ros/episodes/source.py`, and the way
+back, `pair_of_row` of `episodes/rows.py`. What a hand has where it is not valid too, as its age, is none of `HAND_FIELDS`,
+which are NaN there: it goes beside `confidence` through `_Rows` of `source.py`, `HandRows`, `Hands` and `resample`, none of
+which may mask it, and its column is in `_ALWAYS`. Whatever changes a row raises `LAYOUT` of
+`fourdhands_ros/episodes/options.py`, or exports of before are taken for new ones; `docs/demonstrations.md` lists columns.
+LeRobot reads the names of `CODECS` in info.json, and `vcodec` of the command has them.
 
 A format is a row of `FORMATS` and of `_WRITERS` in `fourdhands_ros/episodes/whole.py`, where `LAST` and `_episodes_of` know
 its datasets again, as `is_dataset` and `check_dataset` of `episodes/check.py`, `ExportedDataset` of `episodes/exported.py`

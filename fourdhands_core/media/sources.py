@@ -1,7 +1,8 @@
 """What a user means by the name of a video: a camera, a video file, or the pictures of a folder or pattern.
 
-`VideoReader` (media/video.py) opens it, as a class of media/captures.py. Who treats a camera in another way asks `camera_index`:
-`check_there` of commands/__init__.py, commands/track.py, commands/view.py; fourdhands_ros/tools/demo_teleop.py makes a path of it.
+`VideoReader` (media/video.py) opens it, as a class of media/captures.py. Who treats a camera in another way asks
+`camera_index`: `check_there` of commands/__init__.py, commands/track.py, commands/view.py; fourdhands_ros/tools/demo_teleop.py
+makes a path of it.
 """
 
 from __future__ import annotations

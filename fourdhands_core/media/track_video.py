@@ -27,7 +27,8 @@ from .images import SUFFIXES, write_image
 from .video import VideoReader, VideoWriter
 
 RESULTS = "hands.npz", "overlay.mp4", "contact_sheet.png"
-"""What track_video leaves in its folder."""
+"""What track_video leaves in its folder. Another one is written by `_keep`, has its unfinished name in OUTPUTS, and is
+told of by `commands/track.py` and README.md; tests: `test_media_track.py`, `test_outputs.py`, `test_cli.py`."""
 OUTPUTS = (*RESULTS, "hands.partial.npz", "overlay.partial.mp4", "contact_sheet.partial.png")
 """What it writes there."""
 

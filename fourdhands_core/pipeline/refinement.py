@@ -41,7 +41,7 @@ SPREAD = np.concatenate(
     ]
 )
 """(21,) how large the detector's error of each landmark is beside their mean: fingertips err twice as far as knuckles
-(learning.landmark_errors, slow and fast together)."""
+(learning.landmark.detector_errors, slow and fast together)."""
 
 
 class PoseRefinement:

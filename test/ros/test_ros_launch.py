@@ -158,7 +158,7 @@ def test_every_argument_of_hands_arrives_as_the_parameter_it_is(launched):
         rectified="true",
     )
     _, parameters = launched("hands.launch.py", **given)["hands_node"].parameters
-    typed = {name: True for name in ("fusion", "depth", "mirrored", "rectified")}
+    typed = dict.fromkeys(("fusion", "depth", "mirrored", "rectified"), True)
     assert parameters == {**given, **typed, "cameras": ["left", "right"]}
     Parameters(**{**parameters, "cameras": ("left", "right")})
 

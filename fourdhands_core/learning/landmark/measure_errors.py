@@ -1,4 +1,4 @@
-"""Measures a detector's landmark errors on rendered clips of synthetic motion: what `landmark_errors` is fitted to."""
+"""Measures a detector's landmark errors on rendered clips of synthetic motion: what `detector_errors` is fitted to."""
 
 from __future__ import annotations
 

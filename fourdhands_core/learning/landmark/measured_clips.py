@@ -1,6 +1,6 @@
 """Rendered clips of synthetic motion and what the detector really saw of them: the last thing the landmark network learns from.
 
-The error model (landmark_errors) draws any number of samples, but only what it knows of the detector; these clips are few,
+The error model (detector_errors) draws any number of samples, but only what it knows of the detector; these clips are few,
 and all of it.
 """
 

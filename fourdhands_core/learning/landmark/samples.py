@@ -39,6 +39,10 @@ class Synthesis:
 
     hurried: share of the clips whose motion is played up to 4 times as fast. human: share of the batches whose hands are human,
     not generic. motion: settings of MotionSampler.
+
+    A new setting is a field of `TrainSettings`, 0 by default, as the shipped weights had none; `Trainer.__init__` of
+    `train.py` gives it here, and `held_out` goes without. Fingers are hidden as `OccludedSynthesis` of `ablation_data.py`
+    does.
     """
 
     def __init__(
