@@ -19,7 +19,8 @@ distance, how far one view alone may be wrong about it."""
 _GAP = 0.1
 """Seconds without the hand after which nobody can tell where it was to be."""
 _RECENT = 0.3
-"""Seconds in which what set two sets of views apart is remembered, so that views that come and go lose no motion."""
+"""Seconds since views changed in which they come and go: what set two sets apart holds still where the first is back, and fades
+at changes too, so that less of the motion is lost."""
 _YOUNG = 0.2
 """Seconds since a hand was first seen in which it may still jump."""
 _FASTEST = 3.0
@@ -32,9 +33,9 @@ class FusedTrack(SideTrack):
     """One side's memory of all cameras' estimate.
 
     joints: (21, 3) of the last estimate, fixed frame. beside: (21, 3) where the detector sees them beside that. velocity:
-    (21, 3) metres a second. apart: by views, what is added to their wrist to have that of the others, from an origin of no
-    meaning, and `age` when they last showed it. agreed: several views have shown this hand together. votes: how often views
-    that showed this hand called it by its side, less how often by the other; fades.
+    (21, 3) metres a second. changed: `age` at which other views showed the hand. apart: the views before that, and what it
+    added to the offset. agreed: several views have shown this hand together. votes: how often views that showed this hand
+    called it by its side, less how often by the other; fades.
     """
 
     def forget(self) -> None:
@@ -46,7 +47,8 @@ class FusedTrack(SideTrack):
         self.velocity = np.zeros((21, 3))
         self.views: frozenset[str] = frozenset()
         self.offset = np.zeros(3)
-        self.apart: dict[frozenset[str], tuple[np.ndarray, float]] = {}
+        self.changed = -np.inf
+        self.apart: tuple[frozenset[str], np.ndarray] = frozenset(), np.zeros(3)
         self.along: np.ndarray | None = None
         self.votes = 0.0
         self.age = 0.0
@@ -72,43 +74,32 @@ class FusedTrack(SideTrack):
         self.age += interval
         unknown = [one / np.linalg.norm(one) for one in (along, self.along) if one is not None]
         self.along = along
-        if views != self.views:
-            self._change(views, wrist, past, unknown, interval, distance)
-        elif len(views) > 1:
+        steady = views == self.views
+        if steady or self.age - self.changed < _RECENT:
             length = float(np.linalg.norm(self.offset))
-            self.offset = max(0.0, 1.0 - _RATE * interval / max(length, 1e-9)) * self.offset
-        else:
-            self.offset = np.exp(-interval / _ALONE) * self.offset
-        self.apart[views] = self.apart[views][0], self.age
-        return self.offset
-
-    def _change(
-        self,
-        views: frozenset[str],
-        wrist: np.ndarray,
-        past: tuple[np.ndarray, np.ndarray] | None,
-        unknown: list[np.ndarray],
-        interval: float,
-        distance: float,
-    ) -> None:
-        """To other views. unknown: directions (3,) in which one of them, or of those before, is blind."""
-        origin, most = self.apart.get(self.views, (np.zeros(3), 0.0))[0], _MOST * distance
-        place = wrist  # by its past, as these views show it
+            left = max(0.0, 1.0 - _RATE * interval / max(length, 1e-9)) if len(views) > 1 else np.exp(-interval / _ALONE)
+            self.offset = left * self.offset
+        if steady:
+            return self.offset
+        place = wrist
         if past is None or self.age < _YOUNG or interval > _GAP:
-            self.offset, self.apart, there = np.zeros(3), {}, origin
+            self.offset, self.apart = np.zeros(3), (frozenset(), np.zeros(3))
         else:
-            there, when = self.apart.get(views, (origin, -np.inf))
-            if self.age - when <= _RECENT and np.linalg.norm(wrist + there - origin - past[0]) < most:
-                place = past[0] - (there - origin)
+            most, back = _MOST * distance, -self.apart[1]
+            recent = views == self.apart[0] and self.age - self.changed < _RECENT
+            if recent and float(np.linalg.norm(wrist + back - past[0])) < most:
+                shift, place = back, past[0] - back
             else:
                 expected = np.eye(3) * _ACROSS**2
                 seen = np.eye(3) * _ACROSS**2 + sum(np.outer(one, one) for one in unknown) * (_ALONG * distance) ** 2
-                there = origin + past[0] + expected @ np.linalg.solve(expected + seen, wrist - past[0]) - wrist
-            offset = self.offset + there - origin
+                shift = past[0] + expected @ np.linalg.solve(expected + seen, wrist - past[0]) - wrist
+            offset = self.offset + shift
             self.offset = offset * min(1.0, most / max(float(np.linalg.norm(offset)), 1e-9))
-        if self.position.state is not None:
+            self.apart = self.views, shift
+        if self.position.state is not None:  # the past is now that of these views
             self.position.state[:3] = place
-        self.views, self.apart[views] = views, (there, self.age)
+        self.views, self.changed = views, self.age
+        return self.offset
 
     def seen(self, estimate: HandEstimate, joints: np.ndarray, stamp: int, interval: float) -> None:
         """Remember an estimate whose joints are (21, 3)."""
