@@ -1,5 +1,6 @@
 """What the demo of teleoperation reports, against worked values, and what it refuses."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,16 +9,19 @@ import pytest
 pytest.importorskip("rclpy", reason="the demo needs ROS 2 (pip install 'fourdhands[ros]')")
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.geometry.camera import Camera
+from fourdhands_core.geometry.rotations import matrix_from_axis_angle
 from fourdhands_core.hand_model.arrays import HandArrays
 from fourdhands_core.hand_model.assets import load_generic_hand
-from fourdhands_core.media.choreography import from_curls
-from fourdhands_core.media.pick_motion import OPEN_HAND, PINCHING
+from fourdhands_core.hand_model.skeleton import SIDES
+from fourdhands_core.media.choreography import from_curls, pose_hands
+from fourdhands_core.media.pick_motion import OPEN_HAND, PINCHING, pick_motion
 from fourdhands_core.retargeting import load_retargeter
 from fourdhands_core.retargeting.human import measure
 from fourdhands_core.retargeting.operator_range import OperatorRange
 from fourdhands_core.simulation.outcome import cube_report
 from fourdhands_ros.tools.demo import check_alone
-from fourdhands_ros.tools.demo_teleop import CUBE, PINCH, main, report
+from fourdhands_ros.tools.demo_teleop import CUBE, DEPTH, FPS, PINCH, cube_for, main, motion_of, pick_of, report
 
 SAID = {"state": "IDLE", "age": None, "reasons": ["hand_not_seen"], "limits": []}
 
@@ -89,6 +93,51 @@ def test_a_pinch_that_is_measured_as_wide_as_the_left_hands_grips_the_cube():
         tips = robot.robot.pose(robot.solve(joints, None)).points[:2]
         between.append(np.linalg.norm(tips[0] - tips[1]) - robot.radii[:2].sum())
     assert between[1] < CUBE / 2.0 and between[0] > CUBE + 0.01
+
+
+def from_when(motion, seconds):
+    """The motion from then on."""
+    frames = {name: getattr(motion, name)[round(seconds * FPS) :] for name in vars(motion) if name != "betas"}
+    return replace(motion, **frames)
+
+
+@pytest.mark.parametrize("side, seed", [("left", 8), ("left", 6), ("right", 0)])
+def test_the_hand_that_carries_the_cube_is_whole_in_the_image(side, seed):
+    """Fingertips beyond the image's edge are measured as an open hand, and the cube is dropped."""
+    pick = pick_of(lose=False)
+    there = from_when(motion_of(side, seed, False), pick.seconds[2])
+    carried = replace(
+        there,
+        stamp=there.stamp[:120:10],
+        **{name: getattr(there, name)[:120:10] for name in ("global_orient", "hand_pose", "wrist", "present")},
+    )
+    assert there.stamp[120] * 1e-9 > pick.seconds[4]
+    pixels = Camera.from_fov(640, 480, 64.0).project(pose_hands(carried)[0][:, SIDES.index(side)].reshape(-1, 3))
+    assert (pixels > 8.0).all() and (pixels < (632.0, 472.0)).all()
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_five_fingers_grip_the_cube_of_a_hand_measured_as_the_tracked_one(side):
+    """The index finger 14 degrees more bent in each joint than it is, and the hand 2 cm further away as it closes."""
+    pytest.importorskip("mujoco")
+    from fourdhands_core.simulation.replay import Track, replay, replay_settings
+    from fourdhands_core.simulation.robot import SimulatedRobot
+    from fourdhands_core.simulation.scene import Cube
+
+    tool, column, pick = f"five_fingers_{side}", SIDES.index(side), pick_of(lose=False)
+    x, y, turn = cube_for(tool, side, motion_of(side, 0, False))
+    robot, retargeter = SimulatedRobot(tool, [Cube(x, y, CUBE, turn=turn)]), load_retargeter(tool, side, OperatorRange.exact())
+    opened, closed = (tuple(np.add(curls, [0, 0.15, 0, 0, 0, 0])) for curls in (pick.opened, pick.closed))
+    seen = from_when(pick_motion(column, replace(pick, opened=opened, closed=closed), FPS), 7.0)
+    stamp = (seen.stamp - seen.stamp[0]) * 1e-9
+    away = np.clip((stamp - 5.0) / 2.5, 0.0, 1.0)[:, None, None] * [0.0, 0.0, 0.02]
+    rotation = matrix_from_axis_angle(seen.global_orient[:, column])
+    track = Track(stamp, pose_hands(seen)[1][:, column] + away, rotation, seen.present[:, column])
+    settings = replace(replay_settings(robot, retargeter, track), max_speed=0.4, scale_depth=DEPTH)
+    where = []
+    replay(track, robot, retargeter, settings, lambda _: where.append(robot.cube_positions()[0].copy()))
+    assert max(where, key=lambda at: at[2])[2] > 0.1
+    assert where[-1][1] - where[0][1] > 0.05 and abs(where[-1][2] - CUBE / 2.0) < 0.005
 
 
 def test_a_video_that_is_not_there(tmp_path, capsys):

@@ -28,7 +28,8 @@ class Pick:
     down, aside: metres that the hand moves towards the table and to the operator's left. seconds: of its key times: still
     until, down at, pinched at, up at, aside at, down at, open at, up at the end. lost: seconds between which the hand is not
     to be seen, and waits. turn: degrees about the forearm, 0 with the palm to the camera, negative with the thumb towards it.
-    opened, closed: curls, as choreography.from_curls takes them, before and around the cube.
+    opened, closed: curls, as choreography.from_curls takes them, before and around the cube. lower: metres below where it
+    began, to which it lifts the cube.
     """
 
     down: float = 0.14
@@ -38,6 +39,7 @@ class Pick:
     turn: float = -20.0
     opened: tuple[float, ...] = OPEN_HAND
     closed: tuple[float, ...] = PINCHING
+    lower: float = 0.0
 
 
 def pick_motion(side: int, pick: Pick = Pick(), fps: float = 30.0, seed: int = 0) -> ClipMotion:
@@ -48,9 +50,9 @@ def pick_motion(side: int, pick: Pick = Pick(), fps: float = 30.0, seed: int = 0
     stamp = np.round(np.arange(round((end + back - begin) * fps)) * 1e9 / fps).astype(np.int64)
     clock = stamp * 1e-9
     times = clock - np.clip(clock - begin, 0.0, back - begin)
-    x, y = pick.aside, pick.down
-    there = (0, 0, still), (0, y, low), (0, y, pinched), (0, 0, high)
-    route = (*there, (x, 0, aside), (x, y, set_down), (x, y, opened), (x, 0, end))
+    x, y, top = pick.aside, pick.down, pick.lower
+    there = (0, 0, still), (0, y, low), (0, y, pinched), (0, top, high)
+    route = (*there, (x, top, aside), (x, y, set_down), (x, y, opened), (x, 0, end))
     places = keyed([(0.0, 0.0, 0.0), *((time, across, along) for across, along, time in route)], times)
     apart, together = (0.0, low, opened, end), (pinched - 0.3, set_down + 0.1)
     grip = sorted([(time, *pick.opened) for time in apart] + [(time, *pick.closed) for time in together])

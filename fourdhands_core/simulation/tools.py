@@ -17,7 +17,7 @@ from ..geometry.rotations import matrix_from_axis_angle, quaternion_from_matrix
 from ..retargeting.config import ROBOTS, RobotConfig, read_config
 from ..retargeting.model import RobotModel, compiled, followers, load_spec
 
-LOWEST = {"gripper": 0.138, "three_fingers": 0.150, "five_fingers_right": 0.138, "five_fingers_left": 0.138}
+LOWEST = {"gripper": 0.138, "three_fingers": 0.150, "five_fingers_right": 0.142, "five_fingers_left": 0.142}
 """Metres over the table below which the flange is not to go with each of our own, whose fingers would strike the table."""
 _TILT = {"five_fingers_right": np.radians(60.0), "five_fingers_left": np.radians(60.0)}
 """Radians by which the palm is turned down from where the fingers point away from the arm: thumb and index finger then meet

@@ -51,18 +51,33 @@ STALE = "2.0"
 node's default, as here one computer does everything."""
 GRIPPED, LOST = 16.5, (17.8, 19.8)
 """Seconds after the rendered person's beginning: thumb and finger are together; the hand is not to be seen with --lose."""
+BESIDE = 0.007, 0.005, np.radians(4.0)
+"""Beside where the true hand would grip it, where a cube for five fingers lies: metres towards the thumb, metres across towards
+the arm's middle, and radians that it is turned. Tracked, fingers close 6 mm across and 5 degrees askew (mean of 19 hands), and
+the index finger sooner, which then pushes the cube to the thumb."""
+LOWER = 0.04
+"""Metres below where he began, to which the rendered person lifts the cube: higher, his fingers leave the image at its top, and
+his pinch of 17 mm is measured up to 54 wide."""
 OPERATOR = "operator.yaml"
 """What `render` writes the range of the person's fingers to."""
 OUTPUTS = "side_by_side.mp4", "report.json", "motion.npz", "camera.log", "hands.log", "teleop.log", "robot.log"
 
 
-def motion_of(side: str, seed: int, lose: bool) -> Any:
-    """The person's motion, a ClipMotion: still for twelve seconds, until a hand is found, is steady, and has been engaged, on a
-    busy computer too; then the pick. lose: the hand is not to be seen for LOST."""
+def pick_of(lose: bool) -> Any:
+    """The person's Pick: still for twelve seconds, until a hand is found, is steady, and has been engaged, on a busy computer
+    too; then down to the cube. lose: the hand is not to be seen for LOST."""
     with needed_for("a rendered clip"):
-        from fourdhands_core.media.pick_motion import Pick, pick_motion
+        from fourdhands_core.media.pick_motion import Pick
     seconds = (12.0, 14.5, GRIPPED, 19.5, 22.0, 24.5, 26.0, 28.0)
-    return pick_motion(SIDES.index(side), Pick(down=0.165, seconds=seconds, lost=LOST if lose else None), FPS, seed)
+    return Pick(down=0.165, seconds=seconds, lost=LOST if lose else None, lower=LOWER)
+
+
+def motion_of(side: str, seed: int, lose: bool) -> Any:
+    """The person's motion, a ClipMotion, of pick_of."""
+    pick = pick_of(lose)
+    from fourdhands_core.media.pick_motion import pick_motion
+
+    return pick_motion(SIDES.index(side), pick, FPS, seed)
 
 
 def write_range(out: Path) -> None:
@@ -102,7 +117,12 @@ def cube_for(tool: str, side: str, motion: Any) -> tuple[float, float, float]:
 
     joints = pose_hands(motion)[1][:, SIDES.index(side)]
     retargeter = load_retargeter(tool, side, OperatorRange.exact())
-    return grip_place(SimulatedRobot(tool), retargeter, joints[round(FPS)], joints[round((GRIPPED + 0.5) * FPS)], CUBE)
+    x, y, turn = grip_place(SimulatedRobot(tool), retargeter, joints[round(FPS)], joints[round((GRIPPED + 0.5) * FPS)], CUBE)
+    if not tool.startswith("five_fingers"):
+        return x, y, turn
+    along, across, askew = np.array(BESIDE) * [1.0, *[1.0 if side == "right" else -1.0] * 2]
+    x, y = x + along * np.cos(turn) - across * np.sin(turn), y + along * np.sin(turn) + across * np.cos(turn)
+    return float(x), float(y), float(turn + askew)
 
 
 def run(args: argparse.Namespace) -> dict:
