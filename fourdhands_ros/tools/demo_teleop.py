@@ -49,7 +49,7 @@ FPS = 15.0
 STALE = "2.0"
 """Seconds after which the robot stops for want of news of a live camera's hand, for which nothing can wait: ten times the
 node's default, as here one computer does everything."""
-GRIPPED, LOST = 16.5, (17.8, 19.8)
+GRIPPED, LOST = 16.5, (18.2, 20.2)
 """Seconds after the rendered person's beginning: thumb and finger are together; the hand is not to be seen with --lose."""
 BESIDE = 0.007, 0.005, np.radians(4.0)
 """Beside where the true hand would grip it, where a cube for five fingers lies: metres towards the thumb, metres across towards
