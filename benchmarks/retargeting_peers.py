@@ -23,7 +23,7 @@ from fourdhands_core.retargeting.retargeter import HandRetargeter
 PEERS = "dexi_rs", "dex_retargeting"
 INSTALLED = (
     "--no-deps dexi-rs==0.4.1 dex-retargeting==0.5.0 gymnasium-robotics==1.4.2",
-    "numpy pyyaml pin nlopt pytransform3d trimesh lxml anytree six torch",
+    "numpy pyyaml pin nlopt pytransform3d trimesh lxml anytree six torch==2.13.0",
 )
 """What pip installs for them, and for the robots out of their packages; dex-retargeting does not declare all that it needs."""
 MODES = "position", "dexpilot"

@@ -109,12 +109,10 @@ def write_part(
 def _statistics(table: TableWriter, name: str, size: int, action: Action) -> Statistics:
     """Of a column of a table. size: its numbers a row."""
     by = valid_by(name, action, size)
-    there = None if by is None else table.column(by[0])
-
-    def of_part(part: slice) -> Statistics:
-        return of_column(table.column(name, part), None if by is None or there is None else there[:, by[1][part]])
-
-    return in_parts(len(table), size, of_part)
+    if by is None:
+        return in_parts(len(table), size, lambda part: of_column(table.column(name, part), None))
+    there, places = table.column(by[0]), by[1]
+    return in_parts(len(table), size, lambda part: of_column(table.column(name, part), there[:, places[part]]))
 
 
 def _add_progress(progress: Progress, before: int, total: int, more: int) -> None:

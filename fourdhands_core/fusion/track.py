@@ -8,7 +8,8 @@ from ..pipeline.hand_track import SideTrack
 from ..pipeline.types import HandEstimate
 
 _RATE = 0.14
-"""Metres a second by which what set two sets of views apart is taken back where several views show the hand: 4 mm an image."""
+"""Metres a second by which what set two sets of views apart is taken back where several views show the hand: below 5 mm
+an image, 30 a second."""
 _ALONE = 3.0
 """Seconds in which it falls to a third where one view shows the hand alone, whose own distance is no better than the offset."""
 _MOST = 0.06
@@ -32,10 +33,10 @@ _MEMORY = 0.5
 class FusedTrack(SideTrack):
     """One side's memory of all cameras' estimate.
 
-    joints: (21, 3) of the last estimate, fixed frame. beside: (21, 3) where the detector sees them beside that. velocity:
-    (21, 3) metres a second. changed: `age` at which other views showed the hand. apart: the views before that, and what it
-    added to the offset. agreed: several views have shown this hand together. votes: how often views that showed this hand
-    called it by its side, less how often by the other; fades.
+    joints: (21, 3) of the last estimate, fixed frame. beside: (21, 3) where the detector sees them beside that. velocity: (21,
+    3) metres a second. changed: `age` at which other views showed the hand. apart: the views before that, and what it added to
+    the offset. offset: what `join` added last. along: as `join` was given it last. agreed: several views have shown this hand
+    together. votes: how often views that showed this hand called it by its side, less how often by the other; fades.
     """
 
     def forget(self) -> None:

@@ -36,11 +36,11 @@ class Outputs:
     node: the rclpy node. faces: for left and right, (F, 3) vertex numbers. network, model: names for the messages.
     camera: put before the names of topics and frames, "" or such as "left/". pictures: offer hands/debug_image. Meshes are
     laid out, and images drawn, only while somebody subscribes to them. The methods may be called from different threads.
+    topic: the name of `hands`. sent: hashes of the newest messages on /tf, by which `FrameWatch` knows them again.
+
     Another topic is a publisher here; `bags/recorded_topics.py` records it where `HANDS` or `MARKERS` match its name, a
     converted bag has it by `written_topics` of `bags/camera.py` and `HandMessages` of `bags/messages.py`, and `KINDS` of
     `bags/player.py` plays its type.
-
-    topic: the name of `hands`. sent: hashes of the newest messages on /tf, by which `FrameWatch` knows them again.
     """
 
     def __init__(

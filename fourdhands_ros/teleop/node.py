@@ -138,9 +138,9 @@ class TeleopNode(ActiveNode):
             made.callback(self.destroy_publisher, made_publisher)
             return made_publisher
 
-        self._outputs = Outputs(self, p, self._joints, self._arm.names if self._arm else (), made)
-        self._state_out = publisher(String, "~/state")
         arm, hand = self._arm.names if self._arm else (), self._joints.names if self._joints else ()
+        self._outputs = Outputs(self, p, self._joints, arm, made)
+        self._state_out = publisher(String, "~/state")
         own = *self._outputs.topics, self._state_out.topic_name  # by ~/state it knows of another node of its name
         self._commanders = Commanders(self, p, own, arm, hand, made)
         has_arm = p.arm != "none"
