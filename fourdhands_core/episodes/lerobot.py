@@ -7,6 +7,7 @@ does not run with, encodes pictures by way of files, and its files differ from r
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,9 +51,10 @@ class _Written:
 
 def write_lerobot(whole: Path, parts: list[Path], fps: int, vcodec: str, default_task: str) -> None:
     """Write the dataset of parts, which have the same features, into an empty folder."""
+    # Arrow's own pool keeps some 25 MB of what rows have used; set_memory_pool, once it is imported, leaves 20 of them.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     with needed_for("--format lerobot", "dataset"):
         import pyarrow as pa
-    pa.set_memory_pool(pa.system_memory_pool())  # of what rows have used its own keeps some 25 MB
     said = [read_part(part) for part in parts]
     described = said[0]["features"]
     cameras = [name for name, one in described.items() if one["dtype"] == "video"]
