@@ -1,8 +1,10 @@
-"""What a test is to come to each time, whatever ran before it: hypothesis' examples, torch's random numbers and threads.
+"""What a test is to come to each time, whatever ran before it: hypothesis' examples, torch's random numbers and threads,
+the environment.
 
 Both conftest.py import it. `--hypothesis-profile search` looks for other examples each time.
 """
 
+import os
 import sys
 
 import pytest
@@ -27,3 +29,16 @@ def _torch_as_at_first():
     yield
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def _environment_as_before():
+    """What a program that a test runs in this process leaves in the environment, as hands_camera does, is no other test's:
+    Fast DDS, for one, would hold more in its shared memory, and lose less."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    for name, value in before.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
