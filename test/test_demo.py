@@ -176,9 +176,7 @@ def here(monkeypatch):
     monkeypatch.setenv("ROS_DOMAIN_ID", str(process_domain()))
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
-        monkeypatch.setenv(
-            name, os.environ.get(name, str(REPOSITORY / "fourdhands_ros" / "tools" / "fastdds_large_images.xml"))
-        )
+        monkeypatch.setenv(name, "")  # what Fast DDS reads now it would keep for all tests in this process
     before = signal.getsignal(signal.SIGTERM)
     yield demo_command
     signal.signal(signal.SIGTERM, before)
