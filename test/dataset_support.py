@@ -1,5 +1,6 @@
 """Known hands for the datasets' fixtures, made with smplx and independent of the readers under test."""
 
+import contextlib
 from dataclasses import dataclass, replace
 
 import cv2
@@ -115,6 +116,19 @@ def pinhole(points, focal, centre):
 def write_image(path, width, height, value=120):
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), np.full((height, width, 3), value, np.uint8))
+
+
+@contextlib.contextmanager
+def without(root, name):
+    """Meanwhile a file or folder of a dataset is missing."""
+    aside = root.with_name("aside")
+    if there := (root / name).exists():
+        (root / name).rename(aside)
+    try:
+        yield
+    finally:
+        if there:
+            aside.rename(root / name)
 
 
 def assert_hand(found, truth: Truth, rotation=np.eye(3), offset=np.zeros(3), pixels=None, betas=True, joints=True):

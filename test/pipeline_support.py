@@ -11,7 +11,7 @@ from fourdhands_core.hand_model.landmarks import landmarks_of_both
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.media.choreography import ClipMotion, demo_motion, from_curls
 from fourdhands_core.media.clips import clip_truth, pose_hands
-from fourdhands_core.perception.detector import HandDetection
+from fourdhands_core.perception.detector import Detector, HandDetection
 from fourdhands_core.pipeline.regression import Regression
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
 
@@ -30,7 +30,7 @@ def landmarks_beside(truth, lens, hands):
     return np.nan_to_num(beside)
 
 
-class TruthDetector:
+class TruthDetector(Detector):
     """Sees the true hands of a clip, frame by frame, where the detector sees joints, with a little noise.
 
     lens: the clip's. hands: the models, left and right, that are seen.
@@ -53,12 +53,6 @@ class TruthDetector:
             pixels = (self.truth["joints_2d"] + self.beside)[self.frame, side] + self.noise * self.rng.normal(size=(21, 2))
             found.append(HandDetection(side, 0.95, pixels, np.zeros(21), joints - joints.mean(0), np.ones(21)))
         return found
-
-    def reset(self):
-        pass
-
-    def close(self):
-        pass
 
 
 UPRIGHT = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
@@ -106,7 +100,7 @@ class Truth:
         return self.script.regression(target)
 
 
-class Script:
+class Script(Detector):
     """Two flat hands 0.6 m away that move apart; the left one leaves at frame 20."""
 
     def __init__(self):
@@ -132,12 +126,6 @@ class Script:
             )
             for side in hands
         ]
-
-    def reset(self):
-        pass
-
-    def close(self):
-        pass
 
     def regression(self, frame):
         landmarks = self.landmarks(self.number)

@@ -45,15 +45,6 @@ def test_an_arrow_upwards_and_a_circle_are_found(tmp_path, monkeypatch, capsys):
     assert "fourdhands_core.pipeline.stages -> fourdhands_core.pipeline.tracker" in said
 
 
-def test_the_core_imports_no_ros():
-    for module, path in import_map.modules().items():
-        if module.startswith("fourdhands_core"):
-            for node in ast.walk(ast.parse(path.read_text())):
-                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-                names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
-                assert not any(name.startswith(("fourdhands_ros", "rclpy", "sensor_msgs")) for name in names), module
-
-
 def test_the_picture_is_of_this_code(tmp_path):
     assert import_map.main([str(tmp_path / "map.svg")]) == 0
     assert (tmp_path / "map.svg").read_text() == (REPOSITORY / "docs" / "import_map.svg").read_text(), (

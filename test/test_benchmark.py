@@ -7,30 +7,19 @@ import sys
 import cv2
 import numpy as np
 import torch
+from network_support import small_network
+from video_support import plain_video
 
 from fourdhands_core.benchmark import benchmark_network
 from fourdhands_core.cli import main
 from fourdhands_core.hand_model.arrays import HandArrays
 from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.media.video import VideoWriter
-from fourdhands_core.network.image_config import ImageConfig
-from fourdhands_core.network.image_model import ImageNetwork
 
 
 def test_the_network_beside_its_window_recomputed():
-    config = ImageConfig(
-        width=96,
-        depth=2,
-        heads=3,
-        hand_width=128,
-        temporal_heads=2,
-        decoder_heads=2,
-        decoder_layers=2,
-        temporal_layers=2,
-        spatial_layers=1,
-    )
     passes = []
-    network = ImageNetwork(config)
+    network = small_network()
     network.backbone.register_forward_hook(lambda module, inputs, output: passes.append(len(inputs[0])))
     torch.set_num_threads(1)
     result = benchmark_network(network, HandArrays(pair_of(load_generic_hand())), "cpu", "float32", 3, cameras=2)
@@ -70,9 +59,7 @@ def test_publishing_is_said_to_be_absent_without_ros(tmp_path, capsys, monkeypat
     monkeypatch.setitem(sys.modules, "rclpy", None)
     for name in [name for name in sys.modules if name.startswith("fourdhands_ros")]:
         monkeypatch.delitem(sys.modules, name)
-    with VideoWriter(tmp_path / "v.mp4", 30.0) as writer:
-        for _ in range(8):
-            writer.write(np.zeros((120, 160, 3), np.uint8))
+    plain_video(tmp_path / "v.mp4", 8 * [0], (160, 120))
     assert main(["benchmark", str(tmp_path / "v.mp4"), "--frames", "2"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert "not measured" in result["publish"] and "publish" not in result["milliseconds"]

@@ -10,21 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from program_support import REPOSITORY, in_process, python
+from video_support import plain_video
 
 from fourdhands_core import cli, commands
 from fourdhands_core.errors import InputError
-from fourdhands_core.media.video import VideoReader, VideoWriter
+from fourdhands_core.media.video import VideoReader
 from fourdhands_core.pipeline.settings import TrackerSettings
-
-REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def command(*arguments) -> list[str]:
     return [sys.executable, "-m", "fourdhands_core.cli", *map(str, arguments)]
 
 
-def run(*arguments):
-    return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=REPOSITORY, timeout=600)
+def run(*arguments, **options):
+    return python("-m", "fourdhands_core.cli", *arguments, **options)
 
 
 @pytest.mark.parametrize(
@@ -43,22 +43,13 @@ def run(*arguments):
     ],
 )
 def test_help_explains_every_command(arguments, capsys):
-    code, said, error = told(capsys, arguments)
+    code, said, error = in_process(capsys, cli.main, *arguments)
     assert code == 0 and said.startswith("usage: fourdhands") and not error
 
 
 def test_help_tells_the_default_of_a_setting_that_is_a_number(capsys):
-    said = " ".join(told(capsys, ["track", "--help"])[1].split())
+    said = " ".join(in_process(capsys, cli.main, "track", "--help")[1].split())
     assert "0 to 60 (default: 0)" in said and "float16 and bfloat16 are for a GPU (default: float32)" in said
-
-
-def told(capsys, arguments) -> tuple[int, str, str]:
-    """The command in this process, which has loaded everything: exit code, and what it said."""
-    try:
-        code = cli.main(list(arguments))
-    except SystemExit as error:  # argparse's own
-        code = error.code
-    return code, *capsys.readouterr()
 
 
 def test_a_setting_is_an_option_of_its_kind_and_limits(capsys):
@@ -79,7 +70,7 @@ def test_the_command_is_a_process_of_its_own():
     helped, failed = run("--help"), run("track", "no.mp4", "--out", "nowhere")
     assert helped.returncode == 0 and helped.stdout.startswith("usage: fourdhands") and not helped.stderr
     for other in (["-m", "fourdhands_core"], ["fourdhands_ros/fourdhands"]):  # the second is what a workspace has on its PATH
-        done = subprocess.run([sys.executable, *other, "--help"], capture_output=True, text=True, cwd=REPOSITORY, timeout=600)
+        done = python(*other, "--help")
         assert (done.returncode, done.stdout, done.stderr) == (0, helped.stdout, "")
     assert failed.returncode == 2 and failed.stderr.startswith("fourdhands: error: ") and not failed.stdout
     assert "no.mp4 does not exist" in failed.stderr and "Traceback" not in failed.stderr
@@ -87,7 +78,7 @@ def test_the_command_is_a_process_of_its_own():
 
 def test_help_imports_no_heavy_package():
     code = "import sys, fourdhands_core.cli as cli; cli.build_parser(); print({'torch', 'cv2', 'mediapipe'} & set(sys.modules))"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY)
+    result = python("-c", code)
     assert result.stdout.strip() == "set()", result.stderr
 
 
@@ -113,24 +104,21 @@ def test_help_imports_no_heavy_package():
 )
 def test_a_users_error_is_one_message_and_exit_code_2(tmp_path, capsys, arguments, message):
     (tmp_path / "text.mp4").write_text("this is no video")
-    with VideoWriter(tmp_path / "in.mp4", 30) as writer:
-        writer.write(np.zeros((48, 64, 3), np.uint8))
-    code, _, error = told(capsys, [argument.replace("{tmp}", str(tmp_path)) for argument in arguments])
+    plain_video(tmp_path / "in.mp4", [0])
+    code, _, error = in_process(capsys, cli.main, *(argument.replace("{tmp}", str(tmp_path)) for argument in arguments))
     assert code == 2 and message in error
 
 
 def test_a_full_or_forbidden_folder_is_an_error_of_the_user(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    with VideoWriter(tmp_path / "in.mp4", 30) as writer:
-        writer.write(np.zeros((48, 64, 3), np.uint8))
-    code, _, error = told(capsys, ["track", str(tmp_path / "in.mp4"), "--out", str(tmp_path / "file" / "out"), "--quiet"])
+    plain_video(tmp_path / "in.mp4", [0])
+    out = tmp_path / "file" / "out"
+    code, _, error = in_process(capsys, cli.main, "track", tmp_path / "in.mp4", "--out", out, "--quiet")
     assert code == 2 and error.startswith("fourdhands: error: ")
 
 
 def test_track_writes_hands_of_a_video(tmp_path):
-    with VideoWriter(tmp_path / "in.mp4", 30) as writer:
-        for _ in range(5):
-            writer.write(np.full((120, 160, 3), 90, np.uint8))
+    plain_video(tmp_path / "in.mp4", 5 * [90], (160, 120))
     result = run("track", tmp_path / "in.mp4", "--out", tmp_path / "out", "--fov", 60)
     assert result.returncode == 0, result.stderr
     assert "5 frames" in result.stdout and "5/5" in result.stderr
@@ -141,9 +129,7 @@ def test_track_writes_hands_of_a_video(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_writes_what_was_tracked_and_exits_with_its_number(tmp_path, number):
-    with VideoWriter(tmp_path / "in.mp4", 30) as writer:
-        for i in range(3000):
-            writer.write(np.full((240, 320, 3), i % 255, np.uint8))
+    plain_video(tmp_path / "in.mp4", (i % 255 for i in range(3000)), (320, 240))
     process = subprocess.Popen(
         command("track", tmp_path / "in.mp4", "--out", tmp_path / "out"),
         cwd=REPOSITORY,
@@ -176,13 +162,7 @@ def interrupted_print(*arguments, original=print, **options):
         original(*arguments, **options)
 builtins.print = interrupted_print
 """)
-    done = subprocess.run(
-        command("track", tmp_path / "missing.mp4", "--out", tmp_path),
-        cwd=REPOSITORY,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-    )
+    done = run("track", tmp_path / "missing.mp4", "--out", tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)})
     assert done.returncode == cli.EXIT_USER_ERROR and "missing.mp4" in done.stderr
 
 
@@ -253,7 +233,7 @@ def test_options_may_stand_anywhere(arguments, expected):
     ],
 )
 def test_arguments_that_do_not_go_together_are_told(capsys, arguments, message):
-    code, _, error = told(capsys, arguments.split())
+    code, _, error = in_process(capsys, cli.main, *arguments.split())
     assert code == 2 and message in error
 
 
@@ -277,5 +257,5 @@ def test_what_several_cameras_need_is_told(capsys, tmp_path, monkeypatch, argume
     pose = "{position: [0, 0, 0], quaternion: [0, 0, 0, 1]}"
     (tmp_path / "one.mp4").write_bytes(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom")
     (tmp_path / "rig.yaml").write_text(f"cameras: {{left: {pose}, right: {pose}}}")
-    code, _, error = told(capsys, arguments.split())
+    code, _, error = in_process(capsys, cli.main, *arguments.split())
     assert code == 2 and message in error, error

@@ -64,27 +64,6 @@ def test_check_and_pictures(tmp_path, name, split, write):
 
 
 @pytest.mark.parametrize(
-    "name, split, write, missing",
-    [
-        ("COCO-WholeBody", "val", fixture.write_coco, "annotations/coco_wholebody_val_v1.0.json"),
-        ("COCO-WholeBody", "val", fixture.write_coco, "val2017"),
-        ("COCO-WholeBody", "train", fixture.write_coco, "annotations/coco_wholebody_train_v1.0.json"),
-        ("Halpe", "train", fixture.write_halpe, "halpe_train_v1.json"),
-        ("Halpe", "train", fixture.write_halpe, "hico_20160224_det/images/train2015"),
-        ("Halpe", "val", fixture.write_halpe, "halpe_val_v1.json"),
-        ("MPII-NZSL", "manual_train", fixture.write_nzsl, "hand_labels/manual_train"),
-        ("MPII-NZSL", "train", fixture.write_nzsl, "hand_labels_synth/synth3"),
-    ],
-)
-def test_a_missing_file_is_named(tmp_path, name, split, write, missing):
-    write(tmp_path)
-    if (tmp_path / missing).exists():
-        (tmp_path / missing).rename(tmp_path / "elsewhere")
-    with pytest.raises(DatasetError, match=f"{missing} is missing"):
-        open_dataset(name, tmp_path, split)
-
-
-@pytest.mark.parametrize(
     "name, split, write, damaged, content",
     [
         ("COCO-WholeBody", "val", fixture.write_coco, "annotations/coco_wholebody_val_v1.0.json", '{"images": []}'),

@@ -1,22 +1,27 @@
 """`fourdhands data check`, the registry, and what all datasets share: pickles, MANO parameters, joint orders."""
 
+import functools
 import os
 import pickle
-import subprocess
-import sys
 
 import cv2
+import dataset_fixtures_2d
 import dataset_fixtures_arctic
+import dataset_fixtures_dexycb
+import dataset_fixtures_freihand
 import dataset_fixtures_h2o3d
 import dataset_fixtures_hic
+import dataset_fixtures_ho3d
 import dataset_fixtures_interhand as fixture
 import dataset_fixtures_mtc
 import dataset_fixtures_reinterhand
 import dataset_fixtures_renderih
+import dataset_fixtures_rhd
 import numpy as np
 import pytest
-from dataset_support import assert_hand, camera_pose, hand_models, make_truth, released_left
+from dataset_support import assert_hand, camera_pose, hand_models, make_truth, released_left, without
 
+from fourdhands_core.cli import main
 from fourdhands_core.errors import AssetError, DatasetError
 from fourdhands_core.hand_model.assets import load_generic_hand
 from fourdhands_core.hand_model.skeleton import JOINT_NAMES, LEFT, RIGHT
@@ -52,31 +57,12 @@ def save_hand(path, hand):
     )
 
 
-def test_the_command_says_what_it_found_and_draws_it(interhand, tmp_path):
+def test_the_command_says_what_it_found_and_draws_it(interhand, tmp_path, capsys):
     root, hands = interhand
     save_hand(tmp_path / "right.npz", hands[RIGHT])
-    result = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "fourdhands_core.cli",
-            "data",
-            "check",
-            "interhand2.6m-all",
-            str(root),
-            "--split",
-            "train",
-            "--out",
-            str(tmp_path / "samples.png"),
-            "--hand-model",
-            str(tmp_path / "right.npz"),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert result.returncode == 0, result.stderr
-    text = " ".join(result.stdout.split())
+    files = ["--out", str(tmp_path / "samples.png"), "--hand-model", str(tmp_path / "right.npz")]
+    assert main(["data", "check", "interhand2.6m-all", str(root), "--split", "train", *files]) == 0
+    text = " ".join(capsys.readouterr().out.split())
     for expected in (
         "5 frames, 5 a second; all looked at",
         "sequences 1, of 5 to 5 frames",
@@ -88,7 +74,7 @@ def test_the_command_says_what_it_found_and_draws_it(interhand, tmp_path):
         "in 1 frame other hands may be there",
         "thumb_1",
     ):
-        assert expected in text, (expected, result.stdout)
+        assert expected in text, (expected, text)
     sheet = cv2.imread(str(tmp_path / "samples.png"))
     colours = len(np.unique(sheet.reshape(-1, 3), axis=0))
     assert colours > 100, "no hand is drawn on the plain images"
@@ -128,6 +114,72 @@ def test_every_dataset_is_checked_and_drawn(tmp_path, name, written):
     draw_samples(dataset, tmp_path / "samples.png", 4)
     drawn = cv2.imread(str(tmp_path / "samples.png"))
     assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 100
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The folder of a dataset, made once, by the function that writes it."""
+    hands = hand_models()
+
+    @functools.cache
+    def make(write):
+        root = tmp_path_factory.mktemp("published") / "root"
+        root.mkdir()
+        write(root) if write.__module__ == dataset_fixtures_2d.__name__ else write(root, hands)
+        return root
+
+    return make
+
+
+CAPTURE = dataset_fixtures_reinterhand.CAPTURES[0]
+SUBJECT = f"20200709-weiy/{dataset_fixtures_dexycb.NAMED}"
+ANNOTATIONS = [
+    f"annotations/train/InterHand2.6M_train_{what}.json" for what in ("data", "camera", "joint_3d", "MANO_NeuralAnnot")
+]
+PUBLISHED = [
+    (fixture.write, "InterHand2.6M", "train", [*ANNOTATIONS, "images/train"]),
+    (dataset_fixtures_arctic.write, "ARCTIC", "train", ["meta/misc.json", "splits_json/protocol_p1.json", "images"]),
+    (dataset_fixtures_arctic.write, "ARCTIC", "train", ["raw_seqs/s01/box_grab_01.mano.npy"]),
+    (dataset_fixtures_arctic.write, "ARCTIC-ego", "train", ["splits_json/protocol_p2.json"]),
+    (dataset_fixtures_arctic.write, "ARCTIC-ego", "train", ["raw_seqs/s01/box_grab_01.egocam.dist.npy"]),
+    (dataset_fixtures_h2o3d.write, "H2O3D", "train", ["train.txt", "train/AB1/meta", "train/AB1/rgb"]),
+    (dataset_fixtures_hic.write, "HIC", "test", ["HIC.json", dataset_fixtures_hic.FITS, "01", "15"]),
+    (dataset_fixtures_mtc.write, "MTC", "train", ["annotation.pkl", "camera_data.pkl", "hdImgs", "hdImgs/171026_pose1"]),
+    (dataset_fixtures_renderih.write, "RenderIH", "train", ["train/color_annot", "train/color_img"]),
+    (dataset_fixtures_reinterhand.write, "ReInterHand", "train", [f"{CAPTURE}/frame_list.txt", f"{CAPTURE}/mano_fits/params"]),
+    (dataset_fixtures_reinterhand.write, "ReInterHand", "train", [f"{CAPTURE}/Mugsy_cameras/cam_params.json"]),
+    (dataset_fixtures_reinterhand.write, "ReInterHand", "train", [f"{CAPTURE}/Mugsy_cameras/envmap_per_segment/images"]),
+    (dataset_fixtures_reinterhand.write, "ReInterHand", "train", [f"{CAPTURE}/orig_fits/left/Keypoints"]),
+    (dataset_fixtures_reinterhand.write, "ReInterHand-frames", "train", [f"{CAPTURE}/Mugsy_cameras/envmap_per_frame/images"]),
+    *(
+        (dataset_fixtures_reinterhand.write, "ReInterHand-ego", "train", [f"{CAPTURE}/Ego_cameras/envmap_per_segment/{name}"])
+        for name in ("truncation_ratio.json", "cam_params", "images")
+    ),
+    (dataset_fixtures_freihand.write, "FreiHAND", "training", [f"training_{what}.json" for what in ("K", "xyz", "mano")]),
+    (dataset_fixtures_freihand.write, "FreiHAND", "training", ["training/rgb"]),
+    (dataset_fixtures_freihand.write, "FreiHAND", "evaluation", ["evaluation_K.json"]),
+    (dataset_fixtures_ho3d.write, "HO3D", "train", ["train.txt", "train/ABF10/meta", "train/ABF10/rgb"]),
+    (dataset_fixtures_rhd.write, "RHD", "training", ["training/anno_training.pickle", "training/color"]),
+    (dataset_fixtures_rhd.write, "RHD", "evaluation", ["evaluation/anno_evaluation.pickle"]),
+    (dataset_fixtures_dexycb.write, "DexYCB", "s0_val", ["20200813-ceppner", f"{SUBJECT}/meta.yml", f"{SUBJECT}/932122060857"]),
+    (dataset_fixtures_dexycb.write, "DexYCB", "s0_val", ["calibration/mano_subject-01_left/mano.yml"]),
+    (dataset_fixtures_dexycb.write, "DexYCB", "s0_val", ["calibration/intrinsics/932122062010_640x480.yml"]),
+    (dataset_fixtures_dexycb.write, "DexYCB", "s0_test", ["20200820-amousavian"]),
+    (dataset_fixtures_2d.write_coco, "COCO-WholeBody", "val", ["annotations/coco_wholebody_val_v1.0.json", "val2017"]),
+    (dataset_fixtures_2d.write_coco, "COCO-WholeBody", "train", ["annotations/coco_wholebody_train_v1.0.json"]),
+    (dataset_fixtures_2d.write_halpe, "Halpe", "train", ["halpe_train_v1.json", "hico_20160224_det/images/train2015"]),
+    (dataset_fixtures_2d.write_halpe, "Halpe", "val", ["halpe_val_v1.json"]),
+    (dataset_fixtures_2d.write_nzsl, "MPII-NZSL", "manual_train", ["hand_labels/manual_train"]),
+    (dataset_fixtures_2d.write_nzsl, "MPII-NZSL", "train", ["hand_labels_synth/synth3"]),
+]
+"""What writes a dataset, its name, a split, and what cannot be missing of it."""
+
+
+@pytest.mark.parametrize("write, name, split, missing", [(*row, missing) for *row, files in PUBLISHED for missing in files])
+def test_a_missing_file_is_named(written, write, name, split, missing):
+    root = written(write)
+    with without(root, missing), pytest.raises(DatasetError, match=f"{missing}(/00002975)? is missing"):
+        open_dataset(name, root, split, hand_models())
 
 
 def test_unknown_names_splits_and_folders(tmp_path):

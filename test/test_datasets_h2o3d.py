@@ -47,14 +47,6 @@ def test_without_a_hand_model_joints_and_rotations_are_there(tmp_path):
     )
 
 
-@pytest.mark.parametrize("missing", ["train.txt", "train/AB1/meta", "train/AB1/rgb"])
-def test_a_missing_file_is_named(tmp_path, missing):
-    fixture.write(tmp_path, hand_models())
-    (tmp_path / missing).rename(tmp_path / "elsewhere")
-    with pytest.raises(DatasetError, match=f"{missing} is missing"):
-        open_dataset("H2O3D", tmp_path, "train")
-
-
 @pytest.mark.parametrize("missing", ["meta/0001.pkl", "rgb/0001.jpg"])
 def test_a_missing_file_of_a_frame_is_named(tmp_path, missing):
     fixture.write(tmp_path, hand_models())

@@ -41,14 +41,6 @@ def test_without_a_hand_model_the_meshes_are_there(tmp_path):
     np.testing.assert_allclose(frame.hands[LEFT].vertices, ground_truth["01", "005", "left"].vertices, atol=1e-6)
 
 
-@pytest.mark.parametrize("missing", ["HIC.json", fixture.FITS, "01", "15"])
-def test_a_missing_file_is_named(tmp_path, missing):
-    fixture.write(tmp_path, hand_models())
-    (tmp_path / missing).rename(tmp_path / "elsewhere")
-    with pytest.raises(DatasetError, match=f"{missing} is missing"):
-        open_dataset("HIC", tmp_path)
-
-
 def test_a_missing_or_damaged_mesh_is_named(tmp_path):
     fixture.write(tmp_path, hand_models())
     dataset = open_dataset("HIC", tmp_path)

@@ -85,18 +85,6 @@ def test_without_a_hand_model_only_what_needs_none(written):
     )
 
 
-@pytest.mark.parametrize(
-    "missing",
-    [f"annotations/train/InterHand2.6M_train_{what}.json" for what in ("data", "camera", "joint_3d", "MANO_NeuralAnnot")]
-    + ["images/train"],
-)
-def test_a_missing_file_is_named(written, tmp_path, missing):
-    fixture.write(tmp_path, written[1])
-    (tmp_path / missing).rename(tmp_path / "elsewhere")
-    with pytest.raises(DatasetError, match=f"{missing} is missing"):
-        open_dataset("InterHand2.6M", tmp_path, "train")
-
-
 def test_images_and_wrong_content_are_named(written, tmp_path):
     fixture.write(tmp_path, written[1])
     dataset = open_dataset("InterHand2.6M", tmp_path, "train")

@@ -27,14 +27,6 @@ def test_hands_are_the_truth(tmp_path, inside):
             )
 
 
-@pytest.mark.parametrize("missing", ["color_annot", "color_img"])
-def test_a_missing_folder_is_named(tmp_path, missing):
-    fixture.write(tmp_path, hand_models())
-    (tmp_path / "train" / missing).rename(tmp_path / "elsewhere")
-    with pytest.raises(DatasetError, match=f"train/{missing} is missing"):
-        open_dataset("RenderIH", tmp_path, "train", hand_models())
-
-
 def test_what_else_may_be_missing(tmp_path):
     fixture.write(tmp_path, hand_models())
     with pytest.raises(DatasetError, match="--hand-model"):

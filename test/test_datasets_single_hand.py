@@ -191,41 +191,6 @@ def test_check_and_pictures(roots, tmp_path):
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000
 
 
-WRONG = [
-    ("FreiHAND", "training", "training_K.json"),
-    ("FreiHAND", "training", "training_xyz.json"),
-    ("FreiHAND", "training", "training_mano.json"),
-    ("FreiHAND", "training", "training/rgb"),
-    ("FreiHAND", "evaluation", "evaluation_K.json"),
-    ("HO3D", "train", "train.txt"),
-    ("HO3D", "train", "train/ABF10/meta"),
-    ("HO3D", "train", "train/ABF10/rgb"),
-    ("RHD", "training", "training/anno_training.pickle"),
-    ("RHD", "training", "training/color"),
-    ("RHD", "evaluation", "evaluation/anno_evaluation.pickle"),
-    ("DexYCB", "s0_val", "20200813-ceppner"),
-    ("DexYCB", "s0_val", f"20200709-weiy/{dexycb.NAMED}/meta.yml"),
-    ("DexYCB", "s0_val", f"20200709-weiy/{dexycb.NAMED}/932122060857"),
-    ("DexYCB", "s0_test", "20200820-amousavian"),
-    ("DexYCB", "s0_val", "calibration/mano_subject-01_left/mano.yml"),
-    ("DexYCB", "s0_val", "calibration/intrinsics/932122062010_640x480.yml"),
-]
-
-
-@pytest.mark.parametrize("name, split, missing", WRONG)
-def test_a_missing_file_is_named(roots, tmp_path, name, split, missing):
-    root = roots[name][0]
-    path = root / missing
-    try:
-        if path.exists():
-            path.rename(tmp_path / "elsewhere")
-        with pytest.raises(DatasetError, match=f"{missing} is missing"):
-            open_dataset(name, root, split, HANDS)
-    finally:
-        if (tmp_path / "elsewhere").exists():
-            (tmp_path / "elsewhere").rename(path)
-
-
 DAMAGED = [
     ("FreiHAND", "training", "training_xyz.json", b"[["),
     ("FreiHAND", "training", "training_mano.json", b"[[1]]"),
@@ -253,21 +218,5 @@ def test_a_damaged_file_is_named(roots, name, split, damaged, content):
         ):
             dataset = open_dataset(name, roots[name][0], split, HANDS)
             dataset[min(index for indices in ({"": range(1)} | dict(dataset.sequences)).values() for index in indices)]
-    finally:
-        path.write_bytes(whole)
-
-
-def test_a_pickle_that_runs_code_is_refused(roots, tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return os.system, (f"touch {tmp_path}/ran",)
-
-    path = roots["RHD"][0] / "training" / "anno_training.pickle"
-    whole = path.read_bytes()
-    try:
-        path.write_bytes(pickle.dumps({0: Evil()}))
-        with pytest.raises(DatasetError, match="system"):
-            open_dataset("RHD", roots["RHD"][0])
-        assert not (tmp_path / "ran").exists()
     finally:
         path.write_bytes(whole)

@@ -11,33 +11,25 @@ import sys
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 from ros_domain import process_domain
 
 pytest.importorskip("rclpy", reason="the demo needs ROS 2 (pip install 'fourdhands[ros]')")
 
+from program_support import REPOSITORY, in_process, python
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from video_support import plain_video
 
-from fourdhands_core.media.video import VideoReader, VideoWriter
+from fourdhands_core.media.video import VideoReader
 from fourdhands_ros.pypi.message_types import typestore
 from fourdhands_ros.tools.demo import main as demo_command
-
-REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def run(module: str, *arguments, **environment):
     """Run a module on a ROS domain of this test process."""
     environment = {**os.environ, "ROS_DOMAIN_ID": str(process_domain()), **environment}
-    return subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=REPOSITORY,
-        timeout=900,
-        env=environment,
-    )
+    return python("-m", module, *arguments, timeout=900, env=environment)
 
 
 def read(bag: Path) -> dict[str, list]:
@@ -147,9 +139,7 @@ def test_a_video_goes_the_same_way_without_truth(demo, tmp_path):
 
 
 def test_ctrl_c_ends_the_recording_and_still_reports(tmp_path):
-    with VideoWriter(tmp_path / "long.mp4", 30) as writer:
-        for i in range(1200):
-            writer.write(np.full((48, 64, 3), i % 255, np.uint8))
+    plain_video(tmp_path / "long.mp4", (i % 255 for i in range(1200)))
     environment = {**os.environ, "ROS_DOMAIN_ID": str(process_domain())}
     process = subprocess.Popen(
         [sys.executable, "-m", "fourdhands_ros.tools.demo", "--video", tmp_path / "long.mp4", "--out", tmp_path / "out"],
@@ -201,19 +191,15 @@ def here(monkeypatch):
 def test_a_users_error_is_one_message_and_exit_code_2(tmp_path, here, capsys, arguments, message):
     (tmp_path / "text.mp4").write_text("this is no video")
     (tmp_path / "mine" / "bag").mkdir(parents=True)
-    with VideoWriter(tmp_path / "video.mp4", 30) as writer:
-        writer.write(np.zeros((48, 64, 3), np.uint8))
+    plain_video(tmp_path / "video.mp4", [0])
     (tmp_path / "kept" / "bag").mkdir(parents=True)
     for name in ("overlay.mp4", "bag/in.mp4", "bag/bag_0.mcap"):  # an earlier demo's, and what somebody put beside it
         shutil.copy(tmp_path / "video.mp4", tmp_path / "kept" / name)
     arguments = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
     if "--out" not in arguments:
         arguments += ["--out", str(tmp_path / "out")]
-    try:
-        code = here(arguments)
-    except SystemExit as error:  # argparse's own
-        code = error.code
-    assert code == 2 and message in capsys.readouterr().err
+    code, _, error = in_process(capsys, here, *arguments)
+    assert code == 2 and message in error
     assert (tmp_path / "mine" / "bag").is_dir()
 
 
@@ -233,9 +219,7 @@ def test_without_ros_it_says_what_to_install(tmp_path):
 def test_another_camera_in_the_domain_is_refused(tmp_path):
     """Whenever it is found, which takes long on a busy computer: the video is longer, and is not played to its end."""
     for name, frames in (("other.mp4", 1), ("video.mp4", 300)):
-        with VideoWriter(tmp_path / name, 1) as writer:
-            for _ in range(frames):
-                writer.write(np.zeros((48, 64, 3), np.uint8))
+        plain_video(tmp_path / name, frames * [0], fps=1)
     environment = {**os.environ, "ROS_DOMAIN_ID": str(process_domain()), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     other = subprocess.Popen(
         [sys.executable, "-m", "fourdhands_ros.tools.camera", str(tmp_path / "other.mp4"), "--wait"],

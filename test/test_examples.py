@@ -1,16 +1,12 @@
 """The examples that need no ROS, run as a user runs them."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from program_support import python
 
 from fourdhands_core.media.clips import demo_clip
-
-REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +18,7 @@ def clip(tmp_path_factory):
 @pytest.mark.parametrize("with_fov", [True, False])
 def test_video(clip, with_fov):
     fov = np.degrees(2 * np.arctan(clip.camera.width / 2 / clip.camera.matrix[0, 0]))
-    done = subprocess.run(
-        [sys.executable, "examples/video.py", str(clip.video), *([f"{fov}"] if with_fov else [])],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-    )
+    done = python("examples/video.py", clip.video, *([fov] if with_fov else []))
     assert done.returncode == 0, done.stderr
     lines = re.findall(r"([\d.]+) s  (left|right) wrist at (\S+) (\S+) (\S+) m( \(not scaled\))?\n", done.stdout)
     assert {side for _, side, *_ in lines} == {"left", "right"}

@@ -9,6 +9,7 @@ import dataset_fixtures_freihand as freihand
 import numpy as np
 import pytest
 import torch
+from network_support import small_network
 from test_learning_evaluate_dataset import HANDS, Made
 
 from fourdhands_core.cli import main
@@ -24,28 +25,13 @@ from fourdhands_core.learning.landmark.measure_errors import clip_motions
 from fourdhands_core.learning.landmark.motion import MotionSampler
 from fourdhands_core.media.clips import HandScene, clip_truth, pose_hands, render_frames
 from fourdhands_core.network.checkpoint import save_weights
-from fourdhands_core.network.image_config import ImageConfig
-from fourdhands_core.network.image_model import ImageNetwork
 from fourdhands_core.pipeline.image_regression import ImageRegressor, square_of
 from fourdhands_core.runtime.crops import crop_hands
 from fourdhands_core.runtime.image import TorchImage
 
 
 def image_network():
-    torch.manual_seed(1)
-    made = ImageNetwork(
-        ImageConfig(
-            width=96,
-            depth=1,
-            heads=3,
-            hand_width=64,
-            temporal_heads=2,
-            decoder_heads=2,
-            decoder_layers=1,
-            temporal_layers=1,
-            spatial_layers=1,
-        )
-    ).eval()
+    made = small_network(depth=1, hand_width=64, decoder_layers=1, temporal_layers=1)
     with torch.no_grad():  # away from the flat hand that an untrained network begins at
         for head in (made.pose, made.betas, made.camera, made.relative):
             head.weight.mul_(2.0)

@@ -40,15 +40,6 @@ def test_mano_loss_counts_a_half_turn_as_four():
     assert losses.mano_loss(eye, eye, betas + 1.0, betas).item() == pytest.approx(10.0)
 
 
-def test_joint_relation_loss_sums_over_all_pairs():
-    right, left = torch.randn(21, 3), torch.randn(21, 3)
-    true_right, true_left = torch.randn(21, 3), torch.randn(21, 3)
-    predicted = left[None] - right[:, None]
-    true = true_left[None] - true_right[:, None]
-    expected = (predicted - true).square().sum()
-    assert losses.joint_relation_loss(right, left, true_right, true_left).item() == pytest.approx(expected.item(), rel=1e-4)
-
-
 def test_close_vertices_loss_sees_only_truly_close_pairs():
     true_right = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
     true_left = torch.tensor([[0.05, 0.0, 0.0], [0.0, 0.08, 0.0]])  # squared distances 0.0025 and 0.0064 to the first
@@ -75,18 +66,6 @@ def test_mano_loss_of_small_turns_is_their_squared_angle_with_its_gradient():
     loss.backward()
     assert loss.item() == pytest.approx(4.0 * np.sin(0.01) ** 2) == pytest.approx(0.02**2, rel=1e-4)
     assert angle.grad.item() == pytest.approx(2.0 * np.sin(0.02))
-
-
-def test_joint_and_projection_losses_are_max_mse_of_their_points():
-    joints, vertices, points = torch.zeros(21, 3), torch.zeros(778, 3), torch.zeros(21, 2)
-    joints[4], joints[8], vertices[7], points[2] = torch.tensor([3.0, 0, 0]), torch.tensor([0, 1.0, 0]), 2.0, 5.0
-    zero = torch.zeros_like
-    assert losses.max_mse(joints, zero(joints)).item() == pytest.approx(8.2)
-    assert losses.max_mse(vertices, zero(vertices)).item() == pytest.approx(12.0)
-    assert losses.max_mse(points, zero(points)).item() == pytest.approx(50.0)
-    valid = torch.ones(21, dtype=torch.bool)
-    valid[4] = False
-    assert losses.max_mse(joints, zero(joints), valid).item() == pytest.approx(1.0)
 
 
 def test_relation_gradients_are_worked_out_by_hand():

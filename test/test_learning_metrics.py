@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.integrate import trapezoid
 from scipy.linalg import orthogonal_procrustes
 from scipy.spatial.transform import Rotation
 
@@ -19,24 +20,10 @@ def hand():
     return np.random.default_rng(3).normal(size=(5, 21, 3)) * 0.05
 
 
-def test_perfect_predictions_give_zero(hand):
-    assert (metrics.mpjpe(hand, hand) == 0.0).all()
-    assert (metrics.pa_mpjpe(hand, hand) == 0.0).all()
-    assert (metrics.mrrpe(hand[:, 0], hand[:, 0]) == 0.0).all()
-
-
 def test_mpjpe_ignores_a_shift_and_counts_millimetres(hand):
     moved = hand + [0.1, -0.2, 0.3]
     moved[:, 4, 1] += 0.021
     assert metrics.mpjpe(moved, hand) == pytest.approx(np.full(5, 1.0))
-
-
-def test_mpjpe_of_a_mirrored_and_a_scaled_hand(hand):
-    relative = hand - hand[:, :1]
-    mirrored = metrics.mpjpe(hand * [-1, 1, 1], hand)
-    assert mirrored == pytest.approx(2000.0 * np.abs(relative[..., 0]).mean(-1))
-    scaled = metrics.mpjpe(1.1 * hand, hand)
-    assert scaled == pytest.approx(100.0 * np.linalg.norm(relative, axis=-1).mean(-1))
 
 
 def test_pa_mpjpe_ignores_similarities_but_not_mirrors(hand):
@@ -201,40 +188,19 @@ def auc(errors):
 def test_auc_against_loops_and_by_hand():
     rng = np.random.default_rng(0)
     errors = rng.uniform(0, 80, size=(40, 21))
-    by_joint = []
-    for joint in range(21):
-        curve = [np.mean(errors[:, joint] <= limit) for limit in np.linspace(0, 50, 100)]
-        by_joint.append(
-            np.trapezoid(curve, np.linspace(0, 50, 100)) / 50.0
-            if hasattr(np, "trapezoid")
-            else np.trapz(curve, np.linspace(0, 50, 100)) / 50.0
-        )
-    assert auc(errors) == pytest.approx(np.mean(by_joint))
+    thresholds = np.linspace(0, 50, 100)
+    curves = [[np.mean(errors[:, joint] <= limit) for limit in thresholds] for joint in range(21)]
+    assert auc(errors) == pytest.approx(np.mean([trapezoid(curve, thresholds) for curve in curves]) / 50.0)
     assert auc(np.zeros((3, 21))) == 1.0 and auc(np.full((3, 21), 50.1)) == 0.0
     # errors of 20 mm: the curve steps from 0 to 1 between two thresholds around 20 mm
     assert auc(np.full((3, 21), 20.0)) == pytest.approx(0.6, abs=0.5 / 99)
 
 
-def test_acceleration_error_by_hand_and_in_loops(hand):
+def test_acceleration_error_by_hand(hand):
     true = np.repeat(hand[:1], 6, 0)
     predicted = true.copy()
     predicted[3, 7, 2] += 0.021  # one joint jumps for one frame: 1, -2, 1 times 21 mm over 21 joints
     assert metrics.acceleration_error(predicted, true) == pytest.approx([0.0, 1.0, 2.0, 1.0], abs=1e-9)
-    relative, truth = hand - hand[:, :1], true[:5] - true[:5, :1]
-    loops = [
-        np.mean(
-            [
-                1000
-                * np.linalg.norm(
-                    (relative[t - 1, j] - 2 * relative[t, j] + relative[t + 1, j])
-                    - (truth[t - 1, j] - 2 * truth[t, j] + truth[t + 1, j])
-                )
-                for j in range(21)
-            ]
-        )
-        for t in range(1, 4)
-    ]
-    assert metrics.acceleration_error(hand, true[:5]) == pytest.approx(loops)
 
 
 @settings(max_examples=20, deadline=None)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from program_support import python
 from safetensors.torch import load_file
 from training_support import FROM_NOTHING, HANDS, ROOT, tiny, written  # noqa: F401 (written is a fixture)
 
@@ -89,21 +90,8 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, written):
 
 def test_two_processes_train_one_network_on_different_data(tmp_path, written):
     path = written(run={"steps": 2, "save_interval": 1, "evaluate_interval": 100, "picture_interval": 100}, **FROM_NOTHING)
-    result = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--standalone",  # at a port that is free
-            "--nproc-per-node",
-            "2",
-            *command(path, tmp_path / "two")[1:],
-        ],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=1200,
-    )
+    launcher = "-m torch.distributed.run --standalone --nproc-per-node 2".split()  # at a port that is free
+    result = python(*launcher, *command(path, tmp_path / "two")[1:], env=environment(), timeout=1200)
     assert result.returncode == 0, result.stderr[-2000:]
     two = torch.load(tmp_path / "two" / "state.pt", weights_only=True)
     torch.set_num_threads(1)

@@ -5,13 +5,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from video_support import write_damaged
+from video_support import plain_video, write_damaged
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.media.images import write_image
 from fourdhands_core.media.track_video import camera_for_video, track_video
-from fourdhands_core.media.video import VideoReader, VideoWriter
+from fourdhands_core.media.video import VideoReader
 from fourdhands_core.pipeline.frame import Frame
 from fourdhands_core.pipeline.types import ABSENT, TRACKED, HandEstimate, HandPairEstimate
 
@@ -78,10 +78,7 @@ class ScriptedTracker:
 
 @pytest.fixture
 def video(tmp_path):
-    with VideoWriter(tmp_path / "in.mp4", 25) as writer:
-        for i in range(7):
-            writer.write(np.full((48, 64, 3), 30 * i, np.uint8))
-    return tmp_path / "in.mp4"
+    return plain_video(tmp_path / "in.mp4", range(0, 210, 30), fps=25)
 
 
 def test_hands_npz_has_every_key_and_nan_exactly_where_invalid(video, tmp_path, capsys):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fusion_support import ASSETS, CAMERA, STEP, Scene
+from video_support import plain_video
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.fusion.extrinsics import calibrate, compare
@@ -12,7 +13,6 @@ from fourdhands_core.fusion.rig import Rig
 from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.hand_model.landmarks import landmarks_of_both
 from fourdhands_core.media.track_cameras import CameraVideo, collect, track_cameras, watch
-from fourdhands_core.media.video import VideoWriter
 from fourdhands_core.perception.detector import Detector
 from fourdhands_core.pipeline.frame import Frame
 from fourdhands_core.pipeline.tracker import HandPairTracker
@@ -54,9 +54,7 @@ class SceneTracker:
 @pytest.fixture
 def videos(tmp_path):
     for name in NAMES:
-        with VideoWriter(tmp_path / f"{name}.mp4", 15) as writer:
-            for _ in range(COUNT):
-                writer.write(np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8))
+        plain_video(tmp_path / f"{name}.mp4", COUNT * [0], (CAMERA.width, CAMERA.height), fps=15)
     return [CameraVideo(name, tmp_path / f"{name}.mp4", CameraSource(65.0, fov=60.0)) for name in NAMES]
 
 

@@ -13,6 +13,7 @@ import typing
 import numpy as np
 import pytest
 import torch
+from network_support import SMALL
 from released_support import SHAPES, checkpoint, inputs
 
 from fourdhands_core.cli import main
@@ -161,19 +162,6 @@ def test_a_truncated_checkpoint(file, tmp_path):
         import_released(path)
 
 
-SMALL = ImageConfig(
-    width=64,
-    depth=2,
-    heads=2,
-    hand_width=128,
-    temporal_heads=2,
-    decoder_heads=2,
-    decoder_layers=2,
-    temporal_layers=2,
-    spatial_layers=1,
-)
-
-
 @pytest.mark.parametrize("relation", ["add", "concatenate"])
 def test_one_hand_computes_one_crop_and_equals_the_pair_with_the_other_masked(relation):
     torch.manual_seed(0)
@@ -296,7 +284,7 @@ def test_a_backbone_from_another_checkpoint(layout, settings_objects, tmp_path, 
     for name, tensor in source.state_dict().items():
         torch.testing.assert_close(imported.network.backbone.state_dict()[name], tensor)
     for changed, message in (
-        (dict(width=96), "no ViT of width 96"),
+        (dict(width=48), "no ViT of width 48"),
         (dict(depth=1), "it has 2 blocks"),
         (dict(depth=3), "missing backbone blocks.2"),
     ):

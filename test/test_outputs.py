@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,18 +11,18 @@ import numpy as np
 import pytest
 import torch
 from limits_support import limited
+from program_support import ended, in_process
+from video_support import plain_video, write_video
 
 from fourdhands_core import cli
 from fourdhands_core.errors import InputError
 from fourdhands_core.learning.synthesis.write import synthesise
 from fourdhands_core.media.mp4 import is_whole
-from fourdhands_core.media.video import VideoWriter
 from fourdhands_core.network.checkpoint import load_weights
 from fourdhands_core.outputs import WorkFolder, check_folder, check_outputs, write_text, writing, writing_folder
 from fourdhands_core.retargeting.operator_range import OperatorRange
 from fourdhands_core.runtime import parts
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 WORK = AssertionError("the work was begun")
 
 
@@ -31,9 +30,7 @@ WORK = AssertionError("the work was begun")
 def folder(tmp_path, monkeypatch):
     """Inputs of all commands, and places where nothing can be written."""
     monkeypatch.chdir(tmp_path)
-    with VideoWriter("in.mp4", 30) as writer:
-        for i in range(3):
-            writer.write(np.full((120, 160, 3), 60 + i, np.uint8))
+    plain_video(Path("in.mp4"), (60, 61, 62), (160, 120))
     Path("file").write_text("mine")
     Path("gone").symlink_to("nowhere")
     Path("circle").symlink_to("circle")
@@ -128,11 +125,7 @@ def expect_refusal(monkeypatch, capsys, arguments) -> str:
     ):
         monkeypatch.setattr(module, name, begun)
     before = sorted(Path().rglob("*"))
-    try:
-        code = cli.main(arguments)
-    except SystemExit as error:
-        code = error.code
-    told = capsys.readouterr().err
+    code, _, told = in_process(capsys, cli.main, *arguments)
     assert code == 2 and "Errno" not in told and "Traceback" not in told, told
     assert told.splitlines()[-1].startswith("fourdhands") and " error: " in told.splitlines()[-1], told
     assert sorted(Path().rglob("*")) == before
@@ -193,7 +186,7 @@ def test_a_range_that_cannot_be_written_leaves_the_one_before(tmp_path):
     OperatorRange.exact().write(path)
     before = path.read_text()
     code = f"from {OperatorRange.__module__} import OperatorRange; OperatorRange().write({str(path)!r})"
-    done = subprocess.run(limited(100, "-c", code), capture_output=True, text=True, timeout=600, cwd=REPOSITORY)
+    done = ended(limited(100, "-c", code))
     assert done.returncode and "InputError" in done.stderr and "make room" in done.stderr, done.stderr
     assert path.read_text() == before and os.listdir(tmp_path) == ["me.yaml"]
 
@@ -214,23 +207,14 @@ def test_a_dataset_that_is_interrupted_leaves_nothing(tmp_path):
 @pytest.fixture
 def noise(tmp_path):
     rng = np.random.default_rng(0)
-    with VideoWriter(tmp_path / "in.mp4", 30) as writer:
-        for _ in range(20):
-            writer.write(rng.integers(0, 255, (120, 160, 3), dtype=np.uint8))
-    return tmp_path / "in.mp4"
+    return write_video(tmp_path / "in.mp4", rng.integers(0, 255, (20, 120, 160, 3), np.uint8))
 
 
 @pytest.mark.parametrize("limit", [30_000, 90_000, 1_000])
 def test_track_where_no_file_may_grow_as_large(noise, limit):
     """As on a full disk: what was tracked is kept where that is possible, and no part of a file."""
     out = noise.with_name("out")
-    done = subprocess.run(
-        limited(limit, "-m", "fourdhands_core.cli", "track", noise, "--out", out, "--quiet"),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        cwd=REPOSITORY,
-    )
+    done = ended(limited(limit, "-m", "fourdhands_core.cli", "track", noise, "--out", out, "--quiet"))
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 2 and last.startswith("fourdhands: error: ") and "Errno" not in last, done.stderr
     assert f"{out}/overlay.mp4" in last and "make room" in last

@@ -2,16 +2,12 @@
 
 import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
+from program_support import REPOSITORY, python
 
 from fourdhands_core import cli, extras
-
-REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def test_workflows():
@@ -56,15 +52,8 @@ def test_rviz_shows_what_the_node_publishes():
 )
 def test_an_executable_in_the_wrong_environment(missing, words):
     """A package that is not installed is named with what to do; the package's own modules are a fault of ours."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            f"import sys; sys.modules['{missing}'] = None; from fourdhands_ros.executable import run; run('node.node')",
-        ],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
+    done = python(
+        "-c", f"import sys; sys.modules['{missing}'] = None; from fourdhands_ros.executable import run; run('node.node')"
     )
     assert done.returncode == 1 and words in done.stderr
     assert ("Traceback" in done.stderr) == (words == "Traceback")
@@ -92,24 +81,9 @@ def test_colcon_test_imports_nothing_that_a_workspace_lacks(tmp_path):
     assert "torch" in absent
     (tmp_path / "like_launch_testing.py").write_text(LIKE_LAUNCH_TESTING.format(absent=absent))
     path = os.pathsep.join([str(tmp_path), str(REPOSITORY), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "like_launch_testing",
-            "-p",
-            "no:cacheprovider",
-            "--collect-only",
-            str(REPOSITORY / folder / "test_ros_images.py"),
-        ],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-    )
+    options = "-m pytest -q -p like_launch_testing -p no:cacheprovider --collect-only".split()
+    file = REPOSITORY / folder / "test_ros_images.py"
+    done = python(*options, file, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path})
     assert done.returncode == 0 and re.search(r"[1-9]\d* tests collected", done.stdout), done.stdout
 
 

@@ -9,11 +9,10 @@ from collections import deque
 import numpy as np
 import pytest
 import torch
+from network_support import small_network
 
 from fourdhands_core.errors import CheckpointError
 from fourdhands_core.geometry.camera import Camera
-from fourdhands_core.network.image_config import ImageConfig
-from fourdhands_core.network.image_model import ImageNetwork
 from fourdhands_core.perception.identity import HandIdentity
 from fourdhands_core.pipeline.checkpoint import load_memory, save_memory
 from fourdhands_core.pipeline.frame import Frame
@@ -70,23 +69,7 @@ def test_the_image_networks_tokens_go_on_as_arrays(tmp_path, kind):
     values = torch.randn(9, 2, 128).to(kind)
     tokens = kept({"tokens": list(values)}, tmp_path / "state.npz")["tokens"]
     assert all(isinstance(token, np.ndarray) for token in tokens)
-    torch.manual_seed(0)
-    network = TorchImage(
-        ImageNetwork(
-            ImageConfig(
-                width=96,
-                depth=1,
-                heads=3,
-                hand_width=128,
-                temporal_heads=2,
-                decoder_heads=2,
-                decoder_layers=1,
-                temporal_layers=1,
-                spatial_layers=1,
-            )
-        ),
-        precision=str(kind).split(".")[1],
-    )
+    network = TorchImage(small_network(), precision=str(kind).split(".")[1])
     for one, other in zip(network.reason(list(values), np.ones((2, 9), bool)), network.reason(tokens, np.ones((2, 9), bool))):
         assert np.array_equal(one, other)
 

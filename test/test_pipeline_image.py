@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from network_support import small_network
 from pipeline_support import HANDS, Script, Truth
 from pipeline_support import SMALL_CAMERA as CAMERA
 
 from fourdhands_core.errors import CheckpointError, DependencyError, InputError
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.network.checkpoint import SHIPPED, save_weights
-from fourdhands_core.network.image_config import ImageConfig
-from fourdhands_core.network.image_model import ImageNetwork
 from fourdhands_core.perception.detector import HandDetection
 from fourdhands_core.pipeline.frame import Frame
 from fourdhands_core.pipeline.image_regression import ImageRegressor, square_of
@@ -18,23 +17,6 @@ from fourdhands_core.pipeline.regression import Regression
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
 from fourdhands_core.runtime.crops import crop_hands
 from fourdhands_core.runtime.image import TorchImage
-
-SMALL = dict(
-    width=96,
-    depth=2,
-    heads=3,
-    hand_width=128,
-    temporal_heads=2,
-    decoder_heads=2,
-    decoder_layers=2,
-    temporal_layers=2,
-    spatial_layers=1,
-)
-
-
-def network(**settings):
-    torch.manual_seed(1)
-    return ImageNetwork(ImageConfig(**{**SMALL, **settings})).eval()
 
 
 def detection(side, centre, rng):
@@ -56,7 +38,7 @@ def stream(stamps, seed=0):
 @pytest.mark.parametrize("stamps", [np.arange(60) / 30, np.arange(30) / 14, np.delete(np.arange(60) / 30, [10, 11, 30, 41])])
 def test_streaming_equals_the_window_from_scratch(relation, root, mean, stamps):
     """Whatever the rate of the camera and the frames that were dropped: nine frames 5/30 s apart, ended by the newest."""
-    made = network(relation=relation, root=root, mean_pose=mean)
+    made = small_network(relation=relation, root=root, mean_pose=mean)
     regressor = ImageRegressor(TorchImage(made), HANDS, np.linspace(-0.2, 0.2, 45))
     frames, images = [], []
     for frame in stream(stamps):
@@ -89,7 +71,7 @@ def test_streaming_equals_the_window_from_scratch(relation, root, mean, stamps):
 
 
 def test_the_weak_perspective_camera_puts_the_root_where_it_says():
-    made = network(root=9)
+    made = small_network(root=9)
     frame = next(stream([0.0]))
     regressor = ImageRegressor(TorchImage(made), HANDS, np.zeros(45))
     regressor.encode(frame)
@@ -108,7 +90,7 @@ def test_the_weak_perspective_camera_puts_the_root_where_it_says():
 def test_half_precision_stays_within_a_millimetre(precision):
     results = []
     for kind in ("float32", precision):
-        regressor = ImageRegressor(TorchImage(network(), precision=kind), HANDS, np.zeros(45))
+        regressor = ImageRegressor(TorchImage(small_network(), precision=kind), HANDS, np.zeros(45))
         frames = list(stream(np.arange(12) / 30))
         for frame in frames:
             regressor.encode(frame)
@@ -157,7 +139,7 @@ def test_with_doubt_the_detector_looks_at_every_image(followed):
 
 def test_settings_that_do_not_go_together(tmp_path):
     image = str(tmp_path / "image.safetensors")
-    save_weights(network(), image)
+    save_weights(small_network(), image)
     for settings, error, message in (
         (dict(model="image"), InputError, "import-weights"),
         (dict(weights=image), CheckpointError, "use model image"),

@@ -233,12 +233,6 @@ def test_all_that_is_said_of_a_hand_is_one_hand(clip, mirrored):
             assert 0.0 < hand.confidence < 0.97 and (hand.joint_confidence < 1.0).all()
 
 
-def test_lookahead_gives_every_frame_once_in_order(clip, estimates):
-    motion, _ = clip
-    ahead = run(clip, lookahead=4, frames=60)
-    assert [e.stamp for e in ahead] == motion.stamp[:60].tolist() == [e.stamp for e in estimates[:60]]
-
-
 def test_single_frames_do_not_depend_on_the_past(clip):
     motion, truth = clip
     alone = run(clip, temporal=False, frames=101)

@@ -6,26 +6,14 @@ import time
 import numpy as np
 import pytest
 import torch
+from network_support import small_network
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from fourdhands_core.network.image_config import ImageConfig
-from fourdhands_core.network.image_model import ImageNetwork
 from fourdhands_core.runtime.batcher import Batcher
 from fourdhands_core.runtime.cuda_graphs import Recorded
 from fourdhands_core.runtime.image import TorchImage
 
 PATIENT = 120.0
-SMALL = dict(
-    width=96,
-    depth=1,
-    heads=3,
-    hand_width=128,
-    temporal_heads=2,
-    decoder_heads=2,
-    decoder_layers=1,
-    temporal_layers=1,
-    spatial_layers=1,
-)
 
 
 def in_threads(*functions):
@@ -126,11 +114,6 @@ class Traced:
         return Recorded(lambda: output.copy_(graph(*inputs)), inputs, output)
 
 
-def network(**settings):
-    torch.manual_seed(1)
-    return ImageNetwork(ImageConfig(**{**SMALL, **settings})).eval()
-
-
 def seen(rng):
     """An image, squares and which hands are there."""
     present = np.array([(True, True), (True, False), (False, True)][rng.integers(3)])
@@ -170,7 +153,7 @@ def batch(execution, name, requests):
 @pytest.mark.parametrize("relation, recorded", [("add", False), ("concatenate", False), ("concatenate", True)])
 def test_cameras_together_equal_each_alone(relation, recorded):
     """Also recorded, where every number of hands has its own recording: for three cameras of one network, two of the other."""
-    made = network(relation=relation)
+    made = small_network(relation=relation)
     alone = TorchImage(made)
     traced = Traced() if recorded else None
     cameras = 3 if relation == "add" else 2
@@ -192,7 +175,7 @@ def test_cameras_together_equal_each_alone(relation, recorded):
 
 
 def test_what_a_recording_gave_stays_when_it_is_replayed():
-    execution = TorchImage(network(), record=Traced())
+    execution = TorchImage(small_network(), record=Traced())
     rng = np.random.default_rng(3)
     image, other = ((*seen(rng)[:1], np.array([[150.0, 30, 120, 120], [10, 40, 110, 110]]), np.ones(2, bool)) for _ in range(2))
     first = execution.encode(*image)
@@ -207,7 +190,7 @@ def test_what_a_recording_gave_stays_when_it_is_replayed():
 
 
 def test_cameras_whose_image_fails_leave_the_others_alone():
-    execution = TorchImage(network(), cameras=2)
+    execution = TorchImage(small_network(), cameras=2)
     rng = np.random.default_rng(4)
     good = [seen(rng) for _ in range(3)]
     expected = [execution.encode(*image) for image in good]
@@ -225,7 +208,7 @@ def test_cameras_whose_image_fails_leave_the_others_alone():
 
 def test_tokens_of_another_network_fail_alone():
     """One that fails inside the batch: the others of it are worked on again."""
-    execution = TorchImage(network())
+    execution = TorchImage(small_network())
     rng = np.random.default_rng(5)
     windows = [window(execution, rng) for _ in range(3)]
     expected = [execution.reason(*one) for one in windows]

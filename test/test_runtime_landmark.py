@@ -2,20 +2,18 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
+from network_support import small_network
+from program_support import python
 
 from fourdhands_core.cli import main
 from fourdhands_core.errors import CheckpointError
 from fourdhands_core.network.checkpoint import load_weights, save_weights
-from fourdhands_core.network.image_config import ImageConfig
-from fourdhands_core.network.image_model import ImageNetwork
 from fourdhands_core.network.landmark_config import LandmarkConfig
 from fourdhands_core.network.landmark_model import LandmarkNetwork
 from fourdhands_core.runtime.image import OnnxImage, TorchImage
@@ -94,21 +92,8 @@ def assert_agree(network, *executions):
 def image_network(tmp_path_factory):
     """A small image network, its weights, and the folder that it was exported to."""
     pytest.importorskip("onnxscript")
-    torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("image")
-    network = ImageNetwork(
-        ImageConfig(
-            width=96,
-            depth=2,
-            heads=3,
-            hand_width=128,
-            temporal_heads=2,
-            decoder_heads=2,
-            decoder_layers=1,
-            temporal_layers=1,
-            spatial_layers=1,
-        )
-    ).eval()
+    network = small_network()
     save_weights(network, folder / "image.safetensors")
     assert main(["export", "--weights", str(folder / "image.safetensors"), "--out", str(folder)]) == 0
     return network, folder
@@ -145,7 +130,7 @@ estimate = tracker.process(np.zeros((48, 64, 3), np.uint8), 1)
 tracker.close()
 print(estimate.left.state, estimate.right.state)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=600)
+    done = python("-c", program)
     assert done.stdout.split() == ["absent", "absent"], done.stderr
 
 
@@ -233,5 +218,5 @@ def test_what_tracing_says_of_itself_is_kept_off_the_terminal():
         "from fourdhands_core.runtime.parts import EncodePart, traced\n"
         "traced(EncodePart(load_weights()))"
     )
-    done = subprocess.run([sys.executable, "-W", "default", "-c", code], capture_output=True, text=True, timeout=300)
+    done = python("-W", "default", "-c", code)
     assert done.returncode == 0 and not done.stderr, done.stderr

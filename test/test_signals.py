@@ -4,15 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
-import numpy as np
 import pytest
+from program_support import REPOSITORY, python
+from video_support import plain_video
 
 from fourdhands_core import signals
-from fourdhands_core.media.video import VideoWriter
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 ALL = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 STARTS = {"script": ["{folder}/fourdhands"], "module": ["-m", "fourdhands_core.cli"], "package": ["-m", "fourdhands_core"]}
 
@@ -31,23 +29,15 @@ if "fourdhands" in " ".join(sys.orig_argv):
 
 @pytest.fixture
 def folder(tmp_path):
-    with VideoWriter(tmp_path / "in.mp4", 30) as writer:
-        writer.write(np.zeros((120, 160, 3), np.uint8))
+    plain_video(tmp_path / "in.mp4", [0], (160, 120))
     (tmp_path / "fourdhands").write_text("import sys\nfrom fourdhands_core.cli import main\nsys.exit(main())\n")
     return tmp_path
 
 
 def run(folder, *arguments, hook="", **options):
     (folder / "sitecustomize.py").write_text(hook)
-    return subprocess.run(
-        [sys.executable, *(str(argument).replace("{folder}", str(folder)) for argument in arguments)],
-        env=os.environ | {"PYTHONPATH": f"{folder}:{REPOSITORY}"},
-        capture_output=True,
-        text=True,
-        timeout=6000,
-        cwd=folder,
-        **options,
-    )
+    given = (str(argument).replace("{folder}", str(folder)) for argument in arguments)
+    return python(*given, env=os.environ | {"PYTHONPATH": f"{folder}:{REPOSITORY}"}, timeout=6000, cwd=folder, **options)
 
 
 def said(number) -> str:

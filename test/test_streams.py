@@ -1,36 +1,23 @@
 """Commands whose standard streams are closed, full or of a locale that has no such letters: the work is done all the same."""
 
 import os
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-from fourdhands_core.media.video import VideoWriter
-
-REPOSITORY = Path(__file__).resolve().parents[1]
+from program_support import ended
+from video_support import plain_video
 
 
 @pytest.fixture
 def video(tmp_path):
-    with VideoWriter(tmp_path / "in.mp4", 30) as writer:
-        for _ in range(3):
-            writer.write(np.full((120, 160, 3), 90, np.uint8))
-    return tmp_path / "in.mp4"
+    return plain_video(tmp_path / "in.mp4", 3 * [90], (160, 120))
 
 
 def shell(redirections, *arguments, **environment):
     """The command with a shell's redirections."""
-    return subprocess.run(
-        ["sh", "-c", f'exec "$0" "$@" {redirections}', sys.executable, "-m", "fourdhands_core.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=REPOSITORY,
-        timeout=300,
-        env=os.environ | environment,
-    )
+    command = ["sh", "-c", f'exec "$0" "$@" {redirections}', sys.executable, "-m", "fourdhands_core.cli", *arguments]
+    return ended(command, env=os.environ | environment)
 
 
 @pytest.mark.parametrize("redirections", ["2>&-", "2>/dev/full", "<&- >&- 2>&-"])

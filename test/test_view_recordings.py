@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from video_support import number_in, numbered_picture, write_video
 from view_support import CAMERA, HANDS, PERIOD, moving, write_npz
 
 from fourdhands_core.cli import main
@@ -12,7 +13,6 @@ from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.media.hands_file import read_hands
-from fourdhands_core.media.video import VideoWriter
 from fourdhands_core.view.comparison import differences, nearest
 from fourdhands_core.view.moments import SEEN, UNKNOWN
 from fourdhands_core.view.recordings import NpzRecording, VideoRecording, fitted_camera
@@ -20,19 +20,7 @@ from fourdhands_core.view.sought_frames import SoughtFrames
 
 
 def numbered_video(path, count=200, size=(64, 48), rate=30.0):
-    """Frames that show their number: a column for each of its eight digits, white for 1."""
-    with VideoWriter(path, rate) as writer:
-        for i in range(count):
-            digits = np.array([(i >> k) & 1 for k in range(8)], np.uint8) * 255
-            row = np.repeat(digits, size[0] // 8)
-            writer.write(np.broadcast_to(row[None, :, None], (size[1], size[0], 3)).copy())
-    return path
-
-
-def number_in(image):
-    """The number that a frame shows."""
-    columns = image.mean(axis=(0, 2)).reshape(8, -1).mean(axis=1)
-    return int(((columns > 128) << np.arange(8)).sum())
+    return write_video(path, (numbered_picture(number, size) for number in range(count)), rate)
 
 
 def test_frames_in_any_order(tmp_path):

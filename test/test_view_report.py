@@ -7,11 +7,11 @@ from html.parser import HTMLParser
 import cv2
 import numpy as np
 import pytest
+from video_support import plain_video
 from view_support import HANDS, PERIOD, hand, moving, pair, write_npz
 
 from fourdhands_core.cli import main
 from fourdhands_core.errors import InputError
-from fourdhands_core.media.video import VideoWriter
 from fourdhands_core.view.moments import Course, Moment
 from fourdhands_core.view.recordings import NpzRecording
 from fourdhands_core.view.report import line_plot, report, summary, worst, write_report
@@ -23,9 +23,7 @@ def folder(tmp_path):
     folder = tmp_path / "track <b>&"
     folder.mkdir()
     write_npz(folder / "hands.npz", moving(60))
-    with VideoWriter(folder / "overlay.mp4", 30.0) as writer:
-        for i in range(60):
-            writer.write(np.full((480, 640, 3), 4 * i, np.uint8))
+    plain_video(folder / "overlay.mp4", range(0, 240, 4), (640, 480))
     return folder
 
 

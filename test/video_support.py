@@ -16,12 +16,29 @@ def picture(width, height, phase=0.0):
     return np.stack(planes, axis=-1).astype(np.uint8)
 
 
+def numbered_picture(number: int, size=(64, 48)) -> np.ndarray:
+    """A picture that shows its number: a column for each of its eight digits, white for 1."""
+    digits = np.array([(number >> k) & 1 for k in range(8)], np.uint8) * 255
+    return np.broadcast_to(np.repeat(digits, size[0] // 8)[None, :, None], (size[1], size[0], 3)).copy()
+
+
+def number_in(image) -> int:
+    """The number that such a picture shows."""
+    columns = image.mean(axis=(0, 2)).reshape(8, -1).mean(axis=1)
+    return int(((columns > 128) << np.arange(8)).sum())
+
+
 def write_video(path: Path, frames, fps=30) -> Path:
     """An mp4 of frames (H, W, 3) uint8 RGB."""
     with VideoWriter(path, fps) as writer:
         for frame in frames:
             writer.write(np.ascontiguousarray(frame))
     return path
+
+
+def plain_video(path: Path, greys, size=(64, 48), fps=30) -> Path:
+    """A video whose frames are of one grey each."""
+    return write_video(path, (np.full((*size[::-1], 3), grey, np.uint8) for grey in greys), fps)
 
 
 def turn(path: Path, degrees: int) -> None:

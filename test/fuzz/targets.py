@@ -34,6 +34,7 @@ from fourdhands_core.media.clips import clip_truth, pose_hands
 from fourdhands_core.media.track_video import camera_for_video
 from fourdhands_core.network.checkpoint import load_weights
 from fourdhands_core.network.import_weights import import_backbone, import_released
+from fourdhands_core.perception.detector import Detector
 from fourdhands_core.pipeline.checkpoint import load_memory
 from fourdhands_core.pipeline.depth import DepthImage
 from fourdhands_core.pipeline.session import INTERNAL
@@ -210,17 +211,11 @@ def _in_file(name: str):
     return decorate
 
 
-class _Blind:
+class _Blind(Detector):
     """A detector that takes no time."""
 
     def detect(self, image):
         return []
-
-    def reset(self):
-        pass
-
-    def close(self):
-        pass
 
 
 def _read_bag(path: Path) -> bool:

@@ -3,8 +3,28 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.append(str(Path(__file__).parents[1]))  # real_data, pipeline_support
 
 import signals_support  # noqa: F401 (by being imported)
 from real_data import real_data  # noqa: F401 (a fixture)
 from repeatable import _environment_as_before, _torch_as_at_first  # noqa: F401 (fixtures)
+
+
+@pytest.fixture
+def ros():
+    """A ROS context on a domain of its own (ros_context.Ros)."""
+    from ros_context import Ros
+
+    made = Ros()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def bench():
+    """Makes Benches (ros_support.Bench)."""
+    from ros_support import Bench, makes
+
+    yield from makes(Bench)

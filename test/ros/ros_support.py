@@ -9,7 +9,6 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -267,13 +266,12 @@ def stamp_of(header) -> int:
     return header.stamp.sec * SECOND + header.stamp.nanosec
 
 
-@pytest.fixture
-def bench():
-    """Makes Benches and closes them after the test; import it into a test module to use it."""
+def makes(kind):
+    """For a fixture: makes things of a kind, and closes them after the test."""
     made = []
 
     def make(*args, **kwargs):
-        made.append(Bench(*args, **kwargs))
+        made.append(kind(*args, **kwargs))
         return made[-1]
 
     yield make

@@ -13,17 +13,15 @@ import pytest
 pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ros]')")
 
 from bag_support import TYPES, contents, image_entry, write_bag
+from program_support import in_process
 from ros_support import PATIENT, REPOSITORY, T0
 
 from fourdhands_core import cli
 
 
 def told(capsys, *arguments) -> tuple[int, str]:
-    try:
-        code = cli.main(["bag", *map(str, arguments)])
-    except SystemExit as error:  # argparse's
-        code = error.code
-    return code, capsys.readouterr().err
+    code, _, error = in_process(capsys, cli.main, "bag", *arguments)
+    return code, error
 
 
 def grey(path: Path, count: int = 3, topic: str = "/cam/image_raw") -> Path:

@@ -4,8 +4,6 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +14,8 @@ pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ro
 
 from bag_support import TYPES, assert_same_hands, camera_entries, contents, image_entry, read_bag, rendered, write_bag  # noqa: F401
 from limits_support import limited
-from ros_support import REPOSITORY, T0
+from program_support import ended, in_process, python
+from ros_support import T0, stamp_of
 
 from fourdhands_core import cli
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
@@ -25,12 +24,8 @@ from fourdhands_ros.pypi.message_types import typestore
 HAND_PAIR, TRANSFORMS, MARKERS = "fourdhands_ros/msg/HandPair", "tf2_msgs/msg/TFMessage", "visualization_msgs/msg/MarkerArray"
 
 
-def command(*arguments):
-    return [sys.executable, "-m", "fourdhands_core.cli", "bag", *map(str, arguments)]
-
-
-def run(*arguments):
-    return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=REPOSITORY, timeout=600)
+def run(*arguments, **options):
+    return python("-m", "fourdhands_core.cli", "bag", *arguments, **options)
 
 
 KILLED = """
@@ -47,22 +42,15 @@ def run_killed(tmp_path, folder, *arguments):
     (tmp_path / "killing").mkdir()
     (tmp_path / "killing" / "sitecustomize.py").write_text(KILLED.format(folder=folder))
     path = os.pathsep.join(filter(None, (str(tmp_path / "killing"), os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, "PYTHONPATH": path}
-    return subprocess.run(command(*arguments), capture_output=True, text=True, cwd=REPOSITORY, env=environment, timeout=600)
+    return run(*arguments, env={**os.environ, "PYTHONPATH": path})
 
 
 def told(capsys, *arguments) -> tuple[int, str, str]:
-    """The command in this process, which has loaded everything: exit code, and what it said."""
-    code = cli.main(["bag", *map(str, arguments)])
-    return code, *capsys.readouterr()
+    return in_process(capsys, cli.main, "bag", *arguments)
 
 
 def messages(bag: Path, topic: str, kind: str) -> list:
     return [(time, typestore().deserialize_cdr(data, kind)) for name, time, data in read_bag(bag) if name == topic]
-
-
-def stamp_of(header) -> int:
-    return header.stamp.sec * 10**9 + header.stamp.nanosec
 
 
 def joints_of(hand) -> np.ndarray:
@@ -245,7 +233,7 @@ def test_on_a_full_disk_it_says_so_and_continues_where_there_is_room(tmp_path):
     )
     arguments = ["bag", str(bag), str(tmp_path / "out"), "--quiet"]
     command = limited(2000, "-m", "fourdhands_core.cli", *arguments)
-    result = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=600)
+    result = ended(command)
     assert result.returncode == 2 and "Traceback" not in result.stderr and not (tmp_path / "out").exists()
     assert f"{tmp_path / 'out'} cannot be written any further" in result.stderr and "continues" in result.stderr
     assert cli.main(arguments) == 0 and len(messages(tmp_path / "out", "/cam/hands", HAND_PAIR)) == 20
@@ -300,23 +288,14 @@ def test_a_users_error_is_one_message_and_exit_code_2(recorded, tmp_path, capsys
     (tmp_path / "taken.partial").mkdir()
     (tmp_path / "taken.partial" / "mine.txt").touch()
     arguments = [argument.replace("{bag}", str(recorded)).replace("{tmp}", str(tmp_path)) for argument in arguments]
-    try:
-        code = cli.main(["bag", *arguments, "--quiet"])
-    except SystemExit as error:  # argparse's own
-        code = error.code
-    assert code == 2 and words in capsys.readouterr().err
+    code, _, error = told(capsys, *arguments, "--quiet")
+    assert code == 2 and words in error
     assert not (tmp_path / "out").exists() and (tmp_path / "taken.partial" / "mine.txt").exists()
 
 
 def test_without_ros_it_says_what_to_install(recorded, tmp_path):
     (tmp_path / "rclpy.py").write_text("raise ModuleNotFoundError('No module named rclpy', name='rclpy')")
-    result = subprocess.run(
-        command(recorded, tmp_path / "out"),
-        capture_output=True,
-        text=True,
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-    )
+    result = run(recorded, tmp_path / "out", env={**os.environ, "PYTHONPATH": str(tmp_path)})
     assert result.returncode == 2 and "rclpy is not installed" in result.stderr and "Traceback" not in result.stderr
 
 

@@ -15,7 +15,7 @@ from bag_support import contents, read_bag
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from limits_support import limited
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from ros_support import FACES, PATIENT, RELIABLE, T0, Ros, info_message, make_pair, stamp_to
+from ros_support import FACES, PATIENT, RELIABLE, T0, info_message, make_pair, stamp_to
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
@@ -25,13 +25,6 @@ from fourdhands_ros.convert.encoders import HandPairEncoder, TransformEncoder, e
 from fourdhands_ros.pypi.message_types import HandFaces, HandPair, TFMessage
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-
-
-@pytest.fixture
-def ros():
-    made = Ros()
-    yield made
-    made.close()
 
 
 class Talker:

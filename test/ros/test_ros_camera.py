@@ -2,18 +2,17 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from ros_support import PATIENT, RELIABLE, REPOSITORY, Ros, stamp_of
+from program_support import python
+from ros_support import RELIABLE, stamp_of
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
+from video_support import plain_video
 
-from fourdhands_core.media.video import VideoWriter
 from fourdhands_ros.tools.camera import Pace
 from fourdhands_ros.tools.dds import make_room_for_images
 
@@ -69,18 +68,9 @@ def test_after_a_sleep_of_the_computer_the_file_goes_on_from_where_it_was():
     assert pace.skipped == 0 and len(published) == 300 and pace.slowed > 3590 * 1000 * MS
 
 
-@pytest.fixture
-def ros():
-    made = Ros()
-    yield made
-    made.close()
-
-
 def test_a_camera_that_could_not_run_for_a_while(ros, tmp_path):
     """Stopped for longer than it may be late: it leaves out what is overdue, counts it, and stamps are near now."""
-    with VideoWriter(tmp_path / "video.mp4", 30.0) as video:
-        for i in range(3000):  # longer than anybody is held up
-            video.write(np.full((48, 64, 3), i % 250, np.uint8))
+    plain_video(tmp_path / "video.mp4", (i % 250 for i in range(3000)))  # longer than anybody is held up
     node, images = ros.node("listener"), []
     node.create_subscription(Image, "image_raw", lambda image: images.append(stamp_of(image.header)), RELIABLE)
     node.create_subscription(CameraInfo, "camera_info", lambda message: None, RELIABLE)
@@ -103,9 +93,7 @@ def test_a_camera_that_could_not_run_for_a_while(ros, tmp_path):
 
 def test_a_file_that_is_played_by_the_time_of_a_simulation(ros, tmp_path):
     """Each image once, in order and with its own stamp, none left out, however slowly /clock goes on; none before its time."""
-    with VideoWriter(tmp_path / "video.mp4", 30.0) as video:
-        for i in range(8):
-            video.write(np.full((48, 64, 3), 30 * i, np.uint8))
+    plain_video(tmp_path / "video.mp4", range(0, 240, 30))
     node, images, early = ros.node("listener"), [], []
     clock = node.create_publisher(Clock, "/clock", 10)
     node.create_subscription(Image, "image_raw", lambda image: images.append(stamp_of(image.header)), RELIABLE)
@@ -142,15 +130,8 @@ def test_a_file_that_is_played_by_the_time_of_a_simulation(ros, tmp_path):
 def test_what_is_wrong_goes_to_the_log(tmp_path, arguments, words):
     """One sentence on stderr, where the ROS log is; stdout is for who reads its lines as JSON."""
     (tmp_path / "text.mp4").write_text("this is no video")
-    with VideoWriter(tmp_path / "video.mp4", 30) as writer:
-        writer.write(np.zeros((48, 64, 3), np.uint8))
-    result = subprocess.run(
-        [sys.executable, "-m", "fourdhands_ros.tools.camera", *(one.replace("{tmp}", str(tmp_path)) for one in arguments)],
-        capture_output=True,
-        text=True,
-        cwd=REPOSITORY,
-        timeout=PATIENT,
-    )
+    plain_video(tmp_path / "video.mp4", [0])
+    result = python("-m", "fourdhands_ros.tools.camera", *(one.replace("{tmp}", str(tmp_path)) for one in arguments))
     assert result.returncode == 2 and not result.stdout
     assert any("[ERROR]" in line and "[camera]" in line and words in line for line in result.stderr.splitlines())
     assert "Traceback" not in result.stderr

@@ -8,8 +8,22 @@ from bag_support import image_entry
 from pipeline_support import IMAGE, SIZE, TruthDetector, shown
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from ros_support import HEIGHT, PERIOD, RELIABLE, T0, WIDTH, FakeTracker, Ros, image_message, info_message, stamp_of, stamp_to
+from ros_support import (
+    HEIGHT,
+    PERIOD,
+    RELIABLE,
+    T0,
+    WIDTH,
+    FakeTracker,
+    Ros,
+    image_message,
+    info_message,
+    makes,
+    stamp_of,
+    stamp_to,
+)
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from video_support import plain_video
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.calibration import Calibration
@@ -148,18 +162,13 @@ class Remapped:
         assert self.ros.spin_until(lambda: len(self.pairs) > before)
         return getattr(self.tracker, "cameras", [None])[-1], self.pairs[-1]
 
+    def close(self):
+        self.ros.close()
+
 
 @pytest.fixture
 def remapped():
-    made = []
-
-    def make(*args, **kwargs):
-        made.append(Remapped(*args, **kwargs))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.ros.close()
+    yield from makes(Remapped)
 
 
 def test_camera_info_is_taken_from_beside_the_images(remapped):
@@ -280,11 +289,7 @@ def test_mirrored_and_rectified_together(remapped):
 
 def test_a_camera_made_of_a_file_publishes_camera_info_beside_its_images(tmp_path):
     """As image_transport's CameraPublisher does, so that both nodes find each other by `image_raw` alone."""
-    from fourdhands_core.media.video import VideoWriter
-
-    with VideoWriter(tmp_path / "clip.mp4", 30.0) as writer:
-        for _ in range(3):
-            writer.write(np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    plain_video(tmp_path / "clip.mp4", 3 * [0])
     ros = Ros()
     try:
         for rules, image, info in (

@@ -23,6 +23,7 @@ from ros_support import (
     image_message,
     info_message,
     make_pair,
+    makes,
     stamp_of,
     stamp_to,
 )
@@ -73,15 +74,7 @@ class Cameras(Bench):
 
 @pytest.fixture
 def cameras():
-    made = []
-
-    def make(*args, **kwargs):
-        made.append(Cameras(*args, **kwargs))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
+    yield from makes(Cameras)
 
 
 def test_two_cameras(cameras):

@@ -2,14 +2,12 @@
 
 import array
 import struct
-import subprocess
-import sys
 import zlib
 
 import cv2
 import numpy as np
 import pytest
-from ros_support import REPOSITORY
+from program_support import python
 from sensor_msgs.msg import CompressedImage
 from test_ros_images import mosaic, smooth_picture
 
@@ -170,5 +168,5 @@ def test_a_header_of_a_size_beyond_measure_is_refused_in_words_of_ours(side, rea
         "try: ImageDecoder(compressed=True).image(message)\n"
         "except MalformedImage as error: print(error.reason, error)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPOSITORY, timeout=300)
+    done = python("-c", script)
     assert done.stdout.startswith(reason) and "bomb" not in (done.stdout + done.stderr).lower() and "Warning" not in done.stderr

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_support import PATIENT, PERIOD, SECOND, T0, Ros, bench, image_message, info_message, stamp_of  # noqa: F401 (bench is a fixture)
+from ros_support import PATIENT, PERIOD, SECOND, T0, Ros, image_message, info_message, stamp_of
 from sensor_msgs.msg import Image
 
 from fourdhands_ros.node import delivery, subscription

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pipeline_support import CAMERA, IMAGE, TruthDetector, shown
 from rclpy.serialization import serialize_message
-from ros_support import PATIENT, PERIOD, RELIABLE, T0, FakeTracker, bench, image_message, info_message, stamp_to  # noqa: F401 (bench is a fixture)
+from ros_support import PATIENT, PERIOD, RELIABLE, T0, FakeTracker, image_message, info_message, stamp_to
 from sensor_msgs.msg import CompressedImage, Image
 from test_ros_services import large_image
 

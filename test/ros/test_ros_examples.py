@@ -4,13 +4,12 @@ import importlib.util
 import os
 import re
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from bag_support import write_bag
-from ros_support import PATIENT, PERIOD, REPOSITORY, T0, Ros, make_pair
+from program_support import python
+from ros_support import PATIENT, PERIOD, REPOSITORY, T0, make_pair
 
 from fourdhands_core.pipeline.types import ABSENT, HELD, TRACKED
 from fourdhands_ros.convert.encoders import HandPairEncoder, wrist_pose
@@ -25,13 +24,6 @@ def encoded(pair):
 
 def read_lines(process, count):
     return [process.stdout.readline() for _ in range(count)]
-
-
-@pytest.fixture
-def ros():
-    made = Ros()
-    yield made
-    made.close()
 
 
 def test_subscriber_prints_the_wrists_of_valid_hands(ros):
@@ -61,12 +53,7 @@ def bag(tmp_path):
 def convert(*arguments):
     """The example without this package on Python's path: it is to need rosbags and numpy alone."""
     path = os.pathsep.join(entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry != str(REPOSITORY))
-    return subprocess.run(
-        [sys.executable, REPOSITORY / "examples" / "bag_to_numpy.py", *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-    )
+    return python("examples/bag_to_numpy.py", *arguments, env={**os.environ, "PYTHONPATH": path})
 
 
 def test_bag_to_numpy_gives_what_was_recorded(bag, tmp_path):

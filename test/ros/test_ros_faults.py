@@ -13,7 +13,7 @@ import pytest
 from lifecycle_support import RemoteLife
 from pipeline_support import TruthDetector, shown
 from rclpy.lifecycle import TransitionCallbackReturn
-from ros_support import PERIOD, REPOSITORY, SECOND, T0, FakeTracker, bench, image_message, info_message, make_pair, stamp_of  # noqa: F401 (bench is a fixture)
+from ros_support import PERIOD, REPOSITORY, SECOND, T0, FakeTracker, image_message, info_message, make_pair, stamp_of
 from sensor_msgs.msg import Image
 from test_ros_malformed import malformed
 from test_ros_services import large_image

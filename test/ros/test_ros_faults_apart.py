@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from ros_support import PATIENT, PERIOD, RELIABLE, REPOSITORY, SECOND, Ros, image_message, info_message, make_pair, stamp_of
+from ros_support import PATIENT, PERIOD, RELIABLE, REPOSITORY, SECOND, image_message, info_message, make_pair, stamp_of
 from sensor_msgs.msg import CameraInfo, Image
 from test_ros_faults import other_image
 from test_ros_malformed import malformed
@@ -41,12 +41,9 @@ end(main(tracker_factory=tracker))
 """The node with the landmark model, whose detector and network fail now and then."""
 
 
-@pytest.fixture
-def ros(monkeypatch):
+@pytest.fixture(autouse=True)
+def in_the_repository(monkeypatch):
     monkeypatch.chdir(REPOSITORY)
-    made = Ros()
-    yield made
-    made.close()
 
 
 class Watch:

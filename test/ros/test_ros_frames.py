@@ -4,30 +4,19 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from ros_support import PERIOD, RELIABLE, T0, FakeTracker, bench, image_message  # noqa: F401 (bench is a fixture)
+from ros_support import PERIOD, RELIABLE, T0, FakeTracker, image_message
 from sensor_msgs.msg import Image
+from test_ros_transforms import message as tf_message
 
+from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_ros.node import frame_watch
 from fourdhands_ros.node.node import HandsNode
-from fourdhands_ros.pypi.message_types import HandPair, TFMessage, typestore
+from fourdhands_ros.pypi.message_types import HandPair, TFMessage
 
 
 def transforms(*frames) -> bytes:
     """A serialised TFMessage of (parent, child) frames."""
-    store = typestore()
-    header, time, stamped, transform, vector, quaternion, message = (
-        store.types[name]
-        for name in (
-            "std_msgs/msg/Header builtin_interfaces/msg/Time geometry_msgs/msg/TransformStamped "
-            "geometry_msgs/msg/Transform geometry_msgs/msg/Vector3 geometry_msgs/msg/Quaternion "
-            "tf2_msgs/msg/TFMessage"
-        ).split()
-    )
-    listed = [
-        stamped(header(time(1, 2), parent), child, transform(vector(0.0, 0.0, 0.0), quaternion(0.0, 0.0, 0.0, 1.0)))
-        for parent, child in frames
-    ]
-    return bytes(store.serialize_cdr(message(listed), "tf2_msgs/msg/TFMessage"))
+    return tf_message(*((parent, child, Rigid(), 1_000_000_002) for parent, child in frames))
 
 
 class Scene:

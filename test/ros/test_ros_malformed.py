@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from rclpy.parameter import Parameter
-from ros_support import PERIOD, SECOND, T0, bench, image_message, info_message, stamp_of, stamp_to  # noqa: F401 (bench is a fixture)
+from ros_support import PERIOD, SECOND, T0, image_message, info_message, stamp_of, stamp_to
 from sensor_msgs.msg import Image
 
 from fourdhands_core.geometry.camera import Camera

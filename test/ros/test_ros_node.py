@@ -12,19 +12,7 @@ from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParameters
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from ros_support import (  # noqa: F401 (bench is a fixture)
-    FACES,
-    PATIENT,
-    PERIOD,
-    T0,
-    FakeTracker,
-    bench,
-    image_message,
-    info_message,
-    make_pair,
-    stamp_of,
-    stamp_to,
-)
+from ros_support import FACES, PATIENT, PERIOD, T0, FakeTracker, image_message, info_message, make_pair, stamp_of, stamp_to
 from sensor_msgs.msg import CompressedImage
 from visualization_msgs.msg import MarkerArray
 

@@ -8,19 +8,21 @@ from geometry_msgs.msg import PoseArray, PoseStamped
 from rclpy.parameter import Parameter
 from rclpy.serialization import deserialize_message
 from ros_context import REPOSITORY
-from ros_support import FACES, LATCHED, PERIOD, RELIABLE, T0, bench, make_pair, stamp_of  # noqa: F401 (bench is a fixture)
+from ros_support import FACES, LATCHED, PERIOD, RELIABLE, T0, make_pair, stamp_of
+from test_ros_transforms import message as tf_message
 from visualization_msgs.msg import MarkerArray
 
+from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle, matrix_from_quaternion
 from fourdhands_core.hand_model.openxr import OPENXR_JOINTS, openxr_poses
 from fourdhands_core.hand_model.skeleton import RIGHT, SIDES
 from fourdhands_core.pipeline.types import ABSENT, HELD, TRACKED
-from fourdhands_ros.convert.cdr import Template
 from fourdhands_ros.convert.encoders import MarkerEncoder
 from fourdhands_ros.node import usage
 from fourdhands_ros.pypi.message_types import TFMessage
 
 ADD, DELETE = 0, 2
+QUARTER = matrix_from_axis_angle(np.array([0.0, 0.0, np.pi / 2]))
 BOTH, NEITHER = (255, 255, 0), (0, 0, 0)
 
 
@@ -146,7 +148,7 @@ def test_wrists_as_poses_in_the_frame_that_is_asked_for(bench):
     assert bench.ros.spin_until(lambda: all(one.get_subscription_count() for one in wrists(bench)))
     bench.good(T0, BOTH, frame_id="lens")
     static = bench.user.create_publisher(TFMessage, "/tf_static", LATCHED)
-    static.publish(STANDS.fill())
+    static.publish(tf_message(("base", "lens", Rigid(QUARTER, np.array([1.0, 0.0, 0.0])), 0)))
     for number in range(1, 1000):
         pair = bench.good(T0 + number * PERIOD, (0, 255, 0), frame_id="lens")
         if bench.ros.spin_until(lambda: bool(poses["right"]), 0.2):
@@ -157,11 +159,10 @@ def test_wrists_as_poses_in_the_frame_that_is_asked_for(bench):
     got = pose.pose.position
     # the camera stands 1 m to x and is turned by a quarter about z: its x is the base's y
     np.testing.assert_allclose([got.x, got.y, got.z], [1.0 - place.y, place.x, place.z], atol=1e-12)
-    quarter = matrix_from_axis_angle(np.array([0.0, 0.0, np.pi / 2]))
     got = pose.pose.orientation
     np.testing.assert_allclose(
         matrix_from_quaternion(np.array([got.x, got.y, got.z, got.w])),
-        quarter @ matrix_from_quaternion(np.array([turn.x, turn.y, turn.z, turn.w])),
+        QUARTER @ matrix_from_quaternion(np.array([turn.x, turn.y, turn.z, turn.w])),
         atol=1e-9,
     )
 
@@ -212,17 +213,3 @@ def test_openxrs_joints_of_both_hands(bench):
 
 def wrists(bench):
     return bench.channel.outputs._poses.wrists
-
-
-def _stands():
-    template = Template()
-    template.constant("u4", 1)
-    template.constant("i4", 1)
-    template.constant("u4", 0)
-    template.string("base")
-    template.string("lens")
-    template.constant("f8", (1.0, 0.0, 0.0, 0.0, 0.0, np.sqrt(0.5), np.sqrt(0.5)))
-    return template.finish()
-
-
-STANDS = _stands()

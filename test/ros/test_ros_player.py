@@ -17,13 +17,13 @@ import rclpy
 from bag_support import TYPES, image_entry, write_bag
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message
-from ros_support import FACES, PATIENT, RELIABLE, T0, Ros, make_pair
+from ros_support import FACES, PATIENT, RELIABLE, T0, make_pair
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
+from video_support import plain_video
 
 from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
-from fourdhands_core.media.video import VideoWriter
 from fourdhands_ros.bags.info import HAND_PAIR, summarise
 from fourdhands_ros.bags.player import KINDS, Player, lacking, todays
 from fourdhands_ros.bags.reading import Bag
@@ -35,13 +35,6 @@ from fourdhands_ros.pypi.message_types import HandFaces, HandPair, typestore
 from fourdhands_ros.view.bag_recording import BagRecording
 
 STEP = 50_000_000
-
-
-@pytest.fixture
-def ros():
-    made = Ros()
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")
@@ -169,9 +162,7 @@ rclpy.spin(node)
 
 
 def test_the_cameras_last_images_reach_a_subscriber_that_is_slow(ros, tmp_path):
-    with VideoWriter(tmp_path / "short.mp4", 30.0) as video:
-        for _ in range(8):
-            video.write(np.zeros((480, 640, 3), np.uint8))
+    plain_video(tmp_path / "short.mp4", 8 * [0], (640, 480))
     ros.node().create_subscription(CameraInfo, "camera_info", lambda message: None, RELIABLE)
     listener = ros.process("-c", LISTENER)
     camera = ros.process("-m", "fourdhands_ros.tools.camera", str(tmp_path / "short.mp4"), "--subscribers", "1")

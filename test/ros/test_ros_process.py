@@ -6,13 +6,12 @@ import re
 import signal
 import sys
 
-import numpy as np
 import pytest
 from bag_support import read_bag
-from ros_support import PATIENT, REPOSITORY, Ros
+from ros_support import PATIENT, REPOSITORY
 from test_ros_start import FAKE
+from video_support import plain_video
 
-from fourdhands_core.media.video import VideoWriter
 from fourdhands_ros.executable import Stop
 from fourdhands_ros.node.parameters import Parameters
 from fourdhands_ros.process import parse, refusal
@@ -25,12 +24,9 @@ MODULES = {
 BOTH = [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT)]
 
 
-@pytest.fixture
-def ros(monkeypatch):
+@pytest.fixture(autouse=True)
+def in_the_repository(monkeypatch):
     monkeypatch.chdir(REPOSITORY)
-    made = Ros()
-    yield made
-    made.close()
 
 
 def said(process, words) -> str:
@@ -130,10 +126,7 @@ fourdhands_ros.process.run_ros.__defaults__ = (2, 0.5)""",
 
 def video(folder) -> str:
     """A second of black images."""
-    with VideoWriter(folder / "black.mp4", 30.0) as writer:
-        for _ in range(30):
-            writer.write(np.zeros((48, 64, 3), np.uint8))
-    return str(folder / "black.mp4")
+    return str(plain_video(folder / "black.mp4", 30 * [0]))
 
 
 @pytest.mark.parametrize("first, second", BOTH)

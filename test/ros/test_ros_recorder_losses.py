@@ -12,7 +12,7 @@ from bag_support import read_bag
 from rclpy.duration import Duration
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_support import PATIENT, PERIOD, RELIABLE, T0, Ros, image_message
+from ros_support import PATIENT, PERIOD, RELIABLE, T0, image_message
 from rosbags.interfaces import Qos
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
@@ -27,13 +27,6 @@ from fourdhands_ros.pypi.message_types import typestore
 
 FEW = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 BEST_EFFORT = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
-
-
-@pytest.fixture
-def ros():
-    made = Ros()
-    yield made
-    made.close()
 
 
 # What is lost.

@@ -5,22 +5,14 @@ import os
 import re
 import signal
 
-import pytest
 from rclpy.duration import Duration
-from ros_support import FACES, PATIENT, RELIABLE, Ros
+from ros_support import FACES, PATIENT, RELIABLE
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from visualization_msgs.msg import MarkerArray
 
 from fourdhands_ros.bags.recorded_topics import Selection
 from fourdhands_ros.convert.encoders import encode_faces
 from fourdhands_ros.pypi.message_types import HandFaces, HandPair
-
-
-@pytest.fixture
-def ros():
-    made = Ros()
-    yield made
-    made.close()
 
 
 def test_what_is_remapped_is_found(ros):

@@ -12,14 +12,13 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from pipeline_support import CAMERA, IMAGE, TruthDetector, shown
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.qos import ReliabilityPolicy
-from ros_support import (  # noqa: F401 (bench is a fixture)
+from ros_support import (
     HEIGHT,
     PATIENT,
     PERIOD,
     T0,
     WIDTH,
     FakeTracker,
-    bench,
     image_message,
     info_message,
     make_pair,

@@ -2,16 +2,15 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from bag_support import camera_entries, rendered, write_bag  # noqa: F401
+from program_support import python
 from ros_support import REPOSITORY
 from safetensors.numpy import save_file
+from video_support import plain_video, write_video
 
-from fourdhands_core.media.video import VideoWriter
 from fourdhands_core.network.landmark_config import LandmarkConfig
 
 OPTIONAL = ("torch", "smplx", "onnx", "onnxscript", "numba", "tensorboardX", "scipy", "skimage", "mujoco", "mink", "ruckig")
@@ -28,9 +27,7 @@ def without(tmp_path_factory):
 
 
 def run(without, *arguments):
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)], capture_output=True, text=True, cwd=REPOSITORY, env=without, timeout=300
-    )
+    return python(*arguments, env=without)
 
 
 def command(without, *arguments):
@@ -38,9 +35,7 @@ def command(without, *arguments):
 
 
 def test_a_video(without, rendered, tmp_path):
-    with VideoWriter(tmp_path / "in.mp4", 30) as writer:
-        for _, image in rendered.images[:12]:
-            writer.write(image)
+    write_video(tmp_path / "in.mp4", (image for _, image in rendered.images[:12]))
     done = command(without, "track", tmp_path / "in.mp4", "--out", tmp_path / "out", "--fov", 64, "--quiet", "--mesh")
     assert done.returncode == 0, done.stderr
     assert np.load(tmp_path / "out" / "hands.npz")["valid"].any()
@@ -106,8 +101,7 @@ for arguments in json.loads(sys.argv[1]):
 def test_what_needs_more_says_what_to_install(without, tmp_path):
     header = json.dumps({"config": LandmarkConfig(width=64).to_dict()})
     save_file({"x": np.zeros(1)}, tmp_path / "small.safetensors", {"fourdhands": header})
-    with VideoWriter(tmp_path / "in.mp4", 30) as writer:
-        writer.write(np.zeros((48, 64, 3), np.uint8))
+    plain_video(tmp_path / "in.mp4", [0])
     commands = [[word.replace("{tmp}", str(tmp_path)) for word in arguments] for arguments, _ in NEEDS]
     done = run(without, "-c", ONE_BY_ONE, json.dumps(commands))
     assert done.returncode == 0, done.stderr

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_support import PATIENT, REPOSITORY, FakeTracker, Ros, image_message
+from ros_support import PATIENT, REPOSITORY, FakeTracker, image_message
 from sensor_msgs.msg import Image
 
 from fourdhands_core.errors import InputError
@@ -26,13 +26,6 @@ FAKE = (
 )
 """A node that ends as the program does: Python's own teardown waits for other libraries' threads, once in a while for ever."""
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-
-
-@pytest.fixture
-def ros():
-    made = Ros()
-    yield made
-    made.close()
 
 
 @pytest.fixture(autouse=True)

@@ -1,23 +1,16 @@
 """Programs whose streams are closed or full, and files whose names are not UTF-8."""
 
 import json
-import subprocess
 import sys
 
 import pytest
-from ros_support import REPOSITORY
+from program_support import ended
 from video_support import write_damaged
 
 
 def run(redirections, *arguments):
     """A program with a shell's redirections."""
-    return subprocess.run(
-        ["sh", "-c", f'exec "$0" "$@" {redirections}', sys.executable, "-m", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=REPOSITORY,
-        timeout=300,
-    )
+    return ended(["sh", "-c", f'exec "$0" "$@" {redirections}', sys.executable, "-m", *arguments])
 
 
 def test_the_camera_plays_a_damaged_video_under_any_name_and_says_what_is_missing(tmp_path):

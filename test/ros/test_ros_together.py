@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 from pipeline_support import CAMERA, HANDS, Script, Truth
-from ros_support import PATIENT, PERIOD, RELIABLE, SECOND, T0, bench, info_message  # noqa: F401 (bench is a fixture)
+from ros_support import PATIENT, PERIOD, RELIABLE, SECOND, T0, info_message
 from sensor_msgs.msg import Image
 from test_ros_depth import depth_message, give
 from test_ros_services import call, large_image

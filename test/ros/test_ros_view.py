@@ -10,8 +10,9 @@ import pytest
 from bag_support import TYPES, image_entry, write_bag
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.serialization import serialize_message
-from ros_support import LATCHED, PATIENT, PERIOD, T0, Ros, make_pair
+from ros_support import LATCHED, PATIENT, PERIOD, T0, make_pair
 from sensor_msgs.msg import CameraInfo, Image
+from video_support import number_in, numbered_picture
 from view_bag_support import transform_message
 from view_support import CAMERA, HANDS, mirrored, moving
 
@@ -43,17 +44,6 @@ KINDS = {
 }
 
 
-def picture(number):
-    """An image that shows its number in eight columns."""
-    digits = np.array([(number >> k) & 1 for k in range(8)], np.uint8) * 255
-    return np.broadcast_to(np.repeat(digits, 8)[None, :, None], (48, 64, 3)).copy()
-
-
-def number_in(image):
-    columns = image.mean(axis=(0, 2)).reshape(8, -1).mean(axis=1)
-    return int(((columns > 128) << np.arange(8)).sum())
-
-
 def entries_of(count=40, without=(), late=60_000_000):
     """A camera's images and their hands, which are recorded later; images `without` were not recorded."""
     encoder = HandPairEncoder("landmark", "generic")
@@ -62,7 +52,7 @@ def entries_of(count=40, without=(), late=60_000_000):
         stamp = T0 + i * PERIOD
         pair = replace(pair, stamp=stamp)
         if i not in without:
-            entries.append(image_entry("/cam/image_raw", stamp, picture(i), "cam_optical"))
+            entries.append(image_entry("/cam/image_raw", stamp, numbered_picture(i), "cam_optical"))
         entries.append(("/cam/camera_info", stamp + 1_000_000, serialize_message(info)))
         counts = i + 1, i // 10, int(i >= 30)
         entries.append(
@@ -141,7 +131,7 @@ def test_hands_of_a_bag_tell_how_its_images_are_read(tmp_path, topic, rectified,
     encoder, entries = HandPairEncoder("landmark", "generic"), [("/cam/camera_info", T0, serialize_message(info))]
     for i, pair in enumerate(moving(5, camera=used.mirrored() if flip else used)):
         pair = replace(mirrored(pair) if flip else pair, stamp=T0 + i * PERIOD)
-        entries.append((f"/cam/{topic}", pair.stamp, image_entry("", pair.stamp, picture(i), "cam_optical")[2]))
+        entries.append((f"/cam/{topic}", pair.stamp, image_entry("", pair.stamp, numbered_picture(i), "cam_optical")[2]))
         entries.append(("/cam/hands", pair.stamp, encoder.encode(pair, "cam_optical", {}, (i, 0, 0))))
     types = {"/cam/hands": KINDS["/cam/hands"], f"/cam/{topic}": TYPES["image_raw"], "/cam/camera_info": TYPES["camera_info"]}
     recording = BagRecording(write_bag(tmp_path / "bag", entries, types), HANDS)
@@ -247,13 +237,6 @@ def test_which_image_is_beside_the_hands():
     ]
     assert image_beside("/cam/hands", topics) == "/cam/image_raw/compressed"
     assert image_beside("/cam/hands", topics[2:]) == "" and image_beside("/hands", ["/image_raw"]) == "/image_raw"
-
-
-@pytest.fixture
-def ros():
-    made = Ros()
-    yield made
-    made.close()
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from bag_support import write_bag
 from ros_support import PERIOD, T0
+from video_support import number_in, numbered_picture
 from view_bag_support import CAMERA, KINDS, two_cameras
 from view_support import HANDS, hand, moving
 
@@ -24,20 +25,9 @@ ALL = dict.fromkeys(PARTS, True)
 LOST = range(40, 45)
 
 
-def picture(number):
-    """A bright column at a place that tells the number."""
-    image = np.full((48, 64, 3), 30, np.uint8)
-    image[:, number % 64] = 230
-    return image
-
-
-def number_in(image):
-    return int(image[:, :, 1].mean(axis=0).argmax())
-
-
 @pytest.fixture(scope="module")
 def bag(tmp_path_factory):
-    entries = two_cameras(60, picture, LOST)
+    entries = two_cameras(60, numbered_picture, LOST)
     return write_bag(tmp_path_factory.mktemp("bag") / "cup", entries, KINDS)
 
 

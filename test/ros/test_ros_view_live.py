@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from ros_support import PATIENT, Ros
+from ros_support import PATIENT
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Bool, String
 from view_bag_support import KINDS, PLANE, state_text, two_cameras
@@ -33,13 +33,6 @@ TYPES = {
     "std_msgs/msg/String": String,
     "tf2_msgs/msg/TFMessage": TFMessage,
 }
-
-
-@pytest.fixture
-def ros():
-    made = Ros()
-    yield made
-    made.close()
 
 
 class Robot:

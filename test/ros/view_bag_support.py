@@ -12,11 +12,12 @@ from rclpy.serialization import serialize_message
 from ros_support import PERIOD, T0, stamp_to
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
+from test_ros_transforms import message as tf_message
 from view_support import moving
 
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.rigid import Rigid
-from fourdhands_core.geometry.rotations import matrix_from_axis_angle, quaternion_from_matrix
+from fourdhands_core.geometry.rotations import matrix_from_axis_angle
 from fourdhands_core.view.posing import moved
 from fourdhands_ros.convert.encoders import HandPairEncoder
 from fourdhands_ros.pypi.message_types import typestore
@@ -42,15 +43,7 @@ KINDS = {
 
 def transform_message(parent: str, child: str, pose: Rigid, stamp: int = 0) -> bytes:
     """A serialised TFMessage of one frame in another."""
-    types = typestore().types
-    time = types["builtin_interfaces/msg/Time"](*divmod(stamp, 10**9))
-    header = types["std_msgs/msg/Header"](stamp=time, frame_id=parent)
-    place = types["geometry_msgs/msg/Vector3"](*pose.position.tolist())
-    turn = types["geometry_msgs/msg/Quaternion"](*quaternion_from_matrix(pose.rotation).tolist())
-    one = types["geometry_msgs/msg/TransformStamped"](
-        header=header, child_frame_id=child, transform=types["geometry_msgs/msg/Transform"](translation=place, rotation=turn)
-    )
-    return bytes(typestore().serialize_cdr(types["tf2_msgs/msg/TFMessage"](transforms=[one]), "tf2_msgs/msg/TFMessage"))
+    return tf_message((parent, child, pose, stamp))
 
 
 def depth_message(stamp: int, frame: str) -> bytes:
