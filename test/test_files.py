@@ -1,5 +1,6 @@
 """Files that people name: what they really are, names of any bytes, and inputs that no command writes over."""
 
+import argparse
 import os
 import shutil
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from fourdhands_core import cli
+from fourdhands_core.commands import FOLDER, add_settings
 from fourdhands_core.errors import AssetError, CheckpointError, DatasetError, InputError
 from fourdhands_core.files import check_file, kind_of, local_path, refuse_overwriting, utf8_name
 from fourdhands_core.geometry.calibration_file import read_views
@@ -65,6 +67,17 @@ def test_files_are_told_by_how_they_begin(tmp_path, content, kind):
 )
 def test_addresses_of_local_files(text, path):
     assert local_path(text) == path
+
+
+def test_paths_from_the_home_directory_which_shells_leave_to_programs(monkeypatch):
+    """As in --out=~/cups and ros2 launch's bag:=~/cups: a folder called ~ was made where the command was given."""
+    monkeypatch.setenv("HOME", "/home/me")
+    assert [local_path(text) for text in ("~/cups", "cups~", "./~")] == ["/home/me/cups", "cups~", "./~"]
+    parser = argparse.ArgumentParser()
+    add_settings(parser)
+    parser.add_argument("--out", **FOLDER)
+    given = parser.parse_args(["--out=~/cups", "--hand-model=~/mano.npz"])
+    assert (str(given.out), given.hand_model) == ("/home/me/cups", "/home/me/mano.npz")
 
 
 def test_a_file_may_be_named_as_a_browser_does(tmp_path, capsys):

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from ..errors import DependencyError, InputError
+from ..files import local_path
 from ..geometry import CALIBRATION_FILES
 from ..pipeline.settings import TrackerSettings
 
@@ -88,7 +89,8 @@ def add_settings(command: argparse.ArgumentParser, *more: str, **defaults: Any) 
             told.update(type=_within(type(default), low, high), metavar="N")
             told["help"] = f"{text}; {low} to {high} (default: {default})"
         else:
-            told.update({"choices": spec.metadata["choices"]} if spec.metadata["choices"] else {"metavar": "FILE"})
+            choices = spec.metadata["choices"]
+            told.update({"choices": choices} if choices else {"metavar": "FILE", "type": local_path})
         command.add_argument(option, **told)
 
 
@@ -212,8 +214,6 @@ def path(text: str) -> Path:
     not."""
     if not text:
         raise argparse.ArgumentTypeError("is empty; give a file or folder")
-    from ..files import local_path
-
     return Path(local_path(text))
 
 

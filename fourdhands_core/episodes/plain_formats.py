@@ -29,14 +29,14 @@ def write_npz(whole: Path, parts: list[Path], names: list[str], fps: int, defaul
 def write_hdf5(whole: Path, parts: list[Path], names: list[str], fps: int, default_task: str, in_camera: bool = True) -> None:
     """Of each episode an HDF5 file: transforms/ (N, 4, 4) and confidences/ (N,) by EgoDex's names of joints, camera/intrinsic
     (3, 3) where it is known, and all columns in columns/. names: of the parts' bags. in_camera: positions are in the camera's
-    frame, so that transforms/camera is known."""
+    frame, so that transforms/camera is known; those of fused cameras are in none's."""
     with needed_for("--format hdf5", "dataset"):
         import h5py
 
     def convert(source: Path, target: Path, said: dict[str, Any], length: int) -> None:
         with _FileOfHdf5(target.with_suffix(".hdf5")) as file:
             with h5py.File(file, "w") as out:
-                _fill(out, read_blocks(source), said, length, in_camera)
+                _fill(out, read_blocks(source), said, length, in_camera and not said["facts"].get("fused"))
                 out.attrs["frame"], out.attrs["fps"] = said["frame"], fps
                 out.attrs["task"] = out.attrs["llm_description"] = said["task"]
                 out.attrs["llm_type"] = "reset"  # readers ask for "reversible", which has two descriptions

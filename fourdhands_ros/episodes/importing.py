@@ -31,6 +31,7 @@ from ..bags.topics import CAMERA_INFO, JOINT_STATE
 from ..bags.writing import BagWriter
 from ..convert.encoders import HandPairEncoder, TransformEncoder, split_stamp
 from ..pypi.message_types import typestore
+from .source import CAMERA_FRAME
 
 _CAMERA = Camera.from_fov(64, 64, 60.0)
 """A message does not say its camera."""
@@ -81,6 +82,9 @@ class _Episode:
         said = facts[number] if number < len(facts) else {}
         self._names: dict[str, Any] = said.get("facts") or {}
         self._frame = str(said.get("frame") or "camera_optical_frame")
+        self._fused = bool(self._names.get("fused"))
+        chosen = dataset.facts.get("options", {}).get("chosen", {})
+        self._in_camera = not self._fused and chosen.get("frame", CAMERA_FRAME) == CAMERA_FRAME
         self._outcome = str(said.get("outcome") or "")
         if "stamp.row" in self._table:
             self._stamp = self._table["stamp.row"].reshape(-1)
@@ -116,11 +120,11 @@ class _Episode:
                 if row and taken == self._taken(row - 1, camera):
                     continue  # the same picture, as of a camera that is slower than the rows
                 name = self._spaces[camera]
-                frame = self._frame if name == space else f"{name.strip('/')}_optical_frame"
-                yield self._picture(name, image, frame, taken, stamp)
+                yield self._picture(name, image, self._frame_of(name, space), taken, stamp)
             if "hand.mano" in self._table:
                 pair = pair_of_row(self._table, row, stamp, _CAMERA)
-                yield f"{space}/hands", HAND_PAIR, stamp, pairs.encode(pair, self._frame, {}, (row + 1, 0, 0))
+                topic = "/hands" if self._fused else f"{space}/hands"
+                yield topic, HAND_PAIR, stamp, pairs.encode(pair, self._frame, {}, (row + 1, 0, 0))
                 transforms = frames.encode(pair, self._frame)
                 if transforms is not None:
                     yield "/tf", "tf2_msgs/msg/TFMessage", stamp, transforms
@@ -136,10 +140,14 @@ class _Episode:
         if fx > 0:
             info = CameraInfo(height=size[0], width=size[1], distortion_model="plumb_bob")
             info.header.stamp.sec, info.header.stamp.nanosec = split_stamp(stamp)
-            info.header.frame_id = self._frame
+            info.header.frame_id = self._frame_of(space, space)
             info.k, info.d = [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0], [0.0] * 5
             info.p = [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
             yield f"{space}/camera_info", CAMERA_INFO, stamp, serialize_message(info)
+
+    def _frame_of(self, name: str, space: str) -> str:
+        """That of a camera's images; of the hands' own, in `space`, theirs, where they are in it."""
+        return self._frame if self._in_camera and name == space else f"{name.strip('/') or 'camera'}_optical_frame"
 
     def _taken(self, row: int, camera: str) -> int:
         """When a row's picture of a camera was taken; at the row's own moment where that is not said."""

@@ -77,9 +77,11 @@ def read_recording(hands: Bag, images: Bag, chosen: Chosen, folder: Path | None 
     unusable.update(missed)
     marks, unknown = read_marks(images, chosen.split)
     unusable.update(unknown)
-    intrinsics = read_intrinsics(images, first.topic if first else f"{namespace}/image_raw")
+    intrinsics = np.zeros(0, np.int64), np.zeros((0, 4))
+    if not reader.fused:
+        intrinsics = read_intrinsics(images, first.topic if first else f"{namespace}/image_raw")
     notes = [*reader.notes(table), *silent]
-    if first and not len(intrinsics[0]):
+    if first and not reader.fused and not len(intrinsics[0]):
         notes.append(f"no CameraInfo beside {first.topic}: camera.intrinsics is 0")
     if chosen.images is None and not cameras:
         notes.append(f"no images beside {topic}, so there are no pictures; `fourdhands bag` leaves them in its input")
@@ -91,7 +93,7 @@ def read_recording(hands: Bag, images: Bag, chosen: Chosen, folder: Path | None 
         intrinsics=intrinsics,
         robot=robot,
         marks=marks,
-        facts=reader.facts,
+        facts=reader.facts | ({"fused": True} if reader.fused else {}),
         unusable={reason: count for reason, count in sorted(unusable.items()) if count},
         warnings=list(dict.fromkeys([*hands.warnings, *images.warnings, *notes])),
     )
@@ -124,13 +126,15 @@ class _Rows:
 
 
 class _HandReader:
-    """Reads the HandPairs of one topic, moved into the frame asked for."""
+    """Reads the HandPairs of one topic, moved into the frame asked for. fused: they are of several cameras, in no camera's
+    frame."""
 
     def __init__(self, bag: Bag, topic: str, frames: Bag, chosen: Chosen, folder: Path | None) -> None:
         self._bag, self._topic, self._frames, self._chosen = bag, topic, frames, chosen
         self._rows = _Rows(folder)
         self.unusable: Counter[str] = Counter()
         self.facts: dict[str, str | bool] = {}
+        self.fused = False
         self._buffer = TransformBuffer()
         self._last_error = ""
         self.frame = ""
@@ -211,6 +215,7 @@ class _HandReader:
         if any(facts[name] != self.facts[name] for name in ("hand_model", "flat_hand_mean")):  # its numbers mean other poses
             self.unusable[f"HandPair of the hand model {facts['hand_model']}, after those of {self.facts['hand_model']}"] += 1
             return
+        self.fused = self.fused or any(hand.valid and not len(hand.joints_2d) for hand in hands)
         both = [_numbers(hand, pose) for hand in hands]
         valid = []
         for hand, one in zip(hands, both):

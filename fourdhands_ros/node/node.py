@@ -114,7 +114,7 @@ class HandsNode(ActiveNode):
     def _make_trackers(self, made: contextlib.ExitStack) -> list:
         """A tracker for each camera, which know the person's hand shape where it was calibrated."""
         parameters = self.parameters
-        path = Path(parameters.hand_shape).expanduser()
+        path = Path(parameters.hand_shape)
         kept = load_shape(path, _model_name(parameters)) if parameters.hand_shape and path.exists() else None
         trackers = [self._tracker_factory(parameters)]
         made.callback(trackers[0].close)

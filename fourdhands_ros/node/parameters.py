@@ -12,6 +12,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.parameter import Parameter
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.files import local_path
 from fourdhands_core.pipeline.settings import RESET_GAP, TrackerSettings, setting
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ def check_values(parameters: Any) -> None:
         meta = spec.metadata
         if isinstance(value, bool) and "true" in meta["choices"]:  # as YAML reads it
             value = str(value).lower()
-            object.__setattr__(parameters, spec.name, value)
+        elif isinstance(value, str):  # of a file's name, as people give it
+            value = local_path(value)
+        object.__setattr__(parameters, spec.name, value)
         expected: Any = type(spec.default)
         if type(value) is not expected:
             raise InputError(f"parameter {spec.name}: {value!r} is not {_KINDS[expected]}")

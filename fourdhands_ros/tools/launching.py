@@ -13,6 +13,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.files import local_path
 
 from ..node.parameters import Parameters
 
@@ -135,8 +136,8 @@ def description(arguments: list[DeclareLaunchArgument], start: Callable[[Any], l
 
 
 def values_of(arguments: list[DeclareLaunchArgument], context: Any) -> dict[str, str]:
-    """What was given for arguments, by their names."""
-    return {one.name: LaunchConfiguration(one.name).perform(context) for one in arguments}
+    """What was given for arguments, by their names; paths from the home directory as shells do not make them here."""
+    return {one.name: local_path(LaunchConfiguration(one.name).perform(context)) for one in arguments}
 
 
 def argument(name: str, description: str, default: str | None = "", choices: list[str] | None = None) -> DeclareLaunchArgument:

@@ -380,6 +380,13 @@ def test_recording(launched, monkeypatch, tmp_path):
     assert recorder.main(arguments) == 2  # every argument is taken; the folder is a file
 
 
+def test_paths_from_the_home_directory(launched, monkeypatch):
+    """A shell leaves ~ as it is in NAME:=~/FILE."""
+    monkeypatch.setenv("HOME", "/home/me")
+    assert "/home/me/cups" in launched("record.launch.py", episodes="~/cups")["hands_recorder"].arguments
+    assert Parameters(hand_model="~/mano.npz").hand_model == "/home/me/mano.npz"
+
+
 def test_replaying(launched, tmp_path):
     nodes = launched("replay.launch.py", bag=str(tmp_path / "none"), what="images", rate="2.0", loop="true")
     assert set(nodes) == {"hands_player"}
