@@ -27,8 +27,9 @@ from .bag_topics import CameraTopics
 
 _NEAR = 20_000_000
 """Nanoseconds by which the stamp of an image may differ that is shown for want of the right one."""
-_SEARCHED = 200
-"""Messages in which a hand is looked for that tells the camera, where no CameraInfo does."""
+_SEARCHED, _FURTHER = 200, 50
+"""Of the first messages, and of those after them, in which hands are looked for that tell whose they are, and the camera where
+no CameraInfo does."""
 
 
 class BagCamera:
@@ -137,14 +138,20 @@ class BagCamera:
             stamp = None
         return stamp or int(self._index.times[topic][number])
 
+    def _some_rows(self) -> list[int]:
+        """The first ones, and some of all others, as nobody may be seen at first."""
+        rows = np.concatenate([np.arange(_SEARCHED), np.linspace(_SEARCHED, max(len(self.times) - 1, _SEARCHED), _FURTHER)])
+        return [row for row in dict.fromkeys(rows.astype(int).tolist()) if row < len(self.times)]
+
     def _look_ahead(self) -> None:
-        """What the first messages with hands say of all."""
-        for row in range(min(len(self.times), _SEARCHED)):
+        """What messages say of all: the model, and what those with hands do."""
+        for row in self._some_rows():
             try:
                 message = self._message(row)
             except Exception:
                 continue
             self.frame = self.frame or str(message.header.frame_id)
+            self.model = self.model or str(message.left.model)
             hand = next((hand for hand in (message.left, message.right) if hand.valid), None)
             if hand is not None:
                 self.model, self.fused = str(hand.model), not len(hand.joints_2d)
@@ -168,7 +175,7 @@ class BagCamera:
             except Exception as error:
                 self.warnings.append(f"{topics.image}: {error}")
         guess = Camera.from_fov(*(size or (640, 480)), ASSUMED_FOV)
-        for row in range(0 if self.fused else min(len(self.times), _SEARCHED)):
+        for row in () if self.fused else self._some_rows():
             try:
                 pair = pair_estimate(self._message(row), guess)
             except Exception:
