@@ -14,7 +14,8 @@ from rclpy.serialization import serialize_message
 from ros_support import PERIOD, T0
 from std_msgs.msg import String
 from view_bag_support import BASE, CAMERA, KINDS, PLANE, SECOND, state_text, two_cameras
-from view_support import HANDS, hand, moving
+from view_support import HANDS, moving
+from view_support import hand as made
 
 from fourdhands_core.cli import main
 from fourdhands_core.commands.view import episodes_of, open_chosen
@@ -177,7 +178,7 @@ def test_fused_hands_that_come_late_are_in_no_picture_either(tmp_path):
     """Of a recording that shows nobody in its first messages."""
     encoder, entries = HandPairEncoder("landmark", "generic"), two_cameras(5)
     for i, pair in enumerate(moving(230, lost=range(0))):
-        hands = [replace(one, joints_2d=None) if i >= 220 else hand(one.side, state=ABSENT) for one in pair.hands]
+        hands = [replace(one, joints_2d=None) if i >= 220 else made(one.side, state=ABSENT) for one in pair.hands]
         pair = replace(pair, stamp=T0 + i * PERIOD, left=hands[0], right=hands[1])
         entries.append(("/hands", pair.stamp + 70_000_000, encoder.encode(pair, "base_link", {}, (i + 1, 0, 0))))
     kinds = {**KINDS, "/hands": KINDS["/left/hands"]}
