@@ -5,10 +5,12 @@ python benchmarks/cluster.py --ray DIR [--bags 200] [--seconds 10] [--nodes 2] [
 The bags are exported by one process, by as many processes of this machine as the cluster has nodes that work, without Ray, then
 on the cluster: nodes of one processor each, two by default, and a head that takes no work. There with --quiet and with the
 live table of a terminal, then again while a node is killed when half of the bags are done. All datasets must be the same, byte
-for byte, with every bag in it once. Costs are processor seconds: of the one process with its start; of the command and of all
+for byte, with every bag in it once. Costs are seconds of the clock, with the start of the command but not of the cluster, and
+processor seconds: of the one process with its start; of the command and of all
 workers with theirs, which share the machine's cores and caches, as the one process does not; and of Ray's own processes,
 nodes, agents and monitors, which take some for every second that a cluster is there: what they take while nothing is done is
-measured before, and told apart from what the export adds.
+measured before, and told apart from what the export adds. What is so for every export and what each bag adds is told apart by
+an export of a tenth of the bags.
 DIR is a folder in which Ray is installed (pip install --target). Prints JSON, or fails with what was not so.
 """
 
@@ -32,13 +34,15 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "test" / "ros"), str(ROOT / "test"), str(ROOT)]
 
 DISTINCT = 8
+OWN = "rays_own"
 KINDS = {
+    OWN: ("raylet/raylet",),  # whose own command line says how workers begin
     "command": ("fourdhands_core.cli",),
-    "workers": ("ray::_on_node", "ray::IDLE", "default_worker.py"),
+    "workers": ("ray::Pieces", "ray::IDLE", "default_worker.py"),
     "table": ("ray::Notes",),
 }
 """In the command lines of processes that do the work, and of the one that is told how far it is. The rest are Ray's own."""
-OWN = "rays_own"
+FEWER = 10
 IDLE_SECONDS = 30.0
 SETTLED = 45.0
 """Seconds after which a cluster's own processes have started."""
@@ -49,7 +53,7 @@ class Processor:
 
     def __init__(self) -> None:
         self._ticks: dict[tuple[int, str], tuple[str, int]] = {}
-        self._before = dict.fromkeys((*KINDS, OWN), 0.0)
+        self._before = dict.fromkeys(KINDS, 0.0)
         self._before = self.seconds()
 
     def seconds(self) -> dict[str, float]:
@@ -116,6 +120,11 @@ def idle() -> float:
     return processor.seconds()[OWN] / (time.monotonic() - begin)
 
 
+def few_of(folder: Path) -> Path:
+    """Where a part of the bags lies."""
+    return folder / "few"
+
+
 def on_a_cluster(bags: Path, folder: Path, count: int, nodes: int) -> dict:
     """Undisturbed, and with a node killed in the middle. In an interpreter that finds Ray."""
     from ray.cluster_utils import Cluster
@@ -137,6 +146,7 @@ def on_a_cluster(bags: Path, folder: Path, count: int, nodes: int) -> dict:
         "rays_own_a_second_when_idle": round(idle(), 4),
         "undisturbed": measured(export(bags, folder / "cluster", "--address", cluster.address)),
         "with_the_table": measured(export(bags, folder / "table", "--address", cluster.address), quiet=False),
+        "few": measured(export(few_of(folder), folder / "few_cluster", "--address", cluster.address)),
         "a_node_killed": measured(export(bags, folder / "killed", "--address", cluster.address), kill),
         "bags_done_at_the_kill": there,
     }
@@ -144,9 +154,25 @@ def on_a_cluster(bags: Path, folder: Path, count: int, nodes: int) -> dict:
     return told
 
 
+def _work(there: dict[str, float]) -> float:
+    """Processor seconds that are not Ray's own."""
+    return there["command"] + there["workers"] + there["table"]
+
+
+def _apart(few: int, few_clock: float, few_work: float, count: int, clock: float, work: float) -> dict[str, float]:
+    """Seconds of every export, and of each bag, by two exports of so many."""
+    bag_clock, bag_work = (clock - few_clock) / (count - few), (work - few_work) / (count - few)
+    return {
+        "seconds": round(clock - count * bag_clock, 2),
+        "processor_seconds": round(work - count * bag_work, 2),
+        "seconds_a_bag": round(bag_clock, 4),
+        "processor_seconds_a_bag": round(bag_work, 4),
+    }
+
+
 def _over(there: dict[str, float], when_idle: float, without: float) -> dict[str, float]:
     """Processor seconds on the cluster over those without one. when_idle: Ray's own a second."""
-    work = there["command"] + there["workers"] + there["table"]
+    work = _work(there)
     return {
         "command_workers_table": round(work / without, 3),
         "and_what_rays_own_takes_beyond_idle": round((work + max(0.0, there[OWN] - when_idle * there["seconds"])) / without, 3),
@@ -164,8 +190,12 @@ def measure(folder: Path, count: int, seconds: float, nodes: int, ray: str) -> d
             Demonstration(seconds=seconds, jitter=0.003, seed=number).write(bags / f"bag_{number}")
         else:
             shutil.copytree(bags / f"bag_{number % DISTINCT}", bags / f"bag_{number}")
+    few = max(nodes, count // FEWER)
+    for number in range(few):
+        shutil.copytree(bags / f"bag_{number}", few_of(folder) / f"bag_{number}", copy_function=os.link)
     one = measured(export(bags, folder / "one", "--jobs", "1"))
     here = measured(export(bags, folder / "here", "--jobs", str(nodes)))
+    few_here = measured(export(few_of(folder), folder / "few_here", "--jobs", str(nodes)))
     path = os.pathsep.join([*sys.path[:3], *filter(None, [os.environ.get("PYTHONPATH")]), ray])
     words = [sys.executable, __file__, "--inside", str(folder), "--bags", str(count), "--nodes", str(nodes)]
     environment = {**os.environ, "PYTHONPATH": path, "RAY_USAGE_STATS_ENABLED": "0"}
@@ -175,10 +205,12 @@ def measure(folder: Path, count: int, seconds: float, nodes: int, ray: str) -> d
     whole = files(folder / "one")
     for name in ("here", "cluster", "table", "killed"):
         assert files(folder / name) == whole, f"{name}: other bytes than of one process"
+    assert files(folder / "few_cluster") == files(folder / "few_here"), "few: other bytes"
     times = Counter(bag["bag"] for bag in json.loads(whole["meta/fourdhands.json"])["bags"])
     assert times == {f"bag_{number}": 1 for number in range(count)}, times
     assert 0 < told["bags_done_at_the_kill"] < count, told
-    without = here["command"] + here["workers"] + here[OWN]  # this machine's workers have no name of their own
+    without = _work(here) + here[OWN]  # this machine's workers have no name of their own
+    fewer_without, few_there = _work(few_here) + few_here[OWN], told.pop("few")
     return {
         "bags": count,
         "seconds_of_a_bag": seconds,
@@ -186,7 +218,18 @@ def measure(folder: Path, count: int, seconds: float, nodes: int, ray: str) -> d
         "one_process": one,
         "as_many_processes_here": {"seconds": here["seconds"], "command_and_workers": round(without, 2)},
         **told,
+        "every_export_and_each_bag": {
+            "bags": few,
+            "here": _apart(few, few_here["seconds"], fewer_without, count, here["seconds"], without),
+            "on_the_cluster": _apart(
+                few, few_there["seconds"], _work(few_there), count, told["undisturbed"]["seconds"], _work(told["undisturbed"])
+            ),
+        },
         "same_bytes": True,
+        **{
+            f"seconds_{kind}_over_as_many_processes_here": round(told[kind]["seconds"] / here["seconds"], 3)
+            for kind in ("undisturbed", "with_the_table")
+        },
         **{
             f"{kind}_over_{name}": _over(told[kind], told["rays_own_a_second_when_idle"], seconds)
             for kind in ("undisturbed", "with_the_table")

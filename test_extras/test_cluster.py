@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import test_engine
 from episode_support import Demonstration, files
 
 from fourdhands_core import cli
@@ -87,6 +88,30 @@ def test_rays_client(tmp_path, with_ray):
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert died.exists()
     assert files(tmp_path / "cluster") == files(tmp_path / "alone")
+
+
+def test_a_piece_of_work_that_ends_its_process(tmp_path, with_ray):
+    """Is begun anew as often as one whose node is lost; others go on, and one process does all that do not."""
+    lines = """
+import json, sys, test_engine
+from pathlib import Path
+from ray.cluster_utils import Cluster
+from fourdhands_core.engine import run_apart
+cluster, ran = Cluster(initialize_head=True, head_node_args={"num_cpus": 1}), {}
+work = {"a": (False,), "b": (False,), "c": (True,), "d": (False,), "e": (False,)}
+failed = run_apart(test_engine.process_of, work, address=cluster.address, quiet=True, told=ran.__setitem__)
+refused = run_apart(test_engine.refuse, {"a": ()}, address=cluster.address, quiet=True)
+Path(sys.argv[1]).write_text(json.dumps([failed, ran, refused]))
+"""
+    environment = {**with_ray, "PYTHONPATH": os.pathsep.join([str(Path(test_engine.__file__).parent), with_ray["PYTHONPATH"]])}
+    told = tmp_path / "told.json"
+    command = [sys.executable, "-c", lines, str(told)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    failed, ran, refused = json.loads(told.read_text())
+    assert list(failed) == ["c"] and "lost it 4 times" in failed["c"]
+    assert ran["a"] == ran["b"] != ran["d"] == ran["e"]
+    assert refused == {"a": "ValueError: bad"}
 
 
 def test_no_cluster_answers(tmp_path, with_ray):
