@@ -203,6 +203,9 @@ def test_a_recording_without_that_hand_is_refused():
         Track.of_arrays(arrays, "left")
     with pytest.raises(InputError, match="lacks 'valid'"):
         Track.of_arrays({"stamp": np.arange(3)}, "left")
+    arrays["valid"][:] = True
+    with pytest.raises(InputError, match="3 images over 0.000 s are nothing to follow"):
+        Track.of_arrays(arrays, "left")
 
 
 CLAW = """<robot name="claw"><link name="base"><collision><geometry><box size="0.03 0.06 0.08"/></geometry></collision></link>

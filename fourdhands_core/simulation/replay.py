@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..geometry.rotations import matrix_from_quaternion, quaternion_from_matrix
 from ..hand_model.skeleton import SIDES
 from ..retargeting.retargeter import HandRetargeter, Retargeter
+from ..streams import counted
 from ..teleop import STATE_NAMES, HandSample, Inputs, RobotSample, TeleopSettings, TeleopState, step
 from ..teleop.motion import planning
 from ..teleop.settings import RANGES
@@ -34,7 +35,7 @@ class Track:
 
     @classmethod
     def of_arrays(cls, arrays: dict[str, np.ndarray], side: str) -> Track:
-        """Out of the arrays of hands.npz. Raises InputError where there is none of that hand."""
+        """Out of the arrays of hands.npz. Raises InputError where there is none of that hand, or no time in which it moves."""
         column = SIDES.index(side)
         try:
             stamp, valid = arrays["stamp"].astype(np.float64) * 1e-9, arrays["valid"][:, column].astype(bool)
@@ -43,6 +44,9 @@ class Track:
             raise InputError(f"the recording of hands lacks {error}; make it with `fourdhands track`") from error
         if not valid.any():
             raise InputError(f"no image shows a {side} hand, which the robot is to follow; choose another --side or recording")
+        if not stamp[-1] - stamp[0] >= STEP:
+            span = f"{stamp[-1] - stamp[0]:.3f} s"
+            raise InputError(f"{counted(len(stamp), 'images')} over {span} are nothing to follow; give more")
         return cls(stamp - stamp[0], joints, rotation, valid)
 
 
