@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo
@@ -38,11 +38,9 @@ def read_cameras(bag: Bag, namespace: str, names: tuple[str, ...] | None) -> tup
         except InputError:
             found = []
         names = tuple(camera.image for camera in found if camera.namespace == namespace)
+    check_images(bag, names)
     cameras: dict[str, Camera] = {}
     for topic in names:
-        if topic not in bag.topics or bag.topics[topic].type not in IMAGES or not bag.topics[topic].count:
-            there = ", ".join(sorted(name for name, one in bag.topics.items() if one.type in IMAGES)) or "none"
-            raise InputError(f"--images {topic} holds no images in {bag.path}; image topics are: {there}")
         space = topic.removesuffix("/compressed").rpartition("/")[0].strip("/").replace("/", "_") or "camera"
         name = f"observation.images.{space}"
         if name in cameras:
@@ -54,6 +52,14 @@ def read_cameras(bag: Bag, namespace: str, names: tuple[str, ...] | None) -> tup
         else:
             bag.warnings.append(f"no image of {topic} can be read: it is left out")
     return cameras, unusable
+
+
+def check_images(bag: Bag, names: Iterable[str]) -> None:
+    """Raise InputError where one of the topics holds no images."""
+    there = sorted(name for name, one in bag.topics.items() if one.type in IMAGES and one.count)
+    for topic in names:
+        if topic not in there:
+            raise InputError(f"--images {topic} holds no images in {bag.path}; image topics are: {', '.join(there) or 'none'}")
 
 
 def _image_stamps(bag: Bag, topic: str) -> tuple[Camera | None, int]:

@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -27,11 +27,14 @@ from fourdhands_core.outputs import check_folder, room_for
 from fourdhands_core.remote import Place, Remote
 from fourdhands_core.streams import printable, said_of
 
+from ..bags.camera import Options as Conversion
+from ..bags.camera import find_cameras
 from ..bags.conversion import convert
 from ..bags.reading import Bag
-from .beside import intrinsics_at, pictures_of
+from .beside import check_images, intrinsics_at, pictures_of, read_marks
 from .finding import find_places
 from .options import Options, Report
+from .robot import joint_topic
 from .source import hands_topic, read_recording
 from .whole import LAST, finish, key_of, noted_key, same_again
 
@@ -214,9 +217,25 @@ def _fill(folder: Path, tracked: Path, source: Path, bag: Bag, options: Options,
         _write(folder, bag, bag, source, options, progress)
         return
     if not tracked.exists():
-        convert(source, tracked, options.conversion, progress)
+        convert(source, tracked, _of_one_camera(bag, options), progress)
     with Bag(tracked) as hands:
         _write(folder, hands, bag, source, options, progress)
+
+
+def _of_one_camera(bag: Bag, options: Options) -> Conversion:
+    """How hands are found in the images of the camera whose they are to be. Raises InputError where that is not said, or there
+    is none: before that takes its time."""
+    conversion, wanted = options.conversion, options.chosen.topic
+    check_images(bag, options.chosen.images or ())
+    joint_topic(bag, options.chosen.robot)
+    read_marks(bag, options.chosen.split)
+    images = {f"{one.namespace}/hands": one.image for one in find_cameras(bag.topics, conversion, bag.unread)}
+    there = f"there would be {', '.join(sorted(images))} of its images"
+    if wanted and wanted not in images:
+        raise InputError(f"--topic {wanted} holds no HandPair in {bag.path}; {there}")
+    if len(images) > 1 and not wanted:
+        raise InputError(f"{bag.path} has several cameras and no hands; {there}; choose one with --topic")
+    return replace(conversion, topics=(images[wanted],)) if len(images) > 1 else conversion
 
 
 def _write(folder: Path, hands: Bag, bag: Bag, source: Path, options: Options, progress: Progress) -> None:

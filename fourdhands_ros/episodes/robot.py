@@ -60,7 +60,7 @@ def read_robot(
     wanted: the topic; empty for the only one, or /joint_states. folder: see recording.Rows. Raises InputError where it has to
     be said which.
     """
-    topic = _topic(bag, wanted)
+    topic = joint_topic(bag, wanted)
     unusable: Counter[str] = Counter()
     if topic is None:
         return (), unusable, []
@@ -102,7 +102,8 @@ def read_robot(
     )
 
 
-def _topic(bag: Bag, wanted: str) -> str | None:
+def joint_topic(bag: Bag, wanted: str) -> str | None:
+    """The topic of JointState to read, None where there is none; see read_robot."""
     topics = sorted(name for name, topic in bag.topics.items() if topic.type == JOINT_STATE and topic.count)
     if wanted and wanted not in topics:
         raise InputError(f"--robot {wanted} holds no JointState in {bag.path}; there are: {', '.join(topics) or 'none'}")

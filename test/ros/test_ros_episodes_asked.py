@@ -1,0 +1,59 @@
+"""What is asked of a bag with images alone: told before hands are looked for in them, and only of the camera that is meant."""
+
+import shutil
+from importlib.util import find_spec
+
+import pytest
+
+pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ros]')")
+
+from bag_support import image_entry, write_bag
+from episode_support import Demonstration, picture, run
+from ros_support import T0
+
+from fourdhands_ros.episodes import export as export_module
+
+pytestmark = pytest.mark.skipif(not find_spec("pyarrow"), reason="datasets need pyarrow (pip install 'fourdhands[dataset]')")
+
+
+def images(path, cameras):
+    """A bag with three images of each camera."""
+    entries, types = [], {}
+    for name in cameras:
+        for number in range(3):
+            entries.append(image_entry(f"/{name}/image_raw", T0 + number * 33_000_000, picture(number), f"{name}_optical"))
+        types[f"/{name}/image_raw"] = "sensor_msgs/msg/Image"
+    return write_bag(path, sorted(entries, key=lambda entry: entry[1]), types)
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ((), "drive has several cameras and no hands; there would be /left/hands, /right/hands of its images; choose one with"),
+        (("--topic", "/hands"), "--topic /hands holds no HandPair in {bag}; there would be /left/hands, /right/hands"),
+        (("--topic", "/left/hands", "--images", "/left/image"), "--images /left/image holds no images in {bag}"),
+        (("--topic", "/left/hands", "--robot", "/joint_states"), "--robot /joint_states holds no JointState in {bag}"),
+        (("--topic", "/left/hands", "--split", "topic:/mark"), "{bag} has no topic /mark of std_msgs/Bool"),
+    ],
+)
+def test_what_is_wrong_is_told_before_hands_are_looked_for(tmp_path, capsys, monkeypatch, given, words):
+    """In hours of images, of all cameras, after which it was told of a bag in the export's own folder."""
+    bag = images(tmp_path / "drive", ("left", "right"))
+    monkeypatch.setattr(export_module, "convert", None)
+    code, _, said = run(capsys, "export", bag, "--out", tmp_path / "out", "--jobs", "1", "--quiet", *given)
+    assert code == 2 and words.format(bag=bag) in said.replace(f"{bag}: {bag}", str(bag)), said
+
+
+def test_of_several_cameras_only_the_one_whose_hands_are_wanted_is_tracked(tmp_path, capsys, monkeypatch):
+    bag = Demonstration(seconds=2).write(tmp_path / "hands")
+    drive = images(tmp_path / "drive", ("cam", "side"))
+    asked = []
+
+    def convert(source, out, options, progress):
+        asked.append(options.topics)
+        shutil.copytree(bag, out)
+
+    monkeypatch.setattr(export_module, "convert", convert)
+    words = "--topic", "/cam/hands", "--no-images", "--jobs", "1", "--quiet"
+    code, _, said = run(capsys, "export", drive, "--out", tmp_path / "out", *words)
+    assert code == 0 and asked == [("/cam/image_raw",)], said
