@@ -148,13 +148,13 @@ def test_one_hand_leaves_and_the_other_stays():
     assert_is(result[-1][LEFT], (110, 300))
 
 
-@pytest.mark.parametrize("missing", [3, 15, 60])
-def test_the_other_hand_entering_elsewhere_is_the_other_hand(missing):
-    frames = [[seen(RIGHT, (200, 300))]] * 30 + [[]] * missing + [[seen(LEFT, (1000, 300))]] * 10
+@pytest.mark.parametrize("missing, x", [(0, 420), (2, 480), (3, 1000), (15, 1000), (60, 1000)])
+def test_the_other_hand_entering_elsewhere_is_the_other_hand(missing, x):
+    frames = [[seen(RIGHT, (200, 300))]] * 30 + [[]] * missing + [[seen(LEFT, (x, 300))]] * 10
     result = follow(frames)
     assert all(pair == (None, None) for pair in result[30 : 30 + missing])
     for left, right in result[30 + missing :]:
-        assert_is(left, (1000, 300))
+        assert_is(left, (x, 300))
         assert right is None
 
 

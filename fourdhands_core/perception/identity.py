@@ -43,6 +43,9 @@ class IdentitySettings:
     label_weight: float = 0.7
     """What a label that contradicts a hand's side costs, in units of that error, at dt = 0; twice as much at dt = 0.1 and so
     on, for labels err in runs of frames and past ones say little of new ones."""
+    jump: float = 0.25
+    """From how far on a detection whose label contradicts, while no hand is known on the side it names, is another hand, found
+    as this one was lost. Hands that are followed while their label flips stay nearer."""
     overlap: float = 0.6
     """Share of one hand's landmarks inside the other's hull from which the two may be one hand seen twice."""
     apart: float = 0.35
@@ -98,7 +101,7 @@ class HandIdentity:
 
         costs = self._costs(usable, stamp)
         usable, costs = self._without_duplicates(usable, costs)
-        matched = _assign(costs)
+        matched = [(r, c) for r, c in _assign(costs) if not self._is_another(usable[r], self._hands[c], stamp)]
         self._discount_votes(costs, matched)
         confidences = {}
         for row, column in matched:
@@ -123,11 +126,8 @@ class HandIdentity:
         for column, hand in enumerate(self._hands):
             age = hand.age(stamp)
             spread = s.uncertainty + s.drift * age
-            predicted = hand.predict(stamp)
             for row, candidate in enumerate(candidates):
-                distance = _distance(candidate.detection.landmarks, predicted, max(candidate.size, hand.size))
-                # How much the label contradicts, 0-1: a sure label against a hand whose side is sure.
-                contradiction = max(-candidate.vote * min(max(hand.votes, -1.0), 1.0), 0.0)
+                distance, contradiction = hand.distance(candidate, stamp), hand.contradicted_by(candidate)
                 if distance <= s.reach + s.speed * (age if contradiction < 0.5 else min(age, 0.1)):
                     costs[row, column] = (
                         distance / spread
@@ -135,6 +135,12 @@ class HandIdentity:
                         + s.label_weight * (1.0 + age / 0.1) * contradiction
                     )
         return costs
+
+    def _is_another(self, candidate: _Candidate, hand: _Hand, stamp: int) -> bool:
+        """Whether a detection that continues a hand best is none of the known ones: see `IdentitySettings.jump`."""
+        known = any(other is not hand and other.side == candidate.detection.side for other in self._hands)
+        contradicts = hand.contradicted_by(candidate) > 0.0
+        return contradicts and not known and hand.distance(candidate, stamp) >= self.settings.jump
 
     def _without_duplicates(self, candidates: list[_Candidate], costs: np.ndarray) -> tuple[list[_Candidate], np.ndarray]:
         """Of detections that show one hand twice, keep the one that continues a hand best, else the surest."""
@@ -244,6 +250,14 @@ class _Hand:
         self.velocity = np.zeros(2)
         self.votes = candidate.vote
         self.side: int | None = None
+
+    def distance(self, candidate: _Candidate, stamp: int) -> float:
+        """Of a detection from where the hand is predicted, in hand lengths."""
+        return _distance(candidate.detection.landmarks, self.predict(stamp), max(candidate.size, self.size))
+
+    def contradicted_by(self, candidate: _Candidate) -> float:
+        """How much a label contradicts, 0-1: a sure label against a hand whose side is sure."""
+        return max(-candidate.vote * min(max(self.votes, -1.0), 1.0), 0.0)
 
     def age(self, stamp: int) -> float:
         """Seconds since it was last seen."""
