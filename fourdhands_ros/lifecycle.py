@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import traceback
 from array import array
 from collections.abc import Callable
@@ -30,6 +31,8 @@ class ActiveNode(LifecycleNode):
     def __init__(self, node_name: str, declare: Callable[[Node], Any], **kwargs: Any) -> None:
         super().__init__(node_name, **kwargs)
         self._made = contextlib.ExitStack()
+        change = self._service_change_state
+        change.callback = functools.partial(self._on_change_state, change.callback)
         self.parameters = declare(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
 
@@ -43,6 +46,16 @@ class ActiveNode(LifecycleNode):
     def _release(self) -> None:
         """Undo what `_open` made."""
         self._made.close()
+
+    def _on_change_state(self, change: Callable[[Any, Any], Any], request: Any, response: Any) -> Any:
+        """Refuse a transition that there is not from the node's state: rclpy raises, and a node that runs would end."""
+        try:
+            return change(request, response)
+        except Exception as error:  # rclpy's class for that has no public name
+            what = request.transition.label or request.transition.id
+            self.get_logger().warning(f"transition {what} is refused: there is none from the node's state ({error})")
+            response.success = False
+            return response
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open everything. FAILURE, with the reason logged, where that does not succeed."""

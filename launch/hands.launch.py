@@ -56,7 +56,7 @@ def start_nodes(context) -> list:
     value = launching.values_of(ARGUMENTS, context)
     given = {name: value[name] for name in (*PARAMETERS, "fixed_frame") if value[name]}
     parameters = {name: launching.as_parameter(name, text) for name, text in given.items()}
-    in_file = launching.read_parameters(value["params_file"], value["name"])
+    in_file = launching.read_parameters(value["params_file"], value["name"], value["namespace"])
     cameras = parameters.get("cameras") or in_file.get("cameras") or [""]
     if not isinstance(cameras, list) or not all(isinstance(camera, str) for camera in cameras):
         raise InputError(f"cameras:={value['cameras']} is not a list of namespaces; give cameras:='[left, right]'")

@@ -6,8 +6,8 @@ from fourdhands_ros.teleop.parameters import TeleopParameters
 from fourdhands_ros.tools import launching
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
-PARAMETERS = ("side", "robot", "operator", "arm", "arm_model", "hand", "base_frame", "end_frame")
-"""Arguments that are parameters of the node; all others are set in params_file."""
+PARAMETERS = tuple(TeleopParameters.__dataclass_fields__)
+"""All of them are arguments: `ros2 launch` passes over one that there is not, and the arm would go by another limit."""
 
 ARGUMENTS = [
     launching.argument("params_file", "Parameters of the node.", default=str(CONFIG / "teleop.yaml")),
@@ -21,8 +21,9 @@ ARGUMENTS = [
 def start_teleop(context) -> list:
     """The node, with what the arguments say above what the file says."""
     value = launching.values_of(ARGUMENTS, context)
-    parameters = launching.read_parameters(value["params_file"], "hands_teleop")
-    parameters.update({name: value[name] for name in PARAMETERS if value[name]})
+    parameters = launching.read_parameters(value["params_file"], "hands_teleop", value["namespace"])
+    given = {name: value[name] for name in PARAMETERS if value[name]}
+    parameters.update({name: launching.as_parameter(name, text, TeleopParameters) for name, text in given.items()})
     teleop = launching.start_node(
         "hands_teleop",
         name="hands_teleop",

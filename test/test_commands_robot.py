@@ -150,7 +150,7 @@ def test_a_hand_of_the_users_own_follows_too(tmp_path, hands, capsys):
     "arguments, words",
     [
         (["--robot", "five_fingers_left"], "no image shows a left hand"),
-        (["--robot", "gripper", "--scale", "0"], "--scale 0.0 is not a positive number"),
+        (["--robot", "gripper", "--scale", "0"], "--scale 0.0 is no number from 0.01 to 10"),
         (["--robot", "hook"], "there is no robot 'hook'"),
         (["--robot", "hook.yaml"], "the robot's file hook.yaml cannot be read"),
         (["--robot", "five_fingers_right", "--side", "left"], "is a right hand, and a left one was asked for"),

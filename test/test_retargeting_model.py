@@ -71,11 +71,24 @@ def test_a_joint_that_is_held_at_one_place_is_no_division_by_zero(tmp_path, caps
     assert "11 joints" in said and "that no pose moves" not in said
 
 
+def test_what_is_written_beside_the_model_counts(tmp_path, capsys):
+    names = [f"{name}_{one}" for name in ("thumb", *FINGERS) for one in "abc"]
+    limits = "\nlimits: {" + ", ".join(f"{name}: [0, 1.5]" for name in names) + "}\n"
+    for upper in ("0", "-1", "90"):
+        assert "limits" not in check(tmp_path, capsys, urdf(upper=upper), YAML + limits)[0]
+    (tmp_path / "hand.urdf").write_text(urdf())
+    for name in ("index_a", "index_c"):  # one that moves by itself, one that follows
+        (tmp_path / "hand.yaml").write_text(YAML + f"\nlimits: {{{name}: [2.0, 3.0]}}\n")
+        with pytest.raises(InputError, match=f"limits of {name} leave it nothing"):
+            load_retargeter(tmp_path / "hand.yaml")
+
+
 @pytest.mark.parametrize(
     "model, words",
     [
         ({"upper": "90"}, "limits beyond a turn: index_a (0 to 90), .* and 11 more; a URDF counts in radians"),
-        ({"upper": "0"}, "without limits: index_a, index_b, .*; half a turn either way is taken"),
+        ({"upper": "0"}, "without limits, or with equal or reversed ones: index_a, index_b, .*; half a turn"),
+        ({"upper": "-1"}, "without limits, or with equal or reversed ones: index_a, index_b, .*"),
         ({"kind": "prismatic", "upper": "0.05"}, "most joints slide; .* a gripper is `kind: gripper`"),
     ],
 )
@@ -190,6 +203,7 @@ def test_a_slip_in_the_file_is_named(tmp_path, change, words):
 @pytest.mark.parametrize(
     "model, words",
     [
+        (urdf(kind="prismatic", upper="0"), "the model has no limits of index_a, which slides"),
         (urdf(velocity="three"), "hand.urdf: velocity 'three' of the joint index_a is no number"),
         (
             urdf().replace(

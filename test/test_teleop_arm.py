@@ -188,6 +188,20 @@ def test_no_joint_jumps_to_its_limits_on_engaging(beyond):
         np.testing.assert_allclose(one.told[0], HOME, atol=0.002)
 
 
+def test_joints_that_cannot_be_led_as_the_model_says(tmp_path):
+    path = tmp_path / "two.urdf"
+    path.write_text(URDF.replace('lower="-2" upper="2"', 'lower="-170" upper="170"'))
+    with pytest.raises(InputError, match=r"limits of elbow, -170 to 170, are beyond three turns; a model counts in radians"):
+        SerialArm(path, "tool0", "base_link")
+    (tmp_path / "two.yaml").write_text("model: two.urdf\nend: tool0\nlimits: {elbow: [-2.5, 2.5]}\n")
+    assert SerialArm(tmp_path / "two.yaml").upper.tolist() == [2.0, 2.5]
+    path.write_text(URDF.replace('<limit lower="-2"', '<mimic joint="shoulder" multiplier="-1"/><limit lower="-2"'))
+    with pytest.raises(InputError, match="elbow of the arm follows shoulder"):  # as in an arm of parallelograms
+        SerialArm(path, "tool0", "base_link")
+    path.write_text(URDF.replace('<limit lower="0"', '<mimic joint="elbow"/><limit lower="0"'))
+    assert SerialArm(path, "tool0", "base_link").names == ("shoulder", "elbow")  # beside the arm it is no matter
+
+
 @pytest.mark.parametrize(
     "text, words",
     [

@@ -116,6 +116,8 @@ def test_a_long_loss_has_to_be_engaged_again():
     operator.steps(100, np.array([0.1, 0.1, 0.1]))
     assert operator.state.state == READY
     np.testing.assert_array_equal(operator.place, here)
+    operator.step(np.array([0.1, 0.1, 0.1]), engage=True)
+    assert operator.state.state == RAMP and not operator.state.stopped_by  # of this following nothing has
 
 
 def test_fingers_hold_what_they_hold_when_the_hand_is_lost():

@@ -63,8 +63,8 @@ def teleop(args: argparse.Namespace) -> int:
     from ..simulation.robot import SimulatedRobot
     from ..simulation.scene import Cube
 
-    if not 0.0 < args.scale < 100.0:
-        raise InputError(f"--scale {args.scale} is not a positive number; 1 moves the robot as far as the hand")
+    if not 0.01 <= args.scale <= 10.0:
+        raise InputError(f"--scale {args.scale} is no number from 0.01 to 10; 1 moves the robot as far as the hand")
     retargeter = load_retargeter(args.robot, args.side, args.operator)
     robot = SimulatedRobot(args.robot, [Cube(0.45, 0.0), Cube(0.52, 0.14, colour=(0.2, 0.42, 0.8), turn=0.4)])
     described = [robot.config.source, robot.config.model]

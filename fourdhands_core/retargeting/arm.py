@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import InputError
 from ..extras import needed_for
 from .config import ROBOTS, model_of, positive, range_of, read_yaml
-from .model import compiled, load_spec, urdf_frame, urdf_limits
+from .model import compiled, followers, load_spec, urdf_frame, urdf_limits
 
 if TYPE_CHECKING:
     import mujoco
@@ -27,6 +27,8 @@ NEAR, LOOKS_FROM = 0.02, 0.08
 """Metres that bodies of the arm stay apart, and from which on it is looked at."""
 _TURN = 0.3
 """Metres of the end's place that a radian of its turn counts as much as, where the arm reaches no pose exactly."""
+_MOST = 20.0
+"""Radians either way; limits beyond are degrees, or stand for none."""
 _FREE = 6
 """Joints, with fewer of which an arm's end goes where it is asked to be, and turns as that wants it."""
 _DAMPING = 1e-3
@@ -111,6 +113,12 @@ class SerialArm:
         if self._base == 0 and said and base not in ("", root):
             raise InputError(f"{config.source.name}: the model has no body {base!r}; name the arm's base")
         chain = self._chain(whole, first, self._base)
+        for joint, (leader, *_) in followers(whole, config.model).items():
+            if joint in chain:  # led by itself it would go elsewhere than the robot's own joint can
+                raise InputError(
+                    f"{config.source.name}: {joint} of the arm follows {leader}; an arm of which a joint follows another is "
+                    "not led by its joints"
+                )
         for joint in list(spec.joints):
             if joint.name not in chain:
                 spec.delete(joint)
@@ -175,6 +183,11 @@ class SerialArm:
                 )
             low, high = config.limits.get(name, (-np.inf, np.inf))
             ends[row] = max(ends[row, 0], low), min(ends[row, 1], high)
+            if model.jnt_type[row] != slide and np.abs(ends[row]).max() > _MOST:
+                raise InputError(
+                    f"{config.source.name}: limits of {name}, {ends[row, 0]:.4g} to {ends[row, 1]:.4g}, are beyond three "
+                    f"turns; a model counts in radians: give them in a YAML file beside it, as limits: {{{name}: [-1, 1]}}"
+                )
             if ends[row, 0] >= ends[row, 1]:
                 raise InputError(
                     f"{config.source.name}: limits of {name} leave it nothing; the model has {model.jnt_range[row]}"

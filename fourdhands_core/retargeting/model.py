@@ -147,14 +147,12 @@ class Pose:
     contacts: np.ndarray
 
 
-def followers(model: mujoco.MjModel, config: RobotConfig) -> dict[str, tuple[str, float, float]]:
-    """Joints that follow others, by name: the leader, the ratio and the offset, as the YAML, the URDF's `mimic` or the MJCF's
-    `equality` says."""
+def followers(model: mujoco.MjModel, path: Path) -> dict[str, tuple[str, float, float]]:
+    """Joints that follow others, by name: the leader, the ratio and the offset, as the URDF's `mimic` or the MJCF's `equality`
+    says. path: of the model's file."""
     import mujoco
 
-    found = dict(config.mimic)
-    if config.model.suffix == ".urdf":
-        found = {**urdf_limits(config.model)[0], **found}
+    found = urdf_limits(path)[0] if path.suffix == ".urdf" else {}
     for i in range(model.neq):
         if model.eq_type[i] == int(mujoco.mjtEq.mjEQ_JOINT) and model.eq_obj2id[i] >= 0:
             leader, name = model.joint(model.eq_obj2id[i]).name, model.joint(model.eq_obj1id[i]).name
@@ -234,7 +232,7 @@ class RobotModel:
         """Which joints move, and all joints' positions as follow @ those + offset."""
         model, config = self.model, self.config
         joints = [model.joint(i).name for i in range(model.njnt)]
-        mimic, velocity = followers(model, config), dict(config.velocity)
+        mimic, velocity = {**followers(model, config.model), **config.mimic}, dict(config.velocity)
         if config.model.suffix == ".urdf":
             velocity = {**urdf_limits(config.model)[1], **velocity}
         for name in {*mimic, *(one[0] for one in mimic.values()), *config.limits, *config.neutral, *config.velocity}:
@@ -257,7 +255,8 @@ class RobotModel:
 
     def _limit(self, joints: list[str], velocity: dict[str, float]) -> None:
         model, config = self.model, self.config
-        low, high = np.where(model.jnt_limited[:, None].astype(bool), model.jnt_range, [-np.pi, np.pi]).T.copy()
+        half = np.where(self.slides, np.inf, np.pi)
+        low, high = np.where(model.jnt_limited.astype(bool), model.jnt_range.T, [-half, half])
         given = [("limits", *one) for one in config.limits.items()] + [("neutral", *one) for one in config.neutral.items()]
         for what, name, values in given:
             if not self.slides[joints.index(name)] and np.abs(values).max() > _TURN:
@@ -265,6 +264,10 @@ class RobotModel:
         for name, (lower, upper) in config.limits.items():
             row = joints.index(name)
             low[row], high[row] = max(low[row], lower), min(high[row], upper)
+            if low[row] > high[row]:  # of a joint that follows turned round they would look like limits
+                raise InputError(
+                    f"{config.source.name}: limits of {name} leave it nothing; the model has {model.jnt_range[row]}"
+                )
         self.lower, self.upper = np.full(len(self.names), -np.inf), np.full(len(self.names), np.inf)
         self.velocity = np.full(len(self.names), np.inf)
         for row, column in zip(*np.nonzero(self.follow)):
@@ -273,6 +276,9 @@ class RobotModel:
             self.upper[column] = min(self.upper[column], ends.max())
             own = velocity.get(joints[row], config.default_velocity) / abs(self.follow[row, column])
             self.velocity[column] = min(self.velocity[column], own)
+        for name, *ends in zip(self.names, self.lower, self.upper):
+            if not np.isfinite(ends).all():
+                raise InputError(f"{config.source.name}: the model has no limits of {name}, which slides; give them as limits")
         if (self.lower > self.upper).any():
             name = self.names[int(np.argmax(self.lower - self.upper))]
             raise InputError(f"{config.source.name}: no position of joint {name} is within all limits; check limits and mimic")

@@ -28,8 +28,9 @@ def model_complaints(robot: HandRetargeter) -> list[str]:
         found.append(f"radius: a tip's sphere of {robot.radii.max():.3g} m is too large for a finger; it is in metres")
     found += _axes(robot)
     low, high = model.model.jnt_range.T
-    limited = model.model.jnt_limited.astype(bool) & ~model.slides
-    free = ~model.model.jnt_limited.astype(bool)
+    by_model = np.array([name not in config.limits for name in model.joints])
+    limited = model.model.jnt_limited.astype(bool) & ~model.slides & by_model
+    free = ~model.model.jnt_limited.astype(bool) & by_model
     wide = limited & (np.maximum(np.abs(low), np.abs(high)) > _TURN)
     narrow = limited & (high - low < _DEGREE)
     if wide.any():
@@ -38,7 +39,8 @@ def model_complaints(robot: HandRetargeter) -> list[str]:
         found.append(f"limits of less than 2 degrees: {_joints(model, narrow)}; an MJCF in radians needs `radians: true`")
     if free.any():
         names = [name for name, one in zip(model.joints, free) if one]
-        found.append(f"without limits: {', '.join(names)}; half a turn either way is taken; write limits")
+        said = f"without limits, or with equal or reversed ones: {', '.join(names)}"
+        found.append(f"{said}; half a turn either way is taken; write limits")
     if model.slides.sum() > len(low) / 2:
         found.append("most joints slide; fingers that bend can follow a human's, and a gripper is `kind: gripper`")
     carried = model.carrying(config.palm)

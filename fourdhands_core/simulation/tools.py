@@ -121,7 +121,7 @@ def _gripper(config: RobotConfig) -> Tool:
 
     spec, model = _bare(config), compiled(_bare(config, coupled=True), config.model)
     joints = {model.joint(i).name: i for i in range(model.njnt)}
-    coupled = followers(model, config)
+    coupled = {**followers(model, config.model), **config.mimic}
     beside = [name for name in coupled if name not in config.joints and coupled[name][0] in config.joints]
     for name in (*config.joints, *beside):
         if name not in joints:

@@ -217,7 +217,7 @@ def _gate(state: TeleopState, inputs: Inputs, sensed: Sensed, dt: float) -> Tele
     joints = None if state.arm is None else Joints.at(state.arm, np.asarray(robot.joints, np.float64))
     base = np.array(robot.rotation, np.float64)
     state = _with(state, motion=at_rest(value), joints=joints, base=base, _ramped=0.0, _off_for=0.0)
-    return _with(state, state=RAMP, _latch=_latch_here(state, hand), _target=value, _lost_for=0.0)
+    return _with(state, state=RAMP, _latch=_latch_here(state, hand), _target=value, _lost_for=0.0, stopped_by=())
 
 
 def _latch_here(state: TeleopState, hand: HandSample) -> Latch:

@@ -249,7 +249,7 @@ def declare(node: Node, kind: type[Kind] = Parameters) -> Kind:  # type: ignore[
             # ROS takes an empty list for one of bytes
             value = tuple(value) if isinstance(value, list | array.array) else value or None
         if value not in (None, ()):
-            values[spec.name] = _with_decimals(kind, spec.name, value)
+            values[spec.name] = with_decimals(kind, spec.name, value)
     parameters = kind(**values)
     for spec in specs:
         node.declare_parameter(spec.name, getattr(parameters, spec.name), descriptor_of(spec), ignore_override=True)
@@ -258,14 +258,14 @@ def declare(node: Node, kind: type[Kind] = Parameters) -> Kind:  # type: ignore[
             lambda changed: [
                 one
                 if one.type_ != Parameter.Type.INTEGER
-                else Parameter(one.name, value=_with_decimals(kind, one.name, one.value))
+                else Parameter(one.name, value=with_decimals(kind, one.name, one.value))
                 for one in changed
             ]
         )
     return parameters
 
 
-def _with_decimals(kind: type, name: str, value: Any) -> Any:
+def with_decimals(kind: type, name: str, value: Any) -> Any:
     """A parameter's value; where the number 1 stands for 1.0, that."""
     spec = kind.__dataclass_fields__.get(name)  # type: ignore[attr-defined]
     default = None if spec is None else spec.default

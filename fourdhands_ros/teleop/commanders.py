@@ -15,6 +15,9 @@ _INPUTS = "target_frame", "delta_twist_cmds", "pose_target_cmds", "delta_joint_c
 """Topics, in one namespace, by which a controller of an arm's end is led; MoveIt Servo has the last three."""
 
 
+_KILLED = "; if one of that name was killed, wait: it is forgotten after 20 seconds or so"
+
+
 class Commanders:
     """Counts who commands the robot, this node included.
 
@@ -71,8 +74,12 @@ class Commanders:
 
 
 def publishers_of(node: Node, topic: str) -> list[str]:
-    """Full names of the nodes that publish a topic."""
-    return [f"{one.node_namespace.rstrip('/')}/{one.node_name}" for one in node.get_publishers_info_by_topic(topic)]
+    """Full names of the nodes that publish a topic; of a node that is just coming or going its name may not be known."""
+    found = node.get_publishers_info_by_topic(topic)
+    return [
+        "a node of unknown name" if "UNKNOWN" in one.node_name else f"{one.node_namespace.rstrip('/')}/{one.node_name}"
+        for one in found
+    ]
 
 
 def more_than_one(node: Node, topic: str, led: str = "") -> str:
@@ -86,4 +93,5 @@ def more_than_one(node: Node, topic: str, led: str = "") -> str:
         if led
         else f"{topic} has {len(names)} publishers, and may have one"
     )
-    return f"{said}: {', '.join(names)}"
+    killed = "" if len({*names}) == len(names) else _KILLED
+    return f"{said}: {', '.join(names)}{killed}"

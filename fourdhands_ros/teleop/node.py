@@ -22,6 +22,8 @@ from visualization_msgs.msg import MarkerArray
 
 from fourdhands_core.retargeting import load_retargeter
 from fourdhands_core.retargeting.arm import SerialArm
+from fourdhands_core.retargeting.model_check import model_complaints
+from fourdhands_core.retargeting.retargeter import HandRetargeter
 from fourdhands_core.teleop import ESTOP, FAULT, HOLD, IDLE, READY, STATE_NAMES, Command, Inputs, RobotSample, TeleopState, step
 from fourdhands_core.teleop.motion import planning
 from fourdhands_core.teleop.settings import STANDSTILL
@@ -95,6 +97,9 @@ class TeleopNode(ActiveNode):
         planning()  # at the first motion it would be missing with a robot that moves
         p = self.parameters
         self._retargeter = load_retargeter(p.led, p.side, p.operator or None) if p.led else None
+        if isinstance(self._retargeter, HandRetargeter):
+            for complaint in model_complaints(self._retargeter):
+                self.get_logger().warning(f"{p.led}: {complaint}")
         self._joints = HandJoints.of(self._retargeter, p.gripper_joint, p.gripper_span) if self._retargeter else None
         self._arm = SerialArm(p.arm_model, p.end_frame, p.base_frame) if p.arm_model else None
         if self._arm is not None and self._arm.problem:
@@ -338,7 +343,7 @@ class TeleopNode(ActiveNode):
             array = DiagnosticArray(status=[status_of(self.get_fully_qualified_name().lstrip("/"), said)])
             array.header.stamp = self.get_clock().now().to_msg()
             self._diagnostics.publish(array)
-        told = f"{state}: {', '.join(command.stopped_by)}" if command.stopped_by else state
+        told = f"{state}: stopped by {', '.join(command.stopped_by)}" if command.stopped_by else state
         if (told != self._told and state not in ("IDLE", "READY")) or (command.stopped_by and told != self._told):
             self.get_logger().info(told)
         self._told = told
@@ -358,6 +363,12 @@ class TeleopNode(ActiveNode):
             return self._robot.lost_frame
         problem = self.hand.problem or self._outputs.problem or self._robot.unheard()
         problem = problem or axes_problem(frame, self.hand.fused, self.parameters, self._settings)
+        hand = self.hand.newest[0]
+        if not problem and hand is not None and hand.valid and not hand.scaled and self.parameters.arm != "none":
+            return (
+                "hands are not in metres (`scaled` is false), so that how far the arm goes is not known: give the camera's "
+                "calibration, CameraInfo"
+            )
         if not problem and state.settings is not self._settings and state.state not in (IDLE, READY):
             how = "reset" if state.state in (ESTOP, FAULT) else "release"
             return f"changed parameters are in force once the robot stands in IDLE; {how} it"

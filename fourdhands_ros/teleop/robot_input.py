@@ -92,6 +92,7 @@ class RobotInput:
         self._robot: tuple[float, np.ndarray, np.ndarray] | None = None
         self._before: tuple[float, np.ndarray] | None = None
         self._posed, self._looked_at, self._speed = False, 0.0, 0.0
+        self._placed: np.ndarray | None = None
         box = np.array(settings.workspace)
         self._end = 0.5 * (box[:3] + box[3:]), np.eye(3)  # of an arm that there is not
         self._transforms = TransformBuffer()
@@ -171,8 +172,8 @@ class RobotInput:
             if np.isinf(self._joints.said):
                 return None
             at, joints = self._joints.said, self._joints.places
-            if at != self._looked_at:
-                self._looked_at = at
+            if joints is not self._placed:  # also where another message has the same stamp
+                self._placed = joints
                 self._measured(at, *self._arm.pose(joints))
         elif not self._posed:
             self._look_up()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from launch_ros.actions import Node
 from fourdhands_core.errors import InputError
 from fourdhands_core.files import local_path
 
-from ..node.parameters import Parameters
+from ..node.parameters import Parameters, with_decimals
 
 PATIENCE = "20"
 """Seconds that a process has after Ctrl-C before it is killed: a model that is being loaded, a bag on a slow disk."""
@@ -47,8 +48,9 @@ def end_launch_on_failure(event: Any, context: Any) -> list[Shutdown] | None:
     return end_launch(event, context) if event.returncode else None
 
 
-def read_parameters(file: str, name: str) -> dict:
-    """What a file of parameters gives a node of that name. Raises InputError where it is no such file."""
+def read_parameters(file: str, name: str, namespace: str = "") -> dict:
+    """What a file of parameters gives a node of that name in a namespace. A name alone is of nodes in any; `*` stands for one
+    part of a name, `**` for any. Raises InputError where it is no such file, or says nothing of that node."""
     try:
         content = yaml.safe_load(Path(file).read_text())
     except (OSError, UnicodeDecodeError) as error:
@@ -60,11 +62,27 @@ def read_parameters(file: str, name: str) -> dict:
         raise InputError(
             f"params_file:={file} is no YAML ({' '.join(str(error).split())}); lay it out as config/hands.yaml"
         ) from error
-    parameters = {}
-    for node, below in _nodes("", content):
-        if node.rpartition("/")[2] in (name, "*", "**"):
-            parameters.update(below)
-    return parameters
+    node, nodes = absolute(namespace, name), list(_nodes("", content))
+    found = [below for path, below in nodes if _is_of(path, node)]
+    if not found:
+        others = ", ".join("/".join(_parts(path)) or "no node" for path, _ in nodes)
+        raise InputError(
+            f"params_file:={file} says nothing of {node}{f', but of {others}' if others else ''}; write its parameters below "
+            f"{name}: and ros__parameters:, as in config/hands.yaml and config/teleop.yaml"
+        )
+    return {key: value for below in found for key, value in below.items()}
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part]
+
+
+def _is_of(path: str, node: str) -> bool:
+    """Whether a file's section of that path is of a node, named in full."""
+    parts = _parts(path)
+    pattern = {"**": r"(/[^/]+)*", "*": "/[^/]+"}
+    parts = ["**", *parts] if len(parts) == 1 else parts
+    return re.fullmatch("".join(pattern.get(part, "/" + re.escape(part)) for part in parts), node) is not None
 
 
 def _nodes(path: str, content):
@@ -160,11 +178,17 @@ def parameter_argument(name: str, of: Any = Parameters) -> DeclareLaunchArgument
     return argument(name, text, choices=["", *choices] if choices else None)
 
 
-def as_parameter(name: str, text: str) -> Any:
-    """An argument's text as the parameter's value: as YAML would read it, so that "false" is a boolean, but for names, which
-    are texts whatever they look like."""
-    spec = Parameters.__dataclass_fields__[name]
-    return text if isinstance(spec.default, str) and not spec.metadata["choices"] else yaml.safe_load(text)
+def as_parameter(name: str, text: str, of: Any = Parameters) -> Any:
+    """An argument's text as the parameter's value, of those in `of`: as YAML would read it, so that "false" is a boolean, but
+    for names, which are texts whatever they look like. Raises InputError."""
+    spec = of.__dataclass_fields__[name]
+    if isinstance(spec.default, str) and not spec.metadata["choices"]:
+        return text
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{name}:='{text}' is no value of a parameter; a list is written '[1.0, 2.0]'") from error
+    return list(with_decimals(of, name, tuple(value))) if isinstance(value, list) else with_decimals(of, name, value)
 
 
 def view_arguments() -> list[DeclareLaunchArgument]:

@@ -1,8 +1,5 @@
 """The launch files start programs that exist, with arguments those take. ROS 2 from PyPI has no launch: here it is played."""
 
-import dataclasses
-import importlib.util
-import sys
 import types
 from pathlib import Path
 
@@ -18,68 +15,6 @@ from fourdhands_ros.bags import player, recorder
 from fourdhands_ros.convert.camera_info import info_topics
 from fourdhands_ros.node.parameters import Parameters
 from fourdhands_ros.tools import camera
-
-
-@dataclasses.dataclass
-class Argument:
-    name: str
-    default_value: str = None
-    description: str = ""
-    choices: list = None
-
-
-class Described(list):
-    """LaunchDescription: what it was given."""
-
-
-class Node:
-    def __init__(self, **given):
-        self.__dict__.update({"arguments": [], "remappings": [], "parameters": [], **given})
-
-
-@pytest.fixture
-def launched(monkeypatch):
-    """Launches a file with arguments: the nodes it would start."""
-    modules = {
-        name: types.ModuleType(name)
-        for name in ("launch", "launch.actions", "launch.substitutions", "launch_ros", "launch_ros.actions")
-    }
-    modules["launch"].LaunchDescription = Described
-    modules["launch.actions"].DeclareLaunchArgument = Argument
-    modules["launch.actions"].OpaqueFunction = lambda function: function
-    modules["launch.actions"].Shutdown = lambda reason: types.SimpleNamespace(reason=reason)
-    modules["launch.actions"].LogInfo = lambda msg: types.SimpleNamespace(package="told", executable=msg)
-    modules["launch.substitutions"].LaunchConfiguration = lambda name: types.SimpleNamespace(
-        name=name, perform=lambda context: context[name]
-    )
-    modules["launch_ros.actions"].Node = Node
-    for name, module in modules.items():
-        monkeypatch.setitem(sys.modules, name, module)
-    for name in ("fourdhands_ros.tools.rviz", "fourdhands_ros.tools.launching"):
-        monkeypatch.setitem(sys.modules, name, None)
-        monkeypatch.delitem(sys.modules, name)  # imported anew, and forgotten afterwards
-    monkeypatch.setattr("ament_index_python.packages.get_package_prefix", lambda package: "/opt/ros")
-
-    def launch(file, all_nodes=False, **given):
-        spec = importlib.util.spec_from_file_location(file.replace(".", "_"), REPOSITORY / "launch" / file)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        *arguments, start = module.generate_launch_description()
-        context = {}
-        for argument in arguments:
-            assert argument.description.endswith((".", "...")), argument.name
-            context[argument.name] = given.pop(argument.name, argument.default_value)
-            assert context[argument.name] is not None, f"{argument.name} must be given"
-            assert argument.choices is None or context[argument.name] in argument.choices
-        assert not given, f"no argument is called {given}"
-        nodes = start(context)
-        for node in nodes:
-            if node.package == "fourdhands_ros":
-                assert (REPOSITORY / "fourdhands_ros" / node.executable).stat().st_mode & 0o100, "it must be executable"
-                assert node.executable in (REPOSITORY / "CMakeLists.txt").read_text()
-        return nodes if all_nodes else {node.executable: node for node in nodes}
-
-    return launch
 
 
 def test_hands_alone(launched):
@@ -280,14 +215,14 @@ def test_topics_that_do_not_suit_several_cameras(launched, given):
 def test_cameras_of_the_file_of_parameters(launched, tmp_path):
     """They count for the other arguments as those that are given to launch."""
     file = tmp_path / "mine.yaml"
-    for key in ("/**", "hands", "/hands", "/front/hands"):
+    for key in ("/**", "hands", "/hands", "/front/hands", "/*/hands", "/**/hands"):
         file.write_text(
             f"{key}:\n  ros__parameters:\n    cameras: [left, right]\nother: {{ros__parameters: {{cameras: [c]}}}}\n"
         )
-        node = launched("hands.launch.py", params_file=str(file), image="color/image_raw")["hands_node"]
+        node = launched("hands.launch.py", params_file=str(file), image="color/image_raw", namespace="front")["hands_node"]
         assert ("right/image_raw", "right/color/image_raw") in node.remappings
     file.write_text("front:\n  hands:\n    ros__parameters: {cameras: [left]}\n")
-    assert ("left/image_raw", "left/a") in launched("hands.launch.py", params_file=str(file), image="a")[
+    assert ("left/image_raw", "left/a") in launched("hands.launch.py", params_file=str(file), image="a", namespace="front")[
         "hands_node"
     ].remappings
     file.write_text("hands:\n  ros__parameters: null\n")

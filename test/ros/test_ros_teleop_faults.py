@@ -6,6 +6,8 @@ import time
 import numpy as np
 import pytest
 from geometry_msgs.msg import PoseStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from ros_support import PATIENT
 from std_msgs.msg import Bool
@@ -148,6 +150,14 @@ def test_a_node_that_is_killed_says_no_more(person):
 def teleop():
     with stepped() as node:
         yield node
+
+
+@pytest.mark.parametrize("label, number", [("", Transition.TRANSITION_ACTIVATE), ("", 99), ("cleanup", 0), ("", 0)])
+def test_a_transition_that_there_is_not_from_its_state_does_not_end_it(teleop, label, number):
+    asked = ChangeState.Request(transition=Transition(id=number, label=label))
+    assert not teleop._service_change_state.callback(asked, ChangeState.Response()).success
+    teleop._step()
+    assert teleop.state is not None
 
 
 def test_an_estop_that_is_let_go_before_the_next_step_stops(teleop):

@@ -19,6 +19,7 @@ from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_core.teleop import ENGAGED, HOLD, IDLE, RAMP, READY, HandSample, RobotSample
 from fourdhands_ros.convert.encoders import HandPairEncoder
 from fourdhands_ros.pypi.message_types import deserialize, message_type
+from fourdhands_ros.teleop.commanders import more_than_one
 from fourdhands_ros.teleop.node import TeleopNode
 
 pytestmark = pytest.mark.skipif(ruckig is None, reason="teleoperation needs ruckig (pip install 'fourdhands[robot]')")
@@ -159,6 +160,56 @@ def test_a_service_that_changes_nothing_says_so(steps, service, words):
     answer = steps.node._on_service(service, None, SimpleNamespace())
     assert answer.success and words in answer.message
     assert steps.go(5) == ENGAGED
+
+
+def test_hands_that_are_not_in_metres_are_told(steps):
+    steps.engaged()
+    assert not steps.node._problem()
+    steps.node.hand.newest = replace(steps.node.hand.newest[0], scaled=False), steps.frame
+    assert "not in metres" in steps.node._problem() and "CameraInfo" in steps.node._problem()
+
+
+def test_a_hand_whose_model_looks_wrong_is_told(tmp_path, capfd):
+    (tmp_path / "hand.urdf").write_text(
+        '<robot name="h"><link name="palm"/>'
+        + "".join(
+            f'<link name="{name}"/><link name="{name}_tip"/><joint name="{name}" type="revolute"><parent link="palm"/>'
+            f'<child link="{name}"/><origin xyz="{x} 0 0.05"/><axis xyz="1 0 0"/>{limit}</joint>'
+            f'<joint name="{name}_end" type="fixed"><parent link="{name}"/><child link="{name}_tip"/>'
+            '<origin xyz="0 0 0.05"/></joint>'
+            for name, x, limit in (("thumb", 0.03, '<limit lower="0" upper="1"/>'), ("index", -0.03, ""))
+        )
+        + "</robot>"
+    )
+    fingers = ", ".join(f"{name}: {{base: {name}, tip: {name}_tip}}" for name in ("thumb", "index"))
+    (tmp_path / "hand.yaml").write_text(
+        "model: hand.urdf\nside: right\npalm: {body: palm, fingers: [0, 0, 1], back: [0, 1, 0]}\n" + f"fingers: {{{fingers}}}\n"
+    )
+    with stepped(Parameter("robot", value=str(tmp_path / "hand.yaml"))):
+        assert "without limits, or with equal or reversed ones: index;" in capfd.readouterr().err
+
+
+def test_two_messages_of_one_stamp_leave_no_joints_beside_their_end():
+    pytest.importorskip("mink", reason="an arm's inverse kinematics needs mink (pip install 'fourdhands[robot]')")
+    given = {"arm": "positions", "arm_model": "seven_joints", "base_frame": "base"}
+    with heard(*(Parameter(name, value=value) for name, value in given.items())) as robot:
+        message = JointState(name=list(robot._arm.names))
+        message.header.stamp.sec = 5
+        for bend in (0.4, 0.9):
+            message.position = [0.1, bend, 0.0, 1.8, 0.0, 0.9, 0.2]
+            robot.on_joints(message)
+            sample = robot.sample()
+            np.testing.assert_array_equal(sample.joints, message.position)
+            np.testing.assert_allclose(sample.position, robot._arm.pose(sample.joints)[0], atol=1e-12)
+
+
+def test_nodes_are_named_for_a_person():
+    def named(*names):
+        infos = [SimpleNamespace(node_name=name, node_namespace="/") for name in names]
+        return more_than_one(SimpleNamespace(get_publishers_info_by_topic=lambda topic: infos), "/hands")
+
+    assert named("hands", "_NODE_NAME_UNKNOWN_").endswith(": /hands, a node of unknown name")
+    assert "if one of that name was killed, wait" in named("hands", "hands") and not named("hands")
 
 
 def test_a_second_node_of_its_name_is_another_commander(steps):

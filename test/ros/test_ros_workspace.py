@@ -15,6 +15,8 @@ import pytest
 from ros_domain import Domain
 from ros_support import PATIENT, REPOSITORY, wait_until
 
+from fourdhands_ros.teleop.parameters import TeleopParameters
+
 # No skip of the module as a whole: launch_testing's plugin would skip the folder with it.
 pytestmark = [
     pytest.mark.skipif(
@@ -148,6 +150,8 @@ def test_arguments_are_described(shell, file):
     text = "".join(path.read_text() for path in declaring)
     (of_node,) = re.findall(r"(?s)\nPARAMETERS = \((.*?)\)\n", text) or [""]
     declared = re.findall(r'(?:argument|switch)\(\s*"(\w+)"', text) + re.findall(r'"(\w+)"', of_node)
+    if file == "teleop":
+        declared += TeleopParameters.__dataclass_fields__
     assert {name for name, _ in names} == set(declared)
     assert all(len(words) > 10 for _, words in names)
 
