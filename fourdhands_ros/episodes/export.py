@@ -207,6 +207,8 @@ def make_part(source: Path, parts: Place, options: Options, progress: Progress) 
                         raise InputError(f"{source} changed while it was read; give the command again when it is finished")
                 shutil.rmtree(tracked, ignore_errors=True)
         except FileNotFoundError as error:
+            if isinstance(parts, Path) and not parts.is_dir():
+                raise InputError(f"{parts} was removed while it was written to; give the command again") from error
             raise InputError(f"{source} changed while it was read ({error}); give the command again") from error
         return key, read_part(folder)["warnings"]
 

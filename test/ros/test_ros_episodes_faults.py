@@ -274,6 +274,14 @@ def test_a_bag_that_changes_meanwhile(bags, tmp_path, capsys, monkeypatch):
         export.make_part(bag, parts, export.Options(), lambda done, of: None)
     assert not list(parts.iterdir())
 
+    def removing(*arguments):
+        shutil.rmtree(parts)
+        return original(*arguments)
+
+    monkeypatch.setattr(export, "read_recording", removing)
+    with pytest.raises(Exception, match="parts was removed while it was written to"):  # which is not the bag's fault
+        export.make_part(bags / "bag_10", parts, export.Options(), lambda done, of: None)
+
 
 def test_killed_at_any_moment_it_ends_the_same(bags, exported, tmp_path):
     """kill -9 after a random while, again and again, until a run comes to its end."""
