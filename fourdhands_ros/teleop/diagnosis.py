@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,23 @@ def apart(robot: RobotSample | None, command: Command) -> dict[str, Any] | None:
         "turn": round(angle_between(robot.rotation, command.rotation), 4),
         "fingers": np.round(robot.fingers - command.fingers, 4).tolist(),
     }
+
+
+def outside(robot: RobotSample, settings: TeleopSettings, fingers: Sequence[str], joints: Sequence[str]) -> str:
+    """Which limits the robot is measured beyond, in words; else empty. fingers, joints: names of its hand's and its arm's."""
+    low, high = settings.bounds
+    words = []
+    place = ", ".join(f"{value:.3f}" for value in robot.position)
+    if not ((robot.position >= low[:3]) & (robot.position <= high[:3])).all():
+        words.append(f"the arm's end is at {place}, outside workspace {list(settings.workspace)}")
+    if (np.linalg.norm(settings.balls[:, :3] - robot.position, axis=1) < settings.balls[:, 3]).any():
+        words.append(f"the arm's end is at {place}, inside a ball of keep_out")
+    of_arm = settings.arm_limits.bounds
+    for names, values, least, most in ((fingers, robot.fingers, low[6:], high[6:]), (joints, robot.joints, *of_arm)):
+        for name, value, lower, upper in zip(names, values, least, most):
+            if not lower <= value <= upper:
+                words.append(f"{name} is at {value:.4g}, and its limits are {lower:.4g} and {upper:.4g}")
+    return "; ".join(words)
 
 
 def place_said(

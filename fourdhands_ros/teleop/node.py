@@ -38,7 +38,7 @@ from ..process import parse, run_ros
 from ..pypi.message_types import TFMessage, message_type
 from .axes import axes_problem, misled
 from .commanders import Commanders, more_than_one
-from .diagnosis import apart, place_said, status_of
+from .diagnosis import apart, outside, place_said, status_of
 from .hand_input import HAND_PAIR, HandInput
 from .hand_joints import HandJoints
 from .markers import MarkerThread, RobotMarkers, look_of
@@ -210,7 +210,7 @@ class TeleopNode(ActiveNode):
             return response
         if name == "engage":
             response.success = STATE_NAMES[state] == "READY"
-            why = "; ".join(filter(None, (reasons or "not ready yet", self._robot.unheard())))
+            why = "; ".join(filter(None, (reasons or "not ready yet", self._robot.unheard() or self._outside())))
             response.message = "following" if response.success else f"{STATE_NAMES[state]}: {why}"
         elif name == "reset" and state not in (ESTOP, FAULT):
             response.success, response.message = True, f"{STATE_NAMES[state]}: nothing to reset, and nothing was changed"
@@ -361,7 +361,7 @@ class TeleopNode(ActiveNode):
             return others
         if "no_transform_to_base" in state.reasons:
             return self._robot.lost_frame
-        problem = self.hand.problem or self._outputs.problem or self._robot.unheard()
+        problem = self.hand.problem or self._outputs.problem or self._robot.unheard() or self._outside()
         problem = problem or axes_problem(frame, self.hand.fused, self.parameters, self._settings)
         hand = self.hand.newest[0]
         if not problem and hand is not None and hand.valid and not hand.scaled and self.parameters.arm != "none":
@@ -373,6 +373,14 @@ class TeleopNode(ActiveNode):
             how = "reset" if state.state in (ESTOP, FAULT) else "release"
             return f"changed parameters are in force once the robot stands in IDLE; {how} it"
         return problem
+
+    def _outside(self) -> str:
+        """Which limits keep the robot from being engaged, in words; else empty."""
+        robot, state = self._sample, self.state
+        if robot is None or state is None or "robot_outside_limits" not in state.reasons:
+            return ""
+        fingers = self._retargeter.names if self._retargeter else ()
+        return outside(robot, state.settings, fingers, self._arm.names if self._arm else ())
 
     def _silent(self) -> dict[str, float]:
         """Seconds without news of the hand, the robot and the deadman's switch."""

@@ -169,6 +169,28 @@ def test_hands_that_are_not_in_metres_are_told(steps):
     assert "not in metres" in steps.node._problem() and "CameraInfo" in steps.node._problem()
 
 
+@pytest.mark.parametrize("steps", [{"robot": "gripper", "keep_out": [0.6, 0.0, 0.4, 0.05]}], indirect=True)
+@pytest.mark.parametrize(
+    "place, width, words",
+    [
+        (
+            (0.4, 0.0, -0.2),
+            0.04,
+            "the arm's end is at 0.400, 0.000, -0.200, outside workspace [-1.0, -1.0, 0.0, 1.0, 1.0, 1.5]",
+        ),
+        ((0.61, 0.0, 0.4), 0.04, "inside a ball of keep_out"),
+        ((0.4, 0.0, 0.4), 0.5, "width is at 0.5, and its limits are 0 and 0.0"),
+    ],
+)
+def test_which_limits_the_robot_is_beyond_is_told(steps, place, width, words):
+    node = steps.node
+    node._robot.sample = lambda: RobotSample(steps.due, np.array(place), np.eye(3), np.array([width]))
+    steps.due += 0.01
+    node.tell(node.compute(steps.due))
+    assert "robot_outside_limits" in node.state.reasons and words in node._problem()
+    assert words in node._on_service("engage", None, SimpleNamespace()).message
+
+
 def test_a_hand_whose_model_looks_wrong_is_told(tmp_path, capfd):
     (tmp_path / "hand.urdf").write_text(
         '<robot name="h"><link name="palm"/>'
