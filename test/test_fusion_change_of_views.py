@@ -63,6 +63,22 @@ def test_a_wrist_goes_on_where_one_view_alone_would_have_it_elsewhere():
     assert len(steps) == 5 and max(steps) < 0.005
 
 
+def test_what_a_view_was_wrong_by_when_it_was_left_alone_does_not_stay_for_seconds():
+    scene = Scene(noise=0.3)
+
+    def seen(frame):
+        alone = frame - 30
+        views = [scene.view(0, frame * FRAME), scene.view(1, frame * FRAME)]
+        rays = views[0].rays
+        larger = rays + 0.08 * np.exp(-abs(alone) / 3.0) * (rays - rays.mean(1, keepdims=True))
+        views[0] = replace(views[0], rays=larger)
+        return views if alone < 0 else views[:1]
+
+    results = run(scene, 60, seen)
+    assert max(at_changes(results)) < 0.005
+    assert np.linalg.norm([error for _, error in results[-10:]], axis=1).mean() < 0.008
+
+
 def test_a_hand_that_a_camera_sees_every_second_time_loses_nothing_of_its_motion():
     scene = Scene(noise=0.3)
 

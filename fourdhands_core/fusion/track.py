@@ -10,8 +10,8 @@ from ..pipeline.types import HandEstimate
 _RATE = 0.14
 """Metres a second by which what set two sets of views apart is taken back where several views show the hand: below 5 mm
 an image, 30 a second."""
-_ALONE = 3.0
-"""Seconds in which it falls to a third where one view shows the hand alone, whose own distance is no better than the offset."""
+_ALONE = 0.5
+"""Seconds in which it falls to a third where one view shows the hand alone: in half a second its error is another one."""
 _MOST = 0.06
 """Of a hand's distance, most of such an offset: what lies further apart was mistaken before, and no jump is worse than that."""
 _ACROSS, _ALONG = 0.004, 0.05
