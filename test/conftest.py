@@ -5,7 +5,7 @@ from pathlib import Path
 
 import signals_support  # noqa: F401 (by being imported)
 from real_data import real_data  # noqa: F401 (a fixture)
-from repeatable import _environment_as_before, _torch_as_at_first  # noqa: F401 (fixtures)
+from repeatable import _environment_as_before, _torch_as_at_first, closing  # noqa: F401 (fixtures)
 
 sys.path.append(str(Path(__file__).parents[1] / "tools"))  # what makes the package's own assets is tested as well
 sys.path.append(str(Path(__file__).parent / "ros"))  # what the ROS tests share serves test/fuzz and the demo's tests too

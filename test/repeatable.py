@@ -1,9 +1,10 @@
 """What a test is to come to each time, whatever ran before it: hypothesis' examples, torch's random numbers and threads,
-the environment.
+the environment; and `closing`, by which it leaves nothing open.
 
 Both conftest.py import it. `--hypothesis-profile search` looks for other examples each time.
 """
 
+import contextlib
 import os
 import sys
 
@@ -42,3 +43,10 @@ def _environment_as_before():
     for name, value in before.items():
         if os.environ.get(name) != value:
             os.environ[name] = value
+
+
+@pytest.fixture
+def closing():
+    """Closes a thing after the test: gives it back."""
+    with contextlib.ExitStack() as stack:
+        yield lambda thing: stack.enter_context(contextlib.closing(thing))

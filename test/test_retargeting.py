@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_retargeting_model import YAML, described, urdf
 
 from fourdhands_core.errors import DependencyError, InputError
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle
@@ -284,71 +285,20 @@ def test_what_is_no_hand_is_refused(robots, joints, words):
             robot.solve(joints)
 
 
-URDF = """<robot name="claw">
- <link name="palm"/>
- {links}
- <joint name="thumb_a" type="revolute"><parent link="palm"/><child link="thumb1"/>
-  <origin xyz="0.05 0 0.02"/><axis xyz="0 -1 0"/>
-  <limit lower="-0.2" upper="1.4" effort="1" velocity="3"/></joint>
- <joint name="index_a" type="revolute"><parent link="palm"/><child link="index1"/><origin xyz="0 0 0.02"/><axis xyz="0 1 0"/>
-  <limit lower="-0.2" upper="1.4" effort="1" velocity="3"/></joint>
- <joint name="index_b" type="revolute"><parent link="index1"/><child link="index2"/><origin xyz="0 0 0.05"/><axis xyz="0 1 0"/>
-  <limit lower="0" upper="0.7" effort="1" velocity="4"/><mimic joint="index_a" multiplier="0.8" offset="0.1"/></joint>
- <joint name="end" type="fixed"><parent link="index2"/><child link="index_end"/><origin xyz="0 0 0.04"/></joint>
- <joint name="thumb_end" type="fixed"><parent link="thumb1"/><child link="thumb2"/><origin xyz="0 0 0.08"/></joint>
-</robot>"""
-CLAW = """model: claw.urdf
-side: right
-palm: {body: palm, fingers: [0, 0, 1], back: [-1, 0, 0]}
-fingers:
-  thumb: {base: thumb1, tip: thumb2, radius: 0.005}
-  index: {base: index1, tip: index_end, radius: 0.005}
-"""
-
-
-def claw(folder, text=CLAW):
-    names = ("thumb1", "thumb2", "index1", "index2", "index_end")
-    links = "\n".join(
-        f'<link name="{name}"><visual><geometry><mesh filename="gone.stl"/></geometry></visual></link>' for name in names
+def test_a_urdf_with_joints_that_follow(tmp_path):
+    """A follower is no joint to command; it and its leader stay within their limits, at both their speeds."""
+    model = urdf().replace(
+        'lower="0" upper="1.57" effort="1" velocity="3"/><mimic', 'lower="0.18" upper="0.7" velocity="2"/><mimic'
     )
-    (folder / "claw.urdf").write_text(URDF.format(links=links))
-    (folder / "claw.yaml").write_text(text)
-    return folder / "claw.yaml"
-
-
-def test_a_urdf_with_a_joint_that_follows(tmp_path):
-    """The follower is no joint to command; it and its leader stay within their limits, at both their speeds."""
-    robot = load_retargeter(claw(tmp_path), operator=OperatorRange.exact())
-    assert robot.names == ("thumb_a", "index_a")
-    np.testing.assert_allclose(robot.upper, [1.4, 0.75])  # (0.7 - 0.1) / 0.8
-    np.testing.assert_allclose(robot.lower, [-0.2, -0.125])
-    np.testing.assert_allclose(robot.velocity, [3.0, 3.0])
+    path = described(tmp_path, YAML, model.replace('multiplier="0.9"', 'multiplier="0.8" offset="0.1"'))
+    robot = load_retargeter(path, operator=OperatorRange.exact())
+    one, leader = robot.names.index("index_a"), robot.names.index("index_b")
+    assert "index_c" not in robot.names
+    np.testing.assert_allclose(robot.upper[[one, leader]], [1.57, 0.75])  # (0.7 - 0.1) / 0.8
+    np.testing.assert_allclose(robot.lower[[one, leader]], [0.0, 0.1])
+    np.testing.assert_allclose(robot.velocity[[one, leader]], [3.0, 2.5])
     q = robot.solve(human(FIST))
-    assert (q >= robot.lower).all() and (q <= robot.upper).all() and q[1] > 0.5 > robot.solve(human(OPEN))[1]
-
-
-@pytest.mark.parametrize(
-    "change, words",
-    [
-        (("side: right", "side: up"), "side 'up' is none of"),
-        (("side: right\n", ""), "'side' is missing"),
-        (("claw.urdf", "gone.urdf"), "cannot be read"),
-        (("thumb:", "toe:"), "'toe' is no finger"),
-        (("tip: thumb2", "tip: thumb9"), "the model has no body 'thumb9'; is it .* it has palm"),
-        (("base: thumb1", "base: index1"), "does not hang on index1"),
-        (("side: right", "side: right\nlimits: {index_z: [0, 1]}"), "the model has no joint 'index_z'"),
-        (("side: right", "side: right\nlimits: {index_a: [1, 0]}"), "is no range"),
-        (("side: right", "side: right\nspeed: 4"), "there is no key speed"),
-        (("side: right", "side: right\nscale: 0"), "scale 0 is not a positive number"),
-        (("back: [-1, 0, 0]", "back: [0, 0, 1]"), "point the same way"),
-        (("model:", "model"), "no YAML|holds no keys"),
-        (("side: right", "side: right\nmimic: {index_a: {joint: index_b}}"), "follows itself"),
-    ],
-)
-def test_a_file_that_cannot_be_used_says_why(tmp_path, change, words):
-    assert change[0] in CLAW
-    with pytest.raises(InputError, match=words):
-        load_retargeter(claw(tmp_path, CLAW.replace(*change)))
+    assert (q >= robot.lower).all() and (q <= robot.upper).all() and q[leader] > 0.5 > robot.solve(human(OPEN))[leader]
 
 
 def test_names_and_sides_that_are_not_there(tmp_path):

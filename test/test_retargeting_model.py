@@ -51,12 +51,17 @@ def urdf(shape=BOX, kind="revolute", upper="1.57", velocity="3"):
     return f'<robot name="hand"><link name="palm">{box}</link><link name="thumb_0"/>{"".join(parts)}</robot>'
 
 
-def check(folder, capsys, model=None, text=YAML, name="hand.urdf"):
-    """What is said of it, and its picture; both after a check that ends well."""
+def described(folder, text=YAML, model=None, name="hand.urdf"):
+    """Writes both files; the description's path."""
     (folder / name).write_text(model or urdf())
     (folder / "hand.yaml").write_text(text)
-    picture = folder / "check.png"
-    assert main(["retarget", "--check", str(folder / "hand.yaml"), "--out", str(picture)]) == 0
+    return folder / "hand.yaml"
+
+
+def check(folder, capsys, model=None, text=YAML, name="hand.urdf"):
+    """What is said of it, and its picture; both after a check that ends well."""
+    path, picture = described(folder, text, model, name), folder / "check.png"
+    assert main(["retarget", "--check", str(path), "--out", str(picture)]) == 0
     return capsys.readouterr().out, cv2.imread(str(picture))
 
 
@@ -190,14 +195,24 @@ def test_a_gripper_that_has_no_shapes(tmp_path, capsys, change, words):
         (("side: right", "side: right\nneutral: {turn: yes}"), "neutral of turn True is no number"),
         (("side: right", "side: right\npinches: thumb index"), "pinches 'thumb index' is no list of pairs"),
         (("side: right", "side: right\nmimic: {index_a: index_b}"), "mimic of index_a 'index_b' is no list of keys"),
+        (("side: right", "side: right\nmimic: {index_b: {joint: index_c}}"), "follows itself"),
+        (("side: right", "side: up"), "side 'up' is none of"),
+        (("side: right\n", ""), "'side' is missing"),
+        (("hand.urdf", "gone.urdf"), "cannot be read"),
+        (("thumb:", "toe:"), "'toe' is no finger"),
+        (("base: thumb_1", "base: index_1"), "does not hang on index_1"),
+        (("side: right", "side: right\nlimits: {index_z: [0, 1]}"), "the model has no joint 'index_z'"),
+        (("side: right", "side: right\nlimits: {index_a: [1, 0]}"), "is no range"),
+        (("side: right", "side: right\nspeed: 4"), "there is no key speed"),
+        (("side: right", "side: right\nscale: 0"), "scale 0 is not a positive number"),
+        (("back: [-1, 0, 0]", "back: [0, 0, 1]"), "point the same way"),
+        (("model:", "model"), "no YAML|holds no keys"),
     ],
 )
 def test_a_slip_in_the_file_is_named(tmp_path, change, words):
     assert change[0] in YAML
-    (tmp_path / "hand.urdf").write_text(urdf())
-    (tmp_path / "hand.yaml").write_text(YAML.replace(*change, 1))
     with pytest.raises(InputError, match=words):
-        load_retargeter(tmp_path / "hand.yaml")
+        load_retargeter(described(tmp_path, YAML.replace(*change, 1)))
 
 
 @pytest.mark.parametrize(
@@ -214,7 +229,5 @@ def test_a_slip_in_the_file_is_named(tmp_path, change, words):
     ],
 )
 def test_a_model_that_cannot_be_read_says_why(tmp_path, model, words):
-    (tmp_path / "hand.urdf").write_text(model)
-    (tmp_path / "hand.yaml").write_text(YAML)
     with pytest.raises(InputError, match=words):
-        load_retargeter(tmp_path / "hand.yaml")
+        load_retargeter(described(tmp_path, model=model))

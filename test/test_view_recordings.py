@@ -23,21 +23,20 @@ def numbered_video(path, count=200, size=(64, 48), rate=30.0):
     return write_video(path, (numbered_picture(number, size) for number in range(count)), rate)
 
 
-def test_frames_in_any_order(tmp_path):
-    frames = SoughtFrames(str(numbered_video(tmp_path / "v.mp4")))
+def test_frames_in_any_order(tmp_path, closing):
+    frames = closing(SoughtFrames(str(numbered_video(tmp_path / "v.mp4"))))
     for number in (0, 1, 150, 149, 10, 199, 0, 70, 69, 68, 140):
         assert number_in(frames.by_number(number)) == number
     assert frames.size == (64, 48)
-    frames.close()
 
 
-def test_a_result_with_its_overlay(tmp_path):
+def test_a_result_with_its_overlay(tmp_path, closing):
     pairs = moving(40)
     path = write_npz(tmp_path / "hands.npz", pairs)
     bare = NpzRecording(path, HANDS)
     assert bare.image(3) is None and "give the video with --video" in bare.warnings[0]
     numbered_video(tmp_path / "overlay.mp4", 40, (640, 480))
-    recording = NpzRecording(path, HANDS)
+    recording = closing(NpzRecording(path, HANDS))
     assert recording.overlaid and not recording.warnings and not recording.advance()
     for row in (30, 5, 6):
         assert number_in(recording.image(row)) == row
@@ -45,7 +44,6 @@ def test_a_result_with_its_overlay(tmp_path):
     assert len(recording.course) == recording.course.read == 40
     assert (recording.course.state[:, 1] == SEEN).all() and (recording.course.state[20:30, 0] != SEEN).all()
     np.testing.assert_allclose(recording.moment(0).pair.camera.matrix, CAMERA.matrix, atol=1e-6)
-    recording.close()
 
 
 def test_the_camera_that_points_tell_of():
@@ -164,11 +162,11 @@ def test_a_video_is_tracked_as_it_is_read_on(tmp_path):
     assert tracker.closed
 
 
-def test_a_large_videos_hands_are_at_their_pixels_in_the_images_that_are_kept(tmp_path):
+def test_a_large_videos_hands_are_at_their_pixels_in_the_images_that_are_kept(tmp_path, closing):
     camera = Camera.from_fov(1280, 720, 60.0, calibrated=True)
     pairs = moving(2, range(0), camera)
     video = numbered_video(tmp_path / "v.mp4", 2, (1280, 720))
-    recording = VideoRecording(str(video), SlowTracker(pairs), CameraSource(65.0, fov=60.0), HANDS)
+    recording = closing(VideoRecording(str(video), SlowTracker(pairs), CameraSource(65.0, fov=60.0), HANDS))
     while recording.advance():
         pass
     shown, image = recording.moment(1).pair, recording.image(1)
@@ -176,7 +174,6 @@ def test_a_large_videos_hands_are_at_their_pixels_in_the_images_that_are_kept(tm
     for hand, given in zip(shown.hands, pairs[1].hands):
         np.testing.assert_allclose(hand.joints_2d, (given.joints_2d + 0.5) * 0.75 - 0.5)
         np.testing.assert_allclose(hand.joints_2d, shown.camera.project(hand.joints), atol=1e-6)
-    recording.close()
 
 
 def test_two_results_are_compared_by_the_stamps_of_their_images(tmp_path):

@@ -153,9 +153,9 @@ def test_nothing_is_done_without_a_client(served, tmp_path, monkeypatch):
     assert not asked and not page._thread.is_alive()
 
 
-def test_wishes_of_clients_are_kept_within_the_recording(served, tmp_path):
+def test_wishes_of_clients_are_kept_within_the_recording(served, tmp_path, closing):
     recording = NpzRecording(write_npz(tmp_path / "hands.npz", moving(20, range(5, 9))), HANDS)
-    page = RecordingPage(served, recording)
+    page = closing(RecordingPage(served, recording))
     for wish, row in ((10**12, 19), (-5, 0), (7, 7)):
         page._go(wish)
         assert page._row == row
@@ -164,13 +164,12 @@ def test_wishes_of_clients_are_kept_within_the_recording(served, tmp_path):
     page._jump("refusal", False)
     assert page._row == 5 and page._said == "No refusal after this image."
     page._jump("nonsense", False)
-    page.close()
 
 
-def test_the_page_shows_the_recording(served, tmp_path, monkeypatch):
+def test_the_page_shows_the_recording(served, tmp_path, monkeypatch, closing):
     """As its own thread does where a client is there."""
     recording = NpzRecording(write_npz(tmp_path / "a_b*<b>.npz", moving(20, range(5, 9))), HANDS)
-    page = RecordingPage(served, recording)
+    page = closing(RecordingPage(served, recording))
     assert "a_b*&lt;b&gt;.npz" in page._panel._heading.content  # names are no markup
     page._row = 6
     assert page._turn() is False
@@ -193,28 +192,26 @@ def test_the_page_shows_the_recording(served, tmp_path, monkeypatch):
     page._chosen, page._drawn = -1.0, -2.0
     page._turn()
     assert page._slider.max == 20 and "image 19 of 21" in page._clock.content
-    page.close()
 
 
-def test_a_result_of_other_images_is_compared_with_nothing(served, tmp_path):
+def test_a_result_of_other_images_is_compared_with_nothing(served, tmp_path, closing):
     """Which is said: of a bag, for example, whose images have the time of day as stamps, and a video's result."""
     one = NpzRecording(write_npz(tmp_path / "one.npz", moving(5)), HANDS)
     later = [replace(pair, stamp=pair.stamp + 10**12) for pair in moving(5)]
-    page = RecordingPage(served, one, against=NpzRecording(write_npz(tmp_path / "other.npz", later), HANDS))
+    page = closing(RecordingPage(served, one, against=NpzRecording(write_npz(tmp_path / "other.npz", later), HANDS)))
     page._turn()
     assert "other.npz has no hands of this image's stamp" in page._panel._words.content
-    page.close()
 
 
-def test_a_wish_comes_before_reading_on(served, tmp_path, monkeypatch):
+def test_a_wish_comes_before_reading_on(served, tmp_path, monkeypatch, closing):
     recording = NpzRecording(write_npz(tmp_path / "hands.npz", moving(20)), HANDS)
-    page, read = RecordingPage(served, recording), []
+    page, read = closing(RecordingPage(served, recording)), []
     monkeypatch.setattr(recording, "advance", lambda: (read.append(page._row), page._go(page._row + 5))[1] is None)
+    monkeypatch.setattr("fourdhands_core.view.page._QUIET", 60.0)  # however busy the computer is
     for turn in range(3):
         assert page._turn() and len(read) == turn + 1  # which was broken off by the wish
         assert page._turn() and len(read) == turn + 1 and page._shown == 5 * turn + 5  # while what was chosen is drawn
-        page._chosen -= 1.0
-    page.close()
+        page._chosen -= 61.0
 
 
 @pytest.mark.parametrize(
@@ -239,15 +236,12 @@ def test_what_is_printed(served, monkeypatch):
     assert f"ssh -p 2207 -L {port}:localhost:{port} " in served.text() and "@10.0.0.1)" in served.text()
 
 
-def test_other_interfaces_have_a_token(monkeypatch):
+def test_other_interfaces_have_a_token(monkeypatch, closing):
     monkeypatch.delenv("SSH_CONNECTION", raising=False)
-    made = serve("0.0.0.0", 0)
-    try:
-        assert len(made.token) > 20 and made.url.endswith(f"/?token={made.token}") and "ssh" not in made.text()
-        monkeypatch.setenv("SSH_CONNECTION", "fd00::9 50022 fd00::1 22")
-        assert f"or http://[fd00::1]:{made.gateway.port}/?token={made.token}, " in made.text()
-    finally:
-        made.close()
+    made = closing(serve("0.0.0.0", 0))
+    assert len(made.token) > 20 and made.url.endswith(f"/?token={made.token}") and "ssh" not in made.text()
+    monkeypatch.setenv("SSH_CONNECTION", "fd00::9 50022 fd00::1 22")
+    assert f"or http://[fd00::1]:{made.gateway.port}/?token={made.token}, " in made.text()
 
 
 def test_the_server_calls_nobody(served):
@@ -289,10 +283,10 @@ def until(condition):
     ],
     ids=["text", "empty", "zeros", "no msgpack", "unknown", "no fields", "long"],
 )
-def test_malformed_frames_end_one_connection(served, tmp_path, capfd, frame):
+def test_malformed_frames_end_one_connection(served, tmp_path, capfd, frame, closing):
     """Without a traceback, and without harm to who else looks."""
     recording = NpzRecording(write_npz(tmp_path / "hands.npz", moving(20)), HANDS)
-    page = RecordingPage(served, recording)
+    page = closing(RecordingPage(served, recording))
     with looking(served) as other:
         with looking(served) as client:
             client.recv(timeout=PATIENT)
@@ -305,13 +299,12 @@ def test_malformed_frames_end_one_connection(served, tmp_path, capfd, frame):
         other.recv(timeout=PATIENT)
     until(lambda: not page._presence)
     assert "Traceback" not in capfd.readouterr().err
-    page.close()
 
 
-def test_a_client_that_reads_nothing_holds_up_nobody(served, tmp_path):
+def test_a_client_that_reads_nothing_holds_up_nobody(served, tmp_path, closing):
     """The page plays on, and what waits for the slow one does not grow with what is shown."""
     recording = NpzRecording(write_npz(tmp_path / "hands.npz", moving(200)), HANDS)
-    page = RecordingPage(served, recording, rate=60.0)
+    page = closing(RecordingPage(served, recording, rate=60.0))
     with looking(served):  # which never reads
         until(lambda: page._presence)
         for row in range(0, 200, 5):
@@ -319,4 +312,3 @@ def test_a_client_that_reads_nothing_holds_up_nobody(served, tmp_path):
             until(lambda row=row: page._shown == row)
         buffer = served.server._websock_server._broadcast_buffer.message_from_id
         assert len(buffer) < 1000
-    page.close()

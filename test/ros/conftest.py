@@ -10,7 +10,7 @@ sys.path.append(str(Path(__file__).parents[1]))  # real_data, pipeline_support
 import signals_support  # noqa: F401 (by being imported)
 from launch_support import launched  # noqa: F401 (a fixture)
 from real_data import real_data  # noqa: F401 (a fixture)
-from repeatable import _environment_as_before, _torch_as_at_first  # noqa: F401 (fixtures)
+from repeatable import _environment_as_before, _torch_as_at_first, closing  # noqa: F401 (fixtures)
 
 
 @pytest.fixture

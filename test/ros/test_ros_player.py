@@ -89,7 +89,7 @@ def test_everything_comes_back_byte_for_byte(ros, bag):
     assert played == 41 and seconds > 0.99 * 20 * STEP * 1e-9
 
 
-def test_hands_of_before_named_no_cameras(ros, tmp_path):
+def test_hands_of_before_named_no_cameras(ros, tmp_path, closing):
     """A HandPair that was recorded before it named cameras has no lists of them at its end: it is read by the bag's own
     definition, and played in today's form."""
     text, _ = typestore().generate_msgdef(HAND_PAIR, ros_version=2)
@@ -100,9 +100,8 @@ def test_hands_of_before_named_no_cameras(ros, tmp_path):
     entries = [("/cam/hands", T0 + k * STEP, data[:-8]) for k, data in enumerate(today)]
     path = write_bag(tmp_path / "bag", entries, {"/cam/hands": HAND_PAIR}, store=before)
     assert summarise(path)[0]["/cam/hands"].pairs == 3
-    recording = BagRecording(path, pair_of(load_generic_hand()))
+    recording = closing(BagRecording(path, pair_of(load_generic_hand())))
     assert recording.moment(0).pair.left.valid
-    recording.close()
     with Bag(path) as bag:
         assert len(read_recording(bag, bag, Chosen()).hands.stamp) == 3
     assert play(ros, path, "hands", 1.0, clock=False)[0]["/cam/hands"] == today

@@ -85,24 +85,23 @@ def test_single_messages_are_those_of_the_bag(tmp_path, form):
         index.close()
 
 
-def test_a_bag_that_ends_in_the_middle(tmp_path):
+def test_a_bag_that_ends_in_the_middle(tmp_path, closing):
     """What can be read is shown, and what is missing is said."""
     path = write_bag(tmp_path / "bag", entries_of(), KINDS, chunk=6)
     (file,) = path.glob("*.mcap")
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    recording = BagRecording(path, HANDS)
+    recording = closing(BagRecording(path, HANDS))
     assert 5 < len(recording.course) < 40 and any("cut off" in warning for warning in recording.warnings)
     while recording.advance():
         pass
     assert recording.course.read == len(recording.course)
     assert number_in(recording.image(3)) == 3
-    recording.close()
 
 
 @pytest.mark.parametrize("late", [60_000_000, 900_000_000, -5_000_000_000], ids=["60 ms", "a slow node", "another clock"])
-def test_a_bag_as_a_recording(tmp_path, late):
+def test_a_bag_as_a_recording(tmp_path, late, closing):
     """late: nanoseconds after its image that hands were recorded."""
-    recording = BagRecording(write_bag(tmp_path / "bag", entries_of(without=(11,), late=late), KINDS), HANDS)
+    recording = closing(BagRecording(write_bag(tmp_path / "bag", entries_of(without=(11,), late=late), KINDS), HANDS))
     assert recording.name.endswith("/cam/hands") and not recording.warnings
     assert (recording.course.state == UNKNOWN).all()  # nothing has been read
     for row in (25, 3, 39):
@@ -116,13 +115,12 @@ def test_a_bag_as_a_recording(tmp_path, late):
     while recording.advance():
         pass
     assert (recording.course.state[20:23, 0] == KEPT).all() and (recording.course.state[:, 1] == SEEN).all()
-    recording.close()
 
 
 @pytest.mark.parametrize(
     "topic, rectified, flip", [("image_raw", True, False), ("image_rect", False, True), ("image_raw", False, True)]
 )
-def test_hands_of_a_bag_tell_how_its_images_are_read(tmp_path, topic, rectified, flip):
+def test_hands_of_a_bag_tell_how_its_images_are_read(tmp_path, topic, rectified, flip, closing):
     """Whether they are mirrored, or rectified though their topic's name says otherwise: parameters of a node that is gone."""
     lens = Camera(640, 480, CAMERA.matrix, "plumb_bob", np.array([-0.3, 0.1, 0, 0, 0]))
     info = camera_info(640, 480, lens, "cam_optical")
@@ -134,35 +132,32 @@ def test_hands_of_a_bag_tell_how_its_images_are_read(tmp_path, topic, rectified,
         entries.append((f"/cam/{topic}", pair.stamp, image_entry("", pair.stamp, numbered_picture(i), "cam_optical")[2]))
         entries.append(("/cam/hands", pair.stamp, encoder.encode(pair, "cam_optical", {}, (i, 0, 0))))
     types = {"/cam/hands": KINDS["/cam/hands"], f"/cam/{topic}": TYPES["image_raw"], "/cam/camera_info": TYPES["camera_info"]}
-    recording = BagRecording(write_bag(tmp_path / "bag", entries, types), HANDS)
+    recording = closing(BagRecording(write_bag(tmp_path / "bag", entries, types), HANDS))
     found = recording.moment(2).pair
     assert found.mirrored == flip
     np.testing.assert_allclose(found.camera.matrix, used.matrix)
     np.testing.assert_allclose(found.camera.distortion, used.distortion)
-    recording.close()
 
 
-def test_without_camera_info_the_points_tell_of_the_camera(tmp_path):
+def test_without_camera_info_the_points_tell_of_the_camera(tmp_path, closing):
     entries = [entry for entry in entries_of() if entry[0] == "/cam/hands"]
-    recording = BagRecording(write_bag(tmp_path / "bag", entries, {"/cam/hands": KINDS["/cam/hands"]}), HANDS)
+    recording = closing(BagRecording(write_bag(tmp_path / "bag", entries, {"/cam/hands": KINDS["/cam/hands"]}), HANDS))
     np.testing.assert_allclose(recording.moment(0).pair.camera.matrix, CAMERA.matrix, rtol=1e-3)
     assert recording.image(0) is None and "no images beside the hands in this bag" in recording.warnings
-    recording.close()
 
 
-def test_damaged_messages_are_said(tmp_path):
+def test_damaged_messages_are_said(tmp_path, closing):
     entries = [
         (name, time, data[:200] if name == "/cam/hands" and k % 2 else data)
         for k, (name, time, data) in enumerate(entries_of())
     ]
     entries = [(name, time, data[:100] if name == "/cam/image_raw" else data) for name, time, data in entries]
-    recording = BagRecording(write_bag(tmp_path / "bag", entries, KINDS), HANDS)
+    recording = closing(BagRecording(write_bag(tmp_path / "bag", entries, KINDS), HANDS))
     while recording.advance():
         pass
     notes = [recording.moment(row).notes for row in range(40)]
     assert any(notes) and not all(notes) and "is damaged" in next(filter(None, notes))[0]
     assert recording.image(5) is None
-    recording.close()
 
 
 def test_bags_without_hands(tmp_path):
@@ -198,7 +193,7 @@ def test_messages_become_the_estimates_that_they_were_made_of(states):
     assert back.stamp == pair.stamp and back.left_root_source == pair.left_root_source
 
 
-def test_refusals_with_their_reason(tmp_path):
+def test_refusals_with_their_reason(tmp_path, closing):
     """What the node told last before an image's hands is shown with them; not what it told of another camera."""
 
     def told(level, message, values, frame="cam_optical"):
@@ -214,7 +209,7 @@ def test_refusals_with_their_reason(tmp_path):
     ]
     entries = [*entries_of(), *(("/diagnostics", T0 + i * PERIOD + 50_000_000, data) for i, data in said)]
     kinds = {**KINDS, "/diagnostics": "diagnostic_msgs/msg/DiagnosticArray"}
-    recording = BagRecording(write_bag(tmp_path / "bag", sorted(entries, key=lambda entry: entry[1]), kinds), HANDS)
+    recording = closing(BagRecording(write_bag(tmp_path / "bag", sorted(entries, key=lambda entry: entry[1]), kinds), HANDS))
     notes = [recording.moment(row).notes for row in range(25)]
     assert notes[4] == notes[5] == notes[15] == notes[20] == ()
     assert notes[12] == (
@@ -223,7 +218,6 @@ def test_refusals_with_their_reason(tmp_path):
         "Last problem: the image is late.",
         "Calibration: assumed.",
     )
-    recording.close()
 
 
 @needs_viser
@@ -251,9 +245,9 @@ def live(ros, image=None):
 
 
 @needs_viser
-def test_a_second_camera_stands_where_tf_says(ros):
+def test_a_second_camera_stands_where_tf_says(ros, closing):
     """In the first one's frame; beside it, with words, where /tf does not tell."""
-    served = serve(port=0)
+    served = closing(serve(port=0))
     node, publisher = ros.node("viewer"), ros.node()
     static = publisher.create_publisher(TFMessage, "/tf_static", LATCHED)
     page = LivePage(served, node, [LiveCamera(node, f"/{name}/hands", None) for name in "ab"], HANDS, 15.0)
@@ -271,7 +265,6 @@ def test_a_second_camera_stands_where_tf_says(ros):
         np.testing.assert_allclose(page._stage.cameras["/b/hands"]._root.position, [0.4, 0, 0])
     finally:
         page._switch(False)
-        served.close()
 
 
 @needs_viser

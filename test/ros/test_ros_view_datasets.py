@@ -71,37 +71,34 @@ def test_rows_are_those_of_the_bag(bag, tmp_path, form):
     check(dataset, 1, 45)
 
 
-def test_hands_in_a_robots_frame_are_shown_in_the_cameras(bag, tmp_path):
+def test_hands_in_a_robots_frame_are_shown_in_the_cameras(bag, tmp_path, closing):
     """Which is found from where their joints are seen."""
     dataset = export(bag, tmp_path / "cups", "--frame", "base_link")
     assert dataset.moved
     check(dataset, 0, 0, 1e-4)
-    recording = DatasetRecording(dataset, 0, HANDS)
+    recording = closing(DatasetRecording(dataset, 0, HANDS))
     assert "Positions are in base_link; they are shown in the camera's." in recording.about
-    recording.close()
 
 
-def test_hands_in_a_robots_frame_of_a_mirrored_camera(bag, tmp_path):
+def test_hands_in_a_robots_frame_of_a_mirrored_camera(bag, tmp_path, closing):
     """They stand in the frame as any camera's; it is their pixels that lie mirrored, by which the camera is placed."""
     dataset = export(bag, tmp_path / "cups", "--frame", "base_link", "--format", "npz")
     path = dataset.path / "episode_000000.npz"
     with np.load(path) as file:
         table = dict(file)
-    recording = DatasetRecording(dataset, 0, HANDS)
+    recording = closing(DatasetRecording(dataset, 0, HANDS))
     straight = recording.moment(2).pair
-    recording.close()
     pixels = table["hand.joints_2d"].reshape(-1, 42, 2)
     pixels[..., 0] = CAMERA.width - 1.0 - pixels[..., 0]
     np.savez(path, **table)
-    recording = DatasetRecording(dataset, 0, HANDS)
+    recording = closing(DatasetRecording(dataset, 0, HANDS))
     mirrored = recording.moment(2).pair
     assert mirrored.mirrored and not straight.mirrored
     for one, other in zip(mirrored.hands, straight.hands):
         np.testing.assert_allclose(one.joints, other.joints, atol=1e-4)
-    recording.close()
 
 
-def test_hands_of_fused_cameras_have_no_place_in_a_picture(bag, tmp_path):
+def test_hands_of_fused_cameras_have_no_place_in_a_picture(bag, tmp_path, closing):
     """They have no pixels: they are not drawn on a picture of one of the cameras, and it is said that they are not its."""
     dataset = export(bag, tmp_path / "cups", "--format", "npz")
     path = dataset.path / "episode_000000.npz"
@@ -109,16 +106,15 @@ def test_hands_of_fused_cameras_have_no_place_in_a_picture(bag, tmp_path):
         table = dict(file)
     table["hand.joints_2d"][:] = 0.0
     np.savez(path, **table)
-    recording = DatasetRecording(ExportedDataset(dataset.path), 0, HANDS)
+    recording = closing(DatasetRecording(ExportedDataset(dataset.path), 0, HANDS))
     (sight,) = recording.sights(2, ALL)
     assert "hands are in the dataset's frame" in sight.moment.notes[0]
     before = sight.image.copy()
     draw_hands(sight.image, sight.moment.pair)
     np.testing.assert_array_equal(sight.image, before)
-    recording.close()
 
 
-def test_how_far_a_picture_is_off_its_row_is_told_of_the_camera_that_is_shown(bag, tmp_path):
+def test_how_far_a_picture_is_off_its_row_is_told_of_the_camera_that_is_shown(bag, tmp_path, closing):
     dataset = export(bag, tmp_path / "cups", "--format", "npz")
     path = dataset.path / "episode_000000.npz"
     with np.load(path) as file:
@@ -126,19 +122,17 @@ def test_how_far_a_picture_is_off_its_row_is_told_of_the_camera_that_is_shown(ba
     table["stamp.pictures"] = np.repeat(table["stamp.pictures"].reshape(-1, 1), 2, axis=1) - [10**9, 0]
     np.savez(path, **table)
     dataset.features["stamp.pictures"]["names"].insert(0, "another")
-    recording = DatasetRecording(dataset, 0, HANDS)
+    recording = closing(DatasetRecording(dataset, 0, HANDS))
     assert recording.moment(2).notes == ()
-    recording.close()
 
 
-def test_lost_hands_are_absent(bag, tmp_path):
-    recording = DatasetRecording(export(bag, tmp_path / "cups", "--split", "bag", "--min-valid", "0.5"), 0, HANDS)
+def test_lost_hands_are_absent(bag, tmp_path, closing):
+    recording = closing(DatasetRecording(export(bag, tmp_path / "cups", "--split", "bag", "--min-valid", "0.5"), 0, HANDS))
     assert [recording.moment(row).pair.left.state == ABSENT for row in (38, 41, 46)] == [False, True, False]
     assert recording.moment(41).pair.right.valid
-    recording.close()
 
 
-def test_a_missing_or_damaged_video(bag, tmp_path):
+def test_a_missing_or_damaged_video(bag, tmp_path, closing):
     """The hands are shown, and what is wrong is said; in the report too."""
     dataset = export(bag, tmp_path / "cups")
     (path, _), *_ = dataset.episodes[0].videos.values()
@@ -146,30 +140,26 @@ def test_a_missing_or_damaged_video(bag, tmp_path):
     whole = path.read_bytes()
     path.unlink()
     other.write_bytes(whole[: len(whole) // 2])
-    recording = DatasetRecording(dataset, 0, HANDS)
+    recording = closing(DatasetRecording(dataset, 0, HANDS))
     assert recording.image(3) is None and recording.moment(3).pair.left.valid
     assert f"the video {path} is not there; export the dataset again" in recording.warnings[0]
-    recording.close()
-    recording = DatasetRecording(dataset, 1, HANDS)
+    recording = closing(DatasetRecording(dataset, 1, HANDS))
     assert any(f"the video {other} cannot be read" in warning for warning in recording.warnings)
-    recording.close()
     assert main(["report", str(tmp_path / "cups"), "--out", str(tmp_path / "r.html"), "--quiet"]) == 0
     assert "is not there; export the dataset again" in (tmp_path / "r.html").read_text()
 
 
-def test_which_pictures(dataset):
+def test_which_pictures(dataset, closing):
     with pytest.raises(InputError, match="has no pictures other; cameras are: left"):
         DatasetRecording(dataset, 0, HANDS, "other")
-    recording = DatasetRecording(dataset, 0, HANDS, "left")
+    recording = closing(DatasetRecording(dataset, 0, HANDS, "left"))
     assert number_in(recording.image(2)) == 2
-    recording.close()
 
 
-def test_datasets_without_pictures(bag, tmp_path):
-    recording = DatasetRecording(export(bag, tmp_path / "cups", "--no-images"), 0, HANDS)
+def test_datasets_without_pictures(bag, tmp_path, closing):
+    recording = closing(DatasetRecording(export(bag, tmp_path / "cups", "--no-images"), 0, HANDS))
     assert recording.image(0) is None and recording.warnings == ["no images: the dataset was exported without"]
     np.testing.assert_allclose(recording.moment(0).pair.camera.matrix[0, 0], CAMERA.matrix[0, 0])
-    recording.close()
 
 
 @pytest.mark.parametrize(

@@ -63,30 +63,25 @@ def test_all_cameras_see_the_same_hands_where_tf_says_they_stand(recording):
     assert recording.sights(3, {**ALL, "Image": False})[1].image is None
 
 
-def test_hands_are_drawn_with_the_shipped_model_that_the_bag_names(bag):
+def test_hands_are_drawn_with_the_shipped_model_that_the_bag_names(bag, closing):
     """Poses of the one are not those of the other, which the command draws where nobody names one. Of a model that is not
     shipped it is said."""
-    recording, served = BagRecording(bag, pair_of(load_human_hand())), serve(port=0)
-    try:
-        stage = Stage(served.server, recording.hands)
-        for row, model, said in ((5, "generic", []), (6, "human", []), (7, "mano", [MANO]), (8, "generic", [])):
-            sight = recording.sights(row, ALL)[0]
-            assert sight.model == "generic"
-            assert stage.draw([replace(sight, model=model)]) == said
-            for nodes, expected in zip(stage.cameras["/left/hands"]._hands, moving(40, camera=CAMERA)[row].hands):
-                off = np.abs(nodes._mesh.vertices + nodes._mesh.position - expected.vertices).max()
-                assert (off < 1e-4) == (model == "generic")
-    finally:
-        recording.close()
-        served.close()
+    recording, served = closing(BagRecording(bag, pair_of(load_human_hand()))), closing(serve(port=0))
+    stage = Stage(served.server, recording.hands)
+    for row, model, said in ((5, "generic", []), (6, "human", []), (7, "mano", [MANO]), (8, "generic", [])):
+        sight = recording.sights(row, ALL)[0]
+        assert sight.model == "generic"
+        assert stage.draw([replace(sight, model=model)]) == said
+        for nodes, expected in zip(stage.cameras["/left/hands"]._hands, moving(40, camera=CAMERA)[row].hands):
+            off = np.abs(nodes._mesh.vertices + nodes._mesh.position - expected.vertices).max()
+            assert (off < 1e-4) == (model == "generic")
 
 
-def test_another_camera_may_be_the_main_one(bag):
-    recording = BagRecording(bag, HANDS, "/right/hands")
+def test_another_camera_may_be_the_main_one(bag, closing):
+    recording = closing(BagRecording(bag, HANDS, "/right/hands"))
     first, second = recording.sights(5, ALL)
     assert (first.name, second.name) == ("/right/hands", "/left/hands")
     np.testing.assert_allclose(second.pose.position, SECOND.inverse().position, atol=1e-9)
-    recording.close()
 
 
 def test_the_depth_image_as_points(recording):
@@ -110,47 +105,40 @@ def test_a_robot_as_it_was_at_a_row(recording):
         np.testing.assert_allclose(robot.state.workspace, [[0.2, -0.3, 0.05], [0.7, 0.3, 0.6]])
 
 
-def test_the_stage_shows_all_of_it(recording):
-    served = serve(port=0)
-    try:
-        stage = Stage(served.server, HANDS)
-        said = stage.draw(recording.sights(5, ALL), recording.robots(5))
-        assert said == ["/hands_teleop ENGAGED: the robot follows the right hand.", "It is held back by the speed."]
-        np.testing.assert_allclose(stage.cameras["/right/hands"]._root.position, SECOND.position)
-        assert stage.cameras["/left/hands"]._cloud.visible
-        robot = stage.robots["/hands_teleop"]
-        np.testing.assert_allclose(robot._root.position, BASE.position)
-        measured, commanded = robot._ends
-        np.testing.assert_allclose(commanded._frame.position - measured._frame.position, [0.05, 0, 0], atol=1e-9)
-        assert len(measured._parts) == len(commanded._parts) > 3 and commanded._parts[0].opacity < 0.5
-        fingers = [part.position for part in measured._parts]
-        assert max(place[1] for place in fingers) > 0.015  # the gripper is open by 4 cm
-        eye, pose = stage.eye()
-        assert eye.camera.width == 64 and not pose.position.any()
-        stage.shown["Workspace"] = stage.shown["Robot"] = False
-        stage.draw(recording.sights(6, ALL), recording.robots(6))
-        assert not robot._box.visible and not measured._frame.visible
-        stage.draw(recording.sights(7, ALL)[:1])
-        assert not stage.cameras["/right/hands"]._root.visible and not robot._root.visible
-    finally:
-        served.close()
+def test_the_stage_shows_all_of_it(recording, closing):
+    served = closing(serve(port=0))
+    stage = Stage(served.server, HANDS)
+    said = stage.draw(recording.sights(5, ALL), recording.robots(5))
+    assert said == ["/hands_teleop ENGAGED: the robot follows the right hand.", "It is held back by the speed."]
+    np.testing.assert_allclose(stage.cameras["/right/hands"]._root.position, SECOND.position)
+    assert stage.cameras["/left/hands"]._cloud.visible
+    robot = stage.robots["/hands_teleop"]
+    np.testing.assert_allclose(robot._root.position, BASE.position)
+    measured, commanded = robot._ends
+    np.testing.assert_allclose(commanded._frame.position - measured._frame.position, [0.05, 0, 0], atol=1e-9)
+    assert len(measured._parts) == len(commanded._parts) > 3 and commanded._parts[0].opacity < 0.5
+    fingers = [part.position for part in measured._parts]
+    assert max(place[1] for place in fingers) > 0.015  # the gripper is open by 4 cm
+    eye, pose = stage.eye()
+    assert eye.camera.width == 64 and not pose.position.any()
+    stage.shown["Workspace"] = stage.shown["Robot"] = False
+    stage.draw(recording.sights(6, ALL), recording.robots(6))
+    assert not robot._box.visible and not measured._frame.visible
+    stage.draw(recording.sights(7, ALL)[:1])
+    assert not stage.cameras["/right/hands"]._root.visible and not robot._root.visible
 
 
-def test_without_transforms_what_stands_where_is_said(tmp_path):
+def test_without_transforms_what_stands_where_is_said(tmp_path, closing):
     entries = [entry for entry in two_cameras(5) if not entry[0].startswith("/tf")]
     kinds = {name: kind for name, kind in KINDS.items() if not name.startswith("/tf")}
-    recording = BagRecording(write_bag(tmp_path / "bag", entries, kinds), HANDS)
-    served = serve(port=0)
-    try:
-        said = Stage(served.server, HANDS).draw(recording.sights(3, ALL), recording.robots(3))
-        assert "/hands_teleop is drawn beside the camera: no transform from base_link to left_optical is on /tf" in said[2]
-        assert "/right/hands is drawn beside the first camera: " in said[3]
-    finally:
-        recording.close()
-        served.close()
+    recording = closing(BagRecording(write_bag(tmp_path / "bag", entries, kinds), HANDS))
+    served = closing(serve(port=0))
+    said = Stage(served.server, HANDS).draw(recording.sights(3, ALL), recording.robots(3))
+    assert "/hands_teleop is drawn beside the camera: no transform from base_link to left_optical is on /tf" in said[2]
+    assert "/right/hands is drawn beside the first camera: " in said[3]
 
 
-def test_fused_hands_have_no_image(tmp_path):
+def test_fused_hands_have_no_image(tmp_path, closing):
     """They are in a fixed frame and at no pixels; the words name the cameras that each hand is made of."""
     encoder = HandPairEncoder("landmark", "generic")
     entries = two_cameras(5)
@@ -160,21 +148,19 @@ def test_fused_hands_have_no_image(tmp_path):
             object.__setattr__(hand, "joints_2d", None)
         entries.append(("/hands", T0 + i * PERIOD + 70_000_000, encoder.encode(pair, "base_link", {}, (i + 1, 0, 0))))
     kinds = {**KINDS, "/hands": KINDS["/left/hands"]}
-    recording = BagRecording(write_bag(tmp_path / "bag", sorted(entries, key=lambda entry: entry[1]), kinds), HANDS)
+    recording = closing(BagRecording(write_bag(tmp_path / "bag", sorted(entries, key=lambda entry: entry[1]), kinds), HANDS))
     first, second, third = recording.sights(3, ALL)
     assert first.name == "/hands" and first.fused and first.image is None and first.moment.pair.left.valid
     np.testing.assert_allclose(second.pose.position, BASE.inverse().position, atol=1e-9)
     assert "left TRACKED" in words(first.moment)[0] and words(first.moment)[0].endswith("made of left and right")
     assert not any("no images" in warning for warning in recording.warnings)
-    served = serve(port=0)
+    served = closing(serve(port=0))
     stage = Stage(served.server, HANDS)
     stage.draw([first, second, third])
     assert stage.cameras["/hands"]._frustum is None and stage.eye()[0] is stage.cameras["/left/hands"].pinhole
-    served.close()
-    recording.close()
 
 
-def test_fused_hands_that_come_late_are_in_no_picture_either(tmp_path):
+def test_fused_hands_that_come_late_are_in_no_picture_either(tmp_path, closing):
     """Of a recording that shows nobody in its first messages."""
     encoder, entries = HandPairEncoder("landmark", "generic"), two_cameras(5)
     for i, pair in enumerate(moving(230, lost=range(0))):
@@ -182,15 +168,13 @@ def test_fused_hands_that_come_late_are_in_no_picture_either(tmp_path):
         pair = replace(pair, stamp=T0 + i * PERIOD, left=hands[0], right=hands[1])
         entries.append(("/hands", pair.stamp + 70_000_000, encoder.encode(pair, "base_link", {}, (i + 1, 0, 0))))
     kinds = {**KINDS, "/hands": KINDS["/left/hands"]}
-    with contextlib.closing(
-        BagRecording(write_bag(tmp_path / "bag", sorted(entries, key=lambda entry: entry[1]), kinds), HANDS)
-    ) as recording:
-        first, *_ = recording.sights(225, ALL)
-        assert (first.name, first.fused, first.model, first.image) == ("/hands", True, "generic", None)
-        assert first.moment.pair.left.valid and recording.image(3) is None
+    recording = closing(BagRecording(write_bag(tmp_path / "bag", sorted(entries, key=lambda entry: entry[1]), kinds), HANDS))
+    first, *_ = recording.sights(225, ALL)
+    assert (first.name, first.fused, first.model, first.image) == ("/hands", True, "generic", None)
+    assert first.moment.pair.left.valid and recording.image(3) is None
 
 
-def test_what_a_robot_says_may_be_anything(tmp_path):
+def test_what_a_robot_says_may_be_anything(tmp_path, closing):
     """Other strings are no robot's; what is damaged in its words is left out, and the hands are shown."""
     entries = [entry for entry in two_cameras(5) if entry[0] != "/hands_teleop/state"]
     texts = ["{", "[]", json.dumps({"state": "IDLE"}), state_text(workspace=[1, "a"], measured={"position": [1]}, axes=7)]
@@ -199,35 +183,32 @@ def test_what_a_robot_says_may_be_anything(tmp_path):
     entries.append(("/r9/state", T0, struct.pack("<4sI", b"\x00\x01\x00\x00", 10**9)))
     kinds = {**KINDS, **{f"/r{k}/state": "std_msgs/msg/String" for k in (0, 1, 2, 3, 9)}}
     del kinds["/hands_teleop/state"]
-    recording = BagRecording(write_bag(tmp_path / "bag", sorted(entries, key=lambda entry: entry[1]), kinds), HANDS)
+    recording = closing(BagRecording(write_bag(tmp_path / "bag", sorted(entries, key=lambda entry: entry[1]), kinds), HANDS))
     (robot,) = recording.robots(0)
     assert robot.name == "/r3" and robot.state.workspace is None and robot.state.measured is None
     assert len(recording.sights(0, ALL)) == 2
-    recording.close()
 
 
-def test_episodes_say_what_is_known_of_them(bag, tmp_path):
+def test_episodes_say_what_is_known_of_them(bag, tmp_path, closing):
     """The part that is exported, on the time line of recording; task, outcome, notes."""
     path = write_bag(tmp_path / "episode_000000", two_cameras(30), KINDS)
     said = {"task": "put it away", "state": "kept", "outcome": "success", "notes": ["quick"], "missing": ["no hand is seen"]}
     said["span"] = [T0 + 10 * PERIOD, T0 + 20 * PERIOD]
     (path / "episode.json").write_text(json.dumps(said))
-    recording = BagRecording(path, HANDS)
+    recording = closing(BagRecording(path, HANDS))
     text = " ".join(recording.about)
     assert "Task: put it away." in text and "kept, success" in text and "Note: quick" in text and "no hand is seen" in text
     assert recording.span == (int(recording.course.stamp[10]), int(recording.course.stamp[20]))
-    recording.close()
     (path / "episode.json").write_text("{")
-    recording = BagRecording(path, HANDS)
+    recording = closing(BagRecording(path, HANDS))
     assert recording.span is None and any("episode.json is no episode's file" in warning for warning in recording.warnings)
-    recording.close()
 
 
 @pytest.mark.parametrize("spoil", ["hands", "tf", "depth"])
-def test_damaged_messages_spoil_only_themselves(tmp_path, spoil):
+def test_damaged_messages_spoil_only_themselves(tmp_path, spoil, closing):
     topic = {"hands": "/right/hands", "tf": "/tf", "depth": "/left/depth/image_raw"}[spoil]
     entries = [(name, time, data[:40] if name == topic else data) for name, time, data in two_cameras(5)]
-    recording = BagRecording(write_bag(tmp_path / "bag", entries, KINDS), HANDS)
+    recording = closing(BagRecording(write_bag(tmp_path / "bag", entries, KINDS), HANDS))
     first, second = recording.sights(3, ALL)
     assert first.moment.pair.left.valid
     if spoil == "hands":
@@ -236,7 +217,6 @@ def test_damaged_messages_spoil_only_themselves(tmp_path, spoil):
         assert second.pose is None and "no transform" in second.problem
     if spoil == "depth":
         assert first.cloud is None
-    recording.close()
 
 
 def test_a_report_of_one_episode_of_a_folder(bag, tmp_path, capsys):
