@@ -28,6 +28,15 @@ def wait_until(condition) -> bool:
     return True
 
 
+def ended(process, code=0, before="", by=None) -> str:
+    """What a process has said, `before` with it, that ends by itself or by a signal: with a code, and without a traceback."""
+    if by is not None:
+        process.send_signal(by)
+    output = before + process.communicate(timeout=PATIENT)[0]
+    assert process.returncode == code and "Traceback" not in output and "Exception" not in output, (process.returncode, output)
+    return output
+
+
 class Ros:
     """A ROS context on a domain of its own, with nodes that one executor spins."""
 

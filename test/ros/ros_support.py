@@ -14,7 +14,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
-from ros_context import PATIENT, REPOSITORY, Ros, wait_until  # noqa: F401 (for who imports this)
+from ros_context import PATIENT, REPOSITORY, Ros, ended, wait_until  # noqa: F401 (for who imports this)
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from visualization_msgs.msg import MarkerArray
 

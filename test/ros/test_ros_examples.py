@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from bag_support import write_bag
 from program_support import python
-from ros_support import PATIENT, PERIOD, REPOSITORY, T0, make_pair
+from ros_support import PERIOD, REPOSITORY, T0, ended, make_pair
 
 from fourdhands_core.pipeline.types import ABSENT, HELD, TRACKED
 from fourdhands_ros.convert.encoders import HandPairEncoder, wrist_pose
@@ -38,9 +38,7 @@ def test_subscriber_prints_the_wrists_of_valid_hands(ros):
         side, *position = re.fullmatch(r"(left|right) wrist at (\S+) (\S+) (\S+) m\n", line).groups()
         assert side == ("left", "right")[hand.side]
         np.testing.assert_allclose(np.array(position, float), hand.joints[0], atol=6e-4)
-    process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=PATIENT)
-    assert process.returncode == 0 and rest == ""
+    assert ended(process, by=signal.SIGINT) == ""
 
 
 @pytest.fixture

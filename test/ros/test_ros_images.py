@@ -17,6 +17,15 @@ def decode_image(message: Image) -> np.ndarray:
     return ImageDecoder(compressed=False).image(message)
 
 
+def refusal(message, change, decode=decode_image) -> MalformedImage:
+    """Of a message that is so changed."""
+    for name, value in change.items():
+        setattr(message, name, value)
+    with pytest.raises(MalformedImage) as caught:
+        decode(message)
+    return caught.value
+
+
 def smooth_picture(width=64, height=48) -> np.ndarray:
     """An RGB picture without edges, so that colour subsampling and mosaics change it little."""
     y, x = np.mgrid[:height, :width]
@@ -166,12 +175,8 @@ def test_planes_find_the_colours(encoding, padding, counts_all_rows):
     ],
 )
 def test_malformed_planes_are_named(encoding, change, reason, words):
-    message = planes_of(smooth_picture(), encoding, 0)
-    for name, value in change.items():
-        setattr(message, name, value)
-    with pytest.raises(MalformedImage) as caught:
-        decode_image(message)
-    assert caught.value.reason == reason and words in str(caught.value)
+    error = refusal(planes_of(smooth_picture(), encoding, 0), change)
+    assert error.reason == reason and words in str(error)
 
 
 def test_every_encoding_of_sensor_msgs_is_decoded_or_named_as_one_that_is_not():
@@ -197,13 +202,9 @@ def test_every_encoding_of_sensor_msgs_is_decoded_or_named_as_one_that_is_not():
         "Y10",
         *(f"{kind}C{channels}" for kind in ("8S", "16S", "32S", "32F", "64F") for channels in range(1, 5)),
     ]:
-        message = message_of(np.full((48, 64 * 32), 7, np.uint8), encoding)
-        message.width = 64
-        with pytest.raises(MalformedImage) as caught:
-            decode_image(message)
-        assert caught.value.reason == "encoding"
-        assert f"{encoding!r}" in str(caught.value) and "is not supported; use one of" in str(caught.value)
-        assert all(name in str(caught.value) for name in pictures)
+        error = refusal(message_of(np.full((48, 64 * 32), 7, np.uint8), encoding), {"width": 64})
+        assert error.reason == "encoding" and all(name in str(error) for name in pictures)
+        assert f"{encoding!r}" in str(error) and "is not supported; use one of" in str(error)
 
 
 @pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "mono16", "8UC3", "bayer_rggb8", "uyvy", "nv12"])
@@ -310,13 +311,8 @@ def test_rgb_is_not_copied():
     ],
 )
 def test_malformed_images_are_named(change, reason, words):
-    message = message_of(smooth_picture(), "rgb8")
-    for name, value in change.items():
-        setattr(message, name, value)
-    with pytest.raises(MalformedImage) as caught:
-        decode_image(message)
-    assert caught.value.reason == reason and words in str(caught.value)
-    assert isinstance(caught.value, InputError)
+    error = refusal(message_of(smooth_picture(), "rgb8"), change)
+    assert error.reason == reason and words in str(error) and isinstance(error, InputError)
 
 
 @settings(max_examples=300, deadline=None)

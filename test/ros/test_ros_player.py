@@ -17,7 +17,7 @@ import rclpy
 from bag_support import TYPES, image_entry, write_bag
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message
-from ros_support import FACES, PATIENT, RELIABLE, T0, make_pair
+from ros_support import FACES, PATIENT, RELIABLE, T0, ended, make_pair
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
@@ -128,8 +128,7 @@ def test_only_images_twice_as_fast_with_the_bags_clock(ros, bag):
 
 def test_a_process_plays_to_the_end(ros, bag):
     process = ros.process("-m", "fourdhands_ros.player", str(bag[0]), "--rate", "10", "--delay", "0")
-    output, _ = process.communicate(timeout=PATIENT)
-    assert process.returncode == 0 and "41 messages played" in output, output
+    assert "41 messages played" in ended(process)
 
 
 def test_what_cannot_be_played(ros, bag, tmp_path):
@@ -138,10 +137,7 @@ def test_what_cannot_be_played(ros, bag, tmp_path):
         if arguments:
             entries = [("/cam/camera_info", T0, b"\0\1\0\0")]
             path = write_bag(tmp_path / "other", entries, {"/cam/camera_info": TYPES["camera_info"]})
-        process = ros.process("-m", "fourdhands_ros.bags.player", str(path), *arguments)
-        assert ros.spin_until(lambda: process.poll() is not None)
-        output = process.stdout.read()
-        assert process.returncode == 2 and words in output and "Traceback" not in output, output
+        assert words in ended(ros.process("-m", "fourdhands_ros.bags.player", str(path), *arguments), 2)
 
 
 LISTENER = """
@@ -170,8 +166,7 @@ def test_the_cameras_last_images_reach_a_subscriber_that_is_slow(ros, tmp_path):
     listener.send_signal(signal.SIGSTOP)
     time.sleep(1.0)  # by then all images, a quarter of a second of them, are published, unless the computer is busy
     listener.send_signal(signal.SIGCONT)
-    published = json.loads(camera.communicate(timeout=PATIENT)[0].splitlines()[-1])["published"]
-    assert camera.returncode == 0
+    published = json.loads(ended(camera).splitlines()[-1])["published"]
     over = threading.Timer(PATIENT, listener.kill)
     over.start()
     assert [listener.stdout.readline() for _ in range(published)] == [f"{k}\n" for k in range(1, published + 1)]

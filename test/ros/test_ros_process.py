@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from bag_support import read_bag
-from ros_support import PATIENT, REPOSITORY
+from ros_support import PATIENT, REPOSITORY, ended
 from test_ros_start import FAKE
 from video_support import plain_video
 
@@ -37,13 +37,6 @@ def said(process, words) -> str:
         if words in line:
             return "".join(lines)
     raise AssertionError("".join(lines))
-
-
-def ended(process, before="") -> str:
-    """What a process has said, which has to end with 0 and without a traceback."""
-    output = before + process.communicate(timeout=PATIENT)[0]
-    assert process.returncode == 0 and "Traceback" not in output and "Exception" not in output, (process.returncode, output)
-    return output
 
 
 ENDLESS = """
@@ -105,7 +98,7 @@ def test_signals_to_the_node(ros, moment, first, second):
         before += said(process, moment)
     for number in (first, second):
         process.send_signal(number)
-    assert "closing" in ended(process, before)
+    assert "closing" in ended(process, before=before)
 
 
 def test_a_model_that_takes_for_ever_does_not_keep_the_node_from_ending(ros):
@@ -121,7 +114,7 @@ fourdhands_ros.process.run_ros.__defaults__ = (2, 0.5)""",
     before = said(process, "loading")
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
-    assert "while still busy 0.5 s after it was asked to end" in ended(process, before)
+    assert "while still busy 0.5 s after it was asked to end" in ended(process, before=before)
 
 
 def video(folder) -> str:
@@ -136,7 +129,7 @@ def test_signals_to_the_recorder(ros, tmp_path, first, second):
     before = said(process, "nothing has come yet")
     for number in (first, second, first):
         process.send_signal(number)
-    assert re.search(r"\[WARN\].*recorded to .*: no topic appeared", ended(process, before))
+    assert re.search(r"\[WARN\].*recorded to .*: no topic appeared", ended(process, before=before))
     assert read_bag(tmp_path / "bag") == []
 
 
@@ -152,7 +145,7 @@ def test_signals_to_the_camera(ros, tmp_path, arguments, moment):
     before = said(process, moment) if moment else ""
     for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
         process.send_signal(number)
-    assert '"published": ' in ended(process, before)
+    assert '"published": ' in ended(process, before=before)
 
 
 def test_a_stop_wakes_who_waits_and_lets_go_of_the_signals():
@@ -205,8 +198,7 @@ def test_each_program_tells_of_a_file_of_parameters_that_is_missing(ros):
         for name, command in PROGRAMS.items()
     }
     for name, process in processes.items():
-        output, _ = process.communicate(timeout=PATIENT)
-        assert process.returncode == 2 and output == (
+        assert ended(process, 2) == (
             f"hands_{name}: error: the file of parameters no.yaml is not taken: it does not exist; give a YAML file laid out "
             "as config/hands.yaml\n"
         )
@@ -214,14 +206,13 @@ def test_each_program_tells_of_a_file_of_parameters_that_is_missing(ros):
 
 def test_parameters_of_rclpy_of_the_wrong_type(ros, tmp_path):
     """Also those that the programs do not declare themselves, and those of topics, which the node has while it is active."""
-    for command, name in (
-        (["-c", FAKE], "use_sim_time"),
-        (["-c", FAKE], "qos_overrides./image_raw.subscription.depth"),
-        ([*PROGRAMS["recorder"], str(tmp_path / "bag")], "use_sim_time"),
+    for command, name, code in (
+        (["-c", FAKE], "use_sim_time", 1),
+        (["-c", FAKE], "qos_overrides./image_raw.subscription.depth", 1),
+        ([*PROGRAMS["recorder"], str(tmp_path / "bag")], "use_sim_time", 2),
     ):
-        process = ros.process(*command, "--ros-args", "-p", f"{name}:=abc")
-        output, _ = process.communicate(timeout=PATIENT)
-        assert process.returncode and f"parameter '{name}' to 'abc'" in output and "Traceback" not in output, output
+        output = ended(ros.process(*command, "--ros-args", "-p", f"{name}:=abc"), code)
+        assert f"parameter '{name}' to 'abc'" in output, output
 
 
 def test_refusals_are_a_sentence_whatever_rclpy_says():
@@ -232,7 +223,7 @@ def test_refusals_are_a_sentence_whatever_rclpy_says():
 @pytest.mark.parametrize("commands, name", [*((PROGRAMS, name) for name in PROGRAMS), (MODULES, "node"), (MODULES, "player")])
 def test_help(ros, commands, name):
     """It ends with 0, starts nothing, and names the program as it was started."""
-    output, _ = ros.process(*commands[name], "--help").communicate(timeout=PATIENT)
+    output = ended(ros.process(*commands[name], "--help"))
     started = f"hands_{name}" if commands is PROGRAMS else "python " + " ".join(MODULES[name])
     assert output.startswith(f"usage: {started} [-h]") and "[INFO]" not in output, output
     if name == "node":
@@ -254,24 +245,21 @@ def test_without_a_folder_for_logs(ros, environment, words):
     process = ros.process("-c", FAKE, environment={"ROS_LOG_DIR": None, "ROS_HOME": None, **environment})
     before = said(process, "tracking hands in")
     assert words in before and "set ROS_LOG_DIR" in before
-    process.send_signal(signal.SIGTERM)
-    ended(process, before)
+    ended(process, before=before, by=signal.SIGTERM)
 
 
 def test_a_log_folder_that_can_be_written_to_is_used(ros, tmp_path):
     process = ros.process("-c", FAKE, environment={"HOME": None, "ROS_LOG_DIR": str(tmp_path / "log")})
     before = said(process, "tracking hands in")
     assert "ROS_LOG_DIR" not in before
-    process.send_signal(signal.SIGTERM)
-    ended(process, before)
+    ended(process, before=before, by=signal.SIGTERM)
     assert any("tracking hands in" in file.read_text() for file in (tmp_path / "log").glob("*.log"))
 
 
 @pytest.mark.parametrize("domain", ["9999", "233", "-1", "abc", "1.5"])
 def test_a_domain_that_is_none(ros, domain):
-    process = ros.process(*MODULES["player"], "nothing", environment={"ROS_DOMAIN_ID": domain})
-    output = process.communicate(timeout=PATIENT)[0]
-    assert process.returncode and f"ROS_DOMAIN_ID is {domain}, and a domain is a number from 0 to 232" in output
+    output = ended(ros.process(*MODULES["player"], "nothing", environment={"ROS_DOMAIN_ID": domain}), 2)
+    assert f"ROS_DOMAIN_ID is {domain}, and a domain is a number from 0 to 232" in output
     assert output.count("\n") == 1, output
 
 
@@ -285,6 +273,4 @@ def test_a_domain_that_is_none(ros, domain):
     ],
 )
 def test_a_name_that_is_none(ros, argument, words):
-    process = ros.process(*MODULES["node"], "--ros-args", "-r", argument)
-    output = process.communicate(timeout=PATIENT)[0]
-    assert process.returncode and words in output and "Traceback" not in output, output
+    assert words in ended(ros.process(*MODULES["node"], "--ros-args", "-r", argument), 2)

@@ -12,7 +12,7 @@ from bag_support import read_bag
 from rclpy.duration import Duration
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_support import PATIENT, PERIOD, RELIABLE, T0, image_message
+from ros_support import PATIENT, PERIOD, RELIABLE, T0, ended, image_message
 from rosbags.interfaces import Qos
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
@@ -59,9 +59,7 @@ def test_what_a_recorder_that_could_not_run_has_missed_is_told(ros, tmp_path):
         send(1)
         ros.spin_for(0.05)
     assert publisher.wait_for_all_acked(Duration(seconds=PATIENT))  # what has not arrived by the end is nobody's loss
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=PATIENT)
-    assert process.returncode == 0, output
+    output = ended(process, by=signal.SIGTERM)
     written = int(re.search(r"/image_raw (\d+)", output)[1])
     with Bag(tmp_path / "bag") as bag:
         assert bag.topics["/image_raw"].count == written

@@ -6,7 +6,7 @@ import re
 import signal
 
 from rclpy.duration import Duration
-from ros_support import FACES, PATIENT, RELIABLE
+from ros_support import FACES, PATIENT, RELIABLE, ended
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from visualization_msgs.msg import MarkerArray
 
@@ -61,8 +61,7 @@ def test_handed_over_to_rosbag2(ros, tmp_path, monkeypatch):
     ros.node("hands", enable_rosout=False).create_publisher(HandPair, "/arm/pose", 1)
     if importlib.util.find_spec("rosbag2_py") is None:
         missing = ros.process("-m", "fourdhands_ros.recorder", str(tmp_path / "bag"), "--rosbag2")
-        output, _ = missing.communicate(timeout=PATIENT)
-        assert missing.returncode == 2 and "which is not installed: apt install" in output and "Traceback" not in output
+        assert "which is not installed: apt install" in ended(missing, 2)
     (tmp_path / "ros2").write_text(ROS2)
     (tmp_path / "ros2").chmod(0o755)
     (tmp_path / "rosbag2_py.py").touch()
@@ -70,9 +69,7 @@ def test_handed_over_to_rosbag2(ros, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
     arguments = [str(tmp_path / "bag"), "--rosbag2", "--images", "raw", "--topic", "/a b"]
     for _ in range(5):  # on a busy computer the hands may not be found in time; by name and type they are recorded all the same
-        process = ros.process("-m", "fourdhands_ros.recorder", *arguments)
-        given = process.communicate(timeout=PATIENT)[0].splitlines()
-        assert process.returncode == 0, given
+        given = ended(ros.process("-m", "fourdhands_ros.recorder", *arguments)).splitlines()
         names = re.compile(given[given.index("--regex") + 1])
         if names.search("/arm/pose"):
             break
@@ -92,6 +89,5 @@ def test_remapped_hands_are_recorded(ros, tmp_path):
     assert ros.spin_until(lambda: faces.get_subscription_count() and pairs.get_subscription_count())
     faces.publish(encode_faces((FACES, FACES)))
     assert faces.wait_for_all_acked(Duration(seconds=PATIENT))
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=PATIENT)
+    output = ended(process, by=signal.SIGINT)
     assert "/arm/pose 0" in output and "/arm/triangles 1" in output and "lost" not in output

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_support import PATIENT, REPOSITORY, FakeTracker, image_message
+from ros_support import REPOSITORY, FakeTracker, ended, image_message
 from sensor_msgs.msg import Image
 
 from fourdhands_core.errors import InputError
@@ -164,9 +164,7 @@ def test_every_bad_value_is_named(values):
 @pytest.mark.parametrize("command", [["-m", "fourdhands_ros"], ["fourdhands_ros/hands_node"]])
 def test_both_ways_to_start(ros, command):
     """`python -m fourdhands_ros`, and the executable that colcon installs."""
-    process = ros.process(*command, "--ros-args", "-p", "tf:=bad")
-    output, _ = process.communicate(timeout=PATIENT)
-    assert process.returncode == 1 and "parameter tf" in output
+    assert "parameter tf" in ended(ros.process(*command, "--ros-args", "-p", "tf:=bad"), 1)
 
 
 HEAPS = """
@@ -195,5 +193,4 @@ print(heaps() - before)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that gives every thread a heap")
 def test_all_threads_share_one_heap(ros, tmp_path):
-    output, _ = ros.process("-c", HEAPS.format(file=tmp_path / "heaps.xml")).communicate(timeout=PATIENT)
-    assert int(output) == 0
+    assert int(ended(ros.process("-c", HEAPS.format(file=tmp_path / "heaps.xml")))) == 0
