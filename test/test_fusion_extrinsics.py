@@ -119,10 +119,19 @@ def test_the_file_of_poses(tmp_path):
     rig = Rig("cell", {f"camera_{k}": pose for k, pose in enumerate(scene.poses)}, {"camera_0": {"fov": 60.0}})
     save_rig(tmp_path / "rig.yaml", rig, "a comment")
     back = load_rig(tmp_path / "rig.yaml")
-    assert back.fixed_frame == "cell" and back.lenses["camera_0"] == {"fov": 60.0}
+    assert back.frame() == back.frame("cell") == "cell" and back.lenses["camera_0"] == {"fov": 60.0}
     for name, pose in rig.poses.items():
         np.testing.assert_allclose(back.poses[name].rotation, pose.rotation, atol=1e-5)
         np.testing.assert_allclose(back.poses[name].position, pose.position, atol=1e-5)
+
+
+def test_poses_are_in_the_frame_that_their_file_names(tmp_path):
+    """Hands were said to be in the one that was asked for, which had not moved them; a file that names none leaves it open."""
+    with pytest.raises(InputError, match="said in cell, and hands are asked for in base_link"):
+        Rig("cell", {}).frame("base_link")
+    pose = "{position: [0, 0, 1], quaternion: [0, 0, 0, 1]}"
+    (tmp_path / "rig.yaml").write_text(f"cameras: {{a: {pose}, b: {pose}}}")
+    assert [load_rig(tmp_path / "rig.yaml").frame(given) for given in ("", "base_link")] == ["world", "base_link"]
 
 
 @pytest.mark.parametrize(

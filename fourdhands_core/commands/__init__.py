@@ -217,6 +217,11 @@ def path(text: str) -> Path:
     return Path(local_path(text))
 
 
+def frame(text: str) -> str:
+    """The type of arguments that name a frame: tf2 takes none with a slash before it."""
+    return text.lstrip("/")
+
+
 def place(text: str) -> Place:
     """The type of arguments that name a file or folder of this machine or, by a URL, on a storage."""
     from .. import remote

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..pipeline.settings import OFFLINE_LOOKAHEAD
-from . import Commands, add_command, add_lens, add_settings, given_settings, path, place, positive, refuse_options, ros_side
+from . import (
+    Commands,
+    add_command,
+    add_lens,
+    add_settings,
+    frame,
+    given_settings,
+    path,
+    place,
+    positive,
+    refuse_options,
+    ros_side,
+)
 
 if TYPE_CHECKING:
     from ..remote import Place
@@ -68,9 +80,10 @@ def add(commands: Commands) -> None:
     )
     command.add_argument(
         "--fixed-frame",
+        type=frame,
         default="",
         metavar="NAME",
-        help="the same, where the cameras stand being in the bag's /tf and /tf_static; with --cameras the frame's name",
+        help="the same, where the cameras stand being in the bag's /tf and /tf_static; with --cameras the file's frame",
     )
     command.add_argument("--tf", choices=("none", "wrist", "joints"), default="wrist", help="frames to write to /tf")
     command.add_argument("--no-markers", action="store_true", help="leave the meshes out, nine tenths of the bag")

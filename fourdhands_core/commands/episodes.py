@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..episodes import FORMATS
 from ..streams import counted, utf8
-from . import COUNT, REPEATED, Commands, add_command, place, ros_side
+from . import COUNT, REPEATED, Commands, add_command, frame, place, ros_side
 
 
 def _here(text: str) -> Path:
@@ -83,7 +83,9 @@ def _add_export(inner: Commands) -> None:
         help="mano102 (default): wrist, orientation and MANO's pose; tips48: wrist, rotation and fingertips; wrist: "
         "position, yaw, pitch, roll; robot:NAME or robot:NAME:left: a robot's joints by that hand (extra [robot])",
     )
-    command.add_argument("--frame", default="camera", metavar="FRAME", help="of positions: camera (default), or a TF frame")
+    command.add_argument(
+        "--frame", type=frame, default="camera", metavar="FRAME", help="of positions: camera (default), or a TF frame"
+    )
     command.add_argument("--task", type=utf8, default="", metavar="TEXT", help="what is done, where a bag does not say it")
     command.add_argument(
         "--split",

@@ -100,5 +100,5 @@ def _track_cameras(args: argparse.Namespace) -> int:
         videos.append(CameraVideo(name, file, source))
     with closing(HandPairTracker(tracker_settings(args))) as tracker:
         summary = track_cameras(videos, rig, args.out, tracker, progress=not args.quiet)
-    print(f"{summary}\nwritten to {args.out}: hands.npz in {rig.fixed_frame}, and each camera's own")
+    print(f"{summary}\nwritten to {args.out}: hands.npz in {rig.frame()}, and each camera's own")
     return 0

@@ -21,12 +21,22 @@ _FARTHEST = 1000.0
 
 @dataclass(frozen=True, eq=False)
 class Rig:
-    """Where cameras stand. fixed_frame: its name. poses: each camera's optical frame in it, by the camera's name. lenses:
-    where the file names one, a camera's `intrinsics`, a file's path, or `fov`, degrees."""
+    """Where cameras stand. fixed_frame: its name, empty where a file does not say it. poses: each camera's optical frame in it,
+    by the camera's name. lenses: where the file names one, a camera's `intrinsics`, a file's path, or `fov`, degrees."""
 
     fixed_frame: str
     poses: dict[str, Rigid]
     lenses: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def frame(self, given: str = "") -> str:
+        """What the frame of the poses is called. given: what else it is called; another name would not move them. Raises
+        InputError where it is another one."""
+        if given and self.fixed_frame and given != self.fixed_frame:
+            raise InputError(
+                f"where the cameras stand is said in {self.fixed_frame}, and hands are asked for in {given}; leave the fixed "
+                f"frame out, or give a file of the cameras' poses in {given}"
+            )
+        return given or self.fixed_frame or "world"
 
 
 def load_rig(path: str | Path) -> Rig:
@@ -49,7 +59,7 @@ def load_rig(path: str | Path) -> Rig:
         if "intrinsics" in lens:
             lens["intrinsics"] = path.parent / Path(str(lens["intrinsics"])).expanduser()
         lenses[str(name)] = lens
-    return Rig(str(content.get("fixed_frame") or "world"), poses, lenses)
+    return Rig(str(content.get("fixed_frame") or "").lstrip("/"), poses, lenses)
 
 
 def _pose(path: Path, name: object, values: object) -> Rigid:

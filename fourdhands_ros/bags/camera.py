@@ -63,8 +63,9 @@ class Options:
 
     @property
     def fused_frame(self) -> str:
-        """The frame of all cameras' common hands; empty where there are to be none."""
-        return self.fixed_frame or (self.rig.fixed_frame if self.rig else "")
+        """The frame of all cameras' common hands; empty where there are to be none. Raises InputError where the rig has another
+        one."""
+        return self.rig.frame(self.fixed_frame) if self.rig else self.fixed_frame
 
 
 @dataclass(frozen=True)

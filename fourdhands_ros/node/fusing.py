@@ -39,7 +39,7 @@ class FusedChannel:
         self._rig: Rig | None = load_rig(parameters.camera_poses) if parameters.camera_poses else None
         if self._rig is not None:
             check_named(self._rig, parameters.cameras, parameters.camera_poses)
-        self.frame = parameters.fixed_frame or (self._rig.fixed_frame if self._rig else "")
+        self.frame = self._rig.frame(parameters.fixed_frame) if self._rig else parameters.fixed_frame
         settings = FusionSettings(hold=parameters.hold, smoothing=parameters.smoothing)
         self.fusion = HandFusion(tracker.assets, settings, landmarks=tracker.landmarks)
         self.statistics = Statistics()

@@ -52,8 +52,8 @@ def check_values(parameters: Any) -> None:
         meta = spec.metadata
         if isinstance(value, bool) and "true" in meta["choices"]:  # as YAML reads it
             value = str(value).lower()
-        elif isinstance(value, str):  # of a file's name, as people give it
-            value = local_path(value)
+        elif isinstance(value, str):  # as people name files; and frames, in which tf2 takes no slash before the name
+            value = value.lstrip("/") if spec.name.endswith("_frame") else local_path(value)
         object.__setattr__(parameters, spec.name, value)
         expected: Any = type(spec.default)
         if type(value) is not expected:
@@ -83,7 +83,9 @@ class Parameters:
         "single cameras. Where each camera stands comes from TF, from fixed_frame to the frame of its images, or from "
         "camera_poses.",
     )
-    fixed_frame: str = parameter("", "With fusion the frame in which the hands are; empty for the one that camera_poses names.")
+    fixed_frame: str = parameter(
+        "", "With fusion the frame in which the hands are; empty for the one that camera_poses names, which it has to be."
+    )
     camera_poses: str = parameter(
         "",
         "With fusion a YAML file that says where the cameras stand, in place of TF; `fourdhands calibrate-cameras` writes it.",

@@ -201,6 +201,7 @@ def test_hands_go_on_where_the_cameras_clocks_were_set_back(recorded, tmp_path, 
         (["--cameras", "{rig}", "--topic", "/left/image_raw/compressed"], "one camera cannot be fused, and /left/image_raw"),
         (["--cameras", "{tmp}/other.yaml"], "does not say where right stands; it names left, top"),
         (["--cameras", "{tmp}/none.yaml"], "none.yaml"),
+        (["--cameras", "{rig}", "--fixed-frame", "base_link"], "is said in cell, and hands are asked for in base_link"),
     ],
 )
 def test_what_cannot_be_fused_is_told_in_one_sentence(recorded, tmp_path, capsys, options, words):

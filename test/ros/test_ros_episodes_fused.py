@@ -79,7 +79,7 @@ def test_pictures_are_not_in_the_robots_frame_that_hands_were_moved_to(bag, tmp_
 
     still = Rigid(np.eye(3), np.array([0.0, 0.0, 1.0]))
     monkeypatch.setattr(TransformBuffer, "lookup", lambda *given: still)
-    words = "--topic", "/cam/hands", "--frame", "base_link", "--quiet", "--jobs", "1"
+    words = "--topic", "/cam/hands", "--frame", "/base_link", "--quiet", "--jobs", "1"
     assert run(capsys, "export", bag, "--out", tmp_path / "cups", *words)[0] == 0
     assert run(capsys, "import", tmp_path / "cups", "--out", tmp_path / "back", "--quiet")[0] == 0
     told = frames(tmp_path / "back" / "episode_000000")

@@ -315,11 +315,12 @@ def test_recording(launched, monkeypatch, tmp_path):
     assert recorder.main(arguments) == 2  # every argument is taken; the folder is a file
 
 
-def test_paths_from_the_home_directory(launched, monkeypatch):
-    """A shell leaves ~ as it is in NAME:=~/FILE."""
+def test_paths_from_the_home_directory_and_frames_with_a_slash(launched, monkeypatch):
+    """A shell leaves ~ as it is in NAME:=~/FILE, and tf2 takes no slash before a frame's name."""
     monkeypatch.setenv("HOME", "/home/me")
     assert "/home/me/cups" in launched("record.launch.py", episodes="~/cups")["hands_recorder"].arguments
-    assert Parameters(hand_model="~/mano.npz").hand_model == "/home/me/mano.npz"
+    given = Parameters(hand_model="~/mano.npz", target_frame="/base_link")
+    assert (given.hand_model, given.target_frame) == ("/home/me/mano.npz", "base_link")
 
 
 def test_replaying(launched, tmp_path):
