@@ -215,6 +215,7 @@ def test_training_goes_on_from_weights_and_keeps_its_rendered_clips(tmp_path, mo
         measured_folder=str(tmp_path / "clips"),
         bend=1.0,
         contact=1.0,
+        acceleration=1.0,
     )
     for name in ("a", "b"):  # the second run reads the clips that the first has rendered
         train_landmark(tmp_path / f"{name}.safetensors", settings)

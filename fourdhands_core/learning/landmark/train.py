@@ -72,6 +72,8 @@ class TrainSettings(losses.LossWeights):
     """Weight of the joints' Laplace likelihood, which teaches the expected errors."""
     velocity: float = 60.0
     """Weight of the error of joint velocities between frames."""
+    acceleration: float = 0.0
+    """Weight of the error of their changes from frame to frame."""
     world_missing: float = 0.1
     """Share of samples without the detector's 3-D landmarks."""
     vertex_samples: int = 16
@@ -298,10 +300,11 @@ class Trainer:
         loss = loss + self._vertices(output, sample, mask)
         back = torch.argsort(order)
         joints, true, steady = (x[back].unflatten(0, (count, batch)) for x in (joints, sample.joints, mask))
-        moving = (joints[1:] - joints[:-1]) - (true[1:] - true[:-1])
-        both_seen = steady[1:] & steady[:-1]
-        velocity = (moving.norm(dim=-1).mean(-1) * both_seen).sum() / both_seen.sum().clamp(min=1)
-        return loss + s.velocity * velocity, joints, true, steady
+        moving, seen = (joints - true).diff(dim=0), steady[1:] & steady[:-1]
+        loss = loss + s.velocity * _mean_norm(moving, seen)
+        if s.acceleration:
+            loss = loss + s.acceleration * _mean_norm(moving.diff(dim=0), seen[1:] & seen[:-1])
+        return loss, joints, true, steady
 
     @torch.no_grad()
     def evaluate(self, windows: bool, batches: int = 4) -> dict:
@@ -335,6 +338,11 @@ class Trainer:
             if step % 200 == 199 or step == steps - 1:
                 self.curve.append({"phase": bar.desc, "step": step + 1, "loss": last.item(), **self.evaluate(windows)})
                 bar.write(json.dumps(self.curve[-1]))
+
+
+def _mean_norm(errors: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """Mean length of errors (..., J, 3) over all J of those chosen (...)."""
+    return (errors.norm(dim=-1).mean(-1) * chosen).sum() / chosen.sum().clamp(min=1)
 
 
 def window_frames(stamps: torch.Tensor, at: torch.Tensor, config: LandmarkConfig) -> torch.Tensor:
