@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from array import array
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fourdhands_core.episodes.order import in_order
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.rotations import matrix_from_quaternion
 from fourdhands_core.hand_model.skeleton import SIDES
-from fourdhands_core.streams import warn
+from fourdhands_core.streams import counted, warn
 
 from ..convert.images import stamp_of
 from .info import HAND_PAIR, pair_store, pair_topics
 from .reading import Bag
+
+_HELD_UP = 1_000_000_000
+"""Nanoseconds by which messages of one time come one after the other at most."""
 
 
 def read_bag_hands(path: str | Path, topic: str | None = None) -> dict[str, np.ndarray]:
@@ -27,9 +32,9 @@ def read_bag_hands(path: str | Path, topic: str | None = None) -> dict[str, np.n
     with Bag(path) as bag:
         name = pair_topics(bag, topic)[0]
         store = pair_store(path, name, bag.topics[name])
-        rows: dict[int, list[np.ndarray]] = {}
-        spoilt, fixed = 0, ""
-        for _, _, data in bag.messages([name]):
+        rows: list[list[np.ndarray]] = []
+        stamps, times, spoilt, fixed = array("q"), array("q"), 0, ""
+        for _, time, data in bag.messages([name]):
             try:
                 pair = store.deserialize_cdr(data, HAND_PAIR)
                 stamp, *row = _row(pair)
@@ -38,19 +43,34 @@ def read_bag_hands(path: str | Path, topic: str | None = None) -> dict[str, np.n
             except Exception:  # rosbags lets out whatever it runs into in a damaged message
                 spoilt += 1
                 continue
-            rows.setdefault(stamp, row)
+            rows.append(row)
+            stamps.append(stamp)
+            times.append(time)
         if fixed and not fixed.removesuffix("_frame").endswith("optical"):
             warn(
                 f"{name} has hands of fused cameras in {fixed}, which are followed as if that was a camera's frame (x right, "
                 "y down, z forward); choose a camera's hands with --topic"
             )
         warnings = [*bag.warnings, *([f"{path}: {spoilt} messages on {name} do not unpack"] if spoilt else [])]
-    for warning in warnings:
-        warn(warning)
     if not rows:
         raise InputError(f"{path}: no message on {name} can be read; it is damaged")
-    valid, joints, rotation = (np.array(column) for column in zip(*(rows[stamp] for stamp in sorted(rows))))
-    return {"stamp": np.array(sorted(rows), np.int64), "valid": valid, "joints": joints, "wrist_rotation": rotation}
+    stamp, kept = _in_order(np.array(stamps, np.int64), np.array(times, np.int64))
+    if left_out := len(np.unique(stamps)) - len(kept):
+        words = "have stamps out of order, as where a clock was set back: left out"
+        warnings.append(f"{path}: of {counted(len(rows), 'HandPairs')} of {name} {left_out} {words}")
+    for warning in warnings:
+        warn(warning)
+    valid, joints, rotation = (np.array(column) for column in zip(*(rows[k] for k in kept)))
+    return {"stamp": stamp, "valid": valid, "joints": joints, "wrist_rotation": rotation}
+
+
+def _in_order(stamp: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rising stamps and whose they are, of messages as they came: all of them, each once; where a clock was set back, those that
+    an export takes, as there are hands of two times."""
+    if (np.maximum.accumulate(stamp) - stamp).max() > _HELD_UP:
+        kept = in_order(stamp, time)
+        return stamp[kept], kept
+    return np.unique(stamp, return_index=True)
 
 
 def _row(pair: Any) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:

@@ -119,6 +119,19 @@ def test_what_it_refuses(tmp_path, monkeypatch, pairs, capsys, arguments, words)
     assert words in said and "Traceback" not in said and not (tmp_path / "out").exists()
 
 
+def test_hands_of_two_times_under_the_same_stamps_do_not_take_turns(tmp_path, pairs, capsys):
+    """A clock is set back by a second and a half: an arm went to and fro between where the hand was then and before."""
+    back, third = 1_500_000_001, len(pairs) * 2 // 3
+    shown = [(HANDS, pair.stamp + 5_000_000, pair) for pair in pairs[:third]]
+    shown += [(HANDS, pair.stamp + 5_000_000, replace(pair, stamp=pair.stamp - back)) for pair in pairs[third:]]
+    encoder = HandPairEncoder("landmark", "human")
+    bag = write_bag(tmp_path / "bag", [(t, time, encoder.encode(pair, "lens", {})) for t, time, pair in shown], types(HANDS))
+    arrays = read_bag_hands(bag)
+    first = [pair.stamp for pair in pairs[:third]]
+    assert arrays["stamp"].tolist()[:third] == first and (np.diff(arrays["stamp"]) > 0).all()
+    assert "have stamps out of order, as where a clock was set back: left out" in capsys.readouterr().err
+
+
 def test_messages_that_do_not_unpack_are_counted(tmp_path, pairs, capsys):
     whole = entries(pairs)
     spoilt = [(topic, time, data[:50] if i % 7 == 3 else data) for i, (topic, time, data) in enumerate(whole)]
