@@ -54,19 +54,19 @@ def read_bag_hands(path: str | Path, topic: str | None = None) -> dict[str, np.n
         warnings = [*bag.warnings, *([f"{path}: {spoilt} messages on {name} do not unpack"] if spoilt else [])]
     if not rows:
         raise InputError(f"{path}: no message on {name} can be read; it is damaged")
-    stamp, kept = _in_order(np.array(stamps, np.int64), np.array(times, np.int64))
+    rising, kept = _in_order(np.array(stamps, np.int64), np.array(times, np.int64))
     if left_out := len(np.unique(stamps)) - len(kept):
         words = "have stamps out of order, as where a clock was set back: left out"
         warnings.append(f"{path}: of {counted(len(rows), 'HandPairs')} of {name} {left_out} {words}")
     for warning in warnings:
         warn(warning)
     valid, joints, rotation = (np.array(column) for column in zip(*(rows[k] for k in kept)))
-    return {"stamp": stamp, "valid": valid, "joints": joints, "wrist_rotation": rotation}
+    return {"stamp": rising, "valid": valid, "joints": joints, "wrist_rotation": rotation}
 
 
 def _in_order(stamp: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rising stamps and whose they are, of messages as they came: all of them, each once; where a clock was set back, those that
-    an export takes, as there are hands of two times."""
+    """Rising stamps and whose they are, of messages as they came: all of them, each once; where a clock was set back, those
+    that an export takes, as there are hands of two times."""
     if (np.maximum.accumulate(stamp) - stamp).max() > _HELD_UP:
         kept = in_order(stamp, time)
         return stamp[kept], kept
