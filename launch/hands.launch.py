@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.fusion.rig import load_rig
 from fourdhands_ros.tools import launching
 from fourdhands_ros.tools.rviz import start_rviz
 
@@ -95,10 +96,12 @@ def start_nodes(context) -> list:
         nodes.append(launching.start_node("hands_recorder", parameters=time, arguments=[value["bag"]] if value["bag"] else []))
     if value["rviz"] == "true":
         first = cameras[0] + "/" if cameras[0] and not fused else ""
+        frame, poses = (str(parameters.get(name) or in_file.get(name) or "") for name in ("fixed_frame", "camera_poses"))
+        frame = load_rig(poses).frame(frame) if fused and poses else frame
         nodes.append(
             start_rviz(
                 CONFIG,
-                value["fixed_frame"] or in_file.get("fixed_frame") or "camera_optical_frame",
+                frame or "camera_optical_frame",
                 namespace=namespace,
                 parameters=time,
                 remappings=[("/hands/markers", first + "hands/markers"), ("/image_raw", images[0])],

@@ -11,6 +11,8 @@ from ament_index_python.packages import PackageNotFoundError
 from ros_support import REPOSITORY
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.fusion.rig import Rig, save_rig
+from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_ros.bags import player, recorder
 from fourdhands_ros.convert.camera_info import info_topics
 from fourdhands_ros.node.parameters import Parameters
@@ -128,10 +130,13 @@ def test_a_video_is_the_camera_of_each_namespace(launched):
     assert ("/image_raw", "left/image_raw") in nodes[-1].remappings
 
 
-def test_rviz_shows_fused_hands_in_their_frame(launched):
+def test_rviz_shows_fused_hands_in_their_frame(launched, tmp_path):
     nodes = launched("hands.launch.py", cameras="[left, right]", fusion="true", fixed_frame="cell", rviz="true", all_nodes=True)
     assert ("/hands/markers", "hands/markers") in nodes[-1].remappings
     assert nodes[-1].arguments[-2:] == ["-f", "cell"]
+    save_rig(tmp_path / "rig.yaml", Rig("bench", {"left": Rigid(), "right": Rigid()}))
+    given = {"cameras": "[left, right]", "fusion": "true", "camera_poses": str(tmp_path / "rig.yaml"), "rviz": "true"}
+    assert launched("hands.launch.py", **given, all_nodes=True)[-1].arguments[-2:] == ["-f", "bench"]
 
 
 def topics_of(node, camera="") -> set[str]:
