@@ -173,11 +173,7 @@ def test_hands_that_are_not_in_metres_are_told(steps):
 @pytest.mark.parametrize(
     "place, width, words",
     [
-        (
-            (0.4, 0.0, -0.2),
-            0.04,
-            "the arm's end is at 0.400, 0.000, -0.200, outside workspace [-1.0, -1.0, 0.0, 1.0, 1.0, 1.5]",
-        ),
+        ((0.4, 0.0, -0.2), 0.04, "end is at 0.400, 0.000, -0.200, outside workspace [-1.0, -1.0, 0.0, 1.0, 1.0, 1.5]"),
         ((0.61, 0.0, 0.4), 0.04, "inside a ball of keep_out"),
         ((0.4, 0.0, 0.4), 0.5, "width is at 0.5, and its limits are 0 and 0.0"),
     ],
