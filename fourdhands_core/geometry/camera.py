@@ -26,7 +26,8 @@ COEFFICIENTS = {"": (0,), "plumb_bob": (0, 4, 5), "rational_polynomial": (0, 8, 
 
 here `Camera._lens`, and where the order of coefficients matters `_known_radii` and `mirrored`;
 its names in `geometry/calibration.py`: `_NAMES`, `lens_model`, and Kalibr's in `geometry/calibration_file.py`:
-`_of_kalibr`; of a fisheye `geometry/plausibility.py`: `_SIDEWAYS`; a word in README.md.
+`_of_kalibr`; of a fisheye `geometry/plausibility.py`: `_SIDEWAYS`; a word in README.md. Tests with all models:
+`LENSES` of `test/test_geometry_camera.py`, `test/ros/test_ros_camera_info_message.py`, `test/fuzz/message_inputs.py`.
 """
 
 
