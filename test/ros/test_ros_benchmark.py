@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from rclpy.serialization import serialize_message
-from ros_support import FACES, Ros, make_pair
+from ros_support import FACES, make_pair
 from visualization_msgs.msg import MarkerArray
 
 from fourdhands_ros.convert.encoders import HandPairEncoder, MarkerEncoder, TransformEncoder
@@ -49,10 +49,8 @@ def test_message_objects_say_the_same(pair):
         np.testing.assert_allclose([own.transform.translation.x, own.transform.rotation.w], [place.x, turn.w], atol=1e-12)
 
 
-def test_publishing_is_measured(pair):
-    ros = Ros()
+def test_publishing_is_measured(ros, pair):
     result = benchmark.publishing(ros.node(), pair, FACES, 10)
-    ros.close()
     assert result["ratio"] > 0
     for kind in ("serialised", "objects"):
         assert 0 < result[kind]["p50"] <= result[kind]["p99"]

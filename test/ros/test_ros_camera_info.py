@@ -7,7 +7,6 @@ import pytest
 from bag_support import image_entry
 from pipeline_support import IMAGE, SIZE, TruthDetector, shown
 from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.parameter import Parameter
 from ros_support import (
     HEIGHT,
     PERIOD,
@@ -16,6 +15,7 @@ from ros_support import (
     WIDTH,
     FakeTracker,
     Ros,
+    hands_node,
     image_message,
     info_message,
     makes,
@@ -31,7 +31,6 @@ from fourdhands_core.media.clips import clip_truth, pose_hands
 from fourdhands_core.media.video import VideoReader
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
 from fourdhands_ros.convert.camera_info import calibration_from_info, info_topics, is_rectified, rectified_by_name
-from fourdhands_ros.node.node import HandsNode
 from fourdhands_ros.node.parameters import Parameters
 from fourdhands_ros.pypi.message_types import HandPair, create_subscription
 from fourdhands_ros.tools import camera as video_camera
@@ -120,18 +119,8 @@ class Remapped:
     def __init__(self, remap, image, infos, parameters=None, tracker=None, image_type=Image):
         self.ros, self.tracker = Ros(), tracker or Seeing()
         arguments = ["--ros-args", *(word for rule in remap for word in ("-r", rule))]
-        self.node = self.ros.add(
-            HandsNode(
-                lambda _: self.tracker,
-                context=self.ros.context,
-                enable_rosout=False,
-                cli_args=arguments,
-                parameter_overrides=[
-                    Parameter(name, value=value)
-                    for name, value in {"image_reliability": "reliable", **(parameters or {})}.items()
-                ],
-            )
-        )
+        overrides = {"image_reliability": "reliable", **(parameters or {})}
+        self.node = hands_node(self.ros, overrides, self.tracker, cli_args=arguments)
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
         self.channel = self.node.channels[0]
@@ -287,22 +276,18 @@ def test_mirrored_and_rectified_together(remapped):
     assert hands == 25
 
 
-def test_a_camera_made_of_a_file_publishes_camera_info_beside_its_images(tmp_path):
+def test_a_camera_made_of_a_file_publishes_camera_info_beside_its_images(ros, tmp_path):
     """As image_transport's CameraPublisher does, so that both nodes find each other by `image_raw` alone."""
     plain_video(tmp_path / "clip.mp4", 3 * [0])
-    ros = Ros()
-    try:
-        for rules, image, info in (
-            (["image_raw:=/front/image"], "/front/image", "/front/camera_info"),
-            (["image_raw:=/front/image", "camera_info:=/lens"], "/front/image", "/lens"),
-            ([], "/image_raw", "/camera_info"),
-        ):
-            node = ros.node(cli_args=["--ros-args", *(word for rule in rules for word in ("-r", rule))])
-            with VideoReader(tmp_path / "clip.mp4") as source:
-                publisher = video_camera.CameraPublisher(node, source, None, "camera", stop=None)
-                assert (publisher._images.topic_name, publisher._infos.topic_name) == (image, info)
-    finally:
-        ros.close()
+    for rules, image, info in (
+        (["image_raw:=/front/image"], "/front/image", "/front/camera_info"),
+        (["image_raw:=/front/image", "camera_info:=/lens"], "/front/image", "/lens"),
+        ([], "/image_raw", "/camera_info"),
+    ):
+        node = ros.node(cli_args=["--ros-args", *(word for rule in rules for word in ("-r", rule))])
+        with VideoReader(tmp_path / "clip.mp4") as source:
+            publisher = video_camera.CameraPublisher(node, source, None, "camera", stop=None)
+            assert (publisher._images.topic_name, publisher._infos.topic_name) == (image, info)
 
 
 def test_a_calibration_is_all_that_camera_info_says():

@@ -18,7 +18,6 @@ from ros_support import (
     T0,
     Bench,
     FakeTracker,
-    Ros,
     Unread,
     image_message,
     info_message,
@@ -262,16 +261,15 @@ def test_a_second_tracker_that_cannot_be_made():
     "given, topics",
     [("[]", "/image_raw"), ("['']", "/image_raw"), ("[left, /robot/right]", "/left/image_raw, /robot/right/image_raw")],
 )
-def test_cameras_from_the_command_line(given, topics, tmp_path):
+def test_cameras_from_the_command_line(ros, given, topics, tmp_path):
     """An empty list is one camera with the plain names, as the default is."""
     file = tmp_path / "parameters.yaml"
     file.write_text(f"/**:\n  ros__parameters:\n    cameras: {given}\n")
-    with contextlib.closing(Ros()) as ros:
-        for arguments in (["-p", f"cameras:={given}"], ["--params-file", str(file)]):
-            node = HandsNode(lambda _: FakeTracker(), context=ros.context, cli_args=["--ros-args", *arguments])
-            assert node.trigger_configure() == node.trigger_activate() == TransitionCallbackReturn.SUCCESS
-            assert ", ".join(map(str, node.channels)) == topics
-            node.destroy_node()
+    for arguments in (["-p", f"cameras:={given}"], ["--params-file", str(file)]):
+        node = HandsNode(lambda _: FakeTracker(), context=ros.context, cli_args=["--ros-args", *arguments])
+        assert node.trigger_configure() == node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        assert ", ".join(map(str, node.channels)) == topics
+        node.destroy_node()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_support import PATIENT, PERIOD, SECOND, T0, Ros, image_message, info_message, stamp_of
+from ros_support import PATIENT, PERIOD, SECOND, T0, image_message, info_message, stamp_of
 from sensor_msgs.msg import Image
 
 from fourdhands_ros.node import delivery, subscription
@@ -19,13 +19,10 @@ RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
-@pytest.fixture
-def ros(monkeypatch):
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
     monkeypatch.setattr(subscription, "_PATIENCE", 0.0)
     monkeypatch.setattr(delivery, "_STALL", 0.2)
-    ros = Ros()
-    yield ros
-    ros.close()
 
 
 def subscribed(ros, reliability="auto", **kwargs):

@@ -17,7 +17,7 @@ from bag_support import read_bag
 from diagnostic_msgs.msg import DiagnosticArray
 from episode_support import CAMERA, files, hand
 from rclpy.duration import Duration
-from ros_support import PATIENT, RELIABLE, SECOND, T0, Ros
+from ros_support import PATIENT, RELIABLE, SECOND, T0
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
@@ -31,13 +31,6 @@ from fourdhands_ros.bags.reading import Bag
 from fourdhands_ros.bags.recorded_topics import Selection
 from fourdhands_ros.convert.encoders import HandPairEncoder
 from fourdhands_ros.pypi.message_types import HandPair
-
-
-@pytest.fixture
-def ros():
-    made = Ros()
-    yield made
-    made.close()
 
 
 class Person:

@@ -4,13 +4,12 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from ros_support import PERIOD, RELIABLE, T0, FakeTracker, image_message
+from ros_support import PERIOD, RELIABLE, T0, FakeTracker, hands_node, image_message
 from sensor_msgs.msg import Image
 from test_ros_transforms import message as tf_message
 
 from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_ros.node import frame_watch
-from fourdhands_ros.node.node import HandsNode
 from fourdhands_ros.pypi.message_types import HandPair, TFMessage
 
 
@@ -107,15 +106,7 @@ def test_two_nodes_in_two_namespaces(bench, monkeypatch):
     scene = Scene(bench, monkeypatch)
     bench, ros = scene.bench, scene.bench.ros
     assert scene.told(lambda: None, lambda words: not words)
-    second = ros.add(
-        HandsNode(
-            lambda _: FakeTracker(),
-            context=ros.context,
-            enable_rosout=False,
-            namespace="/b",
-            parameter_overrides=[Parameter("diagnostics_period", value=0.2)],
-        )
-    )
+    second = hands_node(ros, {"diagnostics_period": 0.2}, namespace="/b")
     second.trigger_configure()
     second.trigger_activate()
     images = bench.user.create_publisher(Image, "/b/image_raw", RELIABLE)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
 from rclpy.utilities import get_rmw_implementation_identifier
-from ros_support import FACES, REPOSITORY, Ros, make_hand, make_pair
+from ros_support import FACES, REPOSITORY, make_hand, make_pair
 from sensor_msgs.msg import Image
 from visualization_msgs.msg import MarkerArray
 
@@ -224,29 +224,25 @@ def test_values_of_constants():
     assert [getattr(message_types.Hand, name) for name in names] == list(range(21))
 
 
-def test_a_type_made_at_run_time_is_what_rosidl_made():
+def test_a_type_made_at_run_time_is_what_rosidl_made(ros):
     """For a message that has both: name and hash over DDS are equal, and one understands the other."""
     if get_rmw_implementation_identifier() != "rmw_fastrtps_cpp":
         with pytest.raises(DependencyError, match="build this package with colcon"):
             message_types._runtime_type("geometry_msgs/msg/TransformStamped")
         return
-    ros = Ros()
-    try:
-        made = message_types._runtime_type("geometry_msgs/msg/TransformStamped")
-        node = ros.node(enable_rosout=False)
-        publishers = [node.create_publisher(kind, topic, 1) for kind, topic in ((made, "made"), (TransformStamped, "compiled"))]
-        topics = "made", "compiled"
-        assert ros.spin_until(lambda: all(map(node.get_publishers_info_by_topic, topics)))
-        infos = [node.get_publishers_info_by_topic(topic)[0] for topic in topics]
-        assert infos[0].topic_type == infos[1].topic_type == "geometry_msgs/msg/TransformStamped"
-        assert infos[0].topic_type_hash == infos[1].topic_type_hash
-        received = []
-        message_types.create_subscription(node, TransformStamped, "made", received.append, 1)
-        sent = TransformStamped(child_frame_id="child")
-        assert ros.spin_until(lambda: publishers[0].publish(serialize_message(sent)) or received)
-        assert received[0] == sent
-    finally:
-        ros.close()
+    made = message_types._runtime_type("geometry_msgs/msg/TransformStamped")
+    node = ros.node(enable_rosout=False)
+    publishers = [node.create_publisher(kind, topic, 1) for kind, topic in ((made, "made"), (TransformStamped, "compiled"))]
+    topics = "made", "compiled"
+    assert ros.spin_until(lambda: all(map(node.get_publishers_info_by_topic, topics)))
+    infos = [node.get_publishers_info_by_topic(topic)[0] for topic in topics]
+    assert infos[0].topic_type == infos[1].topic_type == "geometry_msgs/msg/TransformStamped"
+    assert infos[0].topic_type_hash == infos[1].topic_type_hash
+    received = []
+    message_types.create_subscription(node, TransformStamped, "made", received.append, 1)
+    sent = TransformStamped(child_frame_id="child")
+    assert ros.spin_until(lambda: publishers[0].publish(serialize_message(sent)) or received)
+    assert received[0] == sent
 
 
 def descriptions(made_name: str):

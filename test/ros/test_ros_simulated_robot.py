@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 from geometry_msgs.msg import PoseStamped, TwistStamped
-from ros_support import PATIENT, Ros
+from ros_support import PATIENT
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray
@@ -59,13 +59,6 @@ class Robot:
             return np.abs(self.place - before).max() < 2e-4
 
         return self.ros.spin_until(stands, PATIENT)
-
-
-@pytest.fixture
-def ros():
-    one = Ros()
-    yield one
-    one.close()
 
 
 def test_it_obeys_and_says_where_it_is(ros):

@@ -10,12 +10,12 @@ import pytest
 import yaml
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_support import REPOSITORY, FakeTracker, ended, image_message
+from ros_support import REPOSITORY, ended, hands_node, image_message
 from sensor_msgs.msg import Image
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.pipeline.tracker import TrackerSettings
-from fourdhands_ros.node.node import HandsNode, main
+from fourdhands_ros.node.node import main
 from fourdhands_ros.node.parameters import Parameters
 from fourdhands_ros.pypi.message_types import HandPair, create_subscription
 
@@ -76,17 +76,7 @@ def test_bad_parameters_are_refused(arguments, words, capfd):
 
 def test_whole_numbers_for_those_with_decimals(ros):
     """hold 1 is 1.0, from the command line, a file or `ros2 param set`; other types are refused with what to give."""
-    node = ros.add(
-        HandsNode(
-            lambda _: FakeTracker(),
-            context=ros.context,
-            parameter_overrides=[
-                Parameter("hold", value=1),
-                Parameter("default_fov", value=70),
-                Parameter("cameras", value=["left"]),
-            ],
-        )
-    )
+    node = hands_node(ros, {"hold": 1, "default_fov": 70, "cameras": ["left"]})
     assert (node.parameters.hold, node.parameters.default_fov, node.parameters.cameras) == (1.0, 70.0, ("left",))
     assert node.get_parameter("hold").value == 1.0 and list(node.get_parameter("cameras").value) == ["left"]
     if hasattr(node, "add_pre_set_parameters_callback"):
@@ -108,7 +98,7 @@ def test_whole_numbers_for_those_with_decimals(ros):
         ("cameras", "left", r"'left' is not a list of texts, such as \[left, right\]"),
     ):
         with pytest.raises(InputError, match=f"parameter {name}: {words}"):
-            HandsNode(lambda _: FakeTracker(), context=ros.context, parameter_overrides=[Parameter(name, value=value)])
+            hands_node(ros, {name: value})
 
 
 def test_misspelt_parameters_are_told(ros):

@@ -1,5 +1,6 @@
 """Exported datasets on the page: the hands and pictures of each row, of any format; what is missing or damaged is said."""
 
+import contextlib
 import json
 from dataclasses import replace
 from importlib.util import find_spec
@@ -80,19 +81,24 @@ def test_hands_in_a_robots_frame_are_shown_in_the_cameras(bag, tmp_path, closing
     assert "Positions are in base_link; they are shown in the camera's." in recording.about
 
 
-def test_hands_in_a_robots_frame_of_a_mirrored_camera(bag, tmp_path, closing):
-    """They stand in the frame as any camera's; it is their pixels that lie mirrored, by which the camera is placed."""
-    dataset = export(bag, tmp_path / "cups", "--frame", "base_link", "--format", "npz")
+@contextlib.contextmanager
+def table_of(dataset):
+    """The columns of its first episode, of numpy's format: written back as they are left."""
     path = dataset.path / "episode_000000.npz"
     with np.load(path) as file:
         table = dict(file)
-    recording = closing(DatasetRecording(dataset, 0, HANDS))
-    straight = recording.moment(2).pair
-    pixels = table["hand.joints_2d"].reshape(-1, 42, 2)
-    pixels[..., 0] = CAMERA.width - 1.0 - pixels[..., 0]
+    yield table
     np.savez(path, **table)
-    recording = closing(DatasetRecording(dataset, 0, HANDS))
-    mirrored = recording.moment(2).pair
+
+
+def test_hands_in_a_robots_frame_of_a_mirrored_camera(bag, tmp_path, closing):
+    """They stand in the frame as any camera's; it is their pixels that lie mirrored, by which the camera is placed."""
+    dataset = export(bag, tmp_path / "cups", "--frame", "base_link", "--format", "npz")
+    straight = closing(DatasetRecording(dataset, 0, HANDS)).moment(2).pair
+    with table_of(dataset) as table:
+        pixels = table["hand.joints_2d"].reshape(-1, 42, 2)
+        pixels[..., 0] = CAMERA.width - 1.0 - pixels[..., 0]
+    mirrored = closing(DatasetRecording(dataset, 0, HANDS)).moment(2).pair
     assert mirrored.mirrored and not straight.mirrored
     for one, other in zip(mirrored.hands, straight.hands):
         np.testing.assert_allclose(one.joints, other.joints, atol=1e-4)
@@ -101,11 +107,8 @@ def test_hands_in_a_robots_frame_of_a_mirrored_camera(bag, tmp_path, closing):
 def test_hands_of_fused_cameras_have_no_place_in_a_picture(bag, tmp_path, closing):
     """They have no pixels: they are not drawn on a picture of one of the cameras, and it is said that they are not its."""
     dataset = export(bag, tmp_path / "cups", "--format", "npz")
-    path = dataset.path / "episode_000000.npz"
-    with np.load(path) as file:
-        table = dict(file)
-    table["hand.joints_2d"][:] = 0.0
-    np.savez(path, **table)
+    with table_of(dataset) as table:
+        table["hand.joints_2d"][:] = 0.0
     recording = closing(DatasetRecording(ExportedDataset(dataset.path), 0, HANDS))
     (sight,) = recording.sights(2, ALL)
     assert "hands are in the dataset's frame" in sight.moment.notes[0]
@@ -116,11 +119,8 @@ def test_hands_of_fused_cameras_have_no_place_in_a_picture(bag, tmp_path, closin
 
 def test_how_far_a_picture_is_off_its_row_is_told_of_the_camera_that_is_shown(bag, tmp_path, closing):
     dataset = export(bag, tmp_path / "cups", "--format", "npz")
-    path = dataset.path / "episode_000000.npz"
-    with np.load(path) as file:
-        table = dict(file)
-    table["stamp.pictures"] = np.repeat(table["stamp.pictures"].reshape(-1, 1), 2, axis=1) - [10**9, 0]
-    np.savez(path, **table)
+    with table_of(dataset) as table:
+        table["stamp.pictures"] = np.repeat(table["stamp.pictures"].reshape(-1, 1), 2, axis=1) - [10**9, 0]
     dataset.features["stamp.pictures"]["names"].insert(0, "another")
     recording = closing(DatasetRecording(dataset, 0, HANDS))
     assert recording.moment(2).notes == ()
