@@ -1,4 +1,4 @@
-"""Programs, run from the repository as a user runs them, to their end."""
+"""Programs, run from the repository as a user runs them, to their end or under way."""
 
 import subprocess
 import sys
@@ -11,6 +11,12 @@ def ended(command, **options) -> subprocess.CompletedProcess:
     """What a command came to, with all that it said. options: of subprocess.run, others than these."""
     given = {"cwd": REPOSITORY, "timeout": 600, **options}
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, **given)
+
+
+def begun(command, **options) -> subprocess.Popen:
+    """A command under way, from which can be read what it says. options: of subprocess.Popen, others than these."""
+    given = {"cwd": REPOSITORY, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.Popen(list(map(str, command)), text=True, **given)
 
 
 def in_process(capsys, main, *arguments) -> tuple[int, str, str]:

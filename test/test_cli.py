@@ -3,14 +3,13 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from program_support import REPOSITORY, in_process, python
+from program_support import begun, in_process, python
 from video_support import plain_video
 
 from fourdhands_core import cli, commands
@@ -130,13 +129,7 @@ def test_track_writes_hands_of_a_video(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_writes_what_was_tracked_and_exits_with_its_number(tmp_path, number):
     plain_video(tmp_path / "in.mp4", (i % 255 for i in range(3000)), (320, 240))
-    process = subprocess.Popen(
-        command("track", tmp_path / "in.mp4", "--out", tmp_path / "out"),
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = begun(command("track", tmp_path / "in.mp4", "--out", tmp_path / "out"))
     deadline = time.monotonic() + 600
     while not (tmp_path / "out" / "overlay.partial.mp4").exists() and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -16,7 +16,7 @@ from ros_domain import process_domain
 
 pytest.importorskip("rclpy", reason="the demo needs ROS 2 (pip install 'fourdhands[ros]')")
 
-from program_support import REPOSITORY, in_process, python
+from program_support import begun, in_process, python
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from video_support import plain_video
@@ -26,10 +26,13 @@ from fourdhands_ros.pypi.message_types import typestore
 from fourdhands_ros.tools.demo import main as demo_command
 
 
+def apart(**environment) -> dict[str, str]:
+    """The environment of programs on a ROS domain of this test process."""
+    return {**os.environ, "ROS_DOMAIN_ID": str(process_domain()), **environment}
+
+
 def run(module: str, *arguments, **environment):
-    """Run a module on a ROS domain of this test process."""
-    environment = {**os.environ, "ROS_DOMAIN_ID": str(process_domain()), **environment}
-    return python("-m", module, *arguments, timeout=900, env=environment)
+    return python("-m", module, *arguments, timeout=900, env=apart(**environment))
 
 
 def read(bag: Path) -> dict[str, list]:
@@ -140,15 +143,8 @@ def test_a_video_goes_the_same_way_without_truth(demo, tmp_path):
 
 def test_ctrl_c_ends_the_recording_and_still_reports(tmp_path):
     plain_video(tmp_path / "long.mp4", (i % 255 for i in range(1200)))
-    environment = {**os.environ, "ROS_DOMAIN_ID": str(process_domain())}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fourdhands_ros.tools.demo", "--video", tmp_path / "long.mp4", "--out", tmp_path / "out"],
-        cwd=REPOSITORY,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-m", "fourdhands_ros.tools.demo", "--video", tmp_path / "long.mp4", "--out", tmp_path / "out"]
+    process = begun(command, env=apart())
     said = ""
     while not re.search(r"tracking: .* [1-9]\d*/1200", said) and process.poll() is None:
         said += process.stderr.read(20)
@@ -220,15 +216,8 @@ def test_another_camera_in_the_domain_is_refused(tmp_path):
     """Whenever it is found, which takes long on a busy computer: the video is longer, and is not played to its end."""
     for name, frames in (("other.mp4", 1), ("video.mp4", 300)):
         plain_video(tmp_path / name, frames * [0], fps=1)
-    environment = {**os.environ, "ROS_DOMAIN_ID": str(process_domain()), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-    other = subprocess.Popen(
-        [sys.executable, "-m", "fourdhands_ros.tools.camera", str(tmp_path / "other.mp4"), "--wait"],
-        cwd=REPOSITORY,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-m", "fourdhands_ros.tools.camera", tmp_path / "other.mp4", "--wait"]
+    other = begun(command, env=apart(ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST"), stdin=subprocess.PIPE)
     try:
         assert json.loads(other.stdout.readline()) == {"ready": True}
         result = run("fourdhands_ros.tools.demo", "--video", tmp_path / "video.mp4", "--out", tmp_path / "out")

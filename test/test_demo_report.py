@@ -88,10 +88,8 @@ def test_camera_info_carries_the_whole_camera(camera):
 
 
 @pytest.fixture
-def ros():
-    ros = Ros()
-    yield ros
-    ros.close()
+def ros(closing):
+    return closing(Ros())
 
 
 def wait(condition, seconds=120.0):

@@ -4,10 +4,8 @@ import contextlib
 import io
 import os
 import shutil
-import subprocess
 import sys
 import time
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -16,8 +14,8 @@ import pytest
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test-extras")
 pytest.importorskip("viser", reason="the extra view is not installed")
 from PIL import Image
+from program_support import begun
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: apt install chromium")
 PATIENT = 120.0
@@ -121,14 +119,8 @@ def covered_box(covered, expected):
 @contextlib.contextmanager
 def viewing(*arguments, **environment):
     """`fourdhands view` as a process: (its address, the process); it is ended afterwards, and told no traceback."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fourdhands_core.cli", "view", *map(str, arguments)],
-        cwd=REPOSITORY,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-m", "fourdhands_core.cli", "view", *arguments]
+    process = begun(command, env={**os.environ, **environment})
     try:
         line = process.stdout.readline()
         assert line.startswith("open "), line + process.stderr.read()

@@ -14,13 +14,11 @@ from repeatable import _environment_as_before, _torch_as_at_first, closing  # no
 
 
 @pytest.fixture
-def ros():
+def ros(closing):
     """A ROS context on a domain of its own (ros_context.Ros)."""
     from ros_context import Ros
 
-    made = Ros()
-    yield made
-    made.close()
+    return closing(Ros())
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,8 +12,8 @@ import pytest
 pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ros]')")
 
 from bag_support import TYPES, contents, image_entry, write_bag
-from program_support import in_process
-from ros_support import PATIENT, REPOSITORY, T0
+from program_support import begun, in_process
+from ros_support import PATIENT, T0
 
 from fourdhands_core import cli
 
@@ -103,13 +102,8 @@ def test_the_word_info_and_a_folder_called_info(bag, capsys):
 @pytest.mark.parametrize("number, many", [(signal.SIGTERM, False), (signal.SIGHUP, False), (signal.SIGINT, True)])
 def test_a_signal_leaves_no_bag_and_the_same_command_continues(bag, tmp_path, number, many):
     paths = [grey(tmp_path / "long", 4000), *([grey(tmp_path / "longer", 4000)] if many else []), tmp_path / "out"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fourdhands_core.cli", "bag", *map(str, paths), "--quiet", "--fov", "60", "--no-markers"],
-        cwd=REPOSITORY,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    command = [sys.executable, "-m", "fourdhands_core.cli", "bag", *paths, "--quiet", "--fov", "60", "--no-markers"]
+    process = begun(command, start_new_session=True)
     partial = tmp_path / "out" / "long.partial" if many else tmp_path / "out.partial"
     deadline = time.monotonic() + PATIENT
     while not (partial / "part_000000").exists() and time.monotonic() < deadline:
