@@ -90,9 +90,11 @@ _SPARE = 10_000
 """Of so many numbers of a 16-bit image one may be above the range that is made visible, as a defective pixel is."""
 warnings.filterwarnings("ignore", category=Picture.DecompressionBombWarning)  # `decompress` refuses such in its own words
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
-"""Of compressed images, by Pillow's names: what image_transport and camera drivers send. Pillow reads the size alone, and OpenCV
-the picture; another one is named in `decompress` too, so that a damaged one is not taken for one that is not supported. Tests:
-`test/ros/test_ros_compressed_images.py`, `_pictures` of `test/fuzz/message_inputs.py`."""
+"""Of compressed images, by Pillow's names: what image_transport and camera drivers send.
+
+Pillow reads the size alone, and OpenCV the picture; another one is named in `decompress` too, so that a damaged one is not taken
+for one that is not supported. Tests: `test/ros/test_ros_compressed_images.py`, `_pictures` of `test/fuzz/message_inputs.py`.
+"""
 
 
 class ImageDecoder:
