@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from fourdhands_core.geometry.rigid import Rigid
 
-from ..convert.transforms import KEPT, TransformBuffer
+from ..convert.images import stamp_of
+from ..convert.transforms import KEPT, TransformBuffer, TransformError
+from .camera import CameraTopics, first_images
 from .reading import Bag
 from .topics import TF, TF_STATIC
 
 _AHEAD = 1_000_000_000
 """Nanoseconds of recording after an image in which the transforms of its stamp were recorded."""
+_SOON = 10_000_000_000
+"""Nanoseconds of recording after a camera's first image in which /tf has to say where it stood."""
 
 
 class RecordedFrames:
@@ -36,3 +40,14 @@ class RecordedFrames:
 
     def destroy(self) -> None:
         """Nothing: the bag is closed by who opened it."""
+
+
+def look_up_first(bag: Bag, camera: CameraTopics, frames: RecordedFrames, target: str, soon: int = _SOON) -> None:
+    """Raise TransformError where no way leads from a camera's first image to a frame. soon: nanoseconds of recording after it
+    in which /tf has to know one."""
+    for time, header, _ in first_images(bag, camera):
+        frames.read_to(time, soon)
+        if not header.frame_id:
+            raise TransformError("its images name no frame")
+        frames.lookup(target, header.frame_id, stamp_of(header), float("inf"))
+        return

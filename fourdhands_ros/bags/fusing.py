@@ -12,17 +12,13 @@ from fourdhands_core.fusion.settings import FusionSettings
 from fourdhands_core.fusion.views import View
 from fourdhands_core.pipeline.session import Counts, Notes, Result
 
-from ..convert.images import stamp_of
 from ..convert.transforms import KEPT, TransformError
 from ..node.places import Places, Unplaced, check_named
-from .camera import BagCamera, CameraTopics, Options, first_images
-from .frames import RecordedFrames
+from .camera import BagCamera, CameraTopics, Options
+from .frames import RecordedFrames, look_up_first
 from .messages import HandMessages
 from .reading import Bag, Entry
 from .topics import TF, TF_STATIC, some
-
-_SOON = 10_000_000_000
-"""Nanoseconds of recording after a camera's first image in which /tf has to say where it stood."""
 
 
 class BagPlaces:
@@ -74,18 +70,13 @@ class BagPlaces:
 
     def _check_tree(self, camera: CameraTopics, frames: RecordedFrames) -> None:
         """Raise InputError where /tf knows no way from a camera to the fixed frame."""
-        for time, header, _ in first_images(self._bag, camera):
-            frames.read_to(time, _SOON)
-            try:
-                if not header.frame_id:
-                    raise TransformError("its images name no frame")
-                frames.lookup(self.frame, header.frame_id, stamp_of(header), float("inf"))
-            except TransformError as error:
-                raise InputError(
-                    f"where {camera.name} stands in {self.frame} is not known: {error}; give the name of a frame of the bag's "
-                    "/tf to --fixed-frame, or --cameras FILE, or name the other cameras by --topic"
-                ) from error
-            return
+        try:
+            look_up_first(self._bag, camera, frames, self.frame)
+        except TransformError as error:
+            raise InputError(
+                f"where {camera.name} stands in {self.frame} is not known: {error}; give the name of a frame of the bag's "
+                "/tf to --fixed-frame, or --cameras FILE, or name the other cameras by --topic"
+            ) from error
 
 
 class BagFusion:

@@ -30,12 +30,14 @@ from fourdhands_core.streams import printable, said_of
 from ..bags.camera import Options as Conversion
 from ..bags.camera import find_cameras
 from ..bags.conversion import convert
+from ..bags.frames import RecordedFrames, look_up_first
 from ..bags.reading import Bag
+from ..convert.transforms import TransformError
 from .beside import check_images, intrinsics_at, pictures_of, read_marks
 from .finding import find_places
 from .options import Options, Report
 from .robot import joint_topic
-from .source import hands_topic, read_recording
+from .source import CAMERA_FRAME, hands_topic, read_recording
 from .whole import LAST, finish, key_of, noted_key, same_again
 
 
@@ -231,13 +233,19 @@ def _of_one_camera(bag: Bag, options: Options) -> Conversion:
     check_images(bag, options.chosen.images or ())
     joint_topic(bag, options.chosen.robot)
     read_marks(bag, options.chosen.split)
-    images = {f"{one.namespace}/hands": one.image for one in find_cameras(bag.topics, conversion, bag.unread)}
-    there = f"there would be {', '.join(sorted(images))} of its images"
-    if wanted and wanted not in images:
+    cameras = {f"{one.namespace}/hands": one for one in find_cameras(bag.topics, conversion, bag.unread)}
+    there = f"there would be {', '.join(sorted(cameras))} of its images"
+    if wanted and wanted not in cameras:
         raise InputError(f"--topic {wanted} holds no HandPair in {bag.path}; {there}")
-    if len(images) > 1 and not wanted:
+    if len(cameras) > 1 and not wanted:
         raise InputError(f"{bag.path} has several cameras and no hands; {there}; choose one with --topic")
-    return replace(conversion, topics=(images[wanted],)) if len(images) > 1 else conversion
+    camera = cameras[wanted or next(iter(cameras))]
+    if options.chosen.frame != CAMERA_FRAME:
+        try:
+            look_up_first(bag, camera, RecordedFrames(bag), options.chosen.frame, 2**62)
+        except TransformError as error:
+            raise InputError(f"{bag.path}: --frame {options.chosen.frame}: {error}") from error
+    return replace(conversion, topics=(camera.image,)) if len(cameras) > 1 else conversion
 
 
 def _write(folder: Path, hands: Bag, bag: Bag, source: Path, options: Options, progress: Progress) -> None:

@@ -155,7 +155,7 @@ class _HandReader:
             self._add(*entry, moved)
         if not self._rows.stamp:
             if self._last_error:
-                raise InputError(f"{self._bag.path}: --frame {self._chosen.frame}: {self._last_error}")
+                raise InputError(f"{self._frames.path}: --frame {self._chosen.frame}: {self._last_error}")
             raise InputError(f"{self._bag.path}: no HandPair of {self._topic} can be read")
         hands = self._rows.table()
         self.unusable[_LATE] = len(self._rows.stamp) - len(hands)

@@ -32,6 +32,7 @@ def images(path, cameras):
         ((), "drive has several cameras and no hands; there would be /left/hands, /right/hands of its images; choose one with"),
         (("--topic", "/hands"), "--topic /hands holds no HandPair in {bag}; there would be /left/hands, /right/hands"),
         (("--topic", "/left/hands", "--images", "/left/image"), "--images /left/image holds no images in {bag}"),
+        (("--topic", "/left/hands", "--frame", "cell"), "{bag}: --frame cell: no transform from left_optical to cell is on"),
         (("--topic", "/left/hands", "--robot", "/joint_states"), "--robot /joint_states holds no JointState in {bag}"),
         (("--topic", "/left/hands", "--split", "topic:/mark"), "{bag} has no topic /mark of std_msgs/Bool"),
     ],
