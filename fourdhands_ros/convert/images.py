@@ -92,8 +92,9 @@ warnings.filterwarnings("ignore", category=Picture.DecompressionBombWarning)  # 
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 """Of compressed images, by Pillow's names: what image_transport and camera drivers send.
 
-Pillow reads the size alone, and OpenCV the picture; another one is named in `decompress` too, so that a damaged one is not taken
-for one that is not supported. Tests: `test/ros/test_ros_compressed_images.py`, `_pictures` of `test/fuzz/message_inputs.py`.
+Pillow reads the size alone, and OpenCV the picture; another one is named in `decompress` too, so that a damaged one is not
+taken for one that is not supported. Tests: `test/ros/test_ros_compressed_images.py`, and `_pictures` of
+`test/fuzz/message_inputs.py`.
 """
 
 
