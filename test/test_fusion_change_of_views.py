@@ -48,6 +48,21 @@ def test_a_hand_that_is_unclear_to_one_camera_is_placed_by_the_other():
     assert len(steps := at_changes(results)) == 1 and steps[0] < 0.005
 
 
+def test_a_view_that_is_about_as_clear_as_one_that_is_left_out_does_not_come_and_go():
+    scene = Scene(noise=0.3)
+
+    def seen(frame):
+        one, other = (scene.view(number, frame * FRAME) for number in (0, 1))
+        if frame >= 20:
+            left = replace(other.estimate.left, joint_confidence=np.full(21, 0.28 if frame % 2 else 0.33))
+            other = replace(other, estimate=replace(other.estimate, left=left))
+        return [one, other if frame < 40 else scene.view(1, frame * FRAME)]
+
+    views = [cameras for cameras, _ in run(scene, 50, seen)]
+    both, alone = ("camera_0", "camera_1"), ("camera_0",)
+    assert [cameras for cameras, _ in itertools.groupby(views)] == [both, alone, both]
+
+
 def test_a_wrist_goes_on_where_one_view_alone_would_have_it_elsewhere():
     scene = Scene(noise=0.3)
 

@@ -210,7 +210,9 @@ class HandFusion:
     ) -> tuple[HandEstimate, list[Sighting], list[Sighting], bool]:
         """The estimate of one hand, the sightings that it is made of, those that were left out, and whether several that it is
         made of may be of this hand."""
-        kept, wrong = [one for one in sightings if not one.unclear] or list(sightings), []
+        unclear = {one.view.name for one in sightings if one.unclear(one.view.name in track.unclear)}
+        track.unclear = unclear | (track.unclear - {one.view.name for one in sightings})
+        kept, wrong = [one for one in sightings if one.view.name not in unclear] or list(sightings), []
         past = track.position.predict(interval) if interval > 0.0 else None
         expected = track.expected(interval)
         while True:

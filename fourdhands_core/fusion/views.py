@@ -67,10 +67,10 @@ class Sighting:
     confidence: float
     betas: np.ndarray
 
-    @property
-    def unclear(self) -> bool:
-        """Whether the landmarks may lie beside the hand as a whole."""
-        return float(self.joint_confidence.mean()) < _UNCLEAR
+    def unclear(self, before: bool) -> bool:
+        """Whether the landmarks may lie beside the hand as a whole. before: they did in the view's last image; one that is about
+        as clear as that from image to image does not come and go."""
+        return float(self.joint_confidence.mean()) < (_CLEAR if before else _UNCLEAR)
 
     @classmethod
     def of(cls, view: View, side: int) -> Sighting:
