@@ -29,9 +29,6 @@ from .views import Sighting, View, triangulate
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 _PRIOR, _PRIOR_ALONE = 0.1, 0.2
 """Of a single view's pose, as a prior where several see the hand and where one does: what it guessed others see, or saw."""
-_PAST_ALONE = 0.4
-"""Of the past's information, where one view shows the hand: its distance is twice as good as the solution's covariance says, in
-which the pose is almost free, and a hand that turns back would go on along the ray."""
 _SHARPER = 0.6
 """Of the tracker's expected error of landmarks, which holds there for a shape and a pose that nobody else has seen."""
 _DOUBTS = 3
@@ -309,8 +306,7 @@ class HandFusion:
             prior = (np.array([mirror_matrix(sightings[0].rotations)]) if last is None else last[None])[0], 0.2
         known, pull = np.zeros((3, 3)), np.zeros(3)
         if past is not None:
-            known = past[1] if len(sightings) > 1 else _PAST_ALONE * past[1]
-            pull = known @ past[0]
+            known, pull = past[1], past[1] @ past[0]
         for one in sightings:
             if one.view.depth and one.label == side:
                 ray = one.joints[0] - one.view.pose.position

@@ -68,8 +68,8 @@ class Sighting:
     betas: np.ndarray
 
     def unclear(self, before: bool) -> bool:
-        """Whether the landmarks may lie beside the hand as a whole. before: they did in the view's last image; one that is about
-        as clear as that from image to image does not come and go."""
+        """Whether the landmarks may lie beside the hand as a whole. before: they did in the view's last image, and one that is
+        about as clear as that does not come and go."""
         return float(self.joint_confidence.mean()) < (_CLEAR if before else _UNCLEAR)
 
     @classmethod
