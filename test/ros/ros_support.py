@@ -174,11 +174,11 @@ def info_message(width=WIDTH, height=HEIGHT, focal=60.0) -> CameraInfo:
     return message
 
 
-def hands_node(ros, parameters, tracker=None, **options) -> HandsNode:
-    """The node in this process, on the domain of a Ros. options: HandsNode's."""
+def hands_node(ros, parameters, tracker=FakeTracker, **options) -> HandsNode:
+    """The node in this process, on the domain of a Ros. tracker: makes one at each activation. options: HandsNode's."""
     given = [Parameter(name, value=value) for name, value in parameters.items()]
     options = {"context": ros.context, "enable_rosout": False, "parameter_overrides": given, **options}
-    return ros.add(HandsNode(lambda _: tracker or FakeTracker(), **options))
+    return ros.add(HandsNode(lambda _: tracker(), **options))
 
 
 class Bench:
@@ -189,7 +189,7 @@ class Bench:
         self.tracker = tracker or FakeTracker()
         # Reliable, so that every image of a test arrives, and no subscription is made anew on a busy computer.
         overrides = {"diagnostics_period": 0.2, "image_reliability": "reliable", **(parameters or {})}
-        self.node = hands_node(self.ros, overrides, self.tracker)
+        self.node = hands_node(self.ros, overrides, lambda: self.tracker)
         user = self.user = self.ros.node()
         # Reliable with a deep queue, so that every message of a test arrives; the node takes the newest all the same.
         self.images = user.create_publisher(

@@ -120,7 +120,7 @@ class Remapped:
         self.ros, self.tracker = Ros(), tracker or Seeing()
         arguments = ["--ros-args", *(word for rule in remap for word in ("-r", rule))]
         overrides = {"image_reliability": "reliable", **(parameters or {})}
-        self.node = hands_node(self.ros, overrides, self.tracker, cli_args=arguments)
+        self.node = hands_node(self.ros, overrides, lambda: self.tracker, cli_args=arguments)
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
         self.channel = self.node.channels[0]
