@@ -226,11 +226,23 @@ def test_a_jump_of_the_hand_is_not_followed():
     assert operator.state.state in (RAMP, ENGAGED)
 
 
+def test_distances_that_are_in_metres_from_now_on_are_not_followed():
+    """The camera's calibration came late: the same hand is 15 mm nearer, less than what counts as a jump."""
+    operator = Operator().engaged(scaled=False)
+    before = operator.place.copy()
+    operator.steps(5, np.array([0.015, 0.0, 0.0]))
+    assert operator.state.state == HOLD and operator.state.reasons == ("hand_jumped",)
+    operator.steps(60, np.array([0.015, 0.0, 0.0]))
+    np.testing.assert_allclose(operator.place, before, atol=1e-6)
+    assert operator.state.state in (RAMP, ENGAGED)
+
+
 def test_absolute_motion_is_refused_without_metres_and_without_a_transform():
     operator = Operator(replace(PLAIN, absolute=True))
     operator.steps(20, scaled=False)
     assert operator.state.state == IDLE and set(operator.state.reasons) == {"not_scaled", "no_transform_to_base"}
     there = (np.eye(3), CENTRE)
+    operator.steps(15, absolute=there)
     operator.engaged(absolute=there)
     for i in range(250):
         command = operator.step(np.array([0.1, 0.05, 0.0]) * min(i / 50.0, 1.0), absolute=there)

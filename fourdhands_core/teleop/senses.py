@@ -26,11 +26,13 @@ _NOISE = 0.002
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """The newest hand: its stamp and place, and how long it has still to be steady after a jump, seconds."""
+    """The newest hand: its stamp and place, whether that is in metres, and how long it has still to be steady after a jump,
+    seconds."""
 
     stamp: float
     position: np.ndarray
     rotation: np.ndarray
+    scaled: bool
     settle: float = 0.0
 
 
@@ -151,11 +153,11 @@ def _hand(
         return None, seen, ["hand_not_seen"]
     if seen is not None and hand.stamp < seen.stamp:
         # a source that began anew: taken up once it has been steady, as after a jump
-        return None, Seen(hand.stamp, hand.position, hand.rotation, _SETTLE), ["hand_stamp_back"]
+        return None, Seen(hand.stamp, hand.position, hand.rotation, hand.scaled, _SETTLE), ["hand_stamp_back"]
     if seen is not None and hand.stamp == seen.stamp and (hand.position != seen.position).any():
         return None, seen, ["hand_stamp_back"]  # another hand under the same stamp
     if seen is None or hand.stamp - seen.stamp > max(s.regain, s.hand_stale):
-        seen = Seen(hand.stamp, hand.position, hand.rotation)
+        seen = Seen(hand.stamp, hand.position, hand.rotation, hand.scaled)
     elif hand.stamp > seen.stamp:
         seen = _seen_next(seen, hand, s)
     age = now - hand.stamp
@@ -171,7 +173,9 @@ def _seen_next(seen: Seen, hand: HandSample, s: TeleopSettings) -> Seen:
     moved = math.dist(hand.position.tolist(), seen.position.tolist())
     turned = angle_between(hand.rotation, seen.rotation)
     jumped = moved > s.max_hand_speed * passed + _JUMP or turned > _TURN_SPEED * passed + _TURN_JUMP
-    return Seen(hand.stamp, hand.position, hand.rotation, _SETTLE if jumped else max(0.0, seen.settle - passed))
+    jumped = jumped or hand.scaled != seen.scaled  # the camera's calibration came, or went: distances are others now
+    settle = _SETTLE if jumped else max(0.0, seen.settle - passed)
+    return Seen(hand.stamp, hand.position, hand.rotation, hand.scaled, settle)
 
 
 def _robot(robot: RobotSample | None, s: TeleopSettings) -> RobotSample | None:
