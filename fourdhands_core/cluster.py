@@ -30,7 +30,10 @@ RETRIES = 3
 _TOLD = 1.0
 """Seconds between two times that a piece of work tells how far it is, and that it is asked for."""
 _AT_ONCE = 1000
-"""Processes that Ray is asked for at once: after each piece of work it is asked what has become of all of them."""
+"""Processes at most: after each piece of work Ray is asked what has become of all of them."""
+_BEGINNING = 8
+"""Processes that may wait for room while fewer run; else as many as run. Those that wait die with a node that is lost, all at
+once, some 20 seconds later."""
 
 
 class _Told:
@@ -76,9 +79,9 @@ def run_on_cluster(
     told: Callable[[Key, Any], None],
 ) -> None:
     """Ray's actors, each of which does one piece after another: a task of Ray that waits for a processor is offered from node
-    to node whenever another ends, for which 200 took 8 processor seconds; an actor that waits takes none. Those for which there
-    is no room begin when there is, as on nodes that come later. What ran on a node that is lost begins anew on another. The
-    package has to be installed on every node, and the folders to be on storage that all of them share."""
+    to node whenever another ends, for which 200 took 8 processor seconds; an actor that waits takes none. A few for which there
+    is no room wait, and begin when there is, as on nodes that come later. What ran on a node that is lost begins anew on
+    another. The package has to be installed on every node, and the folders to be on storage that all of them share."""
     with needed_for("--address", "cluster"):
         import ray
     _check_address(address)
@@ -86,11 +89,12 @@ def run_on_cluster(
         _connect(ray.init, address)
     actor = ray.remote(num_cpus=1)(Pieces)
     keys = list(work)
-    waiting, lost = list(range(len(keys)))[::-1], Counter[int]()
+    waiting, lost, died = list(range(len(keys)))[::-1], Counter[int](), 0
     beginning, running = dict[Any, Any](), dict[Any, tuple[Any, int]]()
     progress = _Told(ray, board, keys, quiet)
     while waiting or running:
-        while len(beginning) + len(running) < min(jobs or _AT_ONCE, len(waiting) + len(running)):
+        room = min(jobs or _AT_ONCE, len(waiting) + len(running)) - len(running)
+        while len(beginning) < min(room, max(_BEGINNING, len(running))):
             one = actor.remote()
             beginning[one.begin.remote()] = one
         for done in ray.wait([*beginning, *running], num_returns=1, timeout=_TOLD, fetch_local=False)[0]:
@@ -105,8 +109,10 @@ def run_on_cluster(
                     board.end(keys[number], error.cause if isinstance(error.cause, Exception) else error)
             except ray.exceptions.RayError as error:
                 ray.kill(one)  # it may live, and only be out of reach
-                if number is None and waiting:  # or one that always dies as it begins would be begun for ever
-                    number = waiting.pop()
+                if number is None:
+                    died += 1
+                    if died > RETRIES * max(_BEGINNING, len(running)) and waiting:  # or it would be begun for ever
+                        number = waiting.pop()
                 if number is not None:
                     lost[number] += 1
                     if lost[number] <= RETRIES:
@@ -115,6 +121,7 @@ def run_on_cluster(
                         why = f"the cluster lost it {lost[number]} times ({type(error).__name__}); run the same command again"
                         board.end(keys[number], why)
                 continue
+            died = 0
             if waiting:
                 number = waiting.pop()
                 running[one.call.remote(function, work[keys[number]], number, progress.name)] = one, number

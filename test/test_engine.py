@@ -24,6 +24,11 @@ def process_of(dies: bool, progress) -> int:
     return os.getpid()
 
 
+def slow(seconds: float, progress) -> None:
+    """Work that takes some time."""
+    time.sleep(seconds)
+
+
 def refuse(progress):
     raise ValueError("bad")
 

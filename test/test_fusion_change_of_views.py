@@ -4,6 +4,7 @@ import itertools
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from fusion_support import ASSETS, STEP, Scene
 
 from fourdhands_core.fusion.fusion import HandFusion
@@ -103,3 +104,23 @@ def test_a_hand_that_a_camera_sees_every_second_time_loses_nothing_of_its_motion
     results = run(scene, 60, seen)
     assert len(at_changes(results)) > 40
     assert np.median([np.linalg.norm(error) for _, error in results]) < 0.01
+
+
+@pytest.mark.parametrize(("lost", "confidence", "called"), [(20, 0.25, LEFT), (4, 0.6, RIGHT)])
+def test_a_hand_comes_back_only_where_a_view_sees_it_well_and_calls_it_by_its_side(lost, confidence, called):
+    """The left hand is lost to both cameras; then one takes what it sees there badly, or calls a right hand, for it."""
+    scene, fusion, valid = Scene(noise=0.3), HandFusion(ASSETS), []
+    for frame in range(24 + lost):
+        for number in (0, 1):
+            back = frame >= 20 + lost and number == 0
+            alone = () if frame >= 20 + lost and called == RIGHT else (RIGHT,)
+            view = scene.view(number, frame * FRAME, sides=(LEFT, RIGHT) if frame < 20 or back else alone)
+            if back:
+                left = replace(view.estimate.left, joint_confidence=np.full(21, confidence))
+                estimate = replace(view.estimate, left=left)
+                if called == RIGHT:
+                    estimate = replace(view.estimate, left=replace(left, valid=False), right=replace(left, side=RIGHT))
+                    view = replace(view, rays=view.rays[[LEFT, LEFT]])
+                view = replace(view, estimate=estimate)
+            valid += [(frame, fused.pair.left.valid) for fused in fusion.add(view)]
+    assert all(known for frame, known in valid if frame < 20) and not any(known for frame, known in valid if frame >= 20)

@@ -114,6 +114,33 @@ Path(sys.argv[1]).write_text(json.dumps([failed, ran, refused]))
     assert refused == {"a": "ValueError: bad"}
 
 
+def test_more_pieces_than_rooms_when_a_node_is_lost(tmp_path, with_ray):
+    """Ray finds out after some 20 seconds, when all die that waited for room there: no piece of work is lost by that."""
+    lines = """
+import json, sys, test_engine
+from pathlib import Path
+from threading import Thread
+from ray.cluster_utils import Cluster
+from fourdhands_core.engine import run_apart
+cluster, ran = Cluster(initialize_head=True, head_node_args={"num_cpus": 0}), []
+nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+
+def told(key, _):
+    ran.append(key)
+    if len(ran) == 10:
+        Thread(target=cluster.remove_node, args=(nodes[1],), kwargs={"allow_graceful": False}).start()
+
+failed = run_apart(test_engine.slow, {number: (0.6,) for number in range(70)}, address=cluster.address, quiet=True, told=told)
+Path(sys.argv[1]).write_text(json.dumps([failed, sorted(ran)]))
+"""
+    environment = {**with_ray, "PYTHONPATH": os.pathsep.join([str(Path(test_engine.__file__).parent), with_ray["PYTHONPATH"]])}
+    told = tmp_path / "told.json"
+    command = [sys.executable, "-c", lines, str(told)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert json.loads(told.read_text()) == [{}, list(range(70))]
+
+
 def test_no_cluster_answers(tmp_path, with_ray):
     Demonstration(seconds=1.5).write(tmp_path / "bag")
     command = [

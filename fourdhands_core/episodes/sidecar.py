@@ -28,7 +28,8 @@ class Sidecar:
     A new key has a default here, for files of before, and a check in `read_sidecar`. It is written by `EpisodeRecorder` of
     `fourdhands_ros/bags/episode_recorder.py`, which gets options in `bags/recorder.py` and `launch/record.launch.py`; shown by
     `episodes list` and changed by `relabel` in `fourdhands_ros/episodes/keeping.py`, options in `commands/episodes.py`; shown
-    on the page by `_sidecar_words` of `fourdhands_ros/view/bag_recording.py`; told of in `docs/demonstrations.md`.
+    on the page by `_sidecar_words` of `fourdhands_ros/view/bag_recording.py`; told of in `docs/`:
+    `demonstrations.md` and `view.md`.
     """
 
     task: str = ""

@@ -33,6 +33,9 @@ _SHARPER = 0.6
 """Of the tracker's expected error of landmarks, which holds there for a shape and a pose that nobody else has seen."""
 _DOUBTS = 3
 """Estimates in a row in which all views say that a hand is not where it was expected, until that is forgotten."""
+_GAP = 0.1
+"""Seconds without a hand after which it takes a view that sees it well and calls it by its side: what others see may be another
+one. Until then one of the two is enough."""
 _WRONG_SIDE = -4.0
 """Votes of the views below which a hand is the other one."""
 
@@ -209,6 +212,9 @@ class HandFusion:
         made of may be of this hand."""
         unclear = {one.view.name for one in sightings if one.unclear(one.view.name in track.unclear)}
         track.unclear = unclear | (track.unclear - {one.view.name for one in sightings})
+        enough = any if 0.0 < interval <= _GAP else all
+        if not any(enough((one.view.name not in unclear, one.label == track.side)) for one in sightings):
+            return track.unseen(stamp), [], [], False
         kept, wrong = [one for one in sightings if one.view.name not in unclear] or list(sightings), []
         past = track.position.predict(interval) if interval > 0.0 else None
         expected = track.expected(interval)

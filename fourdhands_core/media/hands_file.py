@@ -30,7 +30,7 @@ SHAPES: dict[str, tuple[int, ...]] = {
     "left_root_relative": (3,),
     **{name: (2, *shape) for name, shape in _PER_HAND.items()},
 }
-"""By its key the shape of a frame's part."""
+"""By its key the shape of a frame's part. What a hand has where it is not valid too, as `valid`, is not in `_PER_HAND`."""
 _ADVICE = "give the hands.npz that `fourdhands track` wrote"
 
 

@@ -11,9 +11,10 @@ LOSS, EXCHANGE, REFUSAL, GAP = "loss", "exchange", "refusal", "gap"
 KINDS = LOSS, EXCHANGE, REFUSAL, GAP
 """A hand that was TRACKED is not any more; the hands are where the other one was; images were refused; images are missing.
 
-Another one is found by `find`, told by `describe`, counted in words by `summary` of `view/report.py` and, where it is worth a
-picture, chosen by `worst` there; a mark below the time line is a colour of `MARK_COLOURS` of `view/timeline.py`, which with its
-docstring and `docs/view.md` tells the colours. The page has a button for each.
+Another one is found by `find`, told by `describe`, counted in words by `summary` of `view/report.py`, which leaves out those
+that it does not name, and, where it is worth a picture, chosen by `worst` there; a mark below the time line is a colour of
+`MARK_COLOURS` of `view/timeline.py`, which with its docstring and `docs/view.md` tells the colours. The page has a button for
+each.
 """
 _GAP = 3.0
 """Usual periods between two images from which on some are missing."""
