@@ -8,7 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import pytest
@@ -23,6 +25,7 @@ from video_support import plain_video
 
 from fourdhands_core.media.video import VideoReader
 from fourdhands_ros.pypi.message_types import typestore
+from fourdhands_ros.tools.demo import CameraProcess
 from fourdhands_ros.tools.demo import main as demo_command
 
 
@@ -154,6 +157,12 @@ def test_ctrl_c_ends_the_recording_and_still_reports(tmp_path):
     numbers = json.loads((tmp_path / "out" / "report.json").read_text())
     assert 0 < numbers["rates"]["frames_out"] <= numbers["rates"]["frames_in"] < 1200
     assert numbers["hands"] == {"left": 0, "right": 0}
+
+
+def test_what_libraries_print_beside_the_cameras_lines_is_passed_over():
+    camera = SimpleNamespace(stdout=["[XMLPARSER Error] no file\n", '{"published": 3}\n'], said={}, ended=threading.Event())
+    CameraProcess._listen(camera)
+    assert camera.said == {"published": 3} and camera.ended.is_set()
 
 
 @pytest.fixture

@@ -87,7 +87,8 @@ class CameraProcess(Process):
 
     def _listen(self):
         for line in self.stdout:
-            self.said.update(json.loads(line))
+            with contextlib.suppress(json.JSONDecodeError):  # libraries say something there too
+                self.said.update(json.loads(line))
         self.ended.set()
 
     def check(self) -> None:
