@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.files import local_path
 from fourdhands_core.fusion.rig import load_rig
 from fourdhands_ros.tools import launching
 from fourdhands_ros.tools.rviz import start_rviz
@@ -97,7 +98,7 @@ def start_nodes(context) -> list:
     if value["rviz"] == "true":
         first = cameras[0] + "/" if cameras[0] and not fused else ""
         frame, poses = (str(parameters.get(name) or in_file.get(name) or "") for name in ("fixed_frame", "camera_poses"))
-        frame = load_rig(poses).frame(frame) if fused and poses else frame
+        frame = load_rig(local_path(poses)).frame(frame) if fused and poses else frame
         nodes.append(
             start_rviz(
                 CONFIG,

@@ -13,8 +13,7 @@ A format is a row of `FORMATS` and of `_WRITERS` in `fourdhands_ros/episodes/who
 its datasets again, as `is_dataset` and `check_dataset` of `episodes/check.py`, `ExportedDataset` of `episodes/exported.py`
 (`__init__`, `columns`, one like `_of_index`) and `plain_columns` of `episodes/plain_formats.py` read them; a package that it
 needs is in the extra `dataset` of `setup.py`, in `EXTRAS` of `extras.py`, in `constraints.txt`, in mypy's list of
-`pyproject.toml` and in README. The tests' parameter
-`form` has it, `docs/demonstrations.md` and `docs/view.md` tell of it.
+`pyproject.toml` and in README. The tests' parameter `form` has it, `docs/demonstrations.md` and `docs/view.md` tell of it.
 """
 
 FORMATS = ("lerobot", "hdf5", "npz")

@@ -11,7 +11,6 @@ import argparse
 import re
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import rclpy
@@ -19,6 +18,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import serialize_message
 from rosgraph_msgs.msg import Clock
 
+from fourdhands_core.commands import path
 from fourdhands_core.errors import InputError
 from fourdhands_core.streams import counted
 
@@ -103,7 +103,7 @@ def main(args: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=program("player"), description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("bag", type=Path, help="folder or file of a rosbag2, mcap or sqlite3")
+    parser.add_argument("bag", type=path, help="folder or file of a rosbag2, mcap or sqlite3")
     parser.add_argument("--what", choices=KINDS, default="all", help="images as a camera, the hands, or all of them")
     parser.add_argument("--rate", type=float, default=1.0, help="how many times as fast as recorded")
     parser.add_argument("--delay", type=float, default=1.0, help="seconds before the first message, for others to connect")

@@ -26,8 +26,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy
 from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 
+from fourdhands_core.commands import path
 from fourdhands_core.errors import FourDHandsError, InputError
-from fourdhands_core.files import local_path
 from fourdhands_core.streams import utf8
 
 from ..executable import Stop, end, program
@@ -211,18 +211,14 @@ def main(args: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=program("recorder"), description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-
-    def place(text: str) -> Path:
-        return Path(local_path(text))
-
-    parser.add_argument("bag", type=place, nargs="?", help="folder to write (default: hands_ and the time)")
+    parser.add_argument("bag", type=path, nargs="?", help="folder to write (default: hands_ and the time)")
     parser.add_argument("--images", choices=IMAGES, default="none", help="also record images (default: none)")
     parser.add_argument("--no-markers", action="store_true", help="leave the meshes out, which the node then need not compute")
     parser.add_argument("--topic", action="append", default=[], metavar="REGEX", help="also record this; may be repeated")
     parser.add_argument(
         "--rosbag2", action="store_true", help="have `ros2 bag record` do it, without a word of what is lost on the way to it"
     )
-    parser.add_argument("--episodes", type=place, metavar="DIR", help="record episodes, one by one, as bags of this folder")
+    parser.add_argument("--episodes", type=path, metavar="DIR", help="record episodes, one by one, as bags of this folder")
     parser.add_argument("--task", type=utf8, default="", metavar="TEXT", help="what is shown in the episodes")
     parser.add_argument("--countdown", type=float, default=3.0, metavar="S", help="from the start of an episode (default: 3)")
     parser.add_argument(

@@ -13,9 +13,8 @@ from .parameters import TeleopParameters
 
 _INPUTS = "target_frame", "delta_twist_cmds", "pose_target_cmds", "delta_joint_cmds"
 """Topics, in one namespace, by which a controller of an arm's end is led; MoveIt Servo has the last three."""
-
-
 _KILLED = "; if one of that name was killed, wait: it is forgotten after 20 seconds or so"
+"""The time is Fast DDS's."""
 
 
 class Commanders:

@@ -9,7 +9,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from fourdhands_core.geometry.rotations import quaternion_from_matrix
-from fourdhands_core.teleop import Command, RobotSample, TeleopSettings
+from fourdhands_core.teleop import Command, HandSample, RobotSample, TeleopSettings
 from fourdhands_core.teleop.turns import angle_between
 
 from ..node.diagnostics import diagnostic_status
@@ -44,6 +44,16 @@ def apart(robot: RobotSample | None, command: Command) -> dict[str, Any] | None:
         "turn": round(angle_between(robot.rotation, command.rotation), 4),
         "fingers": np.round(robot.fingers - command.fingers, 4).tolist(),
     }
+
+
+def scale_problem(hand: HandSample | None, parameters: TeleopParameters) -> str:
+    """What an arm needs, in words, where the hand's distances are not in metres; else empty."""
+    if hand is None or not hand.valid or hand.scaled or parameters.arm == "none":
+        return ""
+    return (
+        "hands are not in metres (`scaled` is false), so that how far the arm goes is not known: give the camera's "
+        "calibration, CameraInfo"
+    )
 
 
 def outside(robot: RobotSample, settings: TeleopSettings, fingers: Sequence[str], joints: Sequence[str]) -> str:

@@ -38,7 +38,7 @@ from ..process import parse, run_ros
 from ..pypi.message_types import TFMessage, message_type
 from .axes import axes_problem, misled
 from .commanders import Commanders, more_than_one
-from .diagnosis import apart, outside, place_said, status_of
+from .diagnosis import apart, outside, place_said, scale_problem, status_of
 from .hand_input import HAND_PAIR, HandInput
 from .hand_joints import HandJoints
 from .markers import MarkerThread, RobotMarkers, look_of
@@ -363,12 +363,7 @@ class TeleopNode(ActiveNode):
             return self._robot.lost_frame
         problem = self.hand.problem or self._outputs.problem or self._robot.unheard() or self._outside()
         problem = problem or axes_problem(frame, self.hand.fused, self.parameters, self._settings)
-        hand = self.hand.newest[0]
-        if not problem and hand is not None and hand.valid and not hand.scaled and self.parameters.arm != "none":
-            return (
-                "hands are not in metres (`scaled` is false), so that how far the arm goes is not known: give the camera's "
-                "calibration, CameraInfo"
-            )
+        problem = problem or scale_problem(self.hand.newest[0], self.parameters)
         if not problem and state.settings is not self._settings and state.state not in (IDLE, READY):
             how = "reset" if state.state in (ESTOP, FAULT) else "release"
             return f"changed parameters are in force once the robot stands in IDLE; {how} it"

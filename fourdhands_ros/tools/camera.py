@@ -13,7 +13,6 @@ import select
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import numpy as np
 import rclpy
@@ -22,6 +21,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
+from fourdhands_core.commands import path
+from fourdhands_core.files import local_path
 from fourdhands_core.geometry import CALIBRATION_FILES
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.media.track_video import camera_for_video
@@ -219,9 +220,9 @@ class CameraPublisher:
 def main(argv: list[str] | None = None) -> int:
     """Run the camera; returns the exit code."""
     parser = argparse.ArgumentParser(prog=program("camera"), description=__doc__)
-    parser.add_argument("source", help="video file, folder of images (30 a second), or index of a camera")
+    parser.add_argument("source", type=local_path, help="video file, folder of images (30 a second), or index of a camera")
     parser.add_argument("--fov", type=float, help="horizontal field of view, degrees; without it uncalibrated")
-    parser.add_argument("--intrinsics", type=Path, help=f"its calibration: {CALIBRATION_FILES}")
+    parser.add_argument("--intrinsics", type=path, help=f"its calibration: {CALIBRATION_FILES}")
     parser.add_argument("--frame-id", default="camera_optical_frame")
     parser.add_argument("--namespace", default="", help="of its topics")
     parser.add_argument("--loop", action="store_true", help="play a file forth and back without end")

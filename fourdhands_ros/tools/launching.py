@@ -52,7 +52,7 @@ def read_parameters(file: str, name: str, namespace: str = "") -> dict:
     """What a file of parameters gives a node of that name in a namespace. A name alone is of nodes in any; `*` stands for one
     part of a name, `**` for any. Raises InputError where it is no such file, or says nothing of that node."""
     try:
-        content = yaml.safe_load(Path(file).read_text())
+        content = yaml.safe_load(Path(local_path(file)).read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"params_file:={file} cannot be read ({getattr(error, 'strerror', 'it is no text')}); give a YAML "
@@ -154,8 +154,9 @@ def description(arguments: list[DeclareLaunchArgument], start: Callable[[Any], l
 
 
 def values_of(arguments: list[DeclareLaunchArgument], context: Any) -> dict[str, str]:
-    """What was given for arguments, by their names; paths from the home directory as shells do not make them here."""
-    return {one.name: local_path(LaunchConfiguration(one.name).perform(context)) for one in arguments}
+    """What was given for arguments, by their names. What reads a file takes ~/ for the home directory; here a topic may begin
+    so."""
+    return {one.name: LaunchConfiguration(one.name).perform(context) for one in arguments}
 
 
 def argument(name: str, description: str, default: str | None = "", choices: list[str] | None = None) -> DeclareLaunchArgument:

@@ -320,10 +320,15 @@ def test_recording(launched, monkeypatch, tmp_path):
     assert recorder.main(arguments) == 2  # every argument is taken; the folder is a file
 
 
-def test_paths_from_the_home_directory_and_frames_with_a_slash(launched, monkeypatch):
-    """A shell leaves ~ as it is in NAME:=~/FILE, and tf2 takes no slash before a frame's name."""
+def test_paths_from_the_home_directory_and_frames_with_a_slash(launched, monkeypatch, tmp_path, capfd):
+    """A shell leaves ~ as it is in NAME:=~/FILE, and tf2 takes no slash before a frame's name. Topics may begin so."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "cups").write_text("")
+    for launch, argument, program in (("record", "episodes", recorder), ("replay", "bag", player)):
+        (node,) = launched(f"{launch}.launch.py", **{argument: "~/cups"}).values()
+        assert program.main(node.arguments) == 2 and str(tmp_path / "cups") in capfd.readouterr().err
+    assert ("hands", "~/hands") in launched("teleop.launch.py", hands="~/hands")["hands_teleop"].remappings
     monkeypatch.setenv("HOME", "/home/me")
-    assert "/home/me/cups" in launched("record.launch.py", episodes="~/cups")["hands_recorder"].arguments
     given = Parameters(hand_model="~/mano.npz", target_frame="/base_link")
     assert (given.hand_model, given.target_frame) == ("/home/me/mano.npz", "base_link")
 
