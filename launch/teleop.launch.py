@@ -14,6 +14,7 @@ ARGUMENTS = [
     launching.argument("namespace", "Of the node and its topics, such as right_arm."),
     launching.argument("hands", "Topic of the hands, relative to the namespace.", default="hands"),
     *[launching.parameter_argument(name, TeleopParameters) for name in PARAMETERS],
+    launching.switch("use_sim_time", "", "Whether steps and ages go by /clock, of a simulation or a bag."),
     *launching.view_arguments(),
 ]
 
@@ -24,6 +25,8 @@ def start_teleop(context) -> list:
     parameters = launching.read_parameters(value["params_file"], "hands_teleop", value["namespace"])
     given = {name: value[name] for name in PARAMETERS if value[name]}
     parameters.update({name: launching.as_parameter(name, text, TeleopParameters) for name, text in given.items()})
+    if value["use_sim_time"]:
+        parameters["use_sim_time"] = value["use_sim_time"] == "true"
     teleop = launching.start_node(
         "hands_teleop",
         name="hands_teleop",

@@ -140,14 +140,15 @@ class Companions:
 class RecordedTopic:
     """A topic's messages, and how many of them do not arrive.
 
-    kind: the type's class, type_name: its name. connection: the bag's. written: messages for the bag.
+    kind: the type's class, type_name: its name. connection: the bag's. written: messages for the bag. newest: the time of the
+    last, nanoseconds.
     Subscribes with the reliability and durability that all publishers offer: a reliable subscription hears no best-effort
     publisher, and so on.
     """
 
     def __init__(self, node: Node, kind: Any, type_name: str, topic: str, connection: Any) -> None:
         self._node, self._kind, self.topic, self.connection = node, kind, topic, connection
-        self.written = self._refused = 0
+        self.written = self.newest = self._refused = 0
         self._told_before = self._gaps = 0
         self._sequence: int | None = None
         self._alone, self._numbered = True, False

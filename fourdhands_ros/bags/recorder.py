@@ -49,6 +49,8 @@ _CACHE = 1 << 29
 """Bytes that rosbag2 holds while the disk is busy."""
 _SILENCE = 5.0
 """Seconds without a message after which that is said."""
+_BACK = 100_000_000
+"""Nanoseconds by which messages of a topic may overtake each other; more, and their clock was set back."""
 _POLL, _SPIN, _LOOK = 0.005, 0.1, 1.0
 """Seconds between two looks for messages, for new topics and requests to the node, and for what is lost."""
 
@@ -58,8 +60,9 @@ class Recorder:
 
     selection: gives the topics; None for every one.
     Messages are never deserialised, and no executor wakes for each: all that came is taken at once. Each is stored with the
-    time at which DDS received it; with use_sim_time with that of /clock, and nothing before there is one. A topic whose type
-    is not known is named in `skipped`. What does not arrive, or comes faster than the disk takes it, is counted: `lost`.
+    time at which DDS received it; with use_sim_time with that of /clock, and nothing before there is one. Where a clock is set
+    back, times go on from the last: readers sort by them, and would mix what came before with what came after. A topic whose
+    type is not known is named in `skipped`. What does not arrive, or comes faster than the disk takes it, is counted: `lost`.
     Up to `memory` bytes are packed and written at the end only. With 0 nothing older than a second is lost, whatever
     happens, and large messages are not packed.
     """
@@ -72,6 +75,7 @@ class Recorder:
         self._error: Exception | None = None
         self._closing = False
         self._simulated = node.get_parameter("use_sim_time").value
+        self._ahead = 0
         self._executor = SingleThreadedExecutor(context=node.context)
         self._executor.add_node(node)
         self._thread = threading.Thread(target=self._spin, name="recorder", daemon=True)
@@ -138,10 +142,22 @@ class Recorder:
             return
         for topic in tuple(self._topics.values()):
             for data, at in topic.take():
-                if self._queue.put(topic.connection, simulated or at or time.time_ns(), data):
+                if self._queue.put(topic.connection, self._after(topic, simulated or at or time.time_ns()), data):
                     topic.written += 1
                 else:
                     topic.refuse()
+
+    def _after(self, topic: RecordedTopic, at: int) -> int:
+        """The time to store: `at`, or where the clock was set back, after what came before."""
+        if (back := topic.newest - at - self._ahead) > _BACK:
+            self._ahead += back + 1
+            self._node.get_logger().warning(
+                f"the clock went back by {back / 1e9:.3f} s: what comes now is recorded after what came before, with its own "
+                "stamps",
+                throttle_duration_sec=_SILENCE,
+            )
+        topic.newest = at + self._ahead
+        return topic.newest
 
     def _discover(self) -> None:
         for name, type_name in self._selection(self._node).items():

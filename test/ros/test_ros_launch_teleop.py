@@ -38,3 +38,14 @@ def test_parameters_that_would_be_passed_over(launched, tmp_path):
     assert type(parameters["max_speed"]) is float and all(type(one) is float for one in parameters["workspace"])
     with pytest.raises(InputError, match="workspace:='\\[0, 1' is no value"):
         launched("teleop.launch.py", workspace="[0, 1")
+
+
+def test_the_time_of_a_simulation(launched, tmp_path):
+    """It was passed over: of a bag's hands, played with its clock, all were old."""
+    file = tmp_path / "arm.yaml"
+    file.write_text("hands_teleop: {ros__parameters: {use_sim_time: true}}")
+    for given, expected in (({}, True), ({"use_sim_time": "false"}, False)):
+        (parameters,) = launched("teleop.launch.py", params_file=str(file), **given)["hands_teleop"].parameters
+        assert parameters["use_sim_time"] is expected
+    (parameters,) = launched("teleop.launch.py", use_sim_time="true")["hands_teleop"].parameters
+    assert parameters["use_sim_time"] is True

@@ -12,7 +12,7 @@ from bag_support import read_bag
 from rclpy.duration import Duration
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_support import PATIENT, PERIOD, RELIABLE, T0, ended, image_message
+from ros_support import PATIENT, PERIOD, RELIABLE, SECOND, T0, ended, image_message
 from rosbags.interfaces import Qos
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
@@ -249,30 +249,53 @@ def test_a_publisher_of_less_that_comes_later_is_heard_too(ros, tmp_path):
     assert len(words) == 2
 
 
-def test_the_time_of_a_simulation(ros, tmp_path):
-    """What comes is recorded with the time of /clock; before there is any it waits."""
+@pytest.fixture
+def simulation(ros, tmp_path):
+    """A recorder of /words with use_sim_time, and `say`: says a word when the clock shows seconds, and waits for its record."""
     talker = ros.node("talker", enable_rosout=False)
     words, clock = talker.create_publisher(String, "/words", RELIABLE), talker.create_publisher(Clock, "/clock", RELIABLE)
     parameters = [Parameter("use_sim_time", value=True)]
     node = rclpy.create_node("recorder", context=ros.context, enable_rosout=False, parameter_overrides=parameters)
     recorder = Recorder(node, tmp_path / "bag", Selection(["/words"]), memory=0)
     assert ros.spin_until(lambda: words.get_subscription_count() and recorder.publishers("/words"))
-    words.publish(String(data="before"))
+    said = []
 
-    def ticked(tick):
-        tick.clock.sec += 1
-        clock.publish(tick)
-        ros.spin_for(0.02)
-        return recorder.counts["/words"]
+    def say(word, seconds=None):
+        said.append(word)
+        if seconds is None:
+            return words.publish(String(data=word))
+        tick = Clock()
+        tick.clock.sec = seconds
+        ros.publish_until(clock, tick, lambda: node.get_clock().now().nanoseconds == seconds * SECOND)
+        words.publish(String(data=word))
+        assert ros.spin_until(lambda: recorder.counts["/words"] == len(said))
 
-    tick = Clock()
+    return recorder, say
+
+
+def test_the_time_of_a_simulation(simulation, tmp_path):
+    """What comes is recorded with the time of /clock; before there is any it waits."""
+    recorder, say = simulation
+    say("before")
     assert recorder.counts["/words"] == 0
-    assert ros.spin_until(lambda: ticked(tick) == 1)
-    words.publish(String(data="after"))
-    assert ros.spin_until(lambda: ticked(tick) == 2)
+    say("after", 5)
+    say("later", 7)
     recorder.close()
     times = [at for _, at, _ in read_bag(tmp_path / "bag")]
-    assert all(at % 10**9 == 0 and 0 < at <= tick.clock.sec * 10**9 for at in times) and times == sorted(times)
+    assert times == [5 * SECOND, 5 * SECOND, 7 * SECOND]
+
+
+def test_a_simulation_that_begins_anew_is_recorded_after_the_one_before(simulation, tmp_path):
+    """Readers go by the times of recording: both were mixed, message by message, and hands went to and fro between them."""
+    recorder, say = simulation
+    for word, seconds in (("a", 10), ("b", 11), ("c", 12), ("d", 10), ("e", 11), ("f", 12)):
+        say(word, seconds)
+    recorder.close()
+    said = [(chr(data[8]), at) for _, at, data in read_bag(tmp_path / "bag")]
+    assert said == [
+        *(("a", 10 * SECOND), ("b", 11 * SECOND), ("c", 12 * SECOND)),
+        *(("d", 12 * SECOND + 1), ("e", 13 * SECOND + 1), ("f", 14 * SECOND + 1)),
+    ]
 
 
 # The bag.
