@@ -5,15 +5,13 @@ from pathlib import Path
 from fourdhands_core.errors import InputError
 from fourdhands_core.files import local_path
 from fourdhands_core.fusion.rig import load_rig
+from fourdhands_ros.node.parameters import Parameters
 from fourdhands_ros.tools import launching
 from fourdhands_ros.tools.rviz import start_rviz
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
-PARAMETERS = (
-    *("cameras", "fusion", "camera_poses", "image_transport", "image_reliability", "model", "weights", "device", "search"),
-    *("precision", "hand_model", "hand_model_left", "depth", "depth_transport", "tf", "frame_prefix", "mirrored", "rectified"),
-)
-"""Arguments that are parameters of the node, and fixed_frame; left empty, the value of params_file holds."""
+PARAMETERS = tuple(Parameters.__dataclass_fields__)
+"""All of them are arguments; left empty, the value of params_file holds."""
 
 ARGUMENTS = [
     launching.argument(
@@ -38,7 +36,7 @@ ARGUMENTS = [
     launching.argument(
         "params_file", "YAML file of parameters; config/hands.yaml explains each.", default=str(CONFIG / "hands.yaml")
     ),
-    *map(launching.parameter_argument, PARAMETERS),
+    *[launching.parameter_argument(name) for name in PARAMETERS if name != "fixed_frame"],
     launching.argument(
         "fixed_frame", "Frame of fused hands, and RViz's: camera_optical_frame, or one that the images' frames hang on."
     ),
@@ -56,7 +54,7 @@ ARGUMENTS = [
 def start_nodes(context) -> list:
     """The node, and what else was asked for."""
     value = launching.values_of(ARGUMENTS, context)
-    given = {name: value[name] for name in (*PARAMETERS, "fixed_frame") if value[name]}
+    given = {name: value[name] for name in PARAMETERS if value[name]}
     parameters = {name: launching.as_parameter(name, text) for name, text in given.items()}
     in_file = launching.read_parameters(value["params_file"], value["name"], value["namespace"])
     cameras = parameters.get("cameras") or in_file.get("cameras") or [""]

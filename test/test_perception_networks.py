@@ -1,12 +1,14 @@
 """The hand networks: what the converter makes of them, against TensorFlow Lite's own interpreter and MediaPipe."""
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
+from program_support import python
 
 from fourdhands_core.perception.palms import decode
 from fourdhands_core.perception.squares import Square, around_landmarks, cut, overlap
@@ -104,3 +106,12 @@ def test_boxes_of_one_palm_are_one_and_those_of_two_are_two():
     assert first.score > second.score > 0.5
     np.testing.assert_allclose(second.box[2:] - second.box[:2], 60.0 / 192)
     assert decode(boxes, scores, 0.999) == []
+
+
+def test_onnxruntime_tells_nobody():
+    """Its builds of late have an address of their maker's, and say where they cannot keep a number of the computer for it."""
+    program = "import fourdhands_core.perception.hand_networks as networks; networks.HandNetworks('cpu', 1)"
+    said = python("-c", program, env={**os.environ, "HOME": "/proc", "XDG_CACHE_HOME": "/proc"})
+    assert said.returncode == 0 and "telemetry" not in said.stderr
+    told = python("-c", "import os, fourdhands_core; print(os.environ['ORT_DISABLE_TELEMETRY'])")
+    assert told.stdout.strip() == "1"

@@ -219,6 +219,7 @@ def test_a_slip_in_the_file_is_named(tmp_path, change, words):
     "model, words",
     [
         (urdf(kind="prismatic", upper="0"), "the model has no limits of index_a, which slides"),
+        (urdf(velocity="0"), "hand.yaml: the model's velocity limit of index_a is 0, which is no speed"),
         (urdf(velocity="three"), "hand.urdf: velocity 'three' of the joint index_a is no number"),
         (
             urdf().replace(

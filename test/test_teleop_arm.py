@@ -161,6 +161,19 @@ def test_limits_that_a_urdf_does_not_say(tmp_path):
     assert [arm.lower[0], arm.upper[0], arm.velocity[0]] == [-2 * np.pi, 2 * np.pi, 1.5]
 
 
+@pytest.mark.parametrize("speed", ["0", "-1", "nan", "inf"])
+def test_a_urdf_whose_speeds_are_none(tmp_path, speed):
+    """They became 1.5 rad/s, or no limit at all, without a word. Of joints beside the arm they are no matter."""
+    path = tmp_path / "two.urdf"
+    path.write_text(URDF.replace('velocity="1"', f'velocity="{speed}"'))
+    assert SerialArm(path, "tool0", "base_link").velocity.tolist() == [1.5, 0.5]
+    path.write_text(URDF.replace('velocity="0.5"', f'velocity="{speed}"'))
+    with pytest.raises(InputError, match=rf"velocity limit of elbow is {speed}, which is no speed.*velocity: {{elbow: 1.0}}"):
+        SerialArm(path, "tool0", "base_link")
+    (tmp_path / "two.yaml").write_text("model: two.urdf\nend: tool0\nvelocity: {elbow: 0.7}\n")
+    assert SerialArm(tmp_path / "two.yaml").velocity.tolist() == [1.5, 0.7]
+
+
 @pytest.mark.parametrize("joint", [0, 2, 6])
 def test_where_a_joint_is_at_its_limit_the_others_lead_the_end_on(joint):
     """It stood still before, for as long as the hand asked for what is beyond: going there as fast as there was room, the joint

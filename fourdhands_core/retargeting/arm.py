@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import InputError
 from ..extras import needed_for
 from .config import ROBOTS, model_of, positive, range_of, read_yaml
-from .model import compiled, followers, load_spec, urdf_frame, urdf_limits
+from .model import compiled, followers, load_spec, urdf_frame, velocities
 
 if TYPE_CHECKING:
     import mujoco
@@ -169,7 +169,6 @@ class SerialArm:
     def _limit(self) -> None:
         model, config = self.model, self.config
         ends = np.where(model.jnt_limited[:, None].astype(bool), model.jnt_range, [-2.0 * np.pi, 2.0 * np.pi])
-        known = {**(urdf_limits(config.model)[1] if config.model.suffix == ".urdf" else {}), **config.velocity}
         for name in {*config.limits, *config.velocity}:
             if name not in self.names:
                 raise InputError(f"{config.source.name}: the arm has no joint {name!r}; it has {', '.join(self.names)}")
@@ -194,6 +193,7 @@ class SerialArm:
                 )
         model.jnt_limited[:], model.jnt_range[:] = 1, ends
         self.lower, self.upper = ends[self._order].T.copy()
+        known = velocities(config, self.names)
         default = VELOCITY if config.default_velocity is None else config.default_velocity
         self.velocity = np.array([known.get(name, default) for name in self.names])
 

@@ -19,6 +19,8 @@ from .config import RobotConfig
 if TYPE_CHECKING:
     import mujoco
 
+    from .arm import ArmConfig
+
 MARGIN = 0.002
 """Metres between bodies from which on they are kept apart."""
 _TURN = 2.0 * np.pi + 0.01
@@ -117,9 +119,25 @@ def urdf_limits(path: Path) -> tuple[dict[str, tuple[str, float, float]], dict[s
             if follows is not None:
                 ratio, offset = number(name, follows, "multiplier", 1.0), number(name, follows, "offset", 0.0)
                 mimic[name] = follows.get("joint", ""), ratio, offset
-            if limit is not None and (most := number(name, limit, "velocity", 0.0)) > 0.0:
-                velocity[name] = most
+            if limit is not None and "velocity" in limit.attrib:
+                velocity[name] = number(name, limit, "velocity", 0.0)
     return mimic, velocity
+
+
+def velocities(config: RobotConfig | ArmConfig, joints: Sequence[str]) -> dict[str, float]:
+    """Speed limits that an arm's or a hand's files give for some of its joints, rad/s or m/s; its YAML's go first.
+
+    Raises InputError where a URDF's is no speed: some leave 0 where none is known, and what the joint can do is not ours to
+    guess.
+    """
+    known = {**(urdf_limits(config.model)[1] if config.model.suffix == ".urdf" else {}), **config.velocity}
+    for name in joints:
+        if name in known and not 0.0 < known[name] < np.inf:
+            raise InputError(
+                f"{config.source.name}: the model's velocity limit of {name} is {known[name]:g}, which is no speed; give it in "
+                f"a YAML file beside the model, as velocity: {{{name}: 1.0}}"
+            )
+    return known
 
 
 def urdf_frame(path: Path) -> tuple[str, set[str]]:
@@ -232,9 +250,7 @@ class RobotModel:
         """Which joints move, and all joints' positions as follow @ those + offset."""
         model, config = self.model, self.config
         joints = [model.joint(i).name for i in range(model.njnt)]
-        mimic, velocity = {**followers(model, config.model), **config.mimic}, dict(config.velocity)
-        if config.model.suffix == ".urdf":
-            velocity = {**urdf_limits(config.model)[1], **velocity}
+        mimic = {**followers(model, config.model), **config.mimic}
         for name in {*mimic, *(one[0] for one in mimic.values()), *config.limits, *config.neutral, *config.velocity}:
             if name not in joints:
                 raise InputError(f"{config.source.name}: the model has no joint {name!r}; {_which(name, joints)}")
@@ -251,7 +267,7 @@ class RobotModel:
             else:
                 raise InputError(f"{config.source.name}: the joint {name} follows itself; check mimic")
             self.follow[row, self.names.index(leader)], self.offset[row] = factor, offset
-        self._limit(joints, velocity)
+        self._limit(joints, velocities(config, joints))
 
     def _limit(self, joints: list[str], velocity: dict[str, float]) -> None:
         model, config = self.model, self.config

@@ -12,6 +12,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import SetBool, Trigger
 
 from fourdhands_core.errors import FourDHandsError, InputError
+from fourdhands_core.outputs import check_outputs
 from fourdhands_core.pipeline.shape_calibration import ShapeCalibration, hand_length, save_shape
 from fourdhands_core.pipeline.types import HandPairEstimate
 
@@ -85,6 +86,8 @@ class Services:
     async def _calibrate(self, channels: Any) -> str:
         node = self._node
         parameters = node.parameters
+        if parameters.hand_shape:
+            check_outputs([parameters.hand_shape])
         first = channels[0].tracker
         calibration = ShapeCalibration(first.hands, parameters.hand_length, first.landmarks)
         lock = threading.Lock()  # one thread for each camera
@@ -118,7 +121,10 @@ class Services:
         )
         if not parameters.hand_shape:
             return message + "; not kept, as hand_shape names no file"
-        save_shape(parameters.hand_shape, betas, channels[0].model)
+        try:
+            save_shape(parameters.hand_shape, betas, channels[0].model)
+        except FourDHandsError as error:
+            raise InputError(f"{message}; in use until the node is deactivated, but not kept: {error}") from error
         return f"{message}; kept in {parameters.hand_shape}"
 
 

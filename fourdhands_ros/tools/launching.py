@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,7 +153,27 @@ def start_camera(namespace: str, camera: str, topics: dict[str, str], **node: An
 
 def description(arguments: list[DeclareLaunchArgument], start: Callable[[Any], list]) -> LaunchDescription:
     """What a launch file has to give: its arguments, and what `start` makes of them."""
-    return LaunchDescription([*arguments, OpaqueFunction(function=start)])
+
+    def checked(context: Any) -> list:
+        _refuse_unknown({one.name for one in arguments}, Path(start.__code__.co_filename), sys.argv)
+        return start(context)
+
+    return LaunchDescription([*arguments, OpaqueFunction(function=checked)])
+
+
+def _refuse_unknown(known: set[str], file: Path, command: list[str]) -> None:
+    """Raise InputError where `ros2 launch` of this file itself was given an argument that it has not, which ROS passes over.
+    Where another launch file includes this one, the command's arguments are that one's."""
+    places = [i for i, word in enumerate(command) if i and Path(word).name == file.name]
+    if not any(command[i - 1] == "fourdhands_ros" or os.path.realpath(command[i]) == os.path.realpath(file) for i in places):
+        return
+    given = [word.partition(":=")[0] for word in command[places[0] + 1 :] if ":=" in word]
+    for name in given:
+        if name not in known:
+            alike = difflib.get_close_matches(name, known, 1)
+            raise InputError(
+                f"{name}:= is no argument of {file.name}" + (f"; {alike[0]}:= is" if alike else "") + "; --show-args lists all"
+            )
 
 
 def values_of(arguments: list[DeclareLaunchArgument], context: Any) -> dict[str, str]:

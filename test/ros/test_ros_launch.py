@@ -257,6 +257,24 @@ def test_the_time_of_a_simulation(launched):
     assert launched("record.launch.py", use_sim_time="true")["hands_recorder"].parameters == [{"use_sim_time": True}]
 
 
+def test_arguments_that_launch_would_pass_over(launched, monkeypatch):
+    """A hand's length of a name that is nearly right was none, without a word. What includes this file has arguments of its
+    own, and may be called as it is."""
+    file = str(REPOSITORY / "launch" / "hands.launch.py")
+    for words in (["fourdhands_ros", "hands.launch.py"], [file]):
+        monkeypatch.setattr("sys.argv", ["ros2", "launch", *words, "hand_lenght:=0.19", "tf:=joints"])
+        with pytest.raises(InputError, match="hand_lenght:= is no argument of hands.launch.py; hand_length:= is; --show-args"):
+            launched("hands.launch.py")
+        monkeypatch.setattr("sys.argv", ["ros2", "launch", *words, "hand_length:=0.19"])
+        assert launched("hands.launch.py", hand_length="0.19")["hands_node"].parameters[1] == {"hand_length": 0.19}
+    for words in (["my_robot", "hands.launch.py"], ["my_robot", "all.launch.py"], ["fourdhands_ros", "teleop.launch.py"]):
+        monkeypatch.setattr("sys.argv", ["ros2", "launch", *words, "hand_lenght:=0.19"])
+        launched("hands.launch.py")
+    monkeypatch.setattr("sys.argv", ["ros2", "launch", "fourdhands_ros", "teleop.launch.py", "max_sped:=0.05"])
+    with pytest.raises(InputError, match="max_sped:= is no argument of teleop.launch.py; max_speed:= is"):
+        launched("teleop.launch.py")
+
+
 def test_a_program_that_ends_ends_the_launch(launched):
     """With the reason, and as a failure where it failed; RViz may be closed, and a bag come to its end, by themselves."""
     nodes = launched("hands.launch.py", video="clip.mp4", record="true", rviz="true")

@@ -28,6 +28,7 @@ from ros_support import (
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import SetBool, Trigger
 
+from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.media.draw import draw_hands
 from fourdhands_core.pipeline.shape_calibration import ShapeCalibration, hand_length, load_shape
@@ -234,6 +235,30 @@ def test_calibrate_hand_without_a_hand(bench, tmp_path, monkeypatch):
     bench.node.trigger_deactivate()
     assert bench.ros.spin_until(future.done)
     assert "deactivated" in future.result().message and not path.exists()
+
+
+def test_a_shape_that_cannot_be_kept(bench, tmp_path, monkeypatch):
+    """It is told before anybody looks at hands; where it shows at the end only, the answer says that the shape is in use."""
+    file = tmp_path / "shape" / "person.yaml"
+    file.parent.write_text("in the way")
+    motion, truth = shown(np.zeros(10), count=300)
+    one = bench({"hand_shape": str(file)}, tracker=HandPairTracker(detector=Repeating(truth)))
+    monkeypatch.setattr(services, "CALIBRATION_SECONDS", 3600.0)
+    answer = call(one, "calibrate_hand")
+    assert not answer.success and f"{file.parent} is a file, not a folder" in answer.message
+    assert one.tracker.betas is None
+
+    def full(*_):
+        raise InputError(f"{file} cannot be written (No space left on device)")
+
+    file.parent.unlink()
+    monkeypatch.setattr(services, "CALIBRATION_SECONDS", 3.0)
+    monkeypatch.setattr(services, "time", SimpleNamespace(monotonic=lambda: len(one.pairs) / 30.0))
+    monkeypatch.setattr(services, "save_shape", full)
+    one.inform(info_message(CAMERA.width, CAMERA.height, CAMERA.matrix[0, 0]))
+    answer = call(one, "calibrate_hand", camera_with_a_hand(one, motion))
+    assert not answer.success and "in use until the node is deactivated, but not kept" in answer.message
+    assert "No space left" in answer.message and one.tracker.betas is not None
 
 
 def test_a_calibration_with_a_bug_ends_nothing(bench):

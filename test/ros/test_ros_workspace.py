@@ -15,6 +15,7 @@ import pytest
 from ros_domain import Domain
 from ros_support import PATIENT, REPOSITORY, wait_until
 
+from fourdhands_ros.node.parameters import Parameters
 from fourdhands_ros.teleop.parameters import TeleopParameters
 
 # No skip of the module as a whole: launch_testing's plugin would skip the folder with it.
@@ -148,11 +149,10 @@ def test_arguments_are_described(shell, file):
     names = re.findall(r"(?m)^ {4}'(\w+)':\n {8}(.*)", shown)
     declaring = REPOSITORY / "launch" / f"{file}.launch.py", REPOSITORY / "fourdhands_ros" / "tools" / "launching.py"
     text = "".join(path.read_text() for path in declaring)
-    (of_node,) = re.findall(r"(?s)\nPARAMETERS = \((.*?)\)\n", text) or [""]
-    declared = re.findall(r'(?:argument|switch)\(\s*"(\w+)"', text) + re.findall(r'"(\w+)"', of_node)
-    if file == "teleop":
-        declared += TeleopParameters.__dataclass_fields__
-    assert {name for name, _ in names} == set(declared)
+    declared = set(re.findall(r'(?:argument|switch)\(\s*"(\w+)"', text))
+    for node, of_node in (("hands", Parameters), ("teleop", TeleopParameters)):
+        declared |= of_node.__dataclass_fields__.keys() if file == node else set()
+    assert {name for name, _ in names} == declared
     assert all(len(words) > 10 for _, words in names)
 
 
