@@ -212,6 +212,21 @@ def test_fingers_of_a_hand_are_no_second_hand_and_a_small_hand_beside_it_is():
         assert len(detector.detect(image)) == hands, second
 
 
+def test_a_quick_hand_is_looked_for_where_it_goes_on_to_and_a_slow_one_where_it_was():
+    """A hand beside the middle of its square is drawn towards there by the real network: by 17 mm in 15 images a second."""
+    image, networks = np.zeros((480, 640, 3), np.uint8), Networks((100, 240, 200))
+    detector, asked, followed, looks = HandDetector(networks), [], [], networks.looks
+    networks.looks = lambda image, squares, tone: asked.append(squares) or looks(image, squares, tone)
+    for x in (100, 104, 108, 112, 192, 272, 352):
+        networks.hands = ((x, 240, 200),)
+        asked.clear()
+        detector.detect(image)
+        followed += asked[0]  # none in the first image
+    still = SEARCHES["thorough"].still * followed[0].side
+    np.testing.assert_allclose(np.diff([square.x for square in followed]), [4.0, 4.0, 4.0, 160.0 - still, 80.0], atol=1e-6)
+    assert all(square.y == followed[0].y for square in followed)
+
+
 def test_beside_one_hand_that_is_followed_searches_in_vain_become_rare():
     """Each costs as much as a look at the hand. A hand that comes is found all the same, and after a reset all is as it was."""
     image = np.zeros((480, 640, 3), np.uint8)

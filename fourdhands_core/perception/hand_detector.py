@@ -65,11 +65,16 @@ class SearchRules:
     """The same, at least, beside a hand that is followed, once a whole round of searches has found no other."""
     glance: float = 0.1
     """Least presence in a palm's square with which a new hand is looked at again."""
+    still: float = 0.05
+    """Of its square's side that a hand moves between images while it is looked for where it was; if it moves more, it is looked for
+    where it goes on to: the network draws a hand beside the middle of its square towards there."""
 
 
 SEARCHES = {"thorough": SearchRules(), "fast": SearchRules(every=5)}
 """By the name that the setting `search` gives them."""
-CLASSIC = SearchRules(palm=0.5, start=0.5, again=False, toned=False, turned=False, rest=1, apart=0.0, overlap=0.5)
+CLASSIC = SearchRules(
+    palm=0.5, start=0.5, again=False, toned=False, turned=False, rest=1, apart=0.0, overlap=0.5, still=math.inf
+)
 """MediaPipe's own."""
 
 
@@ -82,12 +87,12 @@ def make_detector(
 
 def detector_beside_torch(search: str, device: str, threads: int) -> HandDetector:
     """The same beside an image network in torch, which needs no onnxruntime for the GPU: without one, on the CPU. It is shown
-    few of the images (`DetectionSchedule`), and searches in every one of those."""
+    few of the images (`DetectionSchedule`), at uneven intervals, and searches in every one of those."""
     try:
-        return make_detector(search, device, threads, rest=1)
+        return make_detector(search, device, threads, rest=1, still=math.inf)
     except DependencyError as error:
         logging.getLogger("fourdhands").warning("%s; until then the detector runs on the CPU", error)
-        return make_detector(search, "cpu", threads, rest=1)
+        return make_detector(search, "cpu", threads, rest=1, still=math.inf)
 
 
 @dataclass(eq=False)
@@ -155,10 +160,10 @@ class HandDetector:
         return [hand.detection(size) for hand in self._memory.hands]
 
     def _follow(self, networks: HandNetworks, image: np.ndarray, tone: Tone) -> None:
-        """Look at the hands of the image before where they were."""
+        """Look at the hands of the image before where they go on to."""
         followed: list[tuple[_Hand, Square]] = []
         for hand in self._memory.hands:
-            square = around_landmarks(hand.look.landmarks)
+            square = hand.expected(self._rules.still)
             followed = [(h, other) for h, other in followed if overlap(square, other) <= self._rules.overlap]
             followed.append((hand, square))
         looks = networks.looks(image, [square for _, square in followed], tone)
@@ -222,14 +227,23 @@ class HandDetector:
 
 
 class _Hand:
-    """A hand that is followed. right: sum of what its looks say of its side, right positive."""
+    """A hand that is followed. right: sum of what its looks say of its side, right positive. moved: (2,) pixels since the image
+    before."""
 
     def __init__(self, look: Look) -> None:
         self.look, self.lost, self.right = look, False, 2.0 * look.right - 1.0
+        self.moved = np.zeros(2)
 
     def take(self, look: Look) -> None:
+        self.moved = look.landmarks.mean(0) - self.look.landmarks.mean(0)
         self.look = look
         self.right = min(max(self.right + 2.0 * look.right - 1.0, -30.0), 30.0)
+
+    def expected(self, still: float) -> Square:
+        """Where to look for it in the next image. still: see SearchRules."""
+        square = around_landmarks(self.look.landmarks)
+        x, y = max(0.0, 1.0 - still * square.side / max(float(np.hypot(*self.moved)), 1e-9)) * self.moved
+        return square._replace(x=square.x + float(x), y=square.y + float(y))
 
     def misfit(self, look: Look) -> float:
         """How badly a look continues this hand."""
