@@ -118,6 +118,11 @@ def _of_size(views: list[View], width: int, height: int) -> View | None:
         return (camera.width, camera.height) == (width, height)
 
     def alike(camera: Camera) -> bool:
-        return abs(width * camera.height / (height * camera.width) - 1.0) <= _ASPECT_TOLERANCE
+        return of_one_shape((width, height), (camera.width, camera.height))
 
     return next((view for fits in (same, alike) for view in views if fits(view.camera)), None)
+
+
+def of_one_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether images of these sizes, (width, height), may be of one view at two resolutions."""
+    return abs(one[0] * other[1] / (one[1] * other[0]) - 1.0) <= _ASPECT_TOLERANCE

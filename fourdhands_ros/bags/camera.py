@@ -266,13 +266,17 @@ class BagCamera:
         self.images += 1
         self._deep = [stamp for stamp in self._deep if stamp in self.session.waiting]
 
+        size = (0, 0)
+
         def load() -> tuple[np.ndarray, int, Any]:
+            nonlocal size
             header, image = self._decoder.decode(data)
+            size = image.shape[1], image.shape[0]
             stamp = stamp_of(header)
             return image, time if self._unset_stamps and not stamp else stamp, (header.frame_id, time)
 
         def depth(stamp: int) -> np.ndarray | None:
-            found = None if self._depth is None else self._depth.find(stamp, time)
+            found = None if self._depth is None else self._depth.find(stamp, size, time)
             if found is not None:
                 self._deep.append(stamp)
             return found

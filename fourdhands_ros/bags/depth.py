@@ -46,13 +46,14 @@ class RecordedDepth:
         self._entries, self._buffer = entries, buffer
         self._next = next(entries, None)
 
-    def find(self, stamp: int, time: int) -> np.ndarray | None:
-        """See DepthBuffer.find. time: when the image was recorded, nanoseconds; never earlier than in the call before."""
+    def find(self, stamp: int, size: tuple[int, int], time: int) -> np.ndarray | None:
+        """See DepthBuffer.find; `find_depth` has compared frames. time: when the image was recorded, nanoseconds; never earlier
+        than in the call before."""
         while self._next is not None and self._next[1] <= time + _SPAN:
             if self._next[1] >= time - _SPAN:
                 self._buffer.put(self._next[2])
             self._next = next(self._entries, None)
-        return self._buffer.find(stamp)
+        return self._buffer.find(stamp, size)
 
 
 def open_depth(bag: Bag, topic: DepthTopic, tolerance: float, counts: Counts, logger: Any) -> RecordedDepth:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
+from fourdhands_core.geometry.camera_source import of_one_shape
 from fourdhands_core.pipeline.session import Counts, Logger
 
 from ..pypi.message_types import deserialize_ros
@@ -18,14 +19,17 @@ from .images import MalformedImage, decode_compressed_depth, decode_depth
 _KEPT = 8
 """Messages: a quarter of a second at 30 Hz, which is longer than an image takes to be processed."""
 
+_ALIGNED = "take what the driver calls aligned or registered depth"
+
 
 class DepthBuffer:
     """Takes in serialised depth images and finds the one that belongs to an image's stamp.
 
     tolerance: seconds between the two stamps at most; may be changed. compressed: the messages are CompressedImage of
     image_transport's compressedDepth, else Image. kept: messages. Only a depth image that is used is unpacked.
-    Malformed ones, and images without one, are counted and told; those are placed without depth. `put` and `find` may be
-    called from different threads.
+    Malformed ones, those of another shape than the image, which are of another view, and images without one are counted and
+    told; those are placed without depth. elsewhere: in words, that depth images name another frame than their images, and so
+    are hardly in their view; "" otherwise. `put` and `find` may be called from different threads.
     """
 
     def __init__(self, tolerance: float, counts: Counts, logger: Logger, compressed: bool = False, kept: int = _KEPT) -> None:
@@ -34,6 +38,7 @@ class DepthBuffer:
         self._lock = threading.Lock()
         self._messages: deque[tuple[int, bytes]] = deque(maxlen=kept)
         self._found = self._missed = 0
+        self.elsewhere = ""
 
     def put(self, data: bytes) -> None:
         """Hand over a serialised message; returns at once."""
@@ -51,28 +56,52 @@ class DepthBuffer:
             self._found = self._missed = 0
         return bool(absent)
 
-    def find(self, stamp: int) -> np.ndarray | None:
-        """The depth image (H, W), uint16 millimetres or float32 metres, of the moment `stamp`, nanoseconds; or None."""
-        depth = self._find(stamp)
+    def find(self, stamp: int, size: tuple[int, int], frame_id: str = "") -> np.ndarray | None:
+        """The depth image (H, W), uint16 millimetres or float32 metres, of an image; or None.
+
+        stamp: the image's, nanoseconds. size: its width and height, pixels. frame_id: its frame, "" where that is not to be
+        compared.
+        """
+        depth = self._find(stamp, size, frame_id)
         with self._lock:
             self._found += depth is not None
             self._missed += depth is None
         return depth
 
-    def _find(self, stamp: int) -> Any:
+    def _find(self, stamp: int, size: tuple[int, int], frame_id: str) -> Any:
         with self._lock:
             found = min(reversed(self._messages), key=lambda item: abs(item[0] - stamp), default=None)
         if found is None or abs(found[0] - stamp) > self.tolerance * 1e9:
             self._counts.count_event("images without a depth image of their moment")
             return None
         try:
-            return self._decode(deserialize_ros(found[1], self.message_type))
+            message = deserialize_ros(found[1], self.message_type)
+            depth = self._decode(message)
         except MalformedImage as error:
             self._refuse(str(error))
         except Exception as error:  # rclpy's RMWError has no public name
             self._refuse(f"a message that is not of type {self.message_type.__name__}: {error}")
+        else:
+            if of_one_shape((depth.shape[1], depth.shape[0]), size):
+                self._compare(message.header.frame_id.lstrip("/"), frame_id.lstrip("/"))
+                return depth
+            self._refuse(
+                f"{depth.shape[1]}x{depth.shape[0]} pixels are of another view than images of {size[0]}x{size[1]}; {_ALIGNED}",
+                "depth images of another view",
+            )
         return None
 
-    def _refuse(self, problem: str) -> None:
-        if self._counts.count_event("malformed depth images"):
+    def _compare(self, frame: str, image: str) -> None:
+        if not (frame and image) or frame == image:
+            self.elsewhere = ""
+            return
+        if not self.elsewhere:
+            self.elsewhere = (
+                f"depth images are of frame {frame}, the images of {image}: unless they are in one view all the same, hands "
+                f"are placed wrongly; {_ALIGNED}"
+            )
+            self._logger.warning(self.elsewhere)
+
+    def _refuse(self, problem: str, event: str = "malformed depth images") -> None:
+        if self._counts.count_event(event):
             self._logger.warning(f"depth image refused: {problem}; further ones are counted only")

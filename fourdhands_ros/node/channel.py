@@ -156,7 +156,9 @@ class Channel:
         if level == DiagnosticStatus.OK and cameras.state != CALIBRATED:
             level, message = DiagnosticStatus.WARN, "not calibrated: positions are not scaled"
         if self._depth is not None and self._depth.absent() and level == DiagnosticStatus.OK:
-            level, message = DiagnosticStatus.WARN, "no depth images of these images' moments: colour alone places the hands"
+            level, message = DiagnosticStatus.WARN, "no depth images of the images' moments and view: colour alone places hands"
+        if self._depth is not None and self._depth.elsewhere and level == DiagnosticStatus.OK:
+            level, message = DiagnosticStatus.WARN, self._depth.elsewhere
         if self.paused:
             level, message = DiagnosticStatus.OK, "paused"
             values["left hand"] = values["right hand"] = "absent"

@@ -125,9 +125,10 @@ class FrameProcessor:
             if self._depth is not None:
                 # Only now: a depth image often comes later than its image, and detection has taken a while.
                 began = time.perf_counter()
-                depth = self._depth.find(observed.frame.stamp)
-                observed.companion.latency["depth"] = time.perf_counter() - began
-                observed.companion.depth = depth is not None
+                frame, item = observed.frame, observed.companion
+                depth = self._depth.find(frame.stamp, (frame.camera.width, frame.camera.height), item.frame_id)
+                item.latency["depth"] = time.perf_counter() - began
+                item.depth = depth is not None
             with_vertices = self._outputs.wants_vertices
             self._publish_all(self.session.estimate(observed, depth, with_vertices))
         self._publish_all(self.session.finish(with_vertices))  # with lookahead the last images' estimates are still to come

@@ -125,7 +125,8 @@ class LiveCamera:
         now = time.monotonic()
         if self._depth is None or self._camera is None:
             return None
-        if now - self._clouded < _CLOUD_PERIOD or (depth := self._depth.find(stamp)) is None:
+        size = self._camera.width, self._camera.height
+        if now - self._clouded < _CLOUD_PERIOD or (depth := self._depth.find(stamp, size)) is None:
             return self._cloud if now - self._clouded < 5 * _CLOUD_PERIOD else None
         if self._maker is None or not same_camera(self._maker.camera, self._camera):
             self._maker = CloudMaker(self._camera)

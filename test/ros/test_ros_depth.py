@@ -27,6 +27,9 @@ from fourdhands_ros.convert.depth_buffer import DepthBuffer
 from fourdhands_ros.convert.images import MalformedImage, decode_compressed_depth, decode_depth
 from fourdhands_ros.pypi.message_types import typestore
 
+SIZE = 64, 48
+"""Of the images, pixels."""
+
 
 def depth_message(stamp, values, encoding, padding=0, big_endian=False):
     """An Image of depth values (H, W), with bytes of padding after each row."""
@@ -178,8 +181,8 @@ def test_a_stamp_is_read_in_the_order_of_bytes_that_the_message_has(little_endia
         message = depth_message(T0 + number * PERIOD, values("16UC1", number), "16UC1")
         message = typestore().deserialize_cdr(serialize_message(message), "sensor_msgs/msg/Image")
         buffer.put(bytes(typestore().serialize_cdr(message, "sensor_msgs/msg/Image", little_endian=little_endian)))
-    np.testing.assert_array_equal(buffer.find(T0 + PERIOD), values("16UC1", 1))
-    assert buffer.find(T0 + 10 * PERIOD) is None
+    np.testing.assert_array_equal(buffer.find(T0 + PERIOD, SIZE), values("16UC1", 1))
+    assert buffer.find(T0 + 10 * PERIOD, SIZE) is None
 
 
 @pytest.mark.parametrize("first, then", [(0, 0), (-5_000_000, 5_000_000), (5_000_000, -5_000_000)])
@@ -188,7 +191,41 @@ def test_of_two_depth_images_of_a_moment_the_newest_is_taken(first, then):
     buffer = DepthBuffer(0.02, Counts(), Notes())
     for number, apart in enumerate((first, then)):
         buffer.put(serialize_message(depth_message(T0 + apart, values("16UC1", number), "16UC1")))
-    np.testing.assert_array_equal(buffer.find(T0), values("16UC1", 1))
+    np.testing.assert_array_equal(buffer.find(T0, SIZE), values("16UC1", 1))
+
+
+@pytest.mark.parametrize("shape, taken", [((24, 32), True), ((27, 48), False), ((30, 50), False)])
+def test_depth_of_another_shape_is_of_another_view(shape, taken):
+    """As what a depth camera sees itself, with another lens: it was stretched over the image, and hands were placed by it."""
+    counts, notes = Counts(), Notes()
+    buffer = DepthBuffer(0.02, counts, notes)
+    for i in range(2):
+        buffer.put(serialize_message(depth_message(T0 + i * PERIOD, values("16UC1", i, shape), "16UC1")))
+        assert (buffer.find(T0 + i * PERIOD, SIZE) is not None) == taken
+    assert counts.events["depth images of another view"] == (0 if taken else 2)
+    assert taken or f"{shape[1]}x{shape[0]} pixels are of another view than images of 64x48" in notes.kept[0]
+
+
+def test_depth_of_another_frame_is_told(bench):
+    """`fourdhands bag` leaves it out unless it is named; in the node, which is given a topic, it was taken without a word."""
+    bench, publisher = depth_bench(bench)
+    bench.inform(info_message())
+    messages = set()
+
+    def told(frame, image=iter(range(10**6))):
+        stamp = T0 + next(image) * PERIOD
+        depth = depth_message(stamp, values("16UC1"), "16UC1")
+        depth.header.frame_id = frame
+        give(bench, publisher, [depth])
+        bench.good(stamp)
+        messages.update(status.message for array_ in bench.diagnostics for status in array_.status)
+        return messages
+
+    words = "depth images are of frame depth_optical, the images of camera"
+    assert bench.ros.spin_until(lambda: any(message.startswith(words) for message in told("depth_optical")))
+    messages.clear()
+    bench.diagnostics.clear()
+    assert bench.ros.spin_until(lambda: "tracking" in told("camera"))
 
 
 def depth_bench(bench, **kwargs):
