@@ -66,7 +66,7 @@ class SearchRules:
     glance: float = 0.1
     """Least presence in a palm's square with which a new hand is looked at again."""
     still: float = 0.05
-    """Of its square's side that a hand moves between images while it is looked for where it was; if it moves more, it is looked for
+    """Of its square's side that a hand moves between images and is looked for where it was. One that moves more is looked for
     where it goes on to: the network draws a hand beside the middle of its square towards there."""
 
 
