@@ -34,6 +34,11 @@ _KINDS = (
     (rb"(?s).{257}ustar", "a tar archive", "unpack it (tar -xf) and give the file in it"),
     (rb"%PDF-", "a PDF", ""),
     (rb"\x89PNG\r\n|\xff\xd8\xff|GIF8|(?s:RIFF.{4}WEBP)", "a picture", ""),
+    (
+        rb"(?s)....ftyp(hei[cxms]|mif1|msf1|avi[fs])",
+        "a picture in HEIC or AVIF",
+        "convert it (heif-convert IN OUT.jpg), or have the phone take JPEG",
+    ),
     (rb"(?s)....ftyp|\x1a\x45\xdf\xa3|RIFF.{4}AVI ", "a video", ""),
     (rb"\x89HDF\r\n", "an HDF5 file", ""),
     (rb"\x93NUMPY", "a numpy array (npy)", ""),

@@ -42,6 +42,8 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 38213
         (b"BZh91AY&SY", "a bzip2 archive"),
         (bytes(257) + b"ustar", "a tar archive"),
         (b"\0\0\0\x20ftypisom", "a video"),
+        (b"\0\0\0\x1cftypheic", "a picture in HEIC or AVIF"),
+        (b"\0\0\0\x1cftypavif", "a picture in HEIC or AVIF"),
         (b"\x89PNG\r\n\x1a\n", "a picture"),
         (b"\0\1\2\3", ""),
     ],

@@ -150,6 +150,15 @@ def test_other_programs_of_opencv(file):
     )
 
 
+@pytest.mark.parametrize("name", ["dist_coeff", "dist", "distortion", "distortion_coefficents"])
+def test_other_names_of_distortion_coefficients(file, name):
+    """Of OpenCV's users' scripts, and misspelt as in the wild: they were left out, and the lens taken to have none."""
+    text = '{"width": 320, "height": 240, "camera_matrix": ' + K + ', "NAME": [[-0.1, 0.01, 0, 0, 0]]}'
+    (view,) = read_views(file(text.replace("NAME", name)))
+    np.testing.assert_array_equal(view.camera.distortion, [-0.1, 0.01, 0, 0, 0])
+    assert f"its {name} are taken for those" in view.remarks[-1]
+
+
 @pytest.mark.parametrize("text", [ROS, ECHO])
 def test_rectified_is_the_projection_matrix(text, file):
     (view,) = read_views(file(text), rectified=True)
@@ -175,8 +184,7 @@ def test_kalibr_fisheye(file):
 
 
 def test_a_file_without_distortion_is_told(file):
-    """The key is missing, or misspelt as it is in the wild."""
-    (view,) = read_views(file(ROS.replace("distortion_coefficients", "distortion_coefficents")))
+    (view,) = read_views(file(ROS.replace("distortion_coefficients", "coefficients")))
     assert not view.camera.distortion.any() and "has no distortion coefficients" in view.remarks[0]
 
 

@@ -66,6 +66,9 @@ def test_a_damaged_image_is_passed_over_and_another_size_is_named(folder):
         ("{}/videos", "videos is a folder without images .*; give the video in it: .*one.mp4"),
         ("{}/results", "results is a folder of results .contact_sheet.png, hands.npz, overlay.mp4., .*results/hands.npz"),
         ("{}/demo", "demo is a folder of results .contact_sheet.png, overlay.mp4., not of .* video that they are of$"),
+        ("", "the name of the video is empty"),
+        ("{}/phone", "phone has no image that is read: .*IMG_1.HEIC is a picture in HEIC or AVIF.*heif-convert"),
+        ("{}/phone/IMG_1.HEIC", "IMG_1.HEIC is a picture in HEIC or AVIF, not a video; convert it"),
         ("{}/pipe", "is a device or a pipe"),
         ("/dev/null", "is a device or a pipe"),
         ("/dev/video77", "camera /dev/video77 cannot be opened"),
@@ -96,6 +99,8 @@ def test_what_cannot_be_read_is_told_as_what_it_is(folder, tmp_path, source, wor
         write_image(tmp_path / name / "contact_sheet.png", picture(64, 48))
         for file in files:
             (tmp_path / name / file).touch()
+    (tmp_path / "phone").mkdir()
+    (tmp_path / "phone" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link.mp4").symlink_to("gone.mp4")
     for name in ("page.mp4", "page.png"):

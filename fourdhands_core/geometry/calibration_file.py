@@ -63,7 +63,9 @@ def read_views(path: str | Path, rectified: bool | None = False) -> list[View]:
         )
     if rectified or _value(entry, _D) is not None:
         return views
-    remark = f"intrinsics file {path} has no distortion coefficients: the lens is taken to have none"
+    other = _other_distortion(entry)
+    what = f"its {other} are taken for those" if other else "the lens is taken to have none"
+    remark = f"intrinsics file {path} has no distortion coefficients: {what}"
     return [View(view.camera, (*view.remarks, remark)) for view in views]
 
 
@@ -153,11 +155,16 @@ def _calibration(document: dict) -> Calibration:
         height,
         _numbers(_value(document, _K), _K[0], 9),
         str(model),
-        _numbers(_value(document, _D) or [], _D[0]),
+        _numbers(_value(document, (*_D, _other_distortion(document))) or [], _D[0]),
         _numbers(p, _P[0], 12) if p is not None else (),
         (left, top, across, down),
         (binning_x, binning_y),
     )
+
+
+def _other_distortion(document: dict) -> str:
+    """Another name that is meant for coefficients, in files of people's own scripts, or misspelt; empty without one."""
+    return next((name for name in map(str, document) if name.startswith("dist") and name not in (*_D, "distortion_model")), "")
 
 
 def _of_kalibr(camera: dict) -> Calibration:

@@ -1,8 +1,9 @@
 """Where a VideoReader's frames come from: a camera, a video file, or image files, each with the same few members.
 
-fps; frame_count, None where unknown; patience: how many frames in a row may fail to come before the end is assumed; `read`:
-the next (stamp in nanoseconds, image (H, W, 3) uint8 RGB as a player shows it), None where it fails to come; `nothing`: the
-sentence for a source without a single frame; `seek`: go on with about the frame of a number; `close`.
+fps; frame_count, None where unknown; stated: whether that was counted, and is not the duration times fps; patience: how many
+frames in a row may fail to come before the end is assumed; `read`: the next (stamp in nanoseconds, image (H, W, 3) uint8 RGB
+as a player shows it), None where it fails to come; `nothing`: the sentence for a source without a single frame; `seek`: go on
+with about the frame of a number; `close`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from ..errors import InputError
 from ..files import kind_of, not_a, utf8_name
 from .images import read_image, stated_size
-from .mp4 import display_matrix, table
+from .mp4 import display_matrix, states_frames, table
 
 # What FFmpeg says of each damaged frame; the readers say how many there were.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -34,7 +35,7 @@ _CODECS = {"av01": "AV1", "vvc1": "H.266", "vvi1": "H.266", "ap4h": "ProRes", "a
 class CameraFrames:
     """A camera through OpenCV, by its index; stamps by the clock at capture. InputError where it cannot be opened."""
 
-    patience = 3
+    patience, stated = 3, False
     frame_count: int | None = None
 
     def __init__(self, index: int, name: str):
@@ -93,7 +94,7 @@ class FileFrames:
         self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, float(self._mirror is None))
         self.fps = _fps(self._capture)
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.frame_count = count if count > 0 else None
+        self.frame_count, self.stated = count if count > 0 else None, states_frames(path)
         self._wide = self._width_of_pixels()
 
     def read(self) -> tuple[int, np.ndarray] | None:
@@ -165,7 +166,7 @@ class FileFrames:
 class PictureFrames:
     """Image files as the frames of a video of ASSUMED_FPS; damaged ones fail. InputError where their sizes differ."""
 
-    fps = ASSUMED_FPS
+    fps, stated = ASSUMED_FPS, True
 
     def __init__(self, paths: list[Path]):
         self._paths, self._next = paths, 0
@@ -217,18 +218,20 @@ def _fps(capture) -> float:
 
 
 def _mirroring(path: Path) -> np.ndarray | None:
-    """The display matrix (2, 2) of a video that players show mirrored; None for all others. Raises InputError where it also
+    """The display matrix (2, 2) of a video that players show mirrored; None for all others. Raises InputError where it
     slants."""
     matrix = display_matrix(path)
-    if matrix is None or not np.linalg.det(matrix) < 0:
+    mirrored = 0.0 if matrix is None else -float(np.linalg.det(matrix))
+    if matrix is None or mirrored == 0.0:
         return None
     signs = np.sign(np.where(np.abs(matrix) > 0.01 * np.abs(matrix).max(), matrix, 0.0)).astype(int)
     if sorted(np.abs(signs).sum(axis=0)) != [1, 1] or sorted(np.abs(signs).sum(axis=1)) != [1, 1]:
         raise InputError(
-            f"video {path} states that it is shown mirrored and at an angle, which is not done here; write it upright with: "
+            f"video {path} states that it is shown {'mirrored and ' * (mirrored > 0)}at an angle, which is not done here; "
+            "write it upright with: "
             f"ffmpeg -i {shlex.quote(str(path))} {shlex.quote(str(path.with_name(path.stem + '_upright.mp4')))}"
         )
-    return signs
+    return signs if mirrored > 0 else None
 
 
 def _shown(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -33,6 +33,15 @@ def table(path: Path) -> tuple[bool, list[str]]:
         return data.find(b"moov") >= 0, [code for code in codes if code not in _AUDIO]
 
 
+def states_frames(path: Path) -> bool:
+    """Whether tables of the file say how many frames it has, as of an mp4 that is not in fragments, and AVI. Of others OpenCV
+    gives the duration times the rate."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if data[4:8] != b"ftyp":
+            return data[:4] == b"RIFF"
+        return all(name != b"moof" for name, _, _ in _boxes(data, 0, len(data)))
+
+
 def display_matrix(path: Path) -> np.ndarray | None:
     """The matrix (2, 2) by which a player turns the first video: a stored pixel's (x, y) as a row, times it, is where it is
     shown, up to a shift (ISO 14496-12, 8.3.2). None for other files, and where it is damaged."""

@@ -14,7 +14,7 @@ import shlex
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import check_file, kind_of
+from ..files import check_file, kind_of, not_a
 from .images import SUFFIXES
 
 _ADVICE = "give a video file, a folder of images, or a camera's index (0, 1, ...)"
@@ -43,6 +43,8 @@ def pictures_of(source: str | Path) -> list[Path] | None:
     them and no file, or has no images.
     """
     path = Path(source)
+    if not str(source):  # as a shell makes of a variable that is not set: the current folder would be taken
+        raise InputError(f"the name of the video is empty; {_ADVICE}")
     if is_url(source):
         raise InputError(
             f"{source} is an address, which is not read; record it to a file first, as with: "
@@ -101,6 +103,9 @@ def _no_pictures(folder: Path):
     kinds = {file: kind_of(file)[0] for file in _files(folder)[:20] if file.is_file()}
     if any(kind == "an mcap recording" or file.suffix == ".db3" for file, kind in kinds.items()):
         raise InputError(f"{folder} is a bag of ROS, not a video; run: fourdhands bag {shlex.quote(str(folder))} OUT")
+    unread = next((file for file, kind in kinds.items() if kind == "a picture in HEIC or AVIF"), None)
+    if unread:
+        raise InputError(f"{folder} has no image that is read: {not_a(unread, 'one of JPEG, PNG and their like')}")
     video = next((file for file, kind in kinds.items() if kind == "a video"), None)
     raise InputError(
         f"{folder} is a folder without images ({', '.join(SUFFIXES[:3])}, ...); "

@@ -17,6 +17,9 @@ from .captures import CameraFrames, FileFrames, PictureFrames
 from .mp4 import is_whole
 from .sources import camera_index, pictures_of
 
+_FEW = 0.1
+"""Part of a video's frames that may come later than its rate says before that is taken for its way, and not for losses."""
+
 
 class VideoReader:
     """Frames of a video file, camera or images, in order, once, as a player shows them: upright, with square pixels.
@@ -45,8 +48,7 @@ class VideoReader:
             self.files, self._frames = [Path(str(source))], FileFrames(Path(str(source)))
         self.fps, self.frame_count = self._frames.fps, self._frames.frame_count
         # The first frame is decoded here, so that a file without frames fails at once and the size is the true one.
-        self._count = self._failed = 0
-        self._stamp = -1
+        self._begin()
         self._first = self._read()
         if self._first is None:
             problem = self._frames.nothing()
@@ -57,7 +59,10 @@ class VideoReader:
     @property
     def missing(self) -> int:
         """Frames that could not be decoded or that the file announces and does not hold; to be asked at the end."""
-        return max(self._failed, (self.frame_count or 0) - self._count)
+        there = self._count
+        if not self._frames.stated and self._uneven > _FEW * there:  # the duration times the rate is no number of frames
+            there = max(there, round((self._stamp + self._longest) * self.fps / 1e9) + 1)
+        return max(self._failed, (self.frame_count or 0) - there)
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         while True:
@@ -65,6 +70,10 @@ class VideoReader:
             if frame is None:
                 return
             yield frame
+
+    def _begin(self) -> None:
+        self._count = self._failed = self._uneven = self._longest = 0
+        self._stamp = -1
 
     def _read(self):
         failed, frame = 0, None
@@ -75,6 +84,9 @@ class VideoReader:
         stamp, image = frame
         if self._count and stamp <= self._stamp:  # containers without presentation times report 0
             stamp = self._stamp + round((1 + failed) * 1e9 / self.fps)
+        gap = stamp - self._stamp if self._count else 0
+        self._uneven += abs(gap * self.fps / 1e9 - 1) > 0.5 and self._count > 0
+        self._longest = max(self._longest, gap)
         self._stamp = stamp = max(stamp, 0)
         self._count += 1
         self._failed += failed
@@ -88,7 +100,8 @@ class VideoReader:
         if self.is_camera:
             raise InputError(f"{self.source} is a camera, which has no frames of the past; give a video")
         self._frames.seek(number)
-        self._first, self._count, self._failed, self._stamp = None, 0, 0, -1
+        self._first = None
+        self._begin()
 
     def close(self) -> None:
         """Release the file or camera."""
