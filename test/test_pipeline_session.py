@@ -8,12 +8,20 @@ from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
+from fourdhands_core.perception.detector import Detector
 from fourdhands_core.pipeline.session import INTERNAL, Counts, HandSession, Notes
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
 from fourdhands_core.pipeline.types import ABSENT, TRACKED
 
 PERIOD = 33_333_333
 SMALL = np.zeros((240, 320, 3), np.uint8)
+
+
+class Blind(Detector):
+    """Sees no hand."""
+
+    def detect(self, image):
+        return []
 
 
 def session_of(tracker, fov=64.0, **kwargs):
@@ -307,3 +315,23 @@ def test_images_that_are_nearly_black_are_counted_and_told_once(clip, level, sid
         session.process(given(image, number * PERIOD))
     assert session.counts.events == ({"dark images": 3} if dark else {})
     assert ["nearly black" in note for note in notes.kept] == [True] * dark
+
+
+@pytest.mark.parametrize(
+    "stamps, taken, refused, events",
+    [
+        ([5, 0, 6], [5, 6], {"unset stamp": 1}, {}),
+        ([5, 0, 0, 6], [5, 6], {"unset stamp": 2}, {}),
+        ([5, 0, 1, 2], [5, 1, 2], {"unset stamp": 1}, {"stamps that went backwards": 1}),
+        ([0, 1, 2], [0, 1, 2], {}, {}),
+        ([0, 0, 0], [0], {"repeated stamp": 2}, {}),
+    ],
+    ids=["one among others", "two", "a simulation that begins anew", "a simulation that begins", "none is set"],
+)
+def test_stamps_that_a_driver_has_not_set(stamps, taken, refused, events):
+    """One among others was taken for a jump in time: tracking began anew with it, and again with the next."""
+    times = {0: 0, 1: PERIOD, 2: 2 * PERIOD, 5: 5 * 10**18, 6: 5 * 10**18 + PERIOD}
+    session, bright = session_of(HandPairTracker(detector=Blind())), np.full((240, 320, 3), 200, np.uint8)
+    pairs = [pair for stamp in stamps for pair, _ in session.process(given(bright, times[stamp]))]
+    assert [pair.stamp for pair in pairs] == [times[stamp] for stamp in taken]
+    assert session.counts.refused == refused and session.counts.events == events

@@ -253,6 +253,10 @@ class HandSession:
                 + (", which the camera's driver has not set" if stamp == 0 else ""),
             )
             return False
+        if stamp == 0 and last is not None and last > self.reset_gap * 1e9:
+            # A simulation's clock begins there anew, too: then the next image tells.
+            self.refuse("unset stamp", "an image has the stamp 0 among others that are set; check the camera's driver")
+            return False
         late, self._late = self._late, None
         if last is not None and stamp < last:
             if last - stamp <= self.reset_gap * 1e9 and (late is None or stamp <= late):
