@@ -12,19 +12,16 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.signals import ASKING, module_looked_for
 from fourdhands_core.streams import flush_output, prepare_streams
 
-_MODULES = (
-    "fourdhands_ros",
-    *(
-        f"fourdhands_ros.{name}"
-        for name in ("bags.player", "bags.recorder", "camera", "node.node", "player", "recorder", "teleop.node", "tools.camera")
-    ),
-)
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+_PROGRAMS = "", "bags.player", "bags.recorder", "camera", "node.node", "player", "recorder", "teleop.node", "tools.camera"
 
 
 class Stop:
@@ -89,12 +86,19 @@ def starting() -> None:
 
 def is_a_program() -> bool:
     """Whether Python was started with `-m` and one of the programs, which is being looked for now."""
-    return module_looked_for() in _MODULES
+    return module_looked_for() in {f"fourdhands_ros.{name}".rstrip(".") for name in _PROGRAMS}
 
 
 def program(module: str) -> str:
     """What this process was started as, for its messages: hands_recorder, or `python -m fourdhands_ros.recorder`."""
     return _executable() or f"python -m fourdhands_ros{module and '.'}{module}"
+
+
+def parser_of(module: str, description: str | None) -> ArgumentParser:
+    """The parser of a program's arguments. description: what `--help` prints as it is laid out."""
+    from argparse import ArgumentParser, RawDescriptionHelpFormatter
+
+    return ArgumentParser(prog=program(module), description=description, formatter_class=RawDescriptionHelpFormatter)
 
 
 def run(module: str) -> NoReturn:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,16 @@ def make_node(make: Callable, *args: Any, **kwargs: Any) -> Any:
         if not is_refusal(error):
             raise
         raise InputError(refusal(error)) from error
+
+
+@contextlib.contextmanager
+def node_alone(name: str) -> Iterator[Any]:
+    """A node of that name, which logs to the terminal alone, until the end of the with block. Raises as `make_node`."""
+    node = make_node(rclpy.create_node, name, enable_rosout=False)
+    try:
+        yield node
+    finally:
+        node.destroy_node()
 
 
 def is_refusal(error: Exception) -> bool:

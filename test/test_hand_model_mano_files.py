@@ -22,7 +22,7 @@ from fourdhands_core.hand_model.assets import (
     needs_shape_flip,
     pair_of,
 )
-from fourdhands_core.hand_model.mano_files import convert_download, convert_mano, read_mano
+from fourdhands_core.hand_model.mano_files import convert_mano, read_mano
 
 
 class Ch:
@@ -99,7 +99,7 @@ def test_official_layout_is_converted(official, tmp_path, monkeypatch, protocol)
         write(path, official(right), protocol)
     for name in [name for name in sys.modules if name.split(".")[0] == "chumpy"]:
         monkeypatch.delitem(sys.modules, name)
-    converted = load_hand(convert_mano(path, tmp_path / "hands"))
+    converted = load_hand(convert_mano(path, tmp_path / "hands")[0])
     assert converted.is_right and converted.name == "MANO_RIGHT"
     for field in ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "faces", "parents", "hands_mean"):
         np.testing.assert_array_equal(getattr(converted, field), getattr(right, field), err_msg=field)
@@ -107,7 +107,7 @@ def test_official_layout_is_converted(official, tmp_path, monkeypatch, protocol)
 
 def test_side_is_told_from_the_arrays(official, tmp_path):
     path = write(tmp_path / "some_hand.pkl", official(mirror(load_generic_hand())))
-    target = convert_mano(path, tmp_path / "out.npz")
+    [target] = convert_mano(path, tmp_path / "out.npz")
     assert target == tmp_path / "out.npz"
     assert not load_hand(target).is_right
 
@@ -292,13 +292,13 @@ def test_the_publishers_zip_is_read_and_so_is_its_folder(official, tmp_path):
         file.extractall(tmp_path / "unpacked", names)
     for source in (archive, tmp_path / "unpacked"):
         out = tmp_path / f"out of {source.name}"
-        left, right = convert_download(source, out)
+        left, right = convert_mano(source, out)
         assert (left, right) == (out / "MANO_LEFT.npz", out / "MANO_RIGHT.npz")
         assert load_hand(right).is_right and not load_hand(left).is_right and load_hand(left).name == "MANO_LEFT"
         with pytest.raises(AssetError, match="holds 2 hands, and .*one.npz is one file"):
-            convert_download(source, tmp_path / "one.npz")
+            convert_mano(source, tmp_path / "one.npz")
     single = packed(tmp_path / "one.zip", official, names[1:])
-    assert convert_download(single, tmp_path / "one.npz") == [tmp_path / "one.npz"]
+    assert convert_mano(single, tmp_path / "one.npz") == [tmp_path / "one.npz"]
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ def test_what_was_downloaded_instead_is_named(tmp_path, content, words):
     path = tmp_path / "MANO_RIGHT.pkl"
     path.write_bytes(content)
     with pytest.raises(AssetError, match=words) as raised:
-        convert_download(path, tmp_path)
+        convert_mano(path, tmp_path)
     assert ("download it again" in str(raised.value)) == ("download it again" in words or not content)
     with pytest.raises(AssetError, match="MANO_RIGHT.pkl"):
         read_mano(path)
@@ -330,27 +330,27 @@ def test_zips_that_hold_something_else_are_told(official, tmp_path):
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("SMPL_NEUTRAL.pkl", b"")
     with pytest.raises(AssetError, match=r"without MANO_RIGHT.pkl and MANO_LEFT.pkl .it holds SMPL_NEUTRAL.pkl"):
-        convert_download(tmp_path / "other.zip", tmp_path)
+        convert_mano(tmp_path / "other.zip", tmp_path)
     with zipfile.ZipFile(tmp_path / "page.zip", "w") as archive:
         archive.writestr("models/MANO_RIGHT.pkl", b"<html>log in</html>")
     with pytest.raises(AssetError, match="page.zip: models/MANO_RIGHT.pkl is a web page"):
-        convert_download(tmp_path / "page.zip", tmp_path)
+        convert_mano(tmp_path / "page.zip", tmp_path)
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("MANO_RIGHT.pkl", bytes(100 * 2**20))
     with pytest.raises(AssetError, match="a MANO model about 4 million"):
-        convert_download(tmp_path / "bomb.zip", tmp_path)
+        convert_mano(tmp_path / "bomb.zip", tmp_path)
     damaged = packed(tmp_path / "mano.zip", official, ["MANO_RIGHT.pkl"])
     data = bytearray(damaged.read_bytes())
     data[len(data) // 2] ^= 255
     damaged.write_bytes(data)
     with pytest.raises(AssetError, match="MANO_RIGHT.pkl"):
-        convert_download(damaged, tmp_path)
+        convert_mano(damaged, tmp_path)
     np.savez(tmp_path / "hand.npz", a=1)
     with pytest.raises(AssetError, match="is a numpy archive .npz., not a MANO model"):
-        convert_download(tmp_path / "hand.npz", tmp_path / "out")
+        convert_mano(tmp_path / "hand.npz", tmp_path / "out")
     (tmp_path / "empty").mkdir()
     with pytest.raises(AssetError, match="is a folder without MANO_RIGHT.pkl"):
-        convert_download(tmp_path / "empty", tmp_path)
+        convert_mano(tmp_path / "empty", tmp_path)
 
 
 def test_a_pickle_is_not_written_over(official, tmp_path):
@@ -360,5 +360,5 @@ def test_a_pickle_is_not_written_over(official, tmp_path):
     (tmp_path / "out" / "link.npz").hardlink_to(path)
     for out in (path, tmp_path, tmp_path / "out" / "link.npz"):
         with pytest.raises(InputError, match="would be written over"):
-            convert_download(path, out)
+            convert_mano(path, out)
     assert path.read_bytes() == before

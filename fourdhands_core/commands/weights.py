@@ -55,7 +55,7 @@ def convert_mano(args: argparse.Namespace) -> int:
         raise InputError(f"--out {args.out} is one file for {len(args.pickles)} pickles; give a folder")
     check_out(args, [args.out] if args.out.suffix == ".npz" else [args.out / "MANO_RIGHT.npz"])
     for pickle in args.pickles:
-        for converted in mano_files.convert_download(pickle, args.out):
+        for converted in mano_files.convert_mano(pickle, args.out):
             print(converted)
     return 0
 

@@ -7,7 +7,7 @@ import errno
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import yaml
@@ -32,14 +32,10 @@ _LONGEST = 1 << 20
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with OpenCV's matrices."""
-
-    def construct_opencv_matrix(self, node: yaml.MappingNode) -> dict:
-        """As the mapping that it is."""
-        return self.construct_mapping(node, deep=True)
+    """YAML with OpenCV's matrices, as the mappings that they are."""
 
 
-_Loader.add_constructor("tag:yaml.org,2002:opencv-matrix", _Loader.construct_opencv_matrix)
+_Loader.add_constructor("tag:yaml.org,2002:opencv-matrix", cast(Any, yaml.SafeLoader.construct_yaml_map))
 
 
 def read_views(path: str | Path, rectified: bool | None = False) -> list[View]:
@@ -132,22 +128,17 @@ def _entry(document: dict) -> dict:
 def _calibration(document: dict) -> Calibration:
     if "intrinsics" in document:
         return _of_kalibr(document)
-    size = _value(document, _SIZE)
-    size = (
-        _numbers(size, _SIZE[0], 2)
-        if size is not None
-        else [*_numbers(_value(document, _WIDTH), _WIDTH[0], 1), *_numbers(_value(document, _HEIGHT), _HEIGHT[0], 1)]
-    )
+    if (size := _value(document, _SIZE)) is not None:
+        width, height = map(_pixels, _numbers(size, _SIZE[0], 2))
+    else:
+        width, height = (_pixels(*_numbers(_value(document, names), names[0], 1)) for names in (_WIDTH, _HEIGHT))
     roi, p = document.get("roi"), _value(document, _P)
     roi = roi if isinstance(roi, dict) else {}
     roi = [roi.get(name) or 0 for name in ("x_offset", "y_offset", "width", "height")]
     binning = [document.get(name) or 0 for name in ("binning_x", "binning_y")]
-    model = (
-        "equidistant"
-        if document.get("fisheye_model") in (1, True, "1")
-        else (document.get("distortion_model") or document.get("camera_model") or "")
-    )
-    width, height = map(_pixels, size)
+    model = document.get("distortion_model") or document.get("camera_model") or ""
+    if document.get("fisheye_model") in (1, True, "1"):
+        model = "equidistant"
     left, top, across, down = map(_pixels, _numbers(roi, "roi", 4))
     binning_x, binning_y = map(_pixels, _numbers(binning, "binning", 2))
     return Calibration(

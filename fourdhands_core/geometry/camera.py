@@ -123,12 +123,9 @@ class Camera:
         """The same lens for an image scaled to width x height (pixel centres at integers)."""
         if (width, height) == (self.width, self.height):
             return self
-        sx, sy = width / self.width, height / self.height
-        matrix = self.matrix.copy()
-        matrix[0] *= sx
-        matrix[1] *= sy
-        matrix[0, 2] += (sx - 1.0) / 2.0
-        matrix[1, 2] += (sy - 1.0) / 2.0
+        matrix, scale = self.matrix.copy(), np.array([width / self.width, height / self.height])
+        matrix[:2] *= scale[:, None]
+        matrix[:2, 2] += (scale - 1.0) / 2.0
         return Camera(width, height, matrix, self.distortion_model, self.distortion, self.calibrated)
 
     def mirrored(self) -> Camera:

@@ -60,9 +60,8 @@ class CameraSource:
         self._calibration = calibration
         try:
             views = calibration.views(self.rectified)
-            self._newest = (
-                (views, CALIBRATED, "") if views else ([], UNCALIBRATED, "the focal length in CameraInfo is zero or NaN")
-            )
+            zero = "the focal length in CameraInfo is zero or NaN"
+            self._newest = (views, CALIBRATED, "") if views else ([], UNCALIBRATED, zero)
         except InputError as error:
             self._newest = [], INVALID, f"CameraInfo is malformed: {error}"
 
@@ -77,10 +76,8 @@ class CameraSource:
         if views and view is None:
             camera = views[0].camera
             self.state = MISMATCH
-            self.problem = (
-                f"CameraInfo is for {camera.width}x{camera.height} pixels, and the image's "
-                f"{width}x{height} are of another shape"
-            )
+            size = f"{camera.width}x{camera.height}"
+            self.problem = f"CameraInfo is for {size} pixels, and the image's {width}x{height} are of another shape"
         if view is None and (self._fixed or self._fov is not None):
             view = self._fixed_view(width, height)
             self.state, self.problem = CALIBRATED, ""
@@ -113,14 +110,9 @@ class CameraSource:
 
 def _of_size(views: list[View], width: int, height: int) -> View | None:
     """The first view of exactly this size, else the first of this shape."""
-
-    def same(camera: Camera) -> bool:
-        return (camera.width, camera.height) == (width, height)
-
-    def alike(camera: Camera) -> bool:
-        return of_one_shape((width, height), (camera.width, camera.height))
-
-    return next((view for fits in (same, alike) for view in views if fits(view.camera)), None)
+    same = [view for view in views if (view.camera.width, view.camera.height) == (width, height)]
+    alike = [view for view in views if of_one_shape((width, height), (view.camera.width, view.camera.height))]
+    return next(iter(same + alike), None)
 
 
 def of_one_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -92,22 +92,8 @@ def matrix_from_quaternion(quaternion: np.ndarray) -> np.ndarray:
     """Quaternions (..., 4), order x, y, z, w, of any nonzero length, to rotation matrices (..., 3, 3)."""
     q = _floating(quaternion)
     q = q / np.sqrt((q * q).sum(-1, keepdims=True))
-    x, y, z, w = q[..., 0], q[..., 1], q[..., 2], q[..., 3]
-    flat = np.stack(
-        [
-            1 - 2 * (y * y + z * z),
-            2 * (x * y - z * w),
-            2 * (x * z + y * w),
-            2 * (x * y + z * w),
-            1 - 2 * (x * x + z * z),
-            2 * (y * z - x * w),
-            2 * (x * z - y * w),
-            2 * (y * z + x * w),
-            1 - 2 * (x * x + y * y),
-        ],
-        -1,
-    )
-    return flat.reshape(q.shape[:-1] + (3, 3))
+    cross = (q[..., :3] @ CROSS.astype(q.dtype, copy=False)).reshape(q.shape[:-1] + (3, 3))
+    return np.eye(3, dtype=q.dtype) + 2.0 * (q[..., 3:, None] * cross + cross @ cross)
 
 
 def axis_angle_from_quaternion(quaternion: np.ndarray) -> np.ndarray:

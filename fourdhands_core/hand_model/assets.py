@@ -87,20 +87,10 @@ def check_arrays(arrays: dict[str, np.ndarray], source: str) -> None:
 def asset_from_arrays(arrays: dict[str, np.ndarray], is_right: bool, name: str) -> HandAsset:
     """A HandAsset from arrays by MANO's names; AssetError where they are not a hand model's."""
     check_arrays(arrays, name)
-    number = {key: np.ascontiguousarray(arrays[key], dtype=np.float64) for key in (*SHAPES, *OPTIONAL_SHAPES) if key in arrays}
-    return HandAsset(
-        number["v_template"],
-        number["shapedirs"],
-        number["posedirs"],
-        number["J_regressor"],
-        number["weights"],
-        np.ascontiguousarray(arrays["f"], dtype=np.int64),
-        MANO_PARENTS.copy(),
-        number["hands_mean"],
-        is_right,
-        name,
-        number.get("hands_components"),
-    )
+    same = {*SHAPES, *OPTIONAL_SHAPES} - {"f", "kintree_table"}
+    numbers = {key: np.ascontiguousarray(array, dtype=np.float64) for key, array in arrays.items() if key in same}
+    faces = np.ascontiguousarray(arrays["f"], dtype=np.int64)
+    return HandAsset(faces=faces, parents=MANO_PARENTS.copy(), is_right=is_right, name=name, **numbers)
 
 
 def load_hand(path: str | Path) -> HandAsset:

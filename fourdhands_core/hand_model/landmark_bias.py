@@ -73,14 +73,15 @@ class Pattern:
         return np.concatenate([self.points.ravel(), [5.0 * self._radius], self._turn @ self._middle])
 
 
-@lru_cache(maxsize=1)
-def _trained() -> dict[str, np.ndarray]:
-    with np.load(TRAINED, allow_pickle=False) as file:
-        return {key: file[key].astype(float) for key in file.files}
+@lru_cache
+def shipped_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays, float64, of an npz that comes with the package."""
+    with np.load(path, allow_pickle=False) as file:
+        return {key: array.astype(float) for key, array in file.items()}
 
 
 def landmark_bias(name: str) -> LandmarkBias | None:
     """That of a hand model, None where none was trained."""
-    arrays = _trained()
+    arrays = shipped_arrays(TRAINED)
     rows = [arrays[f"{name}_{k}"] for k in range(sum(key.startswith(f"{name}_") for key in arrays))]
     return LandmarkBias((rows[0], rows[1]), list(zip(rows[2::2], rows[3::2]))) if rows else None

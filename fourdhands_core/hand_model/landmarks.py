@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from .assets import HandAsset
-from .landmark_bias import LandmarkBias, landmark_bias
+from .landmark_bias import LandmarkBias, landmark_bias, shipped_arrays
 from .skeleton import JOINT_PARENTS, MANO_IN_21
 
 MEASURED = Path(__file__).parent / "assets" / "landmarks.npz"
@@ -45,20 +44,10 @@ class Landmarks:
         """Those of one of the (left, right) hands."""
         return Landmarks(self.before[side], self.after[side])
 
-    def mirrored(self) -> Landmarks:
-        """Those of the other side's hand."""
-        return Landmarks(self.before * _MIRROR, self.after * _MIRROR)
-
 
 def bones_before(bones: np.ndarray) -> np.ndarray:
     """(..., 21, 3, 3) the axes of the bone that leads to each of the 21 joints, of the wrist its own; bones (..., 16, 3, 3)."""
     return bones[..., _MANO, :, :]
-
-
-@lru_cache(maxsize=1)
-def _measured() -> dict[str, np.ndarray]:
-    with np.load(MEASURED, allow_pickle=False) as file:
-        return {key: file[key].astype(float) for key in file.files}
 
 
 def landmarks_of_both(hands: Sequence[HandAsset]) -> Landmarks:
@@ -75,10 +64,10 @@ def landmarks_at_joints() -> Landmarks:
 
 def landmarks_of(asset: HandAsset) -> Landmarks:
     """Those of a hand model, in its side's axes."""
-    arrays, name = _measured(), _name(asset)
-    right = Landmarks(arrays[f"{name}_before"], arrays[f"{name}_after"])
-    return right if asset.is_right else right.mirrored()
+    arrays, name = shipped_arrays(MEASURED), _name(asset)
+    mirror = 1.0 if asset.is_right else _MIRROR
+    return Landmarks(arrays[f"{name}_before"] * mirror, arrays[f"{name}_after"] * mirror)
 
 
 def _name(asset: HandAsset) -> str:
-    return asset.name if f"{asset.name}_before" in _measured() else _OTHERS
+    return asset.name if f"{asset.name}_before" in shipped_arrays(MEASURED) else _OTHERS

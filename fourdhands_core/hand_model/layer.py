@@ -31,17 +31,8 @@ class HandLayer(torch.nn.Module):
 
     def __init__(self, asset: HandAsset, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
-        data = Struct(
-            v_template=asset.v_template,
-            shapedirs=asset.shapedirs,
-            posedirs=asset.posedirs,
-            J_regressor=asset.J_regressor,
-            weights=asset.weights,
-            f=asset.faces,
-            kintree_table=np.stack([asset.parents, np.arange(16)]),
-            hands_components=np.eye(45),
-            hands_mean=asset.hands_mean,
-        )
+        others = {"f": asset.faces, "kintree_table": np.stack([asset.parents, np.arange(16)]), "hands_components": np.eye(45)}
+        data = Struct(**{**vars(asset), **others})
         self.mano = _Mano(
             model_path="",
             data_struct=data,

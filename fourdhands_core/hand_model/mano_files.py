@@ -8,13 +8,13 @@ its memory: all of it is checked first.
 
 from __future__ import annotations
 
-import functools
 import io
 import pickle
 import re
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NoReturn
@@ -136,26 +136,21 @@ def _encode(text: Any, encoding: Any) -> Any:
     return text.encode("latin1")
 
 
-def _scalar(kind: Any, data: Any) -> Any:
-    """numpy's way to make a number."""
-    return kind.values(data)[0]
-
-
-def _from_buffer(data: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
-    """numpy's way to make an array in pickles of protocol 5."""
-    return kind.values(bytes(data)).reshape(shape, order=order)
-
-
-_ADMITTED: dict[tuple[str, str], Callable] = {("_codecs", "encode"): _encode}
-for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-    _ADMITTED[_module, "scalar"] = _scalar
-for _module in ("numpy.core.numeric", "numpy._core.numeric"):
-    _ADMITTED[_module, "_frombuffer"] = _from_buffer
-for _module in ("__builtin__", "builtins"):
-    _ADMITTED[_module, "object"] = object
-    _ADMITTED[_module, "set"] = set
-for _module in ("copy_reg", "copyreg"):
-    _ADMITTED[_module, "_reconstructor"] = _reconstruct_object
+_CODECS, _BUILTINS, _COPYREG = ("_codecs",), ("__builtin__", "builtins"), ("copy_reg", "copyreg")
+_MULTIARRAY, _NUMERIC = (("numpy.core." + name, "numpy._core." + name) for name in ("multiarray", "numeric"))
+_ADMITTED: dict[tuple[str, str], Callable] = {
+    (module, name): function
+    for modules, name, function in (
+        (_CODECS, "encode", _encode),
+        (_MULTIARRAY, "scalar", lambda kind, data: kind.values(data)[0]),  # numpy's way to make a number
+        # and an array in pickles of protocol 5
+        (_NUMERIC, "_frombuffer", lambda data, kind, shape, order: kind.values(bytes(data)).reshape(shape, order=order)),
+        (_BUILTINS, "object", object),
+        (_BUILTINS, "set", set),
+        (_COPYREG, "_reconstructor", _reconstruct_object),
+    )
+    for module in modules
+}
 
 
 class ArrayUnpickler(pickle._Unpickler):
@@ -178,7 +173,7 @@ class ArrayUnpickler(pickle._Unpickler):
             return _ADMITTED[module, name]
         if module == "numpy" and name in ("ndarray", "dtype"):
             return self._array if name == "ndarray" else self._dtype
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
+        if module in _MULTIARRAY and name == "_reconstruct":
             return lambda *_: self._array(0)
         if module.startswith("scipy.sparse") and name == "csc_matrix":
             return self._columns
@@ -243,37 +238,42 @@ def side_of(arrays: dict[str, np.ndarray]) -> bool:
     return bool(fingers[0] < 0)
 
 
-def convert_mano(path: str | Path, out: str | Path) -> Path:
-    """Convert an official MANO pickle to the npz that `assets.load_hand` reads; returns the npz's path.
+def convert_mano(path: str | Path, out: str | Path) -> list[Path]:
+    """Convert official MANO pickles to the npz that `assets.load_hand` reads; returns the npz's paths.
 
-    out: the npz to write, or a folder (made if missing), in which it takes the pickle's name. The licence of the MANO
-    model forbids passing the result on, as it does the pickle. Raises AssetError as `read_mano` does, and
-    where keys are missing, shapes are not MANO's or numbers are not finite.
+    path: a pickle, or what the publisher gives with two hands in it: mano_v1_2.zip, or its folder. out: the npz to write, or
+    a folder (made if missing), in which it takes the pickle's name. The licence of the MANO model forbids passing the result
+    on, as it does the pickle. Raises AssetError as `read_mano` does, and where keys are missing, shapes are not MANO's or
+    numbers are not finite.
     """
-    path, out = Path(path), Path(out)
-    return _convert(lambda: read_mano(path), str(path), path.stem, _target(path, path.stem, out))
-
-
-def convert_download(path: str | Path, out: str | Path) -> list[Path]:
-    """`convert_mano` of a pickle, or of each of the two hands in what the publisher gives: mano_v1_2.zip, or its folder."""
     path, out = Path(path), Path(out)
     if path.is_dir():
         found = sorted(file for file in path.rglob("*.pkl") if _HANDS.search(file.name))
         if not found:
             raise AssetError(f"{path} is a folder without MANO_RIGHT.pkl and MANO_LEFT.pkl; give {_GIVE}")
-        sources = [(str(file), file.stem, functools.partial(read_mano, file)) for file in found]
+        sources = [(str(file), file.stem, partial(read_mano, file)) for file in found]
     elif (kind := kind_of(path)[0]) == "a zip archive":
-        sources = [
-            (f"{path}: {name}", Path(name).stem, functools.partial(_read_packed, path, name)) for name in _packed_hands(path)
-        ]
+        sources = [(f"{path}: {name}", Path(name).stem, partial(_read_packed, path, name)) for name in _packed_hands(path)]
     elif kind in ("", "a pickle"):
-        return [convert_mano(path, out)]
+        sources = [(str(path), path.stem, partial(read_mano, path))]
     else:
         raise AssetError(not_a(path, "a MANO model", advice=f"give {_GIVE}"))
     if out.suffix == ".npz" and len(sources) > 1:
         raise AssetError(f"{path} holds {len(sources)} hands, and {out} is one file; give a folder")
-    targets = [_target(path, stem, out) for _, stem, _ in sources]
-    return [_convert(read, str(label), stem, target) for (label, stem, read), target in zip(sources, targets)]
+    targets = [out if out.suffix == ".npz" else out / f"{stem}.npz" for _, stem, _ in sources]
+    refuse_overwriting(targets, [path])
+    for target, (label, stem, read) in zip(targets, sources):
+        arrays = read()
+        check_arrays(arrays, label)
+        kinds = {name: np.int64 if name in ("f", "kintree_table") else np.float64 for name in (*SHAPES, *OPTIONAL_SHAPES)}
+        with writing(target) as unfinished, unfinished.open("wb") as file:
+            np.savez_compressed(
+                file,
+                is_right=np.array(side_of(arrays)),
+                name=np.array(stem),
+                **{name: arrays[name].astype(kind) for name, kind in kinds.items() if name in arrays},
+            )
+    return targets
 
 
 def _packed_hands(path: Path) -> list[str]:
@@ -295,26 +295,3 @@ def _read_packed(path: Path, name: str) -> dict[str, np.ndarray]:
         raise AssetError(f"{label} cannot be unpacked ({error}); download the archive again") from error
     _check_size(label, len(pickled))
     return _read(pickled, label)
-
-
-def _target(path: Path, stem: str, out: Path) -> Path:
-    target = out if out.suffix == ".npz" else out / f"{stem}.npz"
-    refuse_overwriting([target], [path])
-    return target
-
-
-def _convert(read: Callable[[], dict[str, np.ndarray]], label: str, name: str, target: Path) -> Any:
-    arrays = read()
-    check_arrays(arrays, label)
-    with writing(target) as partial, partial.open("wb") as file:
-        np.savez_compressed(
-            file,
-            is_right=np.array(side_of(arrays)),
-            name=np.array(name),
-            **{
-                key: arrays[key].astype(np.int64 if key in ("f", "kintree_table") else np.float64)
-                for key in (*SHAPES, *OPTIONAL_SHAPES)
-                if key in arrays
-            },
-        )
-    return target

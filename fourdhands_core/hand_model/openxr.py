@@ -20,16 +20,9 @@ OPENXR_JOINTS = (
     *(f"{finger}_{bone}" for finger in FINGERS[1:] for bone in _BONES),
 )
 """In the order of XrHandJointEXT."""
-OURS = np.array(
-    [
-        JOINT_NAMES.index("wrist") if name == "wrist"
-        else JOINT_NAMES.index(f"thumb_{('metacarpal', 'proximal', 'distal', 'tip').index(name[6:]) + 1}")
-        if name.startswith("thumb")
-        else -1 if name == "palm" or name.endswith("metacarpal")
-        else JOINT_NAMES.index(f"{name.partition('_')[0]}_{_BONES.index(name.partition('_')[2])}")
-        for name in OPENXR_JOINTS
-    ]
-)  # fmt: skip
+_THUMB = [f"thumb_{number}" for number in range(1, 5)]
+_FINGERS = [joint for finger in FINGERS[1:] for joint in ("", *(f"{finger}_{number}" for number in range(1, 5)))]
+OURS = np.array([JOINT_NAMES.index(name) if name else -1 for name in ("", "wrist", *_THUMB, *_FINGERS)])
 """(26,) which of the 21 joints each of them is; -1 for none."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import re
 import struct
@@ -20,7 +21,7 @@ def is_whole(path: Path) -> bool:
     if not size:
         return False
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        boxes = [*_boxes(data, 0, size)]
+        boxes = [*_all(data, 0, size)]
     return {b"mdat", b"moov"} <= {name for name, _, _ in boxes} and boxes[-1][2] == size
 
 
@@ -39,7 +40,7 @@ def states_frames(path: Path) -> bool:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if data[4:8] != b"ftyp":
             return data[:4] == b"RIFF"
-        return all(name != b"moof" for name, _, _ in _boxes(data, 0, len(data)))
+        return next(_boxes(data, (0, len(data)), b"moof"), None) is None
 
 
 def display_matrix(path: Path) -> np.ndarray | None:
@@ -48,19 +49,16 @@ def display_matrix(path: Path) -> np.ndarray | None:
     if not path.stat().st_size:
         return None
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if data[4:8] != b"ftyp":
-            return None
-        for name, begin, end in _boxes(data, 0, len(data)):
-            if name == b"moov":
-                movie = _matrix(data, begin, end, b"mvhd", 36)
-                for track, first, last in _boxes(data, begin, end):
-                    if track == b"trak" and _is_video(data, first, last):
-                        own = _matrix(data, first, last, b"tkhd", 40)
-                        return own @ movie if own is not None and movie is not None else own
+        for moov in _boxes(data, (0, len(data)), b"moov") if data[4:8] == b"ftyp" else ():
+            movie = _matrix(data, moov, b"mvhd", 36)
+            for track in _boxes(data, moov, b"trak"):
+                if _is_video(data, track):
+                    own = _matrix(data, track, b"tkhd", 40)
+                    return own @ movie if own is not None and movie is not None else own
     return None
 
 
-def _boxes(data: mmap.mmap, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def _all(data: mmap.mmap, begin: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """(name, begin and end of the content) of the boxes in a row; up to one that is longer than what it is in."""
     while begin + 8 <= end:
         size, name = struct.unpack_from(">I4s", data, begin)
@@ -76,20 +74,21 @@ def _boxes(data: mmap.mmap, begin: int, end: int) -> Iterator[tuple[bytes, int, 
         begin += size
 
 
-def _is_video(data: mmap.mmap, begin: int, end: int) -> bool:
-    for name, first, last in _boxes(data, begin, end):
-        if name == b"mdia":
-            return any(box == b"hdlr" and data[at + 8 : at + 12] == b"vide" for box, at, _ in _boxes(data, first, last))
-    return False
+def _boxes(data: mmap.mmap, within: tuple[int, int], wanted: bytes) -> Iterator[tuple[int, int]]:
+    """Begin and end of the content of the boxes of a name."""
+    return ((begin, end) for name, begin, end in _all(data, *within) if name == wanted)
 
 
-def _matrix(data: mmap.mmap, begin: int, end: int, box: bytes, place: int) -> np.ndarray | None:
+def _is_video(data: mmap.mmap, track: tuple[int, int]) -> bool:
+    media = next(_boxes(data, track, b"mdia"), None)
+    return media is not None and any(data[at + 8 : at + 12] == b"vide" for at, _ in _boxes(data, media, b"hdlr"))
+
+
+def _matrix(data: mmap.mmap, within: tuple[int, int], box: bytes, place: int) -> np.ndarray | None:
     """The matrix in a header of this name; place: where in its content, in version 0."""
-    for name, first, last in _boxes(data, begin, end):
-        if name == box:
-            place += first + 12 * (data[first] == 1)  # three times are longer
-            if place + 20 > last:
-                return None
+    for first, last in itertools.islice(_boxes(data, within, box), 1):
+        place += first + 12 * (data[first] == 1)  # three times are longer
+        if place + 20 <= last:
             a, b, _, c, d = struct.unpack_from(">5i", data, place)
             return np.array([[a, b], [c, d]]) / 65536.0
     return None

@@ -82,15 +82,11 @@ class ModelMeshes:
 def _shape(model: Any, geom: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Vertices and faces of a shape in its own frame; None for kinds that are not drawn."""
     kind, size = int(model.geom_type[geom]), model.geom_size[geom]
-    if kind == 2:
-        return sphere(size[0])
-    if kind == 3:
-        return capsule(size[0], size[1])
-    if kind == 4:
+    if kind in (2, 4):
         vertices, faces = sphere(1.0)
-        return vertices * size, faces
-    if kind == 5:
-        return cylinder(size[0], size[1])
+        return vertices * (size if kind == 4 else size[0]), faces
+    if kind in (3, 5):
+        return capsule(size[0], size[1]) if kind == 3 else cylinder(size[0], size[1])
     if kind == 6:
         return box(size)
     if kind == 7:
@@ -130,10 +126,7 @@ def box(half: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             corners[:, axis] = sign
             corners[:, (axis + 1) % 3] = np.array([-1.0, 1.0, 1.0, -1.0])
             corners[:, (axis + 2) % 3] = sign * np.array([-1.0, -1.0, 1.0, 1.0])
-            faces += [
-                [len(vertices), len(vertices) + 1, len(vertices) + 2],
-                [len(vertices), len(vertices) + 2, len(vertices) + 3],
-            ]
+            faces += [[len(vertices) + corner for corner in face] for face in ((0, 1, 2), (0, 2, 3))]
             vertices += list(corners)
     return np.array(vertices) * np.asarray(half), np.array(faces)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from ..fusion.shared_hands import Sightings
 from ..fusion.views import View
 from ..geometry.camera_source import CameraSource
 from ..outputs import check_outputs
-from ..pipeline.session import Counts, HandSession, Notes, Result
+from ..pipeline.session import Counts, HandSession, Notes, Result, loaded
 from ..pipeline.tracker import HandPairTracker
 from ..pipeline.types import HandPairEstimate
 from ..streams import warn
@@ -80,7 +80,7 @@ def watch(videos: Sequence[CameraVideo], tracker: HandPairTracker, progress: boo
             read(number)
         while waiting:
             stamp, number, image = heapq.heappop(waiting)
-            yield from due(number, sessions[number].process(_loader(stamp, image)))
+            yield from due(number, sessions[number].process(loaded(image, stamp)))
             bar.update()
             yield from due(number, read(number))
         for number, session in enumerate(sessions):
@@ -90,10 +90,6 @@ def watch(videos: Sequence[CameraVideo], tracker: HandPairTracker, progress: boo
 
 def _warn(name: str, text: str) -> None:
     warn(f"{name}: {text}")
-
-
-def _loader(stamp: int, image: np.ndarray) -> Callable[[], tuple[np.ndarray, int, None]]:
-    return lambda: (image, stamp, None)
 
 
 @dataclass(frozen=True)

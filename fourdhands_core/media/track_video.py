@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from ..errors import FourDHandsError, InputError
 from ..geometry.camera import Camera
 from ..geometry.camera_source import CameraSource
 from ..outputs import check_outputs, make_folder
-from ..pipeline.session import Counts, HandSession, Notes
+from ..pipeline.session import Counts, HandSession, Notes, loaded
 from ..pipeline.settings import TrackerSettings
 from ..signals import number_of, words
 from ..streams import counted, warn
@@ -69,11 +69,6 @@ def camera_for_video(width: int, height: int, fov: float | None = None, intrinsi
     if fov is None and intrinsics is None:
         return None
     return CameraSource(TrackerSettings.default_fov, fov=fov, intrinsics=intrinsics).camera_for(width, height)
-
-
-def _loader(stamp: int, image: np.ndarray) -> Callable[[], tuple[np.ndarray, int, np.ndarray]]:
-    """What HandSession takes for a frame; the image comes back with the estimate."""
-    return lambda: (image, stamp, image)
 
 
 def check_results(out: Path, files: Sequence[Path], *inputs: str | Path | None) -> None:
@@ -130,7 +125,7 @@ def track_video(
 
                 try:
                     for stamp, image in video:
-                        take(session.process(_loader(stamp, image), with_vertices=mesh))
+                        take(session.process(loaded(image, stamp, image), with_vertices=mesh))
                 except KeyboardInterrupt as error:
                     ended_by = number_of(error)
                 take(session.finish(with_vertices=mesh))

@@ -21,7 +21,7 @@ _FEW = 0.1
 """Part of a video's frames that may come later than its rate says before that is taken for its way, and not for losses."""
 
 
-class VideoReader:
+class VideoReader(contextlib.AbstractContextManager["VideoReader"]):
     """Frames of a video file, camera or images, in order, once, as a player shows them: upright, with square pixels.
 
     source: path of a video file; index of a camera (int, or a string of digits that is no file) or /dev/videoN; an image,
@@ -107,14 +107,11 @@ class VideoReader:
         """Release the file or camera."""
         self._frames.close()
 
-    def __enter__(self) -> VideoReader:
-        return self
-
     def __exit__(self, *_) -> None:
         self.close()
 
 
-class VideoWriter:
+class VideoWriter(contextlib.AbstractContextManager["VideoWriter"]):
     """Writes an mp4 file (MPEG-4 part 2) at a constant frame rate; the first frame decides the size.
 
     The codec holds even sizes only: an odd width or height grows by one pixel, a copy of the last column or row.
@@ -171,9 +168,6 @@ class VideoWriter:
             with VideoReader(self._partial) as reader:
                 if (reader.width, reader.height) != self._size:
                     raise InputError(f"{self.path} was written at {self._size} but reads as {reader.width}x{reader.height}")
-
-    def __enter__(self) -> VideoWriter:
-        return self
 
     def __exit__(self, *_) -> None:
         self.close()

@@ -107,9 +107,10 @@ def _load(path):
     if kind_of(path)[0] == "a safetensors file":
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}
-    zipped = zipfile.is_zipfile(path)
-    if zipped and _is_script(path):
-        raise _Refused("it is a TorchScript program")
+    if zipped := zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(name.endswith("constants.pkl") for name in archive.namelist()):  # which torch would run
+                raise _Refused("it is a TorchScript program")
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError:
@@ -117,12 +118,6 @@ def _load(path):
             raise
         reader = types.SimpleNamespace(__name__="fourdhands", Unpickler=_Unpickler)
         return torch.load(path, map_location="cpu", weights_only=False, pickle_module=reader, mmap=True)
-
-
-def _is_script(path):
-    """A TorchScript archive, which torch would run as one."""
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("constants.pkl") for name in archive.namelist())
 
 
 class _Refused(pickle.UnpicklingError):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from .hand_networks import Look
 
 HAND_LENGTH = 0.18
 """Length of an average adult hand, wrist to middle fingertip, metres; it turns a scale into a hand's size in pixels."""
@@ -31,16 +34,6 @@ class HandDetection:
     world: np.ndarray
     confidence: np.ndarray
     presence: float = 1.0
-
-
-class Seen(Protocol):
-    """Anything with a hand's landmarks (21, 2), pixels, and its 3-D hand (21, 3), metres."""
-
-    @property
-    def landmarks(self) -> np.ndarray: ...
-
-    @property
-    def world(self) -> np.ndarray: ...
 
 
 class Detector(Protocol):
@@ -83,7 +76,7 @@ def image_scale(landmarks: np.ndarray, world: np.ndarray) -> tuple[float, np.nda
     return scale, np.sqrt(np.square(pixels - scale * flat).sum(axis=1))
 
 
-def hand_size(detection: Seen) -> float:
+def hand_size(detection: HandDetection | Look) -> float:
     """About the length of the stretched hand in pixels at its distance, whatever its pose; at least 1."""
     scale, _ = image_scale(detection.landmarks, detection.world)
     landmarks = detection.landmarks

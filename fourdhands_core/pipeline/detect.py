@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 
 import numpy as np
@@ -28,14 +29,14 @@ class Detect:
     def __init__(self, detector: Detector, settings: TrackerSettings, keeps_image: bool) -> None:
         self.detector, self._settings, self._keeps_image = detector, settings, keeps_image
         self.schedule = DetectionSchedule(1 if settings.lookahead else settings.detect_every)
-        self._assumed: Camera | None = None
-        self._mirror: tuple[Camera, Camera] | None = None
+        self._assumed = functools.lru_cache(1)(lambda width, height: Camera.from_fov(width, height, settings.default_fov))
+        self._unmirrored = functools.lru_cache(1)(Camera.mirrored)  # the same object again for the same camera
 
     def __call__(self, image: np.ndarray, stamp: int, camera: Camera | None, first: bool) -> Frame:
         """See HandPairTracker.observe."""
         check_image(image)
         height, width = image.shape[:2]
-        given = camera or self._assumed_camera(width, height)
+        given = camera or self._assumed(width, height)
         if (given.width, given.height) != (width, height):
             raise InputError(
                 f"the image is {width}x{height} but its camera is {given.width}x{given.height}; "
@@ -71,17 +72,6 @@ class Detect:
         """Before the next stage: hands that were followed from before a reset were not seen; nobody looked for them."""
         if frame.followed and frame.epoch != self.schedule.epoch:
             frame.found = []
-
-    def _assumed_camera(self, width: int, height: int) -> Camera:
-        if self._assumed is None or (self._assumed.width, self._assumed.height) != (width, height):
-            self._assumed = Camera.from_fov(width, height, self._settings.default_fov)
-        return self._assumed
-
-    def _unmirrored(self, camera: Camera) -> Camera:
-        """The camera of the unmirrored picture; the same object again for the same camera."""
-        if self._mirror is None or self._mirror[0] is not camera:
-            self._mirror = camera, camera.mirrored()
-        return self._mirror[1]
 
 
 class DetectionSchedule:

@@ -45,7 +45,7 @@ class Refine:
     """Makes a Pose of a Regression.
 
     joint_frames: (15, 3, 3) axes of the right hand's joints. landmarks: where the joints of both are seen, (2, 21, 3). tracks:
-    the (left, right) hand's. known: the shape (10,) that both hands are known to have; None to estimate it.
+    the (left, right) hand's.
     """
 
     def __init__(
@@ -60,16 +60,18 @@ class Refine:
         flip = MIRROR[LEFT][:, None]
         self._solve = PoseRefinement(hands, np.stack([flip * joint_frames, joint_frames]), landmarks)
         self._landmarks = landmarks
-        self.known: np.ndarray | None = None
         self.reset()
 
     def reset(self) -> None:
         """Forget the shape as far as it was estimated."""
         self.shape = ShapeMemory()
 
-    def __call__(self, frame: Frame, seen: np.ndarray, intervals: dict[int, float], regressed: Regression) -> Pose:
-        """seen: sides of the hands in the frame. intervals: by side, seconds since each was last seen."""
-        betas = self._betas(seen, regressed.betas)
+    def __call__(
+        self, frame: Frame, seen: np.ndarray, intervals: dict[int, float], regressed: Regression, known: np.ndarray | None
+    ) -> Pose:
+        """seen: sides of the hands in the frame. intervals: by side, seconds since each was last seen. known: the shape (10,)
+        that both hands are known to have; None to estimate it."""
+        betas = self._betas(seen, regressed.betas, known)
         raw, wrists = regressed.rotations, None
         if regressed.landmarks is None:  # the network is told the landmarks, but not held to them
             sigma = self._settings.landmark_error * SPREAD * frame.radius[:, None] / np.sqrt(frame.confidence.clip(0.05))
@@ -78,9 +80,9 @@ class Refine:
         raw = self._within_limits(raw)
         rotations = raw.copy()
         for side in seen:
-            prompt = (
-                None if regressed.prompt is None else corrected(regressed.prompt[side], regressed.rotations[side], raw[side])
-            )
+            prompt = None
+            if regressed.prompt is not None:
+                prompt = corrected(regressed.prompt[side], regressed.rotations[side], raw[side])
             rotations[side] = self.tracks[side].smooth(raw[side], prompt, intervals[side])
         rotations = self._within_limits(rotations)
         both = np.stack([rotations, raw])
@@ -89,14 +91,14 @@ class Refine:
         (joints, joints_raw), (landmarks, landmarks_raw) = joints[:, seen], landmarks[:, seen]
         return Pose(rotations, raw, betas, joints, joints_raw, landmarks, landmarks_raw, wrists)
 
-    def _betas(self, seen: np.ndarray, regressed: np.ndarray) -> np.ndarray:
+    def _betas(self, seen: np.ndarray, regressed: np.ndarray, known: np.ndarray | None) -> np.ndarray:
         """(2, 10): the known shape, else the one that the track began with."""
         betas = np.zeros((2, 10))
         for side in seen:
             track = self.tracks[side]
             self.shape.add(regressed[side])
-            if self.known is not None:
-                track.betas = self.known
+            if known is not None:
+                track.betas = known
             elif track.betas is None:
                 track.betas = self.shape.mean
             betas[side] = track.betas

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,29 +42,23 @@ SPREAD = np.concatenate(
 """(21,) how large the detector's error of each landmark is beside their mean: fingertips err twice as far as knuckles
 (learning.landmark.detector_errors, slow and fast together)."""
 
+_SIGMAS, _ORIENTATION = (0.2, 0.1, 0.05), 0.09
+"""Expected error of the network's flexion, abduction and twist, and of its global orientation, radians."""
+
 
 class PoseRefinement:
     """Gauss-Newton on all joint rotations and the wrist's position against the landmarks, with the network as prior.
 
     hands: (left, right) models. frames: (2, 15, 3, 3) each joint's flexion, abduction and twist axes as columns, in its
-    side's axes. sigmas: expected error of the network's flexion, abduction and twist, and of its global orientation,
-    radians. iterations: Gauss-Newton steps. landmarks: where the detector sees the joints of both hands, (2, 21, 3).
+    side's axes. iterations: Gauss-Newton steps. landmarks: where the detector sees the joints of both hands, (2, 21, 3).
     """
 
-    def __init__(
-        self,
-        hands: HandArrays,
-        frames: np.ndarray,
-        landmarks: Landmarks,
-        sigmas: Sequence[float] = (0.2, 0.1, 0.05, 0.09),
-        iterations: int = 2,
-    ) -> None:
+    def __init__(self, hands: HandArrays, frames: np.ndarray, landmarks: Landmarks, iterations: int = 2) -> None:
         self.hands, self.landmarks = hands, landmarks
         self.axes = np.concatenate([np.tile(np.eye(3), (2, 1, 1, 1)), frames], axis=1)
         self.iterations = iterations
-        flexion, abduction, twist, orientation = sigmas
-        prior = np.tile([flexion, abduction, twist], (16, 1))
-        prior[0] = orientation
+        prior = np.tile(_SIGMAS, (16, 1))
+        prior[0] = _ORIENTATION
         self.precision = np.concatenate([1.0 / prior.ravel() ** 2, np.zeros(3)])
 
     def __call__(
@@ -81,7 +74,7 @@ class PoseRefinement:
 
         rotations: the network's. betas: (2, 10). rays: (2, 21, 2) undistorted normalised image coordinates. sigma:
         (2, 21) expected error of the rays. seen: sides to refine; the others come back as they are. uncertainty: (2,) how many
-        times as large as `sigmas` the error of each side's rotations is.
+        times as large as `_SIGMAS` the error of each side's rotations is.
         """
         total = np.zeros((2, 51))
         precision = self.precision / uncertainty[:, None] ** 2

@@ -7,6 +7,7 @@ import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -25,6 +26,9 @@ DARK = "dark images"
 _DARK, _LIT = 12, 0.01
 """An image is dark where fewer of its pixels than a share are brighter than a level of 255: a 25th of a usual scene's light,
 of which two thirds of two hands' and all of one hand's looks are still found (benchmarks/tones.json)."""
+
+_STATE = "last", "late", "restart", "said", "waiting"
+"""What a session goes on from, of its attributes."""
 
 
 class Logger(Protocol):
@@ -96,6 +100,11 @@ class Observed:
 
 Result = tuple[HandPairEstimate, Any]
 """An estimate and the companion of its image."""
+
+
+def loaded(image: np.ndarray, stamp: int, companion: Any = None) -> Callable[[], tuple[np.ndarray, int, Any]]:
+    """`load` of `HandSession.observe` for an image that is there already."""
+    return lambda: (image, stamp, companion)
 
 
 class HandSession:
@@ -190,8 +199,7 @@ class HandSession:
 
     def reset(self) -> None:
         """Have the next image tracked as the first one."""
-        self.counts.count_event("resets asked for")
-        self._restart_next()
+        self._jump("resets asked for")
 
     @property
     def waiting(self) -> list[int]:
@@ -200,18 +208,12 @@ class HandSession:
 
     def state(self) -> dict[str, Any]:
         """What another session needs to go on from here, beside the tracker's memory and the counts; plain values."""
-        return {
-            "last": self._last,
-            "late": self._late,
-            "restart": self._restart,
-            "said": list(self._said),
-            "waiting": dict(self._waiting),
-        }
+        return {name: copy(getattr(self, f"_{name}")) for name in _STATE}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from another session's state."""
-        self._last, self._late, self._restart = state["last"], state["late"], state["restart"]
-        self._said, self._waiting = list(state["said"]), dict(state["waiting"])
+        for name in _STATE:
+            setattr(self, f"_{name}", copy(state[name]))
 
     def refuse(self, reason: str, problem: str) -> None:
         """Count an image that gives no estimate; the first for a reason is told."""
@@ -271,7 +273,7 @@ class HandSession:
         return True
 
     def _jump(self, event: str) -> None:
-        """Time has jumped: this image is tracked as the first one."""
+        """The next image is tracked as the first one."""
         self.counts.count_event(event)
         self._restart_next()
 

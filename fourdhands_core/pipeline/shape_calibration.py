@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from ..geometry.rotations import matrix_from_axis_angle
 from ..hand_model.arrays import HandArrays
 from ..hand_model.landmarks import Landmarks
 from ..hand_model.skeleton import JOINT_NAMES, RIGHT
+from ..outputs import write_text
 from .detect import radius_of
 from .types import HandEstimate, HandPairEstimate
 
@@ -117,17 +117,11 @@ def save_shape(path: str | Path, betas: np.ndarray, model: str) -> None:
 
     Raises InputError where it cannot be written.
     """
-    path = Path(path).expanduser()
-    partial = path.with_name(path.name + ".new")
+    text = yaml.safe_dump({"hand_model": model, "betas": [round(float(b), 5) for b in betas]})
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(
-            "# Hand shape of a person: MANO's betas, as ~/calibrate_hand found them.\n"
-            + yaml.safe_dump({"hand_model": model, "betas": [round(float(b), 5) for b in betas]})
-        )
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"the hand shape cannot be kept in {path}: {error.strerror}; name another file") from error
+        write_text(Path(path).expanduser(), "# Hand shape of a person: MANO's betas, as ~/calibrate_hand found them.\n" + text)
+    except InputError as error:
+        raise InputError(f"the hand shape cannot be kept: {error}") from error
 
 
 def load_shape(path: str | Path, model: str) -> np.ndarray:

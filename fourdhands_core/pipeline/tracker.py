@@ -38,8 +38,10 @@ class HandPairTracker:
 
     `process` takes frames in order of their stamps; `reset` forgets the past (another video, a jump back in time).
     detector, regressor: in place of those that the settings ask for; a regressor may be another tracker's, see
-    `for_another_camera`. detectors: makes a detector for this tracker, and another one for each other camera's. Raises
-    AssetError or CheckpointError for unusable files when made, InputError for malformed frames.
+    `for_another_camera`. detectors: makes a detector for this tracker, and another one for each other camera's. faces:
+    triangles (1538, 3) of the (left, right) mesh, counter-clockwise from outside. betas: the shape (10,) that both hands are
+    known to have, which may be set at any time; None to estimate it. Raises AssetError or CheckpointError for unusable files
+    when made, InputError for malformed frames.
     """
 
     def __init__(
@@ -53,6 +55,8 @@ class HandPairTracker:
         threadpool_limits(settings.threads, user_api="blas")
         self.assets = _, right = open_pair(settings.hand_model, settings.hand_model_left)
         self.hands = HandArrays(self.assets)
+        self.faces = self.hands.faces
+        self.betas: np.ndarray | None = None
         self.regressor = regressor or make_regressor(settings, self.hands, right.hands_mean)
         self.landmarks = landmarks_at_joints() if self.regressor.sees else landmarks_of_both(self.assets)
         self._detectors, self._own_detector = detectors, detector is not None
@@ -86,12 +90,6 @@ class HandPairTracker:
         return other
 
     @property
-    def faces(self) -> tuple[np.ndarray, np.ndarray]:
-        """Triangles (1538, 3) of the (left, right) mesh, counter-clockwise from outside."""
-        left, right = self.hands.faces
-        return left, right
-
-    @property
     def detector(self) -> Detector:
         """What looks for hands; another one may take its place between two frames."""
         return self._detect.detector
@@ -99,15 +97,6 @@ class HandPairTracker:
     @detector.setter
     def detector(self, detector: Detector) -> None:
         self._detect.detector = detector
-
-    @property
-    def betas(self) -> np.ndarray | None:
-        """The shape (10,) that both hands are known to have, which may be set at any time; None to estimate it."""
-        return self._refine.known
-
-    @betas.setter
-    def betas(self, betas: np.ndarray | None) -> None:
-        self._refine.known = betas
 
     @property
     def detections(self) -> tuple[HandDetection | None, HandDetection | None]:
@@ -252,7 +241,7 @@ class HandPairTracker:
     ) -> dict[int, HandEstimate]:
         """Estimates by side of the hands in `seen`."""
         intervals = {side: self._tracks[side].begin_frame(frame.stamp, frame.camera) for side in seen}
-        pose = self._refine(frame, seen, intervals, regressed)
+        pose = self._refine(frame, seen, intervals, regressed, self.betas)
         vertices = None
         if with_vertices or frame.depth is not None:
             vertices = self.hands.vertices(pose.rotations[:, 0], pose.rotations[:, 1:], pose.betas)

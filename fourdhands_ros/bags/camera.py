@@ -24,7 +24,7 @@ from ..convert.camera_info import calibration_from_info, info_topics, is_rectifi
 from ..convert.images import ImageDecoder, stamp_of
 from ..node.parameters import Parameters
 from ..pypi.message_types import deserialize_ros
-from .depth import AUTO, DepthTopic, open_depth
+from .depth import AUTO, DepthTopic, RecordedDepth
 from .messages import HandMessages
 from .reading import Bag, Entry
 from .topics import CAMERA_INFO, IMAGES, Topic, may_hold_pictures, no_camera_words, topic_words
@@ -181,9 +181,10 @@ def _camera_source(topics: CameraTopics, options: Options) -> CameraSource:
 class BagCamera:
     """Tracks the hands in one camera's recorded images and hands out the messages, serialised as the node serialises them.
 
-    depth: the bag and topic of the depth images beside them; they are read on by themselves. `info` and `image` take
-    the recorded messages in order, `finish` comes after the last. images, published: counts. session: decides what
-    becomes of each image; notes: what it said.
+    depth: the bag and topic of the depth images beside them; they are read on by themselves. `info` and `track` take
+    the recorded messages in order, `flush` comes after the last. images, published: counts. session: decides what
+    becomes of each image; notes: what it said. deep: stamps of those that had a depth image, of the estimates that `track` or
+    `flush` has just told and of what waits.
     """
 
     def __init__(self, topics: CameraTopics, options: Options, depth: tuple[Bag, DepthTopic] | None = None) -> None:
@@ -195,10 +196,10 @@ class BagCamera:
         self.notes = Notes()
         counts = Counts()
         self.session = HandSession(self.tracker, self._source, counts, self.notes, parameters.reset_gap)
-        self._depth = open_depth(*depth, parameters.depth_tolerance, counts, self.notes) if depth else None
+        self._depth = RecordedDepth(*depth, parameters.depth_tolerance, counts, self.notes) if depth else None
         self._decoder = ImageDecoder(topics.compressed)
         self._info, self._unset_stamps = b"", False
-        self._deep: list[int] = []
+        self.deep: list[int] = []
         self.images, self.published = 0, 0
 
     def close(self) -> None:
@@ -212,8 +213,8 @@ class BagCamera:
             "tracker": self.tracker.memory(),
             "session": self.session.state(),
             "info": self._info,
-            "shown": self.messages.shown,
-            "deep": list(self._deep),
+            "shown": self.messages.meshes.shown,
+            "deep": list(self.deep),
             "images": self.images,
             "published": self.published,
             "refused": dict(counts.refused),
@@ -230,7 +231,7 @@ class BagCamera:
         if state["info"]:
             self.info(state["info"])
         self.session.restore(state["session"])
-        self.messages.shown, self._deep = state["shown"], list(state["deep"])
+        self.messages.meshes.shown, self.deep = state["shown"], list(state["deep"])
         self.images, self.published, self._unset_stamps = state["images"], state["published"], state["unset_stamps"]
         self.session.counts.refused.update(state["refused"])
         self.session.counts.events.update(state["events"])
@@ -256,15 +257,11 @@ class BagCamera:
             self._unset_stamps = True
             self.notes.warning("the images' stamps are all 0: the times at which they were recorded are taken in their place")
 
-    def image(self, data: bytes, time: int) -> list[Entry]:
-        """Take a serialised image that was recorded at `time`; returns what there is to write."""
-        return self.encode(self.track(data, time))
-
     def track(self, data: bytes, time: int) -> list[Result]:
         """Take a serialised image that was recorded at `time`; returns the estimates that are ready, each with its image's
         frame and time."""
         self.images += 1
-        self._deep = [stamp for stamp in self._deep if stamp in self.session.waiting]
+        self.deep = [stamp for stamp in self.deep if stamp in self.session.waiting]
 
         size = (0, 0)
 
@@ -278,7 +275,7 @@ class BagCamera:
         def depth(stamp: int) -> np.ndarray | None:
             found = None if self._depth is None else self._depth.find(stamp, size, time)
             if found is not None:
-                self._deep.append(stamp)
+                self.deep.append(stamp)
             return found
 
         return self.session.process(load, depth, self.messages.with_vertices)
@@ -286,14 +283,6 @@ class BagCamera:
     def flush(self) -> list[Result]:
         """The estimates that waited for images of the future, likewise."""
         return self.session.finish(self.messages.with_vertices)
-
-    def finish(self) -> list[Entry]:
-        """What there is to write of them."""
-        return self.encode(self.flush())
-
-    def had_depth(self, stamp: int) -> bool:
-        """Whether a depth image was beside the image of that stamp, one of which `track` or `flush` has just told."""
-        return stamp in self._deep
 
     def encode(self, results: list[Result]) -> list[Entry]:
         """What the node publishes for estimates."""

@@ -50,7 +50,8 @@ def convert_bags(
         return
     # One error instead of many where the lens is none.
     CameraSource(options.parameters.default_fov, fov=options.fov, intrinsics=options.intrinsics)
-    outs = {source: out / _name(source).removesuffix(".mcap").removesuffix(".db3") for source in sources}
+    names = {one: one.name if isinstance(one, Remote) else one.resolve().name for one in sources}
+    outs = {source: out / name.removesuffix(".mcap").removesuffix(".db3") for source, name in names.items()}
     if len(set(outs.values())) < len(outs):
         raise InputError("two of the bags have one name; convert them one by one")
     out.check_writable() if isinstance(out, Remote) else check_folder(out)
@@ -59,22 +60,17 @@ def convert_bags(
             raise InputError(f"{target} is a recording that is read; give another folder for the bags of hands")
         if isinstance(target, Path):
             refuse_recordings(target, [source for source in sources if isinstance(source, Path)])
-    waiting = {source: target for source, target in outs.items() if not _is_there(target)}
-    for source in outs.keys() - waiting.keys():
-        print(f"{source}: {outs[source]} is there already")
+    waiting = {}
+    for source, target in outs.items():
+        if target.holds(METADATA) if isinstance(target, Remote) else target.exists():
+            print(f"{source}: {target} is there already")
+        else:
+            waiting[source] = target
     work = {source: (fetched(source), brought(target, METADATA), options) for source, target in waiting.items()}
     failed = run_apart(convert, work, jobs, address, quiet, told=_tell)
     if failed:
         words = [f"{source}: {reason}" for source, reason in failed.items()]
         raise InputError("\n".join([f"{len(failed)} of {len(outs)} bags were not converted", *words]))
-
-
-def _name(source: Place) -> str:
-    return source.name if isinstance(source, Remote) else source.resolve().name
-
-
-def _is_there(target: Place) -> bool:
-    return target.holds(METADATA) if isinstance(target, Remote) else target.exists()
 
 
 def info(paths: Sequence[Place], as_json: bool = False) -> None:

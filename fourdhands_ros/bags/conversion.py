@@ -98,11 +98,9 @@ def convert(
                     + ". ".join([*bag.warnings, *notes])
                 )
             work.join(written_topics(cameras, options))
-            images, published, refused, events = (
-                {name: state[figure] for name, state in states.items()}
-                for figure in ("images", "published", "refused", "events")
-            )
-            return Conversion(images, published, refused, events, bag.warnings + notes)
+            figures = ("images", "published", "refused", "events")
+            told: dict[str, Any] = {figure: {name: state[figure] for name, state in states.items()} for figure in figures}
+            return Conversion(**told, warnings=bag.warnings + notes)
 
 
 def refuse_recordings(out: Path, sources: Iterable[Path]) -> None:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
 from fourdhands_core.errors import InputError
-from fourdhands_core.pipeline.session import Counts
+from fourdhands_core.pipeline.session import Counts, Logger
 
 from ..convert.depth_buffer import DepthBuffer
 from ..pypi.message_types import deserialize_ros
-from .reading import Bag, Entry
+from .reading import Bag
 
 AUTO, NONE = "auto", "none"
 """What may be asked for in place of a topic: one that surely is in the image's view, if there is any; none at all."""
@@ -39,12 +37,13 @@ class DepthTopic:
 class RecordedDepth:
     """Finds the depth image of an image's moment, reading on in a bag as far as that needs.
 
-    entries: the depth topic's messages in order. buffer: of as many messages as `_KEPT`.
+    tolerance: seconds between the stamps of an image and its depth image at most.
     """
 
-    def __init__(self, entries: Iterator[Entry], buffer: DepthBuffer) -> None:
-        self._entries, self._buffer = entries, buffer
-        self._next = next(entries, None)
+    def __init__(self, bag: Bag, topic: DepthTopic, tolerance: float, counts: Counts, logger: Logger) -> None:
+        self._buffer = DepthBuffer(tolerance, counts, logger, topic.compressed, _KEPT)
+        self._entries = bag.messages([topic.name])
+        self._next = next(self._entries, None)
 
     def find(self, stamp: int, size: tuple[int, int], time: int) -> np.ndarray | None:
         """See DepthBuffer.find; `find_depth` has compared frames. time: when the image was recorded, nanoseconds; never earlier
@@ -54,12 +53,6 @@ class RecordedDepth:
                 self._buffer.put(self._next[2])
             self._next = next(self._entries, None)
         return self._buffer.find(stamp, size)
-
-
-def open_depth(bag: Bag, topic: DepthTopic, tolerance: float, counts: Counts, logger: Any) -> RecordedDepth:
-    """The depth images of a topic. tolerance: seconds between the stamps of an image and its depth image at most."""
-    buffer = DepthBuffer(tolerance, counts, logger, topic.compressed, _KEPT)
-    return RecordedDepth(bag.messages([topic.name]), buffer)
 
 
 def find_depth(bag: Bag, image: str, wanted: str) -> DepthTopic | None:

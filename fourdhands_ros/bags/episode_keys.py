@@ -13,13 +13,12 @@ import time
 from collections.abc import Callable
 from queue import SimpleQueue
 
-import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from ..executable import Stop
-from ..process import make_node
+from ..process import node_alone
 
 WORDS = ("start", "stop", "toggle", "keep", "discard", "success", "failure")
 NOTE = "note"
@@ -64,40 +63,39 @@ def lines_typed() -> SimpleQueue[str | None]:
 
 def send_keys(stop: Stop) -> int:
     """Send what is typed to the recorder of this node's namespace, until the input ends. Returns the exit status, 0."""
-    node = make_node(rclpy.create_node, "hands_keys", enable_rosout=False)
-    executor = SingleThreadedExecutor(context=node.context)
-    executor.add_node(node)
-    logger = node.get_logger()
-    # All of them now: an answer is lost to a client that the service does not know yet.
-    clients = {word: node.create_client(Trigger, f"hands_recorder/{word}") for word in WORDS}
-    notes = node.create_publisher(String, "hands_recorder/note", 10)
+    with node_alone("hands_keys") as node:
+        executor = SingleThreadedExecutor(context=node.context)
+        executor.add_node(node)
+        logger = node.get_logger()
+        # All of them now: an answer is lost to a client that the service does not know yet.
+        clients = {word: node.create_client(Trigger, f"hands_recorder/{word}") for word in WORDS}
+        notes = node.create_publisher(String, "hands_recorder/note", 10)
 
-    def spin_until(condition: Callable[[], bool], seconds: float = float("inf")) -> bool:
-        end = time.monotonic() + seconds
-        while not condition() and not stop.is_set() and time.monotonic() < end:
-            executor.spin_once(timeout_sec=0.05)
-        return condition()
+        def spin_until(condition: Callable[[], bool], seconds: float = float("inf")) -> bool:
+            end = time.monotonic() + seconds
+            while not condition() and not stop.is_set() and time.monotonic() < end:
+                executor.spin_once(timeout_sec=0.05)
+            return condition()
 
-    def connected() -> bool:
-        return bool(notes.get_subscription_count()) and all(client.service_is_ready() for client in clients.values())
+        def connected() -> bool:
+            return bool(notes.get_subscription_count()) and all(client.service_is_ready() for client in clients.values())
 
-    def send(word: str, text: str) -> None:
-        if word == NOTE:
-            notes.publish(String(data=text))
-            logger.info("the note is sent; what becomes of it the recorder's own log says")
-            return
-        if word not in clients:
-            logger.warning(f"{word!r} means nothing here; {TO_TYPE}")
-            return
-        answer = clients[word].call_async(Trigger.Request())
-        if not spin_until(answer.done, _ANSWERS):
-            logger.error(f"{word}: no answer comes from {notes.topic_name.rpartition('/')[0]}; see its own log")
-        elif answer.result().success:
-            logger.info(answer.result().message)
-        else:
-            logger.warning(answer.result().message)
+        def send(word: str, text: str) -> None:
+            if word == NOTE:
+                notes.publish(String(data=text))
+                logger.info("the note is sent; what becomes of it the recorder's own log says")
+                return
+            if word not in clients:
+                logger.warning(f"{word!r} means nothing here; {TO_TYPE}")
+                return
+            answer = clients[word].call_async(Trigger.Request())
+            if not spin_until(answer.done, _ANSWERS):
+                logger.error(f"{word}: no answer comes from {notes.topic_name.rpartition('/')[0]}; see its own log")
+            elif answer.result().success:
+                logger.info(answer.result().message)
+            else:
+                logger.warning(answer.result().message)
 
-    try:
         if not spin_until(connected, _SOON) and not stop.is_set():
             logger.warning(
                 f"{notes.topic_name.rpartition('/')[0]} is not there, which record.launch.py episodes:=DIR starts, in this "
@@ -108,7 +106,4 @@ def send_keys(stop: Stop) -> int:
             lines = lines_typed()
             while spin_until(lambda: not lines.empty()) and (line := lines.get()) is not None:
                 send(*word_of(line))
-    finally:
-        executor.remove_node(node)
-        node.destroy_node()
     return 0

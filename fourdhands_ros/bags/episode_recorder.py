@@ -13,6 +13,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,12 @@ from std_srvs.srv import Trigger
 
 from fourdhands_core.episodes.sidecar import DISCARDED, KEPT, RECORDING, Sidecar
 from fourdhands_core.errors import FourDHandsError, InputError
+from fourdhands_core.outputs import make_folder
 
 from ..convert.images import stamp_of
 from ..executable import Stop, program
-from ..node.diagnostics import diagnostic_status
-from ..process import make_node
+from ..node.diagnostics import array_of, diagnostic_status
+from ..process import make_node, node_alone
 from ..pypi.message_types import HandPair, create_subscription
 from .episode_keys import NOTE, TO_TYPE, WORDS, can_read, lines_typed, word_of
 from .info import HAND_PAIR
@@ -136,10 +138,7 @@ class EpisodeRecorder:
         self._sidecar, self._bag, self._refused = Sidecar(), Path(), False
         self._go: float | None = None
         self._told: list[str] = []
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"--episodes {folder} cannot be made ({error.strerror}); give another folder") from error
+        make_folder(folder)
         self.watch = Watch(node, folder, selection)
         for word in WORDS:
             node.create_service(Trigger, f"~/{word}", lambda _, response, word=word: self._answer(word, response))
@@ -150,10 +149,6 @@ class EpisodeRecorder:
     def recording(self) -> bool:
         """Whether an episode is being recorded."""
         return self._recorder is not None
-
-    def typed(self, line: str) -> None:
-        """As a line of the terminal says."""
-        self.try_to(*word_of(line))
 
     def do(self, word: str, text: str = "") -> str:
         """One of WORDS, or a note. Returns what was done, in words. Raises InputError where that means nothing now."""
@@ -205,9 +200,7 @@ class EpisodeRecorder:
         state = "counting down" if self._go is not None else "recording" if self._recorder is not None else "waiting"
         level = DiagnosticStatus.WARN if missing else DiagnosticStatus.OK
         status = diagnostic_status("hands_recorder", str(self._folder), level, "; ".join(missing) or state, {"state": state})
-        array = DiagnosticArray(status=[status])
-        array.header.stamp.sec, array.header.stamp.nanosec = divmod(time.time_ns(), 10**9)
-        self._diagnostics.publish(array)
+        self._diagnostics.publish(array_of(status))
 
     def close(self) -> None:
         """Stop what is recorded."""
@@ -215,26 +208,18 @@ class EpisodeRecorder:
             self._stop()
 
     def _answer(self, word: str, response: Any) -> Any:
-        try:
-            response.message, response.success = self.do(word), True
-        except (FourDHandsError, OSError) as error:
-            response.message, response.success = str(error), False
-        self._tell(response.message, response.success)
+        response.message, response.success = self.try_to(word)
         return response
 
-    def _tell(self, words: str, done: bool) -> None:
-        """Two calls: rclpy refuses another severity from the same line."""
-        if done:
-            self._node.get_logger().info(words)
-        else:
-            self._node.get_logger().warning(words)
-
-    def try_to(self, word: str, text: str = "") -> None:
-        """As `do`, which is told and never raises what a user can cause."""
+    def try_to(self, word: str, text: str = "") -> tuple[str, bool]:
+        """As `do`, whose words are told, and never raises what a user can cause. Returns the words, and whether it was done."""
         try:
-            self._tell(self.do(word, text), True)
+            words = self.do(word, text)
         except (FourDHandsError, OSError) as error:
-            self._tell(str(error), False)
+            self._node.get_logger().warning(str(error))
+            return str(error), False
+        self._node.get_logger().info(words)
+        return words, True
 
     def _start(self) -> str:
         if self._recorder is not None:
@@ -284,39 +269,36 @@ class EpisodeRecorder:
 
 def record_episodes(folder: Path, task: str, selection: Selection, countdown: float, stop: Stop) -> int:
     """Record until stopped. Returns the exit status: 0, or 2 where the disk is full or the folder cannot be written."""
-    node = make_node(rclpy.create_node, "hands_recorder", enable_rosout=False)
-    executor = SingleThreadedExecutor(context=node.context)
-    executor.add_node(node)
-    status, looked = 0, 0.0
-    lines = lines_typed() if can_read() else None
-    recorder = None
-    try:
-        recorder = EpisodeRecorder(
-            node, folder, task, selection, countdown, lambda: make_node(rclpy.create_node, "hands_episode", enable_rosout=False)
-        )
-        node.get_logger().info(f"episodes into {folder}: {TO_TYPE if lines else _keys_elsewhere(node)}")
-        while not stop.is_set():
-            executor.spin_once(timeout_sec=0.05)
-            while lines and not lines.empty():
-                if (line := lines.get()) is not None:
-                    recorder.typed(line)
-            if time.monotonic() - looked > _LOOK:
-                looked = time.monotonic()
-                recorder.tick()
-    except (InputError, OSError) as error:
-        kept = "; the episode is kept with what came before" if recorder is not None and recorder.recording else ""
-        node.get_logger().error(f"{error}{kept}")
-        status = 2
-    finally:
+    with node_alone("hands_recorder") as node:
+        executor = SingleThreadedExecutor(context=node.context)
+        executor.add_node(node)
+        status, looked = 0, 0.0
+        lines = lines_typed() if can_read() else None
+        recorder = None
         try:
-            if recorder is not None:
-                recorder.close()
+            make = partial(make_node, rclpy.create_node, "hands_episode", enable_rosout=False)
+            recorder = EpisodeRecorder(node, folder, task, selection, countdown, make)
+            node.get_logger().info(f"episodes into {folder}: {TO_TYPE if lines else _keys_elsewhere(node)}")
+            while not stop.is_set():
+                executor.spin_once(timeout_sec=0.05)
+                while lines and not lines.empty():
+                    if (line := lines.get()) is not None:
+                        recorder.try_to(*word_of(line))
+                if time.monotonic() - looked > _LOOK:
+                    looked = time.monotonic()
+                    recorder.tick()
         except (InputError, OSError) as error:
-            if not status:
-                node.get_logger().error(str(error))
+            kept = "; the episode is kept with what came before" if recorder is not None and recorder.recording else ""
+            node.get_logger().error(f"{error}{kept}")
             status = 2
-        executor.remove_node(node)
-        node.destroy_node()
+        finally:
+            try:
+                if recorder is not None:
+                    recorder.close()
+            except (InputError, OSError) as error:
+                if not status:
+                    node.get_logger().error(str(error))
+                status = 2
     return status
 
 

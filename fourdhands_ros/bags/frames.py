@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fourdhands_core.geometry.rigid import Rigid
-
 from ..convert.images import stamp_of
 from ..convert.transforms import KEPT, TransformBuffer, TransformError
 from .camera import CameraTopics, first_images
@@ -16,13 +14,13 @@ _SOON = 10_000_000_000
 """Nanoseconds of recording after a camera's first image in which /tf has to say where it stood."""
 
 
-class RecordedFrames:
-    """The transforms of a bag, read on by themselves. Static ones hold for all of it."""
+class RecordedFrames(TransformBuffer):
+    """The transforms of a bag, read on by themselves as far as `read_to` says. Static ones hold for all of it."""
 
     def __init__(self, bag: Bag) -> None:
-        self._buffer = TransformBuffer()
+        super().__init__()
         for _, _, data in bag.messages([TF_STATIC]):
-            self._buffer.put(data, static=True)
+            self.put(data, static=True)
         self._entries = bag.messages([TF])
         self._next = next(self._entries, None)
 
@@ -30,13 +28,8 @@ class RecordedFrames:
         """Read on until an image that was recorded at `time`, nanoseconds, and `ahead` beyond it."""
         while self._next is not None and self._next[1] <= time + ahead:
             if self._next[1] >= time - int(KEPT * 1e9):
-                self._buffer.put(self._next[2])
+                self.put(self._next[2])
             self._next = next(self._entries, None)
-
-    def lookup(self, target: str, source: str, stamp: int, tolerance: float = 0.05) -> Rigid:
-        """Where `source` stood in `target` at a stamp, nanoseconds, as far as was read; see TransformBuffer.lookup. Raises
-        TransformError."""
-        return self._buffer.lookup(target, source, stamp, tolerance)
 
     def destroy(self) -> None:
         """Nothing: the bag is closed by who opened it."""

@@ -30,15 +30,13 @@ class BagPlaces:
     def __init__(self, bag: Bag, cameras: Sequence[CameraTopics], options: Options) -> None:
         self.frame, self._bag, self._options = options.fused_frame, bag, options
         self._check(cameras)
-        self._start()
-        if self._frames is not None:
+        self._frames = None
+        if options.rig is None:
+            frames = RecordedFrames(bag)
             for camera in cameras:
-                self._check_tree(camera, self._frames)
-            self._start()
-
-    def _start(self) -> None:
-        self._frames = None if self._options.rig is not None else RecordedFrames(self._bag)
-        self._places = Places(self.frame, self._options.rig, self._frames)
+                self._check_tree(camera, frames)
+            self._frames = RecordedFrames(bag)  # from its beginning again
+        self._places = Places(self.frame, options.rig, self._frames)
 
     def pose(self, camera: str, frame_id: str, time: int, result: Any) -> Any:
         """See Places.pose. time: when the image was recorded, nanoseconds."""
@@ -102,7 +100,7 @@ class BagFusion:
             "kept": list(self._order.kept),
             "last": self._order.last,
             "times": dict(self._times),
-            "shown": self.messages.shown,
+            "shown": self.messages.meshes.shown,
             "images": self.images,
             "published": self.published,
             "refused": dict(self.counts.refused),
@@ -114,7 +112,7 @@ class BagFusion:
         """Go on from the state of another one."""
         self._fusion.recall(state["fusion"])
         self._order.kept, self._order.last = list(state["kept"]), state["last"]
-        self._times, self.messages.shown = dict(state["times"]), state["shown"]
+        self._times, self.messages.meshes.shown = dict(state["times"]), state["shown"]
         self.images, self.published = state["images"], state["published"]
         self.counts.refused.update(state["refused"])
         self.counts.events.update(state["events"])
@@ -123,7 +121,7 @@ class BagFusion:
     def take(self, camera: BagCamera, results: list[Result]) -> list[Entry]:
         """Take in what a camera's tracker has just given; returns what there is to write."""
         name = camera.topics.name
-        rows = [(one.stamp, name, one, frame_id, time, camera.had_depth(one.stamp)) for one, (frame_id, time) in results]
+        rows = [(one.stamp, name, one, frame_id, time, one.stamp in camera.deep) for one, (frame_id, time) in results]
         waiting = [stamp for one in self._cameras for stamp in one.session.waiting]
         return [entry for row in self._order.take(rows, waiting) for entry in self._add(*row)]
 

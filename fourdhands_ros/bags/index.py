@@ -6,9 +6,9 @@ import io
 import sqlite3
 import struct
 import tempfile
-from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from typing import Any, Protocol
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from rosbags.rosbag2.storage_mcap import McapReader, decompress
@@ -21,33 +21,23 @@ _RECORD = struct.Struct("<BQ")
 _MESSAGE = struct.Struct("<HIQQ")
 
 
-class _File(Protocol):
-    """One file of a bag."""
-
-    def times(self, topic: str) -> tuple[np.ndarray, np.ndarray]:
-        """When the messages of a topic were recorded, (N,) nanoseconds, and where each of them lies, (N, 2) int64."""
-
-    def read(self, place: Sequence[int]) -> bytes:
-        """The message at a place."""
-
-    def close(self) -> None:
-        """Let go of the file."""
-
-
 class BagIndex:
     """The messages of some topics of a bag. A file that has no index, as one that was cut off, is read once, and these messages
     are copied to a temporary file.
 
     times: by topic, when each of its messages was recorded, nanoseconds, increasing. Not for several threads.
+
+    Of a file `times` says when the messages of a topic were recorded, (N,) nanoseconds, and where each of them lies, (N, 2)
+    int64, and `read` gives the message at such a place.
     """
 
     def __init__(self, bag: Bag, topics: Collection[str]) -> None:
-        self._files: list[_File] = []
-        if all(storage is not None for storage in bag.storages()):
-            for storage in bag.storages():
-                self._files.append(_McapFile(storage) if isinstance(storage, McapReader) else _Database(storage))
-        else:
-            self._files.append(_Copy(bag, topics))
+        storages = bag.storages()
+        self._files: list[_McapFile | _Database | _Copy] = (
+            [_Copy(bag, topics)]
+            if None in storages
+            else [_McapFile(one) if isinstance(one, McapReader) else _Database(one) for one in storages]
+        )
         self.times: dict[str, np.ndarray] = {}
         self._places: dict[str, np.ndarray] = {}  # of each message its file, and where it lies there
         for topic in topics:
@@ -74,7 +64,7 @@ class _McapFile:
 
     def __init__(self, storage: McapReader) -> None:
         self._storage = storage
-        self._chunks: OrderedDict[int, bytes] = OrderedDict()
+        self._chunk = lru_cache(_CHUNKS)(self._unpacked)
 
     def times(self, topic: str) -> tuple[np.ndarray, np.ndarray]:
         channels = [connection.id for connection in self._storage.connections if connection.topic == topic]
@@ -94,7 +84,7 @@ class _McapFile:
 
     def read(self, place: Sequence[int]) -> bytes:
         number, offset = place
-        chunk = self._unpacked(number)
+        chunk = self._chunk(number)
         code, length = _RECORD.unpack_from(chunk, offset)
         start = offset + _RECORD.size
         if code != 0x05 or start + length > len(chunk):
@@ -102,20 +92,13 @@ class _McapFile:
         return chunk[start + _MESSAGE.size : start + length]
 
     def close(self) -> None:
-        self._chunks.clear()
+        self._chunk.cache_clear()
 
     def _unpacked(self, number: int) -> bytes:
-        if number in self._chunks:
-            self._chunks.move_to_end(number)
-            return self._chunks[number]
         chunk, file = self._storage.chunks[number], self._storage.bio
         assert file is not None
         file.seek(chunk.chunk_start_offset + 9 + 40 + len(chunk.compression))
-        data = decompress(file.read(chunk.compressed_size), chunk.compression, chunk.uncompressed_size, 0)
-        self._chunks[number] = data
-        if len(self._chunks) > _CHUNKS:
-            self._chunks.popitem(last=False)
-        return data
+        return decompress(file.read(chunk.compressed_size), chunk.compression, chunk.uncompressed_size, 0)
 
 
 class _Database:

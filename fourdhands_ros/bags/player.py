@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-import rclpy
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import serialize_message
 from rosgraph_msgs.msg import Clock
@@ -23,8 +22,8 @@ from fourdhands_core.errors import InputError
 from fourdhands_core.streams import counted
 
 from ..convert.encoders import split_stamp
-from ..executable import Stop, end, program
-from ..process import make_node, parse, run_ros
+from ..executable import Stop, end, parser_of
+from ..process import node_alone, parse, run_ros
 from ..pypi.message_types import message_type
 from .camera import CAMERA_INFO, IMAGES
 from .info import HAND_PAIR
@@ -84,9 +83,8 @@ class Player:
                 left = (at - first) / rate / 1e9 - (time.monotonic() - began)
                 now = at - max(0, round(left * rate * 1e9))
                 if self._clock is not None and now - ticked >= _CLOCK_PERIOD:
-                    sec, nanosec = split_stamp(now)
                     tick = Clock()
-                    tick.clock.sec, tick.clock.nanosec = sec, nanosec
+                    tick.clock.sec, tick.clock.nanosec = split_stamp(now)
                     self._clock.publish(serialize_message(tick))
                     ticked = now
                 if left <= 0 or stopped.wait(min(left, _CLOCK_PERIOD / rate / 1e9) if self._clock is not None else left):
@@ -100,9 +98,7 @@ class Player:
 
 def main(args: list[str] | None = None) -> int:
     """Play until the end, SIGINT or SIGTERM. Returns the exit status: 0, or 2 where the bag cannot be played."""
-    parser = argparse.ArgumentParser(
-        prog=program("player"), description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("player", __doc__)
     parser.add_argument("bag", type=path, help="folder or file of a rosbag2, mcap or sqlite3")
     parser.add_argument("--what", choices=KINDS, default="all", help="images as a camera, the hands, or all of them")
     parser.add_argument("--rate", type=float, default=1.0, help="how many times as fast as recorded")
@@ -116,25 +112,21 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _play(given: argparse.Namespace, stop: Stop) -> int:
-    node = make_node(rclpy.create_node, "hands_player", enable_rosout=False)
-    logger = node.get_logger()
-    try:
-        with Bag(given.bag) as bag:
-            for warning in bag.warnings:
-                logger.warning(warning)
-            player = Player(node, bag, KINDS[given.what], given.clock)
-            stop.wait(given.delay)
-            logger.info(f"playing {', '.join(player.topics)}")
-            count = 0
-            while not stop.is_set():
-                count += player.play(given.rate, stop)
-                if not given.loop:
-                    stop.wait(0.2)  # for the last messages to leave
-                    break
-            logger.info(f"{counted(count, 'messages')} played")
-        return 0
-    finally:
-        node.destroy_node()
+    with node_alone("hands_player") as node, Bag(given.bag) as bag:
+        logger = node.get_logger()
+        for warning in bag.warnings:
+            logger.warning(warning)
+        player = Player(node, bag, KINDS[given.what], given.clock)
+        stop.wait(given.delay)
+        logger.info(f"playing {', '.join(player.topics)}")
+        count = 0
+        while not stop.is_set():
+            count += player.play(given.rate, stop)
+            if not given.loop:
+                stop.wait(0.2)  # for the last messages to leave
+                break
+        logger.info(f"{counted(count, 'messages')} played")
+    return 0
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 from urllib.parse import quote
 
 from backports import zstd
@@ -40,7 +40,7 @@ Entry = tuple[str, int, bytes]
 """A message: its topic, the time at which it was recorded in nanoseconds, and its CDR."""
 
 
-class Bag:
+class Bag(contextlib.AbstractContextManager["Bag"]):
     """A bag to read from: a folder, or one of its files.
 
     topics: by name. unread: those whose messages are not in ROS 2's encoding. warnings: what could not be read and how
@@ -59,8 +59,8 @@ class Bag:
             for file in self._files:
                 self.unread.update(file.unread)
                 for name, topic in file.topics.items():
-                    known = self.topics.get(name, topic)
-                    self.topics[name] = replace(topic, count=topic.count + (known.count if known is not topic else 0))
+                    known = self.topics[name].count if name in self.topics else 0
+                    self.topics[name] = replace(topic, count=topic.count + known)
             if self._others == len(self.files):
                 raise InputError("; ".join(self.warnings))
             if not any(topic.count for topic in self.topics.values()):
@@ -69,9 +69,6 @@ class Bag:
                 told = "".join(f"; {warning}" for warning in self.warnings)
                 raise InputError(f"{self.path} holds no message that can be read{told}")
             self._stack = stack.pop_all()
-
-    def __enter__(self) -> Bag:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
@@ -119,12 +116,7 @@ def unpacked(data: bytes) -> bytes:
     return zstd.decompress(data) if data[:4] == ZSTD else data
 
 
-def _encoding(connection: Any) -> str:
-    """Of a connection's messages; rosbags' type of it is also that of ROS 1's."""
-    return connection.ext.serialization_format
-
-
-class _Indexed:
+class _Indexed(contextlib.AbstractContextManager["_Indexed"]):
     """A whole file through rosbags. Raises whatever rosbags does, and InputError where the index leaves messages out."""
 
     def __init__(self, path: Path) -> None:
@@ -139,27 +131,19 @@ class _Indexed:
                 raise InputError("not every message is in its index")
         self.topics: dict[str, Topic] = {}
         self.unread: dict[str, Topic] = {}
-        for connection in self._reader.connections:
-            encoding = _encoding(connection)
-            topics = self.topics if encoding == "cdr" else self.unread
-            before = topics.get(connection.topic)
-            topics[connection.topic] = Topic(
-                connection.msgtype, connection.msgcount + (before.count if before else 0), connection.msgdef.data, encoding
-            )
-
-    def __enter__(self) -> _Indexed:
-        return self
+        self._connections = cast(Any, self._reader.connections)  # rosbags' type of them is also that of ROS 1's
+        for connection in self._connections:
+            encoding = connection.ext.serialization_format
+            topics, name = self.topics if encoding == "cdr" else self.unread, connection.topic
+            count = connection.msgcount + (topics[name].count if name in topics else 0)
+            topics[name] = Topic(connection.msgtype, count, connection.msgdef.data, encoding)
 
     def __exit__(self, *_: object) -> None:
         self._reader.close()
 
     def messages(self, topics: Collection[str]) -> Iterator[Entry]:
-        connections = [
-            connection
-            for connection in self._reader.connections
-            if connection.topic in topics and _encoding(connection) == "cdr"
-        ]
-        if connections:
+        of_ros = [one for one in self._connections if one.ext.serialization_format == "cdr"]
+        if connections := [connection for connection in of_ros if connection.topic in topics]:
             for connection, time, data in self._reader.messages(connections):
                 yield connection.topic, time, data
 

@@ -49,9 +49,9 @@ class Selection:
         """In words, that images are to be recorded and nobody publishes any; "" otherwise."""
         if self._images == "none":
             return ""
-        other = "compressed" if self._images == "raw" else "raw"
         if self._has_images(node):
             return ""
+        other = "compressed" if self._images == "raw" else "raw"
         there = Selection(images=other)._has_images(node)
         return f"nobody publishes {self._images} images" + (f", but {other} ones: record --images {other}" if there else "")
 
@@ -141,14 +141,14 @@ class RecordedTopic:
     """A topic's messages, and how many of them do not arrive.
 
     kind: the type's class, type_name: its name. connection: the bag's. written: messages for the bag. newest: the time of the
-    last, nanoseconds.
+    last, nanoseconds. refused: messages that came and were not written, as the disk is too slow.
     Subscribes with the reliability and durability that all publishers offer: a reliable subscription hears no best-effort
     publisher, and so on.
     """
 
     def __init__(self, node: Node, kind: Any, type_name: str, topic: str, connection: Any) -> None:
         self._node, self._kind, self.topic, self.connection = node, kind, topic, connection
-        self.written = self.newest = self._refused = 0
+        self.written = self.newest = self.refused = 0
         self._told_before = self._gaps = 0
         self._sequence: int | None = None
         self._alone, self._numbered = True, False
@@ -183,25 +183,17 @@ class RecordedTopic:
     def take(self) -> Iterator[tuple[bytes, int]]:
         """Messages that have come, as (data, time of reception in nanoseconds or 0)."""
         for data, info in self._subscription.take():
-            self._follow(info.get("publication_sequence_number"))
+            number = info.get("publication_sequence_number")
+            if number is not None:  # that a publisher gives its messages, where the middleware tells it
+                self._numbered = True
+                if self._sequence is not None and number > self._sequence:
+                    self._gaps += number - self._sequence - 1
+                self._sequence = number
             if self._spacing is not None and (stamp := stamp_in(data)) is not None:
                 self._spacing.add(stamp)
                 for listener in self.listeners:
                     listener(stamp)
             yield data, info.get("received_timestamp", 0)
-
-    def _follow(self, number: int | None) -> None:
-        """Count by the numbers that a publisher gives its messages, where the middleware tells them."""
-        if number is None:
-            return
-        self._numbered = True
-        if self._sequence is not None and number > self._sequence:
-            self._gaps += number - self._sequence - 1
-        self._sequence = number
-
-    def refuse(self) -> None:
-        """A message came and was not written, as the disk is too slow."""
-        self._refused += 1
 
     def look(self, last: bool = False) -> None:
         """Keep up with publishers that come and go, and with what is lost; call every second or so, and at the end."""
@@ -213,11 +205,9 @@ class RecordedTopic:
             self._spacing.forget()
         if last:
             return
-        profile = self._common()
-        if self._node.count_publishers(self.topic) and (profile.reliability, profile.durability) != (
-            self._profile.reliability,
-            self._profile.durability,
-        ):
+        profile, before = self._common(), self._profile
+        same = (profile.reliability, profile.durability) == (before.reliability, before.durability)
+        if not same and self._node.count_publishers(self.topic):
             self._told_before += self._subscription.lost
             self._subscription.destroy()
             self._profile, self._sequence = profile, None
@@ -227,7 +217,7 @@ class RecordedTopic:
     def lost(self) -> int:
         """Messages that were published after the first that came, and are not written."""
         told = self._told_before + self._subscription.lost
-        return self._refused + max(told, self._gaps if self._alone else 0)
+        return self.refused + max(told, self._gaps if self._alone else 0)
 
     @property
     def losses(self) -> str:

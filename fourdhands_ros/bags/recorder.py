@@ -7,7 +7,7 @@ the player read it as it is, rosbag2 after `ros2 bag reindex`.
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import importlib.util
 import math
 import os
@@ -17,10 +17,10 @@ import sys
 import threading
 import time
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, ReliabilityPolicy
@@ -30,9 +30,9 @@ from fourdhands_core.commands import path
 from fourdhands_core.errors import FourDHandsError, InputError
 from fourdhands_core.streams import utf8
 
-from ..executable import Stop, end, program
-from ..node.diagnostics import diagnostic_status
-from ..process import make_node, parse, run_ros
+from ..executable import Stop, end, parser_of
+from ..node.diagnostics import array_of, diagnostic_status
+from ..process import node_alone, parse, run_ros
 from ..pypi.message_types import message_type, typestore
 from .recorded_topics import IMAGES, RecordedTopic, Selection
 from .writing import BagWriter, WriteQueue
@@ -145,7 +145,7 @@ class Recorder:
                 if self._queue.put(topic.connection, self._after(topic, simulated or at or time.time_ns()), data):
                     topic.written += 1
                 else:
-                    topic.refuse()
+                    topic.refused += 1
 
     def _after(self, topic: RecordedTopic, at: int) -> int:
         """The time to store: `at`, or where the clock was set back, after what came before."""
@@ -185,20 +185,13 @@ class Recorder:
 
 def bag_qos(offered: QoSProfile) -> Qos:
     """A publisher's QoS as the bag keeps it; what discovery does not tell is what rosbag2 itself would write."""
+    history = QosHistory.KEEP_LAST if offered.history == HistoryPolicy.KEEP_LAST else QosHistory.UNKNOWN
     reliable = offered.reliability == ReliabilityPolicy.RELIABLE
     latched = offered.durability == DurabilityPolicy.TRANSIENT_LOCAL
-    kept = offered.history == HistoryPolicy.KEEP_LAST
-    return Qos(
-        QosHistory.KEEP_LAST if kept else QosHistory.UNKNOWN,
-        offered.depth,
-        QosReliability.RELIABLE if reliable else QosReliability.BEST_EFFORT,
-        QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
-        _FOREVER,
-        _FOREVER,
-        QosLiveliness.AUTOMATIC,
-        _FOREVER,
-        False,
-    )
+    reliability = QosReliability.RELIABLE if reliable else QosReliability.BEST_EFFORT
+    durability = QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE
+    always = _FOREVER, _FOREVER, QosLiveliness.AUTOMATIC, _FOREVER, False
+    return Qos(history, offered.depth, reliability, durability, *always)
 
 
 def recording_status(bag: Path, recorder: Recorder | None, problem: str = "") -> DiagnosticArray:
@@ -217,16 +210,12 @@ def recording_status(bag: Path, recorder: Recorder | None, problem: str = "") ->
         **{topic: f"{count}, {lost[topic]}" if topic in lost else str(count) for topic, count in sorted(counts.items())},
         **skipped,
     }
-    array = DiagnosticArray(status=[diagnostic_status("hands_recorder", str(bag), level, message, values)])
-    array.header.stamp.sec, array.header.stamp.nanosec = divmod(time.time_ns(), 10**9)
-    return array
+    return array_of(diagnostic_status("hands_recorder", str(bag), level, message, values))
 
 
 def main(args: list[str] | None = None) -> int:
     """Record until SIGINT or SIGTERM. Returns the exit status: 0, or 2 where the bag cannot be made or the disk is full."""
-    parser = argparse.ArgumentParser(
-        prog=program("recorder"), description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("recorder", __doc__)
     parser.add_argument("bag", type=path, nargs="?", help="folder to write (default: hands_ and the time)")
     parser.add_argument("--images", choices=IMAGES, default="none", help="also record images (default: none)")
     parser.add_argument("--no-markers", action="store_true", help="leave the meshes out, which the node then need not compute")
@@ -260,17 +249,13 @@ def main(args: list[str] | None = None) -> int:
     if given.episodes:
         from .episode_recorder import record_episodes  # which records with the Recorder of this module
 
-        return run_ros(
-            "hands_recorder",
-            parser.prog,
-            command_line,
-            lambda stop: record_episodes(given.episodes, given.task, selection, given.countdown, stop),
-            patience=None,
-        )
-    if given.rosbag2:
+        body = partial(record_episodes, given.episodes, given.task, selection, given.countdown)
+    elif given.rosbag2:
         return _hand_over(bag, selection, parser.prog, command_line)
+    else:
+        body = partial(_record, bag, selection)
     # The bag is completed, however long that takes.
-    return run_ros("hands_recorder", parser.prog, command_line, lambda stop: _record(bag, selection, stop), patience=None)
+    return run_ros("hands_recorder", parser.prog, command_line, body, patience=None)
 
 
 def _hand_over(bag: Path, selection: Selection, prog: str, command_line: list[str]) -> int:
@@ -283,14 +268,11 @@ def _hand_over(bag: Path, selection: Selection, prog: str, command_line: list[st
                 "--rosbag2 needs `ros2 bag`, which is not installed: apt install ros-$ROS_DISTRO-ros2bag "
                 "ros-$ROS_DISTRO-rosbag2-storage-mcap, or leave --rosbag2 out"
             )
-        node = make_node(rclpy.create_node, "hands_recorder", enable_rosout=False)
-        try:
+        with node_alone("hands_recorder") as node:
             if not stop.wait(_DISCOVERY):
-                command.extend(["ros2", "bag", "record", "--storage", "mcap", "--output", str(bag)])
                 simulated = ["--use-sim-time"] if node.get_parameter("use_sim_time").value else []
+                command.extend(["ros2", "bag", "record", "--storage", "mcap", "--output", str(bag)])
                 command.extend(["--max-cache-size", str(_CACHE), *simulated, *selection.for_rosbag2(node)])
-        finally:
-            node.destroy_node()
         return 0
 
     status = run_ros("hands_recorder", prog, command_line, look)
@@ -301,55 +283,42 @@ def _hand_over(bag: Path, selection: Selection, prog: str, command_line: list[st
 
 
 def _record(bag: Path, selection: Selection, stop: Stop) -> int:
-    node = make_node(rclpy.create_node, "hands_recorder", enable_rosout=False)
-    logger, recorder = node.get_logger(), None
-    diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-    try:
-        bag.parent.mkdir(parents=True, exist_ok=True)
-        recorder = Recorder(node, bag, selection, memory=0)
-        logger.info(f"recording to {bag}")
-        silent_until = time.monotonic() + _SILENCE
+    with node_alone("hands_recorder") as node:
+        logger, recorder = node.get_logger(), None
+        diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         try:
-            while not stop.wait(_DIAGNOSTICS_PERIOD):
-                recorder.check()
-                diagnostics.publish(recording_status(bag, recorder))
-                if time.monotonic() > silent_until:
-                    silent_until = math.inf
-                    if not any(recorder.counts.values()):
-                        logger.warning(
-                            "nothing has come yet; start the node or the camera, in this ROS_DOMAIN_ID, or name other "
-                            "topics with --topic"
-                        )
-                    elif imageless := selection.without_images(node):
-                        logger.warning(imageless)
-        finally:
-            recorder.close()
-    except (InputError, OSError) as error:
-        logger.error(str(error))
-        diagnostics.publish(recording_status(bag, recorder, str(error)))
-        time.sleep(0.2)  # for it to leave
-        return 2
-    finally:
-        node.destroy_node()
+            bag.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.closing(Recorder(node, bag, selection, memory=0)) as recorder:
+                logger.info(f"recording to {bag}")
+                silent_until = time.monotonic() + _SILENCE
+                while not stop.wait(_DIAGNOSTICS_PERIOD):
+                    recorder.check()
+                    diagnostics.publish(recording_status(bag, recorder))
+                    if time.monotonic() > silent_until:
+                        silent_until = math.inf
+                        if not any(recorder.counts.values()):
+                            logger.warning(
+                                "nothing has come yet; start the node or the camera, in this ROS_DOMAIN_ID, or name other "
+                                "topics with --topic"
+                            )
+                        elif imageless := selection.without_images(node):
+                            logger.warning(imageless)
+        except (InputError, OSError) as error:
+            logger.error(str(error))
+            diagnostics.publish(recording_status(bag, recorder, str(error)))
+            time.sleep(0.2)  # for it to leave
+            return 2
     for topic, reason in recorder.skipped.items():
         logger.warning(f"{topic} was not recorded: {reason}")
-    lost = recorder.lost
+    lost, counts = recorder.lost, sorted(recorder.counts.items())
     for topic, words in sorted(lost.items()):
         logger.warning(
             f"{topic}: {words}; {recorder.counts[topic]} are in the bag. A busy computer, small socket buffers and a "
             "slow disk lose images (docs/troubleshooting.md)"
         )
-    tell = logger.info if any(recorder.counts.values()) else logger.warning
-    tell(
-        f"recorded to {bag}: "
-        + (
-            ", ".join(
-                f"{topic} {count}" + (f" ({lost[topic]})" if topic in lost else "")
-                for topic, count in sorted(recorder.counts.items())
-            )
-            or "no topic appeared"
-        )
-    )
+    told = ", ".join(f"{topic} {count}" + (f" ({lost[topic]})" if topic in lost else "") for topic, count in counts)
+    tell = logger.info if any(count for _, count in counts) else logger.warning
+    tell(f"recorded to {bag}: {told or 'no topic appeared'}")
     return 0
 
 

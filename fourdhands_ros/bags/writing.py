@@ -11,7 +11,7 @@ import time
 from collections import deque
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 
@@ -83,11 +83,6 @@ class DurableFile:
         self._file.close()
 
 
-def _storage_of(writer: Writer) -> Any:
-    """rosbags' mcap writer, whose parts its types do not tell."""
-    return writer.storage
-
-
 class BagWriter:
     """A new mcap bag, of which nothing older than the last `keep` is lost by `kill -9` or a loss of power.
 
@@ -104,8 +99,8 @@ class BagWriter:
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)  # mcap's own, a fifth of the size
         try:
             self._writer.open()
-            self._storage = _storage_of(self._writer)
-            self._file = self._storage.bio = DurableFile(self._storage.bio)
+            self._storage = storage = cast(Any, self._writer.storage)  # the mcap writer, whose parts its types do not tell
+            self._file = storage.bio = DurableFile(storage.bio)
             self._file.flush()
         except OSError as error:
             if not isinstance(error, FileExistsError):  # then it is somebody else's

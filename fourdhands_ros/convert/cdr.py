@@ -8,6 +8,7 @@ string ends in a zero byte that counts.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,7 @@ class Template:
         self._ranges: dict[str, list[tuple[int, int]]] = {}
         self._dtypes: dict[str, np.dtype] = {}
         self._message = np.zeros(0, np.uint8)
-        self._numbers: dict[str, np.ndarray] = {}
-        self._places: dict[str, slice | np.ndarray] = {}
+        self._slots: dict[str, tuple[np.ndarray, slice | np.ndarray]] = {}
 
     def _align(self, size: int) -> None:
         self._layout.extend(bytes(-len(self._layout) % size))
@@ -54,6 +54,12 @@ class Template:
         data = text.encode("utf-8") + b"\x00"
         self.constant("u4", len(data))
         self._layout += data
+
+    def strings(self, texts: Sequence[str]) -> None:
+        """A sequence of strings that every filling shares."""
+        self.constant("u4", len(texts))
+        for text in texts:
+            self.string(text)
 
     def slot(self, name: str, dtype: str, count: int = 1) -> None:
         """Room for `count` numbers that `fill` sets. A name used again continues the same slot further on."""
@@ -77,16 +83,24 @@ class Template:
         for name, ranges in self._ranges.items():
             dtype = self._dtypes[name]
             # A number lies at a multiple of its size, so the buffer seen as an array of that type has it as an element.
-            self._numbers[name] = storage[: len(storage) // dtype.itemsize * dtype.itemsize].view(dtype)
-            self._places[name] = slice(*ranges[0]) if len(ranges) == 1 else np.concatenate([np.arange(*r) for r in ranges])
+            numbers = storage[: len(storage) // dtype.itemsize * dtype.itemsize].view(dtype)
+            place = slice(*ranges[0]) if len(ranges) == 1 else np.concatenate([np.arange(*r) for r in ranges])
+            self._slots[name] = numbers, place
         return self
 
     def view(self, name: str) -> np.ndarray:
         """The numbers of a slot that is in one piece, to write into."""
-        return self._numbers[name][self._places[name]]
+        numbers, place = self._slots[name]
+        return numbers[place]
 
-    def fill(self, **values: ArrayLike) -> bytes:
-        """The serialised message with slots set; a slot that is left out keeps its last values (zeros at first)."""
+    def fill(self, stamp: int | None = None, **values: ArrayLike) -> bytes:
+        """The serialised message with slots set; a slot that is left out keeps its last values (zeros at first).
+
+        stamp: nanoseconds, for the slots sec and nanosec that headers have.
+        """
+        if stamp is not None:
+            values["sec"], values["nanosec"] = divmod(stamp, 1_000_000_000)
         for name, value in values.items():
-            self._numbers[name][self._places[name]] = np.reshape(value, -1)
+            numbers, place = self._slots[name]
+            numbers[place] = np.reshape(value, -1)
         return self._message.tobytes()

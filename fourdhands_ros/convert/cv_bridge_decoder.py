@@ -81,5 +81,4 @@ def _bridge() -> Any:
 
 def decode_unknown(message: Image) -> np.ndarray | None:
     """An encoding that this package does not know, which a newer cv_bridge may; None where it does not either."""
-    bridge = _bridge()
-    return None if bridge is None else _decoded(bridge, message)
+    return _decoded(_bridge(), message)

@@ -15,6 +15,7 @@ from .encoders import SOURCES, STATES
 from .images import stamp_of
 
 _STATE_NAMES = {value: name for name, value in STATES.items()}
+_NUMBERS = {"joint_confidence": 21, "hand_pose": 45, "global_orient": 3, "betas": 10}
 _SOURCE_NAMES = {value: name for name, value in SOURCES.items()}
 
 
@@ -52,10 +53,7 @@ def _hand(hand: Any, side: int) -> HandEstimate:
             "joints_raw": points(hand.joints_raw).reshape(21, 3),
             # of several cameras' images there are none
             "joints_2d": np.reshape(hand.joints_2d, (21, 2)).astype(float) if len(hand.joints_2d) else None,
-            "joint_confidence": np.array(hand.joint_confidence, float).reshape(21),
-            "hand_pose": np.array(hand.hand_pose, float).reshape(45),
-            "global_orient": np.array(hand.global_orient, float).reshape(3),
-            "betas": np.array(hand.betas, float).reshape(10),
+            **{name: np.array(getattr(hand, name), float).reshape(count) for name, count in _NUMBERS.items()},
             "vertices": np.reshape(hand.vertices, (-1, 3)).astype(float) if len(hand.vertices) else None,
         }
     return HandEstimate(

@@ -6,7 +6,8 @@ Building these messages from Python objects takes up to 30 ms a frame, patching 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -76,22 +77,7 @@ def joint_poses(hands: Sequence[HandEstimate]) -> np.ndarray:
     return poses
 
 
-class _Encoder:
-    """Keeps a template for each shape of message there was, up to a number no real run reaches."""
-
-    def __init__(self) -> None:
-        self._templates: dict[Hashable, Template] = {}
-
-    def _template(self, key: Hashable, build: Callable[[], Template]) -> Template:
-        template = self._templates.get(key)
-        if template is None:
-            if len(self._templates) >= _TEMPLATES:
-                self._templates.clear()
-            template = self._templates[key] = build().finish()
-        return template
-
-
-class HandPairEncoder(_Encoder):
+class HandPairEncoder:
     """HandPair from an estimate.
 
     A new field, at the end of its .msg, is declared in `pipeline/types.py`; filled by `HandPairTracker._estimate` (of Hand
@@ -106,8 +92,8 @@ class HandPairEncoder(_Encoder):
     """
 
     def __init__(self, network: str = "", model: str = "") -> None:
-        super().__init__()
         self._network, self._model = network, model
+        self._template = lru_cache(_TEMPLATES)(self._build)
 
     def encode(
         self,
@@ -125,13 +111,9 @@ class HandPairEncoder(_Encoder):
         vertices = tuple(len(hand.vertices) if with_vertices and hand.vertices is not None else 0 for hand in estimate.hands)
         filled = tuple(hand.joints is not None for hand in estimate.hands)
         in_pixels = tuple(hand.joints_2d is not None for hand in estimate.hands)  # not where several cameras see it
-        key = frame_id, filled, in_pixels, vertices, tuple(latency), estimate.cameras
-        template = self._template(key, lambda: self._build(*key))
-        sec, nanosec = split_stamp(estimate.stamp)
+        template = self._template(frame_id, filled, in_pixels, vertices, tuple(latency), estimate.cameras)
         relative = estimate.left_root_relative
         values = {
-            "sec": sec,
-            "nanosec": nanosec,
             "relative": np.nan if relative is None else relative,
             "source": SOURCES[estimate.left_root_source],
             "counts": counts,
@@ -148,18 +130,12 @@ class HandPairEncoder(_Encoder):
             # All numbers of one type at once: each array by itself would take most of the time.
             values[f"{side}_points"] = np.concatenate([np.ravel(hand.joints), np.ravel(hand.joints_raw)])
             values[f"{side}_wrist"] = wrist_pose(hand)
-            values[f"{side}_numbers"] = np.concatenate(
-                [
-                    hand.joint_confidence,
-                    () if hand.joints_2d is None else np.ravel(hand.joints_2d),
-                    hand.global_orient,
-                    hand.hand_pose,
-                    hand.betas,
-                ]
-            )
+            pixels = () if hand.joints_2d is None else np.ravel(hand.joints_2d)
+            numbers = hand.joint_confidence, pixels, hand.global_orient, hand.hand_pose, hand.betas
+            values[f"{side}_numbers"] = np.concatenate(numbers)
             if count:
                 values[f"{side}_vertices"] = hand.vertices
-        return template.fill(**values)
+        return template.fill(estimate.stamp, **values)
 
     def _build(
         self,
@@ -178,15 +154,11 @@ class HandPairEncoder(_Encoder):
         template.slot("source", "u1")
         template.string(self._network)
         template.slot("counts", "u8", 3)
-        template.constant("u4", len(stages))
-        for stage in stages:
-            template.string(stage)
+        template.strings(stages)
         template.sequence("latency", "f4", len(stages))
         for names in cameras:
-            template.constant("u4", len(names))
-            for name in names:
-                template.string(name)
-        return template
+            template.strings(names)
+        return template.finish()
 
     def _build_hand(self, template: Template, side: int, frame_id: str, filled: bool, in_pixels: bool, vertices: int) -> None:
         name, joints = SIDES[side], 21 if filled else 0
@@ -208,25 +180,24 @@ class HandPairEncoder(_Encoder):
         template.sequence(f"{name}_vertices", "f4", 3 * vertices)
 
 
-class TransformEncoder(_Encoder):
+class TransformEncoder:
     """TFMessage from an estimate: the wrists under the camera's frame and, at level "joints", joints under parents.
 
-    level: "wrist" or "joints". prefix: put before `left_wrist`, `right_thumb_1` and so on.
+    level: "none", which gives no messages, "wrist" or "joints". prefix: put before `left_wrist`, `right_thumb_1` and so on.
+    frames: the names of all frames that messages may hold.
     """
 
     def __init__(self, level: str = "wrist", prefix: str = "") -> None:
-        super().__init__()
-        self._joints = level == "joints"
-        self._names = [[f"{prefix}{side}_{joint}" for joint in JOINT_NAMES] for side in SIDES]
-
-    @property
-    def frames(self) -> list[str]:
-        """The names of all frames that messages may hold."""
-        return [name for names in self._names for name in names[: 21 if self._joints else 1]]
+        self._count = {"none": 0, "wrist": 1, "joints": 21}[level]
+        self._template = lru_cache(_TEMPLATES)(self._build)
+        self._names = [[f"{prefix}{side}_{joint}" for joint in JOINT_NAMES[: self._count]] for side in SIDES]
+        self.frames = [*self._names[0], *self._names[1]]
 
     def problem(self, frame_id: str) -> str:
         """Why there are no messages of hands in images of that frame, or "": tf2 has no frame without a name, nor one that
         is its own parent or descends from itself."""
+        if not self._count:
+            return ""
         if not frame_id:
             return "the images name no frame_id, so nothing is published on /tf; have the camera's driver set it"
         if frame_id in self.frames:
@@ -239,28 +210,23 @@ class TransformEncoder(_Encoder):
     def encode(self, estimate: HandPairEstimate, frame_id: str) -> bytes | None:
         """The serialised message, or None where neither hand is valid, or frame_id has a `problem`."""
         hands = [hand for hand in estimate.hands if hand.valid]
-        if not hands or self.problem(frame_id):
+        if not hands or not self._count or self.problem(frame_id):
             return None
-        key = frame_id, tuple(hand.side for hand in hands)
-        template = self._template(key, lambda: self._build(*key))
-        sec, nanosec = split_stamp(estimate.stamp)
-        poses = joint_poses(hands) if self._joints else [wrist_pose(hand) for hand in hands]
-        return template.fill(sec=sec, nanosec=nanosec, poses=poses)
+        poses = joint_poses(hands) if self._count > 1 else [wrist_pose(hand) for hand in hands]
+        return self._template(frame_id, tuple(hand.side for hand in hands)).fill(estimate.stamp, poses=poses)
 
     def _build(self, frame_id: str, sides: tuple[int, ...]) -> Template:
-        joints = range(21) if self._joints else range(1)
         template = Template()
-        template.constant("u4", len(sides) * len(joints))
-        for side in sides:
-            names = self._names[side]
-            for joint in joints:
+        template.constant("u4", len(sides) * self._count)
+        for names in (self._names[side] for side in sides):
+            for joint, name in enumerate(names):
                 header(template, names[JOINT_PARENTS[joint]] if joint else frame_id)
-                template.string(names[joint])
+                template.string(name)
                 template.slot("poses", "f8", 7)
-        return template
+        return template.finish()
 
 
-class MarkerEncoder(_Encoder):
+class MarkerEncoder:
     """MarkerArray of the hands' meshes: ns "hands", id 0 left, 1 right; one ADD a frame, one DELETE on loss.
 
     faces: for left and right, (F, 3) vertex numbers. lifetime: seconds after which a viewer drops an old marker; may be
@@ -268,7 +234,7 @@ class MarkerEncoder(_Encoder):
     """
 
     def __init__(self, faces: Sequence[np.ndarray], lifetime: float = 0.2) -> None:
-        super().__init__()
+        self._template = lru_cache(_TEMPLATES)(self._build)
         self._corners = tuple(np.ravel(f) for f in faces)
         self.lifetime = lifetime
         self.shown: dict[int, str] = {}
@@ -280,25 +246,18 @@ class MarkerEncoder(_Encoder):
         self.shown = dict.fromkeys(shown, frame_id)
         if not shown and not lost:
             return None
-        key = frame_id, tuple(shown), lost, self.lifetime
-        template = self._template(key, lambda: self._build(*key))
+        template = self._template(frame_id, tuple(shown), lost, self.lifetime)
         for side, vertices in shown.items():
             # Into the message without a copy between, which `mode` is for.
-            np.take(
-                np.asarray(vertices, np.float64),
-                self._corners[side],
-                axis=0,
-                mode="clip",
-                out=template.view(f"points_{side}").reshape(-1, 3),
-            )
-        sec, nanosec = split_stamp(estimate.stamp)
-        return template.fill(sec=sec, nanosec=nanosec)
+            points = template.view(f"points_{side}").reshape(-1, 3)
+            np.take(np.asarray(vertices, np.float64), self._corners[side], axis=0, mode="clip", out=points)
+        return template.fill(estimate.stamp)
 
     def clear(self) -> bytes | None:
         """The message that removes what is shown, or None where nothing is."""
         lost = tuple(sorted(self.shown.items()))
         self.shown = {}
-        return self._build("", (), lost, 0.0).finish().fill() if lost else None
+        return self._build("", (), lost, 0.0).fill() if lost else None
 
     def _build(self, frame_id: str, sides: tuple[int, ...], lost: tuple[tuple[int, str], ...], lifetime: float) -> Template:
         template = Template()
@@ -308,7 +267,7 @@ class MarkerEncoder(_Encoder):
             marker(template, frame_id, "hands", side, TRIANGLE_LIST, HAND_COLOURS[side], points=points, lifetime=lifetime)
         for side, frame in lost:
             marker(template, frame, "hands", side, TRIANGLE_LIST, HAND_COLOURS[side], action=DELETE, lifetime=lifetime)
-        return template
+        return template.finish()
 
 
 def encode_faces(faces: Sequence[np.ndarray], model: str = "") -> bytes:
@@ -317,4 +276,4 @@ def encode_faces(faces: Sequence[np.ndarray], model: str = "") -> bytes:
     template.string(model)
     for side, triangles in zip(SIDES, faces):
         template.sequence(side, "u4", np.size(triangles))
-    return template.finish().fill(**dict(zip(SIDES, faces)))
+    return template.finish().fill(None, **dict(zip(SIDES, faces)))

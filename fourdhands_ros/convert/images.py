@@ -138,11 +138,10 @@ class ImageDecoder:
         _check_size(message.width, message.height)
         if encoding in _PLANES:
             return _decode_planes(message)
-        kind, channels, conversion = _CHANNELS[message.encoding]
+        kind, channels, conversion = _CHANNELS[encoding]
         row = _row_bytes(message, channels * np.dtype(kind).itemsize)
-        if kind == "u1" and conversion is not None and (image := self._bridge.decode(message, row)) is not None:
-            return image
-        return self._own(message)
+        image = self._bridge.decode(message, row) if kind == "u1" and conversion is not None else None
+        return self._own(message) if image is None else image
 
     def _own(self, message: Any) -> np.ndarray:
         """As `image`, of an encoding in _CHANNELS, without cv_bridge."""
@@ -179,7 +178,8 @@ def _row_bytes(message: Any, pixel: int) -> int:
         raise MalformedImage(
             "step", f"step {message.step} is below the {row} bytes of {message.width} {message.encoding} pixels"
         )
-    _check_length(message)
+    if len(message.data) != message.step * message.height:
+        raise MalformedImage("data", f"{len(message.data)} bytes of data are not step {message.step} x height {message.height}")
     return row
 
 
@@ -353,21 +353,12 @@ def _check_size(width: int, height: int) -> None:
         )
 
 
-def _is_whole(message: Any) -> bool:
-    """Whether size and length of an image may be handed to cv_bridge."""
-    return _fits(message.width, message.height) and len(message.data) == message.step * message.height
-
-
-def _check_length(message: Any) -> None:
-    if len(message.data) != message.step * message.height:
-        raise MalformedImage("data", f"{len(message.data)} bytes of data are not step {message.step} x height {message.height}")
-
-
 def _decode_unknown(message: Any) -> np.ndarray:
     image, encoding = None, message.encoding
     what = next((kind for names, kind in _OTHER_KINDS if re.fullmatch(names, encoding.strip(), re.IGNORECASE)), "")
     # Its name is what is wrong, whatever else is: its size and length follow from what it is.
-    if re.fullmatch(r"[a-z0-9_]{1,32}|(8|16|32|64)[USF]C[0-9]{1,3}", encoding) and _is_whole(message):
+    whole = _fits(message.width, message.height) and len(message.data) == message.step * message.height
+    if whole and re.fullmatch(r"[a-z0-9_]{1,32}|(8|16|32|64)[USF]C[0-9]{1,3}", encoding):
         image = decode_unknown(message)
     if image is None:
         raise MalformedImage(

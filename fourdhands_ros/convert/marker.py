@@ -55,19 +55,14 @@ def marker(
     template.sequence(points[0] or "none", "f8", points[1], 3)
     template.constant("u4", 0)  # colors: one for the whole marker
     template.string("")  # texture_resource
-    _compressed_image(template)
+    template.constant("i4", 0)  # texture, a sensor_msgs/CompressedImage
+    template.constant("u4", 0)
+    template.string("")  # frame_id
+    template.string("")  # format
+    template.constant("u4", 0)  # data
     template.constant("u4", 0)  # uv_coordinates
     template.string(text)
     template.string("")  # mesh_resource
     template.string("")  # mesh_file.filename
     template.constant("u4", 0)  # mesh_file.data
     template.constant("u1", False)  # mesh_use_embedded_materials
-
-
-def _compressed_image(template: Template) -> None:
-    """sensor_msgs/CompressedImage, empty: a marker's texture."""
-    template.constant("i4", 0)
-    template.constant("u4", 0)
-    template.string("")  # frame_id
-    template.string("")  # format
-    template.constant("u4", 0)  # data

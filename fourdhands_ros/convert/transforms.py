@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import threading
 from bisect import bisect_right
 from collections import defaultdict
@@ -120,16 +122,10 @@ class TransformBuffer:
     def newest(self, target: str, source: str) -> int | None:
         """The stamp, nanoseconds, of the last pose that all moving frames between two have; None where none moves, or they are
         not connected."""
-        try:
-            with self._lock:
-                up, down = self._chain(source.lstrip("/")), self._chain(target.lstrip("/"))
-                common = next((name for name in up if name in down), None)
-                if common is None:
-                    return None
-                between = up[: up.index(common)] + down[: down.index(common)]
-                return min((self._moving[name].stamps[-1] for name in between if name not in self._static), default=None)
-        except TransformError:
-            return None
+        with self._lock, contextlib.suppress(TransformError):
+            between = itertools.chain(*self._ways(target.lstrip("/"), source.lstrip("/")))
+            return min((self._moving[name].stamps[-1] for name in between if name not in self._static), default=None)
+        return None
 
     def lookup(self, target: str, source: str, stamp: int, tolerance: float = 0.05) -> Rigid:
         """Where `source` stood in `target` at a stamp, nanoseconds; moving frames are interpolated.
@@ -138,20 +134,20 @@ class TransformBuffer:
         """
         target, source = target.lstrip("/"), source.lstrip("/")
         with self._lock:
-            up, down = self._chain(source), self._chain(target)
-            if target == source:
-                return Rigid()
-            common = next((name for name in up if name in down), None)
-            if common is None:
-                unknown = [name for name in (target, source) if not self._known(name)]
-                raise TransformError(
-                    f"no transform from {source} to {target} is on /tf: "
-                    + (f"no frame is called {' or '.join(unknown)}" if unknown else "they are in two trees")
-                )
-            return self._along(down, common, stamp, tolerance).inverse() @ self._along(up, common, stamp, tolerance)
+            down, up = (self._along(way, stamp, tolerance) for way in self._ways(target, source))
+            return down.inverse() @ up
 
-    def _known(self, name: str) -> bool:
-        return name in self._parents or name in self._parents.values()
+    def _ways(self, target: str, source: str) -> tuple[list[str], list[str]]:
+        """The frames from each of the two up to the first that is above both, without that. Raises TransformError."""
+        down, up = self._chain(target), self._chain(source)
+        common = next((name for name in up if name in down), None)
+        if common is None:
+            unknown = [name for name in (target, source) if name not in {*self._parents, *self._parents.values()}]
+            raise TransformError(
+                f"no transform from {source} to {target} is on /tf: "
+                + (f"no frame is called {' or '.join(unknown)}" if unknown else "they are in two trees")
+            )
+        return down[: down.index(common)], up[: up.index(common)]
 
     def _chain(self, name: str) -> list[str]:
         chain = [name]
@@ -161,9 +157,9 @@ class TransformBuffer:
                 raise TransformError(f"the frames on /tf above {name} go in a circle")
         return chain
 
-    def _along(self, chain: list[str], root: str, stamp: int, tolerance: float) -> Rigid:
+    def _along(self, way: list[str], stamp: int, tolerance: float) -> Rigid:
         pose = Rigid()
-        for name in chain[: chain.index(root)]:
+        for name in way:
             step = self._static.get(name) or self._moving[name].at(stamp, tolerance)
             if not isinstance(step, Rigid):
                 raise TransformError(

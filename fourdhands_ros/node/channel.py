@@ -33,25 +33,23 @@ class Channel:
     `depth/image_raw/compressedDepth`), and publishes its Outputs.
 
     node: the rclpy node, whose executor's callbacks only pass messages on. camera: the namespace of the topics, "" for
-    the node's own names. tracker: HandPairTracker or what behaves like it. network, model: their names.
+    the node's own names. tracker: HandPairTracker or what behaves like it.
     Nothing is shared with other channels but what trackers share, so a camera that is slow or silent, or sends what makes
     its tracker fail, leaves the others alone.
     """
 
-    def __init__(self, node: Node, parameters: Parameters, camera: str, tracker: Any, network: str, model: str) -> None:
+    def __init__(self, node: Node, parameters: Parameters, camera: str, tracker: Any) -> None:
         self._node, self.camera = node, camera
         prefix = camera + "/" if camera else ""
-        self._about = {"network": network, "hand model": model, "device": parameters.device}
-        self.tracker, self.model = tracker, model
+        self._about = {"network": parameters.network, "hand model": parameters.hands, "device": parameters.device}
+        self.tracker = tracker
         self.statistics = Statistics()
         self.name = f"{node.get_fully_qualified_name().lstrip('/')}: {prefix.lstrip('/')}hands"
         compressed_depth = parameters.depth_transport == "compressedDepth"
         self._info, self._infos, self._info_place = b"", 0, float("inf")
-        self._depth = (
-            DepthBuffer(parameters.depth_tolerance, self.statistics, node.get_logger(), compressed_depth)
-            if parameters.depth
-            else None
-        )
+        self._depth: DepthBuffer | None = None
+        if parameters.depth:
+            self._depth = DepthBuffer(parameters.depth_tolerance, self.statistics, node.get_logger(), compressed_depth)
         compressed = parameters.image_transport == "compressed"
         # Resolved first: a remapping is of image_raw, and its compressed topic lies below what it is mapped to.
         self.topic = node.resolve_topic_name(prefix + "image_raw") + ("/compressed" if compressed else "")
@@ -59,40 +57,25 @@ class Channel:
         self._about["images"] = "rectified" if rectified else "raw" if rectified is False else "raw, unless a parameter says so"
         self.cameras = CameraSource(parameters.default_fov, rectified=rectified)
         with ExitStack() as made:  # what was made is undone where the rest cannot be
-            self.outputs = Outputs(node, parameters, tracker.faces, network, model, prefix)
+            self.outputs = Outputs(node, parameters, tracker.faces, prefix)
             made.callback(self.outputs.destroy)
-            self.processor = FrameProcessor(
-                tracker,
-                self.outputs,
-                self.cameras,
-                self.statistics,
-                depth=self._depth,
-                compressed=compressed,
-                reset_gap=parameters.reset_gap,
-                clock=node.get_clock(),
-                logger=node.get_logger(),
-            )
+            self.processor = FrameProcessor(node, parameters, tracker, self.outputs, self.cameras, self.statistics, self._depth)
             made.callback(self.processor.stop)
             # Serialised (raw): an image that is dropped was never unpacked, and one that does not unpack is counted.
             self._images = []
             sources = [(CompressedImage if compressed else Image, self.topic, self.processor.put)]
             if self._depth is not None:
-                depth_topic = node.resolve_topic_name(prefix + "depth/image_raw") + (
-                    "/compressedDepth" if compressed_depth else ""
-                )
+                depth_topic = node.resolve_topic_name(prefix + "depth/image_raw")
+                depth_topic += "/compressedDepth" if compressed_depth else ""
                 sources.append((self._depth.message_type, depth_topic, self._depth.put))
             for source in sources:
                 self._images.append(ImageSubscription(node, *source, parameters.image_reliability))
                 made.callback(self._images[-1].close)
+            qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+            policies = QoSOverridingOptions.with_default_policies()
             for place, topic in enumerate(resolved_info_topics(node, prefix + "camera_info", self.topic)):
-                infos = node.create_subscription(
-                    CameraInfo,
-                    topic,
-                    partial(self._on_camera_info, place),
-                    QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT),
-                    raw=True,
-                    qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-                )
+                take: Any = partial(self._on_camera_info, place)
+                infos = node.create_subscription(CameraInfo, topic, take, qos, raw=True, qos_overriding_options=policies)
                 made.callback(node.destroy_subscription, infos)
             self._made = made.pop_all()
         self.paused, self._told = False, ("", "")
@@ -146,19 +129,16 @@ class Channel:
                 if not before:
                     self._node.get_logger().warning(problem)
         self._told = conflict, unnamed
-        if level == DiagnosticStatus.OK and (conflict or unnamed):
-            level, message = DiagnosticStatus.WARN, conflict or unnamed
-        if level == DiagnosticStatus.OK and colour.missing:
-            level, message = (
-                DiagnosticStatus.WARN,
-                f"{colour.missing}: the others are lost: docs/troubleshooting.md, Large images",
-            )
-        if level == DiagnosticStatus.OK and cameras.state != CALIBRATED:
-            level, message = DiagnosticStatus.WARN, "not calibrated: positions are not scaled"
-        if self._depth is not None and self._depth.absent() and level == DiagnosticStatus.OK:
-            level, message = DiagnosticStatus.WARN, "no depth images of the images' moments and view: colour alone places hands"
-        if self._depth is not None and self._depth.elsewhere and level == DiagnosticStatus.OK:
-            level, message = DiagnosticStatus.WARN, self._depth.elsewhere
+        depthless = self._depth is not None and self._depth.absent()
+        problems = (
+            conflict or unnamed,
+            colour.missing and f"{colour.missing}: the others are lost: docs/troubleshooting.md, Large images",
+            "not calibrated: positions are not scaled" if cameras.state != CALIBRATED else "",
+            "no depth images of the images' moments and view: colour alone places hands" if depthless else "",
+            self._depth.elsewhere if self._depth is not None else "",
+        )
+        if level == DiagnosticStatus.OK and any(problems):
+            level, message = DiagnosticStatus.WARN, next(filter(None, problems))
         if self.paused:
             level, message = DiagnosticStatus.OK, "paused"
             values["left hand"] = values["right hand"] = "absent"

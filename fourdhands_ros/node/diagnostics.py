@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from fourdhands_core.pipeline.session import INTERNAL, Counts
 from fourdhands_core.streams import counted
@@ -88,12 +88,14 @@ class Statistics(Counts):
         return values, DiagnosticStatus.OK, "tracking"
 
 
+def array_of(status: DiagnosticStatus) -> DiagnosticArray:
+    """A message for /diagnostics with that status alone, of now by the computer's clock."""
+    array = DiagnosticArray(status=[status])
+    array.header.stamp.sec, array.header.stamp.nanosec = divmod(time.time_ns(), 10**9)
+    return array
+
+
 def diagnostic_status(name: str, hardware_id: str, level: bytes, message: str, values: Mapping[str, str]) -> DiagnosticStatus:
     """diagnostic_msgs/DiagnosticStatus with values by name."""
-    return DiagnosticStatus(
-        level=level,
-        name=name,
-        message=message,
-        hardware_id=hardware_id,
-        values=[KeyValue(key=key, value=value) for key, value in values.items()],
-    )
+    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+    return DiagnosticStatus(level=level, name=name, message=message, hardware_id=hardware_id, values=pairs)

@@ -49,18 +49,12 @@ class FrameWatch:
         return problems
 
     def _problem(self, shared: list[str]) -> str:
-        own = self._node.get_namespace(), self._node.get_name()
-        others = sorted(
-            {
-                f"{info.node_namespace.rstrip('/')}/{info.node_name}"
-                for topic in self._topics
-                for info in self._node.get_publishers_info_by_topic(topic.topic)
-                if (info.node_namespace, info.node_name) != own
-            }
-        )
-        names = ", ".join(shared[:2]) + (f" and {len(shared) - 2} more" if len(shared) > 2 else "")
+        infos = [info for topic in self._topics for info in self._node.get_publishers_info_by_topic(topic.topic)]
+        names = {f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos}
+        others = sorted(names - {self._node.get_fully_qualified_name()})
+        frames = ", ".join(shared[:2]) + (f" and {len(shared) - 2} more" if len(shared) > 2 else "")
         return (
-            f"frames that somebody else publishes too ({', '.join(others) or 'a node of the same name'} on /tf): {names}; "
+            f"frames that somebody else publishes too ({', '.join(others) or 'a node of the same name'} on /tf): {frames}; "
             "give one of the two another frame_prefix"
         )
 

@@ -34,7 +34,7 @@ class FusedChannel:
     Raises InputError where the file of the cameras' poses is none, or lacks a camera.
     """
 
-    def __init__(self, node: Node, parameters: Parameters, tracker: HandPairTracker, network: str, model: str) -> None:
+    def __init__(self, node: Node, parameters: Parameters, tracker: HandPairTracker) -> None:
         self._node = node
         self._rig: Rig | None = load_rig(parameters.camera_poses) if parameters.camera_poses else None
         if self._rig is not None:
@@ -55,7 +55,7 @@ class FusedChannel:
                 frames = watch_frames(node)
                 made.callback(frames.destroy)
             self._places = Places(self.frame, self._rig, frames)
-            self.outputs = Outputs(node, parameters, tracker.faces, network, model, pictures=False)
+            self.outputs = Outputs(node, parameters, tracker.faces, pictures=False)
             made.callback(self.outputs.destroy)
             self._made = made.pop_all()
 
@@ -88,9 +88,7 @@ class FusedChannel:
     def _publish(self, fused: Fused, began: float, received: float) -> None:
         statistics = self.statistics
         latency = {"transport": float("nan"), "fuse": time.perf_counter() - began}
-        counts = statistics.published + 1, statistics.dropped, statistics.rejected
-        if not self.outputs.publish(fused.pair, self.frame, latency, received, counts):
-            statistics.count_dropped()
+        if not self.outputs.publish(fused.pair, self.frame, latency, received, statistics):
             return
         statistics.count_published(latency)
         left, right = (

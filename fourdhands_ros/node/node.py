@@ -15,8 +15,6 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
-from fourdhands_core.hand_model.assets import HUMAN
-from fourdhands_core.network.landmark_config import SHIPPED
 from fourdhands_core.pipeline.shape_calibration import load_shape
 from fourdhands_core.pipeline.tracker import HandPairTracker
 
@@ -73,29 +71,24 @@ class HandsNode(ActiveNode):
         made.callback(_return_memory)
         parameters = self.parameters
         trackers = self._make_trackers(made)
+        policies = QoSOverridingOptions.with_default_policies()
         diagnostics = self._diagnostics = self.create_publisher(
-            DiagnosticArray,
-            "/diagnostics",
-            10,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            event_callbacks=PUBLISHES_QUIETLY,
+            DiagnosticArray, "/diagnostics", 10, qos_overriding_options=policies, event_callbacks=PUBLISHES_QUIETLY
         )
         made.callback(self.destroy_publisher, diagnostics)
-        # By a clock that goes on where a simulation's stands still.
-        timer = self.create_timer(
-            parameters.diagnostics_period, self._publish_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # which goes on where a simulation's stands still
+        timer = self.create_timer(parameters.diagnostics_period, self._publish_diagnostics, clock=steady)
         made.callback(self.destroy_timer, timer)
         self._frame_watch = FrameWatch(self)
         made.callback(self._frame_watch.destroy)
-        network, channels = Path(parameters.weights or SHIPPED).stem, []
+        channels: list[Channel] = []
         for camera, tracker in zip(parameters.cameras, trackers):
-            channels.append(Channel(self, parameters, camera, tracker, network, _model_name(parameters)))
+            channels.append(Channel(self, parameters, camera, tracker))
             made.callback(channels[-1].close)
         if parameters.fusion:
-            made.callback(self._end_fusion)
+            made.callback(setattr, self, "fused", None)
             tracker = trackers[0]
-            self.fused = FusedChannel(self, parameters, tracker, network, _model_name(parameters))
+            self.fused = FusedChannel(self, parameters, tracker)
             made.callback(self.fused.close)
             if tracker.betas is not None:
                 self.fused.set_shape(tracker.betas)
@@ -115,7 +108,7 @@ class HandsNode(ActiveNode):
         """A tracker for each camera, which know the person's hand shape where it was calibrated."""
         parameters = self.parameters
         path = Path(parameters.hand_shape)
-        kept = load_shape(path, _model_name(parameters)) if parameters.hand_shape and path.exists() else None
+        kept = load_shape(path, parameters.hands) if parameters.hand_shape and path.exists() else None
         trackers = [self._tracker_factory(parameters)]
         made.callback(trackers[0].close)
         if kept is not None:
@@ -126,23 +119,19 @@ class HandsNode(ActiveNode):
             made.callback(trackers[-1].close)
         return trackers
 
-    def _end_fusion(self) -> None:
-        self.fused = None
-
     def _release(self) -> None:
         self.channels = []
         super()._release()
 
     def _apply(self, parameters: Parameters) -> None:
-        for channel in self.channels:
+        for channel in self._all():
             channel.apply(parameters)
-        if self.fused is not None:
-            self.fused.apply(parameters)
+
+    def _all(self) -> list[Channel | FusedChannel]:
+        return [*self.channels, *filter(None, [self.fused])]
 
     def _publish_diagnostics(self) -> None:
-        channels: list[Channel | FusedChannel] = [*self.channels]
-        if self.fused is not None:
-            channels.append(self.fused)
+        channels = self._all()
         shared = self._frame_watch.look(channel.outputs for channel in channels)
         array = DiagnosticArray(status=[channel.status(shared.get(channel.outputs, "")) for channel in channels])
         array.header.stamp = self.get_clock().now().to_msg()
@@ -159,10 +148,6 @@ def _share_memory() -> None:
     """One heap for all threads. With glibc's heap for each, every one fills up by what passes through it: a few MB an hour."""
     with contextlib.suppress(AttributeError):  # another C library
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
-
-
-def _model_name(parameters: Parameters) -> str:
-    return Path(parameters.hand_model).stem or HUMAN
 
 
 def main(args: list[str] | None = None, tracker_factory: Callable[[Parameters], Any] = create_tracker) -> int:

@@ -21,6 +21,7 @@ from fourdhands_core.pipeline.types import HandPairEstimate
 from ..convert.encoders import HandPairEncoder, MarkerEncoder, TransformEncoder, encode_faces
 from ..pypi.message_types import HandFaces, HandPair, TFMessage
 from .debug_image import DebugImage
+from .diagnostics import Statistics
 from .parameters import Parameters
 from .poses import HandPoses
 from .quiet import PUBLISHES_QUIETLY
@@ -33,7 +34,7 @@ class Outputs:
     """Publishes a camera's estimates on `hands`, `/tf`, `hands/left_wrist`, `hands/right_wrist`, `hands/openxr`,
     `hands/markers`, `hands/debug_image` and its `compressed`, and once on `hands/faces`.
 
-    node: the rclpy node. faces: for left and right, (F, 3) vertex numbers. network, model: names for the messages.
+    node: the rclpy node. faces: for left and right, (F, 3) vertex numbers.
     camera: put before the names of topics and frames, "" or such as "left/". pictures: offer hands/debug_image. Meshes are
     laid out, and images drawn, only while somebody subscribes to them. The methods may be called from different threads.
     topic: the name of `hands`. sent: hashes of the newest messages on /tf, by which `FrameWatch` knows them again.
@@ -44,33 +45,20 @@ class Outputs:
     """
 
     def __init__(
-        self,
-        node: Node,
-        parameters: Parameters,
-        faces: Sequence[np.ndarray],
-        network: str = "",
-        model: str = "",
-        camera: str = "",
-        pictures: bool = True,
+        self, node: Node, parameters: Parameters, faces: Sequence[np.ndarray], camera: str = "", pictures: bool = True
     ) -> None:
         self._camera = camera
-        self._pairs = HandPairEncoder(network, model)
+        self._pairs = HandPairEncoder(parameters.network, parameters.hands)
         self._meshes = MarkerEncoder(faces)  # it knows what viewers show, whatever parameters change
         self._lock, self._hidden = threading.Lock(), False
         self.sent: deque[int] = deque(maxlen=_SENT)
         options = QoSOverridingOptions.with_default_policies()
         with ExitStack() as made:
 
-            def publisher(
-                message_type: Any, topic: str, depth: int, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE
-            ) -> Any:
-                one = node.create_publisher(
-                    message_type,
-                    topic,
-                    QoSProfile(depth=depth, durability=durability),
-                    qos_overriding_options=options,
-                    event_callbacks=PUBLISHES_QUIETLY,
-                )
+            def publisher(kind: Any, topic: str, depth: int, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE) -> Any:
+                qos = QoSProfile(depth=depth, durability=durability)
+                quiet: Any = {"qos_overriding_options": options, "event_callbacks": PUBLISHES_QUIETLY}
+                one = node.create_publisher(kind, topic, qos, **quiet)
                 made.callback(node.destroy_publisher, one)
                 return one
 
@@ -82,35 +70,29 @@ class Outputs:
             self._poses = HandPoses(node, lambda kind, topic: publisher(kind, topic, 5), camera, parameters.target_frame, made)
             self._debug = None
             if pictures:
-                self._debug = DebugImage(
-                    publisher(Image, camera + "hands/debug_image", 1),
-                    publisher(CompressedImage, camera + "hands/debug_image/compressed", 1),
-                    node.get_logger(),
-                    parameters.lookahead,
-                )
+                plain = publisher(Image, camera + "hands/debug_image", 1)
+                compressed = publisher(CompressedImage, camera + "hands/debug_image/compressed", 1)
+                self._debug = DebugImage(plain, compressed, node.get_logger(), parameters.lookahead)
                 made.callback(self._debug.stop)
-            self._faces_topic.publish(encode_faces(faces, model))
+            self._faces_topic.publish(encode_faces(faces, parameters.hands))
             self.apply(parameters)
             self._made = made.pop_all()
 
     def apply(self, parameters: Parameters) -> None:
         """Use other values of the parameters from the next estimate on."""
         prefix = parameters.frame_prefix + self._camera.lstrip("/")
-        transforms = None if parameters.tf == "none" else TransformEncoder(parameters.tf, prefix)
         self._meshes.lifetime = parameters.marker_lifetime
         # One assignment, as `publish` may run in another thread.
-        self._settings = transforms, parameters.publish_vertices
+        self._settings = TransformEncoder(parameters.tf, prefix), parameters.publish_vertices
 
     @property
     def frames(self) -> list[str]:
         """The names of the frames that are published on /tf."""
-        transforms = self._settings[0]
-        return [] if transforms is None else transforms.frames
+        return self._settings[0].frames
 
     def frames_problem(self, frame_id: str) -> str:
         """Why nothing is published on /tf of hands in images of that frame, or ""."""
-        transforms = self._settings[0]
-        return "" if transforms is None else transforms.problem(frame_id)
+        return self._settings[0].problem(frame_id)
 
     @property
     def wants_vertices(self) -> bool:
@@ -123,27 +105,24 @@ class Outputs:
             self._debug.keep(stamp, image)
 
     def publish(
-        self,
-        estimate: HandPairEstimate,
-        frame_id: str,
-        latency: dict[str, float],
-        received: float,
-        counts: tuple[int, int, int],
+        self, estimate: HandPairEstimate, frame_id: str, latency: dict[str, float], received: float, statistics: Statistics
     ) -> bool:
-        """Publish an estimate, the smallest messages first. False while nothing is shown.
+        """Publish an estimate, the smallest messages first. False while nothing is shown, which is counted as a drop.
 
         frame_id: of the image. latency: seconds by stage so far; "total" since `received` (time.perf_counter) and
-        "publish" (everything here) are added. counts: see HandPairEncoder.encode.
+        "publish" (everything here) are added. statistics: of its images.
         """
         with self._lock:
             if self._hidden:
+                statistics.count_dropped()
                 return False
             began = time.perf_counter()
             transforms, with_vertices = self._settings
-            if transforms is not None and (data := transforms.encode(estimate, frame_id)) is not None:
+            if (data := transforms.encode(estimate, frame_id)) is not None:
                 self.sent.append(hash(data))  # before: it may come back at once
                 _publish(self._tf, data)
             latency["total"] = time.perf_counter() - received
+            counts = statistics.published + 1, statistics.dropped, statistics.rejected
             _publish(self._hands, self._pairs.encode(estimate, frame_id, latency, counts, with_vertices))
             self._poses.publish(estimate, frame_id)
             if self._markers.get_subscription_count() > 0:

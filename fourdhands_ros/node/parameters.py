@@ -6,6 +6,7 @@ import array
 import math
 import re
 from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -13,6 +14,8 @@ from rclpy.parameter import Parameter
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.files import local_path
+from fourdhands_core.hand_model.assets import HUMAN
+from fourdhands_core.network.landmark_config import SHIPPED
 from fourdhands_core.pipeline.settings import RESET_GAP, TrackerSettings, setting
 
 if TYPE_CHECKING:
@@ -198,6 +201,16 @@ class Parameters:
                 "letters, digits, _ . - and /, not / first (tf2 refuses it)"
             )
 
+    @property
+    def network(self) -> str:
+        """The network's name, as messages have it."""
+        return Path(self.weights or SHIPPED).stem
+
+    @property
+    def hands(self) -> str:
+        """The hand model's name, as messages have it."""
+        return Path(self.hand_model).stem or HUMAN
+
     def tracker_settings(self) -> TrackerSettings:
         """The tracker's settings among these parameters: those of the same names."""
         return TrackerSettings(**{name: getattr(self, name) for name in _SHARED})
@@ -256,14 +269,12 @@ def declare(node: Node, kind: type[Kind] = Parameters) -> Kind:  # type: ignore[
     for spec in specs:
         node.declare_parameter(spec.name, getattr(parameters, spec.name), descriptor_of(spec), ignore_override=True)
     if hasattr(node, "add_pre_set_parameters_callback"):  # Humble lacks it, and refuses hold 1 in place of 1.0
-        node.add_pre_set_parameters_callback(
-            lambda changed: [
-                one
-                if one.type_ != Parameter.Type.INTEGER
-                else Parameter(one.name, value=with_decimals(kind, one.name, one.value))
-                for one in changed
-            ]
-        )
+
+        def corrected(one: Parameter) -> Parameter:
+            whole = one.type_ == Parameter.Type.INTEGER
+            return Parameter(one.name, value=with_decimals(kind, one.name, one.value)) if whole else one
+
+        node.add_pre_set_parameters_callback(lambda changed: list(map(corrected, changed)))
     return parameters
 
 

@@ -10,12 +10,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from ..pypi.message_types import TFMessage
-from .quiet import LISTENS_QUIETLY
-
-try:
-    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
-except ImportError:  # ROS 2 Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
+from .quiet import listen
 
 
 class _Unattended(CallbackGroup):
@@ -46,16 +41,8 @@ class PolledSubscription:
 
     def __init__(self, node: Node, message_type: Any, topic: str, qos: QoSProfile) -> None:
         self._node, self.topic, self.lost = node, topic, 0
-        arguments: Any = (message_type, topic, lambda data: None, qos)
-        keywords: dict[str, Any] = {"raw": True, "callback_group": _Unattended()}
-        try:
-            self._subscription = node.create_subscription(
-                *arguments,
-                **keywords,
-                event_callbacks=SubscriptionEventCallbacks(message_lost=lambda event: None, use_default_callbacks=False),
-            )
-        except UnsupportedEventTypeError:
-            self._subscription = node.create_subscription(*arguments, **keywords, event_callbacks=LISTENS_QUIETLY)
+        ignored, group = lambda _: None, _Unattended()
+        self._subscription = listen(node, message_type, topic, ignored, qos, lost=ignored, callback_group=group)
 
     def take(self) -> Iterator[tuple[bytes, dict]]:
         """What has come since, oldest first, each with what the middleware tells of it (source_timestamp and so on)."""
@@ -69,7 +56,7 @@ class PolledSubscription:
 
     def count_lost(self) -> None:
         """Ask the middleware what was lost."""
-        for event in self._subscription.event_handlers:  # type: ignore[attr-defined]  # a list, whatever rclpy says
+        for event in self._subscription.event_handlers:
             event._ready_to_take_data = True  # what an executor that waits for it would set
             if status := event.take_data():
                 self.lost += status.total_count_change

@@ -58,9 +58,8 @@ class HandPoses:
         if openxr:
             if frame not in self._arrays:
                 self._arrays = {frame: _array(frame)}
-            sec, nanosec = split_stamp(estimate.stamp)
             poses = [_openxr(hand, stands) for hand in estimate.hands]
-            self.openxr.publish(self._arrays[frame].fill(sec=sec, nanosec=nanosec, poses=poses))
+            self.openxr.publish(self._arrays[frame].fill(estimate.stamp, poses=poses))
 
     def _stands(self, frames: Frames, frame_id: str, stamp: int) -> Rigid:
         if not frame_id:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rclpy.node import Node
 
 from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.pipeline.session import HandSession, Observed, Result
@@ -20,6 +21,7 @@ from ..convert.images import ImageDecoder, stamp_of
 from .diagnostics import Statistics
 from .mailbox import Mailbox
 from .outputs import Outputs
+from .parameters import Parameters
 
 _PATIENCE = 30
 """Images without any CameraInfo before that is told: the two topics need not start together."""
@@ -50,30 +52,25 @@ class FrameProcessor:
     One thread decodes an image and looks for hands in it (`HandSession.observe`); the other estimates and publishes
     (`HandSession.estimate`). So while the hands in one image are estimated, the next image is looked at.
 
-    tracker: HandPairTracker or what behaves like it. cameras: gives the camera of each image; depth: the depth image of
-    each, if there are any. compressed: the messages are CompressedImage, else Image. reset_gap: see HandSession. clock:
-    the node's, for the time of transport. logger: the node's. `session`: decides what becomes of each image. `watcher`,
+    node: rclpy's, for its clock and log. tracker: HandPairTracker or what behaves like it. cameras: gives the camera of each
+    image; depth: the depth image of each, if there are any. `session`: decides what becomes of each image. `watcher`,
     where it is set, is called in the second thread with each estimate after that is published; `fuse`
     likewise, with the image's frame, whether there was depth, and when the image came (time.perf_counter).
     """
 
     def __init__(
         self,
+        node: Node,
+        parameters: Parameters,
         tracker: Any,
         outputs: Outputs,
         cameras: CameraSource,
         statistics: Statistics,
-        *,
-        depth: DepthBuffer | None = None,
-        compressed: bool,
-        reset_gap: float,
-        clock: Any,
-        logger: Any,
+        depth: DepthBuffer | None,
     ) -> None:
-        self.session = HandSession(tracker, cameras, statistics, logger, reset_gap, _PATIENCE)
-        self._outputs, self._statistics = outputs, statistics
-        self._depth = depth
-        self._decoder, self._clock = ImageDecoder(compressed), clock
+        self.session = HandSession(tracker, cameras, statistics, node.get_logger(), parameters.reset_gap, _PATIENCE)
+        self._outputs, self._statistics, self._depth = outputs, statistics, depth
+        self._decoder, self._clock = ImageDecoder(parameters.image_transport == "compressed"), node.get_clock()
         self._mailbox = Mailbox()
         self._observed: queue.Queue[Observed | None] = queue.Queue(maxsize=1)
         self.hand_states = ("absent", "absent")
@@ -146,9 +143,7 @@ class FrameProcessor:
             **item.latency,
             **estimate.timings,
         }
-        counts = statistics.published + 1, statistics.dropped, statistics.rejected
-        if not self._outputs.publish(estimate, item.frame_id, latency, item.received, counts):
-            statistics.count_dropped()
+        if not self._outputs.publish(estimate, item.frame_id, latency, item.received, statistics):
             return
         statistics.count_published({**latency, "age": latency["transport"] + latency["total"]})
         left, right = (

@@ -59,15 +59,10 @@ class Services:
     async def _calibrate_hand(self, request: Any, response: Any) -> Any:
         """Look at the hands in all cameras for a while, then fix their shape and keep it."""
         channels = self._node.channels
-        paused = any(channel.paused for channel in channels)
-        if not channels or self._calibrating or paused:
-            response.message = (
-                _INACTIVE
-                if not channels
-                else "the node is paused; ~/pause with data: false"
-                if paused
-                else "a calibration is under way"
-            )
+        response.message = "a calibration is under way" if self._calibrating else "" if channels else _INACTIVE
+        if any(channel.paused for channel in channels):
+            response.message = "the node is paused; ~/pause with data: false"
+        if response.message:
             return response
         self._calibrating = True
         try:
@@ -122,7 +117,7 @@ class Services:
         if not parameters.hand_shape:
             return message + "; not kept, as hand_shape names no file"
         try:
-            save_shape(parameters.hand_shape, betas, channels[0].model)
+            save_shape(parameters.hand_shape, betas, parameters.hands)
         except FourDHandsError as error:
             raise InputError(f"{message}; in use until the node is deactivated, but not kept: {error}") from error
         return f"{message}; kept in {parameters.hand_shape}"

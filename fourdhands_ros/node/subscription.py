@@ -12,11 +12,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from ..convert.cdr import stamp_in
 from .delivery import EVIDENCE, Interval, Spacing
-
-try:
-    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
-except ImportError:  # ROS 2 Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
+from .quiet import listen
 
 RELIABILITIES = {
     "auto": ReliabilityPolicy.BEST_EFFORT,
@@ -64,19 +60,9 @@ class ImageSubscription:
         """Open the topic, at first and after `close`."""
         self._looked: float | None = None
         self.missing = ""
-        profile = QoSProfile(depth=1, reliability=self.reliability)
-        keywords: dict[str, Any] = {"raw": True, "qos_overriding_options": self._policies}
-        try:
-            self._subscription = self._node.create_subscription(
-                self._type,
-                self.topic,
-                self._take,
-                profile,
-                **keywords,
-                event_callbacks=SubscriptionEventCallbacks(message_lost=self._count_lost),
-            )
-        except UnsupportedEventTypeError:  # a middleware that does not tell
-            self._subscription = self._node.create_subscription(self._type, self.topic, self._take, profile, **keywords)
+        wanted = self._type, self.topic, self._take, QoSProfile(depth=1, reliability=self.reliability)
+        policies = self._policies
+        self._subscription = listen(self._node, *wanted, lost=self._count_lost, warns=True, qos_overriding_options=policies)
 
     def _take(self, data: Any) -> None:
         self._came += 1

@@ -97,91 +97,59 @@ def create_subscription(
 # The C structures of rosidl_runtime_c, rosidl_typesupport_introspection_c and rosidl_typesupport_fastrtps_c.
 
 
-class _TypeSupport(ctypes.Structure):  # rosidl_message_type_support_t
-    _fields_ = [
-        ("identifier", c_void_p),
-        ("data", c_void_p),
-        ("func", c_void_p),
-        ("get_type_hash", c_void_p),
-        ("get_type_description", c_void_p),
-        ("get_type_description_sources", c_void_p),
-    ]
+def _structure(**fields: Any) -> Any:
+    """A C structure with these fields in their order."""
+    return type("Structure", (ctypes.Structure,), {"_fields_": list(fields.items())})
 
 
-class _Callbacks(ctypes.Structure):  # message_type_support_callbacks_t
-    _fields_ = [("namespace", c_char_p), ("name", c_char_p), ("functions", c_void_p * 5)]
+_POINTERS = "data", "func", "get_type_hash", "get_type_description", "get_type_description_sources"
+_TypeSupport = _structure(identifier=c_void_p, **dict.fromkeys(_POINTERS, c_void_p))  # rosidl_message_type_support_t
+# message_type_support_callbacks_t
+_Callbacks = _structure(namespace=c_char_p, name=c_char_p, functions=c_void_p * 5)
+# rosidl_typesupport_introspection_c__MessageMember and MessageMembers
+_Member = _structure(
+    name=c_char_p,
+    type_id=c_uint8,
+    string_upper_bound=c_size_t,
+    members=c_void_p,
+    is_key=c_bool,
+    is_array=c_bool,
+    array_size=c_size_t,
+    is_upper_bound=c_bool,
+    offset=c_uint32,
+    default_value=c_void_p,
+    functions=c_void_p * 6,
+)
+_Members = _structure(
+    namespace=c_char_p,
+    name=c_char_p,
+    count=c_uint32,
+    size_of=c_size_t,
+    has_any_key=c_bool,
+    members=POINTER(_Member),
+    init=c_void_p,
+    fini=c_void_p,
+)
+_TypeHash = _structure(version=c_uint8, value=c_uint8 * 32)  # rosidl_type_hash_t
+_String = _structure(data=c_char_p, size=c_size_t, capacity=c_size_t)  # rosidl_runtime_c__String
+_Sequence = _structure(data=c_void_p, size=c_size_t, capacity=c_size_t)  # any rosidl_runtime_c__...__Sequence
+# rosidl_runtime_c__type_description__FieldType, Field, TypeSource, IndividualTypeDescription, TypeDescription
+_FieldType = _structure(type_id=c_uint8, capacity=c_uint64, string_capacity=c_uint64, nested=_String)
+_Field = _structure(name=_String, type=_FieldType, default_value=_String)
+_TypeSource = _structure(type_name=_String, encoding=_String, contents=_String)
+_IndividualDescription = _structure(type_name=_String, fields=_Sequence)
+_Description = _structure(type=_IndividualDescription, referenced=_Sequence)
 
 
-class _Member(ctypes.Structure):  # rosidl_typesupport_introspection_c__MessageMember
-    _fields_ = [
-        ("name", c_char_p),
-        ("type_id", c_uint8),
-        ("string_upper_bound", c_size_t),
-        ("members", c_void_p),
-        ("is_key", c_bool),
-        ("is_array", c_bool),
-        ("array_size", c_size_t),
-        ("is_upper_bound", c_bool),
-        ("offset", c_uint32),
-        ("default_value", c_void_p),
-        ("functions", c_void_p * 6),
-    ]
+def _string(text: str) -> Any:
+    data = text.encode()
+    return _String(data, len(data), len(data) + 1)
 
 
-class _Members(ctypes.Structure):  # rosidl_typesupport_introspection_c__MessageMembers
-    _fields_ = [
-        ("namespace", c_char_p),
-        ("name", c_char_p),
-        ("count", c_uint32),
-        ("size_of", c_size_t),
-        ("has_any_key", c_bool),
-        ("members", POINTER(_Member)),
-        ("init", c_void_p),
-        ("fini", c_void_p),
-    ]
-
-
-class _TypeHash(ctypes.Structure):  # rosidl_type_hash_t
-    _fields_ = [("version", c_uint8), ("value", c_uint8 * 32)]
-
-
-class _String(ctypes.Structure):  # rosidl_runtime_c__String
-    _fields_ = [("data", c_char_p), ("size", c_size_t), ("capacity", c_size_t)]
-
-    @classmethod
-    def of(cls, text: str) -> _String:
-        data = text.encode()
-        return cls(data, len(data), len(data) + 1)
-
-
-class _Sequence(ctypes.Structure):  # any rosidl_runtime_c__...__Sequence
-    _fields_ = [("data", c_void_p), ("size", c_size_t), ("capacity", c_size_t)]
-
-    @classmethod
-    def of(cls, kind: Any, items: list) -> _Sequence:
-        array = (kind * len(items))(*items)
-        _alive.append(array)
-        return cls(ctypes.addressof(array), len(items), len(items))
-
-
-class _FieldType(ctypes.Structure):  # rosidl_runtime_c__type_description__FieldType
-    _fields_ = [("type_id", c_uint8), ("capacity", c_uint64), ("string_capacity", c_uint64), ("nested", _String)]
-
-
-class _Field(ctypes.Structure):  # rosidl_runtime_c__type_description__Field
-    _fields_ = [("name", _String), ("type", _FieldType), ("default_value", _String)]
-
-
-class _TypeSource(ctypes.Structure):  # rosidl_runtime_c__type_description__TypeSource
-    _fields_ = [("type_name", _String), ("encoding", _String), ("contents", _String)]
-
-
-class _IndividualDescription(ctypes.Structure):  # rosidl_runtime_c__type_description__IndividualTypeDescription
-    _fields_ = [("type_name", _String), ("fields", _Sequence)]
-
-
-class _Description(ctypes.Structure):  # rosidl_runtime_c__type_description__TypeDescription
-    _fields_ = [("type", _IndividualDescription), ("referenced", _Sequence)]
+def _sequence(kind: Any, items: list) -> Any:
+    array = (kind * len(items))(*items)
+    _alive.append(array)
+    return _Sequence(ctypes.addressof(array), len(items), len(items))
 
 
 _TYPE_IDS = {
@@ -222,7 +190,7 @@ def _compiled_type(name: str) -> type:
     return getattr(importlib.import_module(f"{package}.msg"), message)
 
 
-def _type_support(message_type: Any) -> _TypeSupport:
+def _type_support(message_type: Any) -> Any:
     if message_type.__class__._TYPE_SUPPORT is None:
         message_type.__class__.__import_type_support__()
     capsule = message_type.__class__._TYPE_SUPPORT
@@ -230,7 +198,7 @@ def _type_support(message_type: Any) -> _TypeSupport:
     return _TypeSupport.from_address(address)
 
 
-def _specific(support: _TypeSupport, identifier: bytes) -> _TypeSupport:
+def _specific(support: Any, identifier: bytes) -> Any:
     """The type support of one typesupport package (introspection, Fast DDS) behind a general one. Raises DependencyError."""
     address = _Dispatch(support.func)(ctypes.addressof(support), identifier)
     if not address:
@@ -249,7 +217,7 @@ def _parts(definition) -> tuple[str, int, bool, bool]:
     return (content if kind == Nodetype.NAME else content[0]), 0, False, False
 
 
-def _members(name: str, fields, support_of) -> _Members:
+def _members(name: str, fields, support_of) -> Any:
     """Introspection: what the middleware's own type discovery reads. There is no C struct behind it, so no offsets."""
     members = (_Member * len(fields))()
     for member, (field_name, definition) in zip(members, fields):
@@ -264,7 +232,7 @@ def _members(name: str, fields, support_of) -> _Members:
     return _Members(f"{package}__{folder}".encode(), message.encode(), len(fields), 0, False, members)
 
 
-def _individual_description(name: str, fields) -> _IndividualDescription:
+def _individual_description(name: str, fields) -> Any:
     described = []
     for field_name, definition in fields:
         type_name, size, is_array, is_fixed = _parts(definition)
@@ -272,11 +240,11 @@ def _individual_description(name: str, fields) -> _IndividualDescription:
         if is_array:
             type_id += _FIXED if is_fixed else _BOUNDED if size else _UNBOUNDED
         nested = "" if type_name in _TYPE_IDS else type_name
-        described.append(_Field(_String.of(field_name), _FieldType(type_id, size, 0, _String.of(nested)), _String.of("")))
-    return _IndividualDescription(_String.of(name), _Sequence.of(_Field, described))
+        described.append(_Field(_string(field_name), _FieldType(type_id, size, 0, _string(nested)), _string("")))
+    return _IndividualDescription(_string(name), _sequence(_Field, described))
 
 
-def _description(name: str, store) -> _Description:
+def _description(name: str, store) -> Any:
     """What `ros2 topic` and recorders ask a node for: the type's fields, and those of every type in it, sorted."""
     nested: set[str] = set()
     pending = [name]
@@ -286,7 +254,7 @@ def _description(name: str, store) -> _Description:
         nested |= found
     individual = {n: _individual_description(n, store.fielddefs[n][1]) for n in [name, *sorted(nested)]}
     referenced = [individual[n] for n in sorted(nested)]
-    return _Description(individual[name], _Sequence.of(_IndividualDescription, referenced))
+    return _Description(individual[name], _sequence(_IndividualDescription, referenced))
 
 
 _SERIALISED_ONLY = (
@@ -326,7 +294,7 @@ def _runtime_type(name: str) -> type:
     specific = {}
     for identifier in (b"rosidl_typesupport_introspection_c", b"rosidl_typesupport_fastrtps_c"):
         donor = _specific(general, identifier)
-        data: ctypes.Structure = members
+        data = members
         if identifier == b"rosidl_typesupport_fastrtps_c":
             data = callbacks = _Callbacks.from_buffer_copy(_Callbacks.from_address(donor.data))
             callbacks.namespace, callbacks.name = f"{package}::{folder}".encode(), message.encode()
@@ -335,7 +303,7 @@ def _runtime_type(name: str) -> type:
         _alive.append(data)
 
     digest = bytes.fromhex(store.hash_rihs01(name).removeprefix("RIHS01_"))
-    answers = (_TypeHash(1, (c_uint8 * 32)(*digest)), _description(name, store), _Sequence.of(_TypeSource, []))
+    answers = (_TypeHash(1, (c_uint8 * 32)(*digest)), _description(name, store), _sequence(_TypeSource, []))
     getters = [_Getter(lambda _, address=ctypes.addressof(answer): address) for answer in answers]
     addresses = {identifier: ctypes.addressof(support) for identifier, support in specific.items()}
     dispatch = _Dispatch(lambda _, identifier: addresses.get(identifier))
@@ -347,30 +315,13 @@ def _runtime_type(name: str) -> type:
     refuse = _Create(_refuse_conversion)
     _alive.extend([general, specific, answers, getters, dispatch, refuse])
 
-    converter = pythonapi.PyCapsule_New(ctypes.cast(refuse, c_void_p), None, None)
-    metaclass = type(
-        f"Metaclass_{message}",
-        (type,),
-        {
-            "_TYPE_SUPPORT": pythonapi.PyCapsule_New(ctypes.addressof(general), None, None),
-            "_CREATE_ROS_MESSAGE": converter,
-            "_CONVERT_FROM_PY": converter,
-            "_CONVERT_TO_PY": converter,
-            "_DESTROY_ROS_MESSAGE": converter,
-        },
-    )
-    namespace = {constant: value for constant, _, value in constants}
-    return metaclass(
-        message,
-        (),
-        {
-            **namespace,
-            "__init__": _refuse_construction,
-            "__module__": f"{package}.{folder}",
-            "_runtime_name": name,
-            "__doc__": f"{name}, made at run time: for serialised messages.",
-        },
-    )
+    made = "_CREATE_ROS_MESSAGE", "_CONVERT_FROM_PY", "_CONVERT_TO_PY", "_DESTROY_ROS_MESSAGE"
+    of_rosidl = dict.fromkeys(made, pythonapi.PyCapsule_New(ctypes.cast(refuse, c_void_p), None, None))
+    of_rosidl["_TYPE_SUPPORT"] = pythonapi.PyCapsule_New(ctypes.addressof(general), None, None)
+    attributes: dict[str, Any] = {constant: value for constant, _, value in constants}
+    attributes |= {"__init__": _refuse_construction, "__module__": f"{package}.{folder}", "_runtime_name": name}
+    attributes["__doc__"] = f"{name}, made at run time: for serialised messages."
+    return type(f"Metaclass_{message}", (type,), of_rosidl)(message, (), attributes)
 
 
 def message_type(name: str) -> Any:

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,11 +150,8 @@ class Publishing:
             name: node.create_publisher(kind, f"benchmark/{name}", 5)
             for name, kind in (("hands", HandPair), ("tf", TFMessage), ("markers", MarkerArray))
         }
-        self._pairs, self._transforms, self._markers = (
-            HandPairEncoder("landmark", HUMAN),
-            TransformEncoder(),
-            MarkerEncoder(faces),
-        )
+        self._pairs = HandPairEncoder("landmark", HUMAN)
+        self._transforms, self._markers = TransformEncoder(), MarkerEncoder(faces)
 
     def __call__(self, pair: HandPairEstimate) -> None:
         """Publish an estimate."""
@@ -233,15 +231,13 @@ def ages(video: Path, cameras: int, seconds: float) -> dict:
     dropped: dict[str, int] = {}
     folder = Path(tempfile.mkdtemp())
 
-    def listen(name):
-        def take(message):
-            stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
-            arrived[name].append(time.time() - stamp)
-            dropped[name] = message.frames_dropped
+    def take(name, message):
+        stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+        arrived[name].append(time.time() - stamp)
+        dropped[name] = message.frames_dropped
 
-        return create_subscription(node, HandPair, f"{name}/hands", take, 10)
-
-    subscriptions = [listen(name) for name in names]
+    for name in names:
+        create_subscription(node, HandPair, f"{name}/hands", partial(take, name), 10)
     with ExitStack() as cleanup:
         hands = Process("fourdhands_ros", "--ros-args", "-p", f"cameras:={json.dumps(names)}", log=folder / "node.log")
         cleanup.callback(hands.stop)
@@ -264,19 +260,16 @@ def ages(video: Path, cameras: int, seconds: float) -> dict:
         start, first, before = time.monotonic(), {name: len(ages) for name, ages in arrived.items()}, dict(dropped)
         while time.monotonic() - start < seconds:
             rclpy.spin_once(node, timeout_sec=0.1)
-            for check in checks[:1]:
-                check()
+            hands.check()
         for player in players:
             player.stop()
-    for subscription in subscriptions:
-        node.destroy_subscription(subscription)
     node.destroy_node()
     counted = {name: ages[first[name] :] for name, ages in arrived.items()}
     everything = np.concatenate(list(counted.values()))
-    half = [
-        np.median(np.concatenate([ages[part] for ages in counted.values()]))
-        for part in (slice(0, min(map(len, counted.values())) // 2), slice(min(map(len, counted.values())) // 2, None))
-    ]
+    middle = min(map(len, counted.values())) // 2
+    earlier, later = (
+        np.median(np.concatenate([ages[part] for ages in counted.values()])) for part in (slice(middle), slice(middle, None))
+    )
     return {
         "cameras": cameras,
         "seconds": seconds,
@@ -284,7 +277,7 @@ def ages(video: Path, cameras: int, seconds: float) -> dict:
         "messages_per_second_and_camera": round(len(everything) / seconds / cameras, 2),
         "camera_late_ms": round(1000.0 * max(player.said.get("latest", 0.0) for player in players), 1),
         "dropped": sum(dropped.values()) - sum(before.values()),
-        "later_half_over_earlier": round(float(half[1] / half[0]), 3),
+        "later_half_over_earlier": round(float(later / earlier), 3),
     }
 
 

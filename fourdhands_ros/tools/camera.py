@@ -30,6 +30,7 @@ from fourdhands_core.media.video import VideoReader
 
 from ..convert.camera_info import resolved_info_topics
 from ..convert.cdr import Template
+from ..convert.marker import header
 from ..executable import Stop, end, program
 from ..process import make_node, parse, run_ros
 from .dds import make_room_for_images
@@ -63,9 +64,7 @@ def camera_info(width: int, height: int, camera: Camera | None, frame_id: str) -
 def image_template(width: int, height: int, frame_id: str) -> Template:
     """A serialised rgb8 Image with the slots sec, nanosec and data: two copies of an image instead of four."""
     template = Template()
-    template.slot("sec", "i4")
-    template.slot("nanosec", "u4")
-    template.string(frame_id)
+    header(template, frame_id)
     template.constant("u4", (height, width))
     template.string("rgb8")
     template.constant("u1", False)  # is_bigendian
@@ -203,9 +202,8 @@ class CameraPublisher:
                 self.first_stamp = stamp
             if seconds is not None and stamp - self.first_stamp >= seconds * 1e9:
                 break
-            sec, nanosec = divmod(stamp, 10**9)
-            self._info.header.stamp.sec, self._info.header.stamp.nanosec = sec, nanosec
-            message = self._image.fill(sec=sec, nanosec=nanosec, data=image)
+            self._info.header.stamp.sec, self._info.header.stamp.nanosec = divmod(stamp, 10**9)
+            message = self._image.fill(stamp, data=image)
             self._infos.publish(self._info)
             self._images.publish(message)
             self.published += 1
@@ -241,28 +239,21 @@ def _run(args: argparse.Namespace, stop: Stop) -> int:
         publisher = CameraPublisher(node, source, camera, args.frame_id.lstrip("/"), stop)
         publisher.wait_for_subscribers(args.subscribers)
         if not stop.is_set():
-            print(json.dumps({"ready": True}), flush=True)
+            _say(ready=True)
         if not args.wait or _line_comes(stop):
             publisher.play(args.seconds, forth_and_back(source) if args.loop else None)
             publisher.wait_until_received()
         missing = 0 if stop.is_set() or args.loop or args.seconds else source.missing
     if missing:
         node.get_logger().warning(f"{missing} of {source.frame_count or 'the'} frames in the file could not be read")
+    played = {"published": publisher.published, "first_stamp": publisher.first_stamp, "latest": publisher.latest}
     pace = publisher.pace
-    print(
-        json.dumps(
-            {
-                "published": publisher.published,
-                "first_stamp": publisher.first_stamp,
-                "latest": publisher.latest,
-                "skipped": pace.skipped,
-                "slowed": pace.slowed * 1e-9,
-                "missing": missing,
-            }
-        ),
-        flush=True,
-    )
+    _say(**played, skipped=pace.skipped, slowed=pace.slowed * 1e-9, missing=missing)
     return 0
+
+
+def _say(**values: object) -> None:
+    print(json.dumps(values), flush=True)
 
 
 def _line_comes(stop: Stop) -> bool:

@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, MutableMapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +29,10 @@ from fourdhands_core.errors import DependencyError, FourDHandsError, InputError
 from fourdhands_core.extras import needed_for
 from fourdhands_core.files import refuse_overwriting
 from fourdhands_core.geometry import CALIBRATION_FILES
-from fourdhands_core.outputs import write_text
+from fourdhands_core.outputs import make_folder, write_text
 from fourdhands_core.streams import counted, prepare_streams
 
+from ..executable import parser_of
 from .dds import make_room_for_images
 
 if TYPE_CHECKING:
@@ -161,29 +163,24 @@ def record(source: str, out: Path, camera_arguments: list[str], frames: int | No
         # Another camera may be found late, or come late: it is looked for all the time.
         checks = (camera.check, node.check, recorder.check, lambda: check_alone(listener))
         # Nothing is played before everyone has found everyone, so that no frame is lost to the start.
-        wait_for(
-            lambda: (
-                "ready" in camera.said
-                and all(recorder.publishers(topic) for topic in (*TOPICS_OF_NODE, "image_raw", "camera_info"))
-            ),
-            checks,
-        )
+        topics = *TOPICS_OF_NODE, "image_raw", "camera_info"
+        wait_for(lambda: "ready" in camera.said and all(map(recorder.publishers, topics)), checks)
         time.sleep(1.0)  # the node's side of the discovery cannot be seen from here
         for check in checks:
             check()
         camera.start()
-        try:
-            with tqdm(total=frames, unit="frame", desc="tracking") as bar:
+        with tqdm(total=frames, unit="frame", desc="tracking") as bar:
+            try:
                 while not camera.ended.wait(0.2):
                     for check in checks:
                         check()
                     bar.update(recorder.counts["/hands"] - bar.n)
                 finish(recorder)
-                bar.update(recorder.counts["/hands"] - bar.n)
-        except KeyboardInterrupt:
-            camera.stop()
-            camera.ended.wait(5.0)
-            finish(recorder)
+            except KeyboardInterrupt:
+                camera.stop()
+                camera.ended.wait(5.0)
+                finish(recorder)
+            bar.update(recorder.counts["/hands"] - bar.n)
         camera.check()
         node.check()
     return camera.said
@@ -203,10 +200,7 @@ def prepare(out: Path) -> None:
     if bag.exists() and not list(bag.glob("*.mcap")):
         raise InputError(f"{bag} is there and is no recording; choose another folder with --out")
     shutil.rmtree(bag, ignore_errors=True)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"the output folder {out} cannot be made ({error}); choose another with --out") from error
+    make_folder(out)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -228,12 +222,8 @@ def run(args: argparse.Namespace) -> None:
             from fourdhands_core.media.clips import demo_clip
         prepare(out)
         seconds, fps = 12.0 if args.seconds is None else args.seconds, 30.0
-        clip = demo_clip(
-            out / "clip",
-            seconds=seconds,
-            fps=fps,
-            progress=lambda frames: tqdm(frames, total=round(seconds * fps), unit="frame", desc="rendering"),
-        )
+        progress = partial(tqdm, total=round(seconds * fps), unit="frame", desc="rendering")
+        clip = demo_clip(out / "clip", seconds=seconds, fps=fps, progress=progress)
         source, truth, frames = str(clip.video), clip.truth, len(clip.truth["stamp"])
         camera_arguments += ["--intrinsics", str(clip.intrinsics)]
     else:
@@ -271,18 +261,10 @@ def run(args: argparse.Namespace) -> None:
     numbers = summary(recording, said["published"], truth, said["first_stamp"], fps)
     numbers["rates"]["skipped"] = said["skipped"]
     write_text(out / "report.json", json.dumps(numbers, indent=1) + "\n")
-    write_pictures(
-        out / "bag",
-        recording,
-        out,
-        fps,
-        lambda images: tqdm(images, total=recording.counts["/image_raw"], unit="frame", desc="drawing"),
-    )
-    page = BagRecording(out / "bag", pair_of(load_human_hand()))
-    try:
+    progress = partial(tqdm, total=recording.counts["/image_raw"], unit="frame", desc="drawing")
+    write_pictures(out / "bag", recording, out, fps, progress)
+    with contextlib.closing(BagRecording(out / "bag", pair_of(load_human_hand()))) as page:
         write_report(page, out / "report.html")
-    finally:
-        page.close()
     print(
         f"\n{text(numbers)}\n\nwritten to {out}: bag/ (every topic), overlay.mp4, contact_sheet.png, report.json\n"
         f"to look at in a browser: {out / 'report.html'}"
@@ -292,9 +274,7 @@ def run(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the demo; returns the exit code: 0, 2 for an error that the user can fix, 130 when interrupted."""
     prepare_streams()
-    parser = argparse.ArgumentParser(
-        prog="python -m fourdhands_ros.tools.demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("tools.demo", __doc__)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--video", help="play this video, or folder of images, instead of the rendered clip")
     source.add_argument("--camera", type=int, help="use this live camera; Ctrl-C ends the recording")
@@ -306,17 +286,21 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.seconds is not None and not args.seconds > 0:
         parser.error(f"--seconds {args.seconds} is not positive")
+    return run_demo(lambda: run(args))
+
+
+def run_demo(demo: Callable[[], int | None]) -> int:
+    """Run a demo whose processes are this machine's; returns the exit code: what it returns, 2 or 130, see `main`."""
     configure_dds(os.environ)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        run(args)
+        return demo() or 0
     except FourDHandsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    return 0
 
 
 if __name__ == "__main__":

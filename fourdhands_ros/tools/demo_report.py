@@ -106,15 +106,12 @@ def errors(recording: Recording, truth: dict[str, np.ndarray], first_stamp: int,
     found = np.isfinite(joints).all(axis=(2, 3))
     both = (found & valid).all(axis=1)
     result: dict[str, float] = {"true_hands": int(valid.sum()), "false_hands": int((found & ~valid).sum())}
-    for side, name in enumerate(SIDES):
-        hit = found[:, side] & valid[:, side]
-        result[f"found_{name}"] = _mean(hit[valid[:, side]])
-        result[f"mpjpe_{name}"] = _mean(mpjpe(joints[hit, side], true[hit, side]))
-        result[f"wrist_{name}"] = _mean(1e3 * np.linalg.norm(joints[hit, side, 0] - true[hit, side, 0], axis=-1))
-    hit = found & valid
-    result["found"] = _mean(hit[valid])
-    result["mpjpe"] = _mean(mpjpe(joints[hit], true[hit]))
-    result["wrist"] = _mean(1e3 * np.linalg.norm(joints[hit][:, 0] - true[hit][:, 0], axis=-1))
+    for name, sides in (("_left", [LEFT]), ("_right", [RIGHT]), ("", [LEFT, RIGHT])):
+        hit = (found & valid)[:, sides]
+        ours, theirs = joints[:, sides][hit], true[:, sides][hit]
+        result[f"found{name}"] = _mean(hit[valid[:, sides]])
+        result[f"mpjpe{name}"] = _mean(mpjpe(ours, theirs))
+        result[f"wrist{name}"] = _mean(1e3 * np.linalg.norm(ours[:, 0] - theirs[:, 0], axis=-1))
     relative, true_relative = (points[both, LEFT, 0] - points[both, RIGHT, 0] for points in (joints, true))
     result["mrrpe"] = _mean(mrrpe(relative, true_relative))
     result["frames_with_both"] = int(both.sum())
@@ -175,13 +172,8 @@ def write_pictures(
     progress: wraps the iterator of images, for a progress bar.
     """
     by_stamp = dict(zip(recording.stamp.tolist(), recording.pairs))
-    faces = next(
-        (
-            tuple(np.reshape(side, (-1, 3)).astype(int) for side in (message.left, message.right))
-            for _, message in messages(bag, "/hands/faces")
-        ),
-        None,
-    )
+    given = next((message for _, message in messages(bag, "/hands/faces")), None)
+    faces = given and [np.reshape(side, (-1, 3)).astype(int) for side in (given.left, given.right)]
     count = len(recording.stamp)
     picked = set(recording.stamp[np.linspace(0, count - 1, min(count, 16)).round().astype(int)].tolist())
     cells = []

@@ -12,8 +12,6 @@ import argparse
 import contextlib
 import itertools
 import json
-import os
-import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from fourdhands_core.errors import FourDHandsError, InputError
+from fourdhands_core.errors import DependencyError
 from fourdhands_core.extras import needed_for
 from fourdhands_core.files import refuse_overwriting
 from fourdhands_core.hand_model.skeleton import SIDES
@@ -31,7 +29,8 @@ from fourdhands_core.media.video import VideoReader, VideoWriter
 from fourdhands_core.simulation.outcome import cube_report
 from fourdhands_core.streams import prepare_streams
 
-from .demo import CameraProcess, Process, check_alone, configure_dds, wait_for
+from ..executable import parser_of
+from .demo import CameraProcess, Process, check_alone, run_demo, wait_for
 from .demo_operator import Operator
 
 CUBE = 0.04
@@ -212,13 +211,9 @@ def run(args: argparse.Namespace) -> dict:
     numbers = report(operator, camera.said)
     if args.camera is None:
         write_video(out / "side_by_side.mp4", video, operator)
-    np.savez(
-        out / "motion.npz",
-        **{
-            name: np.array([[at - begin, *place] for at, place in getattr(operator, name)])
-            for name in ("targets", "places", "cubes")
-        },
-    )
+    told = {"targets": operator.targets, "places": operator.places, "cubes": operator.cubes}
+    motion = {name: np.array([[at - begin, *place] for at, place in rows]) for name, rows in told.items()}
+    np.savez(out / "motion.npz", **motion)
     (out / "report.json").write_text(json.dumps(numbers, indent=1) + "\n")
     return numbers
 
@@ -232,10 +227,8 @@ def report(operator: Operator, said: dict) -> dict:
     names = [said["state"] for _, said in operator.states]
     holds = sum(1 for before, after in itertools.pairwise(names) if after == "HOLD" and before != "HOLD")
     limits = sorted({limit for _, said in operator.states for limit in said["limits"]})
-    errors = []
-    for at, target in operator.targets:
-        k = int(np.clip(np.searchsorted(times, at), 0, len(times) - 1))
-        errors.append(np.linalg.norm(places[k] - target))
+    nearest = [min(int(np.searchsorted(times, at)), len(times) - 1) for at, _ in operator.targets]
+    errors = [np.linalg.norm(places[k] - target) for k, (_, target) in zip(nearest, operator.targets)]
     return {
         "cube": cube_report(when, cubes, times, places, [(at, said["state"]) for at, said in operator.states]),
         "engaged": operator.engaged,
@@ -276,11 +269,7 @@ def _pictures_at(operator: Operator) -> Iterator[np.ndarray]:
 def main(argv: list[str] | None = None) -> int:
     """Run the demo; returns the exit code: 0, 1 where the rendered person's cube was not lifted and placed, 2, 130."""
     prepare_streams()
-    parser = argparse.ArgumentParser(
-        prog="python -m fourdhands_ros.tools.demo_teleop",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("tools.demo_teleop", __doc__)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--video", help="follow the hand in this video instead of the rendered person's")
     source.add_argument("--camera", type=int, help="follow the hand before this camera; Ctrl-C ends it")
@@ -299,19 +288,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("demo_teleop_output"), help="folder for the results")
     args = parser.parse_args(argv)
     args.side = args.side or (args.tool.rpartition("_")[2] if args.tool.startswith("five") else "right")
-    configure_dds(os.environ)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return run_demo(lambda: _told(args))
+
+
+def _told(args: argparse.Namespace) -> int:
     try:
         with needed_for("the demo of teleoperation", "robot"):
             numbers = run(args)
     except ImportError as error:
-        print(f"error: the demo needs ROS 2 and MuJoCo, and {error.name} is not installed: `make install`", file=sys.stderr)
-        return 2
-    except (FourDHandsError, InputError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+        raise DependencyError(f"the demo needs ROS 2 and MuJoCo, and {error.name} is not installed: `make install`") from error
     print(json.dumps(numbers, indent=1))
     print(f"\nwritten to {args.out}: {', '.join(OUTPUTS)}")
     rendered = args.video is None and args.camera is None

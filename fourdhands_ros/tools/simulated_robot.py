@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import functools
 import threading
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, TypeAlias
 
@@ -41,7 +42,8 @@ from fourdhands_core.simulation.scene import Cube
 from fourdhands_core.simulation.tools import LOWEST
 
 from ..convert.cdr import Template
-from ..executable import Stop, end, program
+from ..convert.marker import header
+from ..executable import Stop, end, parser_of
 from ..process import make_node, parse, run_ros
 from ..pypi.message_types import TFMessage, create_subscription, message_type
 from .camera import camera_info, image_template
@@ -84,14 +86,18 @@ class SimulatedRobotNode:
         self._transform = _transform_template()
         node.create_subscription(PoseStamped, "target_frame", self._on_target, 10)
         node.create_subscription(TwistStamped, "delta_twist_cmds", self._on_twist, 10)
-        node.create_subscription(Float64MultiArray, "commands", self._on_hand, 10)
-        if self.robot.is_gripper:
-            node.create_subscription(Float64MultiArray, "width", self._on_hand, 10)
+        robot = self.robot
+        self._parts: dict[str, tuple[Sequence[str], Callable, Callable]] = {
+            "hand": (robot.hand_names, robot.hand_told, robot.command_hand),
+            "arm": (robot.arm_names, robot.arm_told, robot.command_arm),
+        }
         self._ways: dict[str, Way] = {}
-        node.create_subscription(Float64MultiArray, "arm_commands", self._on_arm, 10)
-        for part, topic in (("hand", "joint_trajectory"), ("arm", "arm_trajectory")):
-            on_trajectory = functools.partial(self._on_trajectory, part, topic)
-            create_subscription(node, message_type(JOINT_TRAJECTORY), topic, on_trajectory, 10)
+        hand = ["commands", "width"] if robot.is_gripper else ["commands"]
+        for part, topics, trajectory in (("hand", hand, "joint_trajectory"), ("arm", ["arm_commands"], "arm_trajectory")):
+            for topic in topics:
+                node.create_subscription(Float64MultiArray, topic, functools.partial(self._on_joints, part, topics[0]), 10)
+            on_trajectory = functools.partial(self._on_trajectory, part, trajectory)
+            create_subscription(node, message_type(JOINT_TRAJECTORY), trajectory, on_trajectory, 10)
         node.create_timer(1.0 / RATE, self._step, clock=self._pace)
 
     def _now(self) -> float:
@@ -132,8 +138,7 @@ class SimulatedRobotNode:
             self.robot.command_twist(np.array([linear.x, linear.y, linear.z]), np.array([angular.x, angular.y, angular.z]), age)
 
     def _on_trajectory(self, part: str, topic: str, message: Any) -> None:
-        robot = self.robot
-        names, told = (robot.hand_names, robot.hand_told) if part == "hand" else (robot.arm_names, robot.arm_told)
+        names, told, _ = self._parts[part]
         points = list(message.points)
         places = dict(zip(message.joint_names, points[-1].positions)) if points else {}
         if places.keys() != set(names) or not np.isfinite(list(places.values())).all():
@@ -141,34 +146,24 @@ class SimulatedRobotNode:
             return
         seconds = points[-1].time_from_start.sec + points[-1].time_from_start.nanosec * 1e-9
         with self._lock:
-            goal, now = np.array([places[name] for name in names]), robot.time
+            goal, now = np.array([places[name] for name in names]), self.robot.time
             self._ways[part] = told(), goal, now, now + max(seconds, 1e-3)
 
     def _go_on(self, passed: float) -> None:
         """What is told where a trajectory is `passed` seconds on: one that is new at each step gets somewhere too."""
         for part, (start, goal, begin, until) in list(self._ways.items()):
             share = min((self.robot.time + passed - begin) / (until - begin), 1.0)
-            tell = self.robot.command_hand if part == "hand" else self.robot.command_arm
-            tell(start + share * (goal - start))
+            self._parts[part][2](start + share * (goal - start))
             if share == 1.0:
                 del self._ways[part]
 
-    def _on_arm(self, message: Float64MultiArray) -> None:
+    def _on_joints(self, part: str, topic: str, message: Float64MultiArray) -> None:
+        names, _, tell = self._parts[part]
         with self._lock:
-            if self.robot.command_arm(np.array(message.data)):
-                self._ways.pop("arm", None)
+            if tell(np.array(message.data)):
+                self._ways.pop(part, None)
                 return
-        names = ", ".join(self.robot.arm_names)
-        self._refuse("arm_commands", f"it holds {len(message.data)} numbers; the arm takes finite ones of {names}")
-
-    def _on_hand(self, message: Float64MultiArray) -> None:
-        with self._lock:
-            taken = self.robot.command_hand(np.array(message.data))
-            if taken:
-                self._ways.pop("hand", None)
-        if not taken:
-            names = ", ".join(self.robot.hand_names)
-            self._refuse("commands", f"it holds {len(message.data)} numbers; the hand takes finite ones of {names}")
+        self._refuse(topic, f"it holds {len(message.data)} numbers; the {part} takes finite ones of {', '.join(names)}")
 
     def _step(self) -> None:
         now = self._now()
@@ -218,9 +213,7 @@ def _transform_template() -> Template:
     """A serialised TFMessage of base_link -> tool0 with the slots sec, nanosec and pose."""
     template = Template()
     template.constant("u4", 1)
-    template.slot("sec", "i4")
-    template.slot("nanosec", "u4")
-    template.string(BASE)
+    header(template, BASE)
     template.string(END)
     template.slot("pose", "f8", 7)
     return template.finish()
@@ -240,9 +233,7 @@ def read_cube(text: str) -> Cube:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the node until it is told to stop; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog=program("tools.simulated_robot"), description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("tools.simulated_robot", __doc__)
     parser.add_argument(
         "--tool", default="gripper", help=f"{', '.join(sorted(LOWEST))}, or a YAML file beside a hand's URDF or MJCF"
     )

@@ -232,8 +232,8 @@ def _read_bag(path: Path) -> bool:
         for topics in cameras:
             camera = BagCamera(topics, Options())
             for topic, when, message in bag.messages({topics.image, topics.info}):
-                (camera.info(message) if topic == topics.info else camera.image(message, when))
-            camera.finish()
+                (camera.info(message) if topic == topics.info else camera.encode(camera.track(message, when)))
+            camera.encode(camera.flush())
             assert camera.published + camera.session.counts.rejected >= camera.images
             assert not camera.session.counts.refused[INTERNAL], "an image made the tracker fail"
     try:
@@ -297,7 +297,7 @@ def memory(path: Path) -> None:
 @_in_file("MANO_RIGHT.pkl")
 def mano(path: Path) -> None:
     """A pickle that says it is MANO's."""
-    load_hand(convert_mano(path, path.parent))
+    load_hand(convert_mano(path, path.parent)[0])
 
 
 @_in_file("hand.npz")

@@ -149,9 +149,7 @@ def test_a_terminal_that_is_not_its_own(monkeypatch):
 
 
 def test_what_is_typed():
-    told, here = [], SimpleNamespace(try_to=lambda *words: told.append(words))
-    for line in ("\n", "k\n", "n it slipped\n", "stop\n"):
-        EpisodeRecorder.typed(here, line)
+    told = [episode_keys.word_of(line) for line in ("\n", "k\n", "n it slipped\n", "stop\n")]
     assert told == [("toggle", ""), ("keep", ""), ("note", "it slipped"), ("stop", "")]
 
 
