@@ -127,6 +127,8 @@ class ImageSubscription:
             return False
         self._patience = min(2.0 * self._patience, _MOST_PATIENCE)
         self._was_short = False
+        if not interval.surely_short:  # a camera that has slowed down looks the same
+            told = f"{interval.came} images came in {interval.seconds:.1f} s, perhaps of {interval.due}"
         self._change(
             ReliabilityPolicy.RELIABLE,
             (f"no image has come for {interval.silent:.1f} s, though somebody publishes them" if interval.stalled else told)

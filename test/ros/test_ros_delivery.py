@@ -129,6 +129,26 @@ def test_images_that_came_and_then_stay_away_without_camera_info(ros, monkeypatc
     hands.close()
 
 
+def test_what_a_slower_camera_may_bring_about_as_well_is_no_count(ros, monkeypatch):
+    """One of 30 images a second that gives 3 in the dark was said to have lost 54 of 60."""
+    now, said = [100.0], []
+    hands, _, user = subscribed(ros)
+    user.create_publisher(Image, "/image_raw", RELIABLE)
+    known(ros, hands._node, 1)
+    hands._patience = 1.9
+    monkeypatch.setattr(subscription.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(hands, "_change", lambda reliability, text: said.append(text))
+    assert not hands.watch(0)
+    for number in range(66):
+        now[0] += 1 / 30 if number < 60 else 1 / 3
+        stamp = round(T0 + now[0] * SECOND)
+        hands._take(b"\0\1\0\0" + b"".join(part.to_bytes(4, "little") for part in divmod(stamp, SECOND)))
+        if number == 59:
+            assert not hands.watch(0)
+    assert hands.watch(0) and said[0].startswith("6 images came in 2.0 s, perhaps of 60: asking for reliable delivery"), said
+    hands.close()
+
+
 def test_images_whose_stamps_lie_closer_than_a_cameras_are_not_counted():
     spacing = Spacing()
     for number in range(40):
