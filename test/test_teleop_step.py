@@ -108,6 +108,21 @@ def test_a_short_loss_holds_and_goes_on_from_where_the_hand_comes_back():
     np.testing.assert_allclose(command.position, held + [0.0, 0.03, 0.0], atol=1e-6)
 
 
+def test_after_a_hold_speed_grows_the_more_slowly_the_longer_it_was():
+    """Right before the hand is given up it grows as after engaging; one lost image costs nothing."""
+    settings, speeds = replace(PLAIN, ramp=1.0, max_speed=0.3), []
+    for lost in (1, 25, int(100 * PLAIN.regain) - 2):
+        operator = Operator(settings)
+        operator.steps(15)
+        operator.step(engage=True)
+        operator.steps(120)
+        operator.steps(lost, None)
+        place = [operator.steps(2 if i else 1, np.array([0.0, 0.01 * i, 0.0])).position[1] for i in range(16)]
+        assert operator.state.state in (RAMP, ENGAGED)
+        speeds.append(np.diff(place).max() / 0.02)
+    assert speeds[0] > 0.29 and speeds[0] > 1.1 * speeds[1] and speeds[1] > 1.5 * speeds[2], speeds
+
+
 def test_a_long_loss_has_to_be_engaged_again():
     operator = Operator().engaged()
     operator.steps(100, None)
