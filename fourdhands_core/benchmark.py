@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .network.image_model import ImageNetwork
 
 
+_SIZE = 640, 480
 WARM_UP = 5
 """Frames at the start that are not counted."""
 
@@ -83,10 +84,7 @@ def benchmark(
     tracker.close()
     detect = np.array(stages["detect"]) + np.array(stages["decode"])
     return {
-        "model": settings.model,
-        "device": settings.device,
-        "precision": settings.precision,
-        "threads": settings.threads,
+        **{name: getattr(settings, name) for name in ("model", "device", "precision", "threads")},
         "frames": len(total),
         "frames_with_both_hands": both,
         "milliseconds": {name: percentiles(values) for name, values in stages.items()}
@@ -96,15 +94,7 @@ def benchmark(
     }
 
 
-def benchmark_network(
-    network: ImageNetwork,
-    hands: HandArrays,
-    device: str,
-    precision: str,
-    steps: int,
-    cameras: int = 4,
-    size: tuple[int, int] = (640, 480),
-) -> dict:
+def benchmark_network(network: ImageNetwork, hands: HandArrays, device: str, precision: str, steps: int, cameras: int) -> dict:
     """The image network alone with two hands: by stage, streaming beside windows recomputed, several cameras at 30 Hz.
 
     network: network.image_model.ImageNetwork; hands: hand_model.arrays.HandArrays. Streaming passes one new frame through
@@ -120,8 +110,8 @@ def benchmark_network(
     regressor = ImageRegressor(execution, hands, np.zeros(45))
     config = network.config
     rng = np.random.default_rng(0)
-    image = rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
-    made = [_frame(rng, image, k, size) for k in range(config.window + WARM_UP + steps)]
+    image = rng.integers(0, 255, (_SIZE[1], _SIZE[0], 3), dtype=np.uint8)
+    made = [_frame(rng, image, k) for k in range(config.window + WARM_UP + steps)]
     squares, both = np.stack([square_of(seen.landmarks) for seen in made[0].detections]), np.ones(2, bool)
 
     def step(k):
@@ -155,7 +145,7 @@ def benchmark_network(
     p50 = float(np.median(streaming))
     return {
         "network": f"width {config.width}, {config.depth} blocks",
-        "device": _name(device),
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
         "precision": precision,
         "threads": torch.get_num_threads(),
         "steps": steps,
@@ -243,18 +233,12 @@ def _cameras(regressor, window, image, cameras, seconds):
     }
 
 
-def _name(device):
-    import torch
-
-    return torch.cuda.get_device_name() if device == "cuda" else device
-
-
-def _frame(rng, image, number, size):
+def _frame(rng, image, number):
     """An image with two hands 1/6 s after the last one, so that each is a frame of the paper's window."""
     from .perception.detector import HandDetection
     from .pipeline.frame import Frame
 
-    width, height = size
+    width, height = _SIZE
     left, right = (
         HandDetection(
             side,
@@ -266,9 +250,7 @@ def _frame(rng, image, number, size):
         )
         for side in (0, 1)
     )
-    frame = Frame(int(number * 5e9 / 30), Camera.from_fov(width, height, 60.0), [], detections=(left, right))
-    frame.image = image
-    return frame
+    return Frame(int(number * 5e9 / 30), Camera.from_fov(width, height, 60.0), [], detections=(left, right), image=image)
 
 
 def _timed(function, steps, device, warm_up=2):

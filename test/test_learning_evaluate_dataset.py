@@ -207,7 +207,7 @@ def test_a_table_of_pairs_leaves_hands_that_are_alone_out(tmp_path):
 
 def first_camera(dataset):
     """DexYCB's fixture has labels for its first sequence's first camera alone."""
-    dataset._starts, dataset._recordings = dataset._starts[:2], dataset._recordings[:1]
+    dataset._sequences = dict([*dataset.sequences.items()][:1])
     return dataset
 
 

@@ -269,7 +269,6 @@ def test_a_frame_without_a_hand_takes_its_three_accelerations_with_it():
     keep = np.ones((7, 2), bool)
     keep[2:5, 0] = False
     assert scores.summary()["accel"] == pytest.approx(expected[keep].mean())
-    assert len(scores.errors("accel", "")) == 14 - 3
 
 
 def test_what_was_never_measured_is_left_out_and_misfits_are_named():

@@ -10,19 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..pipeline.settings import OFFLINE_LOOKAHEAD
-from . import (
-    Commands,
-    add_command,
-    add_lens,
-    add_settings,
-    frame,
-    given_settings,
-    path,
-    place,
-    positive,
-    refuse_options,
-    ros_side,
-)
+from . import COUNT, FILE, Commands, add_command, add_lens, add_settings, frame, given_settings, place, refuse_options, ros_side
 
 if TYPE_CHECKING:
     from ..remote import Place
@@ -74,8 +62,7 @@ def add(commands: Commands) -> None:
     add_settings(command, "mirrored", "lookahead", lookahead=OFFLINE_LOOKAHEAD)
     command.add_argument(
         "--cameras",
-        type=path,
-        metavar="FILE",
+        **FILE,
         help="where the bag's cameras stand, from `fourdhands calibrate-cameras`: also one pair of hands of all, on /hands",
     )
     command.add_argument(
@@ -89,12 +76,11 @@ def add(commands: Commands) -> None:
     command.add_argument("--no-markers", action="store_true", help="leave the meshes out, nine tenths of the bag")
     command.add_argument(
         "--interval",
-        type=positive,
+        **{**COUNT, "metavar": "IMAGES"},
         default=1000,
-        metavar="IMAGES",
         help="images after which what was done is kept if the run is killed (default: 1000)",
     )
-    command.add_argument("--jobs", type=positive, metavar="N", help="bags to convert at once (default: one a core)")
+    command.add_argument("--jobs", **COUNT, help="bags to convert at once (default: one a core)")
     command.add_argument(
         "--address",
         default="",

@@ -64,14 +64,8 @@ def benchmark(args: argparse.Namespace) -> int:
             raise InputError("--backbone measures the network in torch: give --device cpu or cuda")
         check_device(args.device)
         torch.set_num_threads(args.threads)
-        result = speed.benchmark_network(
-            ImageNetwork(ImageConfig.of_size(args.backbone)),
-            HandArrays(pair_of(load_human_hand())),
-            args.device,
-            args.precision,
-            args.frames,
-            args.cameras,
-        )
+        network, hands = ImageNetwork(ImageConfig.of_size(args.backbone)), HandArrays(pair_of(load_human_hand()))
+        result = speed.benchmark_network(network, hands, args.device, args.precision, args.frames, args.cameras)
     tell(result, args.out)
     return 0
 

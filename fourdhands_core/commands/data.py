@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from . import COUNT, Commands, add_command, check_out, path
 
@@ -42,14 +43,8 @@ def synthesise(args: argparse.Namespace) -> int:
     from ..learning.synthesis.write import synthesise
     from ..streams import counted
 
-    synthesise(
-        args.out,
-        args.clips,
-        args.frames,
-        args.rate,
-        args.seed,
-        progress=lambda numbers: tqdm(numbers, desc="clips", disable=args.quiet),
-    )
+    progress = partial(tqdm, desc="clips", disable=args.quiet)
+    synthesise(args.out, args.clips, args.frames, args.rate, args.seed, progress=progress)
     print(
         f"{counted(args.clips, 'clips')} of {counted(args.frames, 'frames')} written to {args.out}; look at them with: "
         f"fourdhands data check synthetic {args.out} --out samples.png"

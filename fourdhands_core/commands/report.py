@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 
 from ..errors import InputError
@@ -39,14 +40,7 @@ def report(args: argparse.Namespace) -> int:
     check_out(args, [args.out], *inputs, args.video)
     episodes = episodes_of(args.source, args, hands_of(args))
     _, recording = open_chosen(args, args.source, episodes)
-    try:
-        with tqdm(unit="image", disable=args.quiet) as bar:
-
-            def progress(rows: int) -> None:
-                bar.update(rows - bar.n)
-
-            write_report(recording, args.out, progress)
-    finally:
-        recording.close()
+    with closing(recording), tqdm(unit="image", disable=args.quiet) as bar:
+        write_report(recording, args.out, lambda rows: bar.update(rows - bar.n))
     print(f"written to {args.out}")
     return 0

@@ -50,14 +50,12 @@ def add(commands: Commands) -> None:
 
 def train(args: argparse.Namespace) -> int:
     """Train what was asked for."""
-    what = {"landmark": train_landmark, "errors": train_errors, "detector": train_detector}.get(args.what, train_image)
-    means_nothing = {
-        train_image: ("seed", "clips"),
-        train_landmark: ("clips", "quiet"),
-        train_errors: ("set", "quiet"),
-        train_detector: ("clips", "quiet"),
-    }
-    refuse_options(args, means_nothing[what], f"train {args.what}")
+    what, means_nothing = {
+        "landmark": (train_landmark, ("clips", "quiet")),
+        "errors": (train_errors, ("set", "quiet")),
+        "detector": (train_detector, ("clips", "quiet")),
+    }.get(args.what, (train_image, ("seed", "clips")))
+    refuse_options(args, means_nothing, f"train {args.what}")
     return what(args)
 
 
@@ -72,15 +70,8 @@ def train_image(args: argparse.Namespace) -> int:
     settings = read_settings(args.what, args.set)
     out = args.out or Path("runs") / Path(args.what).stem
     start, data = settings.start, settings.data
-    check_out(
-        args,
-        [out / name for name in (WEIGHTS, STATE, "curve.jsonl", "curve.png", "weights.tmp", "state.tmp")],
-        args.what,
-        start.weights,
-        start.backbone,
-        data.hand_model,
-        data.hand_model_left,
-    )
+    outputs = [out / name for name in (WEIGHTS, STATE, "curve.jsonl", "curve.png")]
+    check_out(args, outputs, args.what, start.weights, start.backbone, data.hand_model, data.hand_model_left)
     figures = train_run(settings, out, progress=not args.quiet)
     print(f"{json.dumps(figures)}\nwritten to {out}: {WEIGHTS}, curve.jsonl, curve.png, tensorboard/")
     return 0

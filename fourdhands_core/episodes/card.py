@@ -59,11 +59,7 @@ def _columns(parts: list[dict[str, Any]]) -> str:
     rows = []
     for name, one in sorted(parts[0]["features"].items()):
         statistics = together([episode["statistics"][name] for part in parts for episode in part["episodes"]])
-        values = [np.ravel(statistics[key]) for key in ("min", "mean", "max")]
-        shown = [
-            f"{value.min():.4g}" if k == 0 else f"{value.max():.4g}" if k == 2 else f"{value.mean():.4g}"
-            for k, value in enumerate(values)
-        ]
+        shown = [f"{of(statistics[key]):.4g}" for key, of in (("min", np.min), ("mean", np.mean), ("max", np.max))]
         rows.append((name, one["dtype"], "x".join(map(str, one["shape"])), *shown))
     return _table(rows, ("column", "type", "size", "least", "mean", "most"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from ..errors import DatasetError
 from .columns import cameras_of
-from .folder import MANIFEST, as_it_says, unreadable
+from .folder import as_it_says, read_manifest, unreadable
 from .plain_formats import plain_columns, read_index, video_of
 from .reading import Dataset
 from .rows import NEEDED
@@ -38,7 +37,7 @@ class ExportedDataset:
 
     def __init__(self, path: Path) -> None:
         self.path, self._lerobot = path, Dataset(path) if (path / "meta" / "info.json").is_file() else None
-        manifest = _read_manifest(path)
+        manifest = read_manifest(path)
         self.moved = manifest.get("options", {}).get("chosen", {}).get("frame", "camera") != "camera"
         facts = facts_by_episode(manifest)
         with as_it_says(path):
@@ -97,14 +96,6 @@ class ExportedDataset:
             )
             for one in index["episodes"]
         ]
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    try:
-        told = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return told if isinstance(told, dict) else {}
 
 
 def facts_by_episode(manifest: dict[str, Any]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ..errors import DatasetError, InputError
 from ..outputs import FULL, WorkFolder
@@ -85,6 +86,15 @@ def content_key(files: Iterable[Path], options: object) -> str:
 def states(files: Iterable[Path]) -> list[tuple[int, ...]]:
     """What changes where files are written to."""
     return [(one.st_ino, one.st_size, one.st_mtime_ns) for one in (path.stat() for path in files)]
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """What this package's manifest says of a dataset; empty for another's."""
+    try:
+        told = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from ..extras import needed_for
 from ..files import utf8_name
 from .folder import place_file
 from .parts import read_part
-from .statistics import together
+from .statistics import of_column, together
 from .tables import read_blocks
 
 VERSION = "v3.0"
@@ -30,14 +29,8 @@ LeRobot's float32 times would be further off than its tolerance."""
 _DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 _VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 _EPISODES_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
-_OWN = {
-    "timestamp": ("float32", "float"),
-    "frame_index": ("int64", "int64"),
-    "episode_index": ("int64", "int64"),
-    "index": ("int64", "int64"),
-    "task_index": ("int64", "int64"),
-}
-"""LeRobot's own columns: dtype, and arrow's name of it."""
+_OWN = {"timestamp": "float32", **dict.fromkeys(("frame_index", "episode_index", "index", "task_index"), "int64")}
+"""LeRobot's own columns, and the dtype of each."""
 
 
 @dataclass
@@ -70,7 +63,7 @@ def write_lerobot(whole: Path, parts: list[Path], fps: int, vcodec: str, default
                 index = len(written.episodes)
                 own = _own_columns(episode["length"], index, written.rows, written.tasks.index(task), fps)
                 place = data.write(pa, part / f"episode_{number:06}.npz", own)
-                counted = {**episode["statistics"], **{name: _plain_statistics(column) for name, column in own.items()}}
+                counted = {**episode["statistics"], **{name: of_column(column[:, None], None) for name, column in own.items()}}
                 for name, values in counted.items():
                     statistics[name].append(values)
                 row = _episode_row(index, task, episode["length"], written.rows, place, counted)
@@ -97,7 +90,7 @@ def _schema(pa: Any, described: dict[str, Any]) -> Any:
         if one["dtype"] != "video":
             kind, size = kinds[one["dtype"]], one["shape"][0]
             columns.append((name, kind if size == 1 else pa.list_(kind, size)))
-    return pa.schema([*columns, *((name, kinds[dtype]) for name, (dtype, _) in _OWN.items())])
+    return pa.schema([*columns, *((name, kinds[dtype]) for name, dtype in _OWN.items())])
 
 
 def _own_columns(length: int, episode: int, first: int, task: int, fps: int) -> dict[str, np.ndarray]:
@@ -109,12 +102,6 @@ def _own_columns(length: int, episode: int, first: int, task: int, fps: int) -> 
         "index": first + numbers,
         "task_index": np.full(length, task, np.int64),
     }
-
-
-def _plain_statistics(column: np.ndarray) -> dict[str, list]:
-    from .statistics import of_column
-
-    return of_column(column[:, None], None)
 
 
 class _DataFiles:
@@ -192,18 +179,14 @@ def _episode_row(
 def _write_episodes(pa: Any, whole: Path, rows: list[dict[str, Any]]) -> None:
     import pyarrow.parquet as pq
 
-    for number, some in enumerate(_grouped(rows)):
+    for number in range(-(-len(rows) // _CHUNK)):
         path = whole / _path(_EPISODES_PATH, number)
         path.parent.mkdir(parents=True, exist_ok=True)
         chunk, file_index = divmod(number, _CHUNK)
         places = {"meta/episodes/chunk_index": chunk, "meta/episodes/file_index": file_index}
         with utf8_name(path) as name:
-            pq.write_table(pa.Table.from_pylist([{**row, **places} for row in some]), Path(name), compression="snappy")
-
-
-def _grouped(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    for first in range(0, len(rows), _CHUNK):
-        yield rows[first : first + _CHUNK]
+            some = [{**row, **places} for row in rows[number * _CHUNK : (number + 1) * _CHUNK]]
+            pq.write_table(pa.Table.from_pylist(some), Path(name), compression="snappy")
 
 
 def _write_tasks(pa: Any, whole: Path, tasks: list[str]) -> None:
@@ -235,7 +218,7 @@ def _info(described: dict[str, Any], cameras: list[str], written: _Written, fps:
             "video.channels": 3,
             "has_audio": False,
         }
-    own = {name: {"dtype": dtype, "shape": [1], "names": None} for name, (dtype, _) in _OWN.items()}
+    own = {name: {"dtype": dtype, "shape": [1], "names": None} for name, dtype in _OWN.items()}
     return {
         "codebase_version": VERSION,
         "robot_type": "human_hands",

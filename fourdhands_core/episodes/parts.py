@@ -12,7 +12,6 @@ import tempfile
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -71,17 +70,14 @@ def write_part(
         with TableWriter(folder / f"episode_{number:06}.npz") as table:
             for block in blocks(recording, episode, writing.action, intrinsics):
                 table.add(block)
-            episodes.append(
-                {
-                    "length": episode.length,
-                    "start": int(episode.stamp[0]),
-                    "statistics": {
-                        name: _statistics(table, name, one["shape"][0], writing.action) for name, one in described.items()
-                    },
-                }
-            )
+            counted = {name: _statistics(table, name, one["shape"][0], writing.action) for name, one in described.items()}
+            episodes.append({"length": episode.length, "start": int(episode.stamp[0]), "statistics": counted})
     total = sum(episode.length for episode in plan.episodes) * len(recording.cameras)
     done = 0
+
+    def told(more: int) -> None:
+        progress(done + more, total)
+
     for name, camera in recording.cameras.items():
         described[name] = {
             "dtype": "video",
@@ -89,7 +85,7 @@ def write_part(
             "names": ["height", "width", "channels"],
         }
         videos = _Videos(folder, recording, plan.episodes, name, writing)
-        for one, statistics in zip(episodes, videos.write(pictures, partial(_add_progress, progress, done, total))):
+        for one, statistics in zip(episodes, videos.write(pictures, told)):
             one["statistics"][name] = statistics
         done += sum(episode.length for episode in plan.episodes)
     said = {
@@ -113,10 +109,6 @@ def _statistics(table: TableWriter, name: str, size: int, action: Action) -> Sta
         return in_parts(len(table), size, lambda part: of_column(table.column(name, part), None))
     there, places = table.column(by[0]), by[1]
     return in_parts(len(table), size, lambda part: of_column(table.column(name, part), there[:, places[part]]))
-
-
-def _add_progress(progress: Progress, before: int, total: int, more: int) -> None:
-    progress(before + more, total)
 
 
 class _Videos:

@@ -14,7 +14,7 @@ from ..errors import DatasetError
 from ..extras import needed_for
 from ..files import from_root, utf8_name
 from .columns import cameras_of
-from .folder import MANIFEST, unreadable
+from .folder import unreadable
 
 
 class Dataset:
@@ -46,14 +46,6 @@ class Dataset:
         with utf8_name(file) as place:
             names = [name for name in self._parquet.read_schema(Path(place)).names if not name.startswith("stats/")]
             yield from self._parquet.read_table(Path(place), columns=names).to_pylist()
-
-    @cached_property
-    def facts(self) -> dict[str, Any]:
-        """What this package's manifest says of the bags; empty for another's dataset."""
-        try:
-            return json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
 
     def columns(self, number: int) -> dict[str, np.ndarray]:
         """The rows of an episode by column. Raises DatasetError."""

@@ -163,17 +163,9 @@ def objective(predicted: Hands, true: GroundTruth, weights: LossWeights = LossWe
     terms = {}
     if given("rotations") and given("betas"):
         known = _both(true.present, true.has_mano)
-        terms["mano"] = _mean(
-            mano_loss(
-                predicted.rotations,
-                _known(true.rotations, known),
-                predicted.betas,
-                _known(true.betas, known),
-                weights.pose,
-                weights.betas,
-            ),
-            known,
-        )
+        rotations, betas = _known(true.rotations, known), _known(true.betas, known)
+        loss = mano_loss(predicted.rotations, rotations, predicted.betas, betas, weights.pose, weights.betas)
+        terms["mano"] = _mean(loss, known)
     for name, valid in (("joints", true.joint_valid), ("points", true.point_valid)):
         if given(name):
             some = true.present if valid is None else true.present & valid.any(-1)
@@ -190,11 +182,14 @@ def objective(predicted: Hands, true: GroundTruth, weights: LossWeights = LossWe
     if given("pair_vertices"):
         pairs = _both(vertices_known.all(1), true.related)
         vertices = _known(true.pair_vertices, pairs)
-        loss = close_vertices_loss(
-            predicted.pair_vertices[:, 1], predicted.pair_vertices[:, 0], vertices[:, 1], vertices[:, 0], weights.alpha
-        )
+        loss = close_vertices_loss(*_sides(predicted.pair_vertices), *_sides(vertices), weights.alpha)
         terms["close"] = weights.close / vertices.shape[-2] ** 2 * _mean(loss, pairs)
     return terms
+
+
+def _sides(pair: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Right and left of both hands' (B, 2, ...), in the order of Eq. 9 and 10."""
+    return pair[:, 1], pair[:, 0]
 
 
 def _relation(predicted, true):
@@ -203,12 +198,6 @@ def _relation(predicted, true):
     pairs = _both(true.present.all(1), true.related)
     valid = valid & pairs[:, None, None]
     count = valid.sum(-1).prod(-1)
-    loss = joint_relation_loss(
-        predicted.pair_joints[:, 1],
-        predicted.pair_joints[:, 0],
-        true.pair_joints[:, 1],
-        true.pair_joints[:, 0],
-        valid[:, 1],
-        valid[:, 0],
-    ) / count.clamp(min=1)
+    loss = joint_relation_loss(*_sides(predicted.pair_joints), *_sides(true.pair_joints), *_sides(valid))
+    loss = loss / count.clamp(min=1)
     return _mean(loss if true.relation_weight is None else true.relation_weight * loss, count > 0)

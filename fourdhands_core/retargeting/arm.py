@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..extras import needed_for
-from .config import ROBOTS, model_of, positive, range_of, read_yaml
+from .config import ROBOTS, given_velocities, known_keys, model_of, range_of, read_yaml
 from .model import compiled, followers, load_spec, urdf_frame, velocities
 
 if TYPE_CHECKING:
@@ -69,12 +69,8 @@ def read_arm(name_or_file: str | Path) -> ArmConfig:
 
 
 def _parse(path: Path, values: dict[str, Any]) -> ArmConfig:
-    unknown = set(values) - _KEYS
-    if unknown:
-        raise ValueError(f"there is no key {', '.join(sorted(map(str, unknown)))}")
-    velocity, default = values.get("velocity", {}), None
-    if not isinstance(velocity, dict):
-        velocity, default = {}, positive("velocity", velocity)
+    known_keys(values, _KEYS)
+    velocity, default = given_velocities(values.get("velocity", {}), None)
     return ArmConfig(
         path,
         model_of(path, values),
@@ -82,7 +78,7 @@ def _parse(path: Path, values: dict[str, Any]) -> ArmConfig:
         str(values.get("base", "")),
         tuple(map(str, values.get("joints", ()))),
         {str(joint): range_of(f"limits of {joint}", pair) for joint, pair in values.get("limits", {}).items()},
-        {str(joint): positive(f"velocity of {joint}", value) for joint, value in velocity.items()},
+        velocity,
         default,
         tuple((str(one), str(other)) for one, other in values.get("apart", ())),
     )

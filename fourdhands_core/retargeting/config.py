@@ -122,15 +122,14 @@ _KEYS = set(
 
 
 def _parse(path: Path, values: dict[str, Any]) -> RobotConfig:
-    unknown = set(values) - _KEYS
-    if unknown:
-        raise ValueError(f"there is no key {', '.join(sorted(map(str, unknown)))}")
+    known_keys(values, _KEYS)
     kind, side = values.get("kind", "hand"), values["side"]
     if kind not in ("hand", "gripper"):
         raise ValueError(f"kind {kind!r} is neither hand nor gripper")
     if side not in (*SIDES, EITHER):
         raise ValueError(f"side {side!r} is none of left, right, either")
     chosen: dict[str, Any] = {"joints": tuple(map(str, values.get("joints", ())))}
+    chosen |= {key: positive(key, values[key]) for key in ("scale", "gaps", "near", "middles") if key in values}
     if "width" in values:
         chosen["width"] = range_of("width", values["width"])
     if "finger" in values:
@@ -157,9 +156,7 @@ def _parse(path: Path, values: dict[str, Any]) -> RobotConfig:
     def given(key: str) -> Iterable[tuple[Any, Any]]:
         return _keys(key, values.get(key, {})).items()
 
-    velocity = values.get("velocity", VELOCITY)
-    if not isinstance(velocity, dict):
-        chosen["default_velocity"], velocity = positive("velocity", velocity), {}
+    velocity, default = given_velocities(values.get("velocity", {}), VELOCITY)
     return RobotConfig(
         source=path,
         model=model_of(path, values),
@@ -168,15 +165,26 @@ def _parse(path: Path, values: dict[str, Any]) -> RobotConfig:
         mimic={str(joint): _mimic(joint, one) for joint, one in given("mimic")},
         limits={str(joint): range_of(f"limits of {joint}", pair) for joint, pair in given("limits")},
         neutral={str(joint): _number(f"neutral of {joint}", value) for joint, value in given("neutral")},
-        velocity={str(joint): positive(f"velocity of {joint}", value) for joint, value in velocity.items()},
-        scale=positive("scale", values.get("scale", 1.0)),
+        velocity=velocity,
+        default_velocity=default,
         radians=_yes("radians", values.get("radians", False)),
-        gaps=positive("gaps", values.get("gaps", RobotConfig.gaps)),
-        near=positive("near", values.get("near", NEAR)),
-        middles=positive("middles", values.get("middles", RobotConfig.middles)),
         apart=_pairs("apart", values.get("apart", ())),
         **chosen,
     )
+
+
+def known_keys(values: dict[str, Any], keys: set[str], what: str = "there is") -> dict[str, Any]:
+    """The values. Raises ValueError where there are others than those of these keys."""
+    if unknown := set(values) - keys:
+        raise ValueError(f"{what} no key {', '.join(sorted(map(str, unknown)))}")
+    return values
+
+
+def given_velocities(value: Any, default: T) -> tuple[dict[str, float], float | T]:
+    """What a file says of the joints' velocities: of some by name and of all others the default, or one of all."""
+    if not isinstance(value, dict):
+        return {}, positive("velocity", value)
+    return {str(joint): positive(f"velocity of {joint}", one) for joint, one in value.items()}, default
 
 
 def model_of(path: Path, values: dict[str, Any]) -> Path:
@@ -234,9 +242,7 @@ def _numbers(what: str, value: Any, count: int) -> tuple[float, ...]:
 
 
 def _finger_config(name: str, value: Any) -> FingerConfig:
-    unknown = set(_keys(f"finger {name}", value)) - set(FingerConfig.__dataclass_fields__)
-    if unknown:
-        raise ValueError(f"finger {name} has no key {', '.join(sorted(map(str, unknown)))}")
+    known_keys(_keys(f"finger {name}", value), set(FingerConfig.__dataclass_fields__), f"finger {name} has")
     offset = value.get("offset")
     return FingerConfig(
         base=str(value["base"]),

@@ -84,17 +84,8 @@ def _hand(config: RobotConfig) -> Tool:
     spec = _bare(config)
     for row, name in enumerate(model.joints):
         _motor(spec, name, model.model.jnt_range[row])
-    return Tool(
-        config,
-        spec,
-        float(max(_reach(model, to_flange, origin), 0.05)) + _CLEAR,
-        model.names,
-        model.follow,
-        model.offset,
-        model.neutral,
-        -to_flange @ origin,
-        quaternion_from_matrix(to_flange),
-    )
+    lowest, turn = float(max(_reach(model, to_flange, origin), 0.05)) + _CLEAR, quaternion_from_matrix(to_flange)
+    return Tool(config, spec, lowest, model.names, model.follow, model.offset, model.neutral, -to_flange @ origin, turn)
 
 
 def _reach(model: RobotModel, to_flange: np.ndarray, origin: np.ndarray) -> float:
@@ -143,16 +134,9 @@ def _gripper(config: RobotConfig) -> Tool:
     for row, name in enumerate(beside, len(opens)):
         leader, ratio, offset[row] = coupled[name]
         opens[name] = ratio * opens[leader]
-    share = np.array([*opens.values()])
-    return Tool(
-        config,
-        spec,
-        float(max([*ends, 0.05])) + _CLEAR,
-        config.joints[:1],
-        share[:, None] / np.abs(share).sum(),
-        offset,
-        np.array([config.width[1]]),
-    )
+    share = np.array([*opens.values()])[:, None]
+    follow, start = share / np.abs(share).sum(), np.array([config.width[1]])
+    return Tool(config, spec, float(max([*ends, 0.05])) + _CLEAR, config.joints[:1], follow, offset, start)
 
 
 def _bare(config: RobotConfig, coupled: bool = False) -> Any:

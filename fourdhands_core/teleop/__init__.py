@@ -15,18 +15,4 @@ No safety-rated stop: it lessens what a wrong hand can do, and does not replace 
 
 from .settings import TeleopSettings
 from .step import TeleopState, step
-from .types import (
-    ENGAGED,
-    ESTOP,
-    FAULT,
-    HOLD,
-    IDLE,
-    RAMP,
-    READY,
-    STATE_NAMES,
-    ArmMotion,
-    Command,
-    HandSample,
-    Inputs,
-    RobotSample,
-)
+from .types import ENGAGED, ESTOP, FAULT, HOLD, IDLE, RAMP, READY, STATE_NAMES, Command, HandSample, Inputs, RobotSample

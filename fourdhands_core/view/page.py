@@ -301,9 +301,9 @@ class RecordingPage:
             self._stage.forget()
         sights, robots = recording.sights(row, self._stage.shown), recording.robots(row)
         second = self._second(sights[0].moment)
-        lines = sights[0].moment_words()
+        lines = words(sights[0].moment)
         for sight in sights[1:]:
-            lines += [f"{sight.name}:", *sight.moment_words()]
+            lines += [f"{sight.name}:", *words(sight.moment)]
         with self._server.atomic():
             lines += self._stage.draw(sights, robots)
             if second is not None and self._against is not None:

@@ -18,16 +18,6 @@ Lines = dict[str, tuple[np.ndarray, tuple[int, int, int]]]
 """By its name a line's values, one a row, and its colour, RGB."""
 
 
-def confidence(course: Course, rows: np.ndarray) -> Lines:
-    """0 to 1, by side; 0 where the hand is not seen, as in the messages."""
-    return by_side(np.nan_to_num(course.confidence[rows]))
-
-
-def age(course: Course, rows: np.ndarray) -> Lines:
-    """Seconds since the hand was seen, by side."""
-    return by_side(course.age[rows])
-
-
 def processing(course: Course, rows: np.ndarray) -> Lines:
     """Milliseconds by stage, and from an image's reception to its result."""
     return {
@@ -53,11 +43,6 @@ def rate(course: Course, rows: np.ndarray) -> Lines:
     return lines
 
 
-def pinching(course: Course, rows: np.ndarray) -> Lines:
-    """Millimetres between thumb and index finger, by side."""
-    return by_side(1e3 * pinch(course.joints[rows]))
-
-
 def bending(side: int) -> Callable[[Course, np.ndarray], Lines]:
     """Degrees that each finger of a side is bent."""
 
@@ -69,11 +54,11 @@ def bending(side: int) -> Callable[[Course, np.ndarray], Lines]:
 
 
 PLOTS: dict[str, Callable[[Course, np.ndarray], Lines]] = {
-    "Confidence": confidence,
-    "Pinch, mm": pinching,
+    "Confidence": lambda course, rows: by_side(np.nan_to_num(course.confidence[rows])),  # 0 where not seen, as in messages
+    "Pinch, mm": lambda course, rows: by_side(1e3 * pinch(course.joints[rows])),
     "Fingers of the left hand, degrees": bending(0),
     "Fingers of the right hand, degrees": bending(1),
-    "Age, s": age,
+    "Age, s": lambda course, rows: by_side(course.age[rows]),
     "Processing by stage, ms": processing,
     "Rate, images a second": rate,
 }

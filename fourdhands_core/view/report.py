@@ -29,7 +29,7 @@ svg.plot{width:100%;height:auto;font:11px sans-serif}.note{color:#a33}
 """
 
 
-def write_report(recording: Recording, out: Path, progress: Callable[[int], None] = lambda rows: None) -> None:
+def write_report(recording: Recording, out: Path, progress: Callable[[int], object] = lambda rows: None) -> None:
     """Read a recording whole and write its report; the file appears complete or not at all.
 
     progress: called with the number of rows read so far. Raises InputError where the recording holds no image.
@@ -121,16 +121,17 @@ def _doubtful(course: Course) -> list[tuple[int, str]]:
     """Least confidence of a tracked hand first."""
     confidence = np.where(course.state == SEEN, course.confidence, np.inf)
     least, side = confidence.min(axis=1), confidence.argmin(axis=1)
-    rows = [row for row in np.argsort(least, kind="stable")[:50].tolist() if np.isfinite(least[row])]
-    return [(row, f"{SIDES[side[row]]} hand with confidence {least[row]:.2f}") for row in rows]
+    return [(row, f"{SIDES[side[row]]} hand with confidence {least[row]:.2f}") for row in _least(least)]
 
 
 def _slow(course: Course) -> list[tuple[int, str]]:
-    total = course.stages.get("total")
-    if total is None or not np.isfinite(total).any():
-        return []
-    rows = np.argsort(-np.nan_to_num(total, nan=-1.0), kind="stable")[:50].tolist()
-    return [(row, f"{1e3 * total[row]:.0f} ms of processing") for row in rows if np.isfinite(total[row])]
+    total = course.stages.get("total", np.full(len(course), np.nan))
+    return [(row, f"{1e3 * total[row]:.0f} ms of processing") for row in _least(-total)]
+
+
+def _least(values: np.ndarray) -> list[int]:
+    """The rows of the least of (N,) values, those first; without what is not finite."""
+    return [row for row in np.argsort(values, kind="stable")[:50].tolist() if np.isfinite(values[row])]
 
 
 def _pictures(recording: Recording) -> str:
@@ -155,22 +156,25 @@ def _jpeg(image: np.ndarray) -> str:
 
 
 def _trajectories(course: Course) -> str:
-    """x, y and z of both wrists over time, and seen from above."""
-    rows = thinned(len(course))
-    seconds = (course.stamp[rows] - course.stamp[0]) / 1e9
-    wrist = course.joints[rows, :, 0].astype(np.float64)
-    over_time = [
-        line_plot(seconds, [(SIDES[side], wrist[:, side, axis], SIDE_COLOURS[side]) for side in range(2)], f"{name}, m", 130)
-        for axis, name in enumerate(("x, to the right", "y, down", "z, away from the camera"))
-    ]
-    return "".join(over_time)
+    """x, y and z of both wrists over time."""
+    wrist = course.joints[:, :, 0].astype(np.float64)
+    axes = enumerate(("x, to the right", "y, down", "z, away from the camera"))
+    return "".join(_by_side(course, wrist[:, :, axis], f"{name}, m") for axis, name in axes)
 
 
 def _pinch(course: Course) -> str:
+    return _by_side(course, 1e3 * pinch(course.joints.astype(np.float64)), "thumb to index finger, mm")
+
+
+def _by_side(course: Course, values: np.ndarray, title: str) -> str:
+    return _over_time(course, [(SIDES[side], values[:, side], SIDE_COLOURS[side]) for side in range(2)], title)
+
+
+def _over_time(course: Course, lines: Sequence[tuple[str, np.ndarray, tuple[int, int, int]]], title: str) -> str:
+    """A plot of lines with a value for each row of a course."""
     rows = thinned(len(course))
-    apart = 1e3 * pinch(course.joints[rows].astype(np.float64))
-    lines = [(SIDES[side], apart[:, side], SIDE_COLOURS[side]) for side in range(2)]
-    return line_plot((course.stamp[rows] - course.stamp[0]) / 1e9, lines, "thumb to index finger, mm", 130)
+    seconds = (course.stamp[rows] - course.stamp[0]) / 1e9
+    return line_plot(seconds, [(name, values[rows], colour) for name, values, colour in lines], title)
 
 
 def _latency(course: Course) -> str:
@@ -185,16 +189,12 @@ def _latency(course: Course) -> str:
         for name, values in stages.items()
     )
     table = f"<table><tr><th>stage</th><th>p50, ms</th><th>p95, ms</th><th>p99, ms</th></tr>{rows}</table>"
-    picked = thinned(len(course))
     total = course.stages.get("total")
-    if total is None:
-        return table
-    seconds = (course.stamp[picked] - course.stamp[0]) / 1e9
-    return table + line_plot(seconds, [("total", 1e3 * total[picked], (60, 60, 60))], "processing, ms", 130)
+    return table if total is None else table + _over_time(course, [("total", 1e3 * total, (60, 60, 60))], "processing, ms")
 
 
 def line_plot(
-    x: np.ndarray, lines: Sequence[tuple[str, np.ndarray, tuple[int, int, int]]], title: str, height: int = 160
+    x: np.ndarray, lines: Sequence[tuple[str, np.ndarray, tuple[int, int, int]]], title: str, height: int = 130
 ) -> str:
     """SVG of lines over x, each a name, values (N,) and a colour; broken where values are not finite."""
     values = np.concatenate([line[1] for line in lines])

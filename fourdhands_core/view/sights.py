@@ -9,7 +9,7 @@ import numpy as np
 from ..geometry.rigid import Rigid
 from ..hand_model.assets import HandAsset
 from .cloud import Cloud
-from .moments import Moment, words
+from .moments import Moment
 from .robots import RobotState
 
 PARTS = "Image", "Skeleton on the image", "Meshes", "Joints", "Wrist frames", "Trails", "Depth cloud", "Workspace", "Robot"
@@ -36,10 +36,6 @@ class Sight:
     problem: str = ""
     model: str = ""
     hands: tuple[HandAsset, HandAsset] | None = None
-
-    def moment_words(self) -> list[str]:
-        """See moments.words."""
-        return words(self.moment)
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,10 +35,9 @@ class Stage:
         hands: tuple[HandAsset, HandAsset],
         name: str = "",
         colours: Sequence[tuple[int, int, int]] = SIDE_COLOURS,
-        shown: dict[str, bool] | None = None,
     ) -> None:
         self._server, self._hands, self._name, self._colours = server, hands, name, colours
-        self.shown = dict.fromkeys(PARTS, True) if shown is None else shown
+        self.shown = dict.fromkeys(PARTS, True)
         self.cameras: dict[str, CameraScene] = {}
         self.robots: dict[str, RobotScene] = {}
         self._drawn: dict[str, Sight] = {}

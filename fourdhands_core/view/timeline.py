@@ -61,19 +61,14 @@ def bands(course: Course, span: tuple[int, int] | None = None) -> str:
     return "".join(shapes)
 
 
-def states_of_columns(state: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """The worst state, of UNKNOWN, then ABSENT, HELD, TRACKED as 0, 1, 2, 3, from each of the rows `first` to the next."""
-    order = np.select([state == UNKNOWN, state == SEEN, state == KEPT], [0, 3, 2], 1)
-    return np.minimum.reduceat(order, first)
-
-
 def thinned(count: int, most: int = 800) -> np.ndarray:
     """Rows, increasing, of which a plot is made: all, or about so many."""
     return np.arange(count) if count <= most else np.linspace(0, count - 1, most).round().astype(int)
 
 
 def _band(state: np.ndarray, first: np.ndarray, side: int) -> list[str]:
-    worst = states_of_columns(state, first)
+    order = np.select([state == UNKNOWN, state == SEEN, state == KEPT], [0, 3, 2], 1)  # the worst first
+    worst = np.minimum.reduceat(order, first)
     colour = np.array(SIDE_COLOURS[side])
     colours = [_UNREAD, _ABSENT, _hex(0.4 * colour + 0.6 * 255), _hex(colour)]
     edges = [0, *(1 + np.flatnonzero(np.diff(worst))).tolist(), len(worst)]

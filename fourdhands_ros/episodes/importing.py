@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from fourdhands_core.episodes.columns import ACTION, ROBOT, STATE, picture_column
 from fourdhands_core.episodes.exported import facts_by_episode
-from fourdhands_core.episodes.folder import as_it_says
+from fourdhands_core.episodes.folder import as_it_says, read_manifest
 from fourdhands_core.episodes.reading import Dataset
 from fourdhands_core.episodes.rows import pair_of_row
 from fourdhands_core.episodes.sidecar import Sidecar
@@ -78,12 +78,13 @@ class _Episode:
         self._table = dataset.columns(number)
         self._length = len(self._table["frame_index"])
         self._spaces = {camera: "/" + camera.rpartition(".")[2] for camera in dataset.cameras}
-        facts = facts_by_episode(dataset.facts)
+        manifest = read_manifest(dataset.path)
+        facts = facts_by_episode(manifest)
         said = facts[number] if number < len(facts) else {}
         self._names: dict[str, Any] = said.get("facts") or {}
         self._frame = str(said.get("frame") or "camera_optical_frame")
         self._fused = bool(self._names.get("fused"))
-        chosen = dataset.facts.get("options", {}).get("chosen", {})
+        chosen = manifest.get("options", {}).get("chosen", {})
         self._in_camera = not self._fused and chosen.get("frame", CAMERA_FRAME) == CAMERA_FRAME
         self._outcome = str(said.get("outcome") or "")
         if "stamp.row" in self._table:
@@ -139,11 +140,9 @@ class _Episode:
         fx, fy, cx, cy = self._table["camera.intrinsics"][row].tolist() if "camera.intrinsics" in self._table else (0.0,) * 4
         if fx > 0:
             info = CameraInfo(height=size[0], width=size[1], distortion_model="plumb_bob")
-            info.header.stamp.sec, info.header.stamp.nanosec = split_stamp(stamp)
-            info.header.frame_id = self._frame_of(space, space)
             info.k, info.d = [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0], [0.0] * 5
             info.p = [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
-            yield f"{space}/camera_info", CAMERA_INFO, stamp, serialize_message(info)
+            yield f"{space}/camera_info", CAMERA_INFO, stamp, _serialized(info, stamp, self._frame_of(space, space))
 
     def _frame_of(self, name: str, space: str) -> str:
         """That of a camera's images; of the hands' own, in `space`, theirs, where they are in it."""
@@ -159,9 +158,7 @@ class _Episode:
     @staticmethod
     def _picture(space: str, image: np.ndarray, frame: str, stamp: int, time: int) -> tuple[str, str, int, bytes]:
         message = CompressedImage(format="jpeg", data=array.array("B", jpeg(image)))
-        message.header.stamp.sec, message.header.stamp.nanosec = split_stamp(stamp)
-        message.header.frame_id = frame
-        return f"{space}/image_raw/compressed", "sensor_msgs/msg/CompressedImage", time, serialize_message(message)
+        return f"{space}/image_raw/compressed", "sensor_msgs/msg/CompressedImage", time, _serialized(message, stamp, frame)
 
     def _numbers(self, column: str, row: int, stamp: int) -> bytes:
         values = np.asarray(self._table[column][row], np.float64).reshape(-1)
@@ -170,5 +167,11 @@ class _Episode:
             names = next(iter(names.values()))
         names = names if names and len(names) == len(values) else [str(k) for k in range(len(values))]
         message = JointState(name=[str(name) for name in names], position=array.array("d", values.tolist()))
-        message.header.stamp.sec, message.header.stamp.nanosec = split_stamp(stamp)
-        return serialize_message(message)
+        return _serialized(message, stamp)
+
+
+def _serialized(message: Any, stamp: int, frame: str = "") -> bytes:
+    """A message with its header."""
+    message.header.stamp.sec, message.header.stamp.nanosec = split_stamp(stamp)
+    message.header.frame_id = frame
+    return serialize_message(message)

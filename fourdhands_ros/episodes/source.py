@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -183,7 +183,7 @@ class _HandReader:
             return self._bag.messages([self._topic, "/tf"])
         for name, _, data in self._frames.messages(["/tf_static"]):
             self._buffer.put(data, static=name == "/tf_static")
-        return _merged(self._bag.messages([self._topic]), self._frames.messages(["/tf"]))
+        return heapq.merge(self._bag.messages([self._topic]), self._frames.messages(["/tf"]), key=lambda entry: entry[1])
 
     def _unpack(self, store: Any, data: bytes) -> Any:
         try:
@@ -242,10 +242,7 @@ def _numbers(hand: Any, pose: Any) -> dict[str, np.ndarray]:
         "joints": joints,
         "wrist": wrist,
         "orientation": orientation,
-        "joint_confidence": hand.joint_confidence,
-        "joints_2d": hand.joints_2d,
-        "hand_pose": hand.hand_pose,
-        "betas": hand.betas,
+        **{name: getattr(hand, name) for name in ("joint_confidence", "joints_2d", "hand_pose", "betas")},
     }
     result = {}
     for name, shape in shapes.items():
@@ -253,7 +250,3 @@ def _numbers(hand: Any, pose: Any) -> dict[str, np.ndarray]:
         size = int(np.prod(shape))
         result[name] = flat.reshape(shape) if flat.size == size else np.full(shape, np.nan)
     return result
-
-
-def _merged(one: Iterable[tuple[str, int, bytes]], other: Iterable[tuple[str, int, bytes]]) -> Iterator[tuple[str, int, bytes]]:
-    return heapq.merge(one, other, key=lambda entry: entry[1])

@@ -18,6 +18,7 @@ from rclpy.qos import QoSProfile
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_core.hand_model.assets import HandAsset
+from fourdhands_core.view.moments import words
 from fourdhands_core.view.page import Panel
 from fourdhands_core.view.plots import PlotPanel
 from fourdhands_core.view.robots import RobotState
@@ -218,7 +219,7 @@ class LivePage:
         sight = Sight(camera.pairs, moment, image, False, cloud, camera.fused, pose, problem, camera.model, hands)
         self._sights[camera.pairs] = sight
         told = [f"Meshes: {unknown}."] if unknown else []
-        self._words[camera.pairs] = [*sight.moment_words(), *told, *self._told.get(camera.frame_id, ())]
+        self._words[camera.pairs] = [*words(moment), *told, *self._told.get(camera.frame_id, ())]
 
     def _turn(self) -> None:
         now = time.monotonic()
@@ -249,8 +250,8 @@ class LivePage:
 
     def _say(self, said: Sequence[str], now: float) -> None:
         lines: list[str] = []
-        for name, words in self._words.items():
-            lines += ([f"{name}:"] if name and len(self._words) > 1 else []) + words
+        for name, said_of in self._words.items():
+            lines += ([f"{name}:"] if name and len(self._words) > 1 else []) + said_of
         lines += said
         if now - self._recorder[0] < _RECORDER_PERIOD:
             lines.append(self._recorder[1])

@@ -21,14 +21,14 @@ from ...errors import DatasetError
 from ...geometry.camera import Camera
 from ...hand_model.skeleton import LEFT, RIGHT, SIDES
 from .files import read_json, read_npy, understood
-from .frames import DatasetFrame, HandDataset, hand_in_view, read_image
+from .frames import DatasetFrame, VideoDataset, hand_in_view, read_image
 from .mano import ManoTruth
 
 _BLACK = 10
 """Images left out at either end of a sequence, which may be black (src/arctic/split.py)."""
 
 
-class Arctic(HandDataset):
+class Arctic(VideoDataset):
     """The fixed cameras, both hands; a hand out of view is absent. Hand models must be given: all truth is MANO's.
 
     Left hands have no betas, as they mean another shape in MANO's left model as released (mano.ManoTruth).
@@ -50,8 +50,6 @@ class Arctic(HandDataset):
         self._images = self.need("images", "the full images")
         self._fits: dict[str, dict] = {}
         self._lenses: dict[str, dict] = {}
-        self._sequences: dict[str, range] = {}
-        self._firsts: list[tuple[int, str, int, int]] = []
         held_out = set(names.get("val", ())) | set(names.get("test", ()))
         for name in names[self.split]:
             if self.split != "train" or name not in held_out:
@@ -74,20 +72,11 @@ class Arctic(HandDataset):
             count, offset = len(self._fits[name][LEFT]["rot"]), int(self._subjects[subject]["ioi_offset"])
         numbers = range(max(_BLACK, offset), count - _BLACK)
         for view in self.views:
-            if len(numbers):
-                first = len(self)
-                self._firsts.append((first, name, view, numbers.start))
-                self._sequences[f"{name}/{view}"] = range(first, first + len(numbers))
-
-    def __len__(self) -> int:
-        return next(reversed(self._sequences.values())).stop if self._sequences else 0
+            self._add_video(f"{name}/{view}", len(numbers), name, view, numbers.start)
 
     def __getitem__(self, index: int) -> DatasetFrame:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        place = np.searchsorted([first for first, *_ in self._firsts], index, side="right") - 1
-        first, name, view, number = self._firsts[place]
-        number += index - first
+        name, view, first, place = self._find(index)
+        number = first + place
         row = number - int(self._subjects[name.split("/")[0]]["ioi_offset"])
         camera, extrinsics = self._camera(name, view, row)
         hands = tuple(self._hand(name, row, side, camera, extrinsics) for side in (LEFT, RIGHT))

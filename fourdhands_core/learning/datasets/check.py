@@ -58,35 +58,23 @@ class Report:
         rate = f", {self.frame_rate:g} a second" if self.frame_rate else ""
         some = "all" if self.checked == self.frames else f"{self.checked}, evenly spaced,"
         lines = [f"{self.name}: {counted(self.frames, 'frames')}{rate}; {some} looked at"]
-        if self.sequences:
-            lines.append(
-                f"sequences     {len(self.sequences)}, of {min(self.sequences)} to {counted(max(self.sequences), 'frames')}"
-            )
-        lines.append(
-            "hands         "
-            + ", ".join(f"{key} {self.hands[key]}" for key in (*SIDES, "both", "none"))
-            + (f"; in {counted(self.incomplete, 'frames')} other hands may be there" if self.incomplete else "")
-        )
-        lines.append(
-            "ground truth  "
-            + (", ".join(f"{key} {count}" for key, count in sorted(self.ground_truth.items())) or "none")
-            + f" (of {total} hands)"
-        )
-        lines.append(
-            f"camera        in {len(self.focal) // 2} of {counted(self.checked, 'frames')}"
-            + (
-                f", focal length {min(self.focal):.1f} to {max(self.focal):.1f} px, distortion "
-                f"{', '.join(sorted(self.distortion))}"
-                if self.focal
-                else ""
-            )
-        )
-        lines.append(
-            "images        "
-            + ", ".join(f"{width}x{height} ({count} read)" for (width, height), count in self.image_sizes.most_common(6))
-            + (f"; {self.unusable} of them to be left out" if self.unusable else "")
-            + (f"; another size than the camera's: {', '.join(self.wrong_sizes[:3])}" if self.wrong_sizes else "")
-        )
+        if lengths := self.sequences:
+            lines.append(f"sequences     {len(lengths)}, of {min(lengths)} to {counted(max(lengths), 'frames')}")
+        hands = ", ".join(f"{key} {self.hands[key]}" for key in (*SIDES, "both", "none"))
+        if self.incomplete:
+            hands += f"; in {counted(self.incomplete, 'frames')} other hands may be there"
+        truth = ", ".join(f"{key} {count}" for key, count in sorted(self.ground_truth.items())) or "none"
+        camera = f"in {len(self.focal) // 2} of {counted(self.checked, 'frames')}"
+        if self.focal:
+            camera += f", focal length {min(self.focal):.1f} to {max(self.focal):.1f} px"
+            camera += f", distortion {', '.join(sorted(self.distortion))}"
+        images = ", ".join(f"{width}x{height} ({count} read)" for (width, height), count in self.image_sizes.most_common(6))
+        if self.unusable:
+            images += f"; {self.unusable} of them to be left out"
+        if self.wrong_sizes:
+            images += f"; another size than the camera's: {', '.join(self.wrong_sizes[:3])}"
+        lines += [f"hands         {hands}", f"ground truth  {truth} (of {total} hands)"]
+        lines += [f"camera        {camera}", f"images        {images}"]
         lines.append("reprojection  " + _spread(self.reprojection, 1.0, "px", "joints through the camera beside the points"))
         lines.append(
             "mesh          " + _spread(self.mesh_distance, 1e3, "mm", "the hand model's joints of the mesh beside the joints")
@@ -149,8 +137,7 @@ def _look_at(hand: HandTruth, model: HandAsset | None, frame: DatasetFrame, repo
 def draw_samples(dataset: HandDataset, path: Path, count: int = 12) -> None:
     """Write a PNG with `count` annotated frames, evenly spaced: meshes, skeletons, boxes, each hand's ground truth."""
     pictures = [annotated(dataset[index], dataset) for index in _spaced(len(dataset), count)]
-    sheet = contact_sheet(pictures, columns=min(4, len(pictures)), cell_width=480)
-    write_image(path, sheet)
+    write_image(path, contact_sheet(pictures, columns=min(4, len(pictures)), cell_width=480))
 
 
 def annotated(frame: DatasetFrame, dataset: HandDataset) -> np.ndarray:

@@ -13,15 +13,13 @@ manopth, which the toolkit draws them with, reads the model as released, and so 
 
 from __future__ import annotations
 
-from bisect import bisect_right
-
 import numpy as np
 
 from ...errors import DatasetError
 from ...geometry.camera import Camera
-from ...hand_model.skeleton import SIDES
-from .files import read_yaml, understood
-from .frames import DatasetFrame, HandDataset, HandTruth, box_around, read_image
+from ...hand_model.skeleton import LEFT, SIDES
+from .files import read_yaml, reading, understood
+from .frames import DatasetFrame, HandTruth, VideoDataset, box_around, read_image
 from .joint_orders import OPENPOSE
 from .mano import ManoTruth
 
@@ -56,7 +54,7 @@ def _parts(split: str) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...
     return subjects, cameras, sequences
 
 
-class DexYcb(HandDataset):
+class DexYcb(VideoDataset):
     """Frames of sequences by camera; the hand is absent where the toolkit has no pose of it."""
 
     name = "DexYCB"
@@ -69,10 +67,6 @@ class DexYcb(HandDataset):
         self._cameras = {serial: self._camera(serial) for serial in serials}
         self._mano = ManoTruth(self.hands, flat=False, components=True, left_as_released=True)
         self._betas: dict[str, np.ndarray] = {}
-        self._recordings: list[tuple[str, str, str]] = []
-        """Sequence's folder, serial, and the folder of the person's shape."""
-        self._sides: list[int] = []
-        self._starts = [0]
         for subject in (SUBJECTS[k] for k in subjects):
             folder = self.need(subject, "a subject's sequences")
             names = sorted(path.name for path in folder.iterdir() if path.is_dir())
@@ -94,9 +88,7 @@ class DexYcb(HandDataset):
             self._betas[person] = self._shape(person)
         for serial in serials:
             self.need(f"{sequence}/{serial}", "a camera's images and labels")
-            self._recordings.append((sequence, serial, person))
-            self._sides.append(side)
-            self._starts.append(self._starts[-1] + length)
+            self._add_video(f"{sequence}/{serial}", length, sequence, serial, person, side)
 
     def _camera(self, serial):
         path = self.need(f"calibration/intrinsics/{serial}_{_SIZE[0]}x{_SIZE[1]}.yml", "a camera's intrinsics")
@@ -110,40 +102,19 @@ class DexYcb(HandDataset):
         with understood(f"{path} lacks 10 betas"):
             return np.array(read_yaml(path)["betas"], np.float64).reshape(10)
 
-    def __len__(self) -> int:
-        return self._starts[-1]
-
-    @property
-    def sequences(self) -> dict[str, range]:
-        return {
-            f"{sequence}/{serial}": range(start, stop)
-            for (sequence, serial, _), start, stop in zip(self._recordings, self._starts, self._starts[1:])
-        }
-
     def __getitem__(self, index: int) -> DatasetFrame:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        recording = bisect_right(self._starts, index) - 1
-        sequence, serial, person = self._recordings[recording]
-        number, side = index - self._starts[recording], self._sides[recording]
+        sequence, serial, person, side, number = self._find(index)
         path = self.root / sequence / serial / f"color_{number:06d}.jpg"
-        hands: list[HandTruth | None] = [None, None]
-        hands[side] = self._hand(path.with_name(f"labels_{number:06d}.npz"), side, person)
-        left, right = hands
-        return DatasetFrame(
-            f"{sequence}/{serial}/{number:06d}", (left, right), self._cameras[serial], lambda: read_image(path), complete=False
-        )
+        hand = self._hand(path.with_name(f"labels_{number:06d}.npz"), side, person)
+        hands = (hand, None) if side == LEFT else (None, hand)
+        key = f"{sequence}/{serial}/{number:06d}"
+        return DatasetFrame(key, hands, self._cameras[serial], lambda: read_image(path), complete=False)
 
     def _hand(self, path, side, person):
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                joints = file["joint_3d"].astype(np.float64).reshape(21, 3)[OPENPOSE]
-                points = file["joint_2d"].astype(np.float64).reshape(21, 2)[OPENPOSE]
-                pose = file["pose_m"].astype(np.float64).reshape(51)
-        except FileNotFoundError as error:
-            raise DatasetError(f"{path} is missing; the labels must be unpacked beside the images") from error
-        except Exception as error:  # a damaged archive can fail in any way
-            raise DatasetError(f"{path} is not DexYCB's ({type(error).__name__}: {error}); get it anew") from error
+        with reading(path) as opened, np.load(opened, allow_pickle=False) as file:
+            joints = file["joint_3d"].astype(np.float64).reshape(21, 3)[OPENPOSE]
+            points = file["joint_2d"].astype(np.float64).reshape(21, 2)[OPENPOSE]
+            pose = file["pose_m"].astype(np.float64).reshape(51)
         if (joints == -1.0).all():
             return None
         fields = self._mano.fields(side, pose[:48], self._betas[person], pose[48:])

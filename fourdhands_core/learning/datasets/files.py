@@ -8,7 +8,7 @@ import mmap
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import yaml
@@ -18,16 +18,23 @@ from ...files import kind_of
 from ...hand_model.mano_files import ArrayUnpickler
 
 
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[IO[bytes]]:
+    """The file, open; DatasetError where it is missing, or whoever reads it fails, as a damaged one can make in any way."""
+    try:
+        with path.open("rb") as file:
+            yield file
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
 def read_json(path: Path, convert: Callable[[dict], Any] | None = None) -> Any:
     """What a JSON file holds; DatasetError where it is missing or damaged.
 
     convert: makes what takes the place of each object as it is read, so that a file of millions need not be in memory whole.
     """
-    try:
-        with path.open("rb") as file:
-            return json.load(file, object_hook=convert)
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+    with reading(path) as file:
+        return json.load(file, object_hook=convert)
 
 
 class JsonRows:
@@ -39,16 +46,14 @@ class JsonRows:
 
     def __init__(self, path: Path):
         self.path = path
-        try:
-            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        with reading(path) as file:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
                 starts = np.array([match.end() for match in re.finditer(rb"\]\s*\]\s*,?", text)])
                 first = re.match(rb"\s*\[", text)
                 if first is None or not len(starts):
                     raise ValueError("no list of lists")
             self._ends = np.concatenate([[first.end()], starts])
             self[0], self[len(self) - 1]
-        except (OSError, ValueError) as error:
-            raise _unreadable(path, error) from error
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -63,20 +68,14 @@ class JsonRows:
 
 def read_yaml(path: Path) -> Any:
     """What a YAML file holds; DatasetError where it is missing or damaged."""
-    try:
-        with path.open("rb") as file:
-            return yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise _unreadable(path, error) from error
+    with reading(path) as file:
+        return yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def read_pickle(path: Path) -> Any:
     """What a pickle of plain containers and numpy's arrays holds; DatasetError where it is missing, damaged or unsafe."""
-    try:
-        with path.open("rb") as file:
-            return ArrayUnpickler(file, "the dataset").load()
-    except Exception as error:  # a damaged pickle can fail in any opcode, with any exception
-        raise _unreadable(path, error) from error
+    with reading(path) as file:
+        return ArrayUnpickler(file, "the dataset").load()
 
 
 def read_npy(path: Path) -> Any:
@@ -84,17 +83,14 @@ def read_npy(path: Path) -> Any:
 
     DatasetError where the file is missing, damaged or unsafe.
     """
-    try:
-        with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-            shape, _, dtype = read_header(file)
-            if dtype.hasobject:
-                array = ArrayUnpickler(file, "the dataset").load()
-                return array.item() if shape == () else array
+    with reading(path) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, _, dtype = read_header(file)
+        if dtype.hasobject:
+            array = ArrayUnpickler(file, "the dataset").load()
+            return array.item() if shape == () else array
         return np.load(path, allow_pickle=False)
-    except Exception as error:
-        raise _unreadable(path, error) from error
 
 
 _KINDS = "i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8"
@@ -106,8 +102,8 @@ _PLY_TYPES = {
 
 def read_ply_vertices(path: Path) -> np.ndarray:
     """The vertices (N, 3) float64 of a PLY, ASCII or binary, as it stores them; DatasetError where missing or damaged."""
-    try:
-        header, _, body = path.read_bytes().partition(b"end_header")
+    with reading(path) as file:
+        header, _, body = file.read().partition(b"end_header")
         lines = [line.split() for line in header.decode("ascii").splitlines() if line.strip()]
         elements = [line for line in lines if line[0] == "element"]
         if lines[0] != ["ply"] or elements[0][1] != "vertex":
@@ -125,8 +121,6 @@ def read_ply_vertices(path: Path) -> np.ndarray:
             records: Any = np.frombuffer(body, np.dtype([(name, order + kind) for name, kind in fields]), count)
             columns = [records[axis] for axis in "xyz"]
         return np.stack(columns, axis=1).astype(np.float64)
-    except (OSError, ValueError, KeyError, IndexError, StopIteration) as error:
-        raise _unreadable(path, error) from error
 
 
 @contextlib.contextmanager

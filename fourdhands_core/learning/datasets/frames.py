@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -80,8 +82,8 @@ class HandDataset(ABC):
         if not Path(root).is_dir():
             raise DatasetError(f"{root} is not a folder; give the folder that holds {self.name} as published")
         self.root, self.split, self.hands = Path(root), split, hands
-        self._frames: Any = ()
-        self._sequences: Mapping[str, Sequence[int]] = {}
+        self._frames: Any = []
+        self._sequences: dict[str, Any] = {}
         self._open()
 
     @abstractmethod
@@ -120,6 +122,27 @@ class HandDataset(ABC):
                 "hand model; give it (--hand-model, in training data.hand_model: an npz from `fourdhands convert-mano`)"
             )
         return self.hands
+
+
+class VideoDataset(HandDataset):
+    """A dataset of videos of which too many frames are there to list them all: what is known of a video stands once."""
+
+    def _add_video(self, name: str, length: int, *about: Any) -> None:
+        """The next frames are those of a video; one without any is passed over."""
+        if length:
+            first = len(self)
+            self._frames.append((first, about))
+            self._sequences[name] = range(first, first + length)
+
+    def __len__(self) -> int:
+        return next(reversed(self._sequences.values())).stop if self._sequences else 0
+
+    def _find(self, index: int) -> tuple[Any, ...]:
+        """What is known of the video that a frame is of, and the frame's number in it. IndexError where there is none."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        first, about = self._frames[bisect_right(self._frames, index, key=itemgetter(0)) - 1]
+        return *about, index - first
 
 
 def window(sequence: Sequence[int], position: int, length: int = 9, gap: int = 5) -> list[int]:

@@ -41,7 +41,6 @@ class H2o3d(HandDataset):
         self._frames = [tuple(line.strip().split("/")) for line in lines if line.strip()]
         if any(len(frame) != 2 for frame in self._frames):
             raise DatasetError(f"{self.root / self.split}.txt must have sequence/frame a line; get it anew")
-        self._sequences: dict[str, list[int]] = {}
         self._suffixes: dict[Path, str] = {}
         for index in sorted(range(len(self._frames)), key=self._frames.__getitem__):
             self._sequences.setdefault(self._frames[index][0], []).append(index)

@@ -43,8 +43,6 @@ class Hic(HandDataset):
     def _open(self) -> None:
         path = self.need("HIC.json", "images and meshes, from InterWild")
         data = read_json(path)
-        self._frames = []
-        self._sequences: dict[str, list[int]] = {}
         with understood(f"{path} is not InterWild's HIC.json"):
             images = {image["id"]: image for image in data["images"]}
             for annotation in data["annotations"]:

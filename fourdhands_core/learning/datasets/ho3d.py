@@ -14,6 +14,8 @@ predictions, OpenGL's.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ...errors import DatasetError
@@ -71,13 +73,7 @@ class Ho3d(H2o3d):
         frame = super().__getitem__(index)
         if not self._late or frame.hands[RIGHT] is None:
             return frame
-        return DatasetFrame(
-            frame.key,
-            (None, self._published(index, frame.hands[RIGHT], frame.camera)),
-            frame.camera,
-            frame.load,
-            frame.complete,
-        )
+        return replace(frame, hands=(None, self._published(index, frame.hands[RIGHT], frame.camera)))
 
     def _published(self, index: int, wrist: HandTruth, camera: Camera) -> HandTruth:
         """The evaluation's hand with what came out later."""

@@ -82,7 +82,6 @@ class InterHand(HandDataset):
         images = {image[0]: image[1:] for image in data["images"]}
         rows: list[tuple] = []
         self._names: list[str] = []
-        self._sequences: dict[str, list[int]] = {}
         for image_id, interacting, known in data["annotations"]:
             capture, camera, frame, width, height, sequence, name = images[image_id]
             if (capture, frame) not in self._joints:
@@ -140,16 +139,8 @@ class InterHand(HandDataset):
 def _compact(entry: dict):
     """What is needed of an image or an annotation of data.json, which has millions; other objects as they are."""
     if "file_name" in entry:
-        return (
-            entry["id"],
-            int(entry["capture"]),
-            int(entry["camera"]),
-            int(entry["frame_idx"]),
-            int(entry["width"]),
-            int(entry["height"]),
-            intern(entry["seq_name"]),
-            entry["file_name"],
-        )
+        numbers = [int(entry[key]) for key in ("capture", "camera", "frame_idx", "width", "height")]
+        return entry["id"], *numbers, intern(entry["seq_name"]), entry["file_name"]
     if "image_id" in entry:
         return entry["image_id"], entry["hand_type"] == "interacting", entry["hand_type_valid"] not in (0, [0])
     return entry

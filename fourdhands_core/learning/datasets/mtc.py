@@ -74,13 +74,14 @@ class Mtc(HandDataset):
             lens = {key: np.array(self._cameras[sequence][number][key], np.float64) for key in ("K", "R", "t", "distCoef")}
             camera = Camera(*_SIZE, lens["K"].reshape(3, 3), "plumb_bob", lens["distCoef"])
             rotation, offset = lens["R"].reshape(3, 3), lens["t"].reshape(3) * _CENTIMETRES
-        hands = []
-        for world in joints:
-            inside = None if world is None else world @ rotation.T + offset
-            points = None if world is None else camera.project(inside)
-            hands.append(None if world is None else HandTruth(box_around(points), points, inside))
+        hands = tuple(None if world is None else _hand(world @ rotation.T + offset, camera) for world in joints)
         key = f"{sequence}/{frame}/00_{number:02d}_{frame}.jpg"
-        return DatasetFrame(key, (hands[LEFT], hands[RIGHT]), camera, lambda: read_image(self._images / key), complete=False)
+        return DatasetFrame(key, hands, camera, lambda: read_image(self._images / key), complete=False)
+
+
+def _hand(joints, camera):
+    points = camera.project(joints)
+    return HandTruth(box_around(points), points, joints)
 
 
 def _usable(view) -> bool:

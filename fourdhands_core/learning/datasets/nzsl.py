@@ -11,8 +11,6 @@ the one that its file annotates; each of them has a file of its own.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from ...errors import DatasetError
@@ -36,7 +34,6 @@ class MpiiNzsl(HandDataset):
     of_mano = False
 
     def _open(self) -> None:
-        self._frames: list[Path] = []
         for part in _PARTS[self.split]:
             folder = self.need(_FOLDERS[part], "images and keypoints")
             found = sorted(folder.glob("*.json"))
@@ -48,11 +45,9 @@ class MpiiNzsl(HandDataset):
     def __getitem__(self, index: int) -> DatasetFrame:
         path = self._frames[index].with_suffix(".jpg")
         side, points = self._annotations[index]
-        hands: list[HandTruth | None] = [None, None]
-        if np.isfinite(points).any():
-            hands[side] = HandTruth(box_around(points), points)
-        left, right = hands
-        return DatasetFrame(str(path.relative_to(self.root)), (left, right), None, lambda: read_image(path), complete=False)
+        hand = HandTruth(box_around(points), points) if np.isfinite(points).any() else None
+        hands = (hand, None) if side == LEFT else (None, hand)
+        return DatasetFrame(str(path.relative_to(self.root)), hands, None, lambda: read_image(path), complete=False)
 
 
 def _read(path):

@@ -64,8 +64,6 @@ class ReInterHand(HandDataset):
 
     def _open(self) -> None:
         self._mano = ManoTruth(self.hands, flat=False)
-        self._frames: list[tuple[str, str, int]] = []
-        self._sequences: dict[str, list[int]] = {}
         self._cameras: dict[str, dict] = {}
         self._sizes: dict[tuple[str, str], tuple[int, int]] = {}
         captures = [

@@ -7,11 +7,12 @@ rendered hands whether a hand is there and read rightly, and stays on real ones.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -191,9 +192,15 @@ class Tuner:
             kept = torch.where(near | ~hand, self.settings.presence * learned, kept)
         return (near * misplaced(seen, points, self.settings.relative) + changed(said, before, near) + kept).mean()
 
-    def averaged(self) -> _Exchanged:
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
         """While this lasts, the network has the weights that are written."""
-        return _Exchanged(self.learning, list(torch._foreach_lerp(self.first, self.average, self.settings.share)))
+        learned = [weight.detach().clone() for weight in self.learning]
+        _copy(torch._foreach_lerp(self.first, self.average, self.settings.share), self.learning)
+        try:
+            yield
+        finally:
+            _copy(learned, self.learning)
 
     def write(self, out: Path) -> None:
         """The averaged network, as ONNX."""
@@ -265,10 +272,8 @@ class Tuner:
             raise InputError(f"{self.state} is no state of this training ({type(error).__name__}); remove it") from error
         if kept["settings"] != _same(self.settings):
             raise InputError(f"{self.state} is of a run with other settings; give another --out, or remove it")
-        with torch.no_grad():
-            for weights, values in ((self.learning, kept["weights"]), (self.average, kept["average"])):
-                for weight, value in zip(weights, values):
-                    weight.copy_(value)
+        _copy(kept["weights"], self.learning)
+        _copy(kept["average"], self.average)
         self.optimizer.load_state_dict(kept["optimizer"])
         self.step = kept["step"]
 
@@ -291,21 +296,10 @@ class _Said:
         return given.to(self.device), self.crops.points[index].to(self.device), self.crops.hand[index].to(self.device), before
 
 
-class _Exchanged:
-    """Two lists of tensors have each other's values while this lasts."""
-
-    def __init__(self, first: list[Any], second: list[Any]) -> None:
-        self._pairs = list(zip(first, second))
-
-    @torch.no_grad()
-    def __enter__(self) -> None:
-        for a, b in self._pairs:
-            kept = a.detach().clone()
-            a.copy_(b)
-            b.copy_(kept)
-
-    def __exit__(self, *_: object) -> None:
-        self.__enter__()
+@torch.no_grad()
+def _copy(values: Sequence[torch.Tensor], into: Sequence[torch.Tensor]) -> None:
+    for weight, value in zip(into, values):
+        weight.copy_(value)
 
 
 def _same(settings: TuneSettings) -> dict[str, Any]:

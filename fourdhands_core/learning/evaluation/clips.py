@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -180,31 +181,25 @@ def photo_errors(folder: Path, settings: TrackerSettings = TrackerSettings()) ->
     kept: list[np.ndarray] = []
     missed = 0
     single = replace(settings, temporal=False)
-    tracker = HandPairTracker(single)
-    try:
-        for k, annotation in enumerate(data["annotations"]):
-            path = folder / Path(names[annotation["image_id"]]).name
-            image = read_image(path)
-            if image is None:
-                continue
-            points = np.array(annotation["keypoints"], dtype=np.float64).reshape(21, 3)
-            known = points[:, 2] > 0
-            tracker.close()
-            tracker = HandPairTracker(single)
+    for k, annotation in enumerate(data["annotations"]):
+        image = read_image(folder / Path(names[annotation["image_id"]]).name)
+        if image is None:
+            continue
+        points = np.array(annotation["keypoints"], dtype=np.float64).reshape(21, 3)
+        known = points[:, 2] > 0
+        size = np.ptp(points[known, :2], axis=0).max()
+        errors = []
+        with closing(HandPairTracker(single)) as tracker:
             estimate = tracker.process(image, k + 1)
-            size = np.ptp(points[known, :2], axis=0).max()
-            errors = []
             for hand, detection in zip(estimate.hands, tracker.detections):
                 if detection is not None:
                     pixels = np.stack([hand.joints_2d, seen_at(tracker, hand, estimate.camera), detection.landmarks])
                     off = np.linalg.norm(pixels - points[:, :2], axis=-1)[:, known].mean(1)
                     errors.append(100.0 * off / size)
-            if errors:
-                kept.append(min(errors, key=lambda each: each[-1]))
-            else:
-                missed += 1
-    finally:
-        tracker.close()
+        if errors:
+            kept.append(min(errors, key=lambda each: each[-1]))
+        else:
+            missed += 1
     ours, landmarks, detector = np.mean(kept, axis=0).tolist() if kept else (np.nan, np.nan, np.nan)
     return {
         "photos": len(kept),
@@ -227,8 +222,7 @@ def evaluate(
 
     rendered, grasping: `rendered_errors` of either hand family, of any motion and of hands at work.
     """
-    tracker = HandPairTracker(settings)
-    try:
+    with closing(HandPairTracker(settings)) as tracker:
         result: dict[str, Any] = {
             name: {
                 family: rendered_errors(tracker, unseen_clips(clips, seed=seed, asset=open_hand(family), grasps=grasps))
@@ -249,6 +243,4 @@ def evaluate(
             result["photos"] = {
                 name: photo_errors(real / name, settings) for name in ("freihand", "onehand10k") if (real / name).is_dir()
             }
-    finally:
-        tracker.close()
     return result

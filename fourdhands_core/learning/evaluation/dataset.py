@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -58,27 +57,13 @@ class HandErrors:
         return "points" if np.isnan(self.error("mpjpe")) else "mpjpe"
 
 
-class Worst:
-    """Keeps the `count` worst samples."""
-
-    def __init__(self, count: int):
-        self._count, self._order = count, 0
-        self._heap: list[tuple[float, int, HandErrors]] = []
-
-    def add(self, sample: HandErrors) -> None:
-        """Take a sample in; the one that is not among the worst any more lets its points go."""
-        badness = sample.error(sample.measure)
-        if np.isnan(badness):
-            sample.points = None
-            return
-        self._order += 1
-        heapq.heappush(self._heap, (badness, self._order, sample))
-        if len(self._heap) > self._count:
-            heapq.heappop(self._heap)[2].points = None
-
-    def samples(self) -> list[HandErrors]:
-        """Worst first."""
-        return [sample for *_, sample in sorted(self._heap, key=lambda entry: entry[:2], reverse=True)]
+def _worst(samples: list[HandErrors], count: int) -> list[HandErrors]:
+    """The `count` worst of them, worst first; the others let their points go."""
+    known = [sample for sample in samples if not np.isnan(sample.error(sample.measure))]
+    kept = sorted(known, key=lambda sample: sample.error(sample.measure))[: -count - 1 : -1]
+    for sample in samples:
+        sample.points = sample.points if sample in kept else None
+    return kept
 
 
 @dataclass(eq=False)
@@ -141,7 +126,7 @@ def evaluate_dataset(
     comparison = _Comparison.of(dataset)
     in_time = bool(dataset.sequences) and dataset.frame_rate is not None
     rate = dataset.frame_rate if in_time and dataset.frame_rate >= REPEATED_BELOW else None
-    scores, samples, kept = Scores(rate), [], Worst(worst)
+    scores, samples, kept = Scores(rate), list[HandErrors](), list[HandErrors]()
     total = sum(map(len, sequences.values()))
     left = total if limit is None else min(limit, total)
     bar = tqdm(total=left, desc=dataset.name, unit="frame", mininterval=5.0, disable=not progress)
@@ -153,10 +138,10 @@ def evaluate_dataset(
         position = 0
         while chunk := list(islice(pairs, _CHUNK)):
             comparison.add(scores, name, chunk)
-            for index, (frame, prediction) in zip(taken[position:], chunk):
-                for sample in comparison.samples(index, name, frame, prediction):
-                    samples.append(sample)
-                    kept.add(sample)
+            numbered = zip(taken[position:], chunk)
+            found = [sample for index, pair in numbered for sample in comparison.samples(index, name, *pair)]
+            samples += found
+            kept = _worst([*kept, *found], worst)
             position += len(chunk)
             bar.update(len(chunk))
         frames += len(indices)
@@ -164,7 +149,7 @@ def evaluate_dataset(
         if frames >= left:
             break
     bar.close()
-    result = _results(dataset, scores, samples, frames - unusable, rate, kept.samples())
+    result = _results(dataset, scores, samples, frames - unusable, rate, kept)
     if unusable:
         result.notes.append(f"left out as the dataset's users do: {counted(unusable, 'images')} (black)")
     if frames < total:

@@ -122,8 +122,7 @@ def hand_size(joints: np.ndarray) -> np.ndarray:
 def jitter(joints: np.ndarray) -> float:
     """Mean norm of the second differences of root-relative joints (T, 21, 3), in hand sizes (median wrist to middle
     knuckle). Frames with NaN are left out together with the differences they touch."""
-    relative = (joints - joints[:, :1]) / np.nanmedian(hand_size(joints))
-    second = relative[2:] - 2.0 * relative[1:-1] + relative[:-2]
+    second = acceleration(joints) / np.nanmedian(hand_size(joints))
     return float(np.nanmean(np.linalg.norm(second[:, 1:], axis=-1)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -77,20 +78,17 @@ class TrackerPredictor:
             self._regressor,
         )
         waiting: deque[DatasetFrame] = deque()
-        try:
+        with closing(tracker):
             for number, frame in enumerate(frames):
                 waiting.append(frame)
                 if single:
                     tracker.reset()
-                estimate = tracker.process(
-                    np.ascontiguousarray(frame.load()), _stamp(number, rate), frame.camera, with_vertices=True
-                )
+                image = np.ascontiguousarray(frame.load())
+                estimate = tracker.process(image, _stamp(number, rate), frame.camera, with_vertices=True)
                 if estimate is not None:
                     yield waiting.popleft(), _of_estimate(estimate)
             while waiting:
                 yield waiting.popleft(), _of_estimate(tracker.flush(with_vertices=True))
-        finally:
-            tracker.close()
 
 
 class ImagePredictor:

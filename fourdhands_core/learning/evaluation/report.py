@@ -48,15 +48,11 @@ def as_text(evaluation: Evaluation, label: str) -> str:
             rows.append((label, [_number(overall[column.metric], column) for column in columns]))
             lines += ["", f"Table {table.number} of the paper ({table.title})", *_grid(columns, rows)]
     columns = [column for column in ALL_COLUMNS if column.metric in overall]
-    rows = (
-        [
-            (name, [_number(summary.get(column.metric), column) for column in columns])
-            for name, summary in evaluation.sequences.items()
-        ]
-        if SINGLE_IMAGES not in evaluation.sequences
-        else []
-    )
-    rows.append(("overall", [_number(overall[column.metric], column) for column in columns]))
+    rows = [
+        (name, [_number(summary.get(column.metric), column) for column in columns])
+        for name, summary in [*evaluation.sequences.items(), ("overall", overall)]
+        if name != SINGLE_IMAGES
+    ]
     lines += ["", *_grid(columns, rows)]
     wanted = {column.metric: column for column in (*ALL_COLUMNS, *(table.columns if table else ()))}
     absent = [column.title for metric, column in wanted.items() if metric not in overall]
@@ -68,29 +64,17 @@ def as_text(evaluation: Evaluation, label: str) -> str:
 def as_json(evaluation: Evaluation, **about: Any) -> dict:
     """The results as plain values; `about` says what was evaluated. The paper's table comes with them."""
     table = TABLES.get(evaluation.name)
-    peers = (
-        {}
-        if table is None
-        else {
-            "paper": {
-                "table": table.number,
-                "columns": [column.title for column in table.columns],
-                "rows": {method: list(figures) for method, figures in table.rows},
-            }
-        }
-    )
-    return {
+    result = {
         **about,
         "dataset": evaluation.name,
-        "split": evaluation.split,
-        "frames": evaluation.frames,
-        "frame_rate": evaluation.frame_rate,
-        "overall": evaluation.overall,
-        "sequences": evaluation.sequences,
+        **{name: getattr(evaluation, name) for name in ("split", "frames", "frame_rate", "overall", "sequences")},
         "units": {name: unit(name) for name in evaluation.overall if name not in ("hands", "found", "pairs")},
         "notes": evaluation.notes,
-        **peers,
     }
+    if table is not None:
+        rows = {method: list(figures) for method, figures in table.rows}
+        result["paper"] = {"table": table.number, "columns": [column.title for column in table.columns], "rows": rows}
+    return result
 
 
 def write(evaluation: Evaluation, dataset: HandDataset, folder: Path, text: str, **about: Any) -> None:

@@ -170,20 +170,15 @@ class Scores:
 
     @staticmethod
     def _wrists(into, predicted, true, found):
-        for name, attribute, error in (
-            ("wrist", "wrist", metrics.distances),
-            ("wrist_rotation", "wrist_rotation", metrics.rotation_error),
+        for name, attribute, error, chosen in (
+            ("wrist", "wrist", metrics.distances, found),
+            ("wrist_rotation", "wrist_rotation", metrics.rotation_error, found),
+            ("mrrpe", "left_root", metrics.mrrpe, found.all(1)),
         ):
             mine, theirs = getattr(predicted, attribute), getattr(true, attribute)
             if mine is not None and theirs is not None:
-                errors = error(np.asarray(mine, np.float64)[found], np.asarray(theirs, np.float64)[found])
+                errors = error(np.asarray(mine, np.float64)[chosen], np.asarray(theirs, np.float64)[chosen])
                 into.keep(name, errors[np.isfinite(errors)])
-        if predicted.left_root is not None and true.left_root is not None:
-            both = found.all(1)
-            errors = metrics.mrrpe(
-                np.asarray(predicted.left_root, np.float64)[both], np.asarray(true.left_root, np.float64)[both]
-            )
-            into.keep("mrrpe", errors[np.isfinite(errors)])
 
     @staticmethod
     def _acceleration(into, joints, true):
@@ -224,7 +219,3 @@ class Scores:
     def report(self) -> dict:
         """The summary of all frames and of every sequence: {"overall": ..., "sequences": {name: ...}}."""
         return {"overall": self.summary(), "sequences": {name: self.summary(name) for name in self._sequences}}
-
-    def errors(self, name: str, sequence: str) -> np.ndarray:
-        """Every single value of a metric in a sequence, in the order given: to find the worst."""
-        return np.concatenate(self._sequences[sequence].values.get(name, [np.zeros(0)]))

@@ -138,15 +138,8 @@ class ImageObjective(nn.Module):
             return torch.stack([points[:, LEFT] @ turn.transpose(-1, -2) + left_root[:, None], points[:, RIGHT]], 1)
 
         left_root = self.left_root(hands, joints, turn)
-        predicted = Hands(
-            hands.rotations,
-            hands.betas,
-            joints,
-            vertices,
-            self.project(joints, hands.camera),
-            pair(joints, left_root),
-            pair(vertices, left_root),
-        )
+        points, pairs = self.project(joints, hands.camera), (pair(joints, left_root), pair(vertices, left_root))
+        predicted = Hands(hands.rotations, hands.betas, joints, vertices, points, *pairs)
         truth = GroundTruth(
             true["rotations"],
             true["betas"],

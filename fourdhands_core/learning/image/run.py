@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from ...hand_model.skeleton import RIGHT
 from ...network.checkpoint import load_weights, save_weights
 from ...network.image_model import ImageNetwork
 from ...network.import_weights import import_backbone
-from ...outputs import make_folder
+from ...outputs import writing
 from ...signals import held, not_for_children
 from ..datasets.registry import dataset_class
 from .batches import Batches, loader
@@ -68,7 +69,7 @@ class Run:
             return
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
-            differences = _differences(state["settings"], json.loads(json.dumps(self.settings.to_dict())))
+            differences = _differences(state["settings"], json.loads(json.dumps(asdict(self.settings))))
         except Exception as error:  # torch and pickle fail in many ways on a file that is none of theirs
             raise CheckpointError(
                 f"{path} cannot be read ({type(error).__name__}: {str(error)[:200]}); move it away to "
@@ -90,23 +91,18 @@ class Run:
         if self.rank:
             return
         state = {
-            "settings": json.loads(json.dumps(self.settings.to_dict())),
+            "settings": json.loads(json.dumps(asdict(self.settings))),
             "step": self.step,
             "sequences": self.sequences.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "scaler": self.scaler.state_dict(),
         }
-        make_folder(self.out)
-        with (self.out / "state.tmp").open("wb") as file:
+        with writing(self.out / STATE) as partial, partial.open("wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        save_weights(
-            self.average, self.out / "weights.tmp", settings=self.settings.to_dict(), step=self.step, curve=curve[-200:]
-        )
-        os.replace(self.out / "weights.tmp", self.out / WEIGHTS)
-        os.replace(self.out / "state.tmp", self.out / STATE)
+        save_weights(self.average, self.out / WEIGHTS, settings=asdict(self.settings), step=self.step, curve=curve[-200:])
 
     def advance(self, batch: dict[str, torch.Tensor]) -> dict[str, float]:
         """One optimiser step; the losses' terms."""
@@ -152,14 +148,8 @@ class Run:
         report = Report(self, progress=progress)
         with held(), not_for_children():  # the loader's processes
             batches = iter(loader(Batches(self.settings, self.hands, self.rank), self.step, self.settings))
-        bar = tqdm(
-            batches,
-            desc="training",
-            initial=self.step,
-            total=run.steps,
-            mininterval=2.0,
-            disable=bool(self.rank) or not progress,
-        )
+        hidden = bool(self.rank) or not progress
+        bar = tqdm(batches, desc="training", initial=self.step, total=run.steps, mininterval=2.0, disable=hidden)
         if self.step == 0:
             self.save(report.curve)
         begun = time.monotonic()

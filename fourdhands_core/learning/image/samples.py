@@ -89,11 +89,6 @@ class ImageSample:
         self.arrays["left_root"][t] = self._turns[t, RIGHT] @ left_root
         self.arrays["related"][t] = True
 
-    def drop(self, t: int, side: int) -> None:
-        """Forget a hand that does not show."""
-        self.arrays["present"][t, side] = False
-        self.arrays["related"][t] = False
-
     def mirror_single_hand(self) -> None:
         """Where only one side's hand is there, put its flipped crop in the other's place, far away (paper section 4.5)."""
         arrays = self.arrays

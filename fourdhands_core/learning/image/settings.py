@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -172,10 +172,6 @@ class TrainingSettings:
     synthesis: SynthesisSettings = field(default_factory=SynthesisSettings)
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     losses: ImageLossWeights = field(default_factory=ImageLossWeights)
-
-    def to_dict(self) -> dict:
-        """Plain values, as JSON keeps them."""
-        return asdict(self)
 
 
 def read_settings(path: str | Path, changes: Sequence[str] = ()) -> TrainingSettings:

@@ -225,15 +225,17 @@ def ablate(folder: Path, settings: AblationSettings = AblationSettings()) -> dic
             runs.setdefault(row.name, []).append(run(row, seed, settings, folder)["rows"][row.name])
     result = {"settings": asdict(settings), "conditions": CONDITIONS, "rows": {}}
     for row in ROWS:
-        figures: dict[str, dict] = {}
-        for name in CONDITIONS:
-            figures[name] = {}
-            for metric in METRICS:
-                values = [entry[name][metric] for entry in runs[row.name]]
-                figures[name][metric] = {
-                    "mean": round(float(np.mean(values)), 2),
-                    "values": [round(value, 2) for value in values],
-                    "spread": round(float(np.std(values, ddof=1)), 2) if len(values) > 1 else None,
-                }
+        figures = {
+            name: {metric: _figure([entry[name][metric] for entry in runs[row.name]]) for metric in METRICS}
+            for name in CONDITIONS
+        }
         result["rows"][row.name] = {"paper": row.paper, **figures}
     return result
+
+
+def _figure(values: list[float]) -> dict:
+    return {
+        "mean": round(float(np.mean(values)), 2),
+        "values": [round(value, 2) for value in values],
+        "spread": round(float(np.std(values, ddof=1)), 2) if len(values) > 1 else None,
+    }

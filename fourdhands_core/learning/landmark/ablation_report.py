@@ -36,11 +36,9 @@ def markdown(result: dict) -> str:
 
 def plot(result: dict, path: Path) -> None:
     """Bars of every row by condition, a panel a metric, with the spread; the paper's figures as lines."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
     rows, metrics = list(result["rows"]), ("mpjpe", "mrrpe", "accel")
     for axes, metric in zip(figure.subplots(1, 3), metrics):
         for k, row in enumerate(rows):

@@ -24,17 +24,13 @@ CLOSED, OPEN = (0.001, 0.009), (0.022, 0.05)
 _STEPS = 120
 
 
+@lru_cache(maxsize=4)
 def grasp_poses(asset: HandAsset, count: int, seed: int) -> torch.Tensor:
     """Angles (count, 15, 3), radians, of a right hand: pinches with the thumb, closed and opened, a half; grasps around things
     of any width, a quarter; fists and open hands, a quarter. Seeded; kept, so that they are made once.
 
     asset: whose fingertips meet; other shapes of it miss by some millimetres.
     """
-    return _poses(asset, count, seed)
-
-
-@lru_cache(maxsize=4)
-def _poses(asset, count, seed):
     generator = torch.Generator().manual_seed(seed)
     kind = torch.rand(count, generator=generator)
     grasps, ends = _grasps(count, generator), _ends(count, generator)

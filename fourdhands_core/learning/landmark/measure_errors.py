@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,8 @@ def collect(
     times = torch.arange(length)[None] / 30.0
     rng = np.random.default_rng(seed)
     shapes, residuals, numbers, frames = [], [], [], []
-    events = {"kept": 0, "lost": 0, "missing": 0, "found": 0, "both": 0, "swapped": 0}
+    events = Counter[tuple[bool, bool]]()  # whether a hand was seen in the image before, and in this one
+    both = swapped = 0
     for number in tqdm(range(clips), desc="clips", mininterval=5.0):
         asset = open_hand(FAMILIES[number % len(FAMILIES)])
         (motion,) = clip_motions(sampler.sample(times), times)
@@ -77,18 +79,16 @@ def collect(
                 numbers.append(2 * number + side)
                 frames.append(t)
             for side in sides:
-                events[
-                    "kept" if before[side] and seen[side] else "lost" if before[side] else "found" if seen[side] else "missing"
-                ] += 1
+                events[bool(before[side]), bool(seen[side])] += 1
             if len(pairs) == 2:
-                events["both"] += 1
-                events["swapped"] += all(detection.side != side for detection, side in pairs)
+                both += 1
+                swapped += all(detection.side != side for detection, side in pairs)
             before = seen
         detector.close()
     rates = {
-        "lost": events["lost"] / max(1, events["lost"] + events["kept"]),
-        "found": events["found"] / max(1, events["found"] + events["missing"]),
-        "swapped": events["swapped"] / max(1, events["both"]),
+        "lost": events[True, False] / max(1, events[True, False] + events[True, True]),
+        "found": events[False, True] / max(1, events[False, True] + events[False, False]),
+        "swapped": swapped / max(1, both),
     }
     return np.array(shapes), np.array(residuals), np.array(numbers), np.array(frames), rates
 

@@ -104,18 +104,14 @@ class Synthesis:
             virtual = placed[:, :, t] @ turn.transpose(-1, -2)
             rotations = torch.cat([turn[:, :, None] @ motion.rotations[:, :, t, :1], motion.rotations[:, :, t, 1:]], 2)
             other = mirror_points(motion.root[:, :, t].flip(1)) - motion.root[:, :, t]
-            frames.append(
-                (
-                    tokens,
-                    LandmarkSample(
-                        rotations,
-                        motion.betas,
-                        joints[:, :, t] @ turn.transpose(-1, -2),
-                        virtual[..., :2] / virtual[..., 2:].clamp(min=0.02),
-                        (turn @ other[..., None])[..., 0],
-                        mirror_points(turn[:, 1]) @ turn[:, 0].transpose(-1, -2),
-                        torch.full((batch,), family),
-                    ),
-                )
+            sample = LandmarkSample(
+                rotations,
+                motion.betas,
+                joints[:, :, t] @ turn.transpose(-1, -2),
+                virtual[..., :2] / virtual[..., 2:].clamp(min=0.02),
+                (turn @ other[..., None])[..., 0],
+                mirror_points(turn[:, 1]) @ turn[:, 0].transpose(-1, -2),
+                torch.full((batch,), family),
             )
+            frames.append((tokens, sample))
         return frames

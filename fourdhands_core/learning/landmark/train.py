@@ -128,14 +128,9 @@ class LandmarkObjective:
         """Loss over the hands where mask (N, 2) is True, and the predicted joints (N, 2, 21, 3), metres."""
         s = self.settings
         joints = self.kinematics[int(sample.family[0])](output.rotations, output.betas)
-        count, both = mask.sum().clamp(min=1), mask.all(1)
-        pairs = both.sum().clamp(min=1)
 
-        def mean(values):
-            return (values * mask).sum() / count
-
-        def mean_of_pairs(values):
-            return (values * both).sum() / pairs
+        def mean(values, chosen=mask):
+            return (values * chosen).sum() / chosen.sum().clamp(min=1)
 
         placed = joints + place(joints, sample.points)[..., None, :]
         projected = placed[..., :2] / placed[..., 2:].clamp(min=0.05)
@@ -146,14 +141,11 @@ class LandmarkObjective:
         nearness = 1.0 / (1.0 + (sample.other_root[:, 1] / s.nearness).square().sum(-1))
         distance = (joints - sample.joints).norm(dim=-1)
         other_distance = (output.other_root - sample.other_root).norm(dim=-1)
+        surprise = (3.0 * output.joint_sigma.log() + distance / output.joint_sigma).mean(-1)
+        other_surprise = (3.0 * output.other_root_sigma.log() + other_distance / output.other_root_sigma).mean(-1)
+        pair = self._together(joints, output.other_root, sample)
         terms = losses.objective(
-            losses.Hands(
-                output.rotations,
-                output.betas,
-                joints,
-                points=missed,
-                pair_joints=self._together(joints, output.other_root, sample),
-            ),
+            losses.Hands(output.rotations, output.betas, joints, points=missed, pair_joints=pair),
             losses.GroundTruth(
                 sample.rotations,
                 sample.betas,
@@ -165,12 +157,7 @@ class LandmarkObjective:
             ),
             s,
         )
-        total = (
-            sum(terms.values())
-            + s.likelihood * mean((3.0 * output.joint_sigma.log() + distance / output.joint_sigma).mean(-1))
-            + s.likelihood
-            * mean_of_pairs((3.0 * output.other_root_sigma.log() + other_distance / output.other_root_sigma).mean(-1))
-        )
+        total = sum(terms.values()) + s.likelihood * mean(surprise) + s.likelihood * mean(other_surprise, mask.all(1))
         if s.bend:
             total = total + s.bend * mean((bends(joints) - bends(sample.joints)).abs().mean((-1, -2)))
         if s.contact:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -71,45 +73,31 @@ class ClipSynthesis:
                 inside = ((points > -0.5) & (points < (s.width - 0.5, s.height - 0.5))).all(-1).sum(-1)
             near = (joints[k] + root[k][:, :, None])[..., 2].min(-1) < 0.08
             present = motion.present[k].numpy() & (inside >= _LEAST_INSIDE) & ~near
-            clips.append(
-                Clip(
-                    camera,
-                    self.looks.draw(rng, (s.width, s.height)),
-                    present,
-                    rotations[k],
-                    betas[k],
-                    root[k],
-                    joints[k],
-                    points,
-                    vertices[k],
-                )
-            )
+            look = self.looks.draw(rng, (s.width, s.height))
+            clips.append(Clip(camera, look, present, rotations[k], betas[k], root[k], joints[k], points, vertices[k]))
         return clips
 
-    def _meshes(self, clip: Clip, t: int):
+    def _drawn(self, clip: Clip, t: int) -> Callable[[View], tuple[np.ndarray, np.ndarray]]:
+        """What draws a frame as a view has it, see Looks.view."""
         boxes = np.concatenate([clip.points[t].min(1), clip.points[t].max(1)], 1)
-        there = clip.present[t]
-        return self.looks.meshes(clip.look, clip.vertices[t] + clip.root[t][:, None], there), boxes
+        meshes = self.looks.meshes(clip.look, clip.vertices[t] + clip.root[t][:, None], clip.present[t])
+        size = clip.camera.width, clip.camera.height
+        return partial(self.looks.view, clip.look, meshes, boxes, clip.camera.matrix, size)
 
     def image(self, clip: Clip, t: int) -> tuple[np.ndarray, np.ndarray]:
         """The camera's image (H, W, 3) uint8 RGB of a frame, and labels (H, W): 1 + side where a hand shows."""
-        size = clip.camera.width, clip.camera.height
-        meshes, boxes = self._meshes(clip, t)
-        return self.looks.view(clip.look, meshes, boxes, clip.camera.matrix, size, View(np.ones(2), np.zeros(2), *size))
+        return self._drawn(clip, t)(View(np.ones(2), np.zeros(2), clip.camera.width, clip.camera.height))
 
     def crops(self, clip: Clip, t: int, squares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Crops (2, 256, 192, 3) uint8 RGB of squares (2, 4) of a frame, as perception.crops makes them, and what is seen.
 
         Returns also (2,) bool: the hand is there and enough of it shows. Crops of hands that are not there are black.
         """
-        meshes, boxes = self._meshes(clip, t)
+        drawn = self._drawn(clip, t)
         crops = np.zeros((2, CROP_SIZE, CROP_SIZE - 2 * MARGIN, 3), np.uint8)
         seen = np.zeros(2, bool)
         for side in np.flatnonzero(clip.present[t]):
-            view = crop_view(squares[side], side == LEFT)
-            crops[side], label = self.looks.view(
-                clip.look, meshes, boxes, clip.camera.matrix, (clip.camera.width, clip.camera.height), view
-            )
+            crops[side], label = drawn(crop_view(squares[side], side == LEFT))
             seen[side] = (label == 1 + side).mean() > _LEAST_VISIBLE
         return crops, seen
 

@@ -30,11 +30,6 @@ class View:
     width: int
     height: int
 
-    @property
-    def matrix(self) -> np.ndarray:
-        """(2, 3) the same as an affine matrix."""
-        return np.array([[self.scale[0], 0.0, self.offset[0]], [0.0, self.scale[1], self.offset[1]]])
-
 
 @dataclass(frozen=True, eq=False)
 class Look:
@@ -157,15 +152,13 @@ class Looks:
                 [0, 0, 1],
             ]
         )
-        picture = cv2.warpAffine(
-            look.picture,
-            look.placed @ back,
-            shape,
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REFLECT_101,
-        ).astype(np.float32)
+        ways = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        picture = cv2.warpAffine(look.picture, look.placed @ back, shape, flags=ways, borderMode=cv2.BORDER_REFLECT_101)
+        picture = picture.astype(np.float32)
         nearness = np.zeros((view.height, view.width), np.float32)
         label = np.zeros((view.height, view.width), np.uint8)
+        target = picture, nearness, label
+        cloth, first_cloth = (np.zeros(3), len(self.faces)) if look.cloth is None else (look.cloth, self._first_cloth)
         for side, points, light in meshes:
             own = side == LEFT
             x = points[:, 0] * (-1.0 if own else 1.0)
@@ -178,21 +171,8 @@ class Looks:
                 ],
                 1,
             ).astype(np.float32)
-            first_cloth = len(self.faces) if look.cloth is None else self._first_cloth
-            draw(
-                picture,
-                nearness,
-                label,
-                pixels,
-                self.faces,
-                light,
-                look.texels,
-                look.tint,
-                np.zeros(3) if look.cloth is None else look.cloth,
-                first_cloth,
-                1 + side,
-                (view.scale[0] < 0) != own,
-            )
+            mirrored = (view.scale[0] < 0) != own
+            draw(*target, pixels, self.faces, light, look.texels, look.tint, cloth, first_cloth, 1 + side, mirrored)
         if look.occluder is not None:
             self._cover(look.occluder, boxes, view, picture, label)
         self._frame(size, view, picture, label)

@@ -50,11 +50,8 @@ def synthesise(
                 for name, value in _row(clip, number, t).items():
                     rows[name].append(value)
         arrays = {name: np.stack(values) for name, values in rows.items()}
-        arrays = {
-            name: value.astype(np.float32) if value.dtype == float and name != "matrix" else value
-            for name, value in arrays.items()
-        }
-        np.savez_compressed(partial / ANNOTATIONS, frame_rate=frame_rate, **arrays)
+        halved = {name: array.astype(np.float32) for name, array in arrays.items() if array.dtype == float and name != "matrix"}
+        np.savez_compressed(partial / ANNOTATIONS, frame_rate=frame_rate, **arrays | halved)
 
 
 class _Camera:
@@ -62,15 +59,8 @@ class _Camera:
 
     def __init__(self, rng: np.random.Generator, clip: Clip):
         gain = rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3)
-        self._sensor = Sensor(
-            rng,
-            clip.camera.width,
-            clip.camera.height,
-            noise=rng.uniform(1.0, 4.0),
-            blur=rng.uniform(0.4, 1.4),
-            jpeg=None,
-            gain=gain,
-        )
+        noise, blur = rng.uniform(1.0, 4.0), rng.uniform(0.4, 1.4)
+        self._sensor = Sensor(rng, clip.camera.width, clip.camera.height, noise, blur, jpeg=None, gain=gain)
         self._rng, self._shake = rng, rng.uniform(1.0, 6.0) if rng.random() < 0.25 else 0.0
 
     def __call__(self, picture: np.ndarray) -> np.ndarray:
