@@ -23,6 +23,10 @@ Pair = tuple[HandDetection | None, HandDetection | None]
 _MISREAD = np.array([0, *range(17, 21), *range(13, 17), *range(9, 13), *range(5, 9), *range(1, 5)])
 """The landmarks in the order in which a detector that takes a hand for the other one confuses its fingers."""
 _READINGS = np.stack([np.arange(21), _MISREAD])
+_SUREST, _SURE = 0.99, math.log(0.95 / 0.05)
+"""A score above which labels count no more, and the log-odds of one that counts as one label."""
+_LEAST = 0.05
+"""What the least sure label counts."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,12 @@ class IdentitySettings:
     """Two known hands that overlap so much are two all the same if their landmarks are this far apart; hands whose landmarks
     are less than half of it apart are one in any case."""
     certainty: float = 30.0
-    """Number of fully sure labels (at 30 Hz, a second's worth) beyond which a hand's side gets no surer; as many must
-    contradict before a side can change."""
-    margin: float = 3.0
+    """Number of sure labels (at 30 Hz, a second's worth) beyond which a hand's side gets no surer; as many must contradict
+    before a side can change."""
+    margin: float = 1.0
     """By how many a changed side must be better."""
+    misread: float = 0.7
+    """Up to this presence the detector may have misread a hand, and its label counts for next to nothing."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -63,6 +69,8 @@ class IdentitySettings:
                 raise InputError(f"identity setting {name}={value!r} must be a positive number")
         if self.overlap > 1.0:
             raise InputError(f"identity setting overlap={self.overlap} is a share; give at most 1")
+        if self.misread >= 1.0:
+            raise InputError(f"identity setting misread={self.misread} is a presence; give less than 1")
         if self.reserve > self.memory:
             raise InputError(f"identity setting reserve={self.reserve} s is longer than memory={self.memory} s")
 
@@ -97,7 +105,8 @@ class HandIdentity:
         for hand in self._hands:
             hand.seen, hand.current = min(hand.seen, stamp), False
         self._hands = [hand for hand in self._hands if hand.age(stamp) <= self.settings.memory]
-        usable = [_Candidate(d) for d in detections if np.isfinite(d.landmarks).all() and np.isfinite(d.world).all()]
+        finite = [d for d in detections if np.isfinite(d.landmarks).all() and np.isfinite(d.world).all()]
+        usable = [_Candidate(d, self.settings.misread) for d in finite]
 
         costs = self._costs(usable, stamp)
         usable, costs = self._without_duplicates(usable, costs)
@@ -216,13 +225,19 @@ class HandIdentity:
 
 
 class _Candidate:
-    """A detection with what is asked of it more than once."""
+    """A detection with what is asked of it more than once.
 
-    def __init__(self, detection: HandDetection) -> None:
+    vote: how much its label says, right positive: the score's log-odds, in those of a score of 0.95, times how surely it is
+    read rightly.
+    """
+
+    def __init__(self, detection: HandDetection, misread: float) -> None:
         self.detection = detection
         self.size = hand_size(detection)
-        sureness = min(max(2.0 * detection.score - 1.0, 0.05), 1.0)
-        self.vote = sureness if detection.side == RIGHT else -sureness
+        score = min(max(detection.score, 0.5), _SUREST)
+        read = min(max((detection.presence - misread) / (1.0 - misread), _LEAST), 1.0)
+        said = max(math.log(score / (1.0 - score)) / _SURE, _LEAST) * read
+        self.vote = said if detection.side == RIGHT else -said
 
     def overlap(self, other: _Candidate) -> float:
         """Share of the landmarks of the one that lie inside the hull of the other, whichever is more."""
@@ -256,7 +271,7 @@ class _Hand:
         return _distance(candidate.detection.landmarks, self.predict(stamp), max(candidate.size, self.size))
 
     def contradicted_by(self, candidate: _Candidate) -> float:
-        """How much a label contradicts, 0-1: a sure label against a hand whose side is sure."""
+        """How much a label contradicts: 1 for a sure label against a hand whose side is sure."""
         return max(-candidate.vote * min(max(self.votes, -1.0), 1.0), 0.0)
 
     def age(self, stamp: int) -> float:
