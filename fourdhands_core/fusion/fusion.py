@@ -288,10 +288,14 @@ class HandFusion:
         return left, right
 
     def _shifts(self, track: FusedTrack, sightings: list[Sighting], stamp: int) -> np.ndarray:
-        """(V, 21, 3) what is added to the joints at `stamp` to have them at each view's."""
+        """(V, 21, 3) what is added to the joints at `stamp` to have them at each view's. Their velocity lags as a mean, and the
+        wrist's of its filter, which is prompt, shakes: half of each."""
         late = self.consistency.applied
         ages = np.array([(stamp - one.view.stamp) * 1e-9 + late.get(one.view.name, 0.0) for one in sightings])
-        return -ages[:, None, None] * track.velocity
+        velocity = track.velocity
+        if track.position.state is not None:
+            velocity = 0.5 * (velocity + track.position.state[3:])
+        return -ages[:, None, None] * velocity
 
     def _solve(
         self, track: FusedTrack, sightings: list[Sighting], stamp: int, past: tuple[np.ndarray, np.ndarray] | None
