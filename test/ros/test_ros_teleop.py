@@ -10,13 +10,17 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.parameter import Parameter
-from ros_support import PATIENT, REPOSITORY
+from ros_support import PATIENT, REPOSITORY, T0, make_pair
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState, Joy
 from std_msgs.msg import Bool, Float64MultiArray
 from teleop_support import START, people, ruckig, stepped
 
+from fourdhands_core.pipeline.types import ABSENT, HELD, TRACKED
+from fourdhands_ros.convert.encoders import HandPairEncoder
+from fourdhands_ros.pypi.message_types import deserialize, message_type
 from fourdhands_ros.teleop.diagnosis import status_of
+from fourdhands_ros.teleop.hand_input import HandInput
 from fourdhands_ros.teleop.parameters import TeleopParameters
 
 pytestmark = pytest.mark.skipif(ruckig is None, reason="teleoperation needs ruckig (pip install 'fourdhands[robot]')")
@@ -40,6 +44,18 @@ def test_documented_parameters():
         if limits := spec.metadata["limits"]:
             told += f" From {limits[0]:g} to {limits[1]:g}."
         assert told in words, told
+
+
+@pytest.mark.parametrize("state, valid", [(TRACKED, True), (HELD, False), (ABSENT, False)])
+def test_a_hand_that_is_held_counts_as_not_seen(state, valid):
+    """Its last pose comes with every image's stamp."""
+    hand = HandInput("right", None, lambda sec, nanosec: sec + 1e-9 * nanosec)
+    try:
+        encoded = HandPairEncoder("net").encode(make_pair(T0, (TRACKED, state)), "camera", {})
+        sample, frame = hand._read(deserialize(encoded, message_type("fourdhands_ros/msg/HandPair")))
+    finally:
+        hand.close()
+    assert (sample.valid, sample.stamp, frame) == (valid, T0 / 1e9, "camera")
 
 
 def test_the_arm_follows_and_the_limits_hold(person):
