@@ -123,6 +123,8 @@ class BagFusion:
         name = camera.topics.name
         rows = [(one.stamp, name, one, frame_id, time, one.stamp in camera.deep) for one, (frame_id, time) in results]
         waiting = [stamp for one in self._cameras for stamp in one.session.waiting]
+        if rows and min(camera.session.waiting, default=rows[-1][0]) < rows[-1][0]:
+            waiting, self._order.last = [], None  # its clock was set back, and nothing of before waits for what comes after
         return [entry for row in self._order.take(rows, waiting) for entry in self._add(*row)]
 
     def finish(self) -> list[Entry]:

@@ -20,6 +20,9 @@ from ..pypi.message_types import TFMessage, deserialize
 KEPT = 10.0
 """Seconds of moving frames that are kept: tf2's own default."""
 _KEPT_NS = int(KEPT * 1e9)
+_BACK_NS = 2_000_000_000
+"""Nanoseconds by which stamps go back where their clock was set back, as of a simulation that began anew: what moves is then
+elsewhere than it was at these stamps before."""
 _DEEPEST = 100
 """Frames between a frame and its root; where there are more, they go in a circle."""
 
@@ -31,15 +34,15 @@ class TransformError(FourDHandsError):
 @dataclass
 class _Moving:
     """A frame's poses in its parent, in the order of their stamps, nanoseconds. aside: one whose stamp is far from the others',
-    until the next is so too: a wrong stamp must not push all the others out. It holds at its own time all the same, as where a
-    frame's poses seldom come."""
+    until the next is so too: a wrong stamp must not push all the others out, and two times are not to be mixed. It holds at its
+    own time all the same, as where a frame's poses seldom come."""
 
     stamps: list[int] = field(default_factory=list)
     poses: list[Rigid] = field(default_factory=list)
     aside: tuple[int, Rigid] | None = None
 
     def put(self, stamp: int, pose: Rigid) -> None:
-        if self.stamps and abs(stamp - self.stamps[-1]) > _KEPT_NS:
+        if self.stamps and not -_BACK_NS <= stamp - self.stamps[-1] <= _KEPT_NS:
             if self.aside is None:
                 self.aside = stamp, pose
                 return
@@ -57,15 +60,17 @@ class _Moving:
     def at(self, stamp: int, tolerance: float) -> Rigid | float:
         """The pose at a time; seconds between the time and the nearest pose where that is more than `tolerance` beyond the
         first or the last."""
+        if self.aside is not None and abs(stamp - self.aside[0]) <= tolerance * 1e9:
+            return self.aside[1]
         after = bisect_right(self.stamps, stamp)
         if 0 < after < len(self.stamps):
             before, later = self.stamps[after - 1 : after + 1]
             return self.poses[after - 1].towards(self.poses[after], (stamp - before) / (later - before))
         nearest = min(after, len(self.stamps) - 1)
-        ends = [(self.stamps[nearest], self.poses[nearest]), *([self.aside] if self.aside else [])]
-        there, pose = min(ends, key=lambda end: abs(stamp - end[0]))
-        away = abs(stamp - there) * 1e-9
-        return pose if away <= tolerance else away
+        away = abs(stamp - self.stamps[nearest]) * 1e-9
+        if away <= tolerance:
+            return self.poses[nearest]
+        return min(away, abs(stamp - self.aside[0]) * 1e-9) if self.aside is not None else away
 
 
 class TransformBuffer:

@@ -7,11 +7,12 @@ import pytest
 pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ros]')")
 
 from bag_support import assert_same_hands, camera_entries, read_bag, write_bag
-from ros_support import T0
+from ros_support import SECOND, T0
 from test_ros_bag_convert import HAND_PAIR, TRANSFORMS, joints_of, messages, stamp_of
 from test_ros_transforms import message
 
 from fourdhands_core import cli
+from fourdhands_core.fusion.fusion import HandFusion
 from fourdhands_core.fusion.rig import Rig, save_rig
 from fourdhands_core.geometry.rigid import Rigid
 
@@ -192,6 +193,24 @@ def test_hands_go_on_where_the_cameras_clocks_were_set_back(recorded, tmp_path, 
     pairs = convert(bag, tmp_path / "out", "--lookahead", 0, "--cameras", recorded.rig)
     assert "not fused" not in "".join(capsys.readouterr())
     assert len(pairs) == COUNT and sum(stamp_of(pair.header) < T0 for pair in pairs) == COUNT - COUNT // 2
+
+
+@pytest.mark.parametrize("back", [5, 60])
+def test_hands_of_two_times_are_fused_one_after_the_other(recorded, tmp_path, monkeypatch, back):
+    """A simulation began anew: with lookahead the last hands of before were put among those of the same stamps after."""
+    entries, seen, add = [], [], HandFusion.add
+    for name, clip in recorded.clips.items():
+        twice = Clip(clip.camera, [])
+        twice.images = clip.images + [(stamp - back * SECOND, image) for stamp, image in clip.images]
+        rows, _ = camera_entries(twice, f"/{name}", compressed=True)
+        entries += [
+            (topic, time + (back + 1) * SECOND * (2 * k >= len(rows)), data) for k, (topic, time, data) in enumerate(rows)
+        ]
+    bag = write_bag(tmp_path / "twice", sorted(entries, key=lambda entry: entry[1]), recorded.types)
+    monkeypatch.setattr(HandFusion, "add", lambda self, view, *rest: (seen.append(view.stamp), add(self, view, *rest))[1])
+    convert(bag, tmp_path / "out", "--lookahead", 4, "--cameras", recorded.rig)
+    assert len(seen) == 4 * COUNT
+    assert all(stamp >= T0 for stamp in seen[: 2 * COUNT]) and all(stamp < T0 for stamp in seen[2 * COUNT :])
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,20 @@ def test_a_wrong_stamp_does_not_push_the_others_out(wrong):
     assert buffer.newest("base", "hand") == 9001 * SECOND
 
 
+@pytest.mark.parametrize("back", [3, 6, 60])
+def test_places_of_two_times_are_not_mixed(back):
+    """Of a simulation that began anew within what is kept: at its stamps a frame stood halfway to where it had been before."""
+    buffer = TransformBuffer()
+    for k in range(160):
+        buffer.put(moved(1000.0 + 0.05 * k, 1.0))
+    first = 1008.0 - back + 0.02
+    for k in range(40):
+        buffer.put(moved(first + 0.05 * k, 2.0))
+        assert buffer.lookup("a", "b", round((first + 0.05 * k) * SECOND)).position[0] == 2.0
+        if k:
+            assert buffer.lookup("a", "b", round((first + 0.05 * k - 0.03) * SECOND)).position[0] == 2.0
+
+
 def test_a_frame_that_is_told_seldom_is_where_it_was_told_to_be():
     """Not for ever where it was first."""
     buffer = TransformBuffer()
