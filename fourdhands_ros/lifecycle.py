@@ -11,14 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 
 from fourdhands_core.errors import FourDHandsError, InputError
 
 from .executable import Stop
-from .process import is_refusal, make_node, refusal
+from .process import is_refusal, make_node, refusal, spin
 
 
 class ActiveNode(LifecycleNode):
@@ -117,10 +116,7 @@ def run_node(make: Callable[..., ActiveNode], stop: Stop, *args: Any) -> int:
                     return 0
                 if transition() != TransitionCallbackReturn.SUCCESS:
                     return 1
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        while not stop.is_set():  # Python runs signal handlers only between two waits
-            executor.spin_once(timeout_sec=0.2)
+        spin(node, stop)
         return 0
     finally:
         node.destroy_node()

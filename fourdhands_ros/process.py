@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
@@ -105,6 +106,14 @@ def node_alone(name: str) -> Iterator[Any]:
         yield node
     finally:
         node.destroy_node()
+
+
+def spin(node: Any, stop: Stop) -> None:
+    """Execute a node's callbacks until told to stop."""
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    while not stop.is_set():  # Python runs signal handlers only between two waits
+        executor.spin_once(timeout_sec=0.2)
 
 
 def is_refusal(error: Exception) -> bool:

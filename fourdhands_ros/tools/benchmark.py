@@ -75,9 +75,8 @@ def pair_object(pair: HandPairEstimate) -> Any:
     """HandPair as a message object, of rosidl's class or, with ROS 2 from PyPI, of rosbags'."""
 
     def new(name, **values):
-        if is_compiled(HandPair):
-            return message_type(name)(**values)
-        return typestore().types[name](**values)
+        kind = message_type(name) if is_compiled(HandPair) else typestore().types[name]
+        return kind(**values)
 
     def point(values):
         x, y, z = values.tolist()

@@ -59,23 +59,20 @@ class DemoClock:
 
     def go_on(self, wall: float) -> None:
         """Say a new time if nobody is waited for, and no sooner than it passes on the wall, whose seconds `wall` are."""
-        if self._ticked is None:
-            self._ticked = wall
-            self._tell(wall)
-            return
-        waited, missing = wall - self._ticked, self.waits_for()
-        if waited < TICK * 1e-9:
-            return
-        if missing and waited < (_PATIENCE_FOR_IMAGE if missing == "camera" else _PATIENCE):
-            if wall - self._said > _AGAIN:
-                self._tell(wall)
-            return
-        if missing == "camera":
-            self._next_image = self.now + self._period
-        elif missing == "hands":
-            self._images.clear()
-        self.slowed += waited - TICK * 1e-9
-        self.now += TICK
+        if self._ticked is not None:
+            waited, missing = wall - self._ticked, self.waits_for()
+            if waited < TICK * 1e-9:
+                return
+            if missing and waited < (_PATIENCE_FOR_IMAGE if missing == "camera" else _PATIENCE):
+                if wall - self._said > _AGAIN:
+                    self._tell(wall)
+                return
+            if missing == "camera":
+                self._next_image = self.now + self._period
+            elif missing == "hands":
+                self._images.clear()
+            self.slowed += waited - TICK * 1e-9
+            self.now += TICK
         self._ticked = wall
         self._tell(wall)
 

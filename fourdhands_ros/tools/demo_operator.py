@@ -45,10 +45,10 @@ class Operator:
         self.answers: list[float] = []
         self._ready_since: float | None = None
         self.engaged = 0
-        self._bool, self._trigger = Bool, Trigger
-        self._deadman = node.create_publisher(Bool, "robot/hands_teleop/deadman", 10)
+        self._trigger = Trigger
+        deadman = node.create_publisher(Bool, "robot/hands_teleop/deadman", 10)
         self._engage = node.create_client(Trigger, "robot/hands_teleop/engage")
-        node.create_timer(0.05, self._hold)
+        node.create_timer(0.05, lambda: deadman.publish(Bool(data=True)))
         node.create_subscription(String, "robot/hands_teleop/state", self._on_state, 10)
         node.create_subscription(PoseStamped, "robot/target_frame", self._on_target, 10)
         node.create_subscription(PoseStamped, "robot/ee_pose", self._on_place, qos_profile_sensor_data)
@@ -77,9 +77,6 @@ class Operator:
     def _on_hands(self, data: bytes) -> None:
         self.answers.append(self.now())
         self.clock.answer = max(self.clock.answer, stamp_in(data) or 0)
-
-    def _hold(self) -> None:
-        self._deadman.publish(self._bool(data=True))
 
     def _on_state(self, message: Any) -> None:
         said = json.loads(message.data)

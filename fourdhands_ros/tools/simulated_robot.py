@@ -31,7 +31,6 @@ import numpy as np
 import rclpy
 from geometry_msgs.msg import Pose, PoseArray, PoseStamped, TwistStamped
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Float64MultiArray
@@ -44,7 +43,7 @@ from fourdhands_core.simulation.tools import LOWEST
 from ..convert.cdr import Template
 from ..convert.marker import header
 from ..executable import Stop, end, parser_of
-from ..process import make_node, parse, run_ros
+from ..process import make_node, parse, run_ros, spin
 from ..pypi.message_types import TFMessage, create_subscription, message_type
 from .camera import camera_info, image_template
 
@@ -251,14 +250,8 @@ def _run(args: argparse.Namespace, stop: Stop) -> int:
     simulated = SimulatedRobotNode(node, args.tool, cubes)
     drawing = threading.Thread(target=simulated.draw, args=(stop,), name="draw", daemon=True)
     drawing.start()
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
     node.get_logger().info(f"simulated {args.tool} with {len(cubes)} cubes; joints {', '.join(simulated.robot.hand_names)}")
-    try:
-        while not stop.is_set():
-            executor.spin_once(timeout_sec=0.1)
-    except ExternalShutdownException:
-        pass
+    spin(node, stop)
     drawing.join(5.0)
     return 0
 

@@ -105,7 +105,7 @@ def test_a_bags_images_are_rectified_by_name_or_option(name, rectified, focal):
     try:
         camera.info(serialize_message(full_info()))
         _, _, image = image_entry(topics.image, T0, np.zeros((HEIGHT, WIDTH, 3), np.uint8), "camera")
-        camera.image(image, T0)
+        camera.track(image, T0)
         lens = camera.session.cameras.camera_for(WIDTH, HEIGHT)
         assert lens.matrix[0, 0] == focal and lens.distortion.any() == (focal == 60.0)
         told = [note for note in camera.notes.kept if "rectified" in note]
@@ -126,7 +126,7 @@ def test_a_bags_calibration_that_is_no_cameras_and_a_frame_that_is_a_hands():
         camera.info(serialize_message(info))
         for number in range(3):
             _, _, image = image_entry(topics.image, T0 + number, np.zeros((HEIGHT, WIDTH, 3), np.uint8), "left_wrist")
-            camera.image(image, T0 + number)
+            camera.track(image, T0 + number)
         assert not camera.session.cameras.camera_for(WIDTH, HEIGHT).calibrated
         written = camera.encode([(make_pair(vertices=True), ("left_wrist", T0 + number)) for number in range(2)])
         assert {topic for topic, _, _ in written} == {"/cam/hands", "/cam/hands/markers"}
