@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.parameter import Parameter
-from ros_support import LATCHED, PATIENT, RELIABLE, REPOSITORY, FakeTracker, Ros, image_message, stamp_of
+from ros_support import LATCHED, PATIENT, RELIABLE, REPOSITORY, T0, FakeTracker, Ros, image_message, make_pair, stamp_of
 from rosgraph_msgs.msg import Clock
 from test_ros_cameras import Cameras
 from test_ros_transforms import message
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.fusion.rig import Rig, save_rig
+from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_core.hand_model.landmarks import landmarks_of_both
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
@@ -22,6 +23,7 @@ from fourdhands_ros.convert.transforms import TransformError
 from fourdhands_ros.node import fusing
 from fourdhands_ros.node.frames import TopicFrames
 from fourdhands_ros.node.parameters import Parameters
+from fourdhands_ros.node.places import Places, Unplaced
 from fourdhands_ros.pypi.message_types import HandPair, TFMessage, create_subscription
 
 sys.path.insert(0, str(REPOSITORY / "test"))
@@ -146,6 +148,33 @@ def test_two_cameras_of_a_file(fused):
 def transforms(scene, wrong=None):
     rows = [("cell", f"{name}_optical", pose, 0) for name, pose in zip(NAMES, scene.poses)]
     return message(*rows)
+
+
+def test_a_camera_that_is_not_calibrated_has_no_place():
+    """Its positions are of an assumed field of view: fused, they would count as metres."""
+    rig = Rig("cell", {"left": Rigid(np.eye(3), np.ones(3))})
+    places = Places("cell", rig, None)
+    lens = Camera.from_fov(640, 480, 60.0, calibrated=True)
+    np.testing.assert_array_equal(places.pose("left", "left_optical", make_pair(T0, camera=lens)).position, np.ones(3))
+    with pytest.raises(Unplaced, match="left is not calibrated") as raised:
+        places.pose("left", "left_optical", make_pair(T0, camera=Camera.from_fov(640, 480, 60.0)))
+    assert raised.value.reason == "not calibrated"
+
+
+def test_no_stamp_comes_again_after_a_reset(fused):
+    """As of estimates that were in work when it came."""
+    scene = Scene()
+    channel = fused(scene).node.fused
+
+    def take(moments):
+        for moment in moments:
+            for number, camera in enumerate(NAMES):
+                channel.take(camera, scene.view(number, moment).estimate, f"{camera}_optical", False, 0.0)
+        return channel.statistics.published
+
+    published = take(range(0, 8 * FRAME, FRAME))
+    channel.reset()
+    assert 0 < published == take(range(4 * FRAME, 8 * FRAME, FRAME)) < take(range(8 * FRAME, 12 * FRAME, FRAME))
 
 
 def test_poses_from_tf_and_without_it(fused):
