@@ -228,6 +228,19 @@ def test_no_hand_is_valid_that_no_view_shows():
     assert results[-1][0].pair.left_root_relative is None and results[-1][0].pair.cameras[LEFT] == ()
 
 
+def test_what_a_dead_camera_saw_last_is_soon_no_hand():
+    """The other one goes on, and sees none; or both, without the dead one."""
+    scene = Scene()
+    for sides in ((), (LEFT, RIGHT)):
+        fusion, _ = run(scene, range(0, 20 * FRAME, FRAME), both(scene))
+        _, results = run(
+            scene, range(20 * FRAME, 35 * FRAME, FRAME), lambda m, sides=sides: [scene.view(0, m, sides=sides)], fusion
+        )
+        later = [fused for fused, moment in results if moment >= 25 * FRAME]
+        assert len(later) == 10 and all(hand.valid == bool(sides) for fused in later for hand in fused.pair.hands)
+        assert all(view.name == "camera_0" for fused in later for view in fused.views)
+
+
 def test_stamps_of_estimates_only_go_forwards_and_late_images_are_not_lost_sight_of():
     scene = Scene()
     fusion = HandFusion(ASSETS)
