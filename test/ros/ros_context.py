@@ -121,10 +121,13 @@ class Ros:
     def process(self, *command: str, environment: dict | None = None, **options) -> subprocess.Popen:
         """A Python process on the same domain, ended with the context.
 
+        command: a program of this repository by its path in it, from whatever folder the tests run, as `colcon test` does.
         environment: variables that are other than this process's, None for those that are missing. options: Popen's.
         """
         path = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
         variables = {**os.environ, "ROS_DOMAIN_ID": str(self.domain), "PYTHONPATH": path, **(environment or {})}
+        if (REPOSITORY / command[0]).is_file():
+            command = (str(REPOSITORY / command[0]), *command[1:])
         process = subprocess.Popen(
             [sys.executable, *command],
             env={name: value for name, value in variables.items() if value is not None},
