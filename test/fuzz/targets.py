@@ -22,7 +22,7 @@ from rcl_interfaces.msg import ParameterEvent
 from rclpy.parameter import Parameter
 from rclpy.serialization import deserialize_message
 from ros_support import FakeTracker, make_pair
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CameraInfo, Image
 
 from fourdhands_core.errors import FourDHandsError
 from fourdhands_core.geometry.camera_source import CameraSource
@@ -88,12 +88,17 @@ def compressed_image(data: bytes) -> None:
 
 
 def depth_image(data: bytes) -> bool:
-    """A serialised depth image through the node's buffer, for the image of its own moment."""
+    """A serialised depth image through the node's buffer, for the image of its own moment and size."""
     statistics = Statistics()
     buffer = DepthBuffer(0.02, statistics, rclpy.logging.get_logger("fuzz"))
     buffer.put(data)
     stamps = [stamp for stamp, _ in buffer._messages]
-    found = buffer.find(stamps[0] if stamps else _STAMP)
+    try:
+        message = deserialize_message(data, Image)
+        size = max(message.width, 1), max(message.height, 1)
+    except Exception:
+        size = CAMERA.width, CAMERA.height
+    found = buffer.find(stamps[0] if stamps else _STAMP, size)
     assert (found is None) == (statistics.events.total() > 0)
     if found is None:
         return False
