@@ -62,8 +62,7 @@ def benchmark(
         images = iter(reader)
         for number in range(frames + WARM_UP):
             began = time.perf_counter()
-            found = next(images, None)
-            if found is None:
+            if (found := next(images, None)) is None:
                 break
             stamp, image = found
             decoded = time.perf_counter()
@@ -110,7 +109,7 @@ def benchmark_network(network: ImageNetwork, hands: HandArrays, device: str, pre
     regressor = ImageRegressor(execution, hands, np.zeros(45))
     config = network.config
     rng = np.random.default_rng(0)
-    image = rng.integers(0, 255, (_SIZE[1], _SIZE[0], 3), dtype=np.uint8)
+    image = rng.integers(0, 255, (*_SIZE[::-1], 3), dtype=np.uint8)
     made = [_frame(rng, image, k) for k in range(config.window + WARM_UP + steps)]
     squares, both = np.stack([square_of(seen.landmarks) for seen in made[0].detections]), np.ones(2, bool)
 
@@ -239,17 +238,12 @@ def _frame(rng, image, number):
     from .pipeline.frame import Frame
 
     width, height = _SIZE
-    left, right = (
-        HandDetection(
-            side,
-            1.0,
-            np.array([width * (0.7 - 0.4 * side), height / 2]) + rng.normal(0, 40, (21, 2)),
-            np.zeros(21),
-            rng.normal(0, 0.03, (21, 3)),
-            np.ones(21),
-        )
-        for side in (0, 1)
-    )
+
+    def hand(side):
+        points = np.array([width * (0.7 - 0.4 * side), height / 2]) + rng.normal(0, 40, (21, 2))
+        return HandDetection(side, 1.0, points, np.zeros(21), rng.normal(0, 0.03, (21, 3)), np.ones(21))
+
+    left, right = hand(0), hand(1)
     return Frame(int(number * 5e9 / 30), Camera.from_fov(width, height, 60.0), [], detections=(left, right), image=image)
 
 

@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from tqdm import tqdm
@@ -159,7 +158,7 @@ class Board(Generic[Key]):
     def __enter__(self) -> Board[Key]:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self.draw(now=True)
             for bar in [*self._lines[::-1], self._bar]:

@@ -12,7 +12,9 @@ the last bit on every IEEE machine, so that the same mesh comes out everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial, reduce
 
 import numpy as np
 
@@ -219,17 +221,11 @@ def smooth_union(a: np.ndarray, b: np.ndarray, width: float) -> np.ndarray:
 
 def skin_distance(points: np.ndarray) -> np.ndarray:
     """Signed distance (about; exact near the skin) of points (N, 3) to the skin: negative inside, metres."""
-    palm = None
-    for cone in palm_cones():
-        distance = cone.distance(points)
-        palm = distance if palm is None else smooth_union(palm, distance, 0.012)
-    skin = None
-    for finger in FINGERS:
-        one = None
-        for cone in finger_cones(finger):
-            distance = cone.distance(points)
-            one = distance if one is None else smooth_union(one, distance, 0.003)
-        # Each finger melts into the palm, but hardly into its neighbour.
-        joined = smooth_union(palm, one, 0.010)
-        skin = joined if skin is None else smooth_union(skin, joined, 0.0005)
-    return skin
+
+    def joined(width: float, parts: Iterable[np.ndarray]) -> np.ndarray:
+        return reduce(partial(smooth_union, width=width), parts)
+
+    palm = joined(0.012, (cone.distance(points) for cone in palm_cones()))
+    fingers = (joined(0.003, (cone.distance(points) for cone in finger_cones(finger))) for finger in FINGERS)
+    # Each finger melts into the palm, but hardly into its neighbour.
+    return joined(0.0005, (smooth_union(palm, finger, 0.010) for finger in fingers))

@@ -105,8 +105,7 @@ def calibrate_cameras(args: argparse.Namespace) -> int:
         write_image(args.picture, draw_rig(found.poses, found.points, lines))
     if given is None:
         return 0
-    missing = [name for name in names if name not in given.poses]
-    if missing:
+    if missing := [name for name in names if name not in given.poses]:
         raise InputError(f"{args.check} has no camera {', '.join(missing)}; it names {', '.join(given.poses)}")
     worst = 0.0
     for name, one in compare(given.poses, found).items():
@@ -181,6 +180,21 @@ def _rig(args: argparse.Namespace, found: Calibration) -> Rig:
     return Rig(args.fixed_frame or f"{next(iter(found.poses)).strip('/')}_optical_frame", found.poses, lenses)
 
 
+_LAUNCH = '''"""Where the cameras stand; replace the names of their frames by those that their images name."""
+
+from launch import LaunchDescription
+from launch_ros.actions import Node
+
+
+def generate_launch_description():
+    return LaunchDescription(
+        [
+{}
+        ]
+    )
+'''
+
+
 def launch_file(rig: Rig) -> str:
     """A launch file that publishes a rig's poses as static transforms; each camera's frame is called <name>_optical_frame."""
     from ..geometry.rotations import quaternion_from_matrix
@@ -194,20 +208,4 @@ def launch_file(rig: Rig) -> str:
         keys = "--x", "--y", "--z", "--qx", "--qy", "--qz", "--qw", "--frame-id", "--child-frame-id"
         words = [word for pair in zip(keys, [*numbers, rig.fixed_frame, frame]) for word in pair]
         nodes.append(f'            Node(package="tf2_ros", executable="static_transform_publisher", arguments={words!r}),')
-    return "\n".join(
-        [
-            '"""Where the cameras stand; replace the names of their frames by those that their images name."""',
-            "",
-            "from launch import LaunchDescription",
-            "from launch_ros.actions import Node",
-            "",
-            "",
-            "def generate_launch_description():",
-            "    return LaunchDescription(",
-            "        [",
-            *nodes,
-            "        ]",
-            "    )",
-            "",
-        ]
-    )
+    return _LAUNCH.format("\n".join(nodes))

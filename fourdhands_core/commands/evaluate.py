@@ -94,15 +94,7 @@ def evaluate_dataset(args: argparse.Namespace) -> int:
     text = report.as_text(result, f"{args.model}, {Path(weights).name}")
     print(text)
     if args.out is not None:
-        report.write(
-            result,
-            dataset,
-            args.out,
-            text,
-            model=args.model,
-            weights=weights,
-            hand_model=args.hand_model or HUMAN,
-            predictor=type(predictor).__name__,
-        )
+        about = {"model": args.model, "weights": weights, "hand_model": args.hand_model or HUMAN}
+        report.write(result, dataset, args.out, text, **about, predictor=type(predictor).__name__)
         print(f"written to {args.out}: tables.txt, results.json, samples.csv, worst.png")
     return 0

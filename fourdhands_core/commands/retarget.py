@@ -70,8 +70,7 @@ def _calibrate(args: argparse.Namespace) -> int:
     seconds = stamp - stamp[0]
     parts = []
     for what in ("open", "fist", "pinch"):
-        text = getattr(args, what)
-        if text is None:
+        if (text := getattr(args, what)) is None:
             raise InputError(f"--{what} FROM:TO is missing: the seconds of the recording that show the {what}")
         begin, end = _seconds(what, text)
         parts.append(joints[(seconds >= begin) & (seconds <= end)])

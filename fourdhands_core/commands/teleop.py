@@ -72,9 +72,8 @@ def teleop(args: argparse.Namespace) -> int:
     check_there(args.video)
     tracks = not args.video.endswith(".npz") and not is_bag(Path(args.video))
     if not tracks:
-        refuse_options(
-            args, ("fov", "intrinsics", *given_settings(args)), f"teleop {args.video}, in which hands are found already"
-        )
+        options = "fov", "intrinsics", *given_settings(args)
+        refuse_options(args, options, f"teleop {args.video}, in which hands are found already")
     if not is_bag(Path(args.video)):
         refuse_options(args, ["topic"], f"teleop {args.video}, which is no bag")
     arrays, ended_by = _tracked(args) if tracks else (_found(args), 0)

@@ -70,9 +70,8 @@ def _bags(told: dict[str, Any]) -> str:
         why = [f"{piece['seconds']:.2f} s from {piece['start']:.2f} s: {piece['reason']}" for piece in one["left_out"]]
         why += [f"{count} times {reason}" for reason, count in one["unusable"].items()] + one["warnings"]
         off = "{mean_mm:.2f}, {p95_mm:.2f}, {most_mm:.2f}".format(**one["resampling"])
-        rows.append(
-            (one["bag"], one["episodes"], f"{one['seconds_exported']:.1f} of {one['seconds']:.1f}", off, "; ".join(why))
-        )
+        seconds = f"{one['seconds_exported']:.1f} of {one['seconds']:.1f}"
+        rows.append((one["bag"], one["episodes"], seconds, off, "; ".join(why)))
     rows += [(bag, 0, "", "", reason) for bag, reason in told["skipped"].items()]
     about = "interpolation, about: mm in the mean, 95 %, most"
     return _table(rows, ("bag", "episodes", "seconds", about, "left out"))
@@ -92,8 +91,7 @@ def _bars(seconds: list[float]) -> str:
 
 def _pictures(whole: Path) -> list[str]:
     """The first picture of some of the videos."""
-    videos = sorted(whole.rglob("*.mp4"))
-    if not videos:
+    if not (videos := sorted(whole.rglob("*.mp4"))):
         return []
     import av
 
@@ -105,7 +103,6 @@ def _pictures(whole: Path) -> list[str]:
             image = next(container.decode(video=0)).to_ndarray(format="rgb24")
         text = base64.b64encode(jpeg(image, width=_WIDTH)).decode()
         name = html.escape(str(videos[number].relative_to(whole)))
-        shown.append(
-            f'<figure style="display:inline-block;margin:4px"><img src="data:image/jpeg;base64,{text}" alt="{name}"></figure>'
-        )
+        picture = f'<img src="data:image/jpeg;base64,{text}" alt="{name}">'
+        shown.append(f'<figure style="display:inline-block;margin:4px">{picture}</figure>')
     return shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class ExportedDataset:
         self.moved = manifest.get("options", {}).get("chosen", {}).get("frame", "camera") != "camera"
         facts = facts_by_episode(manifest)
         with as_it_says(path):
-            listed = self._of_lerobot(self._lerobot) if self._lerobot else self._of_index()
+            listed = [*(self._of_lerobot(self._lerobot) if self._lerobot else self._of_index())]
             shapes = {name: self.features[name]["shape"] for name in cameras_of(self.features)}
             self.sizes = {name: (int(shape[1]), int(shape[0])) for name, shape in shapes.items()}
         self.episodes = [
@@ -50,8 +51,7 @@ class ExportedDataset:
         ]
         if not self.episodes:
             raise DatasetError(f"{path} holds no episode")
-        missing = [name for name in NEEDED if name not in self.features]
-        if missing:
+        if missing := [name for name in NEEDED if name not in self.features]:
             raise DatasetError(
                 f"{path} holds no hands: it lacks the columns {', '.join(missing)}, which this package's export writes; "
                 "`fourdhands episodes import` makes bags of others' datasets"
@@ -72,30 +72,20 @@ class ExportedDataset:
             raise DatasetError(f"{self.path}: episode {number} has other rows than it says; export the dataset again")
         return table
 
-    def _of_lerobot(self, dataset: Dataset) -> list[tuple[str, int, dict[str, tuple[Path, float]]]]:
+    def _of_lerobot(self, dataset: Dataset) -> Iterator[tuple[str, int, dict[str, tuple[Path, float]]]]:
         self.fps, self.features = dataset.fps, dataset.features
-        return [
-            (
-                str((row.get("tasks") or [""])[0]),
-                int(row["length"]),
-                {camera: dataset.video(number, camera) for camera in dataset.cameras},
-            )
-            for number, row in enumerate(dataset.episodes)
-        ]
+        for number, row in enumerate(dataset.episodes):
+            videos = {camera: dataset.video(number, camera) for camera in dataset.cameras}
+            yield str((row.get("tasks") or [""])[0]), int(row["length"]), videos
 
-    def _of_index(self) -> list[tuple[str, int, dict[str, tuple[Path, float]]]]:
+    def _of_index(self) -> Iterator[tuple[str, int, dict[str, tuple[Path, float]]]]:
         index = read_index(self.path)
         self.fps, self.features = float(index["fps"]), index["features"]
         self._files = [str(one["file"]) for one in index["episodes"]]
         cameras = cameras_of(self.features)
-        return [
-            (
-                str(one["task"]),
-                int(one["length"]),
-                {camera: (video_of(self.path / one["file"], camera, cameras), 0.0) for camera in cameras},
-            )
-            for one in index["episodes"]
-        ]
+        for one in index["episodes"]:
+            videos = {camera: (video_of(self.path / one["file"], camera, cameras), 0.0) for camera in cameras}
+            yield str(one["task"]), int(one["length"]), videos
 
 
 def facts_by_episode(manifest: dict[str, Any]) -> list[dict[str, Any]]:

@@ -79,11 +79,8 @@ def write_part(
         progress(done + more, total)
 
     for name, camera in recording.cameras.items():
-        described[name] = {
-            "dtype": "video",
-            "shape": [camera.height, camera.width, 3],
-            "names": ["height", "width", "channels"],
-        }
+        shape = [camera.height, camera.width, 3]
+        described[name] = {"dtype": "video", "shape": shape, "names": ["height", "width", "channels"]}
         videos = _Videos(folder, recording, plan.episodes, name, writing)
         for one, statistics in zip(episodes, videos.write(pictures, told)):
             one["statistics"][name] = statistics
@@ -104,8 +101,7 @@ def write_part(
 
 def _statistics(table: TableWriter, name: str, size: int, action: Action) -> Statistics:
     """Of a column of a table. size: its numbers a row."""
-    by = valid_by(name, action, size)
-    if by is None:
+    if (by := valid_by(name, action, size)) is None:
         return in_parts(len(table), size, lambda part: of_column(table.column(name, part), None))
     there, places = table.column(by[0]), by[1]
     return in_parts(len(table), size, lambda part: of_column(table.column(name, part), there[:, places[part]]))

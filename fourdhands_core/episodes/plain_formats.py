@@ -85,10 +85,8 @@ def _fill(out: Any, blocks: Iterator[dict[str, np.ndarray]], said: dict[str, Any
             if not first:
                 out.create_dataset(name, (length, *column.shape[1:]), column.dtype)
             out[name][first:last] = column
-        if not first:
-            intrinsic = _intrinsic(table)
-            if intrinsic is not None:
-                out["camera/intrinsic"] = intrinsic
+        if not first and (intrinsic := _intrinsic(table)) is not None:
+            out["camera/intrinsic"] = intrinsic
         first = last
     for side in SIDES:
         for joint in JOINT_NAMES:
@@ -200,18 +198,16 @@ def wrong_in_hdf5(path: Path, table: dict[str, np.ndarray]) -> Iterator[str]:
     with h5py.File(path.with_suffix(".hdf5")) as file:
         in_camera = "camera" in file.get("transforms", ())
         for name, expected in _named(table, in_camera):
-            if name in file and name.startswith("columns/"):
-                continue
-            if name not in file:
-                yield f"{name} is missing"
-            elif not _alike(file[name][()], expected):
-                yield f"{name} is other than columns/ says"
-        intrinsic = _intrinsic(table)
-        if intrinsic is not None and "camera/intrinsic" not in file:
-            yield "camera/intrinsic is missing"
-        elif intrinsic is not None and not _alike(file["camera/intrinsic"][()], intrinsic):
-            yield "camera/intrinsic is other than columns/ says"
+            if name not in file or not name.startswith("columns/"):
+                yield from _other(file, name, expected)
+        if (intrinsic := _intrinsic(table)) is not None:
+            yield from _other(file, "camera/intrinsic", intrinsic)
 
 
-def _alike(there: np.ndarray, expected: np.ndarray) -> bool:
-    return there.shape == expected.shape and np.allclose(there, expected, atol=1e-5, equal_nan=True)
+def _other(file: Any, name: str, expected: np.ndarray) -> Iterator[str]:
+    if name not in file:
+        yield f"{name} is missing"
+        return
+    there = file[name][()]
+    if there.shape != expected.shape or not np.allclose(there, expected, atol=1e-5, equal_nan=True):
+        yield f"{name} is other than columns/ says"

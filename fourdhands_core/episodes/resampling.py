@@ -113,12 +113,10 @@ def plan(recording: Recording, cutting: Cutting) -> Plan:
     start = int(hands.stamp[0])
     if not result.required:
         share = " and ".join(f"the {side} hand in {100 * hands.valid[:, k].mean():.0f} %" for k, side in enumerate(SIDES))
-        seconds = (int(hands.stamp[-1]) - start) / 1e9
-        words = f"{share} of the HandPairs: neither is in use (--hands)"
-        result.left_out.append(LeftOut(0.0, seconds, words))
+        _leave(result, start, start, int(hands.stamp[-1]), f"{share} of the HandPairs: neither is in use (--hands)")
         return result
     edge, pictured = start, _pictured(recording, cutting.fps)
-    for begin, end in _windows(recording):
+    for begin, end in [(start, int(hands.stamp[-1]))] if recording.marks is None else sorted(recording.marks):
         inside = np.flatnonzero((hands.stamp >= begin) & (hands.stamp <= end))
         if len(inside) < 2:
             continue
@@ -136,12 +134,6 @@ def required_sides(valid: np.ndarray, cutting: Cutting) -> tuple[int, ...]:
     if cutting.hands == AUTO:
         return tuple(side for side in range(2) if valid[:, side].mean() >= USED)
     return {BOTH: (0, 1), LEFT: (0,), RIGHT: (1,)}[cutting.hands]
-
-
-def _windows(recording: Recording) -> list[tuple[int, int]]:
-    stamp = recording.hands.stamp
-    whole = [(int(stamp[0]), int(stamp[-1]))]
-    return whole if recording.marks is None else sorted(recording.marks)
 
 
 def _leave(result: Plan, start: int, begin: int, end: int, reason: str) -> None:
@@ -181,13 +173,8 @@ def _cut(result: Plan, hands: HandRows, first: int, last: int, start: int, cutti
         end = at
         while end < last and joined[end - first]:
             end += 1
-        if end == at:
-            if end < last:
-                reason = _reason(hands, end, steps[end - first] > longest_step, pictured, result.required)
-                _leave(result, start, int(hands.stamp[at]), int(hands.stamp[at + 1]), reason)
-            at += 1
-            continue
-        _take(result, hands, at, end, start, cutting)
+        if end > at:
+            _take(result, hands, at, end, start, cutting)
         if end < last:
             reason = _reason(hands, end, steps[end - first] > longest_step, pictured, result.required)
             _leave(result, start, int(hands.stamp[end]), int(hands.stamp[end + 1]), reason)
@@ -200,8 +187,7 @@ def _take(result: Plan, hands: HandRows, first: int, last: int, start: int, cutt
     begin, end = int(hands.stamp[first]), int(hands.stamp[last])
     rows = int(((end - begin) + SNAP) * cutting.fps // 1_000_000_000)  # without the future
     if rows < max(1, cutting.min_seconds * cutting.fps - 1):
-        words = f"shorter than --min-seconds {cutting.min_seconds:g} between two losses"
-        _leave(result, start, begin, end, words)
+        _leave(result, start, begin, end, f"shorter than --min-seconds {cutting.min_seconds:g} between two losses")
         return
     longest = int(LONGEST * cutting.fps)
     for at in range(0, rows, longest):

@@ -32,9 +32,8 @@ def of_column(column: np.ndarray, mask: np.ndarray | None) -> Statistics:
     if len(some):
         there = values if len(some) == size else values[:, some]
         quantiles = np.nanquantile(there, list(QUANTILES.values()), axis=0)
-        for name, row in zip(
-            rows, (np.nanmin(there, 0), np.nanmax(there, 0), np.nanmean(there, 0), np.nanstd(there, 0), *quantiles)
-        ):
+        found = np.nanmin(there, 0), np.nanmax(there, 0), np.nanmean(there, 0), np.nanstd(there, 0), *quantiles
+        for name, row in zip(rows, found):
             rows[name][some] = row
     return {**{name: row.tolist() for name, row in rows.items()}, "count": [len(column)], "counts": counts.tolist()}
 

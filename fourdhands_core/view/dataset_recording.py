@@ -66,8 +66,7 @@ class DatasetRecording(Recording):
         notes: tuple[str, ...] = ()
         seen = [hand for hand in pair.hands if hand.valid]
         if self._dataset.moved or any(hand.joints_2d is None for hand in seen):  # those of fused cameras are in a fixed frame
-            placed = camera_pose(pair, self._mirrored)
-            if placed is not None:
+            if (placed := camera_pose(pair, self._mirrored)) is not None:
                 pair = replace(moved(pair, placed[0].inverse()), mirrored=self._mirrored)
             elif seen:
                 notes = ("The camera cannot be placed by this row's points: hands are in the dataset's frame.",)
@@ -116,8 +115,7 @@ class DatasetRecording(Recording):
 
     def _camera_at(self, row: int) -> Camera:
         """By the row's intrinsics; of an assumed field of view where they are not known."""
-        column = self._table.get("camera.intrinsics")
-        if column is None:
+        if (column := self._table.get("camera.intrinsics")) is None:
             return self._camera
         values = np.asarray(column[row], np.float64).reshape(-1)
         if not np.array_equal(values, self._intrinsics) and len(values) == 4:

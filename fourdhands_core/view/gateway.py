@@ -244,8 +244,7 @@ class Gateway:
         except (asyncio.TimeoutError, TimeoutError):
             refusal = Refusal(http.HTTPStatus.REQUEST_TIMEOUT, "The request did not come to its end.")
         if refusal is None:
-            request = parse_head(head)
-            if request is None:
+            if (request := parse_head(head)) is None:
                 refusal = Refusal(http.HTTPStatus.BAD_REQUEST, "This is no HTTP request.")
             elif len(self._tasks) > _CONNECTIONS:
                 refusal = Refusal(http.HTTPStatus.SERVICE_UNAVAILABLE, "Too many look at this page already; close another one.")

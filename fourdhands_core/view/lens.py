@@ -88,8 +88,7 @@ class SeenThrough:
 
     def pair(self, pair: HandPairEstimate, *cameras: Camera) -> HandPairEstimate:
         """The pair with its camera, and `mirrored` as it is. cameras: the one that is likely, and others that it may be."""
-        seen = [hand for hand in pair.hands if hand.joints is not None and hand.joints_2d is not None]
-        if seen:
+        if seen := [hand for hand in pair.hands if hand.joints is not None and hand.joints_2d is not None]:
             points = np.concatenate([np.asarray(hand.joints) for hand in seen])
             pixels = np.concatenate([np.asarray(hand.joints_2d) for hand in seen])
             self.mirrored = lie_mirrored(points, pixels)

@@ -210,8 +210,7 @@ class RecordingPage:
         if kind not in events.KINDS:
             return
         course = self._recording.course
-        row = events.following(course, kind, self._row, backwards)
-        if row is None:
+        if (row := events.following(course, kind, self._row, backwards)) is None:
             unread = "" if course.read == len(course) else " in what has been read so far"
             self._said = f"No {kind} {'before' if backwards else 'after'} this image{unread}."
             self._shown = -1

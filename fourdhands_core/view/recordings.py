@@ -214,8 +214,7 @@ class VideoRecording(Recording):
         """See Recording: the next frame."""
         if self._frames is None:
             return False
-        frame = next(self._frames, None)
-        if frame is None:
+        if (frame := next(self._frames, None)) is None:
             self._frames = None
             results = self._session.finish()
             if self._video.missing:
@@ -306,11 +305,8 @@ def _pair(arrays: dict[str, np.ndarray], row: int, camera: Camera, mirrored: boo
             hands.append(HandEstimate(side, False, ABSENT, float("nan")))
             continue
         fields = {name: np.asarray(arrays[name][row, side], np.float64) for name in _OF_A_HAND}
-        hands.append(
-            HandEstimate(
-                side, True, TRACKED, 0.0, float(arrays["confidence"][row, side]), scaled=bool(arrays["scaled"][row]), **fields
-            )
-        )
+        sure, scaled = float(arrays["confidence"][row, side]), bool(arrays["scaled"][row])
+        hands.append(HandEstimate(side, True, TRACKED, 0.0, sure, scaled=scaled, **fields))
     both = all(hand.valid for hand in hands)
     relative = hands[0].joints[0] - hands[1].joints[0] if both else None  # type: ignore[index]
     return HandPairEstimate(

@@ -147,12 +147,9 @@ def _pictures(recording: Recording) -> str:
         if not recording.overlaid:
             image = image.copy()
             draw_hands(image, moment.pair)
-        figures.append(f'<figure><img alt="image {row}" src="{_jpeg(image)}">{caption}</figure>')
+        coded = base64.b64encode(jpeg(image, _QUALITY, _PICTURE_WIDTH)).decode()
+        figures.append(f'<figure><img alt="image {row}" src="data:image/jpeg;base64,{coded}">{caption}</figure>')
     return "".join(figures) or "<p>None.</p>"
-
-
-def _jpeg(image: np.ndarray) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg(image, _QUALITY, _PICTURE_WIDTH)).decode()
 
 
 def _trajectories(course: Course) -> str:
@@ -179,8 +176,7 @@ def _over_time(course: Course, lines: Sequence[tuple[str, np.ndarray, tuple[int,
 
 def _latency(course: Course) -> str:
     stages = {name: values[np.isfinite(values)] for name, values in course.stages.items()}
-    stages = {name: values for name, values in stages.items() if len(values)}
-    if not stages:
+    if not (stages := {name: values for name, values in stages.items() if len(values)}):
         return "<p>Not recorded.</p>"
     rows = "".join(
         f"<tr><td>{html.escape(name)}</td>"

@@ -11,6 +11,7 @@ from ..errors import FourDHandsError
 from ..geometry.rigid import Rigid
 from .posing import wxyz
 from .robots import Posed, RobotState
+from .scene import add_mesh
 from .sights import RobotSight
 
 _BOX, _OUT = (90, 150, 220), (230, 90, 70)
@@ -99,7 +100,8 @@ class _HandModel:
             from ..media.robot_hand import RobotHand
 
             hand = RobotHand(robot)
-            self.shapes, self.poses = hand.shapes, hand.poses
+            self.shapes = [(vertices.astype(np.float32), faces.astype(np.uint32)) for vertices, faces in hand.shapes]
+            self.poses = hand.poses
         except FourDHandsError as error:
             self.problem = f"{robot} is not drawn: {error}"
 
@@ -123,16 +125,8 @@ class _End:
                 part.remove()
             self._model = model
             self._parts = [
-                self._scene.add_mesh_simple(
-                    f"{self._name}/{k}",
-                    vertices.astype(np.float32),
-                    faces.astype(np.uint32),
-                    color=self._colour,
-                    opacity=self._opacity,
-                    cast_shadow=False,
-                    receive_shadow=False,
-                )
-                for k, (vertices, faces) in enumerate(model.shapes if model else [])
+                add_mesh(self._scene, f"{self._name}/{k}", *shape, self._colour, self._opacity)
+                for k, shape in enumerate(model.shapes if model else [])
             ]
         if model is None or not self._parts:
             return

@@ -109,21 +109,16 @@ def parse_state(text: str) -> RobotState | None:
         return None
     axes, workspace, balls = (_numbers(said.get(name)) for name in ("axes", "workspace", "keep_out"))
     age = said.get("age")
+    known: dict[str, Any] = {name: _names(said.get(name)) for name in ("reasons", "stopped_by", "limits")}
+    known |= {name: _text(said.get(name)) for name in ("problem", "side", "robot", "base_frame")}
+    known |= {name: _posed(said.get(name)) for name in ("measured", "commanded")}
     return RobotState(
         said["state"],
-        _names(said.get("reasons")),
-        _names(said.get("stopped_by")),
-        _names(said.get("limits")),
-        problem=_text(said.get("problem")),
-        side=_text(said.get("side")),
-        robot=_text(said.get("robot")),
-        base_frame=_text(said.get("base_frame")),
         age=float(age) if isinstance(age, (int, float)) else math.nan,
         axes=axes.reshape(3, 3) if len(axes) == 9 else np.eye(3),
         workspace=workspace.reshape(2, 3) if len(workspace) == 6 else None,
         keep_out=balls.reshape(-1, 4) if len(balls) % 4 == 0 else np.zeros((0, 4)),
-        measured=_posed(said.get("measured")),
-        commanded=_posed(said.get("commanded")),
+        **known,
     )
 
 

@@ -213,15 +213,7 @@ class _HandNodes:
                 self._mesh.visible = False
             return
         if self._mesh is None:
-            self._mesh = self._scene.add_mesh_simple(
-                f"{self._name}/mesh",
-                vertices,
-                self._poser.faces,
-                color=self._colour,
-                opacity=_OPAQUE,
-                cast_shadow=False,
-                receive_shadow=False,
-            )
+            self._mesh = add_mesh(self._scene, f"{self._name}/mesh", vertices, self._poser.faces, self._colour, _OPAQUE)
         self._mesh.vertices = vertices
         self._mesh.position = hand.joints[0]
         self._mesh.opacity = _FAINT if hand.state == HELD else _OPAQUE
@@ -238,3 +230,15 @@ class _HandNodes:
         if self._past.visible:
             places = np.stack([place for _, place in self.trail])  # (time, point, 3)
             self._past.points = np.stack([places[:-1], places[1:]], axis=2).reshape(-1, 2, 3)
+
+
+def add_mesh(
+    scene: viser.SceneApi,
+    name: str,
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    colour: tuple[int, int, int],
+    opacity: float | None,
+) -> Any:
+    """A mesh of one colour, without shadows."""
+    return scene.add_mesh_simple(name, vertices, faces, color=colour, opacity=opacity, cast_shadow=False, receive_shadow=False)

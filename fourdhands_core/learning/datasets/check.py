@@ -81,14 +81,9 @@ class Report:
         )
         if self.bones:
             shortest, longest = np.nanmin(self.bones, axis=0) * 1e3, np.nanmax(self.bones, axis=0) * 1e3
-            lines.append(
-                f"bones         {np.nanmin(shortest):.1f} to {np.nanmax(longest):.1f} mm; by bone: "
-                + ", ".join(
-                    f"{JOINT_NAMES[child]} {low:.0f}-{high:.0f}"
-                    for (_, child), low, high in zip(BONES, shortest, longest)
-                    if np.isfinite(low)
-                )
-            )
+            spans = zip(BONES, shortest, longest)
+            bones = [f"{JOINT_NAMES[child]} {low:.0f}-{high:.0f}" for (_, child), low, high in spans if np.isfinite(low)]
+            lines.append(f"bones         {np.nanmin(shortest):.1f} to {np.nanmax(longest):.1f} mm; by bone: {', '.join(bones)}")
         return "\n".join(lines)
 
 

@@ -84,11 +84,8 @@ class InterHand(HandDataset):
         self._names: list[str] = []
         for image_id, interacting, known in data["annotations"]:
             capture, camera, frame, width, height, sequence, name = images[image_id]
-            if (capture, frame) not in self._joints:
-                continue
-            if self.interacting and not (
-                known and interacting and all((capture, frame, side) in self._fits for side in (LEFT, RIGHT))
-            ):
+            both = interacting and all((capture, frame, side) in self._fits for side in (LEFT, RIGHT))
+            if (capture, frame) not in self._joints or (self.interacting and not (known and both)):
                 continue
             self._sequences.setdefault(f"Capture{capture}/{sequence}/cam{camera}", []).append(len(rows))
             rows.append((capture, camera, frame, width, height, known))
@@ -123,9 +120,8 @@ class InterHand(HandDataset):
         place = int(row["capture"]), int(row["frame"])
         world, valid = (array[_ROWS[side]][TIPS_FIRST] for array in self._joints[place])
         fields = {}
-        key = (*place, side)
-        if key in self._fits:
-            pose, betas, trans = self._fits[key]
+        if fit := self._fits.get((*place, side)):
+            pose, betas, trans = fit
             fields = self._mano.fields(side, pose, betas, trans, world_to_camera=extrinsics)
         if valid.any():
             rotation, offset = extrinsics

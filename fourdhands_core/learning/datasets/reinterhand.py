@@ -66,11 +66,9 @@ class ReInterHand(HandDataset):
         self._mano = ManoTruth(self.hands, flat=False)
         self._cameras: dict[str, dict] = {}
         self._sizes: dict[tuple[str, str], tuple[int, int]] = {}
-        captures = [
-            path
-            for path in sorted(self.root.glob("m--*"))
-            if path.is_dir() and (self.split == "all" or (path.name in _TEST) == (self.split == "test"))
-        ]
+        captures = [path for path in sorted(self.root.glob("m--*")) if path.is_dir()]
+        if self.split != "all":
+            captures = [path for path in captures if (path.name in _TEST) == (self.split == "test")]
         if not captures:
             raise DatasetError(
                 f"{self.name}: {self.root} has no capture m--* of split {self.split}; give the folder that holds them"

@@ -156,7 +156,8 @@ class RealCrops:
                 yield (_turned(photo, turn) for turn in range(4)), HandDetector(self._networks, single_images=True)
             else:
                 for mirrored in (False, True):
-                    yield (_turned(image, 0, mirrored) for image in _frames(path)), HandDetector(self._networks)
+                    with VideoReader(path) as reader:
+                        yield (_turned(image, 0, mirrored) for _, image in reader), HandDetector(self._networks)
 
     def _rows(self, image: np.ndarray, hands: list[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         for seen in hands:
@@ -173,22 +174,14 @@ class RealCrops:
                     picture, points = stretched(picture, points, self._rng)
                     picture = coloured(picture, self._rng, tint=0.15)
                 yield picture, points
-        square = elsewhere(image, hands, self._rng)
-        if square is not None:
+        if (square := elsewhere(image, hands, self._rng)) is not None:
             yield cut(image, square, HAND_SIZE, cv2.BORDER_REPLICATE), None
 
 
 def _photo(path: Path) -> np.ndarray:
-    image = read_image(path)
-    if image is None:
+    if (image := read_image(path)) is None:
         raise InputError(f"{path} is no image that can be read; leave it out")
     return image
-
-
-def _frames(path: Path) -> Iterator[np.ndarray]:
-    with VideoReader(path) as reader:
-        for _, image in reader:
-            yield image
 
 
 def _turned(image: np.ndarray, quarters: int, mirrored: bool = False) -> np.ndarray:

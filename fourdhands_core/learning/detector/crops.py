@@ -75,15 +75,14 @@ def rendered(seed: int, family: int) -> Iterator[Crop]:
                 moved = jittered(square, rng)
                 crop = cut(picture, moved, HAND_SIZE, cv2.BORDER_REPLICATE)
                 yield Crop(coloured(crop, rng), in_square(points[t, side], moved), int(side))
-        square = elsewhere(picture, list(points[t, clip.present[t]]), rng)
-        if square is not None:
+        if (square := elsewhere(picture, list(points[t, clip.present[t]]), rng)) is not None:
             yield Crop(coloured(cut(picture, square, HAND_SIZE, cv2.BORDER_REPLICATE), rng))
 
 
 def landmarks(clip: Clip, family: int) -> np.ndarray:
     """(T, 2, 21, 2) pixels: where the detector sees the joints of the clip's hands on average, not where they are."""
-    asset = _synthesis(family).asset
-    _, bones = HandArrays((asset, asset)).joints_and_bones(clip.rotations[:, :, 0], clip.rotations[:, :, 1:], _betas(clip))
+    asset, betas = _synthesis(family).asset, np.broadcast_to(clip.betas, (len(clip.root), 2, 10))
+    _, bones = HandArrays((asset, asset)).joints_and_bones(clip.rotations[:, :, 0], clip.rotations[:, :, 1:], betas)
     places = clip.joints + landmarks_of(asset).beside(bones) + clip.root[:, :, None]
     places[:, LEFT] *= _MIRROR
     return clip.camera.project(places)
@@ -183,10 +182,6 @@ def _sensor(number: int, width: int, height: int) -> Sensor:
 def _synthesis(family: int) -> ClipSynthesis:
     """Its skins, backgrounds and grasps are made once."""
     return ClipSynthesis(SETTINGS, _LOOKS, open_hand(FAMILIES[family]))
-
-
-def _betas(clip: Clip) -> np.ndarray:
-    return np.broadcast_to(clip.betas, (len(clip.root), 2, 10))
 
 
 def _shows(label: np.ndarray, clip: Clip, t: int, side: int) -> bool:

@@ -154,15 +154,11 @@ def _ways(kernel: int, stride: int, pads: tuple[int, ...], height: int, width: i
     return made.float().transpose(0, 1).flatten(2).flatten(1), (made.shape[2], made.shape[3])
 
 
-def _clip(given: list[Any], _: dict[str, Any]) -> torch.Tensor:
-    return functional.hardtanh(given[0], given[1].item(), given[2].item())
-
-
 _OPERATORS = {
     "Conv": _conv,
     "Add": lambda given, _: given[0] + given[1],
     "Relu": lambda given, _: functional.relu(given[0]),
-    "Clip": _clip,
+    "Clip": lambda given, _: functional.hardtanh(given[0], given[1].item(), given[2].item()),
     "GlobalAveragePool": lambda given, _: given[0].mean((2, 3), keepdim=True),
     "Flatten": lambda given, _: given[0].flatten(1),
     "Gemm": lambda given, _: functional.linear(given[0], given[1], given[2]),

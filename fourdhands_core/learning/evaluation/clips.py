@@ -116,10 +116,8 @@ def rendered_errors(tracker: HandPairTracker, clips: Iterable[Clip]) -> dict:
         matched &= np.nan_to_num(off / radius, nan=9.0) < 0.6
         hands += int(valid.sum())
         true = HandFrames.in_camera(joints, wrist_rotation=truth["wrist_rotation"])
-        for name, predicted in (
-            ("ours", HandFrames.in_camera(ours, wrist_rotation=rotations)),
-            ("baseline", HandFrames.in_camera(theirs)),
-        ):
+        by_ours, by_baseline = HandFrames.in_camera(ours, wrist_rotation=rotations), HandFrames.in_camera(theirs)
+        for name, predicted in (("ours", by_ours), ("baseline", by_baseline)):
             scores[name].add(predicted, true, matched, sequence=str(clip))
             reads[name].add(predicted.joints, joints, matched)
     summaries = {name: entry.summary() for name, entry in scores.items()}
@@ -200,13 +198,11 @@ def photo_errors(folder: Path, settings: TrackerSettings = TrackerSettings()) ->
             kept.append(min(errors, key=lambda each: each[-1]))
         else:
             missed += 1
-    ours, landmarks, detector = np.mean(kept, axis=0).tolist() if kept else (np.nan, np.nan, np.nan)
+    ours, landmarks, detector = means = np.mean(kept, axis=0).tolist() if kept else [np.nan] * 3
     return {
         "photos": len(kept),
         "not_found": missed,
-        "ours_percent": round(ours, 2),
-        "landmarks_percent": round(landmarks, 2),
-        "detector_percent": round(detector, 2),
+        **{f"{name}_percent": round(value, 2) for name, value in zip(("ours", "landmarks", "detector"), means)},
         "ratio": round(ours / detector, 3),
         "landmarks_ratio": round(landmarks / detector, 3),
     }

@@ -172,12 +172,7 @@ def _usable(dataset: HandDataset, indices: list[int], taken: list[int]) -> Itera
 
 
 def _stacked(predictions: list[Prediction]) -> HandFrames:
-    return HandFrames(
-        *(
-            np.stack([getattr(p, name) for p in predictions])
-            for name in ("joints", "vertices", "left_root", "wrist", "wrist_rotation")
-        )
-    )
+    return HandFrames(**{name: np.stack([getattr(p, name) for p in predictions]) for name in HandFrames.__dataclass_fields__})
 
 
 @dataclass(frozen=True)
@@ -275,14 +270,8 @@ def _results(dataset, scores, samples, frames, rate, worst):
             "of those that MANO's regressor makes of the meshes"
         )
     if rate is None and dataset.sequences:
-        notes.append(
-            "the frames were evaluated each for itself, "
-            + (
-                "as the paper does where sequences are slow (Table 2)"
-                if dataset.frame_rate
-                else "as their rate is not published"
-            )
-        )
+        slow, unknown = "as the paper does where sequences are slow (Table 2)", "as their rate is not published"
+        notes.append(f"the frames were evaluated each for itself, {slow if dataset.frame_rate else unknown}")
     if overall["found"] < overall["hands"]:
         notes.append(f"{overall['found']} of {overall['hands']} hands were found; errors are over those, the paper's over all")
     return Evaluation(dataset.name, dataset.split, frames, rate, overall, sequences, samples, worst, notes)

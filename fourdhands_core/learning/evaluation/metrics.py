@@ -44,9 +44,8 @@ def mpvpe(vertices: np.ndarray, true_vertices: np.ndarray, joints: np.ndarray, t
 
 def mpvpe_scaled(vertices: np.ndarray, true_vertices: np.ndarray, joints: np.ndarray, true_joints: np.ndarray) -> np.ndarray:
     """Mean vertex distance after `skeleton_scaled` by the joints: (..., V, 3), joints (..., 21, 3) -> (...), mm."""
-    return distances(
-        skeleton_scaled(vertices, joints, true_joints), root_aligned(true_vertices, true_joints, MIDDLE_KNUCKLE)
-    ).mean(-1)
+    true = root_aligned(true_vertices, true_joints, MIDDLE_KNUCKLE)
+    return distances(skeleton_scaled(vertices, joints, true_joints), true).mean(-1)
 
 
 def procrustes(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:

@@ -36,10 +36,8 @@ def as_text(evaluation: Evaluation, label: str) -> str:
         f"{counted(int(overall['hands']), 'hands')} with joints, {overall['found']} found, "
         f"{counted(int(overall['pairs']), 'pairs')}"
     ]
-    table = TABLES.get(evaluation.name)
-    if table is not None:
-        columns = [column for column in table.columns if column.metric in overall]
-        if columns:
+    if (table := TABLES.get(evaluation.name)) is not None:
+        if columns := [column for column in table.columns if column.metric in overall]:
             places = [table.columns.index(column) for column in columns]
             rows = [
                 (method, [_number(figures[k], columns[n], as_printed=True) for n, k in enumerate(places)])
@@ -55,8 +53,7 @@ def as_text(evaluation: Evaluation, label: str) -> str:
     ]
     lines += ["", *_grid(columns, rows)]
     wanted = {column.metric: column for column in (*ALL_COLUMNS, *(table.columns if table else ()))}
-    absent = [column.title for metric, column in wanted.items() if metric not in overall]
-    if absent:
+    if absent := [column.title for metric, column in wanted.items() if metric not in overall]:
         lines += ["", f"left out, for want of ground truth or of hands found: {', '.join(absent)}"]
     return "\n".join(lines + [f"note: {note}" for note in evaluation.notes])
 
@@ -85,15 +82,9 @@ def write(evaluation: Evaluation, dataset: HandDataset, folder: Path, text: str,
     with writing(folder / "samples.csv") as partial, partial.open("w", newline="", **escaped) as file:
         rows = csv.writer(file)
         rows.writerow(["key", "sequence", "side", *SAMPLE_METRICS])
-        rows.writerows(
-            [
-                sample.key,
-                sample.sequence,
-                SIDES[sample.side],
-                *("" if np.isnan(error) else f"{error:.4f}" for error in sample.errors),
-            ]
-            for sample in evaluation.samples
-        )
+        for sample in evaluation.samples:
+            errors = ("" if np.isnan(error) else f"{error:.4f}" for error in sample.errors)
+            rows.writerow([sample.key, sample.sequence, SIDES[sample.side], *errors])
     (folder / "worst.png").unlink(missing_ok=True)  # of an earlier evaluation
     if evaluation.worst:
         pictures = [draw_sample(dataset[sample.index], sample) for sample in evaluation.worst]

@@ -66,12 +66,8 @@ def _aligning(joints, true, known, mesh_joints):
     if mesh_joints is None:
         return joints, true, known
     mesh, true_mesh = (np.asarray(side, np.float64) for side in mesh_joints)
-    there = np.isfinite(mesh).all((-1, -2)) & np.isfinite(true_mesh).all((-1, -2))
-    return (
-        np.where(there[..., None, None], mesh, joints),
-        np.where(there[..., None, None], true_mesh, true),
-        known | there[..., None],
-    )
+    there = (np.isfinite(mesh) & np.isfinite(true_mesh)).all((-1, -2))[..., None]
+    return np.where(there[..., None], mesh, joints), np.where(there[..., None], true_mesh, true), known | there
 
 
 @dataclass
@@ -122,11 +118,8 @@ class Scores:
         if predicted.vertices is not None and true.vertices is not None:
             self._vertices(into, predicted.vertices, true.vertices, aligning, found)
         self._wrists(into, predicted, true, found)
-        self._acceleration(
-            into,
-            np.where(found[..., None, None], joints, np.nan),
-            np.where(known[..., None] & found[..., None, None], true_joints, np.nan),
-        )
+        seen = found[..., None, None]
+        self._acceleration(into, np.where(seen, joints, np.nan), np.where(seen & known[..., None], true_joints, np.nan))
 
     @staticmethod
     def _joints(into, joints, true, known):
@@ -150,12 +143,8 @@ class Scores:
         usable = known[:, metrics.WRIST] & known[:, metrics.MIDDLE_KNUCKLE]
         p, known = joints[usable], known[usable]
         t = np.where(known[..., None], true[usable], 0.0)
-        into.keep(
-            "mpjpe_scaled",
-            _mean(
-                metrics.distances(metrics.skeleton_scaled(p, p, t), metrics.root_aligned(t, t, metrics.MIDDLE_KNUCKLE)), known
-            ),
-        )
+        errors = metrics.distances(metrics.skeleton_scaled(p, p, t), metrics.root_aligned(t, t, metrics.MIDDLE_KNUCKLE))
+        into.keep("mpjpe_scaled", _mean(errors, known))
 
     @staticmethod
     def _vertices(into, vertices, true_vertices, aligning, found):
@@ -206,8 +195,7 @@ class Scores:
         for name in ("auc", "pa_auc"):
             if np.any(counted > 0):
                 within = np.sum([entry.within[name] for entry in chosen], axis=0)
-                curve = within[:, counted > 0] / counted[counted > 0]
-                result[name] = metrics.auc_of_curve(curve)
+                result[name] = metrics.auc_of_curve(within[:, counted > 0] / counted[counted > 0])
         pairs = sum(len(part) for entry in chosen for part in entry.values.get("mrrpe", []))
         return {
             **result,

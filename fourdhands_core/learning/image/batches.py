@@ -142,8 +142,7 @@ def add_frame(
         joints = None if hand.joints is None else hand.joints @ roll.T
         rotations = None
         if posed and hand.rotations is not None:
-            rotations = np.concatenate([roll @ hand.rotations[:1], hand.rotations[1:]])
-            rotations = own @ rotations @ own
+            rotations = own @ np.concatenate([roll @ hand.rotations[:1], hand.rotations[1:]]) @ own
         sample.arrays["crops"][t, side] = augmentation(rolled_crop(image, squares[side], side == LEFT, roll, middle), True)
         sample.add_hand(t, side, points[side], None if joints is None else joints @ own, rotations, hand.betas)
         if joints is not None and hand.metric and np.isfinite(joints[0]).all():

@@ -173,8 +173,7 @@ def errors(
         known = flat["present"] & flat["joint_valid"].all(-1)
         predicted.append(joints[known].cpu().numpy())
         true.append(flat["joints"][known].cpu().numpy())
-        wrist = flat["rotations"][:, :, 0][known].cpu().numpy()
-        bend.append(true[-1] @ wrist)
+        bend.append(true[-1] @ flat["rotations"][:, :, 0][known].cpu().numpy())
         roots.append(objective.left_root(hands, joints, flat["left_to_right"])[flat["related"]].cpu().numpy())
         true_roots.append(flat["left_root"][flat["related"]].cpu().numpy())
     predicted, true, bend, roots, true_roots = (

@@ -8,6 +8,7 @@ import os
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
@@ -59,6 +60,7 @@ class Run:
         o = settings.optimiser
         self.optimiser = torch.optim.AdamW(self.sequences.parameters(), o.rate, o.betas, weight_decay=o.weight_decay)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.run.precision == "float16")
+        self._parts: dict[str, Any] = {name: getattr(self, name) for name in ("sequences", "average", "optimiser", "scaler")}
         self.step = 0
         self._resume()
         self._model = DistributedDataParallel(self.sequences) if torch.distributed.is_initialized() else self.sequences
@@ -80,10 +82,8 @@ class Run:
                 f"{self.out} holds a run with other settings ({'; '.join(differences)}); give them as they were, "
                 "or another --out"
             )
-        self.sequences.load_state_dict(state["sequences"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.scaler.load_state_dict(state["scaler"])
+        for name, part in self._parts.items():
+            part.load_state_dict(state[name])
         self.step = state["step"]
 
     def save(self, curve: list[dict]) -> None:
@@ -93,10 +93,7 @@ class Run:
         state = {
             "settings": json.loads(json.dumps(asdict(self.settings))),
             "step": self.step,
-            "sequences": self.sequences.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "scaler": self.scaler.state_dict(),
+            **{name: part.state_dict() for name, part in self._parts.items()},
         }
         with writing(self.out / STATE) as partial, partial.open("wb") as file:
             torch.save(state, file)
@@ -171,15 +168,13 @@ def _network(settings: TrainingSettings) -> ImageNetwork:
     if not start.weights:
         return ImageNetwork(settings.network)
     network = load_weights(start.weights)
-    found, wanted = network.config.to_dict(), settings.network.to_dict()
-    differing = [
-        name for name in wanted if found.get(name) != wanted[name] and name not in ("window", "frame_gap")
-    ]  # which leave no trace in the weights
-    if differing:
-        raise InputError(
-            f"start.weights {start.weights} has network.{differing[0]} {found.get(differing[0])!r}, the "
-            f"configuration {wanted[differing[0]]!r}; they must agree"
-        )
+    found = network.config.to_dict()
+    for name, wanted in settings.network.to_dict().items():
+        if found.get(name) != wanted and name not in ("window", "frame_gap"):  # which leave no trace in the weights
+            raise InputError(
+                f"start.weights {start.weights} has network.{name} {found.get(name)!r}, the configuration {wanted!r}; "
+                "they must agree"
+            )
     fresh = ImageNetwork(settings.network)
     fresh.load_state_dict(network.state_dict())
     return fresh

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import types
 import typing
 from collections.abc import Sequence
@@ -205,8 +206,7 @@ def build(kind: Any, data: Any, source: str, name: str) -> Any:
     if not isinstance(data, dict):
         raise InputError(f"{source}: {name or 'the file'} must hold fields and their values, not {data!r}")
     hints = typing.get_type_hints(kind)
-    unknown = [key for key in data if key not in hints]
-    if unknown:
+    if unknown := [key for key in data if key not in hints]:
         raise InputError(
             f"{source}: there is no field {name}{unknown[0]}; there are "
             f"{', '.join(name + field.name for field in fields(kind))}"
@@ -233,10 +233,8 @@ def _value(hint, value, source, name):
             raise InputError(f"{source}: {name} must be a list{f' of {count}' if count else ''}, not {value!r}")
         return tuple(_value(kinds[0], item, source, f"{name}[{k}]") for k, item in enumerate(value))
     if hint is float and isinstance(value, str):  # YAML 1.1 takes 1e-5, without a point, for a text
-        try:
+        with contextlib.suppress(ValueError):
             value = float(value)
-        except ValueError:
-            pass
     wanted = (int, float) if hint is float else hint
     if not isinstance(value, wanted) or (isinstance(value, bool) and hint is not bool):
         raise InputError(f"{source}: {name} must be {_WORDS[hint]}, not {value!r}")

@@ -175,15 +175,11 @@ def measure(network: LandmarkNetwork, settings: AblationSettings, lookahead: int
         output, truth, _ = estimate(network, clips.frames, clips.times, lookahead)
         turn = torch.cat([tokens.rotation for tokens, _ in clips.frames])
         count = len(clips.times)
-        predicted, true = (_by_clip(values, truth, layer, turn, count) for values in (output, truth))
+        both = [_by_clip(values, truth, layer, turn, count) for values in (output, truth)]
         scores = Scores()
         for k in range(count):
-            scores.add(
-                HandFrames(*(x[k] for x in predicted)),
-                HandFrames(*(x[k] for x in true)),
-                clips.counted[k].T.numpy(),
-                sequence=str(k),
-            )
+            predicted, true = (HandFrames(*(x[k] for x in values)) for values in both)
+            scores.add(predicted, true, clips.counted[k].T.numpy(), sequence=str(k))
         summary = scores.summary()
         result[name] = {key: summary[key] for key in METRICS} | {"hands": summary["hands"], "pairs": summary["pairs"]}
     return result

@@ -44,14 +44,9 @@ def plot(result: dict, path: Path) -> None:
         for k, row in enumerate(rows):
             entry = result["rows"][row]
             places = [c + (k - (len(rows) - 1) / 2) * 0.13 for c in range(len(result["conditions"]))]
-            axes.bar(
-                places,
-                [entry[name][metric]["mean"] for name in result["conditions"]],
-                0.12,
-                label=row,
-                yerr=[entry[name][metric]["spread"] or 0.0 for name in result["conditions"]],
-                color=f"C{k}",
-            )
+            figures = [entry[name][metric] for name in result["conditions"]]
+            spreads = [each["spread"] or 0.0 for each in figures]
+            axes.bar(places, [each["mean"] for each in figures], 0.12, label=row, yerr=spreads, color=f"C{k}")
         axes.set_xticks(range(len(result["conditions"])), list(result["conditions"]))
         axes.set_title(_TITLES[metric], fontsize=10)
         if metric == "mrrpe":

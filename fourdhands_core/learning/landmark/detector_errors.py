@@ -128,9 +128,8 @@ class ErrorSampler:
         self.errors = errors
         self.generator = generator
         self.strength = strength
-        self.mean = torch.as_tensor(errors.mean, dtype=torch.float32)
-        self.slow = torch.as_tensor(errors.slow, dtype=torch.float32)
-        self.fast = torch.as_tensor(errors.fast, dtype=torch.float32)
+        measured = errors.mean, errors.slow, errors.fast
+        self.mean, self.slow, self.fast = (torch.as_tensor(values, dtype=torch.float32) for values in measured)
 
     def _normal(self, *shape):
         return torch.randn(*shape, generator=self.generator)

@@ -61,12 +61,7 @@ def _drawn(generator, count, low, high, each=5.0):
 
 def _thumb(angles, generator, flexion, abduction, tip):
     """Sets the thumb's angles, degrees (low, high) of each."""
-    for row, column, (low, high) in (
-        (_THUMB[0], 0, flexion),
-        (_THUMB[0], 1, abduction),
-        (_THUMB[1], 0, tip),
-        (_THUMB[2], 0, tip),
-    ):
+    for row, column, (low, high) in zip(_THUMB[[0, 0, 1, 2]], (0, 1, 0, 0), (flexion, abduction, tip, tip)):
         angles[:, row, column] = torch.deg2rad(low + (high - low) * torch.rand(len(angles), generator=generator))
 
 

@@ -62,11 +62,7 @@ class MeasuredClips:
     def __len__(self):
         return len(self.times)
 
-    def first(self, count: int) -> MeasuredClips:
-        """The first so many."""
-        return self.chosen(torch.arange(min(count, len(self))))
-
-    def chosen(self, which: torch.Tensor) -> MeasuredClips:
+    def chosen(self, which: torch.Tensor | slice) -> MeasuredClips:
         """Those at these indices (M,)."""
         return MeasuredClips(*(getattr(self, field.name)[which] for field in fields(MeasuredClips)))
 
@@ -111,20 +107,17 @@ def measured_clips(folder: str | Path, clips: int, length: int, seed: int) -> Me
     """
     parts = []
     for number in range(-(-clips // PART)):
-        count = min(PART, clips - number * PART)
-        if not folder:
-            parts.append(collect(count, length, seed + number, number % len(FAMILIES)))
-        else:
-            path = Path(folder) / f"{seed + number}.safetensors"
-            parts.append(_kept(path, PART, length, seed + number, number % len(FAMILIES)).first(count))
+        count, drawn = min(PART, clips - number * PART), (length, seed + number, number % len(FAMILIES))
+        parts.append(_kept(Path(folder), *drawn).chosen(slice(count)) if folder else collect(count, *drawn))
     return MeasuredClips(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(MeasuredClips)))
 
 
-def _kept(path: Path, clips: int, length: int, seed: int, family: int) -> MeasuredClips:
-    """One part, read from its file or made and written to it."""
-    asked = {"clips": str(clips), "length": str(length), "seed": str(seed), "family": FAMILIES[family], "version": "2"}
+def _kept(folder: Path, length: int, seed: int, family: int) -> MeasuredClips:
+    """One whole part, read from its file or made and written to it."""
+    path = folder / f"{seed}.safetensors"
+    asked = {"clips": str(PART), "length": str(length), "seed": str(seed), "family": FAMILIES[family], "version": "2"}
     if not path.exists():
-        collected = collect(clips, length, seed, family)
+        collected = collect(PART, length, seed, family)
         with writing(path) as partial:
             partial.write_bytes(
                 save({field.name: getattr(collected, field.name).contiguous() for field in fields(MeasuredClips)}, asked)

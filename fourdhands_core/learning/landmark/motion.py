@@ -69,9 +69,9 @@ class MotionSampler:
         self.together_share = together_share
         self.upright = upright
         self.grasps, self.asset, self._known = grasps, asset or load_human_hand(), seed if known is None else known
-        self.frames = torch.as_tensor(joint_frames(self.asset), dtype=torch.float32)
-        self.lower = torch.as_tensor(LOWER, dtype=torch.float32)
-        self.upper = torch.as_tensor(UPPER, dtype=torch.float32)
+        self.frames, self.lower, self.upper = (
+            torch.as_tensor(values, dtype=torch.float32) for values in (joint_frames(self.asset), LOWER, UPPER)
+        )
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
         """Uniform numbers from this sampler's generator."""
@@ -136,15 +136,11 @@ class MotionSampler:
         chosen = self.chance(self.upright, batch, 2)[..., None, None]
         return torch.where(chosen, tilt @ _UPRIGHT @ matrix_from_axis_angle(spin), turned)
 
-    def _segments(self, times, hands, shortest, longest):
+    def _segments(self, times, shortest, longest):
         """Index of the keyframe before each time, and how far the minimum-jerk step to the next has gone."""
-        batch, length = times.shape
-        duration = torch.exp(
-            self.uniform(
-                batch, hands, 1, low=torch.log(torch.tensor(shortest)).item(), high=torch.log(torch.tensor(longest)).item()
-            )
-        )
-        position = self.uniform(batch, hands, 1) + (times - times[:, :1])[:, None] / duration
+        low, high = torch.log(torch.tensor([shortest, longest])).tolist()
+        duration = torch.exp(self.uniform(len(times), 2, 1, low=low, high=high))
+        position = self.uniform(len(times), 2, 1) + (times - times[:, :1])[:, None] / duration
         position = position.clamp(max=_KEYFRAMES - 1.001)
         index = position.floor()
         u = position - index
@@ -160,13 +156,13 @@ class MotionSampler:
         keys = torch.where(still, 0.9 * keys[:, :, :1] + 0.1 * keys, keys)
         if self.grasps:
             keys = torch.where(self.chance(self.grasps, batch)[:, None, None, None, None], self._grasping(keys), keys)
-        index, u = self._segments(times, 2, 0.2, 2.0)
+        index, u = self._segments(times, 0.2, 2.0)
         u = u[..., None, None]
         angles = keys[pick + (index,)] * (1 - u) + keys[pick + (index + 1,)] * u
         finger_rotations = from_angles(angles, self.frames)
 
         turn = self.normal(batch, 2, _KEYFRAMES, 3) * self.uniform(batch, 2, 1, 1, high=0.5)
-        index, u = self._segments(times, 2, 0.25, 2.0)
+        index, u = self._segments(times, 0.25, 2.0)
         orientations = [self._first_orientations(batch)]
         symmetric = self.chance(0.35, batch)
         orientations[0][:, 0] = torch.where(
@@ -216,7 +212,7 @@ class MotionSampler:
         # hands that are together move together, each with a part of its own
         steps[:, 0] = torch.where(together[..., None], mirror_points(steps[:, 1]) + 0.6 * steps[:, 0], steps[:, 0])
         keys = start[:, :, None] + steps
-        index, u = self._segments(times, 2, 0.25, 1.5)
+        index, u = self._segments(times, 0.25, 1.5)
         index[:, 0] = torch.where(together, index[:, 1], index[:, 0])
         u[:, 0] = torch.where(together, u[:, 1], u[:, 0])
         u = u[..., None]

@@ -264,11 +264,9 @@ class Trainer:
         alone = network.training and s.alone > 0.0 and data.motion.chance(s.alone, 1).item()
         outputs, samples, masks = [], [], []
         for target in targets:
-            index = (
-                torch.full((batch, 1), target)
-                if alone
-                else window_frames(times[:, : target + lookahead + 1], times[:, target], config)
-            )
+            index = torch.full((batch, 1), target)
+            if not alone:
+                index = window_frames(times[:, : target + lookahead + 1], times[:, target], config)
             picked = torch.gather(hands, 2, index[:, None, :, None].expand(-1, 2, -1, hands.shape[-1]))
             valid = torch.gather(present, 2, index[:, None].expand(-1, 2, -1))
             offsets = (torch.gather(times, 1, index) - times[:, target, None]) / config.frame_gap

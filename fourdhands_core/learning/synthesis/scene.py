@@ -145,13 +145,8 @@ class Looks:
         camera: (3, 3) matrix. size: (width, height) of the camera's image.
         """
         shape = (view.width, view.height)
-        back = np.array(
-            [
-                [1.0 / view.scale[0], 0, -view.offset[0] / view.scale[0]],
-                [0, 1.0 / view.scale[1], -view.offset[1] / view.scale[1]],
-                [0, 0, 1],
-            ]
-        )
+        back = np.diag([*(1.0 / view.scale), 1.0])
+        back[:2, 2] = -view.offset / view.scale
         ways = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         picture = cv2.warpAffine(look.picture, look.placed @ back, shape, flags=ways, borderMode=cv2.BORDER_REFLECT_101)
         picture = picture.astype(np.float32)
@@ -161,16 +156,10 @@ class Looks:
         cloth, first_cloth = (np.zeros(3), len(self.faces)) if look.cloth is None else (look.cloth, self._first_cloth)
         for side, points, light in meshes:
             own = side == LEFT
-            x = points[:, 0] * (-1.0 if own else 1.0)
+            places = points[:, :2] * (-1.0 if own else 1.0, 1.0)
             w = 1.0 / np.where(points[:, 2] > 0.02, points[:, 2], -1.0)
-            pixels = np.stack(
-                [
-                    view.scale[0] * (camera[0, 0] * x * w + camera[0, 2]) + view.offset[0],
-                    view.scale[1] * (camera[1, 1] * points[:, 1] * w + camera[1, 2]) + view.offset[1],
-                    w,
-                ],
-                1,
-            ).astype(np.float32)
+            places = view.scale * (np.diag(camera)[:2] * places * w[:, None] + camera[:2, 2]) + view.offset
+            pixels = np.column_stack([places, w]).astype(np.float32)
             mirrored = (view.scale[0] < 0) != own
             draw(*target, pixels, self.faces, light, look.texels, look.tint, cloth, first_cloth, 1 + side, mirrored)
         if look.occluder is not None:
