@@ -70,13 +70,9 @@ def _skin_weights(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
         mine = nearest == i
         if finger == "thumb":
             _, metacarpal = segment(points, chain[0], chain[1])
-            palm = np.min(
-                [
-                    segment(points, np.array([-0.015, 0.0, 0.2 * fingers[other][0][2]]), fingers[other][0])[1]
-                    for other in FINGERS[1:]
-                ],
-                axis=0,
-            )
+            knuckles = [fingers[other][0] for other in FINGERS[1:]]
+            rays = [segment(points, np.array([-0.015, 0.0, 0.2 * knuckle[2]]), knuckle)[1] for knuckle in knuckles]
+            palm = np.min(rays, axis=0)
             mine &= (metacarpal < palm + 0.002) | (((points - chain[1]) * (chain[2] - chain[1])).sum(1) > 0)
             mine &= points[:, 0] < chain[0, 0] + 0.004
             spread[mine] = 1.0

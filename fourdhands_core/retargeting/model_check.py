@@ -43,13 +43,11 @@ def model_complaints(robot: HandRetargeter) -> list[str]:
         found.append(f"{said}; half a turn either way is taken; write limits")
     if model.slides.sum() > len(low) / 2:
         found.append("most joints slide; fingers that bend can follow a human's, and a gripper is `kind: gripper`")
-    carried = model.carrying(config.palm)
-    if carried:
+    if carried := model.carrying(config.palm):
         found.append(
             f"joints that move the palm: {', '.join(carried)}; they follow no finger: give a hand alone, or hold them by limits"
         )
-    gone = missing_shapes(config.model)
-    if gone:
+    if gone := missing_shapes(config.model):
         found.append(
             f"links without shapes for collisions: {', '.join(gone)}; they are drawn as sticks, and nothing keeps them apart"
         )

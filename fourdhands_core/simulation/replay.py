@@ -87,11 +87,9 @@ class Log:
         with open(folder / "trajectory.csv", "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(head)
-            for i, time in enumerate(self.times):
-                numbers = np.concatenate(
-                    [self.commands[i][:7], self.measured[i][:7], self.commands[i][7:], self.measured[i][7:]]
-                )
-                writer.writerow([f"{time:.3f}", self.states[i], *(f"{value:.6f}" for value in numbers)])
+            for time, state, told, seen in zip(self.times, self.states, self.commands, self.measured):
+                numbers = np.concatenate([told[:7], seen[:7], told[7:], seen[7:]])
+                writer.writerow([f"{time:.3f}", state, *(f"{value:.6f}" for value in numbers)])
 
 
 def replay_settings(robot: SimulatedRobot, retargeter: Retargeter, track: Track, scale: float = 1.0) -> TeleopSettings:

@@ -48,32 +48,18 @@ def build(name: str | Path, cubes: Sequence[Cube]) -> tuple[Any, Tool]:
     spec.attach(tool.spec, site=wrist, prefix=HAND)
     import mujoco
 
-    box = {"type": mujoco.mjtGeom.mjGEOM_BOX, "contype": 1, "conaffinity": 1}  # the arm's own default is to touch nothing
-    spec.worldbody.add_geom(
-        name="table",
-        **box,
-        size=[0.6, 0.75, 0.02],
-        pos=[0.35, 0.0, -0.02],
-        rgba=[0.62, 0.52, 0.42, 1.0],
-        friction=[1.0, 0.005, 1e-4],
-    )
+    # the arm's own default is to touch nothing; MuJoCo takes the larger friction of two that touch
+    box = {"type": mujoco.mjtGeom.mjGEOM_BOX, "contype": 1, "conaffinity": 1, "friction": [1.0, 0.005, 1e-4]}
+    spec.worldbody.add_geom(name="table", **box, size=[0.6, 0.75, 0.02], pos=[0.35, 0.0, -0.02], rgba=[0.62, 0.52, 0.42, 1.0])
     for number, cube in enumerate(cubes):
         half = cube.side / 2.0
         body = spec.worldbody.add_body(
             name=f"cube_{number}", pos=[cube.x, cube.y, half], quat=[np.cos(cube.turn / 2.0), 0.0, 0.0, np.sin(cube.turn / 2.0)]
         )
         body.add_freejoint()
-        body.add_geom(
-            name=f"cube_{number}",
-            **box,
-            size=[half] * 3,
-            density=600.0,
-            rgba=[*cube.colour, 1.0],
-            friction=[1.0, 0.005, 1e-4],  # MuJoCo takes the larger of two that touch
-            condim=4,
-        )
+        shape = {"size": [half] * 3, "density": 600.0, "rgba": [*cube.colour, 1.0], "condim": 4}
+        body.add_geom(name=f"cube_{number}", **box, **shape)
     try:
         return spec.compile(), tool
     except ValueError as error:
-        words = " ".join(str(error).split())
-        raise InputError(f"the simulated arm cannot carry {name} ({words})") from error
+        raise InputError(f"the simulated arm cannot carry {name} ({' '.join(str(error).split())})") from error
