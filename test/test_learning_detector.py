@@ -40,6 +40,7 @@ def settings(**values):
     return TuneSettings(**{"fixed": FIXED, "steps": 6, "batch": 6, "every": 3, "rate": 1e-3, "average": 0.5} | values)
 
 
+@torch.no_grad()
 def test_the_graph_in_torch_says_what_the_file_says_and_is_written_as_it_was(crops):
     graph, session = Graph.read(SHIPPED), onnxruntime.InferenceSession(SHIPPED, providers=["CPUExecutionProvider"])
     images = crops.images(range(3))
@@ -79,8 +80,9 @@ def test_wanted_landmarks_lie_beside_the_joints_of_either_side_alike():
     np.testing.assert_allclose(mirrored[..., 1], wanted[..., 1], atol=1e-6)
 
 
+@torch.no_grad()
 def test_the_shipped_network_sees_rendered_hands_about_where_it_should(crops):
-    some = range(0, len(crops), 2)
+    some = range(0, len(crops), 4)
     said = Graph.read(SHIPPED)({"image": crops.images(some)}, OUTPUTS)
     off = (places(said["landmarks"]) - crops.points[some]).norm(dim=-1).mean(1)[said["presence"][:, 0] > 0.5]
     assert len(off) > 5 and off.median() < 25.0
@@ -98,7 +100,8 @@ def test_crops_are_kept_and_others_refused(folder, crops):
 
 def test_real_hands_are_found_in_a_photo_in_four_turns(tmp_path, crops):
     photo = np.full((480, 640, 3), 90, np.uint8)
-    said = Graph.read(SHIPPED)({"image": crops.images(range(12))}, ["presence"])["presence"]
+    with torch.no_grad():
+        said = Graph.read(SHIPPED)({"image": crops.images(range(12))}, ["presence"])["presence"]
     best = crops.images([int(said.argmax())])[0].permute(1, 2, 0).numpy()
     photo[100:324, 200:424] = (255 * best).astype(np.uint8)
     cv2.imwrite(str(tmp_path / "photo.png"), photo[..., ::-1])
