@@ -19,6 +19,8 @@ from .signals import under_way
 
 FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 """Where a disk, a quota or the limit of a file's size gives no more."""
+TEXT: Any = {"encoding": "utf-8", "errors": "backslashreplace"}
+"""How `open` and `Path.write_text` write texts: names of files that are not UTF-8 are escaped, as JSON reads them."""
 _LOCK = "lock"
 Work = TypeVar("Work", bound="WorkFolder")
 
@@ -195,10 +197,10 @@ class WorkFolder:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def write_text(path: str | Path, text: str, **options: Any) -> None:
-    """Path.write_text, by `writing`."""
+def write_text(path: str | Path, text: str) -> None:
+    """A file of text, by `writing`, as TEXT says."""
     with writing(path) as partial:
-        partial.write_text(text, **options)
+        partial.write_text(text, **TEXT)
 
 
 def _status(path: Path) -> os.stat_result | None:

@@ -75,6 +75,12 @@ def test_the_inputs_are_kept(folder, capsys):
         assert main(["report", str(folder), "--out", str(folder / "report.html"), "--quiet"]) == 0
 
 
+def test_a_name_that_is_not_utf8(folder, tmp_path):
+    strange = folder.rename(tmp_path / "v\udce9l")
+    assert main(["report", str(strange), "--out", str(tmp_path / "r.html"), "--quiet"]) == 0
+    assert "v\\udce9l/hands.npz</h1>" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
 def test_without_images_there_are_words(tmp_path):
     recording = NpzRecording(write_npz(tmp_path / "hands.npz", moving(30, range(5, 9))), HANDS)
     text = report(recording)

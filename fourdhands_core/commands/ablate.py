@@ -46,7 +46,7 @@ def ablate(args: argparse.Namespace) -> int:
     result = ablation.ablate(args.out, settings)
     write_text(args.out / "ablation.json", json.dumps(result, indent=1) + "\n")
     table = ablation_report.markdown(result)
-    write_text(args.out / "ablation.md", table, encoding="utf-8")
+    write_text(args.out / "ablation.md", table)
     with writing(args.out / "ablation.png") as partial:
         ablation_report.plot(result, partial)
     print(f"{table}\nwritten to {args.out}: ablation.json, ablation.md, ablation.png")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..files import from_root
+from ..outputs import TEXT
 
 NAME = "card.html"
 _PICTURES = 12
@@ -44,7 +45,7 @@ def write_card(whole: Path, told: dict[str, Any], parts: list[dict[str, Any]]) -
     ]
     style = "body{font:14px sans-serif;max-width:60em;margin:2em auto}td,th{padding:2px 10px 2px 0;text-align:left}"
     page = f"<!doctype html><meta charset=utf-8><title>Dataset of hands</title><style>{style}</style>{''.join(body)}\n"
-    (whole / NAME).write_text(page, encoding="utf-8")
+    (whole / NAME).write_text(page, **TEXT)
 
 
 def _table(rows: list[tuple], head: tuple = ()) -> str:

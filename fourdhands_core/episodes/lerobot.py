@@ -16,6 +16,7 @@ import numpy as np
 
 from ..extras import needed_for
 from ..files import utf8_name
+from ..outputs import TEXT
 from .folder import place_file
 from .parts import read_part
 from .statistics import of_column, together
@@ -238,4 +239,4 @@ def _info(described: dict[str, Any], cameras: list[str], written: _Written, fps:
 
 def _write_json(path: Path, value: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=4, ensure_ascii=False, sort_keys=True), encoding="utf-8")
+    path.write_text(json.dumps(value, indent=4, ensure_ascii=False, sort_keys=True), **TEXT)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from ..errors import DatasetError, InputError
+from ..outputs import TEXT
 from ..remote import Place, Remote
 
 NAME = "episode.json"
@@ -45,7 +46,7 @@ class Sidecar:
         path = bag / NAME
         beside = path.with_name(f".{NAME}.{os.getpid()}")
         try:
-            with beside.open("w", encoding="utf-8") as file:
+            with beside.open("w", **TEXT) as file:
                 json.dump(asdict(self), file, indent=1, ensure_ascii=False)
                 file.flush()
                 os.fsync(file.fileno())

@@ -39,7 +39,7 @@ def write_report(recording: Recording, out: Path, progress: Callable[[int], obje
     if not len(recording.course):
         told = "".join(f"; {warning}" for warning in recording.warnings)
         raise InputError(f"{recording.name} holds no image that could be used{told}")
-    write_text(out, report(recording), encoding="utf-8")
+    write_text(out, report(recording))
 
 
 def report(recording: Recording) -> str:

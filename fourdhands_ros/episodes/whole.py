@@ -17,6 +17,7 @@ from fourdhands_core.episodes.parts import FIELDS, read_part
 from fourdhands_core.episodes.plain_formats import write_hdf5, write_npz
 from fourdhands_core.episodes.sidecar import NAME
 from fourdhands_core.errors import DatasetError, InputError
+from fourdhands_core.outputs import TEXT
 from fourdhands_core.progress import short_names
 from fourdhands_core.remote import Place, Remote, inside
 from fourdhands_core.streams import counted, printable, said_of
@@ -83,7 +84,7 @@ def finish(work: ExportFolder, keys: dict[Place, str], options: Options, form: s
     _WRITERS[form](whole, folders, [names[str(bag)] for bag in used], options, options.task or "use the hands")
     told = _manifest(keys, used, said, options, form, _reasons(report.skipped, names, work))
     (whole / MANIFEST).parent.mkdir(exist_ok=True)
-    (whole / MANIFEST).write_text(json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False), encoding="utf-8")
+    (whole / MANIFEST).write_text(json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False), **TEXT)
     write_card(whole, told, [read_part(folder) for folder in folders])
     report.episodes = sum(len(said[bag]["episodes"]) for bag in used)
     report.rows = sum(episode["length"] for bag in used for episode in said[bag]["episodes"])

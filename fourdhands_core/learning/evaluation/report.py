@@ -13,7 +13,7 @@ import numpy as np
 from ...hand_model.skeleton import BONES, SIDES
 from ...media.draw import contact_sheet, draw_skeleton, draw_text
 from ...media.images import write_image
-from ...outputs import write_text, writing
+from ...outputs import TEXT, write_text, writing
 from ...streams import counted
 from ..datasets.frames import DatasetFrame, HandDataset
 from .dataset import SAMPLE_METRICS, SINGLE_IMAGES, Evaluation, HandErrors, unit
@@ -76,10 +76,9 @@ def as_json(evaluation: Evaluation, **about: Any) -> dict:
 
 def write(evaluation: Evaluation, dataset: HandDataset, folder: Path, text: str, **about: Any) -> None:
     """Write tables.txt, results.json, samples.csv and worst.png into `folder`, made if missing. InputError if it cannot be."""
-    escaped: Any = {"encoding": "utf-8", "errors": "backslashreplace"}  # of names that are not UTF-8
-    write_text(folder / "tables.txt", text + "\n", **escaped)
+    write_text(folder / "tables.txt", text + "\n")
     write_text(folder / "results.json", json.dumps(as_json(evaluation, **about), indent=1) + "\n")
-    with writing(folder / "samples.csv") as partial, partial.open("w", newline="", **escaped) as file:
+    with writing(folder / "samples.csv") as partial, partial.open("w", newline="", **TEXT) as file:
         rows = csv.writer(file)
         rows.writerow(["key", "sequence", "side", *SAMPLE_METRICS])
         for sample in evaluation.samples:
