@@ -237,6 +237,9 @@ def test_what_is_no_file_is_named(tmp_path):
         CameraSource(65.0, intrinsics=tmp_path / "none.yaml")
     with pytest.raises(InputError, match="is a folder; give"):
         read_views(tmp_path)
+    np.savez(tmp_path / "calib.npz", mtx=np.eye(3))  # as tutorials of OpenCV do
+    with pytest.raises(InputError, match=r"is a numpy archive \(npz\); give a YAML of ROS .*, OpenCV or Kalibr$"):
+        read_views(tmp_path / "calib.npz")
     with pytest.raises(InputError, match="cannot be read"):
         read_views(tmp_path / ("a" * 300))
     pipe = tmp_path / "pipe"  # as from a shell's <(...)

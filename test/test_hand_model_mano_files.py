@@ -314,6 +314,7 @@ def test_the_publishers_zip_is_read_and_so_is_its_folder(official, tmp_path):
         (b"PK\x03\x04" + bytes(40), "is a truncated zip archive.*download it again"),
         (b"\x80\x02}q\x00(", "is not a complete pickle.*download it again"),
         (b"%PDF-1.4", "is a PDF"),
+        (b"\\\x9e\x01 neither", "is neither a pickle nor a zip archive; give MANO_RIGHT.pkl"),
     ],
 )
 def test_what_was_downloaded_instead_is_named(tmp_path, content, words):

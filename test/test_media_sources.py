@@ -85,6 +85,7 @@ def test_a_damaged_image_is_passed_over_and_another_size_is_named(folder):
             "packed.zip is a zip archive, not a video; unpack it and give the file in it .it holds notes/readme.txt",
         ),
         ("{}/page.png", "page.png cannot be read: it is a web page"),
+        ("{}/moving.png", "moving.png cannot be read: it is a video; give it the name of one, such as .*moving.mp4$"),
         ("{}/" + 300 * "x", "cannot be opened .File name too long"),
     ],
 )
@@ -94,6 +95,7 @@ def test_what_cannot_be_read_is_told_as_what_it_is(folder, tmp_path, source, wor
     (tmp_path / "bag" / "b_0.mcap").write_bytes(b"\x89MCAP0\r\n")
     (tmp_path / "videos").mkdir()
     write_video(tmp_path / "videos" / "one.mp4", [picture(64, 48)])
+    write_video(tmp_path / "moving.mp4", [picture(64, 48)]).rename(tmp_path / "moving.png")
     for name, files in (("results", ("hands.npz", "overlay.mp4")), ("demo", ("overlay.mp4",))):
         (tmp_path / name).mkdir()
         write_image(tmp_path / name / "contact_sheet.png", picture(64, 48))

@@ -70,6 +70,9 @@ def test_the_inputs_are_kept(folder, capsys):
         assert "would be written over" in capsys.readouterr().err
     assert main(["report", str(folder), "--out", str(folder), "--quiet"]) == 2
     assert "is a folder" in capsys.readouterr().err
+    for name in ("x.png", "x"):
+        assert main(["report", str(folder), "--out", str(folder / name), "--quiet"]) == 2
+        assert "is to be an HTML file; give a name such as" in capsys.readouterr().err and not (folder / name).exists()
     assert (folder / "hands.npz").read_bytes() == before
     for _ in range(2):  # its own may be written again
         assert main(["report", str(folder), "--out", str(folder / "report.html"), "--quiet"]) == 0

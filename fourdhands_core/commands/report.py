@@ -38,6 +38,8 @@ def report(args: argparse.Namespace) -> int:
     result = source / "hands.npz"  # of a folder of `track` only what is read
     inputs = [result, source / "overlay.mp4"] if result.is_file() else [source]
     check_out(args, [args.out], *inputs, args.video)
+    if args.out.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--out {args.out} is to be an HTML file; give a name such as {args.out.with_suffix('.html')}")
     episodes = episodes_of(args.source, args, hands_of(args))
     _, recording = open_chosen(args, args.source, episodes)
     with closing(recording), tqdm(unit="image", disable=args.quiet) as bar:

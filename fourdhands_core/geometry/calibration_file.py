@@ -13,7 +13,8 @@ import numpy as np
 import yaml
 
 from ..errors import InputError
-from ..files import kind_of_start
+from ..files import kind_of, kind_of_start
+from . import CALIBRATION_FILES
 from .calibration import Calibration, View
 
 # A file of another program: its keys here; another arrangement as Kalibr's in `_entry` and `_calibration`, and in
@@ -76,8 +77,10 @@ def _document(path: Path) -> dict:
         raise InputError(f"{what}; give a camera_info YAML") from error
     text = _text(data)
     kind, advice = kind_of_start(data if text is None else text[:4096].encode())
+    if kind == "a zip archive" and path.is_file():  # not a pipe; of which kind tells its end
+        kind, advice = kind_of(path)
     if text is None:
-        raise InputError(f"is {kind or 'not text'}; {advice or 'give a camera_info YAML'}")
+        raise InputError(f"is {kind or 'not text'}; {advice or f'give {CALIBRATION_FILES}'}")
     if kind not in ("", "empty", "a JSON text", "an XML text"):  # JSON is YAML
         raise InputError(f"is {kind}; {advice or 'give a camera_info YAML'}")
     if re.search(r"^\[image\]\s*$", text, re.MULTILINE):

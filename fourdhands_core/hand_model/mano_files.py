@@ -29,6 +29,8 @@ from .assets import OPTIONAL_SHAPES, SHAPES, check_arrays
 _LARGEST = 64 * 2**20
 """Bytes; MANO's pickles have 4 MB."""
 _GIVE = "MANO_RIGHT.pkl and MANO_LEFT.pkl, or the zip with them, from https://mano.is.tue.mpg.de"
+_TEXT_PICKLES = b"(", b"}", b"c"
+"""How pickles of a dictionary begin in Python 2's first two protocols, which state none."""
 _HANDS = re.compile(r"(?:^|/)MANO_(?:RIGHT|LEFT)\.pkl$", re.IGNORECASE)
 
 
@@ -217,6 +219,8 @@ def _read(pickled: bytes, label: str) -> dict[str, np.ndarray]:
         kind, advice = kind_of_start(pickled)
         if kind not in ("", "a pickle"):
             raise AssetError(f"{label} is {kind}, not a MANO model; {advice or 'give ' + _GIVE}") from error
+        if not kind and not pickled.startswith(_TEXT_PICKLES):
+            raise AssetError(f"{label} is neither a pickle nor a zip archive; give {_GIVE}") from error
         raise AssetError(
             f"{label} is not a complete pickle ({type(error).__name__}: {error}); it may be truncated: download it again"
         ) from error

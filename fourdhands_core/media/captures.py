@@ -204,7 +204,11 @@ class PictureFrames:
     def nothing(self) -> str:
         """See the module."""
         kind, advice = kind_of(self._paths[0])
-        told = f"it is {kind}; {advice}" if kind not in ("", "a picture") else "copy or download it again"
+        told = "copy or download it again"
+        if kind == "a video":
+            told = "it is a video; give it the name of one, such as " + shlex.quote(str(self._paths[0].with_suffix(".mp4")))
+        elif kind not in ("", "a picture"):
+            told = f"it is {kind}; {advice or 'give an image'}"
         more = f", nor {len(self._paths) - 1} more" if len(self._paths) > 1 else ""
         return f"image {self._paths[0]} cannot be read{more}: {told}"
 

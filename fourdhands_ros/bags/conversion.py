@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -106,7 +107,7 @@ def convert(
 def refuse_recordings(out: Path, sources: Iterable[Path]) -> None:
     """Raise InputError where `out` would be one of the recordings that are read, by whatever name or link, or in one."""
     whole = out.resolve()
-    for source in sources:
+    for source in filter(os.path.exists, sources):  # of one that is not there, opening it says so
         read = source.resolve()
         if whole == read or (read.is_file() and whole == read.parent):
             raise InputError(f"{out} is the recording that is read; give another name for the bag of hands")

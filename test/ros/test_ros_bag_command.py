@@ -51,6 +51,7 @@ def bag(tmp_path, monkeypatch):
         ("link b", "b is the recording that is read"),
         ("b/b.mcap b", "b is the recording that is read"),
         ("b/b.mcap b/b.mcap", "is the recording that is read"),
+        ("nope nope", "bag nope cannot be opened (No such file"),
         ("b b/out", "b/out is in the recording b"),
         ("b link/new/out", "link/new/out is in the recording b"),
         ("b other", "other is there already; choose another name"),
