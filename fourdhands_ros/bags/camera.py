@@ -245,17 +245,13 @@ class BagCamera:
         except Exception as error:  # rclpy's RMWError has no public name
             self.session.refuse("CameraInfo", f"a message of {self.topics.info} does not unpack: {error}")
 
-    def look_at_stamps(self, images: Iterable[bytes]) -> None:
+    def look_at_stamps(self, bag: Bag) -> None:
         """Whether the camera's driver has set the stamps of its first images; if not, times of recording stand in for them."""
-        stamps = []
-        for data in images:
-            try:
-                stamps.append(stamp_of(self._decoder.decode(data)[0]))
-            except InputError:  # it is told in its turn
-                continue
-        if len(stamps) > 1 and not any(stamps):
-            self._unset_stamps = True
-            self.notes.warning("the images' stamps are all 0: the times at which they were recorded are taken in their place")
+        self._unset_stamps = bag.unset_stamps(self.topics.image)
+        if self._unset_stamps:
+            self.notes.warning(
+                "the first images' stamps are all 0: the times at which they were recorded are taken in their place"
+            )
 
     def track(self, data: bytes, time: int) -> list[Result]:
         """Take a serialised image that was recorded at `time`; returns the estimates that are ready, each with its image's

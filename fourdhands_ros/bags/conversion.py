@@ -27,7 +27,7 @@ from fourdhands_core.streams import counted
 
 from ..pypi.message_types import typestore
 from .camera import BagCamera, CameraTopics, Options, by_info, check_lens, find_cameras, written_topics
-from .depth import AUTO, NONE, DepthTopic, find_depth
+from .depth import AUTO, NONE, DepthTopic, compared, find_depth
 from .fusing import BagFusion, BagPlaces
 from .reading import Bag, Entry
 from .recorder import bag_qos
@@ -73,7 +73,9 @@ def convert(
                 "to be converted; choose one with --topic"
             )
         depths = {
-            camera.image: (beside, topic) for camera in cameras if (topic := find_depth(bag, camera.image, options.depth))
+            camera.image: (beside, compared(bag, camera.image, topic))
+            for camera in cameras
+            if (topic := find_depth(bag, camera.image, options.depth))
         }
         for camera in cameras:
             check_lens(bag, camera, options)
@@ -186,7 +188,7 @@ def _first_state(bag: Bag, cameras: list[CameraTopics], options: Options, places
         camera = BagCamera(topics, options)
         for _, _, data in itertools.islice(bag.messages([topics.info]), 1):
             camera.info(data)
-        camera.look_at_stamps(data for _, _, data in itertools.islice(bag.messages([topics.image]), 2))
+        camera.look_at_stamps(bag)
         states.append(camera.state())
         if places is not None and fused is None:
             fused = BagFusion([camera], options, places).state()

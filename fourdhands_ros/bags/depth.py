@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
@@ -28,10 +28,12 @@ _KEPT = 64
 
 @dataclass(frozen=True)
 class DepthTopic:
-    """name: of the topic. compressed: it holds CompressedImage of image_transport's compressedDepth, else Image."""
+    """name: of the topic. compressed: it holds CompressedImage of image_transport's compressedDepth, else Image. recorded: its
+    images are those of the moment at which they were recorded, as stamps do not tell."""
 
     name: str
     compressed: bool
+    recorded: bool = False
 
 
 class RecordedDepth:
@@ -42,6 +44,7 @@ class RecordedDepth:
 
     def __init__(self, bag: Bag, topic: DepthTopic, tolerance: float, counts: Counts, logger: Logger) -> None:
         self._buffer = DepthBuffer(tolerance, counts, logger, topic.compressed, _KEPT)
+        self._recorded = topic.recorded
         self._entries = bag.messages([topic.name])
         self._next = next(self._entries, None)
 
@@ -50,9 +53,9 @@ class RecordedDepth:
         than in the call before."""
         while self._next is not None and self._next[1] <= time + _SPAN:
             if self._next[1] >= time - _SPAN:
-                self._buffer.put(self._next[2])
+                self._buffer.put(self._next[2], self._next[1] if self._recorded else None)
             self._next = next(self._entries, None)
-        return self._buffer.find(stamp, size)
+        return self._buffer.find(time if self._recorded else stamp, size)
 
 
 def find_depth(bag: Bag, image: str, wanted: str) -> DepthTopic | None:
@@ -85,6 +88,17 @@ def find_depth(bag: Bag, image: str, wanted: str) -> DepthTopic | None:
                 f"it is aligned with the image all the same, give --depth {candidate}"
             )
     return None
+
+
+def compared(bag: Bag, image: str, depth: DepthTopic) -> DepthTopic:
+    """How depth images are found for an image topic: by stamps, or where a driver has not set those of one of the two, by the
+    times at which both were recorded; of the depth images' own it is told among `bag.warnings`."""
+    unset = bag.unset_stamps(depth.name)
+    if unset:
+        bag.warnings.append(
+            f"the first stamps of {depth.name} are all 0: its images are taken for those of the {image} recorded with them"
+        )
+    return replace(depth, recorded=unset or bag.unset_stamps(image))
 
 
 def usual_depth_names(image: str) -> list[str]:

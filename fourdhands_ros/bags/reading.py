@@ -7,6 +7,7 @@ read from its start as far as it goes: an mcap record by record, a database row 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import shutil
@@ -30,11 +31,14 @@ from fourdhands_core.errors import InputError
 from fourdhands_core.files import utf8_name
 from fourdhands_core.streams import counted
 
+from ..convert.cdr import stamp_in
 from .foreign import ZSTD, file_words, folder_words
 from .remote import natural
 from .topics import Topic, encoding_words
 
 _COPIED = 1 << 20
+_FIRST = 10
+"""Messages whose stamps tell whether a driver sets them."""
 
 Entry = tuple[str, int, bytes]
 """A message: its topic, the time at which it was recorded in nanoseconds, and its CDR."""
@@ -81,6 +85,15 @@ class Bag(contextlib.AbstractContextManager["Bag"]):
                     yield topic, time, unpacked(data)
             except Exception as error:  # damaged data can fail anywhere in rosbags, SQLite and the decompressors
                 self._warn(f"{path} is damaged, the rest of it is left out ({_words(error)})")
+
+    def first_stamps(self, topic: str) -> list[int]:
+        """The stamps, nanoseconds, of the first messages of a topic whose type begins with a header."""
+        stamps = (stamp_in(data) for _, _, data in itertools.islice(self.messages([topic]), _FIRST))
+        return [stamp for stamp in stamps if stamp is not None]
+
+    def unset_stamps(self, topic: str) -> bool:
+        """Whether who published it has set no stamps, as the first ones tell: all are 0."""
+        return not any(self.first_stamps(topic) or [1])
 
     def storages(self) -> list[Any]:
         """For each of `files` rosbags' reader of it (McapReader, Sqlite3Reader), by which its index can be had; None of a file

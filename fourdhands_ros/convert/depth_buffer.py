@@ -40,14 +40,14 @@ class DepthBuffer:
         self._found = self._missed = 0
         self.elsewhere = ""
 
-    def put(self, data: bytes) -> None:
-        """Hand over a serialised message; returns at once."""
+    def put(self, data: bytes, time: int | None = None) -> None:
+        """Hand over a serialised message; returns at once. time: nanoseconds that stand in for its stamp, None for none."""
         stamp = stamp_in(data)
         if stamp is None:
             self._refuse(f"a message that is not of type {self.message_type.__name__}")
             return
         with self._lock:
-            self._messages.append((stamp, data))
+            self._messages.append((stamp if time is None else time, data))
 
     def absent(self) -> bool:
         """Whether none of the images since the last call had a depth image."""

@@ -15,6 +15,7 @@ from ros_support import SECOND, T0, stamp_of, stamp_to
 from sensor_msgs.msg import Image
 
 from fourdhands_core import cli
+from fourdhands_ros.bags.depth import RecordedDepth
 from fourdhands_ros.pypi.message_types import typestore
 
 TOPIC = "/cam/image_raw/compressed"
@@ -71,7 +72,7 @@ def test_stamps_that_a_driver_never_set_are_those_of_the_recording(short, tmp_pa
         types[f"{name}/image_raw"] = TYPES["image_raw"]
     bag = write_bag(tmp_path / "unset", sorted(entries, key=lambda entry: entry[1]), types)
     code, said, warned = convert(capsys, bag, tmp_path / "out", "--fov", "60")
-    assert code == 0 and "/cam: 16 images, 16 HandPairs\n" in said and warned.count("stamps are all 0") == 1
+    assert code == 0 and "/cam: 16 images, 16 HandPairs\n" in said and warned.count("images' stamps are all 0") == 1
     assert [stamp_of(pair.header) for pair in pairs(tmp_path / "out")] == [T0 + stamp for stamp, _ in short.images]
     if cameras == 2:
         assert [stamp_of(pair.header) for pair in pairs(tmp_path / "out", "/sim/hands")] == [k * 50_000_000 for k in range(16)]
@@ -96,11 +97,10 @@ def test_positions_without_a_scale_are_told(short, plain, tmp_path, capsys):
     assert convert(capsys, bag, tmp_path / "wide", "--fov", "60")[2] == ""
 
 
-def wall(topic: str, stamp: int, frame_id: str, late: int):
-    """A recorded depth image of a wall at 0.47 m, `late` nanoseconds after its stamp."""
-    message = Image(
-        width=32, height=24, encoding="16UC1", step=64, data=array.array("B", np.full((24, 32), 470, np.uint16).tobytes())
-    )
+def wall(topic: str, stamp: int, frame_id: str, late: int, z: int = 470):
+    """A recorded depth image of a wall at z millimetres, `late` nanoseconds after its stamp."""
+    data = array.array("B", np.full((24, 32), z, np.uint16).tobytes())
+    message = Image(width=32, height=24, encoding="16UC1", step=64, data=data)
     message.header.frame_id = frame_id
     stamp_to(message, stamp)
     return topic, stamp + late, serialize_message(message)
@@ -135,6 +135,31 @@ def test_depth_images_place_the_hands_whenever_they_were_recorded(
     )
     assert len(colour) > 16 and len(z) > 16
     assert (len(z) != len(colour) or np.abs(np.subtract(z, colour)).max() > 1e-3) == used
+
+
+@pytest.mark.parametrize("unset", [("image", "depth"), ("depth",), ("image",)], ids="-".join)
+def test_depth_of_unset_stamps_is_that_which_was_recorded_with_the_image(short, tmp_path, capsys, unset):
+    """Only the images had their times of recording, and all depth was left out, which nothing but a count told. Set stamps are
+    of 80 ms before, as a camera's that is slow to send, and yet it is the depth of another image that has them."""
+    entries, depths = [], {}
+    for number, (stamp, image) in enumerate(short.images):
+        set_to = T0 + stamp - 80_000_000
+        topic, _, data = image_entry("/cam/image_raw", 0 if "image" in unset else set_to, image, "optical")
+        depth, _, message = wall("/cam/depth/image_raw", 0 if "depth" in unset else set_to, "optical", 0, 470 + number)
+        entries += [(depth, T0 + stamp, message), (topic, T0 + stamp, data)]
+    bag = write_bag(tmp_path / "in", entries, {topic: TYPES["image_raw"], depth: TYPES["image_raw"]})
+    find = RecordedDepth.find
+
+    def found(self, stamp, size, time):
+        depths[time] = find(self, stamp, size, time)
+        return depths[time]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RecordedDepth, "find", found)
+        code, said, warned = convert(capsys, bag, tmp_path / "out", "--fov", "60")
+    assert code == 0 and "without a depth image" not in said, said
+    assert [depth is not None and depth[0, 0] for depth in depths.values()] == [470 + number for number in range(16)]
+    assert ("the first stamps of /cam/depth/image_raw are all 0" in warned) == ("depth" in unset)
 
 
 def test_a_depth_topic_that_is_none_is_named(plain, tmp_path, capsys):
