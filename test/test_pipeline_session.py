@@ -335,3 +335,29 @@ def test_stamps_that_a_driver_has_not_set(stamps, taken, refused, events):
     pairs = [pair for stamp in stamps for pair, _ in session.process(given(bright, times[stamp]))]
     assert [pair.stamp for pair in pairs] == [times[stamp] for stamp in taken]
     assert session.counts.refused == refused and session.counts.events == events
+
+
+@pytest.mark.parametrize(
+    "stamps, taken, refused",
+    [
+        ([0, 5, 6], [5, 6], {"unset stamp": 1}),
+        ([0, 0, 0, 5, 6], [5, 6], {"unset stamp": 3}),
+        ([0, 1, 2], [0, 1, 2], {}),
+        ([0, 0, 1, 2], [0, 1, 2], {"repeated stamp": 1}),
+    ],
+)
+def test_stamps_that_a_driver_has_not_set_at_a_recordings_start(stamps, taken, refused):
+    """Each was an estimate with the stamp 0, but where a simulation begins there; a session that goes on knows, too."""
+    times = {0: 0, 1: PERIOD, 2: 2 * PERIOD, 5: 5 * 10**18, 6: 5 * 10**18 + PERIOD}
+    session, counts, bright, found = None, Counts(), np.full((240, 320, 3), 200, np.uint8), []
+    for stamp in stamps:
+        before = session
+        session = session_of(HandPairTracker(detector=Blind()))
+        session.counts = counts
+        if before is None:
+            session.foresee([times[stamp] for stamp in stamps])
+        else:
+            session.restore(before.state())
+        found += [pair.stamp for pair, _ in session.process(given(bright, times[stamp]))]
+    assert found == [times[stamp] for stamp in taken]
+    assert counts.refused == refused and not counts.events

@@ -6,7 +6,7 @@ import contextlib
 import threading
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -27,7 +27,7 @@ _DARK, _LIT = 12, 0.01
 """An image is dark where fewer of its pixels than a share are brighter than a level of 255: a 25th of a usual scene's light,
 of which two thirds of two hands' and all of one hand's looks are still found (benchmarks/tones.json)."""
 
-_STATE = "last", "late", "restart", "said", "waiting"
+_STATE = "last", "late", "restart", "said", "unset", "waiting"
 """What a session goes on from, of its attributes."""
 
 
@@ -131,7 +131,7 @@ class HandSession:
         self.reset_gap, self._patience = reset_gap, patience
         self._last: int | None = None
         self._late: int | None = None
-        self._restart = False
+        self._restart = self._unset = False
         self._said: list[str] = []
         self._without_info = 0
         self._waiting: dict[int, Any] = {}
@@ -147,6 +147,11 @@ class HandSession:
         if observed is None:
             return []
         return self.estimate(observed, depth and depth(observed.frame.stamp), with_vertices)
+
+    def foresee(self, stamps: Iterable[int]) -> None:
+        """Where the images are recorded: the stamps of the first ones, nanoseconds, before they come. One of 0 is not set if
+        the first that is set is far from it; else a simulation's clock begins there."""
+        self._unset = next(filter(None, stamps), 0) > self.reset_gap * 1e9
 
     def observe(self, load: Callable[[], tuple[np.ndarray, int, Any]]) -> Observed | None:
         """Look for hands in an image. None where it is refused.
@@ -255,7 +260,7 @@ class HandSession:
                 + (", which the camera's driver has not set" if stamp == 0 else ""),
             )
             return False
-        if stamp == 0 and last is not None and last > self.reset_gap * 1e9:
+        if stamp == 0 and (self._unset if last is None else last > self.reset_gap * 1e9):
             # A simulation's clock begins there anew, too: then the next image tells.
             self.refuse("unset stamp", "an image has the stamp 0 among others that are set; check the camera's driver")
             return False

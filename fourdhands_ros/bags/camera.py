@@ -248,6 +248,7 @@ class BagCamera:
     def look_at_stamps(self, bag: Bag) -> None:
         """Whether the camera's driver has set the stamps of its first images; if not, times of recording stand in for them."""
         self._unset_stamps = bag.unset_stamps(self.topics.image)
+        self.session.foresee(bag.first_stamps(self.topics.image))
         if self._unset_stamps:
             self.notes.warning(
                 "the first images' stamps are all 0: the times at which they were recorded are taken in their place"

@@ -78,6 +78,22 @@ def test_stamps_that_a_driver_never_set_are_those_of_the_recording(short, tmp_pa
         assert [stamp_of(pair.header) for pair in pairs(tmp_path / "out", "/sim/hands")] == [k * 50_000_000 for k in range(16)]
 
 
+@pytest.mark.parametrize("unset", [1, 3])
+def test_unset_stamps_before_those_that_are_set_are_refused(short, tmp_path, capsys, unset):
+    """One was a HandPair with the stamp 0; of several all stamps were said to be 0, and their times were another clock's."""
+    entries, types = camera_entries(short, "/cam")
+    entries = [entry for entry in entries if entry[0] == "/cam/camera_info"]
+    for number, (stamp, image) in enumerate(short.images):
+        topic, _, data = image_entry("/cam/image_raw", 0 if number < unset else 1000 * SECOND + stamp, image, "optical")
+        entries.append((topic, T0 + stamp, data))
+    bag = write_bag(tmp_path / "in", sorted(entries, key=lambda entry: entry[1]), types)
+    code, said, warned = convert(capsys, bag, tmp_path / "out", "--interval", "7")
+    assert code == 0 and f"/cam: 16 images, {16 - unset} HandPairs, {unset} refused (unset stamp)\n" in said, said
+    assert "all 0" not in warned and warned.count("an image has the stamp 0 among others that are set") == 1
+    stamps = [stamp_of(pair.header) for pair in pairs(tmp_path / "out")]
+    assert stamps == [1000 * SECOND + stamp for stamp, _ in short.images[unset:]]
+
+
 def test_of_images_none_of_which_can_be_used_nothing_is_left(short, tmp_path, capsys):
     entries, types = camera_entries(short, "/cam")
     entries = [(topic, time, data[:-7] if topic == "/cam/image_raw" else data) for topic, time, data in entries]
