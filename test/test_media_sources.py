@@ -43,6 +43,36 @@ def test_one_image_is_one_frame_also_under_a_name_that_is_not_utf8(tmp_path):
     assert read_image(tmp_path / "hand\udce9.jpg").shape == (48, 64, 3)
 
 
+@pytest.mark.parametrize(
+    "kind, full", [*((np.uint16, 2**bits - 1) for bits in (8, 10, 12, 16)), (np.int32, 4095), (np.float32, 1)]
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_deeper_images_are_as_bright_as_those_of_8_bits(tmp_path, kind, full, channels):
+    seen = picture(64, 48) if channels == 3 else np.repeat(picture(64, 48)[..., :1], 3, axis=2)
+    seen[:4, :4] = 255
+    exact = kind != np.float32 or channels == 1  # of which OpenCV writes the logarithms
+    for number, light in enumerate((1.0, 0.25)):  # the second is darker, and stays it
+        deep = (seen[..., :channels] * (light * full / 255)).astype(kind)
+        cv2.imwrite(str(tmp_path / f"{number}.tiff"), np.ascontiguousarray(deep[..., ::-1]))
+    with VideoReader(tmp_path) as reader:
+        for light, (_, image) in zip((1.0, 0.25), reader):
+            np.testing.assert_allclose(image, seen * light, atol=1.5 if exact else 8)
+
+
+def test_defective_pixels_and_no_numbers_do_not_darken_an_image(tmp_path):
+    deep = np.full((200, 200), 4000, np.uint16)
+    deep[5, 5] = 65535
+    cv2.imwrite(str(tmp_path / "a.png"), deep)
+    assert read_image(tmp_path / "a.png")[100, 100].tolist() == [250, 250, 250]
+    fractions = np.full((200, 200), 0.5, np.float32)
+    fractions[:2] = 1.1
+    fractions[0, 0] = np.nan
+    fractions[5, 5] = np.inf
+    cv2.imwrite(str(tmp_path / "a.tiff"), fractions)
+    image = read_image(tmp_path / "a.tiff")[..., 0]
+    assert (image[0, 0], image[0, 1], image[100, 100]) == (0, 255, 127)
+
+
 def test_a_damaged_image_is_passed_over_and_another_size_is_named(folder):
     (folder / "frame_5.png").write_bytes(b"\x89PNG\r\n")
     (folder / "frame_6.png").write_bytes(b"")

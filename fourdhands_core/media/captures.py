@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import kind_of, not_a, utf8_name
-from .images import read_image, stated_size
+from .images import ImageFiles, stated_size
 from .mp4 import display_matrix, states_frames, table
 
 # What FFmpeg says of each damaged frame; the readers say how many there were.
@@ -169,7 +169,7 @@ class PictureFrames:
     fps, stated = ASSUMED_FPS, True
 
     def __init__(self, paths: list[Path]):
-        self._paths, self._next = paths, 0
+        self._paths, self._next, self._read_file = paths, 0, ImageFiles().read
         self._size: tuple[int, int] | None = None
         self.frame_count = self.patience = len(paths)
         first: tuple[Path, tuple[int, int]] | None = None
@@ -185,7 +185,7 @@ class PictureFrames:
             return None
         path, number = self._paths[self._next], self._next
         self._next += 1
-        image = read_image(path)
+        image = self._read_file(path)
         if image is None:
             return None
         size = image.shape[1], image.shape[0]

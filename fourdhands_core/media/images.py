@@ -16,16 +16,51 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", "
 """Of files that are images to a folder of them."""
 _ORIENTATION = 0x0112
 """EXIF's tag."""
+_SPARE = 10_000
+"""Of so many numbers of an image one may be above the range that is shown, as a defective pixel is."""
+_GLARE = 1.5
+"""Fractions up to 1 are a little above it where light is glaring or a filter has overshot."""
+
+
+class ImageFiles:
+    """Reads one camera's image files, of which those with more than 8 bits a number are made visible alike.
+
+    bits: of whole numbers the lowest so many are shown, the fewest that held what was read so far, as cameras put 10 or 12
+    bits into 16 without a word; of fractions, 0 where the brightest is 1. They never become fewer, so that the brightness
+    does not flicker.
+    """
+
+    def __init__(self) -> None:
+        self.bits = 0
+
+    def read(self, path: str | Path) -> np.ndarray | None:
+        """See `read_image`."""
+        try:
+            data = np.fromfile(path, np.uint8)
+            image = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH) if data.size else None
+        except (OSError, cv2.error):  # OpenCV raises where the header states a size beyond all measure
+            return None
+        if image is None:
+            return None
+        return cv2.cvtColor(self._visible(image), cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)
+
+    def _visible(self, image: np.ndarray) -> np.ndarray:
+        if image.dtype == np.uint8:
+            return image
+        fractions = image.dtype.kind == "f"
+        for self.bits in (bits for bits in ((0, 8, 16) if fractions else range(8, 17)) if bits >= self.bits):
+            above = image > (_GLARE * 2**self.bits if fractions else 2**self.bits - 1)
+            if np.count_nonzero(above) <= image.size // _SPARE:
+                break
+        full = max(2**self.bits - 1, 1)
+        shown = np.clip(np.nan_to_num(image), 0, full)
+        return (shown * (255 / full) if fractions else shown >> (self.bits - 8)).astype(np.uint8)
 
 
 def read_image(path: str | Path) -> np.ndarray | None:
-    """An image file as (H, W, 3) uint8 RGB, upright by its EXIF; None where it is missing, damaged or none."""
-    try:
-        data = np.fromfile(path, np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except (OSError, cv2.error):  # OpenCV raises where the header states a size beyond all measure
-        return None
-    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    """An image file as (H, W, 3) uint8 RGB, upright by its EXIF; None where it is missing, damaged or none. Of more than 8
+    bits a number, those are shown that hold its brightest; of several of one camera see ImageFiles."""
+    return ImageFiles().read(path)
 
 
 def stated_size(path: str | Path) -> tuple[int, int] | None:
