@@ -221,12 +221,12 @@ class BagCamera:
             "events": dict(counts.events),
             "notes": list(self.notes.kept),
             "unset_stamps": self._unset_stamps,
-            "bits": self._decoder.bits,
+            "needed": list(self._decoder.needed),
         }
 
     def restore(self, state: dict) -> None:
         """Go on from the state of another BagCamera."""
-        self._decoder.bits = state["bits"]
+        self._decoder.needed.extend(state["needed"])
         self.tracker.recall(state["tracker"])
         if state["info"]:
             self.info(state["info"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import io
 import re
 import struct
 import warnings
+from collections import deque
 from typing import Any
 
 import cv2
@@ -88,6 +90,8 @@ _OTHER_KINDS = (
 """What kinds of encodings, by their names, are that are not decoded."""
 _SPARE = 10_000
 """Of so many numbers of a 16-bit image one may be above the range that is made visible, as a defective pixel is."""
+_SEEN = 300
+"""Of so many 16-bit images it is remembered how bright they were."""
 warnings.filterwarnings("ignore", category=Picture.DecompressionBombWarning)  # `decompress` refuses such in its own words
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 """Of compressed images, by Pillow's names: what image_transport and camera drivers send.
@@ -101,14 +105,20 @@ taken for one that is not supported. Tests: `test/ros/test_ros_compressed_images
 class ImageDecoder:
     """Turns one camera's serialised Image messages, or CompressedImage, into arrays.
 
-    bits: of 16-bit images the lowest so many are made visible: the fewest that held what was seen so far, as drivers
-    put 10 or 12 bits into 16 without a word. They never become fewer, so that the brightness does not flicker.
+    needed: the fewest bits that hold each of the last 16-bit images, newest last. `bits` of them are made visible, as drivers put
+    10 or 12 bits into 16 without a word: so many that no more than two images needed more, which may be damaged or overexposed,
+    and for as long that the brightness does not flicker.
     """
 
     def __init__(self, compressed: bool) -> None:
         self._type, self._decode = (CompressedImage, self._compressed) if compressed else (Image, self._raw)
-        self.bits = 8
+        self.needed: deque[int] = deque(maxlen=_SEEN)
         self._bridge = BridgeDecoder(self._own)
+
+    @property
+    def bits(self) -> int:
+        """Of 16-bit images the lowest so many are made visible."""
+        return min(heapq.nlargest(3, self.needed), default=8)
 
     def decode(self, data: bytes) -> tuple[Any, np.ndarray]:
         """A serialised message to its header and (H, W, 3) uint8 RGB. Raises MalformedImage.
@@ -161,10 +171,10 @@ class ImageDecoder:
         return image if conversion is None else cv2.cvtColor(image, conversion)
 
     def _visible(self, image: np.ndarray) -> np.ndarray:
-        """uint16 in any order of bytes to uint8: the upper 8 of `bits` bits, which grow with the image."""
+        """uint16 in any order of bytes to uint8: the upper 8 of `bits` bits."""
         image = image.astype(np.uint16, copy=False)
-        while self.bits < 16 and np.count_nonzero(image >> self.bits) > image.size // _SPARE:
-            self.bits += 1
+        counts = np.bincount((image >> 8).ravel(), minlength=256)  # of the upper bytes
+        self.needed.append(next(bits for bits in range(8, 17) if counts[1 << (bits - 8) :].sum() <= image.size // _SPARE))
         return np.minimum(image >> (self.bits - 8), 255).astype(np.uint8)
 
 

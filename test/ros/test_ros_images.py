@@ -257,10 +257,27 @@ def test_brightness_does_not_flicker():
     ]:
         grey[:] = level
         grey[7, 9] = 65535
-        image = decoder.image(message_of(grey, "mono16"))
+        for _ in range(3):
+            image = decoder.image(message_of(grey, "mono16"))
         assert (decoder.bits, image[0, 0, 0], image[7, 9, 0]) == (bits, seen, 255)
     other = ImageDecoder(compressed=False)
     assert other.image(message_of(np.full((48, 64), 3, np.uint16), "mono16")).max() == 3  # a lens that is covered
+
+
+@pytest.mark.parametrize("first", [0, 1, 5])
+def test_damaged_images_make_no_later_one_dark(first):
+    """Noise, the other order of bytes, or an overexposed stripe: after one such image a camera of 10 bits was blind for good."""
+    decoder, grey = ImageDecoder(compressed=False), message_of(np.full((48, 64), 1000, np.uint16), "mono16")
+    noise = message_of(np.random.default_rng(0).integers(0, 65536, (48, 64), dtype=np.uint16), "mono16")
+    for _ in range(first):
+        decoder.image(grey)
+    for damaged in (noise, grey, noise, grey):
+        seen = decoder.image(damaged)
+    assert seen.max() == 250
+    for _ in range(5):
+        decoder.image(noise)
+    assert decoder.image(grey).max() < 10  # as of a camera of 16 bits
+    assert min(decoder.image(grey).max() for _ in range(299)) < 10 and decoder.image(grey).max() == 250
 
 
 def test_rgb_is_not_copied():
