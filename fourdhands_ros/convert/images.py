@@ -105,9 +105,9 @@ taken for one that is not supported. Tests: `test/ros/test_ros_compressed_images
 class ImageDecoder:
     """Turns one camera's serialised Image messages, or CompressedImage, into arrays.
 
-    needed: the fewest bits that hold each of the last 16-bit images, newest last. `bits` of them are made visible, as drivers put
-    10 or 12 bits into 16 without a word: so many that no more than two images needed more, which may be damaged or overexposed,
-    and for as long that the brightness does not flicker.
+    needed: the fewest bits that hold each of the last 16-bit images, newest last. `bits` of them are made visible, as drivers
+    put 10 or 12 bits into 16 without a word: so many that no more than two of these images needed more, which may be damaged or
+    overexposed. Images are many, so that the brightness does not flicker.
     """
 
     def __init__(self, compressed: bool) -> None:

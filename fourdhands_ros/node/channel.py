@@ -40,6 +40,9 @@ class Channel:
 
     def __init__(self, node: Node, parameters: Parameters, camera: str, tracker: Any) -> None:
         self._node, self.camera = node, camera
+        self._logger = node.get_logger()
+        if camera:  # so that each line says of which camera it is
+            self._logger = self._logger.get_child(camera.strip("/").replace("/", "."))
         prefix = camera + "/" if camera else ""
         self._about = {"network": parameters.network, "hand model": parameters.hands, "device": parameters.device}
         self.tracker = tracker
@@ -49,7 +52,7 @@ class Channel:
         self._info, self._infos, self._info_place = b"", 0, float("inf")
         self._depth: DepthBuffer | None = None
         if parameters.depth:
-            self._depth = DepthBuffer(parameters.depth_tolerance, self.statistics, node.get_logger(), compressed_depth)
+            self._depth = DepthBuffer(parameters.depth_tolerance, self.statistics, self._logger, compressed_depth)
         compressed = parameters.image_transport == "compressed"
         # Resolved first: a remapping is of image_raw, and its compressed topic lies below what it is mapped to.
         self.topic = node.resolve_topic_name(prefix + "image_raw") + ("/compressed" if compressed else "")
@@ -59,7 +62,9 @@ class Channel:
         with ExitStack() as made:  # what was made is undone where the rest cannot be
             self.outputs = Outputs(node, parameters, tracker.faces, prefix)
             made.callback(self.outputs.destroy)
-            self.processor = FrameProcessor(node, parameters, tracker, self.outputs, self.cameras, self.statistics, self._depth)
+            self.processor = FrameProcessor(
+                node, self._logger, parameters, tracker, self.outputs, self.cameras, self.statistics, self._depth
+            )
             made.callback(self.processor.stop)
             # Serialised (raw): an image that is dropped was never unpacked, and one that does not unpack is counted.
             self._images = []
@@ -127,7 +132,7 @@ class Channel:
             if problem:
                 values[name] = problem
                 if not before:
-                    self._node.get_logger().warning(problem)
+                    self._logger.warning(problem)
         self._told = conflict, unnamed
         depthless = self._depth is not None and self._depth.absent()
         problems = (
@@ -162,6 +167,4 @@ class Channel:
             self._info = data[_STAMP_END:]
         except Exception as error:  # rclpy's RMWError has no public name
             self.statistics.count_event("CameraInfo messages that do not unpack")
-            self._node.get_logger().warning(
-                f"{self.name}: a message that is not a CameraInfo: {error}", throttle_duration_sec=60.0
-            )
+            self._logger.warning(f"{self.name}: a message that is not a CameraInfo: {error}", throttle_duration_sec=60.0)

@@ -13,7 +13,7 @@ import numpy as np
 from rclpy.node import Node
 
 from fourdhands_core.geometry.camera_source import CameraSource
-from fourdhands_core.pipeline.session import HandSession, Observed, Result
+from fourdhands_core.pipeline.session import HandSession, Logger, Observed, Result
 from fourdhands_core.pipeline.types import HELD, HandPairEstimate
 
 from ..convert.depth_buffer import DepthBuffer
@@ -52,15 +52,15 @@ class FrameProcessor:
     One thread decodes an image and looks for hands in it (`HandSession.observe`); the other estimates and publishes
     (`HandSession.estimate`). So while the hands in one image are estimated, the next image is looked at.
 
-    node: rclpy's, for its clock and log. tracker: HandPairTracker or what behaves like it. cameras: gives the camera of each
-    image; depth: the depth image of each, if there are any. `session`: decides what becomes of each image. `watcher`,
-    where it is set, is called in the second thread with each estimate after that is published; `fuse`
-    likewise, with the image's frame, whether there was depth, and when the image came (time.perf_counter).
+    node: rclpy's, for its clock. logger: the camera's. tracker: HandPairTracker or what behaves like it. cameras: gives the
+    camera of each image; depth: the depth image of each, if there are any. `session`: decides what becomes of each image.
+    `watcher`, where it is set, is called in the second thread with each estimate after that is published; `fuse` likewise, with the image's frame, whether there was depth, and when the image came (time.perf_counter).
     """
 
     def __init__(
         self,
         node: Node,
+        logger: Logger,
         parameters: Parameters,
         tracker: Any,
         outputs: Outputs,
@@ -68,7 +68,7 @@ class FrameProcessor:
         statistics: Statistics,
         depth: DepthBuffer | None,
     ) -> None:
-        self.session = HandSession(tracker, cameras, statistics, node.get_logger(), parameters.reset_gap, _PATIENCE)
+        self.session = HandSession(tracker, cameras, statistics, logger, parameters.reset_gap, _PATIENCE)
         self._outputs, self._statistics, self._depth = outputs, statistics, depth
         self._decoder, self._clock = ImageDecoder(parameters.image_transport == "compressed"), node.get_clock()
         self._mailbox = Mailbox()

@@ -102,6 +102,15 @@ def test_two_cameras(cameras):
     assert [values["published"] for _, values in status.values()] == ["1", "1"]
 
 
+def test_the_log_says_of_which_camera_it_speaks(cameras, capfd):
+    bench = cameras(["left", "/robot/right"])
+    for name, published in bench.images.items():
+        published.publish(b"\x00\x01\x00\x00nonsense")
+        assert bench.ros.spin_until(lambda: bench.of(name).statistics.refused)
+    told = capfd.readouterr().err
+    assert "[hands.left]: image refused" in told and "[hands.robot.right]: image refused" in told
+
+
 def test_a_slow_a_dead_and_a_broken_camera(cameras):
     """While one camera's image takes for ever, one is silent and one sends nonsense, the fourth has every result."""
     bench = cameras(["good", "slow", "dead", "broken"])

@@ -266,7 +266,7 @@ def test_brightness_does_not_flicker():
 
 @pytest.mark.parametrize("first", [0, 1, 5])
 def test_damaged_images_make_no_later_one_dark(first):
-    """Noise, the other order of bytes, or an overexposed stripe: after one such image a camera of 10 bits was blind for good."""
+    """Noise, the other order of bytes, or an overexposed stripe: after one such a camera of 10 bits was blind for good."""
     decoder, grey = ImageDecoder(compressed=False), message_of(np.full((48, 64), 1000, np.uint16), "mono16")
     noise = message_of(np.random.default_rng(0).integers(0, 65536, (48, 64), dtype=np.uint16), "mono16")
     for _ in range(first):
