@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from fourdhands_core.fusion.rig import Rig
 
 _FIRST = 15
-"""Images among which one is sought that can be decoded: whose size a given lens has to fit, and which names its frame."""
+"""Images among which one is sought that can be decoded: whose size a given lens has to fit, and which names its frame; and
+CameraInfo among which one is sought that unpacks."""
 
 
 @dataclass(frozen=True)
@@ -148,12 +149,20 @@ def check_lens(bag: Bag, topics: CameraTopics, options: Options) -> None:
     source = _camera_source(topics, options)
     if options.intrinsics is None:
         return
-    with contextlib.suppress(Exception):  # rclpy's RMWError has no public name; what it is of is told in its turn
-        for _, _, data in itertools.islice(bag.messages([topics.info]), 1):
-            source.update(calibration_from_info(deserialize_ros(data, CameraInfo)))
+    if info := first_info(bag, topics):
+        source.update(calibration_from_info(deserialize_ros(info, CameraInfo)))
     for _, _, image in first_images(bag, topics):
         source.camera_for(image.shape[1], image.shape[0])
         return
+
+
+def first_info(bag: Bag, topics: CameraTopics) -> bytes:
+    """The first of a camera's CameraInfo that unpacks, serialised, empty for none; of the others it is told in their turn."""
+    for _, _, data in itertools.islice(bag.messages([topics.info]), _FIRST):
+        with contextlib.suppress(Exception):  # rclpy's RMWError has no public name
+            deserialize_ros(data, CameraInfo)
+            return data
+    return b""
 
 
 def first_images(bag: Bag, topics: CameraTopics) -> Iterator[tuple[int, Any, np.ndarray]]:
@@ -166,7 +175,7 @@ def first_images(bag: Bag, topics: CameraTopics) -> Iterator[tuple[int, Any, np.
 
 
 def _camera_source(topics: CameraTopics, options: Options) -> CameraSource:
-    others = "has no CameraInfo for"
+    others = f"has no CameraInfo on {topics.info} that can be read, for" if topics.info else "has no CameraInfo for"
     if topics.other_infos:
         others = f"has CameraInfo on {', '.join(topics.other_infos)} only, not by"
     return CameraSource(
@@ -239,11 +248,13 @@ class BagCamera:
 
     def info(self, data: bytes) -> None:
         """Take a serialised CameraInfo."""
-        self._info = data
         try:
             self._source.update(calibration_from_info(deserialize_ros(data, CameraInfo)))
+            self._info = data
         except Exception as error:  # rclpy's RMWError has no public name
-            self.session.refuse("CameraInfo", f"a message of {self.topics.info} does not unpack: {error}")
+            if self.session.counts.count_event("CameraInfo messages that do not unpack"):
+                words = "does not unpack, it is damaged or of another type"
+                self.notes.warning(f"a message of {self.topics.info} {words} ({error}); further ones are counted only")
 
     def look_at_stamps(self, bag: Bag) -> None:
         """Whether the camera's driver has set the stamps of its first images; if not, times of recording stand in for them."""

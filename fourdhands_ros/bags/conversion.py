@@ -26,7 +26,7 @@ from fourdhands_core.pipeline.session import Result
 from fourdhands_core.streams import counted
 
 from ..pypi.message_types import typestore
-from .camera import BagCamera, CameraTopics, Options, by_info, check_lens, find_cameras, written_topics
+from .camera import BagCamera, CameraTopics, Options, by_info, check_lens, find_cameras, first_info, written_topics
 from .depth import AUTO, NONE, DepthTopic, compared, find_depth
 from .fusing import BagFusion, BagPlaces
 from .reading import Bag, Entry
@@ -181,13 +181,13 @@ def _write(write: Callable[[Entry], None], camera: BagCamera, results: list[Resu
 
 
 def _first_state(bag: Bag, cameras: list[CameraTopics], options: Options, places: BagPlaces | None) -> dict:
-    """Of each camera, and of all together, the state before the first image. A bag's first CameraInfo holds for images before
-    it too."""
+    """Of each camera, and of all together, the state before the first image. A bag's first CameraInfo that can be read holds
+    for images before it too."""
     states, fused = [], None
     for topics in cameras:
         camera = BagCamera(topics, options)
-        for _, _, data in itertools.islice(bag.messages([topics.info]), 1):
-            camera.info(data)
+        if info := first_info(bag, topics):
+            camera.info(info)
         camera.look_at_stamps(bag)
         states.append(camera.state())
         if places is not None and fused is None:

@@ -74,13 +74,13 @@ def test_camera_info_that_is_asked_for_changes_no_namespace():
         found("/cam/image_raw", "/cam/image_raw/compressed", asked=["/cam/image_raw", "/cam/image_raw/compressed"])
 
 
-def a_bag(path, image_topic="/cam/image_raw", info_topic="/cam/camera_info", count=3, size=(WIDTH, HEIGHT)):
-    """Empty images with a CameraInfo each."""
+def a_bag(path, image_topic="/cam/image_raw", info_topic="/cam/camera_info", count=3, size=(WIDTH, HEIGHT), damaged=0):
+    """Empty images with a CameraInfo each, of which the first are cut."""
     info, entries = full_info(*size), []
     for i in range(count):
         stamp_to(info, T0 + i * PERIOD)
         entries += [
-            (info_topic, T0 + i * PERIOD, serialize_message(info)),
+            (info_topic, T0 + i * PERIOD, serialize_message(info)[: 60 if i < damaged else None]),
             image_entry(image_topic, T0 + i * PERIOD, np.zeros((size[1], size[0], 3), np.uint8), "camera"),
         ]
     return write_bag(path, entries, {image_topic: TYPES["image_raw"], info_topic: TYPES["camera_info"]})
@@ -180,3 +180,16 @@ def test_camera_info_elsewhere_in_the_bag_is_told(tmp_path, capsys):
     assert "the bag has CameraInfo on /other/camera_info only, not by /cam/image_raw (--camera-info" in capsys.readouterr().err
     assert cli.main(["bag", "--quiet", "--camera-info", "/other/camera_info", str(bag), str(tmp_path / "other")]) == 0
     assert "not scaled" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damaged", [0, 2, 3])
+@pytest.mark.parametrize("interval", [1000, 1])
+def test_camera_info_that_is_damaged_is_no_refused_image(damaged, interval, tmp_path, capsys):
+    """It was counted among the images, before the first one and at each interval again, and said not to be there."""
+    bag = a_bag(tmp_path / "in", damaged=damaged)
+    assert cli.main(["bag", "--quiet", "--interval", str(interval), str(bag), str(tmp_path / "out")]) == 0
+    said, warned = capsys.readouterr()
+    assert "3 images, 3 HandPairs, " in said and "refused" not in said + warned, said + warned
+    assert (f"HandPairs, CameraInfo messages that do not unpack: {damaged}, " in said) == (damaged > 0)
+    assert warned.count("a message of /cam/camera_info does not unpack") == (damaged > 0)
+    assert warned.count("the bag has no CameraInfo on /cam/camera_info that can be read") == (damaged == 3)
