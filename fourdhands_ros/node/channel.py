@@ -54,8 +54,7 @@ class Channel:
         if parameters.depth:
             self._depth = DepthBuffer(parameters.depth_tolerance, self.statistics, self._logger, compressed_depth)
         compressed = parameters.image_transport == "compressed"
-        # Resolved first: a remapping is of image_raw, and its compressed topic lies below what it is mapped to.
-        self.topic = node.resolve_topic_name(prefix + "image_raw") + ("/compressed" if compressed else "")
+        self.topic = _transport_topic(node, prefix + "image_raw", "compressed" if compressed else "")
         rectified = is_rectified(parameters.rectified, self.topic)
         self._about["images"] = "rectified" if rectified else "raw" if rectified is False else "raw, unless a parameter says so"
         self.cameras = CameraSource(parameters.default_fov, rectified=rectified)
@@ -70,8 +69,8 @@ class Channel:
             self._images = []
             sources = [(CompressedImage if compressed else Image, self.topic, self.processor.put)]
             if self._depth is not None:
-                depth_topic = node.resolve_topic_name(prefix + "depth/image_raw")
-                depth_topic += "/compressedDepth" if compressed_depth else ""
+                transport = "compressedDepth" if compressed_depth else ""
+                depth_topic = _transport_topic(node, prefix + "depth/image_raw", transport)
                 sources.append((self._depth.message_type, depth_topic, self._depth.put))
             for source in sources:
                 self._images.append(ImageSubscription(node, *source, parameters.image_reliability))
@@ -168,3 +167,10 @@ class Channel:
         except Exception as error:  # rclpy's RMWError has no public name
             self.statistics.count_event("CameraInfo messages that do not unpack")
             self._logger.warning(f"{self.name}: a message that is not a CameraInfo: {error}", throttle_duration_sec=60.0)
+
+
+def _transport_topic(node: Node, name: str, transport: str) -> str:
+    """The topic of a transport of image_transport, "" for raw: it lies below what the raw one is mapped to, and may be mapped
+    itself."""
+    topic = node.resolve_topic_name(name)
+    return node.resolve_topic_name(f"{topic}/{transport}") if transport else topic

@@ -192,16 +192,20 @@ def test_a_remapped_camera_info_is_the_one(remapped):
     assert bench.see(image_message(T0))[0].matrix[0, 0] == 50.0
 
 
-def test_compressed_images_directly_in_the_cameras_namespace(remapped):
-    bench = remapped(
-        ["image_raw:=/wrist_camera"],
-        "/wrist_camera/compressed",
-        ["/wrist_camera/camera_info"],
-        {"image_transport": "compressed"},
-        image_type=CompressedImage,
-    )
+@pytest.mark.parametrize(
+    "rule, topic, info",
+    [
+        ("image_raw:=/wrist_camera", "/wrist_camera/compressed", "/wrist_camera/camera_info"),
+        ("image_raw/compressed:=/q/image_raw/compressed", "/q/image_raw/compressed", "/q/camera_info"),
+    ],
+)
+def test_camera_info_of_compressed_images_whatever_is_mapped(remapped, rule, topic, info):
+    """Directly in the camera's namespace; or mapped by their own topic, where CameraInfo was sought by another and the log
+    named that."""
+    bench = remapped([rule], topic, [info], {"image_transport": "compressed"}, image_type=CompressedImage)
+    assert str(bench.channel) == topic
     bench.tell(0, info_message(focal=50.0))
-    _, _, data = image_entry("/wrist_camera/compressed", T0, np.full((HEIGHT, WIDTH, 3), 255, np.uint8), "camera")
+    _, _, data = image_entry(topic, T0, np.full((HEIGHT, WIDTH, 3), 255, np.uint8), "camera")
     camera, _ = bench.see(data)
     assert camera.calibrated and camera.matrix[0, 0] == 50.0
 
