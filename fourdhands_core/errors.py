@@ -2,7 +2,11 @@
 
 
 class FourDHandsError(Exception):
-    """Base of every error that a user's input can cause."""
+    """Base of every error that a user's input can cause. Names of files that are not UTF-8 are escaped in its words, which go
+    to libraries that take UTF-8 alone, as ROS's log."""
+
+    def __str__(self) -> str:
+        return super().__str__().encode("utf-8", "backslashreplace").decode()
 
 
 class InputError(FourDHandsError):

@@ -45,6 +45,7 @@ def counted(number: int, things: str) -> str:
 
 def said_of(name: object, words: str) -> str:
     """Words of something, after its name unless they begin with that."""
+    name = printable(str(name))  # as errors say it
     return words if words.startswith((f"{name}: ", f"{name} ", f"{name}/")) else f"{name}: {words}"
 
 

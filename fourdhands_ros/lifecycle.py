@@ -15,6 +15,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.node import Node
 
 from fourdhands_core.errors import FourDHandsError, InputError
+from fourdhands_core.streams import printable
 
 from .executable import Stop
 from .process import is_refusal, make_node, refusal, spin
@@ -67,7 +68,7 @@ class ActiveNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         except Exception as error:  # rclpy swallows it without a word
             words = refusal(error) if is_refusal(error) else f"the node could not be activated:\n{traceback.format_exc()}"
-            self.get_logger().error(words)
+            self.get_logger().error(printable(words))
             return TransitionCallbackReturn.FAILURE
         self.get_logger().info(said)
         return super().on_activate(state)

@@ -35,6 +35,12 @@ def parse(parser: argparse.ArgumentParser, args: list[str] | None) -> tuple[argp
     args: without the program's name; None for the process's own. Exits with 2, as argparse does, where ROS refuses its part.
     """
     command_line = sys.argv if args is None else [sys.argv[0], *args]
+    of_ros = False
+    for arg in command_line:
+        of_ros = arg == "--ros-args" or (of_ros and arg != "--")
+        if of_ros and printable(arg) != arg:
+            refused = InputError(f"ROS takes names in UTF-8 alone, and {printable(arg)} is not; rename the file or link to it")
+            raise SystemExit(_told(parser.prog, refused))
     try:
         # rclpy takes UTF-8 alone, and a file's name may be any bytes: each of them as a letter of its own goes through
         own = remove_ros_args([os.fsencode(arg).decode("latin1") for arg in command_line])[1:]
@@ -82,7 +88,7 @@ def run_ros(
                 )
             return 0 if stop.is_set() else body(stop)
         except FourDHandsError as error:
-            logger.error(printable(str(error)))
+            logger.error(str(error))
             return failed
         finally:
             rclpy.try_shutdown()

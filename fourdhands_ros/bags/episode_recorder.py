@@ -28,6 +28,7 @@ from std_srvs.srv import Trigger
 from fourdhands_core.episodes.sidecar import DISCARDED, KEPT, RECORDING, Sidecar
 from fourdhands_core.errors import FourDHandsError, InputError
 from fourdhands_core.outputs import make_folder
+from fourdhands_core.streams import printable
 
 from ..convert.images import stamp_of
 from ..executable import Stop, program
@@ -216,8 +217,9 @@ class EpisodeRecorder:
         try:
             words = self.do(word, text)
         except (FourDHandsError, OSError) as error:
-            self._node.get_logger().warning(str(error))
-            return str(error), False
+            words = printable(str(error))
+            self._node.get_logger().warning(words)
+            return words, False
         self._node.get_logger().info(words)
         return words, True
 
@@ -278,7 +280,7 @@ def record_episodes(folder: Path, task: str, selection: Selection, countdown: fl
         try:
             make = partial(make_node, rclpy.create_node, "hands_episode", enable_rosout=False)
             recorder = EpisodeRecorder(node, folder, task, selection, countdown, make)
-            node.get_logger().info(f"episodes into {folder}: {TO_TYPE if lines else _keys_elsewhere(node)}")
+            node.get_logger().info(printable(f"episodes into {folder}: {TO_TYPE if lines else _keys_elsewhere(node)}"))
             while not stop.is_set():
                 executor.spin_once(timeout_sec=0.05)
                 while lines and not lines.empty():
@@ -289,7 +291,7 @@ def record_episodes(folder: Path, task: str, selection: Selection, countdown: fl
                     recorder.tick()
         except (InputError, OSError) as error:
             kept = "; the episode is kept with what came before" if recorder is not None and recorder.recording else ""
-            node.get_logger().error(f"{error}{kept}")
+            node.get_logger().error(printable(f"{error}{kept}"))
             status = 2
         finally:
             try:
@@ -297,7 +299,7 @@ def record_episodes(folder: Path, task: str, selection: Selection, countdown: fl
                     recorder.close()
             except (InputError, OSError) as error:
                 if not status:
-                    node.get_logger().error(str(error))
+                    node.get_logger().error(printable(str(error)))
                 status = 2
     return status
 

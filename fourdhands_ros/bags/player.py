@@ -19,7 +19,7 @@ from rosgraph_msgs.msg import Clock
 
 from fourdhands_core.commands import path
 from fourdhands_core.errors import InputError
-from fourdhands_core.streams import counted
+from fourdhands_core.streams import counted, printable
 
 from ..convert.encoders import split_stamp
 from ..executable import Stop, end, parser_of
@@ -115,7 +115,7 @@ def _play(given: argparse.Namespace, stop: Stop) -> int:
     with node_alone("hands_player") as node, Bag(given.bag) as bag:
         logger = node.get_logger()
         for warning in bag.warnings:
-            logger.warning(warning)
+            logger.warning(printable(warning))
         player = Player(node, bag, KINDS[given.what], given.clock)
         stop.wait(given.delay)
         logger.info(f"playing {', '.join(player.topics)}")

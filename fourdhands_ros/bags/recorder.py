@@ -28,7 +28,7 @@ from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, Qo
 
 from fourdhands_core.commands import path
 from fourdhands_core.errors import FourDHandsError, InputError
-from fourdhands_core.streams import utf8
+from fourdhands_core.streams import printable, utf8
 
 from ..executable import Stop, end, parser_of
 from ..node.diagnostics import array_of, diagnostic_status
@@ -289,7 +289,7 @@ def _record(bag: Path, selection: Selection, stop: Stop) -> int:
         try:
             bag.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.closing(Recorder(node, bag, selection, memory=0)) as recorder:
-                logger.info(f"recording to {bag}")
+                logger.info(printable(f"recording to {bag}"))
                 silent_until = time.monotonic() + _SILENCE
                 while not stop.wait(_DIAGNOSTICS_PERIOD):
                     recorder.check()
@@ -304,8 +304,9 @@ def _record(bag: Path, selection: Selection, stop: Stop) -> int:
                         elif imageless := selection.without_images(node):
                             logger.warning(imageless)
         except (InputError, OSError) as error:
-            logger.error(str(error))
-            diagnostics.publish(recording_status(bag, recorder, str(error)))
+            problem = printable(str(error))
+            logger.error(problem)
+            diagnostics.publish(recording_status(bag, recorder, problem))
             time.sleep(0.2)  # for it to leave
             return 2
     for topic, reason in recorder.skipped.items():
@@ -318,7 +319,7 @@ def _record(bag: Path, selection: Selection, stop: Stop) -> int:
         )
     told = ", ".join(f"{topic} {count}" + (f" ({lost[topic]})" if topic in lost else "") for topic, count in counts)
     tell = logger.info if any(count for _, count in counts) else logger.warning
-    tell(f"recorded to {bag}: {told or 'no topic appeared'}")
+    tell(printable(f"recorded to {bag}: {told or 'no topic appeared'}"))
     return 0
 
 

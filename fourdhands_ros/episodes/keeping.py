@@ -8,7 +8,7 @@ from pathlib import Path
 from fourdhands_core.episodes.sidecar import RECORDING, Sidecar, read_sidecar
 from fourdhands_core.errors import DatasetError, InputError
 from fourdhands_core.progress import short_names
-from fourdhands_core.streams import counted, said_of
+from fourdhands_core.streams import counted, printable, said_of
 
 from ..bags.info import HAND_PAIR, CameraSummary, summarise
 from ..bags.reading import Bag
@@ -51,13 +51,13 @@ def check(path: Path) -> tuple[list[str], list[str]]:
             sidecar = read_sidecar(bag)
         except DatasetError as error:
             sidecar = None
-            wrong.append(said_of(called, str(error).replace(str(bag), called)))
+            wrong.append(said_of(called, str(error).replace(printable(str(bag)), called)))
         if sidecar and sidecar.state == RECORDING:
             wrong.append(f"{called}: its recording was not ended; `fourdhands episodes relabel --state kept` takes it as it is")
         try:
             summaries, warnings = summarise(bag)
         except InputError as error:
-            wrong.append(said_of(called, str(error).replace(str(bag), called)))
+            wrong.append(said_of(called, str(error).replace(printable(str(bag)), called)))
             continue
         wrong += [f"{called}: {warning}" for warning in warnings]
         for name, one in summaries.items():

@@ -10,7 +10,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from fourdhands_core.pipeline.session import INTERNAL, Counts
-from fourdhands_core.streams import counted
+from fourdhands_core.streams import counted, printable
 
 
 class Statistics(Counts):
@@ -96,6 +96,7 @@ def array_of(status: DiagnosticStatus) -> DiagnosticArray:
 
 
 def diagnostic_status(name: str, hardware_id: str, level: bytes, message: str, values: Mapping[str, str]) -> DiagnosticStatus:
-    """diagnostic_msgs/DiagnosticStatus with values by name."""
-    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+    """diagnostic_msgs/DiagnosticStatus with values by name; what is not UTF-8 is escaped."""
+    pairs = [KeyValue(key=printable(key), value=printable(value)) for key, value in values.items()]
+    message, hardware_id = printable(message), printable(hardware_id)
     return DiagnosticStatus(level=level, name=name, message=message, hardware_id=hardware_id, values=pairs)

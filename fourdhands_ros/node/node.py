@@ -17,6 +17,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from fourdhands_core.pipeline.shape_calibration import load_shape
 from fourdhands_core.pipeline.tracker import HandPairTracker
+from fourdhands_core.streams import printable
 
 from ..executable import end, program
 from ..lifecycle import ActiveNode, run_node
@@ -113,7 +114,7 @@ class HandsNode(ActiveNode):
         made.callback(trackers[0].close)
         if kept is not None:
             trackers[0].betas = kept
-            self.get_logger().info(f"the hands have the shape kept in {path}")
+            self.get_logger().info(printable(f"the hands have the shape kept in {path}"))
         for _ in parameters.cameras[1:]:
             trackers.append(trackers[0].for_another_camera())
             made.callback(trackers[-1].close)

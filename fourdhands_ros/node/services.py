@@ -15,6 +15,7 @@ from fourdhands_core.errors import FourDHandsError, InputError
 from fourdhands_core.outputs import check_outputs
 from fourdhands_core.pipeline.shape_calibration import ShapeCalibration, hand_length, save_shape
 from fourdhands_core.pipeline.types import HandPairEstimate
+from fourdhands_core.streams import printable
 
 CALIBRATION_SECONDS = 4.0
 """How long a calibration looks at the hands."""
@@ -66,7 +67,7 @@ class Services:
             return response
         self._calibrating = True
         try:
-            response.message = await self._calibrate(channels)
+            response.message = printable(await self._calibrate(channels))
             response.success = True
         except FourDHandsError as error:
             response.message = str(error)

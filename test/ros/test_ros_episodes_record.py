@@ -67,15 +67,13 @@ def begun(bag):
 
 
 def test_episodes_by_services_and_kill(ros, tmp_path):
-    person = Person(ros)
-    process = ros.process(
-        "-m", "fourdhands_ros.recorder", "--episodes", str(tmp_path / "demos"), "--task", "pour", "--countdown", "0.2"
-    )
+    person, demos = Person(ros), tmp_path / "d\udce9mos"
+    process = ros.process("-m", "fourdhands_ros.recorder", "--episodes", str(demos), "--task", "pour", "--countdown", "0.2")
     assert ros.spin_until(lambda: any("no HandPair comes" in one.message for one in person.told))
     person.notes.publish(String(data="of nothing"))  # is told, and ends nothing
     assert not person.call("stop").success and not person.call("keep").success
     person.show_until(lambda: person.told and person.told[-1].message == "waiting")
-    first = tmp_path / "demos" / "episode_000000"
+    first = demos / "episode_000000"
     assert person.call("start").success and "is being recorded" in person.call("start").message
     person.show_until(lambda: begun(first) and person.hands.get_subscription_count() > 1)
     for _ in range(40):
@@ -89,8 +87,8 @@ def test_episodes_by_services_and_kill(ros, tmp_path):
     stamps = [topic for topic, _, _ in read_bag(first) if topic == "/cam/hands"]
     assert len(stamps) >= 30 and sidecar.span[0] < sidecar.span[1]
     assert person.call("start").success and person.call("discard").success
-    assert read_sidecar(tmp_path / "demos" / "episode_000001").state == "discarded"
-    third = tmp_path / "demos" / "episode_000002"
+    assert read_sidecar(demos / "episode_000001").state == "discarded"
+    third = demos / "episode_000002"
     assert person.call("start").success
     person.show_until(lambda: begun(third) and person.hands.get_subscription_count() > 1)
 

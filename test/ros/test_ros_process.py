@@ -179,6 +179,8 @@ def test_a_hangup_that_nohup_ignores_stays_ignored():
         (["-r", "__ns:=/a b"], "is no namespace in ROS"),
         (["--log-level", "loud"], "does not take the log level --log-level loud"),
         (["--nonsense"], "ROS has no arguments '--nonsense'"),
+        (["--params-file", "n\udce9.yaml"], "ROS takes names in UTF-8 alone, and n\\udce9.yaml is not"),
+        (["-p", "weights:=/w\udce9.safetensors"], "ROS takes names in UTF-8 alone, and weights:=/w\\udce9.safetensors is not"),
     ],
 )
 def test_arguments_that_ros_refuses(monkeypatch, capsys, arguments, words):
