@@ -54,7 +54,8 @@ class FrameProcessor:
 
     node: rclpy's, for its clock. logger: the camera's. tracker: HandPairTracker or what behaves like it. cameras: gives the
     camera of each image; depth: the depth image of each, if there are any. `session`: decides what becomes of each image.
-    `watcher`, where it is set, is called in the second thread with each estimate after that is published; `fuse` likewise, with the image's frame, whether there was depth, and when the image came (time.perf_counter).
+    `watcher`, where it is set, is called in the second thread with each estimate after that is published; `fuse` likewise, with
+    the image's frame, whether there was depth, and when the image came (time.perf_counter).
     """
 
     def __init__(
