@@ -159,6 +159,12 @@ def test_other_names_of_distortion_coefficients(file, name):
     assert f"its {name} are taken for those" in view.remarks[-1]
 
 
+@pytest.mark.parametrize("line", ['"distance": 0.5', '"distortion": "none"', '"distorted": true', '"dist": [[1, 2], 3]'])
+def test_what_only_begins_like_distortion_is_none(file, line):
+    (view,) = read_views(file('{"width": 320, "height": 240, "camera_matrix": ' + K + ", " + line + "}"))
+    assert not view.camera.distortion.any() and "the lens is taken to have none" in view.remarks[-1]
+
+
 @pytest.mark.parametrize("text", [ROS, ECHO])
 def test_rectified_is_the_projection_matrix(text, file):
     (view,) = read_views(file(text), rectified=True)

@@ -1,6 +1,7 @@
 """One estimate of both hands from the images of several cameras that stand at known places.
 
-`fusion/fusion.py` is the way of an estimate; `fusion/matching.py` which hand in which view is which; `fusion/solution.py` the
+`fusion/fusion.py` is the way of an estimate; `fusion/settings.py` its settings, such as how old
+a view may be (`oldest`); `fusion/matching.py` which hand in which view is which; `fusion/solution.py` the
 pose that all views agree on; `fusion/schedule.py` when; `fusion/consistency.py` clocks, and cameras that were moved;
 `fusion/bumps.py` those that were just turned; `fusion/trust.py` whether it is one person's hand at all; `fusion/deviations.py`
 what is remembered of one camera's errors. Which view is left out of a hand is `HandFusion._worst`'s to say, above

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -142,6 +142,7 @@ def _calibration(document: dict) -> Calibration:
     model = document.get("distortion_model") or document.get("camera_model") or ""
     if document.get("fisheye_model") in (1, True, "1"):
         model = "equidistant"
+    other = _other_distortion(document)
     left, top, across, down = map(_pixels, _numbers(roi, "roi", 4))
     binning_x, binning_y = map(_pixels, _numbers(binning, "binning", 2))
     return Calibration(
@@ -149,7 +150,7 @@ def _calibration(document: dict) -> Calibration:
         height,
         _numbers(_value(document, _K), _K[0], 9),
         str(model),
-        _numbers(_value(document, (*_D, _other_distortion(document))) or [], _D[0]),
+        _numbers(_value(document, (*_D, other)) or [], other or _D[0]),
         _numbers(p, _P[0], 12) if p is not None else (),
         (left, top, across, down),
         (binning_x, binning_y),
@@ -157,8 +158,14 @@ def _calibration(document: dict) -> Calibration:
 
 
 def _other_distortion(document: dict) -> str:
-    """Another name that is meant for coefficients, in files of people's own scripts, or misspelt; empty without one."""
-    return next((name for name in map(str, document) if name.startswith("dist") and name not in (*_D, "distortion_model")), "")
+    """Another name under which coefficients are, in files of people's own scripts, or misspelt; empty without one."""
+    others = {str(name): _value(document, (name,)) for name in document if str(name).startswith("dist")}
+    return next((name for name, value in others.items() if isinstance(value, list) and len(list(_flat(value))) >= 4), "")
+
+
+def _flat(values: list) -> Iterator[Any]:
+    for value in values:
+        yield from _flat(value) if isinstance(value, list) else (value,)
 
 
 def _of_kalibr(camera: dict) -> Calibration:

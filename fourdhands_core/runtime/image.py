@@ -35,7 +35,7 @@ class ImageExecution(Protocol):
         """Rotations (2, 16, 3, 3), betas (2, 10), cameras (2, 3) and the relative root (3,) of `ImageHands`, float64.
 
         tokens: of the T frames of a window, None where there was no hand; numpy's arrays where they were kept in a file
-        (`tracker_state`). valid: (2, T) bool.
+        (`pipeline/checkpoint.py`). valid: (2, T) bool.
         """
 
 

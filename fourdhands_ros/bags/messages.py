@@ -25,8 +25,8 @@ class HandMessages:
         self, faces: Sequence[np.ndarray], parameters: Parameters, namespace: str, frame_prefix: str, markers: bool
     ) -> None:
         self.namespace, self._vertices = namespace, parameters.publish_vertices
-        self.faces_data = encode_faces(faces, parameters.hands)
-        self._pairs = HandPairEncoder(parameters.network, parameters.hands)
+        self.faces_data = encode_faces(faces, parameters.hand_name)
+        self._pairs = HandPairEncoder(parameters.network, parameters.hand_name)
         self._transforms = TransformEncoder(parameters.tf, frame_prefix)
         self.problem = self._transforms.problem
         self.meshes, self._laid_out = MarkerEncoder(faces, parameters.marker_lifetime), markers

@@ -44,7 +44,7 @@ class Channel:
         if camera:  # so that each line says of which camera it is
             self._logger = self._logger.get_child(camera.strip("/").replace("/", "."))
         prefix = camera + "/" if camera else ""
-        self._about = {"network": parameters.network, "hand model": parameters.hands, "device": parameters.device}
+        self._about = {"network": parameters.network, "hand model": parameters.hand_name, "device": parameters.device}
         self.tracker = tracker
         self.statistics = Statistics()
         self.name = f"{node.get_fully_qualified_name().lstrip('/')}: {prefix.lstrip('/')}hands"

@@ -48,7 +48,7 @@ class Outputs:
         self, node: Node, parameters: Parameters, faces: Sequence[np.ndarray], camera: str = "", pictures: bool = True
     ) -> None:
         self._camera = camera
-        self._pairs = HandPairEncoder(parameters.network, parameters.hands)
+        self._pairs = HandPairEncoder(parameters.network, parameters.hand_name)
         self._meshes = MarkerEncoder(faces)  # it knows what viewers show, whatever parameters change
         self._lock, self._hidden = threading.Lock(), False
         self.sent: deque[int] = deque(maxlen=_SENT)
@@ -74,7 +74,7 @@ class Outputs:
                 compressed = publisher(CompressedImage, camera + "hands/debug_image/compressed", 1)
                 self._debug = DebugImage(plain, compressed, node.get_logger(), parameters.lookahead)
                 made.callback(self._debug.stop)
-            self._faces_topic.publish(encode_faces(faces, parameters.hands))
+            self._faces_topic.publish(encode_faces(faces, parameters.hand_name))
             self.apply(parameters)
             self._made = made.pop_all()
 

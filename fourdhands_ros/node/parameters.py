@@ -207,7 +207,7 @@ class Parameters:
         return Path(self.weights or SHIPPED).stem
 
     @property
-    def hands(self) -> str:
+    def hand_name(self) -> str:
         """The hand model's name, as messages have it."""
         return Path(self.hand_model).stem or HUMAN
 

@@ -118,7 +118,7 @@ class Services:
         if not parameters.hand_shape:
             return message + "; not kept, as hand_shape names no file"
         try:
-            save_shape(parameters.hand_shape, betas, parameters.hands)
+            save_shape(parameters.hand_shape, betas, parameters.hand_name)
         except FourDHandsError as error:
             raise InputError(f"{message}; in use until the node is deactivated, but not kept: {error}") from error
         return f"{message}; kept in {parameters.hand_shape}"

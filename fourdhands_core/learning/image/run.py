@@ -99,7 +99,8 @@ class Run:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        save_weights(self.average, self.out / WEIGHTS, settings=asdict(self.settings), step=self.step, curve=curve[-200:])
+            # Before the state takes its place: a run that goes on from the last step writes none.
+            save_weights(self.average, self.out / WEIGHTS, settings=asdict(self.settings), step=self.step, curve=curve[-200:])
 
     def advance(self, batch: dict[str, torch.Tensor]) -> dict[str, float]:
         """One optimiser step; the losses' terms."""
