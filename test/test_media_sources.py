@@ -51,11 +51,12 @@ def test_deeper_images_are_as_bright_as_those_of_8_bits(tmp_path, kind, full, ch
     seen = picture(64, 48) if channels == 3 else np.repeat(picture(64, 48)[..., :1], 3, axis=2)
     seen[:4, :4] = 255
     exact = kind != np.float32 or channels == 1  # of which OpenCV writes the logarithms
-    for number, light in enumerate((1.0, 0.25)):  # the second is darker, and stays it
+    lights = 1.0, 1.0, 1.0, 0.25  # the last is darker, and stays it
+    for number, light in enumerate(lights):
         deep = (seen[..., :channels] * (light * full / 255)).astype(kind)
         cv2.imwrite(str(tmp_path / f"{number}.tiff"), np.ascontiguousarray(deep[..., ::-1]))
     with VideoReader(tmp_path) as reader:
-        for light, (_, image) in zip((1.0, 0.25), reader):
+        for light, (_, image) in zip(lights, reader):
             np.testing.assert_allclose(image, seen * light, atol=1.5 if exact else 8)
 
 

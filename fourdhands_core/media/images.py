@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import warnings
+from collections import deque
 from pathlib import Path
 
 import cv2
@@ -20,18 +22,46 @@ _SPARE = 10_000
 """Of so many numbers of an image one may be above the range that is shown, as a defective pixel is."""
 _GLARE = 1.5
 """Fractions up to 1 are a little above it where light is glaring or a filter has overshot."""
+_SEEN = 300
+"""Of so many images it is remembered how bright they were."""
 
 
-class ImageFiles:
-    """Reads one camera's image files, of which those with more than 8 bits a number are made visible alike.
+class VisibleBits:
+    """Makes one camera's images with more than 8 bits a number visible, alike.
 
-    bits: of whole numbers the lowest so many are shown, the fewest that held what was read so far, as cameras put 10 or 12
-    bits into 16 without a word; of fractions, 0 where the brightest is 1. They never become fewer, so that the brightness
-    does not flicker.
+    needed: the fewest bits that hold each of the last such images, newest last: of whole numbers, as cameras put 10 or 12 bits
+    into 16 without a word; of fractions 0 where the brightest is 1.
     """
 
     def __init__(self) -> None:
-        self.bits = 0
+        self.needed: deque[int] = deque(maxlen=_SEEN)
+
+    @property
+    def bits(self) -> int:
+        """How many are shown: so many that no more than two of these images needed more, which may be damaged or overexposed.
+        Images are many, so that the brightness does not flicker."""
+        return min(heapq.nlargest(3, self.needed), default=8)
+
+    def show(self, image: np.ndarray) -> np.ndarray:
+        """An image of any numbers as one of uint8; one of those as it is."""
+        if image.dtype == np.uint8:
+            return image
+        fractions = image.dtype.kind == "f"
+        self.needed.append(16)
+        for bits in (0, 8) if fractions else range(8, 16):
+            if np.count_nonzero(image > (_GLARE * 2**bits if fractions else 2**bits - 1)) <= image.size // _SPARE:
+                self.needed[-1] = bits
+                break
+        full = max(2**self.bits - 1, 1)
+        shown = np.clip(np.nan_to_num(image) if fractions else image, 0, full)
+        return (shown * (255 / full) if fractions else shown >> (self.bits - 8)).astype(np.uint8)
+
+
+class ImageFiles:
+    """Reads one camera's image files, which are made visible alike."""
+
+    def __init__(self) -> None:
+        self._visible = VisibleBits()
 
     def read(self, path: str | Path) -> np.ndarray | None:
         """See `read_image`."""
@@ -42,19 +72,7 @@ class ImageFiles:
             return None
         if image is None:
             return None
-        return cv2.cvtColor(self._visible(image), cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)
-
-    def _visible(self, image: np.ndarray) -> np.ndarray:
-        if image.dtype == np.uint8:
-            return image
-        fractions = image.dtype.kind == "f"
-        for self.bits in (bits for bits in ((0, 8, 16) if fractions else range(8, 17)) if bits >= self.bits):
-            above = image > (_GLARE * 2**self.bits if fractions else 2**self.bits - 1)
-            if np.count_nonzero(above) <= image.size // _SPARE:
-                break
-        full = max(2**self.bits - 1, 1)
-        shown = np.clip(np.nan_to_num(image), 0, full)
-        return (shown * (255 / full) if fractions else shown >> (self.bits - 8)).astype(np.uint8)
+        return cv2.cvtColor(self._visible.show(image), cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB)
 
 
 def read_image(path: str | Path) -> np.ndarray | None:

@@ -230,12 +230,12 @@ class BagCamera:
             "events": dict(counts.events),
             "notes": list(self.notes.kept),
             "unset_stamps": self._unset_stamps,
-            "needed": list(self._decoder.needed),
+            "needed": list(self._decoder.visible.needed),
         }
 
     def restore(self, state: dict) -> None:
         """Go on from the state of another BagCamera."""
-        self._decoder.needed.extend(state["needed"])
+        self._decoder.visible.needed.extend(state["needed"])
         self.tracker.recall(state["tracker"])
         if state["info"]:
             self.info(state["info"])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
 import io
 import re
 import struct
 import warnings
-from collections import deque
 from typing import Any
 
 import cv2
@@ -16,6 +14,7 @@ from PIL import Image as Picture
 from sensor_msgs.msg import CompressedImage, Image
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.media.images import VisibleBits
 
 from ..pypi.message_types import deserialize_ros
 from .cv_bridge_decoder import BridgeDecoder, decode_unknown
@@ -67,7 +66,7 @@ a row here where OpenCV converts it; else also a branch in `ImageDecoder._own`;
 where two pixels share their colour, also `_PAIRS`;
 bytes of luma, then interleaved chroma that as many pixels share across as down: a row of `_PLANES` instead;
 other planes, words of 16 in planes, packed bits: its name in `_KNOWN`, a branch in `ImageDecoder._raw` and a decoder like
-`_decode_planes`, with one `ImageDecoder._visible` for all planes of words.
+`_decode_planes`, with one `VisibleBits` for all planes of words.
 
 `_OTHER_KINDS` only words the refusal of the rest, and cv_bridge needs no change for a new name.
 In a CompressedImage `_conversion` knows names of colours by how they begin. Tests are `test/ros/test_ros_images.py`, which says
@@ -88,10 +87,6 @@ _OTHER_KINDS = (
     (r"[iy]420.*|iyuv|y[uv]12|yuv(420|444|411).*|[yn]u?v(16|61|42)|p01[06]", " (planes of colour in another order)"),
 )
 """What kinds of encodings, by their names, are that are not decoded."""
-_SPARE = 10_000
-"""Of so many numbers of a 16-bit image one may be above the range that is made visible, as a defective pixel is."""
-_SEEN = 300
-"""Of so many 16-bit images it is remembered how bright they were."""
 warnings.filterwarnings("ignore", category=Picture.DecompressionBombWarning)  # `decompress` refuses such in its own words
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 """Of compressed images, by Pillow's names: what image_transport and camera drivers send.
@@ -105,20 +100,13 @@ taken for one that is not supported. Tests: `test/ros/test_ros_compressed_images
 class ImageDecoder:
     """Turns one camera's serialised Image messages, or CompressedImage, into arrays.
 
-    needed: the fewest bits that hold each of the last 16-bit images, newest last. `bits` of them are made visible, as drivers
-    put 10 or 12 bits into 16 without a word: so many that no more than two of these images needed more, which may be damaged or
-    overexposed. Images are many, so that the brightness does not flicker.
+    visible: makes 16-bit images visible.
     """
 
     def __init__(self, compressed: bool) -> None:
         self._type, self._decode = (CompressedImage, self._compressed) if compressed else (Image, self._raw)
-        self.needed: deque[int] = deque(maxlen=_SEEN)
+        self.visible = VisibleBits()
         self._bridge = BridgeDecoder(self._own)
-
-    @property
-    def bits(self) -> int:
-        """Of 16-bit images the lowest so many are made visible."""
-        return min(heapq.nlargest(3, self.needed), default=8)
 
     def decode(self, data: bytes) -> tuple[Any, np.ndarray]:
         """A serialised message to its header and (H, W, 3) uint8 RGB. Raises MalformedImage.
@@ -158,24 +146,16 @@ class ImageDecoder:
         kind, channels, conversion = _CHANNELS[message.encoding]
         image = _rows(message, np.dtype(kind), channels)
         if kind == "u2":
-            image = self._visible(image)
+            image = self.visible.show(image.astype(np.uint16, copy=False))
         if channels > 1:
             image = image.reshape(message.height, message.width, channels)
         return image if conversion is None else cv2.cvtColor(image, conversion)
 
     def _compressed(self, message: Any) -> np.ndarray:
         image = decompress(message)
-        if image.dtype == np.uint16:
-            image = self._visible(image)
+        image = self.visible.show(image)
         conversion = _conversion(message.format, image.ndim == 2)
         return image if conversion is None else cv2.cvtColor(image, conversion)
-
-    def _visible(self, image: np.ndarray) -> np.ndarray:
-        """uint16 in any order of bytes to uint8: the upper 8 of `bits` bits."""
-        image = image.astype(np.uint16, copy=False)
-        counts = np.bincount((image >> 8).ravel(), minlength=256)  # of the upper bytes
-        self.needed.append(next(bits for bits in range(8, 17) if counts[1 << (bits - 8) :].sum() <= image.size // _SPARE))
-        return np.minimum(image >> (self.bits - 8), 255).astype(np.uint8)
 
 
 def _row_bytes(message: Any, pixel: int) -> int:

@@ -102,7 +102,7 @@ def test_rgb8_is_a_view_and_16_bits_are_not_for_it(installed):
     message = picture_of("rgb8")
     assert np.shares_memory(decoder.image(message), np.frombuffer(message.data, np.uint8))
     rows = np.full((48, 64), 1000, np.uint16)
-    assert decoder.image(message_of(rows, "mono16")).max() == 250 and decoder.bits == 10  # a camera of 10 bits
+    assert decoder.image(message_of(rows, "mono16")).max() == 250 and decoder.visible.bits == 10  # a camera of 10 bits
     assert not MadeUpBridge.calls
 
 
