@@ -81,7 +81,7 @@ def test_it_stands_as_soon_as_it_says_by_its_commands_own_stamps(person, fault):
     one.engage()
     step = np.array([0.003, 0.0, 0.0])
     moving = one.node.create_timer(1 / 60, lambda: setattr(one, "hand", None if one.hand is None else one.hand + step))
-    one.until(lambda: one.place[0] > START[0] + 0.05)  # and it is in motion when the source falls silent
+    one.following_until(lambda: one.place[0] > START[0] + 0.05)  # and it is in motion when the source falls silent
     if fault == "hand":
         one.hand = None
     elif fault == "robot":
