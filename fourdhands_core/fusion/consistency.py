@@ -125,8 +125,8 @@ class Consistency:
             )
         if not told and (bump := self.bumps.problem(stamp)):
             told.append(bump)
-        if doubt := self.trust.problem(stamp):
-            told.insert(0, doubt)
+        if problem := self.trust.problem(stamp):
+            told.insert(0, problem)
         return told
 
     def _solved(self) -> tuple[np.ndarray, np.ndarray]:

@@ -31,7 +31,7 @@ _PRIOR, _PRIOR_ALONE = 0.1, 0.2
 """Of a single view's pose, as a prior where several see the hand and where one does: what it guessed others see, or saw."""
 _SHARPER = 0.6
 """Of the tracker's expected error of landmarks, which holds there for a shape and a pose that nobody else has seen."""
-_DOUBTS = 3
+_LOST = 3
 """Estimates in a row in which all views say that a hand is not where it was expected, until that is forgotten."""
 _GAP = 0.1
 """Seconds without a hand after which it takes a view that sees it well and calls it by its side: what others see may be another
@@ -81,7 +81,7 @@ class HandFusion:
         self._views: dict[str, View] = {}
         self._tracks = [FusedTrack(side, s.hold, s.smoothing, s.acceleration) for side in (LEFT, RIGHT)]
         self._schedule = Schedule(emitted)
-        self._doubts = 0
+        self._lost = 0
         self._deviations = Deviations()
         self.shape = SharedShape()
         self.consistency = Consistency()
@@ -117,7 +117,7 @@ class HandFusion:
             "views": self._views,
             "tracks": self._tracks,
             "schedule": self._schedule,
-            "doubts": self._doubts,
+            "lost": self._lost,
             "deviations": self._deviations,
             "shape": self.shape,
             "consistency": self.consistency,
@@ -126,7 +126,7 @@ class HandFusion:
     def recall(self, memory: dict[str, Any]) -> None:
         """Go on from the memory of another one of the same settings."""
         self._views, self._tracks, self._schedule = memory["views"], memory["tracks"], memory["schedule"]
-        self._doubts, self._deviations = memory["doubts"], memory["deviations"]
+        self._lost, self._deviations = memory["lost"], memory["deviations"]
         self.shape, self.consistency = memory["shape"], memory["consistency"]
 
     def newest(self) -> list[View]:
@@ -154,8 +154,8 @@ class HandFusion:
         intervals = [track.begin(stamp) for track in self._tracks]
         matched = match(views, [self._expected(view, stamp, intervals) for view in views], intervals)
         left_out = list(matched.left_out)
-        self._doubts = self._doubts + 1 if any(matched.lost) else 0
-        if self._doubts >= _DOUBTS:
+        self._lost = self._lost + 1 if any(matched.lost) else 0
+        if self._lost >= _LOST:
             for track, lost in zip(self._tracks, matched.lost):
                 if lost:
                     track.forget()

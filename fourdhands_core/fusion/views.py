@@ -16,7 +16,7 @@ from ..pipeline.types import HandPairEstimate
 RADIUS = 0.055
 """RMS distance of a hand's joints from their middle, metres: what a detector's errors are in proportion to."""
 
-_CLEAR, _UNCLEAR, _MOST_DOUBT = 0.4, 0.3, 6.0
+_CLEAR, _UNCLEAR, _MOST_INFLATION = 0.4, 0.3, 6.0
 """Mean confidences of a hand's landmarks: above the first they lie 7 mm beside it in the median, below the second 30, as a
 whole (cut by the image's border, two hands in one); and the most that their expected error grows between and below."""
 _UNLIKE = 1.6
@@ -81,8 +81,8 @@ class Sighting:
         rotations = matrix_from_axis_angle(np.vstack([hand.global_orient, hand.hand_pose.reshape(15, 3)]))
         rotations[0] = view.pose.rotation @ rotations[0]
         distance = max(float(hand.joints[:, 2].mean()), 0.1)
-        doubt = min(max(_CLEAR / max(float(hand.joint_confidence.mean()), 0.05), 1.0) ** 2, _MOST_DOUBT)
-        sigma = doubt * TrackerSettings.landmark_error * SPREAD * RADIUS / distance / np.sqrt(hand.joint_confidence.clip(0.05))
+        factor = min(max(_CLEAR / max(float(hand.joint_confidence.mean()), 0.05), 1.0) ** 2, _MOST_INFLATION)
+        sigma = factor * TrackerSettings.landmark_error * SPREAD * RADIUS / distance / np.sqrt(hand.joint_confidence.clip(0.05))
         return cls(
             view,
             side,

@@ -64,14 +64,14 @@ class Calibration:
         if matrix is None:
             return []
         name = "P" if rectified and _focal_lengths(_rows(self.p)) else "K"
-        matrix, doubts = checked_matrix(matrix, self.width, self.height, name, model)
+        matrix, of_matrix = checked_matrix(matrix, self.width, self.height, name, model)
         whole = Camera(self.width, self.height, matrix, model, distortion)
         x, y, width, height = self.roi
         if not (width and height) or (width, height) == (self.width, self.height):
-            remarks = (*remarks, *doubts, *checked_distortion(whole))
+            remarks = (*remarks, *of_matrix, *checked_distortion(whole))
             return [View(camera, remarks) for camera in self._binned(whole)]
         part = Camera(width, height, matrix - [[0, 0, x], [0, 0, y], [0, 0, 0]], model, distortion)
-        remarks = (*remarks, *doubts, *checked_distortion(part))
+        remarks = (*remarks, *of_matrix, *checked_distortion(part))
         views, region = [View(camera, remarks) for camera in self._binned(whole)], self._binned(part)
         size = f"{region[0].width}x{region[0].height}"
         remark = (

@@ -18,7 +18,7 @@ _RESTS = 0.3
 """Seconds after which fingers have come to rest where what they hold keeps them."""
 _MOVED = 0.02
 """Of a joint's range: what has moved by more since then is not where its command brought it."""
-DOUBTS = frozenset({"robot_not_seen", "robot_stale", "two_commanders", "estop", "clock_jumped"})
+DISTRUSTED = frozenset({"robot_not_seen", "robot_stale", "two_commanders", "estop", "clock_jumped"})
 """Reasons after which the controller may have another command than the last one from here."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .grip import DOUBTS, Grip
+from .grip import DISTRUSTED, Grip
 from .joints import Arm, Joints
 from .motion import at_rest, braked, followed, into_the_allowed, stop_of
 from .senses import Seen, Sensed, Silence, finite, is_transform, sense
@@ -115,7 +115,7 @@ def step(
     sensed.reasons.extend(["clock_jumped"] * jumped + ["late_step"] * (late and following))
     transform = inputs.absolute if s.absolute and is_transform(inputs.absolute) else state._transform
     state = _with(state, _now=now, _seen=sensed.seen, _silence=silence, _transform=transform, _stands_for=stands)
-    doubted = before in (ESTOP, FAULT) or passed > CLOCK_JUMP or not DOUBTS.isdisjoint(sensed.reasons)
+    doubted = before in (ESTOP, FAULT) or passed > CLOCK_JUMP or not DISTRUSTED.isdisjoint(sensed.reasons)
     grip = Grip() if following or state.motion is None else state._grip.after(sensed.robot, doubted, not moved, passed, s)
     state = _transition(_with(state, _grip=grip), inputs, sensed, dt, passed)
     if before == READY and state.state == RAMP:  # the first command is what was measured
