@@ -171,9 +171,9 @@ def test_each_image_is_placed_by_the_depth_of_its_own_stamp(clip):
     motion, truth = clip
     wall, asked, results = np.full((48, 64), 0.5, np.float32), [], {}
 
-    def depth(stamp):
-        asked.append(stamp)
-        return wall if stamp in (int(motion.stamp[1]), int(motion.stamp[2])) else None
+    def depth(frame):
+        asked.append(frame.stamp)
+        return wall if frame.stamp in (int(motion.stamp[1]), int(motion.stamp[2])) else None
 
     for given_depth in (None, depth):
         session = session_of(HandPairTracker(TrackerSettings(), TruthDetector(truth)))

@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..pipeline.settings import OFFLINE_LOOKAHEAD
-from . import COUNT, FILE, Commands, add_command, add_lens, add_settings, frame, given_settings, place, refuse_options, ros_side
+from . import (
+    COUNT,
+    FILE,
+    Commands,
+    add_command,
+    add_lens,
+    add_settings,
+    frame,
+    given_settings,
+    place,
+    positive,
+    refuse_options,
+    ros_side,
+)
 
 if TYPE_CHECKING:
     from ..remote import Place
@@ -76,7 +89,8 @@ def add(commands: Commands) -> None:
     command.add_argument("--no-markers", action="store_true", help="leave the meshes out, nine tenths of the bag")
     command.add_argument(
         "--interval",
-        **{**COUNT, "metavar": "IMAGES"},
+        type=positive,
+        metavar="IMAGES",
         default=1000,
         help="images after which what was done is kept if the run is killed (default: 1000)",
     )

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..files import kind_of
-from . import DEFAULT_FOV, FILE, Commands, add_command, add_settings, check_out, frame, path, ros_side, tracker_settings
+from . import (
+    DEFAULT_FOV,
+    FILE,
+    REPEATED,
+    Commands,
+    add_command,
+    add_settings,
+    check_out,
+    frame,
+    path,
+    ros_side,
+    tracker_settings,
+)
 
 if TYPE_CHECKING:
     from ..fusion.extrinsics import Calibration
@@ -36,7 +48,7 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--names", nargs="+", default=[], metavar="NAME", help="names of videos' cameras (default: the files')"
     )
-    command.add_argument("--topic", action="append", default=[], metavar="TOPIC", help="image topic of a bag; repeat it")
+    command.add_argument("--topic", **REPEATED, metavar="TOPIC", help="image topic of a bag; repeat it")
     command.add_argument(
         "--fixed-frame", type=frame, default="", metavar="NAME", help="name of the frame (default: the first camera's)"
     )

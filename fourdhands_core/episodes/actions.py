@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,7 +40,7 @@ def _wrist(hands: Hands) -> np.ndarray:
     return np.concatenate([hands.wrist, np.stack([yaw, pitch, roll], -1)], axis=-1)
 
 
-def _names(*groups: tuple[str, str]) -> list[str]:
+def _names(*groups: tuple[str, Sequence[str]]) -> list[str]:
     return [f"{side}_{name}_{part}" for side in SIDES for name, parts in groups for part in parts]
 
 
@@ -120,7 +120,7 @@ _POSE = tuple((f"mano_{name}", _AXES) for name in MANO_JOINT_NAMES[1:])
 _TIPS = tuple((f"{finger}_tip", _AXES) for finger in FINGERS)
 ACTIONS = {
     "mano102": HandAction(tuple(_names(("wrist", _AXES), ("orient", _AXES), *_POSE)), _mano102),
-    "tips48": HandAction(tuple(_names(("wrist", _AXES), ("rotation", "012345"), *_TIPS)), _tips48),
+    "tips48": HandAction(tuple(_names(("wrist", _AXES), ("rotation", tuple(map(str, range(6)))), *_TIPS)), _tips48),
     "wrist": HandAction(tuple(f"{side}_{name}" for side in SIDES for name in ("x", "y", "z", "yaw", "pitch", "roll")), _wrist),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from .folder import as_it_says, read_manifest, unreadable
 from .plain_formats import plain_columns, read_index, video_of
 from .reading import Dataset
 from .rows import NEEDED
+
+_Listed = list[tuple[str, int, dict[str, tuple[Path, float]]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,7 @@ class ExportedDataset:
         self.moved = manifest.get("options", {}).get("chosen", {}).get("frame", "camera") != "camera"
         facts = facts_by_episode(manifest)
         with as_it_says(path):
-            listed = [*(self._of_lerobot(self._lerobot) if self._lerobot else self._of_index())]
+            listed = self._of_lerobot(self._lerobot) if self._lerobot else self._of_index()
             shapes = {name: self.features[name]["shape"] for name in cameras_of(self.features)}
             self.sizes = {name: (int(shape[1]), int(shape[0])) for name, shape in shapes.items()}
         self.episodes = [
@@ -72,20 +73,25 @@ class ExportedDataset:
             raise DatasetError(f"{self.path}: episode {number} has other rows than it says; export the dataset again")
         return table
 
-    def _of_lerobot(self, dataset: Dataset) -> Iterator[tuple[str, int, dict[str, tuple[Path, float]]]]:
+    def _of_lerobot(self, dataset: Dataset) -> _Listed:
+        """Task, length and videos of each episode; sets fps and features."""
         self.fps, self.features = dataset.fps, dataset.features
+        listed: _Listed = []
         for number, row in enumerate(dataset.episodes):
             videos = {camera: dataset.video(number, camera) for camera in dataset.cameras}
-            yield str((row.get("tasks") or [""])[0]), int(row["length"]), videos
+            listed.append((str((row.get("tasks") or [""])[0]), int(row["length"]), videos))
+        return listed
 
-    def _of_index(self) -> Iterator[tuple[str, int, dict[str, tuple[Path, float]]]]:
+    def _of_index(self) -> _Listed:
+        """The same of the plain formats, and which files hold the rows."""
         index = read_index(self.path)
         self.fps, self.features = float(index["fps"]), index["features"]
         self._files = [str(one["file"]) for one in index["episodes"]]
-        cameras = cameras_of(self.features)
+        cameras, listed = cameras_of(self.features), []
         for one in index["episodes"]:
             videos = {camera: (video_of(self.path / one["file"], camera, cameras), 0.0) for camera in cameras}
-            yield str(one["task"]), int(one["length"]), videos
+            listed.append((str(one["task"]), int(one["length"]), videos))
+        return listed
 
 
 def facts_by_episode(manifest: dict[str, Any]) -> list[dict[str, Any]]:

@@ -116,7 +116,8 @@ def plan(recording: Recording, cutting: Cutting) -> Plan:
         _leave(result, start, start, int(hands.stamp[-1]), f"{share} of the HandPairs: neither is in use (--hands)")
         return result
     edge, pictured = start, _pictured(recording, cutting.fps)
-    for begin, end in [(start, int(hands.stamp[-1]))] if recording.marks is None else sorted(recording.marks):
+    marks = [(start, int(hands.stamp[-1]))] if recording.marks is None else sorted(recording.marks)
+    for begin, end in marks:
         inside = np.flatnonzero((hands.stamp >= begin) & (hands.stamp <= end))
         if len(inside) < 2:
             continue

@@ -138,20 +138,29 @@ def _encode(text: Any, encoding: Any) -> Any:
     return text.encode("latin1")
 
 
-_CODECS, _BUILTINS, _COPYREG = ("_codecs",), ("__builtin__", "builtins"), ("copy_reg", "copyreg")
-_MULTIARRAY, _NUMERIC = (("numpy.core." + name, "numpy._core." + name) for name in ("multiarray", "numeric"))
+def _scalar(kind: Any, data: Any) -> Any:
+    """numpy's way to make a number."""
+    return kind.values(data)[0]
+
+
+def _from_buffer(data: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
+    """numpy's way to make an array in pickles of protocol 5."""
+    return kind.values(bytes(data)).reshape(shape, order=order)
+
+
+_MULTIARRAY = "numpy.core.multiarray", "numpy._core.multiarray"
 _ADMITTED: dict[tuple[str, str], Callable] = {
-    (module, name): function
-    for modules, name, function in (
-        (_CODECS, "encode", _encode),
-        (_MULTIARRAY, "scalar", lambda kind, data: kind.values(data)[0]),  # numpy's way to make a number
-        # and an array in pickles of protocol 5
-        (_NUMERIC, "_frombuffer", lambda data, kind, shape, order: kind.values(bytes(data)).reshape(shape, order=order)),
-        (_BUILTINS, "object", object),
-        (_BUILTINS, "set", set),
-        (_COPYREG, "_reconstructor", _reconstruct_object),
-    )
-    for module in modules
+    ("_codecs", "encode"): _encode,
+    (_MULTIARRAY[0], "scalar"): _scalar,
+    (_MULTIARRAY[1], "scalar"): _scalar,
+    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+    ("numpy._core.numeric", "_frombuffer"): _from_buffer,
+    ("__builtin__", "object"): object,
+    ("builtins", "object"): object,
+    ("__builtin__", "set"): set,
+    ("builtins", "set"): set,
+    ("copy_reg", "_reconstructor"): _reconstruct_object,
+    ("copyreg", "_reconstructor"): _reconstruct_object,
 }
 
 

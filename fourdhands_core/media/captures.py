@@ -225,17 +225,17 @@ def _mirroring(path: Path) -> np.ndarray | None:
     """The display matrix (2, 2) of a video that players show mirrored; None for all others. Raises InputError where it
     slants."""
     matrix = display_matrix(path)
-    mirrored = 0.0 if matrix is None else -float(np.linalg.det(matrix))
-    if matrix is None or mirrored == 0.0:
+    if matrix is None or (area := float(np.linalg.det(matrix))) == 0.0:
         return None
+    mirrored = area < 0.0
     signs = np.sign(np.where(np.abs(matrix) > 0.01 * np.abs(matrix).max(), matrix, 0.0)).astype(int)
     if sorted(np.abs(signs).sum(axis=0)) != [1, 1] or sorted(np.abs(signs).sum(axis=1)) != [1, 1]:
         raise InputError(
-            f"video {path} states that it is shown {'mirrored and ' * (mirrored > 0)}at an angle, which is not done here; "
+            f"video {path} states that it is shown {'mirrored and ' if mirrored else ''}at an angle, which is not done here; "
             "write it upright with: "
             f"ffmpeg -i {shlex.quote(str(path))} {shlex.quote(str(path.with_name(path.stem + '_upright.mp4')))}"
         )
-    return signs if mirrored > 0 else None
+    return signs if mirrored else None
 
 
 def _shown(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import mmap
 import re
 import struct
@@ -86,9 +85,12 @@ def _is_video(data: mmap.mmap, track: tuple[int, int]) -> bool:
 
 def _matrix(data: mmap.mmap, within: tuple[int, int], box: bytes, place: int) -> np.ndarray | None:
     """The matrix in a header of this name; place: where in its content, in version 0."""
-    for first, last in itertools.islice(_boxes(data, within, box), 1):
-        place += first + 12 * (data[first] == 1)  # three times are longer
-        if place + 20 <= last:
-            a, b, _, c, d = struct.unpack_from(">5i", data, place)
-            return np.array([[a, b], [c, d]]) / 65536.0
-    return None
+    found = next(_boxes(data, within, box), None)
+    if found is None:
+        return None
+    first, last = found
+    place += first + 12 * (data[first] == 1)  # three times are longer
+    if place + 20 > last:
+        return None
+    a, b, _, c, d = struct.unpack_from(">5i", data, place)
+    return np.array([[a, b], [c, d]]) / 65536.0

@@ -7,7 +7,6 @@ import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -26,9 +25,6 @@ DARK = "dark images"
 _DARK, _LIT = 12, 0.01
 """An image is dark where fewer of its pixels than a share are brighter than a level of 255: a 25th of a usual scene's light,
 of which two thirds of two hands' and all of one hand's looks are still found (benchmarks/tones.json)."""
-
-_STATE = "last", "late", "restart", "said", "unset", "waiting"
-"""What a session goes on from, of its attributes."""
 
 
 class Logger(Protocol):
@@ -139,14 +135,14 @@ class HandSession:
     def process(
         self,
         load: Callable[[], tuple[np.ndarray, int, Any]],
-        depth: Callable[[int], np.ndarray | None] | None = None,
+        depth: Callable[[Frame], np.ndarray | None] | None = None,
         with_vertices: bool = False,
     ) -> list[Result]:
-        """`observe`, then `estimate`. depth: from a stamp, nanoseconds, to the depth image of that moment."""
+        """`observe`, then `estimate`. depth: from a frame to the depth image of its moment and view."""
         observed = self.observe(load)
         if observed is None:
             return []
-        return self.estimate(observed, depth and depth(observed.frame.stamp), with_vertices)
+        return self.estimate(observed, depth and depth(observed.frame), with_vertices)
 
     def foresee(self, stamps: Iterable[int]) -> None:
         """Where the images are recorded: the stamps of the first ones, nanoseconds, before they come. One of 0 is not set if
@@ -213,12 +209,19 @@ class HandSession:
 
     def state(self) -> dict[str, Any]:
         """What another session needs to go on from here, beside the tracker's memory and the counts; plain values."""
-        return {name: copy(getattr(self, f"_{name}")) for name in _STATE}
+        return {
+            "last": self._last,
+            "late": self._late,
+            "restart": self._restart,
+            "said": list(self._said),
+            "unset": self._unset,
+            "waiting": dict(self._waiting),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from another session's state."""
-        for name in _STATE:
-            setattr(self, f"_{name}", copy(state[name]))
+        self._last, self._late, self._restart = state["last"], state["late"], state["restart"]
+        self._said, self._unset, self._waiting = list(state["said"]), state["unset"], dict(state["waiting"])
 
     def refuse(self, reason: str, problem: str) -> None:
         """Count an image that gives no estimate; the first for a reason is told."""

@@ -154,13 +154,14 @@ def _pictures(recording: Recording) -> str:
 
 def _trajectories(course: Course) -> str:
     """x, y and z of both wrists over time."""
-    wrist = course.joints[:, :, 0].astype(np.float64)
+    wrist = course.joints[thinned(len(course)), :, 0].astype(np.float64)
     axes = enumerate(("x, to the right", "y, down", "z, away from the camera"))
     return "".join(_by_side(course, wrist[:, :, axis], f"{name}, m") for axis, name in axes)
 
 
 def _pinch(course: Course) -> str:
-    return _by_side(course, 1e3 * pinch(course.joints.astype(np.float64)), "thumb to index finger, mm")
+    joints = course.joints[thinned(len(course))]
+    return _by_side(course, 1e3 * pinch(joints.astype(np.float64)), "thumb to index finger, mm")
 
 
 def _by_side(course: Course, values: np.ndarray, title: str) -> str:
@@ -168,10 +169,8 @@ def _by_side(course: Course, values: np.ndarray, title: str) -> str:
 
 
 def _over_time(course: Course, lines: Sequence[tuple[str, np.ndarray, tuple[int, int, int]]], title: str) -> str:
-    """A plot of lines with a value for each row of a course."""
-    rows = thinned(len(course))
-    seconds = (course.stamp[rows] - course.stamp[0]) / 1e9
-    return line_plot(seconds, [(name, values[rows], colour) for name, values, colour in lines], title)
+    """A plot of lines with a value for each thinned row of a course."""
+    return line_plot((course.stamp[thinned(len(course))] - course.stamp[0]) / 1e9, lines, title)
 
 
 def _latency(course: Course) -> str:
@@ -186,7 +185,9 @@ def _latency(course: Course) -> str:
     )
     table = f"<table><tr><th>stage</th><th>p50, ms</th><th>p95, ms</th><th>p99, ms</th></tr>{rows}</table>"
     total = course.stages.get("total")
-    return table if total is None else table + _over_time(course, [("total", 1e3 * total, (60, 60, 60))], "processing, ms")
+    if total is None:
+        return table
+    return table + _over_time(course, [("total", 1e3 * total[thinned(len(course))], (60, 60, 60))], "processing, ms")
 
 
 def line_plot(

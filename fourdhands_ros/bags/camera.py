@@ -16,6 +16,7 @@ from sensor_msgs.msg import CameraInfo
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera_source import CameraSource
+from fourdhands_core.pipeline.frame import Frame
 from fourdhands_core.pipeline.session import Counts, HandSession, Notes, Result
 from fourdhands_core.pipeline.settings import OFFLINE_LOOKAHEAD
 from fourdhands_core.pipeline.tracker import HandPairTracker
@@ -271,19 +272,16 @@ class BagCamera:
         self.images += 1
         self.deep = [stamp for stamp in self.deep if stamp in self.session.waiting]
 
-        size = (0, 0)
-
         def load() -> tuple[np.ndarray, int, Any]:
-            nonlocal size
             header, image = self._decoder.decode(data)
-            size = image.shape[1], image.shape[0]
             stamp = stamp_of(header)
             return image, time if self._unset_stamps and not stamp else stamp, (header.frame_id, time)
 
-        def depth(stamp: int) -> np.ndarray | None:
-            found = None if self._depth is None else self._depth.find(stamp, size, time)
+        def depth(frame: Frame) -> np.ndarray | None:
+            size = frame.camera.width, frame.camera.height
+            found = None if self._depth is None else self._depth.find(frame.stamp, size, time)
             if found is not None:
-                self.deep.append(stamp)
+                self.deep.append(frame.stamp)
             return found
 
         return self.session.process(load, depth, self.messages.with_vertices)

@@ -123,13 +123,13 @@ class BagFusion:
         name = camera.topics.name
         rows = [(one.stamp, name, one, frame_id, time, one.stamp in camera.deep) for one, (frame_id, time) in results]
         waiting = [stamp for one in self._cameras for stamp in one.session.waiting]
-        if rows and min(camera.session.waiting, default=rows[-1][0]) < rows[-1][0]:
-            waiting, self._order.last = [], None  # its clock was set back, and nothing of before waits for what comes after
-        return [entry for row in self._order.take(rows, waiting) for entry in self._add(*row)]
+        set_back = bool(rows) and any(stamp < rows[-1][0] for stamp in camera.session.waiting)
+        due = self._order.finish(rows) if set_back else self._order.take(rows, waiting)
+        return [entry for row in due for entry in self._add(*row)]
 
     def finish(self) -> list[Entry]:
         """The estimate that waits for a camera, after all results were taken."""
-        entries = [entry for row in self._order.take([], []) for entry in self._add(*row)]
+        entries = [entry for row in self._order.finish() for entry in self._add(*row)]
         entries += self._encode(self._fusion.finish(self.messages.with_vertices))
         newest = max((view.stamp for view in self._fusion.newest()), default=0)
         for problem in self._fusion.consistency.problems(newest):

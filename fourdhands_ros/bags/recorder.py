@@ -190,8 +190,8 @@ def bag_qos(offered: QoSProfile) -> Qos:
     latched = offered.durability == DurabilityPolicy.TRANSIENT_LOCAL
     reliability = QosReliability.RELIABLE if reliable else QosReliability.BEST_EFFORT
     durability = QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE
-    always = _FOREVER, _FOREVER, QosLiveliness.AUTOMATIC, _FOREVER, False
-    return Qos(history, offered.depth, reliability, durability, *always)
+    automatic = QosLiveliness.AUTOMATIC
+    return Qos(history, offered.depth, reliability, durability, _FOREVER, _FOREVER, automatic, _FOREVER, False)
 
 
 def recording_status(bag: Path, recorder: Recorder | None, problem: str = "") -> DiagnosticArray:

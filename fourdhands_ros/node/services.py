@@ -60,9 +60,12 @@ class Services:
     async def _calibrate_hand(self, request: Any, response: Any) -> Any:
         """Look at the hands in all cameras for a while, then fix their shape and keep it."""
         channels = self._node.channels
-        response.message = "a calibration is under way" if self._calibrating else "" if channels else _INACTIVE
-        if any(channel.paused for channel in channels):
+        if not channels:
+            response.message = _INACTIVE
+        elif any(channel.paused for channel in channels):
             response.message = "the node is paused; ~/pause with data: false"
+        elif self._calibrating:
+            response.message = "a calibration is under way"
         if response.message:
             return response
         self._calibrating = True

@@ -94,7 +94,7 @@ class SimulatedRobotNode:
         hand = ["commands", "width"] if robot.is_gripper else ["commands"]
         for part, topics, trajectory in (("hand", hand, "joint_trajectory"), ("arm", ["arm_commands"], "arm_trajectory")):
             for topic in topics:
-                node.create_subscription(Float64MultiArray, topic, functools.partial(self._on_joints, part, topics[0]), 10)
+                node.create_subscription(Float64MultiArray, topic, functools.partial(self._on_joints, part, topic), 10)
             on_trajectory = functools.partial(self._on_trajectory, part, trajectory)
             create_subscription(node, message_type(JOINT_TRAJECTORY), trajectory, on_trajectory, 10)
         node.create_timer(1.0 / RATE, self._step, clock=self._pace)
@@ -152,7 +152,8 @@ class SimulatedRobotNode:
         """What is told where a trajectory is `passed` seconds on: one that is new at each step gets somewhere too."""
         for part, (start, goal, begin, until) in list(self._ways.items()):
             share = min((self.robot.time + passed - begin) / (until - begin), 1.0)
-            self._parts[part][2](start + share * (goal - start))
+            _, _, tell = self._parts[part]
+            tell(start + share * (goal - start))
             if share == 1.0:
                 del self._ways[part]
 

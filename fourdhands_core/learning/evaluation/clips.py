@@ -198,11 +198,13 @@ def photo_errors(folder: Path, settings: TrackerSettings = TrackerSettings()) ->
             kept.append(min(errors, key=lambda each: each[-1]))
         else:
             missed += 1
-    ours, landmarks, detector = means = np.mean(kept, axis=0).tolist() if kept else [np.nan] * 3
+    ours, landmarks, detector = np.mean(kept, axis=0).tolist() if kept else [np.nan] * 3
     return {
         "photos": len(kept),
         "not_found": missed,
-        **{f"{name}_percent": round(value, 2) for name, value in zip(("ours", "landmarks", "detector"), means)},
+        "ours_percent": round(ours, 2),
+        "landmarks_percent": round(landmarks, 2),
+        "detector_percent": round(detector, 2),
         "ratio": round(ours / detector, 3),
         "landmarks_ratio": round(landmarks / detector, 3),
     }
