@@ -9,11 +9,14 @@ from ..pipeline.settings import TrackerSettings
 
 @dataclass(frozen=True)
 class FusionSettings:
-    """Settings of a HandFusion; those that a single camera's tracker has too are meant as there."""
+    """Settings of a HandFusion."""
 
     hold: float = TrackerSettings.hold
+    """As TrackerSettings.hold, of a hand that no view shows."""
     smoothing: float = TrackerSettings.smoothing
+    """As TrackerSettings.smoothing, of the solution's rotations."""
     acceleration: float = TrackerSettings.acceleration
+    """As TrackerSettings.acceleration, of the solution's wrist."""
     oldest: float = 0.12
     """Seconds between a view and the moment of the estimate at which it is still used."""
     together: float = 0.025

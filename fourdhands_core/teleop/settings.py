@@ -75,24 +75,31 @@ class TeleopSettings:
     keep_out: tuple[float, ...] = ()
     """Balls that it stays out of: x, y, z and radius of each, metres in its base."""
     max_speed: float = within(0.25, 0.001, 3.0)
+    """Of each axis of the arm's end, m/s."""
     max_acceleration: float = within(4.0, 0.01, 50.0)
+    """Likewise, m/s^2."""
     max_jerk: float = within(300.0, 0.1, 2000.0)
-    """max_speed, max_acceleration, max_jerk: of each axis of the arm's end, m/s, m/s^2, m/s^3. `braking` tells how long it
-    takes to stop: 0.09 s by default."""
+    """Likewise, m/s^3. `braking` tells how long it takes to stop: 0.09 s by default."""
     max_turn: float = within(1.0, 0.01, 6.0)
+    """Of the rotation vector of the arm's end from the engaged orientation, rad/s."""
     max_turn_acceleration: float = within(16.0, 0.1, 100.0)
+    """Likewise, rad/s^2."""
     max_turn_jerk: float = within(1200.0, 1.0, 5000.0)
-    """max_turn, max_turn_acceleration, max_turn_jerk: of its rotation vector from the engaged orientation, rad/s and so on."""
+    """Likewise, rad/s^3."""
     finger_lower: tuple[float, ...] = ()
+    """Least positions of the hand's joints, in its order; empty without a hand."""
     finger_upper: tuple[float, ...] = ()
+    """Greatest positions, likewise."""
     finger_velocity: tuple[float, ...] = ()
-    """finger_lower, finger_upper, finger_velocity: limits of the hand's joints, in its order; empty without a hand."""
+    """Greatest velocities, likewise."""
     max_finger_share: float = within(0.5, 0.01, 1.0)
     """How much of the fingers' velocity limits is used. Their acceleration and jerk are 16 and 1200 times that."""
     arm_lower: tuple[float, ...] = ()
+    """Least positions of the joints of an arm that is told joints, in its order; else empty."""
     arm_upper: tuple[float, ...] = ()
+    """Greatest positions, likewise."""
     arm_velocity: tuple[float, ...] = ()
-    """arm_lower, arm_upper, arm_velocity: limits of the joints of an arm that is told joints, in its order; else empty."""
+    """Greatest velocities, likewise."""
     max_joint_share: float = within(0.5, 0.01, 1.0)
     """As max_finger_share, of those joints."""
     ramp: float = within(1.5, 0.1, 30.0)
@@ -107,17 +114,20 @@ class TeleopSettings:
     hand_silent: float = within(0.15, 0.02, 2.0)
     """Seconds without a new image of the hand after which it counts as stale, however young the last one is."""
     robot_stale: float = within(0.15, 0.02, 2.0)
+    """Seconds that the robot's last news may be old, and seconds without news."""
     deadman_stale: float = within(0.15, 0.02, 2.0)
-    """robot_stale, deadman_stale: seconds that their last news may be old, and seconds without news."""
+    """The same of the deadman's switch."""
     confidence_to_engage: float = within(0.4, 0.0, 1.0)
+    """Above it one can engage, and the robot moves at full speed."""
     confidence_to_hold: float = within(0.2, 0.0, 1.0)
-    """Above the first one can engage, and the robot moves at full speed; below the second the hand counts as lost."""
+    """Below it the hand counts as lost."""
     max_hand_speed: float = within(3.0, 0.1, 20.0)
     """Metres a second: what moves faster between two images is no hand's motion."""
     max_following_error: float = within(0.1, 0.001, 1.0)
+    """Metres between the commanded and the measured pose, beyond which for 0.3 s the robot is at FAULT. Fingers have no such
+    limit: what they hold keeps them from their command, and moves them where it slips."""
     max_turn_error: float = within(0.5, 0.01, 3.1)
-    """Metres and radians between the commanded and the measured pose, beyond which for 0.3 s the robot is at FAULT. Fingers
-    have no such limit: what they hold keeps them from their command, and moves them where it slips."""
+    """Radians, likewise."""
     still_speed: float = within(0.02, 0.001, 1.0)
     """Metres a second below which the robot counts as still; only then one can engage."""
 
