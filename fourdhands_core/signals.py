@@ -23,6 +23,7 @@ _MODULES = "fourdhands_core", "fourdhands_core.cli"
 _process = 0
 _running = False
 _asked: float | None = None
+_number = int(signal.SIGINT)
 _under_way = 0
 _held = False
 _waiting: int | None = None
@@ -99,14 +100,14 @@ def under_way() -> Iterator[None]:
 def held() -> Iterator[None]:
     """A signal waits for the end of this, which takes no more than moments: a process that is being started would complain
     of what it was not told."""
-    global _held, _waiting, _asked
+    global _held, _waiting, _asked, _number
     _held, _waiting = True, None
     try:
         yield
     finally:
         _held = False
     if _waiting is not None:
-        _asked = time.monotonic()
+        _asked, _number = time.monotonic(), _waiting
         raise Asked(_waiting)
 
 
@@ -121,6 +122,13 @@ def not_for_children() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def again() -> None:
+    """To be called where native code has failed, which may have made an error of its own of Asked: raises it again if a signal
+    came since `running`."""
+    if _running and _asked is not None and threading.current_thread() is threading.main_thread():
+        raise Asked(_number)
+
+
 def number_of(error: KeyboardInterrupt) -> int:
     """The signal that raised it."""
     return error.number if isinstance(error, Asked) else signal.SIGINT
@@ -132,7 +140,7 @@ def words(number: int) -> str:
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
-    global _asked
+    global _asked, _number
     if os.getpid() != _process:  # a copy that a library has forked
         os._exit(128 + number)
     global _waiting
@@ -145,7 +153,7 @@ def _handle(number: int, frame: FrameType | None) -> None:
         os._exit(128 + number)
     now = time.monotonic()
     if _asked is None or now - _asked > _REPEATED:
-        _asked = now
+        _asked, _number = now, number
         raise Asked(number)
 
 

@@ -22,6 +22,7 @@ from rclpy.serialization import deserialize_message
 from rclpy.utilities import get_rmw_implementation_identifier
 
 from fourdhands_core.errors import DependencyError
+from fourdhands_core.signals import again
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -68,10 +69,15 @@ def is_compiled(message_type: type) -> bool:
 
 def deserialize_ros(data: bytes, message_type: Any) -> Any:
     """rclpy's deserialize_message for data that may be damaged. Raises ValueError for what is shorter than CDR's header, which
-    ends the whole process with some middlewares (rmw_cyclonedds: a segmentation fault), and whatever rclpy raises."""
+    ends the whole process with some middlewares (rmw_cyclonedds: a segmentation fault), and whatever rclpy raises; a signal
+    that comes meanwhile is Asked, of which rclpy makes a TypeError."""
     if len(data) < 4:
         raise ValueError(f"{len(data)} bytes are no message")
-    return deserialize_message(data, message_type)
+    try:
+        return deserialize_message(data, message_type)
+    except Exception:
+        again()
+        raise
 
 
 def deserialize(data: bytes, message_type: Any) -> Any:

@@ -1,7 +1,9 @@
 """Serialised messages against rosbags' and rclpy's own readers; types made at run time against rosidl's."""
 
+import contextlib
 import dataclasses
 import itertools
+import signal
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from ros_support import FACES, REPOSITORY, make_hand, make_pair
 from sensor_msgs.msg import Image
 from visualization_msgs.msg import MarkerArray
 
+from fourdhands_core import signals
 from fourdhands_core.errors import DependencyError
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle, matrix_from_quaternion
 from fourdhands_core.hand_model.skeleton import JOINT_NAMES, JOINT_PARENTS, MANO_IN_21, SIDES
@@ -28,6 +31,7 @@ from fourdhands_ros.convert.encoders import (
     joint_poses,
     wrist_pose,
 )
+from fourdhands_ros.convert.images import ImageDecoder, MalformedImage
 from fourdhands_ros.pypi import message_types
 from fourdhands_ros.pypi.message_types import HandFaces, HandPair, TFMessage, deserialize, deserialize_ros, typestore
 from fourdhands_ros.tools.camera import image_template
@@ -307,3 +311,20 @@ def test_what_is_shorter_than_a_header_is_no_message(data):
     """rmw_cyclonedds reads beyond its end, and the process ends with a segmentation fault."""
     with pytest.raises(ValueError, match="are no message"):
         deserialize_ros(data, Image)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_native_code_is_no_damaged_message(number, monkeypatch):
+    """rclpy makes a TypeError of what a signal raises in what it calls: the image was refused, and the command went on."""
+
+    def interrupted(data, kind):
+        with contextlib.suppress(signals.Asked):
+            signal.raise_signal(number)
+        raise TypeError("Unable to convert function return value to a Python type!")
+
+    monkeypatch.setattr(message_types, "deserialize_message", interrupted)
+    with pytest.raises(signals.Asked) as asked, signals.running():
+        ImageDecoder(compressed=False).decode(bytes(100))
+    assert asked.value.number == number
+    with pytest.raises(MalformedImage):
+        ImageDecoder(compressed=False).decode(bytes(3))
