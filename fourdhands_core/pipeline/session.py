@@ -14,7 +14,6 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.camera_source import CALIBRATED, INVALID, MISMATCH, UNCALIBRATED, UNKNOWN, CameraSource
-from ..signals import again
 from .frame import Frame
 from .settings import RESET_GAP
 from .types import HandPairEstimate
@@ -240,7 +239,6 @@ class HandSession:
             self.refuse(getattr(error, "reason", "input"), str(error))
             after_refusal()
         except Exception as error:  # one bad image must not end it all; the next one starts from nothing
-            again()
             if self.counts.count_refused(INTERNAL, repr(error)):
                 self._logger.error(f"an image could not be processed:\n{traceback.format_exc()}")
             after_error()
