@@ -1,5 +1,5 @@
 """Counts hands that the detector finds, with each of its searches, beside MediaPipe on the same images, sides as the tracker
-names them: on rendered clips of both hand models, on the two real videos.
+names them: on rendered clips of both hand models, of hands that cross, on the two real videos.
 
 python benchmarks/detection.py --real DIR > benchmarks/detection.json
 """
@@ -8,7 +8,10 @@ import argparse
 import json
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -17,14 +20,18 @@ import mediapipe
 import numpy as np
 from mediapipe_detector import MediaPipeDetector
 
+from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.hand_model.assets import open_hand
-from fourdhands_core.learning.evaluation.clips import unseen_clips
+from fourdhands_core.learning.evaluation.clips import UNSEEN_SEED, unseen_clips
+from fourdhands_core.learning.evaluation.metrics import hand_length
 from fourdhands_core.learning.landmark.measure_errors import matched
 from fourdhands_core.media.video import VideoReader
+from fourdhands_core.perception.confidence import inside_hull
 from fourdhands_core.perception.detector import HandDetection
 from fourdhands_core.perception.hand_detector import CLASSIC, SEARCHES, HandDetector
 from fourdhands_core.perception.hand_networks import HandNetworks
 from fourdhands_core.perception.identity import HandIdentity
+from fourdhands_core.pipeline.tracker import HandPairTracker
 
 MEDIAPIPE = "mediapipe"
 RULES = {**SEARCHES, "classic": CLASSIC}
@@ -91,6 +98,51 @@ def rendered(model: str, clips: int) -> dict:
     return result
 
 
+def places(camera: Camera, joints: np.ndarray) -> np.ndarray:
+    """(T, 2) where each hand of true joints (T, 2, 21, 3) is: "covered", a quarter or more of its joints behind the other one's
+    outline; else how far their middles are apart in the picture: "apart", by a hand's length or more, "near", or "crossing", by
+    less than half of one."""
+    points, depth = camera.project(joints), joints[..., 2].mean(-1)
+    pixels = (hand_length(joints) * camera.matrix[0, 0] / depth).mean(-1)
+    distance = np.linalg.norm(np.subtract(*points.mean(2).transpose(1, 0, 2)), axis=-1) / pixels
+    names = np.select([distance >= 1.0, distance >= 0.5], ["apart", "near"], "crossing")
+    names = np.stack([names, names], -1).astype("U8")
+    for t, side in np.argwhere(depth > depth[:, ::-1]).tolist():
+        if inside_hull(points[t, side], points[t, 1 - side]).mean() >= 0.25:
+            names[t, side] = "covered"
+    return names
+
+
+def crossing(clips: int) -> dict:
+    """Of clips of two human hands that swing past each other: the same counts as `rendered`'s, hands found, in all and by their
+    `places`, and "exchanged", how often a hand has another name than when it was found last. tracker: a HandPairTracker's valid
+    hands, what a robot gets."""
+    counts = {name: Counter() for name in (MEDIAPIPE, *RULES, "tracker")}
+    hands: Counter[str] = Counter()
+    for camera, images, joints, truth in unseen_clips(clips, seed=UNSEEN_SEED + 3, crossing=True):
+        whole, points, place = truth["joint_in_image"].all(-1), camera.project(joints), places(camera, joints)
+        hands.update(["all"] * int(whole.sum()) + place[whole].tolist())
+        frames = list(zip(truth["stamp"].tolist(), images))
+        named: dict[tuple[str, int], int] = {}
+        with closing(HandPairTracker()) as tracker:
+            for t, (found, (stamp, image)) in enumerate(zip(pairs(frames), frames)):
+                estimate = tracker.process(image, stamp, camera)
+                found["tracker"] = [
+                    detection and replace(detection, landmarks=hand.joints_2d) if hand.valid else None
+                    for hand, detection in zip(estimate.hands, tracker.detections)
+                ]
+                for name, pair in found.items():
+                    seen = [detection for detection in pair if detection is not None]
+                    right = matched(seen, points[t], np.flatnonzero(truth["joint_in_image"][t].any(-1)).tolist())
+                    counts[name]["phantoms"] += len(seen) - len(right)
+                    for detection, side in right:
+                        counts[name].update(["found", f"found_{place[t, side]}"] if whole[t, side] else [])
+                        counts[name]["wrong_side"] += detection.side != side
+                        counts[name]["exchanged"] += detection.side != named.setdefault((name, side), detection.side)
+                        named[name, side] = detection.side
+    return {"hands": dict(hands), **{name: dict(sorted(count.items())) for name, count in counts.items()}}
+
+
 def real(path: Path) -> dict:
     """Left and right hands found, and the share of MediaPipe's hands whose landmarks are within 1 px of them on average."""
     counts = {name: [0, 0] for name in (MEDIAPIPE, *RULES)}
@@ -118,10 +170,11 @@ def main() -> None:
     """Print what was counted as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--real", type=Path, required=True, help="folder with video/two_hands.mp4 and video/right_hand.mp4")
-    parser.add_argument("--clips", type=int, default=8, help="of each hand model")
+    parser.add_argument("--clips", type=int, default=8, help="of each hand model, and of hands that cross")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     result = {model: rendered(model, args.clips) for model in ("generic", "human")}
+    result["crossing"] = crossing(args.clips)
     result |= {name: real(args.real / "video" / f"{name}.mp4") for name in ("two_hands", "right_hand")}
     print(json.dumps(result, indent=1))
 

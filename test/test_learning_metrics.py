@@ -36,6 +36,11 @@ def test_mrrpe_is_a_distance_in_millimetres():
     assert metrics.mrrpe(np.array([0.1, 0.0, 0.003]), np.array([0.1, 0.004, 0.0])) == pytest.approx(5.0)
 
 
+def test_a_hands_length_is_that_of_its_middle_fingers_bones_however_it_is_bent(hand):
+    hand[:, [0, 9, 10, 11, 12]] = np.array([[0, 0, 0], [0, 0.1, 0], [0, 0.1, 0.04], [0.03, 0.1, 0.04], [0.03, 0.1, 0.02]])
+    assert metrics.hand_length(hand) == pytest.approx(np.full(5, 0.19))
+
+
 def test_jitter_of_constant_velocity_is_zero_and_of_a_zigzag_twice_its_height(hand):
     steady = hand[:1] + np.linspace(0, 1, 30)[:, None, None] * (hand[1:2] - hand[:1])
     still = np.repeat(hand[:1], 30, axis=0)

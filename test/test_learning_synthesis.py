@@ -9,6 +9,7 @@ from fourdhands_core.geometry.rotations import axis_angle_from_matrix
 from fourdhands_core.hand_model.assets import load_generic_hand, load_human_hand
 from fourdhands_core.hand_model.layer import HandLayer
 from fourdhands_core.hand_model.limits import LOWER, UPPER, joint_frames, to_angles
+from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.learning.kinematics import Kinematics
 from fourdhands_core.learning.landmark.detector_errors import ErrorSampler, LandmarkErrors, fit, true_configuration, unit_shape
 from fourdhands_core.learning.landmark.measure_errors import clip_motions
@@ -76,6 +77,17 @@ def test_upright_hands_point_up_with_their_palms_anywhere():
     assert palms.mean((0, 1)).norm() < 0.1
     assert axes(0.0)[0].mean((0, 1)).norm() < 0.1
     assert 0.2 < -axes(0.5)[0][..., 1].mean() < 0.55
+
+
+def test_hands_that_cross_change_sides_in_the_picture_one_before_the_other():
+    times = torch.arange(120)[None].expand(20, -1) / 30.0
+    motion = MotionSampler(6, depth_range=(0.5, 0.9), single_share=0.0, upright=1.0, crossing=True).sample(times)
+    places = np.stack([motion_of.wrist for motion_of in clip_motions(motion, times)])
+    assert motion.present.all()
+    order = np.sign(places[:, :, LEFT, 0] - places[:, :, RIGHT, 0])
+    assert (np.abs(np.diff(order, axis=1)).sum(1) >= 2.0).mean() > 0.9
+    before = np.abs(places[..., 2].mean(1) @ [1.0, -1.0])
+    assert np.median(before) > 0.05
 
 
 def test_kinematics_agree_with_the_hand_layer():

@@ -40,6 +40,8 @@ UNSEEN_SEED = 990_001
 """Motion from this seed on is for evaluation; training and the error measurement draw from small seeds."""
 GRASPING: dict[str, Any] = {"grasps": 1.0, "upright": 0.6, "together_share": 0.3}
 """Of the motion of hands at work, see MotionSampler."""
+CROSSING: dict[str, Any] = {"crossing": True, "depth_range": (0.5, 0.9), "upright": 1.0, "single_share": 0.0}
+"""Of the motion of two hands that change sides in the picture, fingers mostly up, in any gestures."""
 
 
 def baseline(detections: Sequence[HandDetection | None], camera: Camera) -> np.ndarray:
@@ -82,29 +84,33 @@ def unseen_clips(
     seed: int = UNSEEN_SEED,
     asset: HandAsset | None = None,
     grasps: bool = False,
+    crossing: bool = False,
 ) -> Iterator[Clip]:
     """Rendered clips of unseen motion.
 
     distance: metres; all wrists start there; by default 0.28 to 0.9. asset: the rendered hand; the human one by default.
-    grasps: hands that mostly point up, pinch, grasp, open and close, instead of any motion.
+    grasps: hands that mostly point up, pinch, grasp, open and close, instead of any motion. crossing: two hands that swing past
+    each other, 0.5 to 0.9 m away.
     """
     depth = (0.28, 0.9) if distance is None else (distance * 0.98, distance * 1.02)
-    sampler = MotionSampler(seed, depth_range=depth, view_angle=18.0, asset=asset, **(GRASPING if grasps else {}))
+    motion = {"depth_range": depth, **(GRASPING if grasps else CROSSING if crossing else {})}
+    sampler = MotionSampler(seed, view_angle=18.0, asset=asset, **motion)
     rng = np.random.default_rng(seed)
     times = torch.arange(length)[None] / 30.0
     for _ in tqdm(range(clips), desc="rendered clips", mininterval=5.0):
-        (motion,) = clip_motions(sampler.sample(times), times)
+        (clip,) = clip_motions(sampler.sample(times), times)
         camera = Camera.from_fov(640, 480, float(rng.uniform(50, 80)), calibrated=True)
-        pictures, joints, truth = rendered(motion, camera, int(rng.integers(1 << 31)), asset)
+        pictures, joints, truth = rendered(clip, camera, int(rng.integers(1 << 31)), asset)
         yield camera, (image for image, _ in pictures), joints, truth
 
 
 def rendered_errors(tracker: HandPairTracker, clips: Iterable[Clip]) -> dict:
-    """Errors on rendered clips, tracker beside baseline, over the hands that the detector found: scores.UNITS, and in `reads`
-    what a robot hand reads of them: `Readings.summary`.
+    """Errors on rendered clips, tracker beside baseline, over the hands that the detector found: scores.UNITS, in `reads` what
+    a robot hand reads of them: `Readings.summary`, and in `length` how long they are beside the true ones: `length_ratios`.
     """
     scores = {name: Scores(frame_rate=30.0) for name in ("ours", "baseline")}
     reads = {name: Readings() for name in scores}
+    ratios: dict[str, list[np.ndarray]] = {name: [np.zeros(0)] for name in scores}
     hands = 0
     for clip, (camera, images, joints, truth) in enumerate(clips):
         ours, theirs, rotations = track(zip(truth["stamp"].tolist(), images), camera, tracker)
@@ -120,6 +126,8 @@ def rendered_errors(tracker: HandPairTracker, clips: Iterable[Clip]) -> dict:
         for name, predicted in (("ours", by_ours), ("baseline", by_baseline)):
             scores[name].add(predicted, true, matched, sequence=str(clip))
             reads[name].add(predicted.joints, joints, matched)
+            found = matched & np.isfinite(predicted.joints).all((-1, -2))
+            ratios[name].append(metrics.hand_length(predicted.joints[found]) / metrics.hand_length(joints[found]))
     summaries = {name: entry.summary() for name, entry in scores.items()}
     result: dict[str, Any] = {
         name: {key: round(summary[key], 4 if UNITS[key] == "0-1" else 2) for key in UNITS if key in summary}
@@ -131,8 +139,17 @@ def rendered_errors(tracker: HandPairTracker, clips: Iterable[Clip]) -> dict:
         if key in result["baseline"] and UNITS[key] != "0-1"
     }
     result["reads"] = {name: entry.summary() for name, entry in reads.items()}
+    result["length"] = {name: length_ratios(np.concatenate(values)) for name, values in ratios.items()}
     result["hands"] = {"in_image": hands, "found": summaries["ours"]["hands"], "pairs": summaries["ours"]["pairs"]}
     return result
+
+
+def length_ratios(ratios: np.ndarray) -> dict[str, float]:
+    """Median, mean and standard deviation of how long hands are beside the true ones, wrist to middle fingertip along the
+    bones."""
+    if not len(ratios):
+        return {}
+    return {name: round(float(of(ratios)), 4) for name, of in (("median", np.median), ("mean", np.mean), ("sd", np.std))}
 
 
 def video_steadiness(tracker: HandPairTracker, path: Path) -> dict:
@@ -235,6 +252,7 @@ def evaluate(
                 "ours": at["ours"]["wrist"],
                 "baseline": at["baseline"]["wrist"],
                 "hands": at["hands"]["found"],
+                "length": at["length"]["ours"],
             }
         if real is not None:
             result["video"] = {path.stem: video_steadiness(tracker, path) for path in sorted((real / "video").glob("*.mp4"))}

@@ -118,6 +118,12 @@ def hand_size(joints: np.ndarray) -> np.ndarray:
     return np.linalg.norm(joints[..., 9, :] - joints[..., 0, :], axis=-1)
 
 
+def hand_length(joints: np.ndarray) -> np.ndarray:
+    """Wrist to the middle finger's tip along its bones: (..., 21, 3) -> (...), in the unit given."""
+    along = joints[..., [0, 9, 10, 11, 12], :]
+    return np.linalg.norm(np.diff(along, axis=-2), axis=-1).sum(-1)
+
+
 def jitter(joints: np.ndarray) -> float:
     """Mean norm of the second differences of root-relative joints (T, 21, 3), in hand sizes (median wrist to middle
     knuckle). Frames with NaN are left out together with the differences they touch."""

@@ -48,6 +48,8 @@ class MotionSampler:
     whose fingers begin pointing up in the image, give or take 30 degrees (standard deviation about each axis), the palm
     anywhere; the others are turned any way. grasps: share of clips whose hands pinch, grasp, open and close, see
     `grasps.grasp_poses`. asset: the hand that moves, the human one by default. known: seed of the grasps, by default `seed`.
+    crossing: the two hands of every clip change sides in the picture and come back, one before the other, turning little; those
+    that point up, within 20 degrees, begin with the palm or the back towards the camera.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class MotionSampler:
         grasps: float = 0.0,
         asset: HandAsset | None = None,
         known: int | None = None,
+        crossing: bool = False,
     ):
         self.generator = torch.Generator().manual_seed(seed)
         self.depth_range = depth_range
@@ -69,6 +72,7 @@ class MotionSampler:
         self.together_share = together_share
         self.upright = upright
         self.grasps, self.asset, self._known = grasps, asset or load_human_hand(), seed if known is None else known
+        self.crossing = crossing
         self.frames, self.lower, self.upper = (
             torch.as_tensor(values, dtype=torch.float32) for values in (joint_frames(self.asset), LOWER, UPPER)
         )
@@ -132,7 +136,9 @@ class MotionSampler:
             return turned
         spin = torch.zeros(batch, 2, 3)
         spin[..., 0] = self.uniform(batch, 2, high=2.0 * torch.pi)
-        tilt = matrix_from_axis_angle(self.normal(batch, 2, 3) * torch.deg2rad(torch.tensor(30.0)))
+        if self.crossing:
+            spin[..., 0] = torch.pi * self.chance(0.5, batch, 2) + 0.5 * self.normal(batch, 2)
+        tilt = matrix_from_axis_angle(self.normal(batch, 2, 3) * torch.deg2rad(torch.tensor(20.0 if self.crossing else 30.0)))
         chosen = self.chance(self.upright, batch, 2)[..., None, None]
         return torch.where(chosen, tilt @ _UPRIGHT @ matrix_from_axis_angle(spin), turned)
 
@@ -161,7 +167,7 @@ class MotionSampler:
         angles = keys[pick + (index,)] * (1 - u) + keys[pick + (index + 1,)] * u
         finger_rotations = from_angles(angles, self.frames)
 
-        turn = self.normal(batch, 2, _KEYFRAMES, 3) * self.uniform(batch, 2, 1, 1, high=0.5)
+        turn = self.normal(batch, 2, _KEYFRAMES, 3) * self.uniform(batch, 2, 1, 1, high=0.2 if self.crossing else 0.5)
         index, u = self._segments(times, 0.25, 2.0)
         orientations = [self._first_orientations(batch)]
         symmetric = self.chance(0.35, batch)
@@ -177,7 +183,8 @@ class MotionSampler:
         global_orient = matrix_from_axis_angle(turning) @ orientation[pick + (index,)]
 
         # what is placed is the hand's middle, so that hands rather than wrists are spread over the picture
-        root = self._roots(times, batch, pick) - (orientation[:, :, :1] @ _MIDDLE)
+        middle = self._crossing(times, batch) if self.crossing else self._roots(times, batch, pick)
+        root = middle - (orientation[:, :, :1] @ _MIDDLE)
         present = torch.ones(batch, 2, dtype=torch.bool)
         alone = self.chance(self.single_share, batch)
         present[torch.arange(batch), self.chance(0.5, batch).long()] = ~alone
@@ -196,6 +203,24 @@ class MotionSampler:
         for k in range(1, shape[2]):
             keys[:, :, k] = torch.where(kept[:, :, k], keys[:, :, k - 1], keys[:, :, k])
         return keys
+
+    def _crossing(self, times, batch):
+        """Middles (B, 2, T, 3) that swing past each other in the picture, one before the other, and back."""
+        near, far = self.depth_range
+        depth = near * (far / near) ** self.uniform(batch, 1)
+        period, phase = self.uniform(batch, 1, 1, low=1.5, high=4.0), 0.5 * self.normal(batch, 2, 1)
+        swing = torch.cos(2.0 * torch.pi * times[:, None] / period + phase) * self.uniform(batch, 2, 1, low=0.06, high=0.15)
+        opposite = torch.tensor([[-1.0], [1.0]])
+        swing = swing * opposite * torch.where(self.chance(0.5, batch, 1, 1), 1.0, -1.0)  # seen from before, or from behind
+        before = (
+            opposite * torch.where(self.chance(0.5, batch, 1, 1), 1.0, -1.0) * self.uniform(batch, 1, 1, low=0.025, high=0.06)
+        )
+        tilt = 0.3 * self.normal(batch, 1, 1)
+        middles = torch.stack([swing * torch.cos(tilt), swing * torch.sin(tilt), before.expand_as(swing)], dim=-1)
+        middles = middles + 0.02 * self.normal(batch, 2, 1, 3) + 0.03 * self.normal(batch, 1, 1, 3)
+        middles[..., 2] += depth[..., None]
+        middles[:, 0] = mirror_points(middles[:, 0])
+        return middles
 
     def _roots(self, times, batch, pick):
         near, far = self.depth_range
