@@ -35,7 +35,7 @@ def percentiles(seconds: Iterable[float]) -> dict:
 
 
 def peak_memory(device: str) -> dict:
-    """Largest memory in use so far, megabytes: of the process, and of the GPU where there is one."""
+    """Largest memory in use so far, megabytes: of the process, and what torch has taken of the GPU with device cuda."""
     memory = {"process_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}
     if device == "cuda":
         import torch
@@ -89,7 +89,8 @@ def benchmark(
         "milliseconds": {name: percentiles(values) for name, values in stages.items()}
         | {"all but decode and detect": percentiles(np.array(total) - detect), "total": percentiles(total)},
         "frames_per_second": round(len(total) / sum(total), 2),
-        "peak_memory": peak_memory(settings.device),
+        # only model image runs in torch there, and what onnxruntime takes of a GPU it does not tell
+        "peak_memory": peak_memory("cuda" if settings.model == "image" and settings.device in ("cuda", "tensorrt") else "cpu"),
     }
 
 

@@ -10,11 +10,14 @@ import torch
 from network_support import small_network
 from video_support import plain_video
 
-from fourdhands_core.benchmark import benchmark_network
+from fourdhands_core.benchmark import benchmark, benchmark_network
 from fourdhands_core.cli import main
 from fourdhands_core.hand_model.arrays import HandArrays
 from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.media.video import VideoWriter
+from fourdhands_core.perception.hand_detector import HandDetector
+from fourdhands_core.pipeline import tracker
+from fourdhands_core.pipeline.tracker import TrackerSettings
 
 
 def test_the_network_beside_its_window_recomputed():
@@ -65,12 +68,21 @@ def test_publishing_is_said_to_be_absent_without_ros(tmp_path, capsys, monkeypat
     assert "not measured" in result["publish"] and "publish" not in result["milliseconds"]
 
 
+def test_a_detector_on_a_gpu_is_measured_without_torch(tmp_path, monkeypatch):
+    monkeypatch.setattr(tracker, "make_detector", lambda *_: HandDetector())
+    monkeypatch.setitem(sys.modules, "torch", None)
+    plain_video(tmp_path / "v.mp4", 8 * [0], (160, 120))
+    result = benchmark(TrackerSettings(device="cuda"), tmp_path / "v.mp4", 2)
+    assert result["device"] == "cuda" and result["peak_memory"].keys() == {"process_mb"}
+
+
 def test_nothing_to_measure(tmp_path, capsys):
     assert main(["benchmark"]) == 2
     assert "--backbone" in capsys.readouterr().err
     assert main(["benchmark", str(tmp_path / "none.mp4")]) == 2
-    assert main(["benchmark", "--backbone", "S", "--device", "onnx"]) == 2
-    assert "--device cpu or cuda" in capsys.readouterr().err
+    for device in ("onnx", "tensorrt"):
+        assert main(["benchmark", "--backbone", "S", "--device", device]) == 2
+        assert "--device cpu or cuda" in capsys.readouterr().err
     if not torch.cuda.is_available():
         assert main(["benchmark", "--backbone", "H", "--device", "cuda", "--precision", "float16"]) == 2
         assert "torch sees no CUDA device" in capsys.readouterr().err

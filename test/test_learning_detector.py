@@ -161,8 +161,12 @@ def test_the_command_writes_a_network_and_says_what_is_wrong(tmp_path, capsys):
         ([], "needs --out"),
         ([*out, "--clips", "3"], "--clips"),
         ([*out, "--set", "fixed=t9"], "no value of the network"),
+        ([*out, "--set", "device=gpu"], "cpu or cuda"),
         ([*out, "--set", f"real={tmp_path / 'no.mp4'}"], "is not there"),
         ([*out, "--set", f"start={tmp_path / 'tuned.onnx'}", "--set", "real="], "would be written over"),
     ):
         assert main(["train", "detector", *arguments, *given]) != 0
         assert said in capsys.readouterr().err
+    if not torch.cuda.is_available():
+        assert main(["train", "detector", *arguments, *out, "--set", "device=cuda"]) != 0
+        assert "torch sees no CUDA device" in capsys.readouterr().err

@@ -60,7 +60,7 @@ def benchmark(args: argparse.Namespace) -> int:
         from ..network.image_model import ImageNetwork
         from ..runtime.image import check_device
 
-        if args.device == "onnx":
+        if args.device not in ("cpu", "cuda"):
             raise InputError("--backbone measures the network in torch: give --device cpu or cuda")
         check_device(args.device)
         torch.set_num_threads(args.threads)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import DependencyError
+from ..errors import DependencyError, InputError
 from ..hand_model.skeleton import LEFT
 from ..network.image_config import CROP_HEIGHT, CROP_WIDTH, ImageConfig
 from .batcher import Batcher
@@ -40,9 +40,11 @@ class ImageExecution(Protocol):
 
 
 def check_device(device: str) -> None:
-    """Raises DependencyError where torch cannot run on "cuda"."""
+    """Raises InputError for another device than "cpu" and "cuda", DependencyError where torch cannot run on "cuda"."""
     import torch
 
+    if device not in ("cpu", "cuda"):
+        raise InputError(f"torch runs this on device cpu or cuda, not {device}")
     if device == "cuda" and not torch.cuda.is_available():
         raise DependencyError(
             "device cuda was asked for, but torch sees no CUDA device here; use device cpu, or "

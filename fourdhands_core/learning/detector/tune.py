@@ -27,6 +27,7 @@ from ...errors import InputError
 from ...hand_model.skeleton import JOINT_PARENTS, TIP_JOINTS
 from ...outputs import writing
 from ...perception.hand_networks import HAND, HandNetworks
+from ...runtime.image import check_device
 from .crop_files import PART, Crops, RealCrops, rendered_crops
 from .graph import Graph
 
@@ -64,6 +65,7 @@ class TuneSettings:
     """Processes that render, and threads that decode."""
     threads: int = 1
     device: str = "cpu"
+    """cpu or cuda, for what learns; crops are rendered on the CPU."""
     steps: int = 6000
     batch: int = 64
     """Rendered crops a step, and half as many real ones."""
@@ -126,6 +128,7 @@ class Tuner:
     measured; beside it, as OUT.state, is what a run that was ended goes on from."""
 
     def __init__(self, settings: TuneSettings, out: Path | None = None) -> None:
+        check_device(settings.device)
         torch.manual_seed(settings.seed)
         torch.set_num_threads(settings.threads)
         self.settings, self.out = settings, out
