@@ -12,12 +12,13 @@ import pytest
 
 from fourdhands_core.errors import DependencyError, InputError
 from fourdhands_core.hand_model.skeleton import RIGHT
-from fourdhands_core.perception import hand_detector
+from fourdhands_core.perception import hand_detector, hand_networks
 from fourdhands_core.perception.confidence import inside_hull, landmark_confidence
 from fourdhands_core.perception.detector import HandDetection, check_image, hand_size, image_scale
 from fourdhands_core.perception.hand_detector import SEARCHES, HandDetector, make_detector
 from fourdhands_core.perception.hand_networks import HandNetworks, Look
 from fourdhands_core.perception.palms import Palm
+from fourdhands_core.perception.squares import Square
 from fourdhands_core.perception.tone import AS_IT_IS, tone_of
 from fourdhands_core.pipeline.checkpoint import load_memory, save_memory
 from fourdhands_core.pipeline.tracker import HandPairTracker
@@ -66,10 +67,36 @@ def test_a_device_that_onnxruntime_lacks_says_what_to_install():
     with pytest.raises(InputError, match="cpu, onnx, cuda, tensorrt"):
         HandNetworks("tpu")
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        with pytest.raises(DependencyError, match="pip install onnxruntime-gpu"):
+        with pytest.raises(DependencyError, match="pip install 'onnxruntime-gpu"):
             make_detector(device="cuda")
-        with pytest.raises(DependencyError, match="pip install onnxruntime-gpu"):
+        with pytest.raises(DependencyError, match="pip install 'onnxruntime-gpu"):
             make_detector(device="tensorrt")
+
+
+@pytest.fixture
+def none_kept():
+    """No session of another test, and none for another."""
+    kept = hand_networks._session, hand_networks._find_cuda
+    for function in kept:
+        function.cache_clear()
+    yield
+    for function in kept:
+        function.cache_clear()
+
+
+def test_pips_libraries_of_cuda_are_found_and_where_they_fail_the_cpu_goes_on(none_kept, monkeypatch, capsys, caplog):
+    """No linker looks where pip puts them."""
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: print("Failed to load libcudart.so.13"), raising=False)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    make = onnxruntime.InferenceSession
+    monkeypatch.setattr(
+        onnxruntime, "InferenceSession", lambda path, options, providers: make(path, options, ["CPUExecutionProvider"])
+    )
+    HandNetworks("cpu")
+    assert not any(capsys.readouterr())
+    assert HandNetworks("cuda").looks(np.zeros((48, 64, 3), np.uint8), [Square(32, 24, 40)])
+    out, said = capsys.readouterr()
+    assert out == "" and said.count("libcudart") == 1 and "could not be started for device cuda" in caplog.text
 
 
 def test_a_closed_detector_says_so():

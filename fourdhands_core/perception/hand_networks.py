@@ -3,9 +3,11 @@ hand in another."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +93,14 @@ def _look(square: Square, landmarks: np.ndarray, presence: np.ndarray, right: np
     )
 
 
+@functools.cache
+def _find_cuda() -> None:
+    """Load CUDA's and cuDNN's libraries where pip installed them, as no linker looks there; what of it fails goes to stderr."""
+    if hasattr(onnxruntime, "preload_dlls"):  # from 1.21 on
+        with contextlib.redirect_stdout(sys.stderr):
+            onnxruntime.preload_dlls()
+
+
 @functools.lru_cache(maxsize=8)
 def _session(path: Path, device: str, threads: int) -> Any:
     """One session for all cameras: they run in several threads at once, and weights are in memory once."""
@@ -100,8 +110,10 @@ def _session(path: Path, device: str, threads: int) -> Any:
         if provider not in onnxruntime.get_available_providers():
             raise DependencyError(
                 f"device = {device!r} needs an onnxruntime with {provider}, which the installed one has not: "
-                "pip uninstall onnxruntime, then pip install onnxruntime-gpu"
+                "pip uninstall onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'"
             )
+    if _PROVIDERS[device]:
+        _find_cuda()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
