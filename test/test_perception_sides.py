@@ -46,3 +46,20 @@ def test_labels_that_say_little_change_no_side_in_a_second(score, presence):
 def test_presence_below_which_a_hand_may_be_misread_is_below_one():
     with pytest.raises(InputError, match="misread=1.0"):
         IdentitySettings(misread=1.0)
+
+
+@pytest.mark.parametrize(("lost", "met"), [(12, 14), (13, 15)])
+def test_of_two_hands_that_met_the_one_that_is_still_seen_is_soon_named_by_its_labels(lost, met):
+    """The left hand is not seen for two images, hides the right one and goes on where that would: its labels alone tell."""
+    identity = HandIdentity()
+    sides = []
+    for number in range(met + 7):
+        left, right = (
+            replace(seen(side, (x, 300), score=0.97), presence=0.95)
+            for side, x in ((LEFT, 200 + 8 * number), (RIGHT, 440 - 8 * number))
+        )
+        turned = replace(seen(LEFT, (440 - 8 * number, 300), score=0.97), presence=0.95)
+        frame = [left, right] if number < lost else [right] if number < met else [turned]
+        sides.append([hand is not None for hand in identity.update(frame, FRAME * number, SIZE)])
+    assert sides[:met] == [[True, True]] * lost + [[False, True]] * 2
+    assert sides[met + 2 :] == [[True, False]] * 5

@@ -163,7 +163,8 @@ class HandIdentity:
     def _discount_votes(self, costs: np.ndarray, matched: list[tuple[int, int]]) -> None:
         """Where two hands may have been taken for one another, let the labels to come count more than those so far.
 
-        With probability p of an exchange, the expected sum of a hand's labels is (1 - 2 p) times what it was.
+        With probability p of an exchange, the expected sum of a hand's labels is (1 - 2 p) times what it was. An unseen hand
+        that may be the one that is seen is as uncertain as that one.
         """
         row_of = {column: row for row, column in matched}
         for row, column in matched:
@@ -174,7 +175,8 @@ class HandIdentity:
                 if other in row_of:
                     instead, now = instead + costs[row_of[other], column], now + costs[row_of[other], other]
                 exchanged = 1.0 / (1.0 + np.exp(min(max(instead - now, 0.0), 50.0)))
-                self._hands[column].votes *= 1.0 - 2.0 * exchanged
+                for hand in (column,) if other in row_of else (column, other):
+                    self._hands[hand].votes *= 1.0 - 2.0 * exchanged
 
     def _name_sides(self, stamp: int) -> None:
         """Give each side to at most one hand, so that all labels so far are explained best, but change no side lightly.
@@ -189,12 +191,12 @@ class HandIdentity:
             if side is None:
                 return -2.0 * s.certainty if hand.side is not None and hand.current else 0.0
             support = hand.votes if side == RIGHT else -hand.votes
-            if hand.side is None:
-                return support if support > 0.0 else -np.inf
-            return support + s.margin if hand.side == side else support
+            return support if support > 0.0 or hand.side is not None else -np.inf
 
         def total(pair: tuple[_Hand | None, _Hand | None]) -> float:
-            return sum(worth(h, LEFT if h is pair[LEFT] else RIGHT if h is pair[RIGHT] else None) for h in hands)
+            changed = [h.current for h in hands if h.side is not None and h is not pair[h.side]]
+            margin = s.margin * (sum(changed) or len(changed))  # an unseen hand says nothing more of a seen one's change
+            return sum(worth(h, LEFT if h is pair[LEFT] else RIGHT if h is pair[RIGHT] else None) for h in hands) - margin
 
         pairs = [
             (left, right) for left, right in itertools.product([None, *hands], repeat=2) if left is None or left is not right
