@@ -8,6 +8,7 @@ import pytest
 from fusion_support import ASSETS, STEP, Scene
 
 from fourdhands_core.fusion.fusion import HandFusion
+from fourdhands_core.fusion.track import FusedTrack
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 
 FRAME = STEP // 30
@@ -93,6 +94,20 @@ def test_what_a_view_was_wrong_by_when_it_was_left_alone_does_not_stay_for_secon
     results = run(scene, 60, seen)
     assert max(at_changes(results)) < 0.005
     assert np.linalg.norm([error for _, error in results[-10:]], axis=1).mean() < 0.008
+
+
+def test_what_one_view_drifts_by_in_a_few_images_is_taken_back_gently():
+    track, interval, places = FusedTrack(LEFT, 0.3, 0.3, 10.0), 1.0 / 30.0, []
+    for frame in range(60):
+        alone = 30 <= frame < 37
+        wrist = np.array([0.0, 0.0, 0.5 + (0.003 * (frame - 29) if alone else 0.0)])
+        past = track.position.predict(interval)
+        views = frozenset({"one"} if alone else {"one", "other"})
+        offset = track.join(views, wrist, past, wrist if alone else None, interval, 0.5)
+        track.position.update(wrist, np.eye(3) * 0.002**2)
+        places.append((wrist + offset)[2])
+    assert 0.515 < places[36] and abs(places[37] - places[36]) < 0.005
+    assert abs(places[-1] - 0.5) < 0.001
 
 
 def test_a_hand_that_a_camera_sees_every_second_time_loses_nothing_of_its_motion():

@@ -10,6 +10,9 @@ from ..pipeline.types import HandEstimate
 _RATE = 0.14
 """Metres a second by which what set two sets of views apart is taken back where several views show the hand: below 5 mm
 an image, 30 a second."""
+_AT_CHANGES, _LEAP = 0.05, 0.003
+"""The same in an image in which views change, as nobody knows the hand's motion well there; and metres by which the hand leaves
+its past then at most, to be where views have it that come and go."""
 _ALONE = 0.5
 """Seconds in which it falls to a third where one view shows the hand alone: in half a second its error is another one."""
 _MOST = 0.06
@@ -34,10 +37,10 @@ class FusedTrack(SideTrack):
     """One side's memory of all cameras' estimate.
 
     joints: (21, 3) of the last estimate, fixed frame. beside: (21, 3) where the detector sees them beside that. velocity: (21,
-    3) metres a second. changed: `age` at which other views showed the hand. apart: the views before that, and what it added to
-    the offset. offset: what `join` added last. along: as `join` was given it last. agreed: several views have shown this hand
-    together. unclear: views that were left out as they saw it badly. votes: how often views that showed this hand called it by
-    its side, less how often by the other; fades.
+    3) metres a second. changed: `age` at which other views showed the hand. apart: the views before that, and what takes the
+    hand (3,) from where these have it to where those do. offset: what `join` added last. along: as `join` was given it last.
+    agreed: several views have shown this hand together. unclear: views that were left out as they saw it badly. votes: how
+    often views that showed this hand called it by its side, less how often by the other; fades.
     """
 
     def forget(self) -> None:
@@ -78,27 +81,29 @@ class FusedTrack(SideTrack):
         unknown = [one / np.linalg.norm(one) for one in (along, self.along) if one is not None]
         self.along = along
         steady = views == self.views
-        if steady or self.age - self.changed < _RECENT:
-            length = float(np.linalg.norm(self.offset))
-            left = max(0.0, 1.0 - _RATE * interval / max(length, 1e-9)) if len(views) > 1 else np.exp(-interval / _ALONE)
-            self.offset = left * self.offset
+        if steady and len(views) == 1:
+            self.offset = np.exp(-interval / _ALONE) * self.offset
+        elif steady or self.age - self.changed < _RECENT:
+            faded = (_RATE if steady else _AT_CHANGES) * interval
+            self.offset = self.offset - _at_most(self.offset, faded)
         if steady:
             return self.offset
         place = wrist
         if past is None or self.age < _YOUNG or interval > _GAP:
             self.offset, self.apart = np.zeros(3), (frozenset(), np.zeros(3))
         else:
-            most, back = _MOST * distance, -self.apart[1]
-            recent = views == self.apart[0] and self.age - self.changed < _RECENT
-            if recent and float(np.linalg.norm(wrist + back - past[0])) < most:
-                shift, place = back, past[0] - back
+            most, apart = _MOST * distance, -self.apart[1]
+            back = views == self.apart[0] and self.age - self.changed < _RECENT
+            back = back and float(np.linalg.norm(wrist + apart - past[0])) < most
+            if back:
+                place = past[0] - apart
+                shift = past[0] + _at_most(wrist - place, _LEAP) - wrist
             else:
                 expected = np.eye(3) * _ACROSS**2
                 seen = np.eye(3) * _ACROSS**2 + sum(np.outer(one, one) for one in unknown) * (_ALONG * distance) ** 2
                 shift = past[0] + expected @ np.linalg.solve(expected + seen, wrist - past[0]) - wrist
-            offset = self.offset + shift
-            self.offset = offset * min(1.0, most / max(float(np.linalg.norm(offset)), 1e-9))
-            self.apart = self.views, shift
+            self.offset = _at_most(self.offset + shift, most)
+            self.apart = self.views, apart if back else shift
         if self.position.state is not None:  # the past is now that of these views
             self.position.state[:3] = place
         self.views, self.changed = views, self.age
@@ -112,3 +117,8 @@ class FusedTrack(SideTrack):
             moved = moved * np.minimum(1.0, _FASTEST / np.maximum(speed, 1e-9))
             self.velocity = _MEMORY * self.velocity + (1.0 - _MEMORY) * moved
         self.joints, self.last, self.stamp = joints, estimate, stamp
+
+
+def _at_most(vector: np.ndarray, length: float) -> np.ndarray:
+    """A vector (3,), shortened to a length where it is longer."""
+    return vector * min(1.0, length / max(float(np.linalg.norm(vector)), 1e-9))
