@@ -36,6 +36,9 @@ _PROVIDERS = {
     "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider"),
 }
 """onnxruntime's, by device; the CPU's comes last everywhere."""
+_OPTIONS = {"CUDAExecutionProvider": {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}}
+"""By provider: trying out the algorithms of convolutions, as onnxruntime does, takes 1 to 4 s (benchmarks/gpu.json), and TF32
+moves landmarks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,7 @@ class HandNetworks:
     def __init__(self, device: str = "cpu", threads: int = 1, hand: Path = HAND) -> None:
         self._palm = _session(ASSETS / "palm_detection.onnx", device, threads)
         self._hand = _session(hand, device, threads)
+        self._one_by_one = bool(_PROVIDERS[device])
 
     def palms(self, image: np.ndarray, square: Square, threshold: float, tone: Tone = AS_IT_IS) -> list[Palm]:
         """Palms in a square of an RGB uint8 image, the surest first; none with a score below threshold."""
@@ -79,8 +83,11 @@ class HandNetworks:
         crops = np.empty((len(squares), 3, HAND_SIZE, HAND_SIZE), np.float32)
         for crop, square in zip(crops, squares):
             tone.fill(crop, cut(image, square, HAND_SIZE, cv2.BORDER_REPLICATE))
-        found = self._hand.run(["landmarks", "presence", "handedness", "world"], {"image": crops})
-        return [_look(square, *values) for square, *values in zip(squares, *(np.asarray(v, np.float64) for v in found))]
+        # on a GPU onnxruntime chooses algorithms anew whenever the number of crops changes, which takes 0.1 s and more
+        batches = np.split(crops, len(crops)) if self._one_by_one else [crops]
+        said = [self._hand.run(["landmarks", "presence", "handedness", "world"], {"image": batch}) for batch in batches]
+        found = (np.concatenate(values).astype(np.float64) for values in zip(*said))
+        return [_look(square, *values) for square, *values in zip(squares, *found)]
 
 
 def _look(square: Square, landmarks: np.ndarray, presence: np.ndarray, right: np.ndarray, world: np.ndarray) -> Look:
@@ -118,7 +125,8 @@ def _session(path: Path, device: str, threads: int) -> Any:
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a robot's other programs need the cores
-    session = onnxruntime.InferenceSession(path, options, providers=[*_PROVIDERS[device], "CPUExecutionProvider"])
+    providers = [(name, _OPTIONS.get(name, {})) for name in (*_PROVIDERS[device], "CPUExecutionProvider")]
+    session = onnxruntime.InferenceSession(path, options, providers=providers)
     if missing := [provider for provider in _PROVIDERS[device] if provider not in session.get_providers()]:
         logging.getLogger("fourdhands").warning(
             "%s could not be started for device %s: the hand networks run without it; onnxruntime's libraries for the GPU, and "
@@ -126,4 +134,7 @@ def _session(path: Path, device: str, threads: int) -> Any:
             " and ".join(missing),
             device,
         )
+    if _PROVIDERS[device]:  # what the first run makes ready is not for the first image to wait for
+        (given,) = session.get_inputs()
+        session.run(None, {given.name: np.zeros((1, *given.shape[1:]), np.float32)})
     return session
