@@ -5,7 +5,6 @@ import HandPair` with `node.create_subscription` does the same.
 """
 
 import contextlib
-import signal
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
@@ -20,9 +19,8 @@ def show(pair):
             print(f"{name} wrist at {position.x:+.3f} {position.y:+.3f} {position.z:+.3f} m", flush=True)
 
 
-signal.signal(signal.SIGINT, signal.SIG_IGN)  # rclpy's own handler ends `spin`; Python's could interrupt rclpy's native code
 rclpy.init()
 node = rclpy.create_node("hands_subscriber")
 create_subscription(node, HandPair, "hands", show, 10)
-with contextlib.suppress(ExternalShutdownException):
+with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
     rclpy.spin(node)
