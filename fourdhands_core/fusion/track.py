@@ -38,9 +38,9 @@ class FusedTrack(SideTrack):
 
     joints: (21, 3) of the last estimate, fixed frame. beside: (21, 3) where the detector sees them beside that. velocity: (21,
     3) metres a second. changed: `age` at which other views showed the hand. apart: the views before that, and what takes the
-    hand (3,) from where these have it to where those do. offset: what `join` added last. along: as `join` was given it last.
-    agreed: several views have shown this hand together. unclear: views that were left out as they saw it badly. votes: how
-    often views that showed this hand called it by its side, less how often by the other; fades.
+    hand, metres (3,), from where these have it to where those do. offset: what `join` added last. along: as `join` was given it
+    last. agreed: several views have shown this hand together. unclear: views that were left out as they saw it badly. votes:
+    how often views that showed this hand called it by its side, less how often by the other; fades.
     """
 
     def forget(self) -> None:

@@ -182,7 +182,8 @@ class HandIdentity:
         """Give each side to at most one hand, so that all labels so far are explained best, but change no side lightly.
 
         A hand without a side gets one that its labels favour. A hand that has one keeps it unless the other side is
-        free, or can be had by exchange, and is better by `margin`; while it is seen it is not left without a side.
+        free, or can be had by exchange, and is better by `margin` for each seen hand that changes (once where none is
+        seen); while it is seen it is not left without a side.
         """
         s = self.settings
         hands = [h for h in self._hands if h.current or (h.side is not None and h.age(stamp) <= s.reserve)]

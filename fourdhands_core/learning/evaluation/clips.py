@@ -90,7 +90,7 @@ def unseen_clips(
 
     distance: metres; all wrists start there; by default 0.28 to 0.9. asset: the rendered hand; the human one by default.
     grasps: hands that mostly point up, pinch, grasp, open and close, instead of any motion. crossing: two hands that swing past
-    each other, 0.5 to 0.9 m away.
+    each other, 0.5 to 0.9 m away whatever `distance` is; not together with grasps.
     """
     depth = (0.28, 0.9) if distance is None else (distance * 0.98, distance * 1.02)
     motion = {"depth_range": depth, **(GRASPING if grasps else CROSSING if crossing else {})}
