@@ -67,7 +67,12 @@ def test_a_depth_image_places_hands_of_unknown_size():
     scene = Scene(angles=(-1.0, 1.0), wrong=0.0, noise=1.5)
     off = {}
     for depth in (False, True):
-        views = lambda moment, depth=depth: [replace(scene.view(0, moment), depth=depth)]
+
+        def views(moment, depth=depth):
+            view = scene.view(0, moment)
+            left, right = (replace(hand, by_depth=depth) for hand in view.estimate.hands)
+            return [replace(view, estimate=replace(view.estimate, left=left, right=right))]
+
         _, results = run(scene, range(0, 40 * FRAME, FRAME), views)
         off[depth] = np.nanmean([wrist_errors(scene, *one) for one in results[10:]])
     assert off[True] < 0.008 and off[False] > 2.0 * off[True]

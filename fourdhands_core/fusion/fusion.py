@@ -318,7 +318,7 @@ class HandFusion:
         if past is not None:
             known, pull = past[1], past[1] @ past[0]
         for one in sightings:
-            if one.view.depth and one.label == side:
+            if one.by_depth and one.label == side:
                 ray = one.joints[0] - one.view.pose.position
                 ray = ray / np.linalg.norm(ray)
                 precise = np.outer(ray, ray) / 0.008**2

@@ -28,15 +28,13 @@ class View:
     """One camera's estimate.
 
     name: the camera's. pose: its optical frame in the fixed frame at the image's stamp. estimate: of its tracker. rays:
-    (2, 21, 2) landmarks that the estimate was made of, as undistorted x/z, y/z. depth: a depth image
-    has placed the hands.
+    (2, 21, 2) landmarks that the estimate was made of, as undistorted x/z, y/z.
     """
 
     name: str
     pose: Rigid
     estimate: HandPairEstimate
     rays: np.ndarray
-    depth: bool = False
 
     @property
     def stamp(self) -> int:
@@ -55,7 +53,8 @@ class View:
 @dataclass(frozen=True, eq=False)
 class Sighting:
     """One hand in one view. label: the side that the view's tracker gave it. rays: (21, 2). sigma: (21,) their expected error.
-    rotations: (16, 3, 3) in label's convention, the wrist's to the fixed frame. joints: (21, 3) fixed frame, metres."""
+    rotations: (16, 3, 3) in label's convention, the wrist's to the fixed frame. joints: (21, 3) fixed frame, metres.
+    by_depth: a depth image has placed them."""
 
     view: View
     label: int
@@ -66,6 +65,7 @@ class Sighting:
     joint_confidence: np.ndarray
     confidence: float
     betas: np.ndarray
+    by_depth: bool = False
 
     def unclear(self, before: bool) -> bool:
         """Whether the landmarks may lie beside the hand as a whole. before: they did in the view's last image, and one that is
@@ -93,6 +93,7 @@ class Sighting:
             hand.joint_confidence,
             hand.confidence,
             hand.betas,
+            bool(hand.by_depth),
         )
 
     def seen_from(self, points: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.camera import Camera
 
-_RANGE = (0.1, 10.0)
+RANGE = (0.1, 10.0)
 """Metres that a depth camera can mean; what is nearer, further or not a number is a hole."""
 _BIN, _HALF_WINDOW = 0.004, 3
 """Metres of a bin, and bins either side that count as one surface: the hand model's own error."""
@@ -45,7 +45,7 @@ class DepthImage:
         else:
             raise InputError(f"the depth image is of {values.dtype}; give uint16 millimetres or float32 metres")
         with np.errstate(invalid="ignore"):
-            metres[~((metres > _RANGE[0]) & (metres < _RANGE[1]))] = np.nan
+            metres[~((metres > RANGE[0]) & (metres < RANGE[1]))] = np.nan
         return cls(metres)
 
     def at(self, pixels: np.ndarray, camera: Camera) -> np.ndarray:

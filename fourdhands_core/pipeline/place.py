@@ -20,11 +20,12 @@ from .translation import solve_translations
 @dataclass(frozen=True, eq=False)
 class Placement:
     """Wrists of the N hands that are seen, (N, 3) metres in the camera's optical frame, filtered and raw; scales (N, 1, 1):
-    how large the hands are beside their models, as far as depth has told."""
+    how large the hands are beside their models, as far as depth has told; by_depth (N,) whether this frame's placed them."""
 
     wrists: np.ndarray
     wrists_raw: np.ndarray
     scales: np.ndarray
+    by_depth: np.ndarray
 
 
 class Place:
@@ -62,7 +63,7 @@ class Place:
         scale = scales.mean()
         relative = (scale * regressed.relative, scale * regressed.relative_sigma) if len(seen) == 2 else None
         raw, _ = solve_translations(landmarks_raw, rays, sigma, pose.wrists, relative=relative)
-        mean, information = raw.copy(), np.zeros((len(seen), 3, 3))
+        mean, information, by_depth = raw.copy(), np.zeros((len(seen), 3, 3)), np.zeros(len(seen), bool)
         if self._settings.temporal:
             for k, side in enumerate(seen):
                 prior = self.tracks[side].position.predict(intervals[side])
@@ -74,28 +75,30 @@ class Place:
             faces = [self._hands.faces[side] for side in seen]
             for k, measured in enumerate(measure(frame.depth, frame.camera, meshes, faces, self._palm)):
                 if measured is not None:
-                    _take_depth(measured, self.size[seen[k]], raw[k], mean[k], information[k])
+                    by_depth[k] = _take_depth(measured, self.size[seen[k]], raw[k], mean[k], information[k])
         elif not self._settings.temporal:
-            return Placement(raw, raw, self._scales(seen))
+            return Placement(raw, raw, self._scales(seen), by_depth)
         wrists, covariance = solve_translations(landmarks, rays, sigma, start=raw, prior=(mean, information), relative=relative)
         if self._settings.temporal:
             for k, side in enumerate(seen):
                 self.tracks[side].position.update(wrists[k], covariance[k])
-        return Placement(wrists, raw, self._scales(seen))
+        return Placement(wrists, raw, self._scales(seen), by_depth)
 
     def _scales(self, seen: np.ndarray) -> np.ndarray:
         return np.array([self.size[side].scale for side in seen])[:, None, None]
 
 
-def _take_depth(measured: Any, size: SizeMemory, raw: np.ndarray, mean: np.ndarray, information: np.ndarray) -> None:
-    """Join what depth says of one wrist along its viewing ray to its prior, mean (3,) and information (3, 3)."""
+def _take_depth(measured: Any, size: SizeMemory, raw: np.ndarray, mean: np.ndarray, information: np.ndarray) -> bool:
+    """Join what depth says of one wrist along its viewing ray to its prior, mean (3,) and information (3, 3); False where it is
+    not believed."""
     ratio = 1.0 + measured.offset / raw[2]
     ray = raw / np.linalg.norm(raw)
     known = float(ray @ information @ ray)
     surprise = abs(ray @ (ratio * raw - mean)) - 3.0 / np.sqrt(known) if known > 0.0 else 0.0
     if not size.accepts(ratio, surprise):
-        return
+        return False
     precise = np.outer(ray, ray) / (measured.sigma * np.linalg.norm(raw) / raw[2]) ** 2
     both = information + precise
     mean[:] = np.linalg.solve(both + 1e-6 * np.eye(3), information @ mean + precise @ (ratio * raw) + 1e-6 * raw)
     information[:] = both
+    return True

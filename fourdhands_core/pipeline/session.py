@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.camera_source import CALIBRATED, INVALID, MISMATCH, UNCALIBRATED, UNKNOWN, CameraSource
+from .depth_use import UNPLACED, DepthUse
 from .frame import Frame
 from .settings import RESET_GAP
 from .types import HandPairEstimate
@@ -111,6 +112,8 @@ class HandSession:
     or back, after which tracking starts anew; may be changed. patience: images without any CameraInfo before that is told;
     live, the topics need not start together.
 
+    depth_use: what depth images are good for, of which it is told where that is nothing for a while.
+
     `observe` and `estimate` may be called by two threads, one each, and `reset` by any; `process` is both in one.
     """
 
@@ -131,6 +134,7 @@ class HandSession:
         self._said: list[str] = []
         self._without_info = 0
         self._waiting: dict[int, Any] = {}
+        self.depth_use = DepthUse()
 
     def process(
         self,
@@ -184,6 +188,8 @@ class HandSession:
         with self.guard(self._lost, self._lost):
             if depth is not None:
                 self.tracker.add_depth(frame, depth)
+                self.depth_use.look(depth)
+                self.tell_depth()
             estimate = self.tracker.estimate(frame, with_vertices)
             if estimate is not None:
                 results.append(self._result(estimate))
@@ -197,6 +203,13 @@ class HandSession:
                 results.append(self._result(estimate))
         self._waiting.clear()
         return results
+
+    def tell_depth(self, whole: bool = False) -> None:
+        """Say where depth images are of no use. whole: after the last image of a recording."""
+        problem = self.depth_use.problem(whole)
+        if problem and (kind := problem.partition("(")[0]) not in self._said:
+            self._said.append(kind)
+            self._logger.warning(problem)
 
     def reset(self) -> None:
         """Have the next image tracked as the first one."""
@@ -216,12 +229,14 @@ class HandSession:
             "said": list(self._said),
             "unset": self._unset,
             "waiting": dict(self._waiting),
+            "depth_use": self.depth_use,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from another session's state."""
         self._last, self._late, self._restart = state["last"], state["late"], state["restart"]
         self._said, self._unset, self._waiting = list(state["said"]), state["unset"], dict(state["waiting"])
+        self.depth_use = state["depth_use"]
 
     def refuse(self, reason: str, problem: str) -> None:
         """Count an image that gives no estimate; the first for a reason is told."""
@@ -244,6 +259,8 @@ class HandSession:
             after_error()
 
     def _result(self, estimate: HandPairEstimate) -> Result:
+        if not self.depth_use.placed(estimate):
+            self.counts.count_event(UNPLACED)
         return estimate, self._waiting.pop(estimate.stamp)
 
     def _lost(self) -> None:

@@ -291,6 +291,7 @@ class HandPairTracker:
                 betas=pose.betas[side],
                 vertices=None if vertices is None else vertices[side] + wrists[k],
                 scaled=frame.camera.calibrated,
+                by_depth=None if frame.depth is None else bool(placement.by_depth[k]),
             )
             self._tracks[side].seen(estimate, frame.stamp)
             estimates[int(side)] = estimate

@@ -35,7 +35,9 @@ class HandEstimate:
     size). joint_confidence: (21,) 0-1. wrist_rotation: (3, 3), wrist frame (MANO's root frame of that side) to camera
     optical frame. global_orient: (3,) axis-angle of the same rotation. hand_pose: (45,) axis-angle of MANO's 15 joints in
     MANO's order, flat_hand_mean=True (relative to the flat hand). betas: (10,) shape. vertices: (778, 3) or None when not
-    asked for. scaled: False where the camera's focal length was assumed, so that positions have no metric scale.
+    asked for. scaled: False where the camera's focal length was assumed, so that positions have no metric scale; how far away
+    they are comes from the hand's size, unless by_depth. by_depth: a depth image of the frame has placed the hand; False where
+    there was one that says nothing of it, or what is not believed; None without one, and where cameras are fused.
     """
 
     side: int
@@ -53,6 +55,7 @@ class HandEstimate:
     betas: np.ndarray | None = None
     vertices: np.ndarray | None = None
     scaled: bool = False
+    by_depth: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)

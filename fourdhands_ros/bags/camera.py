@@ -193,8 +193,7 @@ class BagCamera:
 
     depth: the bag and topic of the depth images beside them; they are read on by themselves. `info` and `track` take
     the recorded messages in order, `flush` comes after the last. images, published: counts. session: decides what
-    becomes of each image; notes: what it said. deep: stamps of those that had a depth image, of the estimates that `track` or
-    `flush` has just told and of what waits.
+    becomes of each image; notes: what it said.
     """
 
     def __init__(self, topics: CameraTopics, options: Options, depth: tuple[Bag, DepthTopic] | None = None) -> None:
@@ -209,7 +208,6 @@ class BagCamera:
         self._depth = RecordedDepth(*depth, parameters.depth_tolerance, counts, self.notes) if depth else None
         self._decoder = ImageDecoder(topics.compressed)
         self._info, self._unset_stamps = b"", False
-        self.deep: list[int] = []
         self.images, self.published = 0, 0
 
     def close(self) -> None:
@@ -224,7 +222,6 @@ class BagCamera:
             "session": self.session.state(),
             "info": self._info,
             "shown": self.messages.meshes.shown,
-            "deep": list(self.deep),
             "images": self.images,
             "published": self.published,
             "refused": dict(counts.refused),
@@ -241,7 +238,7 @@ class BagCamera:
         if state["info"]:
             self.info(state["info"])
         self.session.restore(state["session"])
-        self.messages.meshes.shown, self.deep = state["shown"], list(state["deep"])
+        self.messages.meshes.shown = state["shown"]
         self.images, self.published, self._unset_stamps = state["images"], state["published"], state["unset_stamps"]
         self.session.counts.refused.update(state["refused"])
         self.session.counts.events.update(state["events"])
@@ -270,7 +267,6 @@ class BagCamera:
         """Take a serialised image that was recorded at `time`; returns the estimates that are ready, each with its image's
         frame and time."""
         self.images += 1
-        self.deep = [stamp for stamp in self.deep if stamp in self.session.waiting]
 
         def load() -> tuple[np.ndarray, int, Any]:
             header, image = self._decoder.decode(data)
@@ -279,16 +275,15 @@ class BagCamera:
 
         def depth(frame: Frame) -> np.ndarray | None:
             size = frame.camera.width, frame.camera.height
-            found = None if self._depth is None else self._depth.find(frame.stamp, size, time)
-            if found is not None:
-                self.deep.append(frame.stamp)
-            return found
+            return None if self._depth is None else self._depth.find(frame.stamp, size, time)
 
         return self.session.process(load, depth, self.messages.with_vertices)
 
     def flush(self) -> list[Result]:
         """The estimates that waited for images of the future, likewise."""
-        return self.session.finish(self.messages.with_vertices)
+        results = self.session.finish(self.messages.with_vertices)
+        self.session.tell_depth(whole=True)
+        return results
 
     def encode(self, results: list[Result]) -> list[Entry]:
         """What the node publishes for estimates."""

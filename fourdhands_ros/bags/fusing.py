@@ -121,7 +121,7 @@ class BagFusion:
     def take(self, camera: BagCamera, results: list[Result]) -> list[Entry]:
         """Take in what a camera's tracker has just given; returns what there is to write."""
         name = camera.topics.name
-        rows = [(one.stamp, name, one, frame_id, time, one.stamp in camera.deep) for one, (frame_id, time) in results]
+        rows = [(one.stamp, name, one, frame_id, time) for one, (frame_id, time) in results]
         waiting = [stamp for one in self._cameras for stamp in one.session.waiting]
         set_back = bool(rows) and any(stamp < rows[-1][0] for stamp in camera.session.waiting)
         due = self._order.finish(rows) if set_back else self._order.take(rows, waiting)
@@ -136,7 +136,7 @@ class BagFusion:
             self.notes.warning(problem)
         return entries
 
-    def _add(self, stamp: int, name: str, estimate: Any, frame_id: str, time: int, depth: bool) -> list[Entry]:
+    def _add(self, stamp: int, name: str, estimate: Any, frame_id: str, time: int) -> list[Entry]:
         try:
             pose = self._places.pose(name, frame_id, time, estimate)
         except Unplaced as error:
@@ -150,7 +150,7 @@ class BagFusion:
             return []
         self.images += 1
         self._times[stamp] = time
-        view = View(name, pose, estimate, estimate.rays, depth)
+        view = View(name, pose, estimate, estimate.rays)
         return self._encode(self._fusion.add(view, self.messages.with_vertices))
 
     def _encode(self, results: list[Fused]) -> list[Entry]:

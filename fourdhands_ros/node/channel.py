@@ -133,13 +133,16 @@ class Channel:
                 if not before:
                     self._logger.warning(problem)
         self._told = conflict, unnamed
-        depthless = self._depth is not None and self._depth.absent()
+        depthless, depth_use = self._depth is not None and self._depth.absent(), processor.session.depth_use
+        if depth_use.words:
+            values["depth"] = depth_use.words
         problems = (
             conflict or unnamed,
             colour.missing and f"{colour.missing}: the others are lost: docs/troubleshooting.md, Large images",
             "not calibrated: positions are not scaled" if cameras.state != CALIBRATED else "",
             "no depth images of the images' moments and view: colour alone places hands" if depthless else "",
             self._depth.elsewhere if self._depth is not None else "",
+            depth_use.problem(),
         )
         if level == DiagnosticStatus.OK and any(problems):
             level, message = DiagnosticStatus.WARN, next(filter(None, problems))

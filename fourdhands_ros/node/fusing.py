@@ -62,9 +62,8 @@ class FusedChannel:
     def __str__(self) -> str:
         return f"all of them together in {self.frame}"
 
-    def take(self, camera: str, estimate: HandPairEstimate, frame_id: str, depth: bool, received: float) -> None:
-        """A camera's estimate. frame_id: of its image. depth: it had a depth image. received: when the image came,
-        time.perf_counter."""
+    def take(self, camera: str, estimate: HandPairEstimate, frame_id: str, received: float) -> None:
+        """A camera's estimate. frame_id: of its image. received: when the image came, time.perf_counter."""
         began = time.perf_counter()
         self.statistics.count_received()
         with self._lock:
@@ -76,7 +75,7 @@ class FusedChannel:
             self._problems.pop(camera, None)
             self._seen[camera] = time.monotonic()
             assert estimate.rays is not None, "it is a single camera's"
-            view = View(camera, pose, estimate, estimate.rays, depth)
+            view = View(camera, pose, estimate, estimate.rays)
             for fused in self.fusion.add(view, self.outputs.wants_vertices):
                 self._publish(fused, began, received)
 

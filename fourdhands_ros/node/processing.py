@@ -36,14 +36,13 @@ class _Item:
     """What goes with an image from the first thread to its message.
 
     received: when, time.perf_counter; received_clock: the same by the node's clock, nanoseconds. latency: seconds by
-    stage so far. depth: there was a depth image of its moment.
+    stage so far.
     """
 
     frame_id: str
     received: float
     received_clock: int
     latency: dict[str, float]
-    depth: bool = False
 
 
 class FrameProcessor:
@@ -55,7 +54,7 @@ class FrameProcessor:
     node: rclpy's, for its clock. logger: the camera's. tracker: HandPairTracker or what behaves like it. cameras: gives the
     camera of each image; depth: the depth image of each, if there are any. `session`: decides what becomes of each image.
     `watcher`, where it is set, is called in the second thread with each estimate after that is published; `fuse` likewise, with
-    the image's frame, whether there was depth, and when the image came (time.perf_counter).
+    the image's frame and when the image came (time.perf_counter).
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class FrameProcessor:
         self._observed: queue.Queue[Observed | None] = queue.Queue(maxsize=1)
         self.hand_states = ("absent", "absent")
         self.watcher: Callable[[HandPairEstimate], None] | None = None
-        self.fuse: Callable[[HandPairEstimate, str, bool, float], None] | None = None
+        self.fuse: Callable[[HandPairEstimate, str, float], None] | None = None
         self.frame_id = ""
         self._threads = [
             threading.Thread(target=work, name=name, daemon=True)
@@ -126,7 +125,6 @@ class FrameProcessor:
                 frame, item = observed.frame, observed.companion
                 depth = self._depth.find(frame.stamp, (frame.camera.width, frame.camera.height), item.frame_id)
                 item.latency["depth"] = time.perf_counter() - began
-                item.depth = depth is not None
             with_vertices = self._outputs.wants_vertices
             self._publish_all(self.session.estimate(observed, depth, with_vertices))
         self._publish_all(self.session.finish(with_vertices))  # with lookahead the last images' estimates are still to come
@@ -155,4 +153,4 @@ class FrameProcessor:
         if (watcher := self.watcher) is not None:
             watcher(estimate)
         if (fuse := self.fuse) is not None:
-            fuse(estimate, item.frame_id, item.depth, item.received)
+            fuse(estimate, item.frame_id, item.received)

@@ -15,6 +15,7 @@ from ros_support import SECOND, T0, stamp_of, stamp_to
 from sensor_msgs.msg import Image
 
 from fourdhands_core import cli
+from fourdhands_core.pipeline.depth_use import UNPLACED
 from fourdhands_ros.bags.depth import RecordedDepth
 from fourdhands_ros.pypi.message_types import typestore
 
@@ -151,6 +152,27 @@ def test_depth_images_place_the_hands_whenever_they_were_recorded(
     )
     assert len(colour) > 16 and len(z) > 16
     assert (len(z) != len(colour) or np.abs(np.subtract(z, colour)).max() > 1e-3) == used
+
+
+@pytest.mark.parametrize(
+    "z, words",
+    [
+        (0, ["hold no usable distances (all pixels are 0)", "covered, switched off"]),
+        (2, ["hold no usable distances (100 % of the pixels say 2 mm)", "look like metres"]),
+        (4700, ["fit none of the hands (100 % of the pixels say 4700 mm; hands seem 0.", "aligned"]),
+        (470, []),
+    ],
+)
+@pytest.mark.parametrize("options", [[], ["--interval", "5"]], ids=["", "interval"])
+def test_depth_images_that_say_nothing_are_told(short, tmp_path, capsys, z, words, options):
+    """Hands came from colour alone, and were called scaled, without a word; also of a bag that is shorter than a while."""
+    topic = "/cam/depth/image_raw"
+    entries, types = camera_entries(short, "/cam", True)
+    walls = [wall(topic, T0 + stamp, "cam_optical", 0, z) for stamp, _ in short.images]
+    bag = write_bag(tmp_path / "in", sorted(entries + walls, key=lambda entry: entry[1]), {**types, topic: TYPES["image_raw"]})
+    code, said, warned = convert(capsys, bag, tmp_path / "out", *options)
+    assert code == 0 and warned.count("depth images") == bool(words) and all(part in warned for part in words), warned
+    assert (f"{UNPLACED}: 16" in said) == bool(words)
 
 
 @pytest.mark.parametrize("unset", [("image", "depth"), ("depth",), ("image",)], ids="-".join)

@@ -228,6 +228,29 @@ def test_depth_of_another_frame_is_told(bench):
     assert bench.ros.spin_until(lambda: "tracking" in told("camera"))
 
 
+def test_depth_images_that_say_nothing_are_told(bench):
+    """Of a sensor that is covered, or switched off: hands came from colour alone, without a word."""
+    bench, publisher = depth_bench(bench)
+    bench.inform(info_message())
+    messages, shown = set(), set()
+
+    def told(depth, image=iter(range(10**6))):
+        stamp = T0 + next(image) * PERIOD
+        give(bench, publisher, [depth_message(stamp, depth, "16UC1")])
+        bench.good(stamp)
+        for status in (status for array_ in bench.diagnostics for status in array_.status):
+            messages.add(status.message)
+            shown.update(value.value for value in status.values if value.key == "depth")
+        return messages
+
+    words = "depth images hold no usable distances (all pixels are 0), colour alone places hands: see whether"
+    assert bench.ros.spin_until(lambda: any(message.startswith(words) for message in told(np.zeros((24, 32), np.uint16))))
+    assert "all pixels are 0" in shown
+    messages.clear()
+    bench.diagnostics.clear()
+    assert bench.ros.spin_until(lambda: "tracking" in told(values("16UC1")))
+
+
 def depth_bench(bench, **kwargs):
     parameters = {"depth": True, **kwargs.pop("parameters", {})}
     compressed = parameters.get("depth_transport") == "compressedDepth"

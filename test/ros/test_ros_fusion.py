@@ -169,7 +169,7 @@ def test_no_stamp_comes_again_after_a_reset(fused):
     def take(moments):
         for moment in moments:
             for number, camera in enumerate(NAMES):
-                channel.take(camera, scene.view(number, moment).estimate, f"{camera}_optical", False, 0.0)
+                channel.take(camera, scene.view(number, moment).estimate, f"{camera}_optical", 0.0)
         return channel.statistics.published
 
     published = take(range(0, 8 * FRAME, FRAME))
