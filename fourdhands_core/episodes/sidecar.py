@@ -57,9 +57,14 @@ class Sidecar:
             raise InputError(f"{path} cannot be written ({error.strerror}); it is as it was") from error
 
 
+def sidecar_of(bag: Path) -> Path:
+    """Where the sidecar of a bag is, if it has one: in its folder, which a file of it lies in too."""
+    return bag.with_name(NAME) if bag.is_file() else bag / NAME
+
+
 def read_sidecar(bag: Place) -> Sidecar | None:
-    """The sidecar of a bag's folder; None where it has none. Raises DatasetError where it is none of this package's."""
-    path = bag / NAME
+    """The sidecar of a bag; None where it has none. Raises DatasetError where it is none of this package's."""
+    path = bag / NAME if isinstance(bag, Remote) else sidecar_of(bag)
     if isinstance(path, Remote) and not path.files:
         return None
     try:

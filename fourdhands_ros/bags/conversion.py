@@ -19,6 +19,7 @@ from typing import Any
 
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 
+from fourdhands_core.episodes.sidecar import Sidecar, read_sidecar
 from fourdhands_core.errors import InputError
 from fourdhands_core.outputs import WorkFolder, check_folder, room_for
 from fourdhands_core.pipeline.checkpoint import load_memory, save_memory
@@ -29,6 +30,7 @@ from ..pypi.message_types import typestore
 from .camera import BagCamera, CameraTopics, Options, by_info, check_lens, find_cameras, first_info, written_topics
 from .depth import AUTO, NONE, DepthTopic, compared, find_depth
 from .fusing import BagFusion, BagPlaces
+from .info import HAND_PAIR
 from .reading import Bag, Entry
 from .recorder import bag_qos
 
@@ -56,16 +58,18 @@ def convert(
     """Track the hands in a bag's images and write HandPair, TF, meshes and their triangles to a new bag, an mcap.
 
     Messages have the images' stamps, and the times at which the images were recorded, so that both bags can be played
-    together. With options.rig or fixed_frame also what all cameras see together, on `/hands`. progress: called with the
-    images done and their number. A call like an earlier one that was killed continues it. Raises InputError for a bag that
-    cannot be read, an `out` that is there, settings that are not those of the call that is continued, and where not one
-    image could be used, of which nothing is left.
+    together. With options.rig or fixed_frame also what all cameras see together, on `/hands`. What the source's episode.json
+    says is said of the new bag too. progress: called with the images done and their number. A call like an earlier one that
+    was killed continues it. Raises InputError for a bag that cannot be read, an `out` that is there, settings that are not
+    those of the call that is continued, and where not one image could be used, of which nothing is left; DatasetError for an
+    episode.json that is none.
     """
     refuse_recordings(out, [source])
     if out.exists():
         raise InputError(f"{out} is there already; choose another name for the bag of hands")
     check_folder(out.parent)
     with room_for(out), Bag(source) as bag, Bag(source) as beside:
+        sidecar = _sidecar(source, bag)
         cameras = find_cameras(bag.topics, options, bag.unread)
         if len(cameras) > 1 and options.depth not in (AUTO, NONE):
             raise InputError(
@@ -100,10 +104,23 @@ def convert(
                     f"none of the images of {source} could be used ({counted(total, 'images')}). "
                     + ". ".join([*bag.warnings, *notes])
                 )
-            work.join(written_topics(cameras, options))
+            work.join(written_topics(cameras, options), sidecar)
             figures = ("images", "published", "refused", "events")
             told: dict[str, Any] = {figure: {name: state[figure] for name, state in states.items()} for figure in figures}
             return Conversion(**told, warnings=bag.warnings + notes)
+
+
+def _sidecar(source: Path, bag: Bag) -> Sidecar | None:
+    """What is said of a bag, for a bag of other HandPairs: by stamps where it was trimmed from its own first HandPair on."""
+    sidecar = read_sidecar(source)
+    if sidecar is not None and sidecar.trim is not None:
+        pairs = [name for name, topic in bag.topics.items() if topic.type == HAND_PAIR and topic.count]
+        first = min((stamp for name in pairs for stamp in bag.first_stamps(name)[:1]), default=None)
+        if first is not None:
+            begin, end = (first + round(seconds * 1e9) for seconds in sidecar.trim)
+            old, last = sidecar.span or (begin, end)
+            sidecar.span, sidecar.trim = (max(begin, old), end if last is None else min(end, last)), None
+    return sidecar
 
 
 def refuse_recordings(out: Path, sources: Iterable[Path]) -> None:
@@ -240,14 +257,16 @@ class _Work(WorkFolder):
         save_memory(self.folder / _STATE, self.state)
         self.state = load_memory(self.folder / _STATE)  # what a run that continues would begin with
 
-    def join(self, topics: Any) -> None:
-        """Make one bag of the intervals, under its own name."""
+    def join(self, topics: Any, sidecar: Sidecar | None) -> None:
+        """Make one bag of the intervals, under its own name, with what is said of it."""
         whole = self.whole() / self.out.name
         with _writer(whole, topics) as write:
             for number in range(self.state["parts"]):
                 with Reader(self.folder / f"part_{number:06}") as reader:
                     for connection, time, data in reader.messages():
                         write((connection.topic, time, data))
+        if sidecar is not None:
+            sidecar.write(whole)
         whole.rename(self.out)
         self.remove()
 

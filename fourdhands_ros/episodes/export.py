@@ -20,7 +20,7 @@ from fourdhands_core.episodes.parts import Writing, fetch_parts, has_part, made_
 from fourdhands_core.episodes.pictures import check_codec
 from fourdhands_core.episodes.recording import Progress, Recording
 from fourdhands_core.episodes.resampling import plan
-from fourdhands_core.episodes.sidecar import DISCARDED, Sidecar, read_sidecar
+from fourdhands_core.episodes.sidecar import DISCARDED, RECORDING, Sidecar, read_sidecar
 from fourdhands_core.errors import DatasetError, InputError
 from fourdhands_core.files import refuse_overwriting
 from fourdhands_core.outputs import check_folder, room_for
@@ -171,6 +171,9 @@ def _kept(bags: list[Place], options: Options, report: Report) -> tuple[list[Pla
             continue
         if sidecar and sidecar.state == DISCARDED:
             report.skipped[str(bag)] = "discarded"
+        elif sidecar and sidecar.state == RECORDING and sidecar.span is None:
+            words = "its recording was not ended, and what was to be shown had not begun"
+            report.skipped[str(bag)] = f"{words}; `fourdhands episodes relabel --state kept` takes all of it"
         elif options.outcome and (sidecar is None or sidecar.outcome != options.outcome):
             report.skipped[str(bag)] = f"its outcome is {sidecar.outcome or 'not said' if sidecar else 'not said'}"
         else:

@@ -15,7 +15,7 @@ from fourdhands_core.episodes.folder import MANIFEST, ExportFolder, content_key
 from fourdhands_core.episodes.lerobot import write_lerobot
 from fourdhands_core.episodes.parts import FIELDS, read_part
 from fourdhands_core.episodes.plain_formats import write_hdf5, write_npz
-from fourdhands_core.episodes.sidecar import NAME
+from fourdhands_core.episodes.sidecar import sidecar_of
 from fourdhands_core.errors import DatasetError, InputError
 from fourdhands_core.outputs import TEXT
 from fourdhands_core.progress import short_names
@@ -42,7 +42,7 @@ LAST = "meta/info.json", "index.json", str(MANIFEST)
 
 def key_of(bag: Bag, source: Path, options: Options) -> tuple[str, list[Path]]:
     """The key of a bag's part, and the files that it is of."""
-    sidecar = source / NAME
+    sidecar = sidecar_of(source)
     files = [*bag.files, *([sidecar] if sidecar.is_file() else [])]
     return content_key(files, [options.plain(), source.resolve().name]), files
 

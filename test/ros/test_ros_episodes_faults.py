@@ -130,7 +130,7 @@ def test_bags_of_one_name_are_told_apart(bags, tmp_path, capsys):
     """In what the command says, in what the dataset says, and by the check of their folders."""
     for inner in ("a", "b"):
         shutil.copytree(bags / "bag_2", tmp_path / "all" / inner / "bag_3")
-    (tmp_path / "all" / "b" / "bag_3" / "episode.json").write_text('{"state": "recording"}')
+    (tmp_path / "all" / "b" / "bag_3" / "episode.json").write_text('{"state": "recording", "span": [0, null]}')
     for form, text in (("lerobot", "meta/fourdhands.json"), ("npz", "index.json")):
         command = "export", tmp_path / "all", "--out", tmp_path / form, "--no-images", "--format", form
         code, out, _ = run(capsys, *command)
