@@ -63,3 +63,13 @@ def test_of_two_hands_that_met_the_one_that_is_still_seen_is_soon_named_by_its_l
         sides.append([hand is not None for hand in identity.update(frame, FRAME * number, SIZE)])
     assert sides[:met] == [[True, True]] * lost + [[False, True]] * 2
     assert sides[met + 2 :] == [[True, False]] * 5
+
+
+def test_a_third_hand_seen_where_a_lost_one_may_be_takes_nothing_from_its_side():
+    """Two hands that the detector both calls right: the one that was named first is named again when it comes back."""
+    first, third = (replace(seen(RIGHT, (x, 300), score=score), presence=0.95) for x, score in ((300, 0.9), (400, 0.75)))
+    between = replace(seen(RIGHT, (365, 290), score=0.75), presence=0.95)
+    frames = [[first]] * 4 + [[first, third]] * 8 + [[]] * 6 + [[between]] * 6 + [[first, third]] * 10
+    identity = HandIdentity()
+    pairs = [identity.update(frame, FRAME * number, SIZE) for number, frame in enumerate(frames)]
+    assert all((right.landmarks == first.landmarks).all() for _, right in pairs[:12] + pairs[-10:])

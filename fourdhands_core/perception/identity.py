@@ -164,7 +164,7 @@ class HandIdentity:
         """Where two hands may have been taken for one another, let the labels to come count more than those so far.
 
         With probability p of an exchange, the expected sum of a hand's labels is (1 - 2 p) times what it was. An unseen hand
-        that may be the one that is seen is as uncertain as that one.
+        that may be the one that is seen is as uncertain as that one, unless that one has no side to exchange.
         """
         row_of = {column: row for row, column in matched}
         for row, column in matched:
@@ -175,7 +175,7 @@ class HandIdentity:
                 if other in row_of:
                     instead, now = instead + costs[row_of[other], column], now + costs[row_of[other], other]
                 exchanged = 1.0 / (1.0 + np.exp(min(max(instead - now, 0.0), 50.0)))
-                for hand in (column,) if other in row_of else (column, other):
+                for hand in (column,) if other in row_of or self._hands[column].side is None else (column, other):
                     self._hands[hand].votes *= 1.0 - 2.0 * exchanged
 
     def _name_sides(self, stamp: int) -> None:
