@@ -4,11 +4,11 @@
 import HandPair` with `node.create_subscription` does the same.
 """
 
-import contextlib
+import sys
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
 
+from fourdhands_ros.process import run_ros, spin
 from fourdhands_ros.pypi.message_types import HandPair, create_subscription
 
 
@@ -19,8 +19,11 @@ def show(pair):
             print(f"{name} wrist at {position.x:+.3f} {position.y:+.3f} {position.z:+.3f} m", flush=True)
 
 
-rclpy.init()
-node = rclpy.create_node("hands_subscriber")
-create_subscription(node, HandPair, "hands", show, 10)
-with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
-    rclpy.spin(node)
+def body(stop):
+    node = rclpy.create_node("hands_subscriber")
+    create_subscription(node, HandPair, "hands", show, 10)
+    spin(node, stop)  # of a Ctrl-C while a message is unpacked, rclpy.spin makes a RuntimeError
+    return 0
+
+
+sys.exit(run_ros("hands_subscriber", "hands_subscriber.py", sys.argv, body))

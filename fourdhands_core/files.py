@@ -39,6 +39,12 @@ _KINDS = (
         "a picture in HEIC or AVIF",
         "convert it (heif-convert IN OUT.jpg), or have the phone take JPEG",
     ),
+    (
+        rb"#EXTM3U|ffconcat version",
+        "a playlist, a text that names other files",
+        "give the video that it names, or each by itself",
+    ),
+    (rb"(?s)ID3[\x02-\x04]|fLaC|....ftypM4[AB]|RIFF.{4}WAVE", "an audio file", ""),
     (rb"(?s)....ftyp|\x1a\x45\xdf\xa3|RIFF.{4}AVI ", "a video", ""),
     (rb"\x89HDF\r\n", "an HDF5 file", ""),
     (rb"\x93NUMPY", "a numpy array (npy)", ""),

@@ -125,10 +125,10 @@ def test_a_rectified_region_at_half_the_size():
         (None, P, (), 500.0, False, None),  # without distortion a rectified image's K is its own most often
         (None, (*K[:3], 0.0, *K[3:6], 0.0, *K[6:], 0.0), D, 500.0, True, None),
         (None, (), D, 500.0, True, None),
-        (True, (), D, 500.0, False, "P is zero"),
+        (True, (), D, 500.0, False, "P is missing"),
         (True, (0.0,) * 12, D, 500.0, False, "P is zero"),
         (True, (0.0,) * 12, (), 500.0, False, None),
-        (True, (float("nan"),) * 12, D, 500.0, False, "P is zero"),
+        (True, (float("nan"),) * 12, D, 500.0, False, "P is not a number"),
         (True, (*P[:3], -430.0 * 0.12, *P[4:]), D, 430.0, False, "second camera, 0.12 m"),
     ],
 )

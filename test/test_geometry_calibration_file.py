@@ -173,7 +173,7 @@ def test_rectified_is_the_projection_matrix(text, file):
     source = CameraSource(65.0, intrinsics=file(text), rectified=True)
     assert source.camera_for(320, 240).matrix[0, 0] == 200
     (view,) = read_views(file(KALIBR), rectified=True)
-    assert view.camera.matrix[0, 0] == 256 and "P is zero" in view.remarks[0]
+    assert view.camera.matrix[0, 0] == 256 and "P is missing" in view.remarks[0]
 
 
 def test_a_region_in_what_was_echoed(file):

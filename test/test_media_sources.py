@@ -109,6 +109,10 @@ def test_a_damaged_image_is_passed_over_and_another_size_is_named(folder):
         ("{}/link.mp4", "link.mp4 is a link to a file that does not exist"),
         ("{}/cameras.mcap", "cameras.mcap is an mcap recording, not a video; run: fourdhands bag .*cameras.mcap OUT"),
         ("{}/page.mp4", "page.mp4 is a web page, not a video; log in"),
+        ("{}/notes.txt", "notes.txt is a text, not a video, though its letters could be drawn as one"),
+        ("{}/list.txt", "list.txt is a playlist, a text that names other files, not a video; give the video that it names"),
+        ("{}/list.mp4", "list.mp4 is a playlist"),
+        ("{}/song.mp4", "song.mp4 is an audio file, not a video; give a video file"),
         ("{}/lfs.mp4", "lfs.mp4 is a Git LFS pointer.*git lfs pull"),
         ("{}/empty.mp4", "empty.mp4 is empty, not a video"),
         (
@@ -140,6 +144,11 @@ def test_what_cannot_be_read_is_told_as_what_it_is(folder, tmp_path, source, wor
         (tmp_path / name).write_text("<!DOCTYPE html><html><body>Please log in</body></html>")
     (tmp_path / "lfs.mp4").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
     (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "notes.txt").write_text("To do: wash hands.\n" * 60)
+    (tmp_path / "list.txt").write_text("ffconcat version 1.0\nfile 'moving.png'\n")  # which FFmpeg follows
+    (tmp_path / "list.mp4").write_text("#EXTM3U\n#EXTINF:1.0,\nmoving.png\n#EXT-X-ENDLIST\n")
+    cover = cv2.imencode(".png", picture(64, 48))[1].tobytes()  # of a song, which FFmpeg shows as a video
+    (tmp_path / "song.mp4").write_bytes(b"ID3\x03\0\0\0\0\x0f\x7fAPIC" + cover)
     images = [cv2.imencode(".jpg", picture(64, 48))[1].tobytes() for _ in range(4)]  # which FFmpeg finds
     (tmp_path / "cameras.mcap").write_bytes(b"\x89MCAP0\r\n" + b"".join(images))
     with zipfile.ZipFile(tmp_path / "packed.zip", "w") as archive:

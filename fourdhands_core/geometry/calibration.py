@@ -111,7 +111,9 @@ class Calibration:
         if not _focal_lengths(k):
             return None, "", np.zeros(0), ()
         if rectified:
-            remark = "the images are rectified but P is zero: K without distortion is used; publish P, or give raw images"
+            focal = p[[0, 1], [0, 1]]
+            what = "missing" if not len(self.p) else "not a number" if np.isnan(focal).any() else "zero"
+            remark = f"the images are rectified but P is {what}: K without distortion is used; publish P, or give raw images"
             return k, "", np.zeros(0), (remark,) if np.any(self.d) else ()
         model, distortion, remarks = lens_model(self.distortion_model, self.d)
         if rectified is None and model and _focal_lengths(p) and self._differ(k, p[:, :3]):

@@ -74,6 +74,8 @@ class CameraFrames:
 _MAY_BE_VIDEOS = "", "a video", "a picture", "an XML text"
 """Kinds of `kind_of`; in others FFmpeg finds what is none: in a bag the JPEG images of all cameras, one after the other."""
 _BAGS = "an mcap recording", "an SQLite database"
+_TEXTS = "ansi", "bint", "xbin", "idf"
+"""Codecs by which FFmpeg draws the letters of a text, as their first four letters."""
 
 
 class FileFrames:
@@ -89,6 +91,9 @@ class FileFrames:
             self._capture = cv2.VideoCapture(name)
         if not self._capture.isOpened():
             raise InputError(self._not_opened())
+        if self._codec() in _TEXTS:
+            self.close()
+            raise InputError(f"{path} is a text, not a video, though its letters could be drawn as one; give a video file")
         self._mirror = _mirroring(path)
         # OpenCV turns, and takes a mirror for a turn: a right hand would come out as a left one.
         self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, float(self._mirror is None))
@@ -117,8 +122,7 @@ class FileFrames:
 
     def nothing(self) -> str:
         """See the module."""
-        number = int(self._capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
-        code = number.to_bytes(4, "little").decode("latin1").strip("\0 ").lower()
+        code = self._codec()
         if code in _CODECS:
             return self._not_decoded(code)
         return (
@@ -129,6 +133,11 @@ class FileFrames:
     def close(self) -> None:
         """Release it."""
         self._capture.release()
+
+    def _codec(self) -> str:
+        """Its code of up to four letters; "" where it has none."""
+        number = int(self._capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+        return number.to_bytes(4, "little").decode("latin1").strip("\0 ").lower()
 
     def _width_of_pixels(self) -> float:
         """Of a pixel as it is shown, its width by its height."""

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -304,7 +305,7 @@ def _pair(arrays: dict[str, np.ndarray], row: int, camera: Camera, mirrored: boo
         if not arrays["valid"][row, side]:
             hands.append(HandEstimate(side, False, ABSENT, float("nan")))
             continue
-        fields = {name: np.asarray(arrays[name][row, side], np.float64) for name in _OF_A_HAND}
+        fields: dict[str, Any] = {name: np.asarray(arrays[name][row, side], np.float64) for name in _OF_A_HAND}
         sure, scaled = float(arrays["confidence"][row, side]), bool(arrays["scaled"][row])
         hands.append(HandEstimate(side, True, TRACKED, 0.0, sure, scaled=scaled, **fields))
     both = all(hand.valid for hand in hands)

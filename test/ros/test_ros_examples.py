@@ -16,7 +16,6 @@ from fourdhands_ros.convert.encoders import HandPairEncoder, wrist_pose
 from fourdhands_ros.pypi.message_types import HandPair
 
 STATES = [(TRACKED, TRACKED), (TRACKED, HELD), (ABSENT, ABSENT), (ABSENT, TRACKED)]
-"""The last is printed: rclpy makes an error of its own of a signal that comes while it unpacks a message: none may be left."""
 
 
 def encoded(pair):
