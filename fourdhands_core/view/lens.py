@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from ..geometry.camera import Camera
+from ..geometry.seen_through import lens_of, lie_mirrored
 from ..pipeline.types import HandPairEstimate
 
 _WIDEST = math.tan(math.radians(70.0))
@@ -16,8 +17,6 @@ _WIDEST = math.tan(math.radians(70.0))
 _BORDER = 32
 _LITTLE = 0.5
 """Pixels of a picture that a lens without distortion may be off: its images need not be drawn anew, which takes longest."""
-_OFF = 2.0
-"""Pixels by which joints lie beside those that are told, in the median, before another lens is thought of."""
 
 
 class Pinhole:
@@ -92,23 +91,8 @@ class SeenThrough:
             points = np.concatenate([np.asarray(hand.joints) for hand in seen])
             pixels = np.concatenate([np.asarray(hand.joints_2d) for hand in seen])
             self.mirrored = lie_mirrored(points, pixels)
-            off = []
-            for camera in cameras:
-                beside = camera.project(points * (-1.0, 1.0, 1.0) if self.mirrored else points) - pixels
-                off.append(float(np.nan_to_num(np.median(np.linalg.norm(beside, axis=1)), nan=np.inf)))
-            best = int(np.argmin(off))
-            self._chosen = best if off[0] > _OFF and off[best] < 0.5 * off[0] else 0
+            self._chosen = lens_of(points, pixels, cameras, self.mirrored)
         return replace(pair, camera=cameras[self._chosen % len(cameras)], mirrored=self.mirrored)
-
-
-def lie_mirrored(points: np.ndarray, pixels: np.ndarray) -> bool:
-    """Whether points (..., 3) in a camera's optical frame lie at their pixels (..., 2) as in a mirrored image."""
-    points, pixels = np.asarray(points, np.float64).reshape(-1, 3), np.asarray(pixels, np.float64).reshape(-1, 2)
-    good = np.isfinite(points).all(axis=1) & np.isfinite(pixels).all(axis=1) & (points[:, 2] > 1e-3)
-    if not good.any():
-        return False
-    x, u = points[good, 0] / points[good, 2], pixels[good, 0]
-    return bool(((x - x.mean()) * (u - u.mean())).sum() < 0.0)
 
 
 def same_camera(one: Camera, other: Camera) -> bool:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sensor_msgs.msg import CompressedImage, Image
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.pipeline.session import Counts, Logger
 
 from ..convert.depth_buffer import DepthBuffer
-from ..pypi.message_types import deserialize_ros
 from .reading import Bag
 
 AUTO, NONE = "auto", "none"
 """What may be asked for in place of a topic: one that surely is in the image's view, if there is any; none at all."""
-_TYPES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
+_TYPES = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 _COMPRESSED = "/compressedDepth"
 _SPAN = 500_000_000
 """Nanoseconds of recording around an image within which its depth image was recorded."""
@@ -75,13 +71,13 @@ def find_depth(bag: Bag, image: str, wanted: str) -> DepthTopic | None:
                 + (", ".join(sorted(name for name in bag.topics if _topic(bag, name))) or "none")
             )
         return found
-    frame = _frame(bag, image)
+    frame = bag.frame(image)
     for name in usual_depth_names(image):
         for candidate in (name, name + _COMPRESSED):
             found = _topic(bag, candidate)
             if found is None:
                 continue
-            if (other := _frame(bag, candidate)) == frame:
+            if (other := bag.frame(candidate)) == frame:
                 return found
             bag.warnings.append(
                 f"{candidate} is of frame {other!r} and {image} of {frame!r}: its depth is not used; where "
@@ -118,11 +114,3 @@ def _topic(bag: Bag, name: str) -> DepthTopic | None:
     if topic is None or topic.type not in _TYPES or not topic.count:
         return None
     return DepthTopic(name, topic.type == "sensor_msgs/msg/CompressedImage")
-
-
-def _frame(bag: Bag, name: str) -> str | None:
-    """The frame that the first message of an image topic names; None where that does not unpack."""
-    for _, _, data in itertools.islice(bag.messages([name]), 1):
-        with contextlib.suppress(Exception):  # rclpy's RMWError has no public name; the image is told in its turn
-            return deserialize_ros(data, _TYPES[bag.topics[name].type]).header.frame_id.lstrip("/")
-    return None

@@ -31,7 +31,7 @@ from fourdhands_core.errors import InputError
 from fourdhands_core.files import utf8_name
 from fourdhands_core.streams import counted
 
-from ..convert.cdr import stamp_in
+from ..convert.cdr import frame_in, stamp_in
 from .foreign import ZSTD, file_words, folder_words
 from .remote import natural
 from .topics import Topic, encoding_words
@@ -90,6 +90,10 @@ class Bag(contextlib.AbstractContextManager["Bag"]):
         """The stamps, nanoseconds, of the first messages of a topic whose type begins with a header."""
         stamps = (stamp_in(data) for _, _, data in itertools.islice(self.messages([topic]), _FIRST))
         return [stamp for stamp in stamps if stamp is not None]
+
+    def frame(self, topic: str) -> str:
+        """The frame that the first message of a topic names, whose type begins with a header; empty for none."""
+        return next((frame_in(data) for _, _, data in self.messages([topic])), "")
 
     def unset_stamps(self, topic: str) -> bool:
         """Whether who published it has set no stamps, as the first ones tell: all are 0."""

@@ -26,6 +26,14 @@ def stamp_in(data: Any) -> int | None:
     return sec * 1_000_000_000 + nanosec
 
 
+def frame_in(data: Any) -> str:
+    """The frame that a serialised message's header names, without a slash at its beginning; empty where it has none."""
+    if len(data) < 16:
+        return ""
+    (size,) = struct.unpack_from("<I" if data[1] & 1 else ">I", data, 12)
+    return bytes(data[16 : 16 + max(size - 1, 0)]).decode(errors="replace").lstrip("/")
+
+
 class Template:
     """One serialised message of fixed shape: lay it out field by field in the message's order, then `fill` it often.
 

@@ -1,13 +1,14 @@
-"""What a bag holds beside the hands: the images' stamps and pictures, CameraInfo, marks of episodes."""
+"""What a bag holds beside the hands: the images' stamps and pictures, marks of episodes."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Bool, String
 
 from fourdhands_core.episodes.order import in_order
@@ -15,29 +16,23 @@ from fourdhands_core.episodes.recording import Camera, Recording
 from fourdhands_core.episodes.resampling import TOPIC
 from fourdhands_core.errors import InputError
 
-from ..bags.camera import Options, find_cameras
 from ..bags.reading import Bag
-from ..bags.topics import CAMERA_INFO, IMAGES
-from ..convert.camera_info import info_topics, rectified_by_name
+from ..bags.topics import IMAGES
 from ..convert.cdr import stamp_in
 from ..convert.images import ImageDecoder
 from ..pypi.message_types import deserialize_ros
 
+_FIRST = 15
+"""Images among which one is sought that can be decoded."""
 _MARKS = {"std_msgs/msg/Bool": Bool, "std_msgs/msg/String": String}
 
 
-def read_cameras(bag: Bag, namespace: str, names: tuple[str, ...] | None) -> tuple[dict[str, Camera], Counter[str]]:
-    """Of image topics the cameras by the names that they get, and how many images are not taken, by reason.
+def read_cameras(bag: Bag, names: tuple[str, ...]) -> tuple[dict[str, Camera], Counter[str]]:
+    """Of image topics the cameras by the names that they get, in this order, and how many images are not taken, by reason.
 
-    names: the topics; None for that beside the hands, in this namespace. Raises InputError where one holds no images.
+    Raises InputError where one holds no images.
     """
     unusable: Counter[str] = Counter()
-    if names is None:
-        try:
-            found = find_cameras(bag.topics, Options(), bag.unread)
-        except InputError:
-            found = []
-        names = tuple(camera.image for camera in found if camera.namespace == namespace)
     check_images(bag, names)
     cameras: dict[str, Camera] = {}
     for topic in names:
@@ -74,7 +69,7 @@ def _image_stamps(bag: Bag, topic: str) -> tuple[Camera | None, int]:
                 before += 1
                 continue
             size = image.shape[1], image.shape[0]
-        stamps.append(_stamp(data, time))
+        stamps.append(stamp_or_time(data, time))
         times.append(time)
     if not stamps:
         return None, before
@@ -83,33 +78,20 @@ def _image_stamps(bag: Bag, topic: str) -> tuple[Camera | None, int]:
     return Camera(topic, stamp[kept], before + kept, *size), before + len(stamp) - len(kept)
 
 
-def _stamp(data: bytes, time: int) -> int:
+def image_size(bag: Bag, topic: str) -> tuple[int, int] | None:
+    """Width and height of a topic's images; None where none of the first can be read."""
+    decoder = ImageDecoder(IMAGES[bag.topics[topic].type])
+    for _, _, data in itertools.islice(bag.messages([topic]), _FIRST):
+        with contextlib.suppress(InputError):
+            height, width = decoder.decode(data)[1].shape[:2]
+            return width, height
+    return None
+
+
+def stamp_or_time(data: bytes, time: int) -> int:
     """The stamp of a serialised message's header, ns; of one without, the time at which it was recorded."""
     stamp = stamp_in(data) or 0
     return stamp if stamp > 0 else time
-
-
-def read_intrinsics(bag: Bag, image: str) -> tuple[np.ndarray, np.ndarray]:
-    """Stamps (K,) from which on fx, fy, cx, cy (K, 4) hold; of P where the images are rectified by name."""
-    topic = next((name for name in info_topics(image) if name in bag.topics and bag.topics[name].type == CAMERA_INFO), None)
-    stamps, times = array("q"), array("q")
-    rows: list[tuple[float, ...]] = []
-    if topic is None:
-        return np.zeros(0, np.int64), np.zeros((0, 4))
-    for _, time, data in bag.messages([topic]):
-        try:
-            info = deserialize_ros(data, CameraInfo)
-        except Exception:  # rclpy's RMWError has no public name; the conversion or the node told it in its turn
-            continue
-        matrix = np.reshape(info.p, (3, 4)) if rectified_by_name(image) else np.reshape(info.k, (3, 3))
-        row = tuple(float(matrix[k]) for k in ((0, 0), (1, 1), (0, 2), (1, 2)))
-        if not rows or rows[-1] != row:
-            stamps.append(_stamp(data, time))
-            times.append(time)
-            rows.append(row)
-    stamp = np.frombuffer(stamps, np.int64)
-    kept = in_order(stamp, np.frombuffer(times, np.int64))
-    return stamp[kept], np.array(rows).reshape(-1, 4)[kept]
 
 
 _STARTS, _ENDS = ("start", "begin", "true"), ("stop", "end", "false")

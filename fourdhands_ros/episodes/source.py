@@ -7,6 +7,7 @@ from array import array
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from fourdhands_core.geometry.rotations import matrix_from_quaternion, quaternio
 from ..bags.info import HAND_PAIR, pair_store
 from ..bags.reading import Bag
 from ..convert.transforms import TransformBuffer, TransformError
-from .beside import read_cameras, read_intrinsics, read_marks
+from .beside import image_size, read_cameras, read_marks
+from .own_camera import Seen, own_images, read_intrinsics
 from .robot import read_robot
 
 CAMERA_FRAME = "camera"
@@ -70,19 +72,25 @@ def read_recording(hands: Bag, images: Bag, chosen: Chosen, folder: Path | None 
     namespace = topic.rpartition("/")[0]
     reader = _HandReader(hands, topic, images, chosen, folder)
     table = reader.read()
-    cameras, unusable = read_cameras(images, namespace, chosen.images)
-    first = next(iter(cameras.values()), None)
+    of_frame = namespace, reader.camera
+    own = "" if reader.fused else own_images(images, *of_frame, chosen.images or ())
+    asked = (own,) if chosen.images is None else sorted(chosen.images, key=lambda name: name != own)
+    cameras, unusable = read_cameras(images, tuple(filter(None, asked)))
     robot, missed, silent = read_robot(images, chosen.robot, folder, (int(table.stamp[0]), int(table.stamp[-1])))
     unusable.update(reader.unusable)
     unusable.update(missed)
     marks, unknown = read_marks(images, chosen.split)
     unusable.update(unknown)
     intrinsics = np.zeros(0, np.int64), np.zeros((0, 4))
+    unknown_lens: list[str] = []
     if not reader.fused:
-        intrinsics = read_intrinsics(images, first.topic if first else f"{namespace}/image_raw")
-    notes = [*reader.notes(table), *silent]
-    if first and not reader.fused and not len(intrinsics[0]):
-        notes.append(f"no CameraInfo beside {first.topic}: camera.intrinsics is 0")
+        sizes = [(one.width, one.height) for one in cameras.values() if one.topic == own]
+        size = sizes[0] if sizes else image_size(images, own) if own else None
+        intrinsics, unknown_lens = read_intrinsics(images, *of_frame, own, size, reader.seen)
+    notes = [*reader.notes(table), *silent, *(unknown_lens if cameras else ())]
+    if cameras and not reader.fused and own not in [camera.topic for camera in cameras.values()]:
+        words = "in the pictures, which are of other cameras, neither hand.joints_2d nor camera.intrinsics hold"
+        notes.append(f"{topic} is of the camera {own or reader.camera}: {words}")
     if chosen.images is None and not cameras:
         notes.append(f"no images beside {topic}, so there are no pictures; `fourdhands bag` leaves them in its input")
     return Recording(
@@ -127,14 +135,14 @@ class _Rows:
 
 class _HandReader:
     """Reads the HandPairs of one topic, moved into the frame asked for. fused: they are of several cameras, in no camera's
-    frame."""
+    frame. camera: the frame that the first of them names. seen: where they lie in their camera's images."""
 
     def __init__(self, bag: Bag, topic: str, frames: Bag, chosen: Chosen, folder: Path | None) -> None:
         self._bag, self._topic, self._frames, self._chosen = bag, topic, frames, chosen
         self._rows = _Rows(folder)
         self.unusable: Counter[str] = Counter()
         self.facts: dict[str, str | bool] = {}
-        self.fused = False
+        self.fused, self.camera, self.seen = False, "", Seen()
         self._buffer = TransformBuffer()
         self._last_error = ""
         self.frame = ""
@@ -170,6 +178,10 @@ class _HandReader:
             notes.append(f"{late:.1f} {words}")
         if (hands.valid & ~hands.scaled).any():
             notes.append("the camera was not calibrated: distances are of an assumed field of view, not metres (hand.scaled)")
+        if not self.fused and self.seen.mirrored:
+            self.facts["mirrored"] = True
+            words = "and positions are those of the camera as it would be unmirrored"
+            notes.append(f"the images are mirrored: pictures and hand.joints_2d are as they were recorded, {words}")
         if self._last_error:
             notes.append(f"hands without a transform are left out: {self._last_error}")
         return notes
@@ -196,6 +208,7 @@ class _HandReader:
     def _add(self, time: int, pair: Any, moved: bool) -> None:
         stamp = pair.header.stamp.sec * 1_000_000_000 + pair.header.stamp.nanosec
         camera = pair.header.frame_id.lstrip("/")
+        self.camera = self.camera or camera
         pose = None
         if moved:
             try:
@@ -215,7 +228,10 @@ class _HandReader:
         if any(facts[name] != self.facts[name] for name in ("hand_model", "flat_hand_mean")):  # its numbers mean other poses
             self.unusable[f"HandPair of the hand model {facts['hand_model']}, after those of {self.facts['hand_model']}"] += 1
             return
-        self.fused = self.fused or any(hand.valid and not len(hand.joints_2d) for hand in hands)
+        for hand in hands:
+            if hand.valid and len(hand.joints_2d) == 2 * len(hand.joints) > 0:
+                self.seen.add(partial(_points, hand), hand.joints_2d)
+            self.fused = self.fused or bool(hand.valid and not len(hand.joints_2d))
         both = [_numbers(hand, pose) for hand in hands]
         valid = []
         for hand, one in zip(hands, both):
@@ -227,13 +243,18 @@ class _HandReader:
         self._rows.add(stamp, time, (*valid, *scaled), confidence, numbers)
 
 
+def _points(hand: Any) -> np.ndarray:
+    """(21, 3), or none."""
+    return np.array([(point.x, point.y, point.z) for point in hand.joints])
+
+
 def _numbers(hand: Any, pose: Any) -> dict[str, np.ndarray]:
     """The arrays of HAND_FIELDS of one Hand message, one side of them; NaN where it is not valid."""
     shapes = {name: shape[1:] for name, shape in HAND_FIELDS.items()}
     if not hand.valid:
         return {name: np.full(shape, np.nan) for name, shape in shapes.items()}
     place, turn = hand.wrist.position, hand.wrist.orientation
-    joints = np.array([(point.x, point.y, point.z) for point in hand.joints])
+    joints = _points(hand)
     wrist, orientation = np.array((place.x, place.y, place.z)), np.array((turn.x, turn.y, turn.z, turn.w))
     if pose is not None:
         joints, wrist = pose.apply(joints), pose.apply(wrist)

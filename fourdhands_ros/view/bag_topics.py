@@ -48,9 +48,12 @@ def _image_topic(bag: Bag, pairs: str, image: str | None) -> str:
         if image not in there:
             raise InputError(f"{bag.path} holds no images on {image}; image topics are: {', '.join(sorted(there)) or 'none'}")
         return image
-    beside = pairs.rpartition("/")[0] + "/"
-    usual = [name for name in there if name.startswith(beside) and "depth" not in name and "debug" not in name]
+    beside, frame = pairs.rpartition("/")[0] + "/", bag.frame(pairs)
+    there = [name for name in there if "depth" not in name and "debug" not in name]
+    usual = [name for name in there if name.startswith(beside)]
     usual = [name for name in usual if name.removeprefix(beside).startswith("image")] or usual
+    if not any(name.removeprefix(beside).startswith("image") for name in usual):  # of a node whose image topic is mapped
+        usual = [name for name in there if bag.frame(name) == frame] or usual
     return min(usual, key=lambda name: (not IMAGES[bag.topics[name].type], len(name), name), default="")
 
 

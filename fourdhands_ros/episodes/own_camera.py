@@ -1,0 +1,147 @@
+"""The camera of a bag's hands: its images, its CameraInfo, and through which lens the hands were seen."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from sensor_msgs.msg import CameraInfo
+
+from fourdhands_core.episodes.order import in_order
+from fourdhands_core.errors import InputError
+from fourdhands_core.geometry.calibration import Calibration
+from fourdhands_core.geometry.camera import Camera
+from fourdhands_core.geometry.camera_source import CameraSource
+from fourdhands_core.geometry.seen_through import lens_of, lie_mirrored
+from fourdhands_core.pipeline.settings import TrackerSettings
+
+from ..bags.camera import Options, find_cameras
+from ..bags.reading import Bag
+from ..bags.topics import CAMERA_INFO
+from ..convert.camera_info import calibration_from_info, info_topics, rectified_by_name
+from ..pypi.message_types import deserialize_ros
+from .beside import stamp_or_time
+
+_EVERY, _LOOKED_AT = 15, 500
+"""Of the hands every so many tell how they were seen, up to so many."""
+
+
+@dataclass
+class Seen:
+    """Some of the hands in a camera's frame, and where they lie in its images. points: metres; pixels: of the same joints."""
+
+    points: list[np.ndarray] = field(default_factory=list)
+    pixels: list[np.ndarray] = field(default_factory=list)
+    _count: int = 0
+
+    def add(self, points: Callable[[], np.ndarray], pixels: Sequence[float] | np.ndarray) -> None:
+        """One more hand. points: gives (21, 3). pixels: 42 numbers."""
+        self._count += 1
+        if self._count % _EVERY == 1 and len(self.points) < _LOOKED_AT:
+            self.points.append(points())
+            self.pixels.append(np.asarray(pixels, np.float64).reshape(-1, 2))
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the images are mirrored."""
+        return bool(self.points) and lie_mirrored(np.concatenate(self.points), np.concatenate(self.pixels))
+
+    def lens(self, cameras: Sequence[Camera]) -> int:
+        """Which of the cameras saw them; see lens_of."""
+        if not self.points:
+            return 0
+        return lens_of(np.concatenate(self.points), np.concatenate(self.pixels), cameras, self.mirrored)
+
+
+def own_images(bag: Bag, namespace: str, frame: str, names: Sequence[str]) -> str:
+    """The topic of the images that hands are of: in their namespace, or else the only one of their frame; empty where none is.
+
+    namespace: of the topic of HandPair. frame: that these name. names: topics that were asked for, which go before others.
+    """
+    found = [*names, *(camera.image for camera in _cameras(bag, ()))]
+    for name in found:
+        if any(camera.namespace == namespace for camera in _cameras(bag, (name,))):
+            return name
+    alike = list(dict.fromkeys(name for name in found if bag.frame(name) == frame))
+    return alike[0] if len(alike) == 1 else ""
+
+
+def _cameras(bag: Bag, names: tuple[str, ...]):
+    try:
+        return find_cameras(bag.topics, Options(topics=names), bag.unread)
+    except InputError:
+        return []
+
+
+def read_intrinsics(
+    bag: Bag, namespace: str, frame: str, image: str, size: tuple[int, int] | None, seen: Seen
+) -> tuple[tuple[np.ndarray, np.ndarray], list[str]]:
+    """Stamps (K,) from which on fx, fy, cx, cy (K, 4) hold for the hands' images, zeros where the camera is not calibrated; and
+    what the user should know.
+
+    As the tracker takes CameraInfo, with its region, binning and size; of rectified images P, if their name or the hands'
+    pixels say that they are. image: see own_images. size: of the images, None where there are none: then as CameraInfo has it.
+    """
+    topic = _info_topic(bag, image or f"{namespace}/image_raw", frame)
+    what = image or f"the camera of {namespace}/hands"
+    if not topic:
+        return (np.zeros(0, np.int64), np.zeros((0, 4))), [f"no CameraInfo beside {what}: camera.intrinsics is 0"]
+    likely = rectified_by_name(image)
+    lenses = [_Lens(size, likely), _Lens(size, not likely)]
+    stamps, times, found = array("q"), array("q"), []
+    last = None
+    for _, time, data in bag.messages([topic]):
+        try:
+            calibration = calibration_from_info(deserialize_ros(data, CameraInfo))
+        except Exception:  # rclpy's RMWError has no public name; the conversion or the node told it in its turn
+            continue
+        if calibration != last:
+            last = calibration
+            stamps.append(stamp_or_time(data, time))
+            times.append(time)
+            found.append([lens.of(calibration) for lens in lenses])
+    known = next((cameras for cameras in found if all(cameras)), ())
+    which = seen.lens([camera for camera in known if camera]) if known else 0
+    cameras = [one[which] for one in found]
+    notes = [] if all(cameras) else [f"{topic}: {lenses[which].problem}: camera.intrinsics is 0"]
+    rows = [camera.matrix[[0, 1, 0, 1], [0, 1, 2, 2]] if camera else np.zeros(4) for camera in cameras]
+    stamp = np.frombuffer(stamps, np.int64)
+    kept = in_order(stamp, np.frombuffer(times, np.int64))
+    return (stamp[kept], np.array(rows).reshape(-1, 4)[kept]), notes
+
+
+def _info_topic(bag: Bag, image: str, frame: str) -> str:
+    """CameraInfo beside an image topic, or else the only one that names its frame; empty where none does."""
+    there = [name for name, one in sorted(bag.topics.items()) if one.type == CAMERA_INFO and one.count]
+    if beside := [name for name in info_topics(image) if name in there]:
+        return beside[0]
+    alike = [name for name in there if frame and "depth" not in name and bag.frame(name) == frame]
+    return alike[0] if len(alike) == 1 else ""
+
+
+class _Lens:
+    """What CameraInfo says of images, of a size or of its own, that are rectified or not. problem: why it does not."""
+
+    def __init__(self, size: tuple[int, int] | None, rectified: bool | None) -> None:
+        self._size, self._rectified, self.problem = size, rectified, ""
+        self._source = CameraSource(TrackerSettings.default_fov, rectified=rectified)
+
+    def of(self, calibration: Calibration) -> Camera | None:
+        """The images' camera; None where it is not calibrated."""
+        if self._size is not None:
+            self._source.update(calibration)
+            found = self._source.camera_for(*self._size)
+            self.problem = self._source.problem or self.problem
+            return found if found.calibrated else None
+        try:
+            if not (calibration.width and calibration.height):  # as `episodes import` writes it of datasets without pictures
+                width, height = (max(16, round(2 * calibration.k[k] + 1)) for k in (2, 5))
+                calibration = replace(calibration, width=width, height=height)
+            camera = calibration.camera(self._rectified)
+            self.problem = self.problem if camera else "the focal length is zero or NaN"
+            return camera
+        except (InputError, ValueError, OverflowError) as error:  # the last two of a centre that is no number
+            self.problem = str(error)
+            return None

@@ -1,0 +1,152 @@
+"""Which camera the hands of a bag are of: its pictures, and the lens by which their joints fall on their pixels."""
+
+from dataclasses import replace
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ros]')")
+
+import episode_support
+from bag_support import write_bag
+from episode_support import CAMERA, HEIGHT, WIDTH, Demonstration, hand, rows, run, told
+from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import CameraInfo
+
+from fourdhands_core.episodes.exported import ExportedDataset
+from fourdhands_core.geometry.camera import Camera
+from fourdhands_ros.bags.reading import Bag
+from fourdhands_ros.tools.camera import camera_info
+from fourdhands_ros.view.bag_topics import camera_topics
+
+pytestmark = pytest.mark.skipif(not find_spec("pyarrow"), reason="datasets need pyarrow (pip install 'fourdhands[dataset]')")
+OTHER = Camera.from_fov(WIDTH, HEIGHT, 90.0, calibrated=True)
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Hands of demonstrations lie in their images where a camera sees them; mirrored: in the mirror."""
+
+    def by(camera, mirrored=False):
+        def one(side, seconds, valid=True):
+            found = hand(side, seconds, valid)
+            sign = np.array([-1.0 if mirrored else 1.0, 1.0, 1.0])
+            return replace(found, joints_2d=camera.project(found.joints * sign)) if valid else found
+
+        monkeypatch.setattr(episode_support, "hand", one)
+
+    return by
+
+
+def bag(path, names=None, info=None, beside=(), images=True):
+    """A demonstration whose topics have other names, or none, and whose CameraInfo is another one; beside: more entries."""
+    names = names or {}
+    entries, types = Demonstration(seconds=2, robot=False, images=images).entries()
+    made = []
+    for topic, time, data in entries:
+        if info is not None and topic == "/cam/camera_info":
+            info.header = deserialize_message(data, CameraInfo).header
+            data = serialize_message(info)
+        made.append((names.get(topic, topic), time, data))
+    types = {names.get(topic, topic): kind for topic, kind in types.items()}
+    for other, kinds in beside:
+        made += other
+        types |= kinds
+    return write_bag(path, sorted(made, key=lambda entry: entry[1]), types)
+
+
+def side_camera():
+    """Entries and types of another camera beside, of another frame and lens."""
+    info = camera_info(WIDTH, HEIGHT, OTHER, "side_optical")
+    entries, types = Demonstration(seconds=2, robot=False).entries()
+    found = []
+    for topic, time, data in entries:
+        if topic == "/cam/camera_info":
+            info.header.stamp = deserialize_message(data, CameraInfo).header.stamp
+            found.append(("/side/camera_info", time, serialize_message(info)))
+        elif topic == "/cam/image_raw":
+            found.append(("/side/image_raw", time, data.replace(b"cam_optical\0", b"sid_optical\0")))
+    return found, {f"/side/{name}": types[f"/cam/{name}"] for name in ("image_raw", "camera_info")}
+
+
+def off(dataset, mirrored=False):
+    """Pixels by which the joints of a dataset lie beside those that its intrinsics put them at."""
+    table = rows(dataset)
+    points, pixels = table["hand.joints"].reshape(-1, 42, 3), table["hand.joints_2d"].reshape(-1, 42, 2)
+    fx, fy, cx, cy = (column[:, None] for column in table["camera.intrinsics"].T)
+    x = (-1 if mirrored else 1) * points[..., 0] / points[..., 2]
+    there = np.stack([fx * x + cx, fy * points[..., 1] / points[..., 2] + cy], axis=-1)
+    return float(np.abs(there - pixels).max())
+
+
+def export(capsys, path, out, *words):
+    code, _, said = run(capsys, "export", path, "--out", out, "--quiet", *words)
+    assert code == 0, said
+    return said
+
+
+def test_pictures_and_lens_of_a_node_whose_image_topic_is_mapped(tmp_path, capsys, seen):
+    """`hands.launch.py image:=/camera/color/image_raw` tells /hands: there were neither pictures nor intrinsics."""
+    seen(CAMERA)
+    color = {"/cam/image_raw": "/camera/color/image_raw", "/cam/camera_info": "/camera/color/camera_info"}
+    path = bag(tmp_path / "bag", {"/cam/hands": "/hands", **color}, beside=[side_camera()])
+    export(capsys, path, tmp_path / "out")
+    assert off(tmp_path / "out") < 0.01
+    assert rows(tmp_path / "out")["stamp.pictures"].shape == (60,)
+    with Bag(path) as opened:
+        assert camera_topics(opened, "/hands", None).image == "/camera/color/image_raw"
+    infos = bag(tmp_path / "infos", {"/cam/hands": "/hands", **color})
+    assert "camera.intrinsics" not in export(capsys, infos, tmp_path / "lens", "--no-images") and off(tmp_path / "lens") < 0.01
+
+
+def test_the_lens_is_that_of_the_hands_own_camera(tmp_path, capsys, seen):
+    """Whichever pictures are taken, in whatever order: it was that of the first ones."""
+    seen(CAMERA)
+    path = bag(tmp_path / "bag", beside=[side_camera()])
+    export(capsys, path, tmp_path / "both", "--images", "/side/image_raw", "--images", "/cam/image_raw")
+    assert off(tmp_path / "both") < 0.01
+    assert next(iter(ExportedDataset(tmp_path / "both").sizes)) == "observation.images.cam"
+    said = export(capsys, path, tmp_path / "other", "--images", "/side/image_raw")
+    assert off(tmp_path / "other") < 0.01 and "/cam/hands is of the camera /cam/image_raw: in the pictures, which are" in said
+
+
+def test_the_lens_is_that_of_the_images_as_they_are(tmp_path, capsys, seen):
+    """Of a region, binned, smaller than CameraInfo says: the tracker takes it so, and the column had K as it stood there."""
+    seen(CAMERA)
+    whole = camera_info(2 * WIDTH, 2 * HEIGHT, CAMERA.resized(2 * WIDTH, 2 * HEIGHT), "cam_optical")
+    export(capsys, bag(tmp_path / "small", info=whole), tmp_path / "smaller")
+    assert off(tmp_path / "smaller") < 0.01
+    part = camera_info(4 * WIDTH, 4 * HEIGHT, CAMERA.resized(2 * WIDTH, 2 * HEIGHT), "cam_optical")
+    part.k[2] += 20.0
+    part.k[5] += 40.0
+    part.binning_x = part.binning_y = 2
+    part.roi.x_offset, part.roi.y_offset, part.roi.width, part.roi.height = 20, 40, 2 * WIDTH, 2 * HEIGHT
+    export(capsys, bag(tmp_path / "part", info=part), tmp_path / "region")
+    assert off(tmp_path / "region") < 0.01
+    none = camera_info(WIDTH, HEIGHT, CAMERA, "cam_optical")
+    none.k[0] = none.k[4] = 0.0
+    said = export(capsys, bag(tmp_path / "none", info=none), tmp_path / "out")
+    assert "/cam/camera_info: the focal length in CameraInfo is zero or NaN: camera.intrinsics is 0" in said
+    assert not rows(tmp_path / "out")["camera.intrinsics"].any()
+
+
+def test_rectified_images_are_known_by_their_pixels(tmp_path, capsys, seen):
+    """Of a node with `rectified:=true`, which nothing else in a bag tells."""
+    seen(OTHER)
+    info = camera_info(WIDTH, HEIGHT, CAMERA, "cam_optical")
+    info.d, info.distortion_model = [-0.3, 0.1, 0.0, 0.0, 0.0], "plumb_bob"
+    info.p[0], info.p[5], info.p[2], info.p[6] = OTHER.matrix[[0, 1, 0, 1], [0, 1, 2, 2]].tolist()
+    export(capsys, bag(tmp_path / "bag", info=info), tmp_path / "out")
+    assert off(tmp_path / "out") < 0.01
+
+
+def test_mirrored_images_are_told(tmp_path, capsys, seen):
+    """Positions are the unmirrored camera's, pictures and pixels as they came."""
+    seen(CAMERA, mirrored=True)
+    said = export(capsys, bag(tmp_path / "bag"), tmp_path / "out")
+    assert "the images are mirrored" in said and told(tmp_path / "out")["bags"][0]["facts"]["mirrored"]
+    assert off(tmp_path / "out", mirrored=True) < 0.01
+    seen(CAMERA)
+    assert "mirrored" not in export(capsys, bag(tmp_path / "other"), tmp_path / "plain")
+    assert "mirrored" not in told(tmp_path / "plain")["bags"][0]["facts"]
