@@ -11,6 +11,7 @@ from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.hand_model.landmarks import landmarks_at_joints, landmarks_of_both
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.media.choreography import demo_motion
+from fourdhands_core.pipeline.frame import Frame
 from fourdhands_core.pipeline.types import ABSENT, TRACKED, HandEstimate, HandPairEstimate
 
 ASSETS = pair_of(load_generic_hand())
@@ -103,6 +104,36 @@ class Scene:
             rays = rays[::-1].copy()
         pair = HandPairEstimate(self.stamp(moment) if stamp is None else stamp, hands[0], hands[1], CAMERA, rays=rays)
         return View(name or f"camera_{number}", pose or true, pair, rays)
+
+
+class SceneTracker:
+    """Sees what a camera of a scene sees at an image's stamp, whatever the image shows."""
+
+    assets, betas, landmarks = ASSETS, None, landmarks_of_both(ASSETS)
+
+    def __init__(self, scene, number=0):
+        self.scene, self.number, self.made = scene, number, number
+
+    def for_another_camera(self):
+        self.made += 1
+        return SceneTracker(self.scene, self.made)
+
+    def observe(self, image, stamp, camera, first=False):
+        return Frame(stamp, camera, [], first=first)
+
+    def estimate(self, frame, with_vertices=False):
+        view = self.scene.view(self.number, round(frame.stamp * 1e-9 * STEP), stamp=frame.stamp)
+        self.seen = view.rays
+        return view.estimate
+
+    def flush(self, with_vertices=False):
+        return None
+
+    def rays(self, stamp):
+        return self.seen
+
+    def close(self):
+        pass
 
 
 def wrist_errors(scene, fused, moment):

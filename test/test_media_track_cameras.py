@@ -4,51 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fusion_support import ASSETS, CAMERA, STEP, Scene
+from fusion_support import ASSETS, CAMERA, STEP, Scene, SceneTracker
 from video_support import plain_video
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.fusion.extrinsics import calibrate, compare
 from fourdhands_core.fusion.rig import Rig
 from fourdhands_core.geometry.camera_source import CameraSource
-from fourdhands_core.hand_model.landmarks import landmarks_of_both
 from fourdhands_core.media.track_cameras import CameraVideo, collect, track_cameras, watch
 from fourdhands_core.perception.detector import Detector
-from fourdhands_core.pipeline.frame import Frame
 from fourdhands_core.pipeline.tracker import HandPairTracker
 
 COUNT = 75
 NAMES = ["left", "right"]
-
-
-class SceneTracker:
-    """Sees what a camera of a scene sees at an image's stamp, whatever the image shows."""
-
-    assets, betas, landmarks = ASSETS, None, landmarks_of_both(ASSETS)
-
-    def __init__(self, scene, number=0):
-        self.scene, self.number, self.made = scene, number, number
-
-    def for_another_camera(self):
-        self.made += 1
-        return SceneTracker(self.scene, self.made)
-
-    def observe(self, image, stamp, camera, first=False):
-        return Frame(stamp, camera, [], first=first)
-
-    def estimate(self, frame, with_vertices=False):
-        view = self.scene.view(self.number, round(frame.stamp * 1e-9 * STEP), stamp=frame.stamp)
-        self.seen = view.rays
-        return view.estimate
-
-    def flush(self, with_vertices=False):
-        return None
-
-    def rays(self, stamp):
-        return self.seen
-
-    def close(self):
-        pass
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
@@ -172,6 +173,13 @@ def ros_side(what: str, *modules: str) -> list[ModuleType]:
             f"{what}: ROS 2 and rosbags are needed, and {error.name} is not installed: pip install "
             "'fourdhands[ros]', or source a ROS 2 workspace and pip install rosbags mcap"
         ) from error
+
+
+def is_topic(source: str) -> bool:
+    """Whether a source names a topic: it may be one's name, and no file's, nor is there the folder that a file would be in."""
+    place = Path(source)
+    named = re.fullmatch(r"(/[A-Za-z_][A-Za-z0-9_]*)+", source) is not None
+    return named and not place.exists() and (place.parent == place.parent.parent or not place.parent.exists())
 
 
 def is_bag(place: Path) -> bool:

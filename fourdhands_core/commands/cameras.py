@@ -18,7 +18,9 @@ from . import (
     add_settings,
     check_out,
     frame,
+    is_topic,
     path,
+    refuse_options,
     ros_side,
     tracker_settings,
 )
@@ -31,15 +33,19 @@ if TYPE_CHECKING:
 def add(commands: Commands) -> None:
     """Its arguments."""
     command = add_command(
-        commands, "calibrate-cameras", calibrate_cameras, "find where cameras stand, from a recording of moving hands"
+        commands, "calibrate-cameras", calibrate_cameras, "find where cameras stand, from moving hands, recorded or live"
     )
     command.add_argument(
         "sources",
         type=path,
         nargs="+",
         metavar="SOURCE",
-        help="a bag with the images of several cameras, or a video of each, which begin at the same moment; half a minute in "
-        "which all cameras see both hands move through the space that they share, high and low, near and far",
+        help="a bag with the images of several cameras, a video of each, which begin at the same moment, or the image topics "
+        "of running cameras such as /left/image_raw /right/image_raw; half a minute in which all cameras see both hands "
+        "move through the space that they share, high and low, near and far",
+    )
+    command.add_argument(
+        "--seconds", type=float, default=30.0, metavar="S", help="for which running cameras are watched (default: 30)"
     )
     command.add_argument("--out", **FILE, help="YAML file of the cameras' poses to write")
     command.add_argument("--launch", **FILE, help="launch file of static transforms to write")
@@ -64,10 +70,7 @@ def add(commands: Commands) -> None:
         "--distance", type=float, default=0.0, metavar="M", help="metres between the first two cameras, likewise"
     )
     command.add_argument(
-        "--fov",
-        type=float,
-        metavar="DEGREES",
-        help="horizontal field of view of all videos, or of a bag's cameras without CameraInfo",
+        "--fov", type=float, metavar="DEGREES", help="horizontal field of view of all videos, or of cameras without CameraInfo"
     )
     command.add_argument("--intrinsics", **FILE, dest="lenses", nargs="+", default=[], help="calibration of each video's lens")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -87,6 +90,8 @@ def calibrate_cameras(args: argparse.Namespace) -> int:
     for name, value, most in (("--hand-length", args.hand_length, 0.3), ("--distance", args.distance, 100.0)):
         if not 0.0 <= value <= most:
             raise InputError(f"{name} {value:g} is not between 0 and {most:g} metres")
+    if not 1.0 <= args.seconds <= 3600.0:
+        raise InputError(f"--seconds {args.seconds:g} is not between 1 and 3600")
     given = load_rig(args.check) if args.check else None
     check_out(args, [file for file in (args.out, args.launch, args.picture) if file], *args.sources, args.check, *args.lenses)
     with closing(HandPairTracker(tracker_settings(args))) as tracker:
@@ -135,10 +140,20 @@ def calibrate_cameras(args: argparse.Namespace) -> int:
 
 
 def _seen(args: argparse.Namespace, tracker: Any) -> Iterator[Any]:
-    """What the cameras of a bag, or of videos, see."""
+    """What the cameras of a bag, of videos, or of topics see."""
     from ..geometry.camera_source import CameraSource
     from ..media.track_cameras import CameraVideo, watch
 
+    topics = [str(source) for source in args.sources if is_topic(str(source))]
+    if topics:
+        if other := [str(source) for source in args.sources if str(source) not in topics]:
+            raise InputError(f"{topics[0]} is a topic and {other[0]} a recording; give one kind at a time")
+        if len(set(topics)) < 2:
+            raise InputError(f"{topics[0]} is one camera's, and one alone does not tell where it stands; give all topics")
+        refuse_options(args, ("names", "topic", "lenses"), f"{args.command} {' '.join(topics)}")
+        (live,) = ros_side("live topics", "tools.live_cameras")
+        yield from live.watch_topics(list(dict.fromkeys(topics)), tracker, args.seconds, args.fov, not args.quiet)
+        return
     if len(args.sources) == 1:
         if args.sources[0].is_file() and kind_of(args.sources[0])[0] == "a video":
             raise InputError(

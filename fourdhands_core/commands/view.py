@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from . import (
     add_settings,
     check_there,
     is_bag,
+    is_topic,
     lens_of,
     refuse_options,
     ros_side,
@@ -226,13 +226,6 @@ def open_recording(source: str, args: argparse.Namespace, hands: tuple[HandAsset
         )
     VideoReader(source).close()  # what is wrong with it is told before the models are loaded
     return VideoRecording(source, HandPairTracker(tracker_settings(args)), lens, hands)
-
-
-def is_topic(source: str) -> bool:
-    """Whether a source names a topic: it may be one's name, and no file's, nor is there the folder that a file would be in."""
-    place = Path(source)
-    named = re.fullmatch(r"(/[A-Za-z_][A-Za-z0-9_]*)+", source) is not None
-    return named and not place.exists() and (place.parent == place.parent.parent or not place.parent.exists())
 
 
 def hands_of(args: argparse.Namespace) -> tuple[HandAsset, HandAsset]:

@@ -1,0 +1,180 @@
+"""What several running cameras see for a while: their newest images, tracked in this process."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from tqdm import tqdm
+
+from fourdhands_core.commands import DEFAULT_FOV
+from fourdhands_core.errors import FourDHandsError, InputError
+from fourdhands_core.geometry.camera_source import CameraSource
+from fourdhands_core.media.track_cameras import Seen
+from fourdhands_core.pipeline.session import Counts, HandSession, Notes
+from fourdhands_core.pipeline.tracker import HandPairTracker
+from fourdhands_core.streams import warn
+
+from ..bags.topics import IMAGES
+from ..convert.camera_info import calibration_from_info, info_topics, rectified_by_name
+from ..convert.images import ImageDecoder, stamp_of
+from ..executable import Stop
+from ..node.polling import PolledSubscription
+from ..process import node_alone, run_ros
+from ..pypi.message_types import deserialize_ros
+
+_PATIENCE = 5.0
+"""Seconds in which each camera's first image is to come."""
+_PAUSE = 0.002
+"""Seconds between two looks at topics on which nothing came."""
+
+
+class LiveCamera:
+    """Tracks the hands in one topic's images, as they come. name: the topic's namespace. images: so many came; hands: so many
+    were seen in them."""
+
+    def __init__(self, node: Node, topic: str, tracker: HandPairTracker, fov: float | None) -> None:
+        types = dict(node.get_topic_names_and_types()).get(topic, [""])
+        if types[0] not in IMAGES:
+            raise InputError(f"{topic} is of type {types[0]}, and no topic of images" if types[0] else _absent(node, topic))
+        self.topic, self.name = topic, topic.removesuffix("/compressed").rpartition("/")[0].strip("/") or "camera"
+        self.images, self.hands = 0, 0
+        compressed = IMAGES[types[0]]
+        self._decoder = ImageDecoder(compressed)
+        self._source = CameraSource(
+            DEFAULT_FOV,
+            fov=fov,
+            rectified=rectified_by_name(topic),
+            unknown=f"no CameraInfo came on {' or '.join(info_topics(topic))} (--fov gives the field of view)",
+        )
+        self._notes = Notes(lambda text: warn(f"{self.name}: {text}"))
+        self._session = HandSession(tracker, self._source, Counts(), self._notes)
+        offered = {info.qos_profile.reliability for info in node.get_publishers_info_by_topic(topic)}
+        reliable = offered == {ReliabilityPolicy.RELIABLE}  # of large images best effort may deliver none
+        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT)
+        self._topics = [PolledSubscription(node, CompressedImage if compressed else Image, topic, qos)]
+        sensor = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+        self._topics += [PolledSubscription(node, CameraInfo, info, sensor) for info in info_topics(topic)]
+        self._place = len(self._topics)
+
+    def take(self) -> list[Seen]:
+        """What its newest image shows, once."""
+        images, *infos = self._topics
+        for place, info in enumerate(infos):
+            for data, _ in info.take():
+                if place <= self._place:  # the image's own CameraInfo before that of its namespace
+                    self._place = place
+                    self._inform(data)
+        seen: list[Seen] = []
+        for data, _ in images.take():
+            self.images += 1
+            for estimate, _ in self._session.process(partial(self._load, data)):
+                if estimate.rays is not None and estimate.camera.calibrated:
+                    self.hands += sum(hand.valid for hand in estimate.hands)
+                    seen.append((self.name, estimate, estimate.rays))
+        return seen
+
+    def close(self) -> None:
+        """Let go of its topics."""
+        for topic in self._topics:
+            topic.destroy()
+
+    def _load(self, data: bytes) -> tuple[Any, int, None]:
+        header, image = self._decoder.decode(data)
+        return image, stamp_of(header), None
+
+    def _inform(self, data: bytes) -> None:
+        try:
+            self._source.update(calibration_from_info(deserialize_ros(data, CameraInfo)))
+        except Exception as error:  # rclpy's RMWError has no public name
+            if not self._notes.kept:
+                self._notes.warning(f"a message that is not a CameraInfo: {error}")
+
+
+def _absent(node: Node, topic: str) -> str:
+    there = sorted(name for name, types in node.get_topic_names_and_types() if types[0] in IMAGES)
+    return f"no node publishes {topic}; topics of images are: {', '.join(there) or 'none'}"
+
+
+def watch_topics(
+    topics: Sequence[str], tracker: HandPairTracker, seconds: float, fov: float | None = None, progress: bool = True
+) -> list[Seen]:
+    """What the cameras of these image topics see, for so many seconds from when all of them deliver.
+
+    tracker: of the first one; the others' are made of it. fov: degrees, of cameras without CameraInfo. Raises InputError where
+    a topic is none of images or none come, or where two are of one namespace, and KeyboardInterrupt where it is to end before.
+    """
+    seen: list[Seen] = []
+    problems: list[FourDHandsError] = []
+
+    def body(stop: Stop) -> int:
+        with ExitStack() as made:
+            node = made.enter_context(node_alone("calibrate_cameras"))
+            try:
+                _wait(lambda: all(node.count_publishers(topic) for topic in topics), stop)
+                cameras: list[LiveCamera] = []
+                for topic in topics:
+                    one = tracker if not cameras else tracker.for_another_camera()
+                    if one is not tracker:
+                        made.callback(one.close)
+                    cameras.append(LiveCamera(node, topic, one, fov))
+                    made.callback(cameras[-1].close)
+                _check_names(cameras)
+                seen.extend(_watch(cameras, stop, seconds, progress))
+            except FourDHandsError as error:
+                problems.append(error)
+        return 130 if stop.is_set() else 0
+
+    status = run_ros("calibrate_cameras", "fourdhands calibrate-cameras", sys.argv[:1], body)
+    if problems:
+        raise problems[0]
+    if status == 130:
+        raise KeyboardInterrupt
+    if status:
+        raise SystemExit(status)  # run_ros has said why
+    return seen
+
+
+def _check_names(cameras: Sequence[LiveCamera]) -> None:
+    named: dict[str, str] = {}
+    for camera in cameras:
+        if named.setdefault(camera.name, camera.topic) != camera.topic:
+            raise InputError(f"{named[camera.name]} and {camera.topic} are both of the camera {camera.name}; choose one")
+
+
+def _wait(until: Any, stop: Stop) -> bool:
+    ends = time.monotonic() + _PATIENCE
+    while not (met := until()) and time.monotonic() < ends and not stop.wait(0.05):
+        pass
+    return bool(met)
+
+
+def _watch(cameras: Sequence[LiveCamera], stop: Stop, seconds: float, progress: bool) -> list[Seen]:
+    def take() -> bool:
+        for camera in cameras:
+            camera.take()
+        return all(camera.images for camera in cameras)
+
+    if not _wait(take, stop) and not stop.is_set():
+        silent = ", ".join(camera.topic for camera in cameras if not camera.images)
+        raise InputError(f"no images came on {silent} within {_PATIENCE:.0f} s")
+    seen: list[Seen] = []
+    began = time.monotonic()
+    with tqdm(desc="move both hands", total=round(seconds), unit="s", disable=not progress) as bar:
+        while (elapsed := time.monotonic() - began) < seconds and not stop.is_set():
+            taken = [one for camera in cameras for one in camera.take()]
+            seen += taken
+            if int(elapsed) > bar.n:
+                bar.set_postfix({camera.name: f"{camera.hands} hands" for camera in cameras}, refresh=False)
+                bar.update(int(elapsed) - bar.n)
+            if not taken:
+                stop.wait(_PAUSE)
+        bar.update(0 if stop.is_set() else bar.total - bar.n)
+    return seen

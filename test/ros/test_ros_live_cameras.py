@@ -1,0 +1,91 @@
+"""`fourdhands calibrate-cameras` of running cameras: what their topics show, and what is said of topics that are none."""
+
+import cv2
+import numpy as np
+import pytest
+from fusion_support import ASSETS, STEP, Scene, SceneTracker
+from program_support import python
+from ros_context import ended
+from ros_support import RELIABLE, image_message, info_message, stamp_to
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from fourdhands_core.errors import InputError
+from fourdhands_core.fusion.extrinsics import calibrate, compare
+from fourdhands_core.geometry.camera_source import CALIBRATED
+from fourdhands_core.media.track_cameras import collect
+from fourdhands_ros.tools.live_cameras import LiveCamera
+
+TOPICS = {"left/image_raw": Image, "cell/right/image_raw/compressed": CompressedImage}
+NAMES = ["left", "cell/right"]
+
+
+def compressed_message(stamp):
+    """Of a picture in one colour."""
+    message = CompressedImage(format="png", data=cv2.imencode(".png", np.zeros((48, 64, 3), np.uint8))[1].tobytes())
+    stamp_to(message, stamp)
+    return message
+
+
+def test_where_running_cameras_stand(ros):
+    """A raw and a compressed topic, hands as a detector with errors sees them, the distance between the cameras given."""
+    scene = Scene(distance=0.6)
+    user, node = ros.node("user"), ros.node("calibration")
+    images = {topic: user.create_publisher(kind, topic, RELIABLE) for topic, kind in TOPICS.items()}
+    assert ros.spin_until(lambda: all(node.count_publishers(f"/{topic}") for topic in TOPICS))
+    cameras = [LiveCamera(node, f"/{topic}", SceneTracker(scene, k), None) for k, topic in enumerate(TOPICS)]
+    assert [camera.name for camera in cameras] == NAMES
+    assert ros.spin_until(lambda: all(image.get_subscription_count() for image in images.values()))
+    seen = []
+    for moment in range(0, 75 * STEP // 15, STEP // 15):
+        stamp = scene.stamp(moment)
+        for camera, message in zip(cameras, (image_message(stamp), compressed_message(stamp))):
+            came = camera.images
+            ros.deliver(images[camera.topic.lstrip("/")], message)
+            assert ros.spin_until(lambda: seen.extend(camera.take()) or camera.images > came)
+    assert len(seen) == 150 and all(camera.hands == 150 for camera in cameras)
+    true = dict(zip(NAMES, scene.poses))
+    distance = float(np.linalg.norm(true["left"].position - true["cell/right"].position))
+    found = calibrate(collect(iter(seen)), ASSETS, distance=distance)
+    difference = compare(true, found)["cell/right"]
+    assert difference.angle < 1.0 and difference.baseline < 0.03
+
+
+def test_what_is_nearest_an_image_says_its_lens(ros):
+    """CameraInfo below the image topic counts before that of its namespace, whichever comes first; what is none is told of."""
+    user, node = ros.node("user"), ros.node("calibration")
+    user.create_publisher(Image, "cell/left", RELIABLE)
+    infos = [user.create_publisher(CameraInfo, topic, RELIABLE) for topic in ("cell/left/camera_info", "cell/camera_info")]
+    assert ros.spin_until(lambda: node.count_publishers("/cell/left"))
+    camera = LiveCamera(node, "/cell/left", SceneTracker(Scene()), None)
+
+    def focal():
+        camera.take()
+        one = camera._source.camera_for(64, 48)
+        return one.matrix[0, 0] if camera._source.state == CALIBRATED else None
+
+    for info, sent, used in ((1, 50.0, 50.0), (0, 60.0, 60.0), (1, 70.0, 60.0), (0, 80.0, 80.0)):
+        ros.publish_until(infos[info], info_message(focal=sent), lambda used=used: focal() == used)
+    with pytest.raises(InputError, match="camera_info is of type sensor_msgs/msg/CameraInfo, and no topic of images"):
+        LiveCamera(node, "/cell/left/camera_info", SceneTracker(Scene()), None)
+
+
+def test_topics_that_nobody_publishes(ros):
+    user = ros.node("user")
+    user.create_publisher(Image, "left/image_raw", RELIABLE)
+    command = "-m", "fourdhands_core", "calibrate-cameras", "/left/image_raw"
+    said = ended(ros.process(*command, "/right/image_raw"), 2)
+    assert "no node publishes /right/image_raw; topics of images are: /left/image_raw" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("/left/image_raw", "/left/image_raw is one camera's, and one alone does not tell where it stands; give all topics"),
+        ("/left/image_raw right.mp4", "/left/image_raw is a topic and right.mp4 a recording; give one kind at a time"),
+        ("/left/image_raw /right/image_raw --names a b", "--names means nothing to `calibrate-cameras /left/image_raw"),
+        ("/left/image_raw /right/image_raw --seconds 0", "--seconds 0 is not between 1 and 3600"),
+    ],
+)
+def test_what_is_refused(arguments, words):
+    run = python("-m", "fourdhands_core", "calibrate-cameras", *arguments.split())
+    assert run.returncode == 2 and words in run.stderr
