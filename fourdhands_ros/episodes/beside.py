@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from std_msgs.msg import Bool, String
 
+from fourdhands_core.episodes.clocks import Clock
 from fourdhands_core.episodes.order import in_order
 from fourdhands_core.episodes.recording import Camera, Recording
 from fourdhands_core.episodes.resampling import TOPIC
@@ -27,26 +28,29 @@ _FIRST = 15
 _MARKS = {"std_msgs/msg/Bool": Bool, "std_msgs/msg/String": String}
 
 
-def read_cameras(bag: Bag, names: tuple[str, ...]) -> tuple[dict[str, Camera], Counter[str]]:
-    """Of image topics the cameras by the names that they get, in this order, and how many images are not taken, by reason.
+def read_cameras(bag: Bag, names: tuple[str, ...], clock: Clock) -> tuple[dict[str, Camera], Counter[str], list[str]]:
+    """Of image topics the cameras by the names that they get, in this order; how many images are not taken, by reason; and what
+    the user should know. clock: the hands'.
 
     Raises InputError where one holds no images.
     """
     unusable: Counter[str] = Counter()
     check_images(bag, names)
     cameras: dict[str, Camera] = {}
+    notes: list[str] = []
     for topic in names:
         space = topic.removesuffix("/compressed").rpartition("/")[0].strip("/").replace("/", "_") or "camera"
         name = f"observation.images.{space}"
         if name in cameras:
             name = f"observation.images.{topic.strip('/').replace('/', '_')}"
-        camera, refused = _image_stamps(bag, topic)
+        camera, refused, words = _image_stamps(bag, topic, clock)
+        notes += [f"{topic}: {words}"] if words else []
         unusable[f"image of {topic} whose stamp is repeated or out of order, or that does not decode"] += refused
         if camera is not None:
             cameras[name] = camera
         else:
             bag.warnings.append(f"no image of {topic} can be read: it is left out")
-    return cameras, unusable
+    return cameras, unusable, notes
 
 
 def check_images(bag: Bag, names: Iterable[str]) -> None:
@@ -57,8 +61,8 @@ def check_images(bag: Bag, names: Iterable[str]) -> None:
             raise InputError(f"--images {topic} holds no images in {bag.path}; image topics are: {', '.join(there) or 'none'}")
 
 
-def _image_stamps(bag: Bag, topic: str) -> tuple[Camera | None, int]:
-    """The stamps of a topic's images, and how many are not taken; the first that can be read gives the size."""
+def _image_stamps(bag: Bag, topic: str, clock: Clock) -> tuple[Camera | None, int, str]:
+    """The stamps of a topic's images, how many are not taken, and Clock.other; the first that can be read gives the size."""
     decoder, size = ImageDecoder(IMAGES[bag.topics[topic].type]), (0, 0)
     stamps, times, before = array("q"), array("q"), 0
     for _, time, data in bag.messages([topic]):
@@ -72,10 +76,11 @@ def _image_stamps(bag: Bag, topic: str) -> tuple[Camera | None, int]:
         stamps.append(stamp_or_time(data, time))
         times.append(time)
     if not stamps:
-        return None, before
-    stamp = np.frombuffer(stamps, np.int64)
-    kept = in_order(stamp, np.frombuffer(times, np.int64))
-    return Camera(topic, stamp[kept], before + kept, *size), before + len(stamp) - len(kept)
+        return None, before, ""
+    stamp, time_of = np.frombuffer(stamps, np.int64), np.frombuffer(times, np.int64)
+    kept = in_order(stamp, time_of)
+    camera = Camera(topic, stamp[kept], before + kept, *size)
+    return camera, before + len(stamp) - len(kept), clock.other(stamp, time_of)
 
 
 def image_size(bag: Bag, topic: str) -> tuple[int, int] | None:
@@ -98,9 +103,9 @@ _STARTS, _ENDS = ("start", "begin", "true"), ("stop", "end", "false")
 """Words of a String that mark an episode, in capitals or not."""
 
 
-def read_marks(bag: Bag, split: str) -> tuple[list[tuple[int, int]] | None, Counter[str]]:
+def read_marks(bag: Bag, split: str, clock: Clock | None = None) -> tuple[list[tuple[int, int]] | None, Counter[str]]:
     """The parts between the starts and ends that a topic of Bool (true, false) or String (start, stop) says; and how many
-    messages say neither, by reason, which change nothing."""
+    messages say neither, by reason, which change nothing. clock: of the stamps in which the parts are; None: of recording."""
     unusable: Counter[str] = Counter()
     if not split.startswith(f"{TOPIC}:"):
         return None, unusable
@@ -108,7 +113,7 @@ def read_marks(bag: Bag, split: str) -> tuple[list[tuple[int, int]] | None, Coun
     kind = bag.topics[topic].type if topic in bag.topics else ""
     if kind not in _MARKS:
         raise InputError(f"--split {split}: {bag.path} has no topic {topic} of std_msgs/Bool or String")
-    marks = []
+    marks, moment = [], clock.moment if clock else int
     begun: int | None = None
     other = ""
     for _, time, data in bag.messages([topic]):
@@ -124,9 +129,9 @@ def read_marks(bag: Bag, split: str) -> tuple[list[tuple[int, int]] | None, Coun
             continue
         starts = word in _STARTS
         if starts and begun is None:
-            begun = time
+            begun = moment(time)
         elif not starts and begun is not None:
-            marks.append((begun, time))
+            marks.append((begun, moment(time)))
             begun = None
     if begun is not None:
         marks.append((begun, 2**62))

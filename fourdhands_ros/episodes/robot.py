@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from sensor_msgs.msg import JointState
 
+from fourdhands_core.episodes.clocks import Clock
 from fourdhands_core.episodes.order import in_order
 from fourdhands_core.episodes.recording import Rows, Signal
 from fourdhands_core.episodes.resampling import silences
@@ -34,31 +35,31 @@ class _Told:
     """The messages of a topic that tell the same joints. names: of those. folder: see recording.Rows."""
 
     def __init__(self, names: tuple[str, ...], folder: Path | None) -> None:
-        self.names, self.stamp, self._time = names, array("q"), array("q")
+        self.names, self.stamp, self.time = names, array("q"), array("q")
         self.rows = Rows(len(names), np.float64, folder)
 
     def add(self, stamp: int, time: int, positions: dict[str, float]) -> None:
         """One more. time: of recording."""
         self.stamp.append(stamp)
-        self._time.append(time)
+        self.time.append(time)
         self.rows.append(np.array([positions[name] for name in self.names]))
 
     def signal(self) -> Signal:
         """Those whose stamps rise; to be called once."""
         stamp = np.frombuffer(self.stamp, np.int64)
-        kept = in_order(stamp, np.frombuffer(self._time, np.int64))
+        kept = in_order(stamp, np.frombuffer(self.time, np.int64))
         self.rows.keep(kept)
         return Signal(self.names, stamp[kept], self.rows)
 
 
 def read_robot(
-    bag: Bag, wanted: str, folder: Path | None, span: tuple[int, int]
+    bag: Bag, wanted: str, folder: Path | None, span: tuple[int, int], clock: Clock
 ) -> tuple[tuple[Signal, ...], Counter[str], list[str]]:
     """The joints of a topic, apart where several tell theirs; how many messages are not taken, by reason; and what the user
     should know of them within a span of stamps.
 
-    wanted: the topic; empty for the only one, or /joint_states. folder: see recording.Rows. Raises InputError where it has to
-    be said which.
+    wanted: the topic; empty for the only one, or /joint_states. folder: see recording.Rows. clock: the hands'. Raises
+    InputError where it has to be said which.
     """
     topic = joint_topic(bag, wanted)
     unusable: Counter[str] = Counter()
@@ -81,7 +82,7 @@ def read_robot(
             continue
         if key not in sets:
             sets[key] = _Told(tuple(positions), folder)
-        stamp = state.header.stamp.sec * 1_000_000_000 + state.header.stamp.nanosec or time
+        stamp = state.header.stamp.sec * 1_000_000_000 + state.header.stamp.nanosec or clock.moment(time)
         sets[key].add(stamp, time, positions)
     read = [one.signal() for one in sets.values()]
     unusable["JointState whose stamp is repeated or out of order"] = sum(
@@ -92,6 +93,8 @@ def read_robot(
     heard = {name for one in signals for name in one.names}
     seldom = tuple(dict.fromkeys(name for one in read for name in one.names if name not in heard))
     notes = [f"{topic}: {some(seldom)} told less than twice, left out"] if seldom else []
+    words = (clock.other(np.frombuffer(one.stamp, np.int64), np.frombuffer(one.time, np.int64)) for one in sets.values())
+    notes += [f"{topic}: {one}" for one in dict.fromkeys(words) if one]
     if unusable[_OTHERS]:
         notes.append(f"{topic} tells more than {_SETS} different sets of joints: the others are left out")
     signals.sort(key=lambda one: one.names)  # who tells first is chance
@@ -125,6 +128,7 @@ def _joined(signals: list[Signal], folder: Path | None) -> Signal:
     """Of sets that have joints in common one signal: at each message the newest of every joint, unless one is too old."""
     if len(signals) == 1:
         return signals[0]
+    signals = sorted(signals, key=lambda one: one.names)  # who tells first is chance
     names = tuple(dict.fromkeys(name for signal in signals for name in signal.names))
     columns = [[names.index(name) for name in signal.names] for signal in signals]
     rows, stamps = Rows(len(names), np.float64, folder), array("q")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fourdhands_core.episodes.clocks import Clock
 from fourdhands_core.episodes.order import hidden, in_order
 from fourdhands_core.episodes.recording import HAND_FIELDS, HAND_NUMBERS, HandRows, Recording, Rows
 from fourdhands_core.episodes.resampling import usual_period
@@ -71,15 +72,15 @@ def read_recording(hands: Bag, images: Bag, chosen: Chosen, folder: Path | None 
         raise InputError(f"{hands.path} holds no HandPair")
     namespace = topic.rpartition("/")[0]
     reader = _HandReader(hands, topic, images, chosen, folder)
-    table = reader.read()
+    table, clock = reader.read()
     of_frame = namespace, reader.camera
     own = "" if reader.fused else own_images(images, *of_frame, chosen.images or ())
     asked = (own,) if chosen.images is None else sorted(chosen.images, key=lambda name: name != own)
-    cameras, unusable = read_cameras(images, tuple(filter(None, asked)))
-    robot, missed, silent = read_robot(images, chosen.robot, folder, (int(table.stamp[0]), int(table.stamp[-1])))
+    cameras, unusable, apart = read_cameras(images, tuple(filter(None, asked)), clock)
+    robot, missed, silent = read_robot(images, chosen.robot, folder, (int(table.stamp[0]), int(table.stamp[-1])), clock)
     unusable.update(reader.unusable)
     unusable.update(missed)
-    marks, unknown = read_marks(images, chosen.split)
+    marks, unknown = read_marks(images, chosen.split, clock)
     unusable.update(unknown)
     intrinsics = np.zeros(0, np.int64), np.zeros((0, 4))
     unknown_lens: list[str] = []
@@ -87,7 +88,10 @@ def read_recording(hands: Bag, images: Bag, chosen: Chosen, folder: Path | None 
         sizes = [(one.width, one.height) for one in cameras.values() if one.topic == own]
         size = sizes[0] if sizes else image_size(images, own) if own else None
         intrinsics, unknown_lens = read_intrinsics(images, *of_frame, own, size, reader.seen)
-    notes = [*reader.notes(table), *silent, *(unknown_lens if cameras else ())]
+    notes = [*reader.notes(table), *apart, *silent, *(unknown_lens if cameras else ())]
+    if marks is not None and clock.apart:
+        words = f"{abs(clock.apart):.1f} s {'behind' if clock.apart > 0 else 'ahead of'} their recording"
+        notes.append(f"the stamps of {topic} are {words}: marks, which have none, are taken to be of what was recorded then")
     if cameras and not reader.fused and own not in [camera.topic for camera in cameras.values()]:
         words = "in the pictures, which are of other cameras, neither hand.joints_2d nor camera.intrinsics hold"
         notes.append(f"{topic} is of the camera {own or reader.camera}: {words}")
@@ -122,15 +126,16 @@ class _Rows:
         self.confidence.extend(confidence)
         self.numbers.append(numbers)
 
-    def table(self) -> HandRows:
-        """Those whose stamps rise; to be called once."""
+    def table(self) -> tuple[HandRows, Clock]:
+        """Those whose stamps rise, and their clock; to be called once."""
         stamp, time = (np.frombuffer(column, np.int64) for column in (self.stamp, self.time))
         kept = in_order(stamp, time)
         self.numbers.keep(kept)
         state = np.frombuffer(self.state, bool).reshape(-1, 4)[kept]
         confidence = np.frombuffer(self.confidence, np.float32).reshape(-1, 2)[kept] * state[:, :2]
         passed = None if len(kept) == len(stamp) else hidden(stamp, kept)
-        return HandRows(stamp[kept], state[:, :2], state[:, 2:], confidence, self.numbers, passed)
+        rows = HandRows(stamp[kept], state[:, :2], state[:, 2:], confidence, self.numbers, passed)
+        return rows, Clock(stamp[kept], np.maximum.accumulate(time[kept]))
 
 
 class _HandReader:
@@ -147,8 +152,8 @@ class _HandReader:
         self._last_error = ""
         self.frame = ""
 
-    def read(self) -> HandRows:
-        """All of them in the order of their stamps."""
+    def read(self) -> tuple[HandRows, Clock]:
+        """All of them in the order of their stamps, and what clock these are of."""
         store = pair_store(self._bag.path, self._topic, self._bag.topics[self._topic])
         moved = self._chosen.frame != CAMERA_FRAME
         waiting: deque[tuple[int, Any]] = deque()
@@ -165,9 +170,9 @@ class _HandReader:
             if self._last_error:
                 raise InputError(f"{self._frames.path}: --frame {self._chosen.frame}: {self._last_error}")
             raise InputError(f"{self._bag.path}: no HandPair of {self._topic} can be read")
-        hands = self._rows.table()
+        hands, clock = self._rows.table()
         self.unusable[_LATE] = len(self._rows.stamp) - len(hands)
-        return hands
+        return hands, clock
 
     def notes(self, hands: HandRows) -> list[str]:
         """What the user should know of the hands."""

@@ -74,6 +74,11 @@ def finish(work: ExportFolder, keys: dict[Place, str], options: Options, form: s
                 f"its frame is {one['frame']!r}, that of {like['bag']} {like['frame']!r}; give one with --frame "
                 f"({one['seconds']:.2f} s)"
             )
+        elif _model(one) != _model(like):
+            report.skipped[str(bag)] = (
+                f"its hands are of the model {_named_model(one)}, those of {like['bag']} of {_named_model(like)}, whose "
+                f"poses are others: export it apart ({one['seconds']:.2f} s)"
+            )
         else:
             used[bag] = keys[bag]
     if not used:
@@ -92,9 +97,19 @@ def finish(work: ExportFolder, keys: dict[Place, str], options: Options, form: s
 
 
 def _like_most(parts: list[dict]) -> dict:
-    """The first of those bags that have the columns and the frame which most have; empty of none."""
-    kinds = [json.dumps([one["features"], one["frame"]], sort_keys=True) for one in parts]
+    """The first of those bags that have the columns, frame and hand model which most have; empty of none."""
+    kinds = [json.dumps([one["features"], one["frame"], _model(one)], sort_keys=True) for one in parts]
     return parts[kinds.index(Counter(kinds).most_common(1)[0][0])] if parts else {}
+
+
+def _model(part: dict) -> tuple[str, bool]:
+    """What MANO's parameters of a part mean: of which model they are, and whether they are relative to its flat hand."""
+    return str(part["facts"].get("hand_model", "")), bool(part["facts"].get("flat_hand_mean", True))
+
+
+def _named_model(part: dict) -> str:
+    name, flat = _model(part)
+    return repr(name) + ("" if flat else " about its mean pose")
 
 
 def _difference(like: dict, other: dict) -> str:

@@ -304,3 +304,13 @@ def test_killed_at_any_moment_it_ends_the_same(bags, exported, tmp_path):
         pass  # a child of the killed one may hold the lock for a moment
     assert files(out) == files(exported)
     assert not (tmp_path / "out.partial").exists()
+
+
+def test_bags_of_another_hand_model_are_left_out(tmp_path, capsys, monkeypatch):
+    """The dataset mixed both, whose parameters are other poses and shapes."""
+    for name, model in (("a", "mano"), ("b", "generic"), ("c", "generic")):
+        monkeypatch.setattr("episode_support.HandPairEncoder", lambda network, _, model=model: HandPairEncoder(network, model))
+        Demonstration(seconds=2.0, images=False, robot=False).write(tmp_path / "bags" / name)
+    code, said, _ = run(capsys, "export", tmp_path / "bags", "--out", tmp_path / "out")
+    assert code == 0 and "a: left out, its hands are of the model 'mano', those of b of 'generic'" in said, said
+    assert [one["facts"]["hand_model"] for one in told(tmp_path / "out")["bags"] if one["used"]] == ["generic", "generic"]

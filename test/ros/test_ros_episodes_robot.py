@@ -84,6 +84,16 @@ def test_joints_in_common_are_the_newest(tmp_path, capsys):
     assert told(tmp_path / "out")["bags"][0]["unusable"] == {"JointState without a position": 9}
 
 
+def test_the_order_of_joints_in_common_is_no_matter_of_chance(tmp_path, capsys):
+    """Who was heard first gave it: of two recordings of one robot one was left out."""
+    for name, late in (("one", 0.0), ("other", 0.02)):
+        tellers = (
+            states(("elbow", "finger"), np.arange(0.9 + late, 5.2, 0.1)),
+            states(("shoulder", "elbow"), np.arange(0.905, 5, 0.1)),
+        )
+        assert exported(tmp_path / name, capsys, *tellers)[1] == ["elbow", "finger", "shoulder"]
+
+
 def test_a_joint_that_is_told_once(tmp_path, capsys):
     table, names, said = exported(tmp_path, capsys, states(("elbow",), np.arange(0.9, 5.2, 0.01)), states(("wheel",), [2.0]))
     assert names == ["elbow"] and is_as_told(table, names).all()
