@@ -21,7 +21,7 @@ from fourdhands_core.streams import flush_output, prepare_streams
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-_PROGRAMS = "", "bags.player", "bags.recorder", "camera", "node.node", "player", "recorder", "teleop.node", "tools.camera"
+_PROGRAMS = "", "bags.recorder", "camera", "episodes.player", "node.node", "player", "recorder", "teleop.node", "tools.camera"
 
 
 class Stop:

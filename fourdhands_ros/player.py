@@ -1,6 +1,6 @@
-"""`python -m fourdhands_ros.player`: plays a bag without a colcon workspace; see bags/player.py."""
+"""`python -m fourdhands_ros.player`: plays a bag or a dataset without a colcon workspace; see episodes/player.py."""
 
 from .executable import run
 
 if __name__ == "__main__":
-    run("bags.player")
+    run("episodes.player")

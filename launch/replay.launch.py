@@ -1,4 +1,4 @@
-"""Launches the player of a bag: its images as a camera, or its hands, with RViz where asked for."""
+"""Launches the player of a bag or a dataset: its images as a camera, or its hands, with RViz where asked for."""
 
 from pathlib import Path
 
@@ -9,8 +9,12 @@ CONFIG = Path(__file__).resolve().parents[1] / "config"
 
 ARGUMENTS = [
     launching.argument(
-        "bag", "Bag to play, a folder or file, mcap or sqlite3; one cut off plays as far as it goes.", default=None
+        "bag",
+        "Bag to play, a folder or file, mcap or sqlite3; one cut off plays as far as it goes. Or a folder of bags, or a "
+        "LeRobot dataset, as `fourdhands episodes export` makes it.",
+        default=None,
     ),
+    launching.argument("episode", "Of a folder of bags or a dataset which one to play, from 0; empty for all in turn."),
     launching.argument(
         "what",
         "images: images and CameraInfo, as from a camera; hands: HandPair, frames, meshes; all: both.",
@@ -35,6 +39,7 @@ def start_player(context) -> list:
     """The player, and RViz where asked for."""
     value = launching.values_of(ARGUMENTS, context)
     arguments = [value["bag"], "--what", value["what"], "--rate", value["rate"]]
+    arguments += ["--episode", value["episode"]] if value["episode"] else []
     arguments += [f"--{name}" for name in ("loop", "clock") if value[name] == "true"]
     # RViz stays open at the end of the bag.
     actions = [launching.start_node("hands_player", arguments=arguments, on_exit=launching.end_launch_on_failure)]

@@ -46,12 +46,13 @@ def _add_import(inner: Commands) -> None:
 def _add_keeping(inner: Commands) -> None:
     command = add_command(inner, "list", list_episodes, "list recorded episodes: length, hands, task, outcome, notes")
     command.add_argument("paths", type=_here, nargs="+", metavar="BAG|DIR")
-    command = add_command(inner, "play", play, "play an episode, as replay.launch.py does")
-    command.add_argument("paths", type=_here, nargs=1, metavar="BAG")
+    command = add_command(inner, "play", play, "play episodes, as replay.launch.py does")
+    command.add_argument("paths", type=_here, nargs=1, metavar="BAG|DIR|DATASET")
+    command.add_argument("--episode", metavar="N", help="of a folder or a LeRobot dataset, from 0 (default: all in turn)")
     command.add_argument("--rate", type=float, default=1.0, metavar="N", help="how many times as fast as recorded")
-    command = add_command(inner, "trim", trim, "say which part of an episode is exported; the bag itself stays as it is")
-    command.add_argument("paths", type=_here, nargs=1, metavar="BAG")
-    command.add_argument("--begin", type=float, default=0.0, metavar="S", help="seconds after its first HandPair (default: 0)")
+    command = add_command(inner, "trim", trim, "say which part of episodes is exported; the bags themselves stay as they are")
+    command.add_argument("paths", type=_here, nargs="+", metavar="BAG|DIR")
+    command.add_argument("--begin", type=float, default=0.0, metavar="S", help="seconds after the first HandPair (default: 0)")
     command.add_argument("--end", type=float, metavar="S", help="default: its end")
     command = add_command(inner, "relabel", relabel, "change what is said of episodes: task, outcome, kept or discarded, notes")
     command.add_argument("paths", type=_here, nargs="+", metavar="BAG|DIR")
@@ -203,15 +204,17 @@ def list_episodes(args: argparse.Namespace) -> int:
 
 
 def play(args: argparse.Namespace) -> int:
-    """Publish an episode's messages as they came."""
-    (player,) = ros_side("episodes", "bags.player")
-    return player.main([str(args.paths[0]), "--rate", str(args.rate)])
+    """Publish episodes' messages as they came."""
+    (player,) = ros_side("episodes", "episodes.player")
+    which = [] if args.episode is None else ["--episode", args.episode]
+    return player.main([str(args.paths[0]), "--rate", str(args.rate), *which])
 
 
 def trim(args: argparse.Namespace) -> int:
-    """Write what part of an episode is exported into its sidecar."""
+    """Write what part of episodes is exported into their sidecars."""
     (keeping,) = ros_side("episodes", "episodes.keeping")
-    print(keeping.trim(args.paths[0], args.begin, args.end))
+    for line in keeping.trim(args.paths, args.begin, args.end):
+        print(line)
     return 0
 
 

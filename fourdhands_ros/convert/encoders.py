@@ -83,7 +83,7 @@ class HandPairEncoder:
     A new field, at the end of its .msg, is declared in `pipeline/types.py`; filled by `HandPairTracker._estimate` (of Hand
     `_as_estimates`) and by `fusion/fusion.py`; laid out here, by `encode` and `_build` (of Hand `_build_hand`), as an object
     in `fourdhands_ros/tools/benchmark.py`; read by `pair_estimate` of `convert/decoders.py`, also where recordings of before
-    lack it; played to who knows it by `_LATER`, `lacking` and `todays` of `bags/player.py`, which know lists of strings at
+    lack it; played to who knows it by `_LATER`, `lacking` and `todays` of `episodes/player.py`, which know lists of strings at
     HandPair's end alone: a field of Hand lies within it, twice, and is not played from recordings of before. Tests:
     `make_pair` of `test/ros/ros_support.py`, `test_ros_messages.py`, `test_ros_player.py`. On into datasets, see
     `episodes/__init__.py`, and hands.npz, see `docs/hands_npz.md`.

@@ -12,7 +12,6 @@ from fourdhands_core.streams import counted, printable, said_of
 
 from ..bags.info import HAND_PAIR, CameraSummary, summarise
 from ..bags.reading import Bag
-from ..bags.topics import some
 from .finding import find_bags
 
 
@@ -92,21 +91,24 @@ def _folder(bag: Path) -> Path:
     return bag
 
 
-def trim(bag: Path, begin: float, end: float | None) -> str:
-    """Say that only the part from `begin` to `end` seconds after the first HandPair is exported. Raises InputError."""
-    found = find_bags([_folder(bag)])
-    if len(found) > 1:
-        raise InputError(f"{bag} holds {len(found)} bags; give one of them: {some(short_names(found).values())}")
-    (bag,) = found
+def trim(paths: list[Path], begin: float, end: float | None) -> Iterator[str]:
+    """Say that only the part from `begin` to `end` seconds after the first HandPair of each is exported. Raises InputError
+    where one has no such part, before any is changed, and at the end where some could not be changed."""
+    parts = {bag: _part(_folder(bag), begin, end) for bag in find_bags(paths)}
+    sidecars = {bag: read_sidecar(bag) or Sidecar() for bag in parts}
+    for bag, sidecar in sidecars.items():
+        sidecar.trim = None if begin == 0.0 and end is None else parts[bag]
+    yield from _written(sidecars)
+
+
+def _part(bag: Path, begin: float, end: float | None) -> tuple[float, float]:
+    """Of a bag from where to where it is exported, seconds."""
     seconds = max(one.seconds for one in summarise(bag)[0].values())
     until = seconds if end is None else end
     if not 0.0 <= begin < until <= seconds + 1e-6:
         given = f"--begin {begin:g}" + ("" if end is None else f" --end {end:g}")
         raise InputError(f"{given}: give a part of the {seconds:.2f} s of {bag}")
-    sidecar = read_sidecar(bag) or Sidecar()
-    sidecar.trim = None if begin == 0.0 and end is None else (begin, until)
-    sidecar.write(bag)
-    return f"{bag}: {_said(sidecar)}"
+    return begin, until
 
 
 def relabel(paths: list[Path], task: str | None, outcome: str | None, state: str | None, notes: list[str]) -> Iterator[str]:
@@ -115,12 +117,18 @@ def relabel(paths: list[Path], task: str | None, outcome: str | None, state: str
     if task is None and outcome is None and state is None and not notes:
         raise InputError("nothing to change: give --task, --outcome, --state or --note")
     sidecars = {bag: read_sidecar(_folder(bag)) or Sidecar() for bag in find_bags(paths)}  # all of them, before any is written
-    failed = []
-    for bag, sidecar in sidecars.items():
+    for sidecar in sidecars.values():
         sidecar.task = sidecar.task if task is None else task
         sidecar.outcome = sidecar.outcome if outcome is None else outcome.replace("none", "")
         sidecar.state = sidecar.state if state is None else state
         sidecar.notes += notes
+    yield from _written(sidecars)
+
+
+def _written(sidecars: dict[Path, Sidecar]) -> Iterator[str]:
+    """A line for each that was written. Raises InputError at the end where some could not be."""
+    failed = []
+    for bag, sidecar in sidecars.items():
         try:
             sidecar.write(bag)
         except InputError as error:

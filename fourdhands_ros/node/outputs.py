@@ -41,7 +41,7 @@ class Outputs:
 
     Another topic is a publisher here; `bags/recorded_topics.py` records it where `HANDS` or `MARKERS` match its name, a
     converted bag has it by `written_topics` of `bags/camera.py` and `HandMessages` of `bags/messages.py`, and `KINDS` of
-    `bags/player.py` plays its type.
+    `episodes/player.py` plays its type.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ro
 from bag_support import read_bag, write_bag
 from episode_support import Demonstration, hand, number_in, rows, run
 from rclpy.serialization import deserialize_message, serialize_message
-from ros_support import SECOND, T0, stamp_to
+from ros_support import SECOND, T0, ended, stamp_to
 from rosbags.rosbag2 import Reader
 from sensor_msgs.msg import Image
 
@@ -222,12 +222,35 @@ def test_episodes_are_listed_trimmed_and_labelled(tmp_path, capsys):
     for arguments, words in (
         (["trim", tmp_path / "bags" / "c", "--begin", "1", "--end", "9"], "give a part of the 2.00 s"),
         (["trim", tmp_path / "bags" / "c", "--begin", "50"], "error: --begin 50: give a part of"),
-        (["trim", tmp_path / "bags", "--begin", "1"], "holds 4 bags; give one of them: a, b, c"),
+        (["trim", tmp_path / "bags", "--begin", "1.5"], "--begin 1.5: give a part of the 1.00 s of"),
         (["relabel", tmp_path / "bags"], "nothing to change"),
         (["list", tmp_path / "nothing"], "does not exist"),
     ):
         code, _, said = run(capsys, *arguments)
         assert code == 2 and words in said
+
+
+def test_a_folder_of_episodes_is_trimmed(tmp_path, capsys):
+    for name in ("a", "b"):
+        Demonstration(seconds=2, images=False, robot=False).write(tmp_path / name)
+    code, out, _ = run(capsys, "trim", tmp_path, "--begin", "0.5")
+    assert code == 0 and out.count("trimmed to 0.50 to 2.00 s") == 2
+
+
+def test_a_dataset_is_played(ros, exported, tmp_path):
+    """An episode of it, or all in turn; and those of a folder of bags."""
+
+    def played(source, *more):
+        return ended(ros.process("-m", "fourdhands_ros.player", str(source), "--rate", "50", "--delay", "0", *more))
+
+    said = played(exported)
+    assert "of episode_000000" in said and "of episode_000001" in said and "/cam/image_raw/compressed" in said
+    assert cli.main(["episodes", "import", str(exported), "--out", str(tmp_path), "--quiet"]) == 0
+    counts = [sum(topic != "/joint_states" for topic, _, _ in read_bag(bag)) for bag in sorted(tmp_path.iterdir())]
+    assert f"{sum(counts)} messages played" in said and f"{counts[1]} messages played" in played(exported, "--episode", "1")
+    assert f"{sum(counts)} messages played" in played(tmp_path)
+    wrong = ros.process("-m", "fourdhands_ros.player", str(exported), "--episode", "2")
+    assert "has the episodes 0 to 1" in ended(wrong, 2)
 
 
 def test_a_bag_that_was_played_in_a_loop_is_told(tmp_path, capsys):

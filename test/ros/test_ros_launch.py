@@ -13,8 +13,9 @@ from ros_support import REPOSITORY
 from fourdhands_core.errors import InputError
 from fourdhands_core.fusion.rig import Rig, save_rig
 from fourdhands_core.geometry.rigid import Rigid
-from fourdhands_ros.bags import player, recorder
+from fourdhands_ros.bags import recorder
 from fourdhands_ros.convert.camera_info import info_topics
+from fourdhands_ros.episodes import player
 from fourdhands_ros.node.parameters import Parameters
 from fourdhands_ros.tools import camera
 
@@ -356,4 +357,5 @@ def test_replaying(launched, tmp_path):
     assert set(nodes) == {"hands_player"}
     assert nodes["hands_player"].arguments == [str(tmp_path / "none"), "--what", "images", "--rate", "2.0", "--loop", "--clock"]
     assert player.main(nodes["hands_player"].arguments) == 2  # there is no such bag
+    assert launched("replay.launch.py", bag="b", episode="3")["hands_player"].arguments[-3:] == ["--episode", "3", "--clock"]
     assert set(launched("replay.launch.py", bag="b", rviz="true")) == {"hands_player", "rviz2"}

@@ -25,10 +25,10 @@ from video_support import plain_video
 
 from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_ros.bags.info import HAND_PAIR, summarise
-from fourdhands_ros.bags.player import KINDS, Player, lacking, todays
 from fourdhands_ros.bags.reading import Bag
 from fourdhands_ros.bags.topics import Topic
 from fourdhands_ros.convert.encoders import HandPairEncoder, encode_faces
+from fourdhands_ros.episodes.player import KINDS, Player, lacking, todays
 from fourdhands_ros.episodes.source import Chosen, read_recording
 from fourdhands_ros.executable import Stop
 from fourdhands_ros.pypi.message_types import HandFaces, HandPair, typestore
@@ -137,7 +137,7 @@ def test_what_cannot_be_played(ros, bag, tmp_path):
         if arguments:
             entries = [("/cam/camera_info", T0, b"\0\1\0\0")]
             path = write_bag(tmp_path / "other", entries, {"/cam/camera_info": TYPES["camera_info"]})
-        assert words in ended(ros.process("-m", "fourdhands_ros.bags.player", str(path), *arguments), 2)
+        assert words in ended(ros.process("-m", "fourdhands_ros.episodes.player", str(path), *arguments), 2)
 
 
 LISTENER = """

@@ -1,34 +1,40 @@
-"""Plays a bag, whole or cut off: its images as a camera, or its hands for RViz. ROS 2 from PyPI has no rosbag2.
+"""Plays a bag, whole or cut off, or a dataset's episodes: images as a camera, hands for RViz. ROS 2 from PyPI has no rosbag2.
 
 `python -m fourdhands_ros.player BAG` (in a workspace `hands_player`) publishes the recorded messages, serialised as they
 are (HandPairs of before in today's form), under their own names and as they were offered, in the order and at the pace in
-which they came.
+which they came. Of a LeRobot dataset each episode is made a bag first, which is removed after it was played.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import serialize_message
 from rosgraph_msgs.msg import Clock
 
 from fourdhands_core.commands import path
+from fourdhands_core.episodes.check import is_dataset
 from fourdhands_core.errors import InputError
 from fourdhands_core.streams import counted, printable
 
+from ..bags.camera import CAMERA_INFO, IMAGES
+from ..bags.info import HAND_PAIR
+from ..bags.reading import Bag
+from ..bags.topics import Topic
 from ..convert.encoders import split_stamp
 from ..executable import Stop, end, parser_of
 from ..process import node_alone, parse, run_ros
 from ..pypi.message_types import message_type
-from .camera import CAMERA_INFO, IMAGES
-from .info import HAND_PAIR
-from .reading import Bag
-from .topics import Topic
+from .finding import find_bags, is_bag
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -56,21 +62,30 @@ def todays(data: bytes, lists: int) -> bytes:
 
 
 class Player:
-    """Publishes a bag's messages of some types. node: for the publishers. clock: also publish /clock, the bag's time."""
+    """Publishes a bag's messages of some types. node: for the publishers. clock: also publish /clock, the bag's time. made: the
+    publishers of the bags before, by topic and type, which it goes on with and adds to. new: whether it made any."""
 
-    def __init__(self, node: Node, bag: Bag, kinds: Iterable[str], clock: bool = False) -> None:
+    def __init__(
+        self, node: Node, bag: Bag, kinds: Iterable[str], clock: bool = False, made: dict[tuple[str, str], Any] | None = None
+    ) -> None:
+        made = {} if made is None else made
+        before = len(made)
         self._bag, self._publishers, self._lacking = bag, {}, {}
         for name, topic in sorted(bag.topics.items()):
             if topic.type in kinds:
                 self._lacking[name] = lacking(topic)
                 # Latched like what the node and tf2 latch; the others reliable, which serves every subscriber.
                 latched = DurabilityPolicy.TRANSIENT_LOCAL if name.endswith(_LATCHED) else DurabilityPolicy.VOLATILE
-                self._publishers[name] = node.create_publisher(
-                    message_type(topic.type), name, QoSProfile(depth=100, durability=latched)
-                )
+                if (name, topic.type) not in made:
+                    qos = QoSProfile(depth=100, durability=latched)
+                    made[name, topic.type] = node.create_publisher(message_type(topic.type), name, qos)
+                self._publishers[name] = made[name, topic.type]
         if not self._publishers:
             raise InputError(f"{bag.path} holds nothing of that kind, but {', '.join(sorted(bag.topics))}; choose with --what")
-        self._clock = node.create_publisher(Clock, "/clock", 10) if clock else None
+        if clock and ("/clock", "") not in made:
+            made["/clock", ""] = node.create_publisher(Clock, "/clock", 10)
+        self._clock = made["/clock", ""] if clock else None
+        self.new = len(made) > before
         self.topics = sorted(self._publishers)
 
     def play(self, rate: float, stopped: Stop) -> int:
@@ -97,9 +112,12 @@ class Player:
 
 
 def main(args: list[str] | None = None) -> int:
-    """Play until the end, SIGINT or SIGTERM. Returns the exit status: 0, or 2 where the bag cannot be played."""
+    """Play until the end, SIGINT or SIGTERM. Returns the exit status: 0, or 2 where something cannot be played."""
     parser = parser_of("player", __doc__)
-    parser.add_argument("bag", type=path, help="folder or file of a rosbag2, mcap or sqlite3")
+    parser.add_argument(
+        "bag", type=path, help="folder or file of a rosbag2, mcap or sqlite3, a folder of such, or a LeRobot dataset"
+    )
+    parser.add_argument("--episode", type=int, metavar="N", help="of a folder or a dataset, from 0 (default: all in turn)")
     parser.add_argument("--what", choices=KINDS, default="all", help="images as a camera, the hands, or all of them")
     parser.add_argument("--rate", type=float, default=1.0, help="how many times as fast as recorded")
     parser.add_argument("--delay", type=float, default=1.0, help="seconds before the first message, for others to connect")
@@ -112,21 +130,62 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _play(given: argparse.Namespace, stop: Stop) -> int:
-    with node_alone("hands_player") as node, Bag(given.bag) as bag:
-        logger = node.get_logger()
-        for warning in bag.warnings:
-            logger.warning(printable(warning))
-        player = Player(node, bag, KINDS[given.what], given.clock)
-        stop.wait(given.delay)
-        logger.info(f"playing {', '.join(player.topics)}")
-        count = 0
+    episodes, made = _episodes(given.bag, given.episode), dict[tuple[str, str], Any]()
+    with node_alone("hands_player") as node:
+        logger, count = node.get_logger(), 0
         while not stop.is_set():
-            count += player.play(given.rate, stop)
+            for episode in episodes:
+                with contextlib.ExitStack() as opened:
+                    bag = opened.enter_context(Bag(episode(opened)))
+                    for warning in bag.warnings:
+                        logger.warning(printable(warning))
+                    player = Player(node, bag, KINDS[given.what], given.clock, made)
+                    if player.new:
+                        stop.wait(given.delay)
+                    whose = f" of {printable(bag.path.name)}" if len(episodes) > 1 else ""
+                    logger.info(f"playing {', '.join(player.topics)}{whose}")
+                    count += player.play(given.rate, stop)
+                if stop.is_set():
+                    break
             if not given.loop:
                 stop.wait(0.2)  # for the last messages to leave
                 break
         logger.info(f"{counted(count, 'messages')} played")
     return 0
+
+
+_Episode = Callable[[contextlib.ExitStack], Path]
+"""Opens a bag, and says where it is until the stack is left."""
+
+
+def _episodes(source: Path, number: int | None) -> list[_Episode]:
+    """What is to be played, in turn. Raises InputError, or DatasetError, where there is no such episode."""
+    there: list[_Episode]
+    if is_dataset(source):
+        from fourdhands_core.episodes.reading import Dataset
+
+        there = [partial(_of_dataset, source, k) for k in range(len(Dataset(source).episodes))]
+    elif source.is_dir() and not is_bag(source) and not (source / "metadata.yaml").exists():
+        there = [partial(_as_it_is, bag) for bag in find_bags([source])]
+    else:
+        there = [partial(_as_it_is, source)]
+    if number is None:
+        return there
+    if not 0 <= number < len(there):
+        raise InputError(f"--episode {number}: {source} has the episodes 0 to {len(there) - 1}")
+    return [there[number]]
+
+
+def _as_it_is(bag: Path, opened: contextlib.ExitStack) -> Path:
+    return bag
+
+
+def _of_dataset(source: Path, number: int, opened: contextlib.ExitStack) -> Path:
+    """An episode of a dataset as a bag, for as long as it is played."""
+    from .importing import import_dataset
+
+    folder = Path(opened.enter_context(TemporaryDirectory(prefix="fourdhands_")))
+    return import_dataset(source, folder, [number], quiet=True)[0]
 
 
 if __name__ == "__main__":
