@@ -17,6 +17,7 @@ from fourdhands_core.media.render import render_meshes
 from fourdhands_core.pipeline import depth
 from fourdhands_core.pipeline.depth import DepthImage, measure
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
+from fourdhands_core.pipeline.types import HELD
 
 CAMERA = Camera.from_fov(320, 240, 64.0, calibrated=True)
 IMAGE = np.zeros((240, 320, 3), np.uint8)
@@ -309,3 +310,20 @@ def test_a_few_points_of_skin_are_no_depth(agree, total, believed):
     offsets[:agree] = 0.02
     measured = depth._agreed(offsets, np.ones(total, bool), 0.5)
     assert (measured is not None) == believed and (measured is None or measured.offset == pytest.approx(0.02))
+
+
+@pytest.mark.parametrize(
+    "further, first",
+    [([None] * 20 + [1.1] * 5, 20), ([None] * 20 + [0.8] * 5, 20), ([1.0] * 12 + [1.3] * 34, 42)],
+    ids=["late, further", "late, nearer", "contradicts for long"],
+)
+def test_who_follows_a_hand_does_not_follow_it_to_where_depth_says_at_last_that_it_is(still, further, first):
+    """It is not valid in that one image: a robot arm made 4 to 14 cm of what was no motion, and holds so, and goes on there."""
+    pairs = still(further)
+    for side in (LEFT, RIGHT):
+        assert [k for k, pair in enumerate(pairs) if not pair.hands[side].valid] == [first]
+        assert pairs[first].hands[side].state == HELD and pairs[first].hands[side].age == pytest.approx(1 / 30)
+    found = distances(pairs)
+    np.testing.assert_array_equal(found[first], found[first - 1])
+    assert (np.abs(found[first + 1] - found[first]) > 0.04).all()
+    assert pairs[first].left_root_relative is None and pairs[first + 1].left_root_relative is not None

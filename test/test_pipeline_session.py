@@ -184,7 +184,7 @@ def test_each_image_is_placed_by_the_depth_of_its_own_stamp(clip):
             session.process(given(IMAGE[..., 0], int(motion.stamp[k]) + 1000), given_depth)
     assert asked == motion.stamp[:4].tolist()
     assert np.linalg.norm(np.diff(results[0], axis=0)) == 0.0
-    assert np.linalg.norm(np.diff(results[1], axis=0)) > 0.03
+    assert np.linalg.norm(np.diff(results[2], axis=0)) > 0.03  # the first one is withheld: it jumps
 
 
 @pytest.mark.parametrize("offset", [0.0, 21.0, -40.0])
@@ -197,8 +197,9 @@ def test_mirrored_images_are_followed_where_the_hand_is_whatever_the_principal_p
     session.reset()
     for script.number in range(2, 15):
         ((pair, _),) = session.process(given(SMALL, script.number * PERIOD))
+        assert pair.left.valid == pair.right.valid == (script.number > 2)  # who follows them is not to follow what begins anew
         expected = script.landmarks(script.number) * (-1.0, 1.0) + (319.0, 0.0)
-        for hand in pair.hands:
+        for hand in filter(lambda hand: hand.valid, pair.hands):
             np.testing.assert_allclose(hand.joints_2d, expected[hand.side], atol=2.0)
             np.testing.assert_allclose(hand.joints[0, 0], (-1, 1)[hand.side] * (0.22 + 0.001 * script.number), atol=0.03)
     assert script.looked == [0, 2], "the hand was looked for where it is not"

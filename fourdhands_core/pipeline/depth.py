@@ -18,8 +18,10 @@ _LEAST, _SHARE = 30, 0.25
 """So many skin points, and this share of those in view, must agree before a depth is believed."""
 _BIAS = 0.004
 """Expected error of the mean distance of the skin that no number of points takes away, metres."""
-_JUMP, _PATIENCE = 0.04, 30
+JUMP, _PATIENCE = 0.04, 30
 """A wrist is not believed to jump by so many metres between frames, unless so many frames in a row say so."""
+LONG = 15
+"""Images without depth of a hand after which it may be elsewhere than where it was thought to be."""
 _SIZE_SIGMA = 0.12
 """Spread of people's hands about the mean hand: how wrong distances from colour alone may be, relatively."""
 
@@ -128,11 +130,12 @@ def _agreed(offsets: np.ndarray, palm: np.ndarray, distance: float) -> Any:
 class SizeMemory:
     """What depth has told about how large a person's hand is beside the model: distances without depth are scaled by it.
 
-    That is why a hole in the depth image makes no wrist jump. scale: true size over the model's.
+    That is why a hole in the depth image makes no wrist jump. scale: true size over the model's. missed: images with the hand
+    since one whose depth was taken in; LONG before the first.
     """
 
     def __init__(self) -> None:
-        self.scale, self._count, self._refused = 1.0, 0, 0
+        self.scale, self._count, self._refused, self.missed = 1.0, 0, 0, LONG
 
     def accepts(self, ratio: float, surprise: float) -> bool:
         """Take in a measurement; False where it is refused.
@@ -141,7 +144,7 @@ class SizeMemory:
         wrist and where its past put it, less what its own uncertainty explains. What contradicts the past, an object in
         front or a depth image of another moment, is refused until it has lasted: then it is the past that was wrong.
         """
-        if self._count and surprise > _JUMP and self._refused < _PATIENCE:
+        if self._count and surprise > JUMP and self._refused < _PATIENCE:
             self._refused += 1
             return False
         self._refused = 0

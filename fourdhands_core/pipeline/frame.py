@@ -11,6 +11,7 @@ from ..geometry.camera import Camera
 from ..hand_model.skeleton import LEFT, RIGHT
 from ..perception.detector import HandDetection
 from .depth import DepthImage
+from .types import HandEstimate
 
 
 @dataclass(eq=False)
@@ -51,6 +52,10 @@ class Frame:
     """What the regressor keeps of the frame for the windows that it will be in."""
     uncertain: bool = False
     """The network does not see a hand where it was looked for."""
+
+    # tracker
+    withheld: dict[int, HandEstimate] = field(default_factory=dict)
+    """By side what is given out of a hand that may have jumped, in place of its estimate: who follows it is to know."""
 
     def drop(self, sides: np.ndarray) -> None:
         """Count the hands of these sides, (2,) bool, as not seen."""

@@ -36,8 +36,13 @@ class SideTrack:
 
     def unseen(self, stamp: int) -> HandEstimate:
         """The estimate of a frame in which the hand was not seen: HELD with its age, or ABSENT."""
-        age = self.begin(stamp)
-        if self.last is None:
+        self.begin(stamp)
+        return self.withheld(stamp)
+
+    def withheld(self, stamp: int) -> HandEstimate:
+        """The same of a frame in which the hand is seen, but not as what goes on from before."""
+        age = float("nan") if self.stamp is None else (stamp - self.stamp) * 1e-9
+        if self.last is None or not 0.0 < age <= self.hold:
             return HandEstimate(self.side, valid=False, state=ABSENT, age=float("nan"))
         return replace(self.last, valid=False, state=HELD, age=age)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..hand_model.arrays import HandArrays
-from .depth import SizeMemory, measure
+from .depth import JUMP, LONG, SizeMemory, measure
 from .frame import Frame
 from .hand_track import HandTrack
 from .refine import Pose
@@ -20,12 +20,14 @@ from .translation import solve_translations
 @dataclass(frozen=True, eq=False)
 class Placement:
     """Wrists of the N hands that are seen, (N, 3) metres in the camera's optical frame, filtered and raw; scales (N, 1, 1):
-    how large the hands are beside their models, as far as depth has told; by_depth (N,) whether this frame's placed them."""
+    how large the hands are beside their models, as far as depth has told; by_depth (N,) whether this frame's placed them;
+    jumped (N,) whether it is the first to do so for long, and that is elsewhere than where they were going."""
 
     wrists: np.ndarray
     wrists_raw: np.ndarray
     scales: np.ndarray
     by_depth: np.ndarray
+    jumped: np.ndarray
 
 
 class Place:
@@ -63,12 +65,15 @@ class Place:
         scale = scales.mean()
         relative = (scale * regressed.relative, scale * regressed.relative_sigma) if len(seen) == 2 else None
         raw, _ = solve_translations(landmarks_raw, rays, sigma, pose.wrists, relative=relative)
-        mean, information, by_depth = raw.copy(), np.zeros((len(seen), 3, 3)), np.zeros(len(seen), bool)
+        mean, information = raw.copy(), np.zeros((len(seen), 3, 3))
+        by_depth, jumped = np.zeros((2, len(seen)), bool)
+        expected: list[np.ndarray | None] = [None] * len(seen)
         if self._settings.temporal:
             for k, side in enumerate(seen):
                 prior = self.tracks[side].position.predict(intervals[side])
                 if prior:
                     mean[k], information[k] = prior
+                    expected[k] = prior[0]
         if frame.depth is not None:
             assert vertices is not None, "depth needs them"
             meshes = [scales[k] * vertices[side] + raw[k] for k, side in enumerate(seen)]
@@ -77,12 +82,15 @@ class Place:
                 if measured is not None:
                     by_depth[k] = _take_depth(measured, self.size[seen[k]], raw[k], mean[k], information[k])
         elif not self._settings.temporal:
-            return Placement(raw, raw, self._scales(seen), by_depth)
+            return Placement(raw, raw, self._scales(seen), by_depth, jumped)
         wrists, covariance = solve_translations(landmarks, rays, sigma, start=raw, prior=(mean, information), relative=relative)
         if self._settings.temporal:
             for k, side in enumerate(seen):
+                if by_depth[k] and self.size[side].missed >= LONG and (before := expected[k]) is not None:
+                    jumped[k] = np.linalg.norm(wrists[k] - before) > JUMP
+                self.size[side].missed = 0 if by_depth[k] else self.size[side].missed + 1
                 self.tracks[side].position.update(wrists[k], covariance[k])
-        return Placement(wrists, raw, self._scales(seen), by_depth)
+        return Placement(wrists, raw, self._scales(seen), by_depth, jumped)
 
     def _scales(self, seen: np.ndarray) -> np.ndarray:
         return np.array([self.size[side].scale for side in seen])[:, None, None]

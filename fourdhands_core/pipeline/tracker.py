@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from .regress import Regress
 from .regression import MIRROR, Regression, Regressor
 from .regressors import make_regressor
 from .settings import TrackerSettings
-from .types import SOURCE_JOINT, SOURCE_NETWORK, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
+from .types import HELD, SOURCE_JOINT, SOURCE_NETWORK, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
 
 
 class HandPairTracker:
@@ -179,7 +180,9 @@ class HandPairTracker:
     def estimate(self, frame: Frame, with_vertices: bool = False) -> HandPairEstimate | None:
         """Take in a frame from `observe`, in the order of their stamps; see `process`."""
         if frame.first:
+            just_seen = [track for track in self._tracks if track.withheld(frame.stamp).state == HELD]
             self._forget()
+            frame.withheld = {track.side: track.withheld(frame.stamp) for track in just_seen}
         self._detect.settle(frame)
         frames = self._regress.frames
         if frames and frame.stamp <= frames[-1].stamp:
@@ -234,7 +237,10 @@ class HandPairTracker:
         if self.regressor.sees:
             self._detect.schedule.seen(pair, frame)
         timings("hand_model")
-        return pair
+        if not any(pair.hands[side].valid for side in frame.withheld):
+            return pair
+        left, right = (frame.withheld.get(hand.side, hand) for hand in pair.hands)
+        return replace(pair, left=left, right=right, left_root_relative=None, left_root_source=SOURCE_NONE)
 
     def _hands_seen(
         self, frame: Frame, seen: np.ndarray, regressed: Regression, timings: _StageTimings, with_vertices: bool
@@ -293,6 +299,8 @@ class HandPairTracker:
                 scaled=frame.camera.calibrated,
                 by_depth=None if frame.depth is None else bool(placement.by_depth[k]),
             )
+            if placement.jumped[k]:  # depth says at last how far away it is
+                frame.withheld[int(side)] = self._tracks[side].withheld(frame.stamp)
             self._tracks[side].seen(estimate, frame.stamp)
             estimates[int(side)] = estimate
         return estimates
