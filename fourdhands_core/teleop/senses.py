@@ -22,6 +22,9 @@ _AT_LIMIT = 0.02
 """Of a joint's range, by which it may measure beyond its limit, at which open fingers stand: it then counts as at the limit."""
 _NOISE = 0.002
 """Radians or metres likewise of an arm's joints, of which more would be a jump on engaging."""
+_STAYS = 0.5
+"""Seconds for which a robot has to stay where it is after it was elsewhere from one message to the next: two programs that tell
+of it do so by turns, and it would be engaged where it is not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +37,21 @@ class Seen:
     rotation: np.ndarray
     scaled: bool
     settle: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Stood:
+    """Of the robot: its jumps so far, and the seconds for which it has still to stay where it is after the last one."""
+
+    jumps: int = 0
+    settle: float = 0.0
+
+    def after(self, robot: RobotSample | None, passed: float, following: bool) -> Stood:
+        """`passed` seconds later. following: it is led, and moves."""
+        if robot is None:
+            return Stood(self.jumps, self.settle)
+        jumped = robot.jumps != self.jumps and not following
+        return Stood(robot.jumps, _STAYS if jumped else max(0.0, self.settle - passed))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +79,13 @@ class Silence:
 
 @dataclass(frozen=True, eq=False)
 class Sensed:
-    """The hand and the robot where they can be believed, what is remembered of the hand, and all that stands against following,
-    by name."""
+    """The hand and the robot where they can be believed, what is remembered of both, and all that stands against following, by
+    name."""
 
     hand: HandSample | None
     robot: RobotSample | None
     seen: Seen | None
+    stood: Stood
     reasons: list[str]
 
 
@@ -94,6 +113,7 @@ def sense(
     s: TeleopSettings,
     inputs: Inputs,
     seen: Seen | None,
+    stood: Stood,
     silent: tuple[float, float, float],
     transform: tuple[np.ndarray, np.ndarray] | None,
     now: float,
@@ -102,11 +122,13 @@ def sense(
 ) -> Sensed:
     """What can be believed now.
 
-    seen: the hand before. silent: seconds without news of hand, robot and deadman's switch. transform: from the operator's
-    frame to the base at the last step. passed: seconds since then. following: it was engaged and not yet let go.
+    seen, stood: the hand and the robot before. silent: seconds without news of hand, robot and deadman's switch. transform:
+    from the operator's frame to the base at the last step. passed: seconds since then. following: it was engaged and not yet
+    let go.
     """
     hand, seen, reasons = _hand(s, inputs.hand, seen, silent[0], now)
     robot = _robot(inputs.robot, s)
+    stood = stood.after(robot, passed, following)
     if hand is not None:
         if hand.confidence < (s.confidence_to_hold if following else s.confidence_to_engage):
             reasons.append("low_confidence")
@@ -126,6 +148,8 @@ def sense(
             reasons.append("robot_stale")
         if robot.speed > s.still_speed:
             reasons.append("robot_moving")
+        if stood.settle > 0.0:
+            reasons.append("robot_jumped")
         low, high = s.arm_limits.bounds
         there = bool(((robot.joints >= low) & (robot.joints <= high)).all())
         if not following and not (there and allowed(np.concatenate([robot.position, np.zeros(3), robot.fingers]), s)):
@@ -138,7 +162,7 @@ def sense(
             reasons.append("deadman_stale")
     if inputs.estop:
         reasons.append("estop")
-    return Sensed(hand, robot, seen, reasons)
+    return Sensed(hand, robot, seen, stood, reasons)
 
 
 def _hand(

@@ -11,7 +11,7 @@ import numpy as np
 from .grip import DISTRUSTED, Grip
 from .joints import Arm, Joints
 from .motion import at_rest, braked, followed, into_the_allowed, stop_of
-from .senses import Seen, Sensed, Silence, finite, is_transform, sense
+from .senses import Seen, Sensed, Silence, Stood, finite, is_transform, sense
 from .settings import TeleopSettings
 from .target import Latch, near, share, target
 from .turns import angle_between, angular, matrix_of, vector_of
@@ -43,7 +43,7 @@ _FAULT_AFTER = 0.3
 _APART = ("robot_does_not_follow",)
 _LOSS = frozenset({"hand_not_seen", "hand_stale", "hand_jumped", "hand_stamp_back", "low_confidence", "late_step"})
 """Reasons for which the robot holds, and follows again if they pass soon; for all others it has to be engaged again."""
-_ENGAGING = frozenset({"robot_moving", "robot_outside_limits"})
+_ENGAGING = frozenset({"robot_moving", "robot_outside_limits", "robot_jumped"})
 """Reasons against engaging that do not matter once engaged: the robot then moves as commanded."""
 
 
@@ -68,6 +68,7 @@ class TeleopState:
     _latch: Latch | None = None
     _target: np.ndarray | None = None
     _seen: Seen | None = None
+    _stood: Stood = Stood()
     _silence: Silence = Silence()
     _grip: Grip = Grip()
     _transform: tuple[np.ndarray, np.ndarray] | None = None
@@ -110,11 +111,12 @@ def step(
     s, before, moved = state.settings, state.state, not _still(state)
     following = before in (*MOVING_STATES, HOLD)
     silence = state._silence.after(inputs, passed)
-    sensed = sense(s, inputs, state._seen, silence.seconds, state._transform, now, passed, following)
+    sensed = sense(s, inputs, state._seen, state._stood, silence.seconds, state._transform, now, passed, following)
     late = passed > max(LATE, s.braking)
     sensed.reasons.extend(["clock_jumped"] * jumped + ["late_step"] * (late and following))
     transform = inputs.absolute if s.absolute and is_transform(inputs.absolute) else state._transform
-    state = _with(state, _now=now, _seen=sensed.seen, _silence=silence, _transform=transform, _stands_for=stands)
+    state = _with(state, _now=now, _seen=sensed.seen, _stood=sensed.stood, _silence=silence, _transform=transform)
+    state = _with(state, _stands_for=stands)
     doubted = before in (ESTOP, FAULT) or passed > CLOCK_JUMP or not DISTRUSTED.isdisjoint(sensed.reasons)
     grip = Grip() if following or state.motion is None else state._grip.after(sensed.robot, doubted, not moved, passed, s)
     state = _transition(_with(state, _grip=grip), inputs, sensed, dt, passed)

@@ -37,7 +37,8 @@ class RobotSample:
 
     stamp: seconds on the clock of `now`. position: (3,) metres and rotation: (3, 3) of the arm's end in the base. fingers: (n,)
     joints of its hand, in the retargeter's order; (0,) without a hand. speed: of the arm's end, m/s, 0 where not measured.
-    joints: (n,) of an arm that is told joints, with which its end is there; else (0,).
+    joints: (n,) of an arm that is told joints, with which its end is there; else (0,). jumps: how often it was elsewhere from
+    one message to the next so far, further than a robot gets.
     """
 
     stamp: float
@@ -46,6 +47,7 @@ class RobotSample:
     fingers: np.ndarray = field(default_factory=lambda: np.zeros(0))
     speed: float = 0.0
     joints: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    jumps: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,6 +36,7 @@ _REASONS = {
     "robot_not_seen": "nothing tells where the robot is",
     "robot_stale": "the robot's own state is too old",
     "robot_moving": "the robot moves",
+    "robot_jumped": "the robot was elsewhere from one message to the next",
     "robot_outside_limits": "the robot is outside its workspace or limits",
     "robot_does_not_follow": "the robot was not where it was told to be",
     "deadman_released": "nobody presses the deadman's switch",

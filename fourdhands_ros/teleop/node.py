@@ -37,7 +37,7 @@ from ..node.quiet import LISTENS_QUIETLY
 from ..process import parse, run_ros
 from ..pypi.message_types import TFMessage, message_type
 from .axes import axes_problem, misled
-from .commanders import Commanders, more_than_one
+from .commanders import Commanders, more_than_one, publishers_of
 from .diagnosis import apart, outside, place_said, scale_problem, status_of
 from .hand_input import HAND_PAIR, HandInput
 from .hand_joints import HandJoints
@@ -370,8 +370,12 @@ class TeleopNode(ActiveNode):
         return problem
 
     def _outside(self) -> str:
-        """Which limits keep the robot from being engaged, in words; else empty."""
+        """Which limits or jumps of its own state keep the robot from being engaged, in words; else empty."""
         robot, state = self._sample, self.state
+        if state is not None and "robot_jumped" in state.reasons:
+            topics = map(self.resolve_topic_name, self._robot.told_by())
+            said = "; ".join(f"{topic} is of {', '.join(publishers_of(self, topic)) or 'nobody'}" for topic in topics)
+            return f"where the robot is jumps from one message to the next, as where two programs tell of it: {said}"
         if robot is None or state is None or "robot_outside_limits" not in state.reasons:
             return ""
         fingers = self._retargeter.names if self._retargeter else ()

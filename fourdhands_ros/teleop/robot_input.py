@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +15,16 @@ from fourdhands_core.geometry.rotations import matrix_from_quaternion
 from fourdhands_core.retargeting.arm import SerialArm
 from fourdhands_core.teleop import Command, RobotSample, TeleopSettings
 from fourdhands_core.teleop.senses import AHEAD
+from fourdhands_core.teleop.turns import angle_between
 
 from ..convert.transforms import TransformBuffer, TransformError
 from .hand_joints import HandJoints
 from .parameters import TeleopParameters
 
+_ELSEWHERE, _TURNED = 0.01, 0.05
+"""Metres and radians by which an arm's end that is not led is elsewhere from one message to the next; joints: `_Heard.most`."""
+_BENT, _SHARE = 0.02, 0.05
+"""Radians or metres likewise of an arm's joints, and of a hand's joints' ranges."""
 _BEFORE = 1.0
 """Seconds ahead of the clock from which on a transform is of before the clock went back."""
 
@@ -45,11 +51,12 @@ class _News:
 
 @dataclass
 class _Heard(_News):
-    """Joints that joint_states tells of. joints; of: which robot; places: where they were last; others: names that came while
-    these had not; told: whether a message had any position."""
+    """Joints that joint_states tells of. joints; of: which robot; most: by how much they are elsewhere; places: where they were
+    last; others: names that came while these had not; told: whether a message had any position."""
 
     joints: HandJoints = field(default_factory=lambda: HandJoints(()))
     of: str = ""
+    most: np.ndarray | float = _BENT
     places: np.ndarray = field(default_factory=lambda: np.zeros(0))
     others: set[str] = field(default_factory=set)
     told: bool = False
@@ -71,7 +78,8 @@ class RobotInput:
     """Where the robot is, of all messages that came: `sample`, for one thread; the others are callbacks of another.
 
     hand, arm: whose joints have to be heard of, None without. seconds: on teleoperation's clock, of nanoseconds of ROS time.
-    parameters: as they are now. refused: messages that were none. lost_frame: why `from_frame` knew none, in words.
+    parameters: as they are now. refused: messages that were none. jumps: of messages that told of it elsewhere than the ones
+    before. lost_frame: why `from_frame` knew none, in words.
     """
 
     def __init__(
@@ -86,9 +94,10 @@ class RobotInput:
         self.parameters, self._arm, self._clock, self._seconds = parameters, arm, clock, seconds
         self._hand = None
         if hand is not None:
-            self._hand = _Heard(joints=hand, of=parameters.robot, places=np.zeros(settings.joints))
+            low, high = (bound[6:] for bound in settings.bounds)
+            self._hand = _Heard(joints=hand, of=parameters.robot, most=_SHARE * (high - low), places=np.zeros(settings.joints))
         self._joints = None if arm is None else _Heard(joints=HandJoints(arm.names), of=parameters.arm_model)
-        self._pose, self.refused = _News(), 0
+        self._pose, self.refused, self.jumps = _News(), 0, 0
         self._robot: tuple[float, np.ndarray, np.ndarray] | None = None
         self._before: tuple[float, np.ndarray] | None = None
         self._posed, self._looked_at, self._speed = False, 0.0, 0.0
@@ -96,10 +105,16 @@ class RobotInput:
         box = np.array(settings.workspace)
         self._end = 0.5 * (box[:3] + box[3:]), np.eye(3)  # of an arm that there is not
         self._transforms = TransformBuffer()
-        self.put = self._transforms.put
+        self._looks = threading.Lock()
         self.put_static = functools.partial(self._transforms.put, static=True)
         self.forget_frames = self._transforms.clear
         self.lost_frame = ""
+
+    def put(self, data: bytes) -> None:
+        """Of /tf."""
+        self._transforms.put(data)
+        if self._arm is None and not self._posed and self.parameters.arm != "none":
+            self._look_up()  # at each of its messages, as two programs may tell of the arm by turns
 
     def _now(self) -> float:
         return self._seconds(self._clock.now().nanoseconds)
@@ -119,6 +134,7 @@ class RobotInput:
                     lacking = ", ".join(name for name in heard.joints.names if name not in places)
                     heard.wrong = f"joint_states has no position of {lacking} of {heard.of} any more"
             elif np.isfinite(measured).all():
+                self.jumps += bool(np.isfinite(heard.said) and (np.abs(measured - heard.places) > heard.most).any())
                 heard.places, heard.said, heard.came, heard.wrong = measured, self._said_at(message.header), self._now(), ""
             else:
                 self.refused += 1
@@ -150,6 +166,10 @@ class RobotInput:
         return self._seconds(nanoseconds) if nanoseconds and self.parameters.robot_stamped else self._now()
 
     def _measured(self, now: float, position: np.ndarray, rotation: np.ndarray) -> None:
+        if self._robot is not None and self._arm is None:  # whose joints tell
+            _, place, turn = self._robot
+            apart = np.linalg.norm(position - place) > _ELSEWHERE or angle_between(rotation, turn) > _TURNED
+            self.jumps += bool(apart)
         if self._before is not None and now < self._before[0]:  # the clock went back
             self._before = None
         if self._before is None or now - self._before[0] > 0.05:
@@ -166,7 +186,7 @@ class RobotInput:
         """Where the robot is; None where that is not known."""
         hand_at, fingers = (np.inf, np.zeros(0)) if self._hand is None else (self._hand.said, self._hand.places)
         if self.parameters.arm == "none":
-            return RobotSample(hand_at, *self._end, fingers) if np.isfinite(hand_at) else None
+            return RobotSample(hand_at, *self._end, fingers, jumps=self.jumps) if np.isfinite(hand_at) else None
         joints = np.zeros(0)
         if self._joints is not None and self._arm is not None:
             if np.isinf(self._joints.said):
@@ -181,18 +201,18 @@ class RobotInput:
             return None
         at, position, rotation = self._robot
         speed = self._speed if self._now() - at <= self.parameters.robot_stale else 0.0  # how fast it was says nothing
-        return RobotSample(min(at, hand_at), position, rotation, fingers, speed, joints)
+        return RobotSample(min(at, hand_at), position, rotation, fingers, speed, joints, self.jumps)
 
     def _look_up(self) -> None:
         """Where the arm's end is on /tf, as of its newest transforms."""
         p = self.parameters
-        stamp = self._transforms.newest(p.base_frame, p.end_frame)
-        if stamp is None or stamp == self._looked_at:
-            return
-        if p.robot_stamped and self._seconds(stamp) > self._now() + _BEFORE:
-            self.forget_frames()
-            return
-        with contextlib.suppress(TransformError):
+        with self._looks, contextlib.suppress(TransformError):
+            stamp = self._transforms.newest(p.base_frame, p.end_frame)
+            if stamp is None or stamp == self._looked_at:
+                return
+            if p.robot_stamped and self._seconds(stamp) > self._now() + _BEFORE:
+                self.forget_frames()
+                return
             pose = self._transforms.lookup(p.base_frame, p.end_frame, stamp)
             self._looked_at, self._pose.came, self._pose.wrong = stamp, self._now(), ""
             self._measured(self._seconds(stamp) if p.robot_stamped else self._now(), pose.position, pose.rotation)
@@ -215,6 +235,12 @@ class RobotInput:
         if self._arm is None and self.parameters.arm != "none":
             words.append(self._end_unheard(now, stale))
         return next(filter(None, words), "")
+
+    def told_by(self) -> list[str]:
+        """The topics, relative to the node, that tell where the robot is."""
+        joints = self._hand is not None or self._joints is not None
+        end = [] if self._arm is not None or self.parameters.arm == "none" else ["ee_pose" if self._posed else "/tf"]
+        return ["joint_states"] * joints + end
 
     def _end_unheard(self, now: float, stale: float) -> str:
         p = self.parameters

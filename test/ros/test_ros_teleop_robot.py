@@ -1,0 +1,118 @@
+"""What tells where the robot is and contradicts itself, as where two programs tell of it: it is not engaged where it is not."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import PoseStamped
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import JointState
+from teleop_support import START, ruckig, stepped
+
+from fourdhands_core.geometry.rigid import Rigid
+from fourdhands_core.teleop import IDLE, RAMP, READY, HandSample
+
+pytestmark = pytest.mark.skipif(ruckig is None, reason="teleoperation needs ruckig (pip install 'fourdhands[robot]')")
+HOME = np.array([0.1, 0.4, 0.0, 1.8, 0.0, 0.9, 0.2])
+ARM = {"arm": "positions", "arm_model": "seven_joints", "base_frame": "base"}
+
+
+class Told:
+    """Steps of the node 10 ms apart, with what its robot is told of in messages."""
+
+    def __init__(self, node):
+        self.node, self.begin = node, node.get_clock().now().nanoseconds
+        self.now = self.begin
+        node.get_clock = node._robot._clock = SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=self.now))
+
+    def go(self, *messages):
+        node, robot = self.node, self.node._robot
+        self.now += 10_000_000
+        for message in messages:
+            message(robot, self.now)
+        seconds = robot._seconds(self.now)
+        node._now, node._pace = (lambda: seconds), (lambda: seconds)
+        fingers = np.zeros(node._settings.joints) if node._settings.joints else None
+        node.hand.newest = HandSample(seconds, np.zeros(3), np.eye(3), fingers), "camera"
+        made = node.compute(seconds)
+        node._steady, node.state, node._sample = seconds, made.state, made.inputs.robot
+        return made
+
+
+def stamped(message, now):
+    message.header.stamp.sec, message.header.stamp.nanosec = divmod(now, 10**9)
+    return message
+
+
+def pose(x):
+    def tell(robot, now):
+        message = stamped(PoseStamped(), now)
+        message.pose.orientation.w = 1.0
+        message.pose.position.x, message.pose.position.y, message.pose.position.z = (START + [x, 0.0, 0.0]).tolist()
+        robot.on_pose(message)
+
+    return tell
+
+
+def frame(x):
+    def tell(robot, now):
+        robot._transforms.set("base_link", "tool0", Rigid(np.eye(3), START + [x, 0.0, 0.0]), now + 10**6 * (x > 0.0))
+        robot.put(b"")  # as a message with nothing more to tell
+
+    return tell
+
+
+def joints(names, values):
+    return lambda robot, now: robot.on_joints(stamped(JointState(name=names, position=values), now))
+
+
+def arm(turn):
+    return lambda robot, now: joints(list(robot._arm.names), [*HOME[:3], HOME[3] + turn, *HOME[4:]])(robot, now)
+
+
+@pytest.mark.parametrize(
+    "parameters, true, other, topic",
+    [
+        ({}, pose(0.0), pose(0.3), "/ee_pose"),
+        ({}, frame(0.0), frame(0.3), "/tf"),
+        ({"arm": "none", "robot": "gripper"}, joints(["width"], [0.06]), joints(["width"], [0.0]), "/joint_states"),
+        (ARM, arm(0.0), arm(-0.4), "/joint_states"),
+    ],
+)
+def test_a_robot_that_two_programs_tell_of_is_not_engaged_where_it_is_not(parameters, true, other, topic):
+    """The first command is where it is, as fast as its controller takes it there: 0.3 m beside it would be a blow."""
+    if "arm_model" in parameters:
+        pytest.importorskip("mink", reason="an arm's inverse kinematics needs mink (pip install 'fourdhands[robot]')")
+    given = {"need_deadman": False, "dwell": 0.1, **parameters}
+    with stepped(*(Parameter(name, value=value) for name, value in given.items())) as node:
+        told = Told(node)
+        for _ in range(200):
+            told.go(true, other)  # at each step it is the other that came last
+            assert node.state.state == IDLE
+            node._ask("engage")
+        assert "robot_jumped" in node.state.reasons
+        assert topic in node._problem() and "two programs" in node._problem()
+        assert "two programs" in node._on_service("engage", None, SimpleNamespace()).message
+        node._asked.clear()
+        for _ in range(120):
+            told.go(true)
+        assert node.state.state == READY and not node._outside()
+        node._ask("engage")
+        made = told.go(true)
+        assert made.state.state == RAMP
+        robot = made.inputs.robot
+        np.testing.assert_array_equal(made.command.position, robot.position)
+        np.testing.assert_array_equal(made.command.fingers, robot.fingers)
+
+
+def test_a_robot_that_is_led_far_between_two_messages_goes_on():
+    with stepped(Parameter("need_deadman", value=False), Parameter("ramp", value=0.1)) as node:
+        told = Told(node)
+        for _ in range(30):
+            told.go(pose(0.0))
+        node._ask("engage")
+        assert told.go(pose(0.0)).state.state == RAMP
+        node._asked.clear()
+        for i in range(20):
+            told.go(pose(0.02 * (i % 2)))
+            assert node.state.state not in (IDLE, READY)
