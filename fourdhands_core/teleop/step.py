@@ -256,7 +256,8 @@ def _advance(
     if state.state not in (RAMP, ENGAGED) or hand is None or state._latch is None:
         return _with(state, motion=braked(state.motion, s, dt)), []
     assert state.base is not None and state._target is not None
-    asked, acting = target(s, state._latch, state.motion, state.base, hand, inputs.absolute, state._target[6:])
+    transform = inputs.then if is_transform(inputs.then) else inputs.absolute
+    asked, acting = target(s, state._latch, state.motion, state.base, hand, transform, state._target[6:])
     speed, slowed = share(s, hand, now - hand.stamp, state._ramped)
     motion = followed(state.motion, s, asked, speed, dt)
     fastest = s.rates[0]

@@ -41,7 +41,7 @@ def target(
     """(6 + n,) where the hand asks the robot to be, inside what is allowed, and the limits that act.
 
     motion: as commanded so far; base: (3, 3) the orientation that it turns from. transform: from the operator's frame to the
-    robot's base, for absolute motion. fingers: (n,) they stay there where the hand's are not known.
+    robot's base when the hand was there, for absolute motion. fingers: (n,) they stay there where the hand's are not known.
     """
     axes = np.reshape(s.axes, (3, 3))
     moved = (hand.position - latch.hand_position) * (1.0, 1.0, s.scale_depth)

@@ -57,7 +57,8 @@ class Inputs:
     hand, robot: the newest samples, None before the first. deadman: pressed, as said at deadman_stamp (seconds). estop: asked
     for now; it is latched. engage, release, reset: asked for since the last step. operators: how many publish the hand.
     commanders: how many command the robot, this one included.
-    absolute: (rotation (3, 3), position (3,)) from the operator's frame to the robot's base, where TF knows it.
+    absolute: (rotation (3, 3), position (3,)) from the operator's frame to the robot's base, where TF knows it; then: the same
+    at the hand's stamp, None where that is not known.
     """
 
     hand: HandSample | None = None
@@ -71,6 +72,7 @@ class Inputs:
     operators: int = 1
     commanders: int = 1
     absolute: tuple[np.ndarray, np.ndarray] | None = None
+    then: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True, eq=False)

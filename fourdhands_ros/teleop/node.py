@@ -249,6 +249,7 @@ class TeleopNode(ActiveNode):
         asked = list(self._asked)
         now = self._now() + max(due - self._pace(), 0.0)
         hand, frame = self.hand.newest
+        by_frame = self.parameters.absolute or self.state.settings.absolute
         inputs = Inputs(
             None if self._misleads(frame) else hand,
             self._robot.sample(),
@@ -257,7 +258,8 @@ class TeleopNode(ActiveNode):
             self._estop or "estop" in asked,
             operators=max(self.count_publishers(self.resolve_topic_name("hands")), 1),
             commanders=self._commanders.count(),
-            absolute=self._robot.from_frame(frame) if self.parameters.absolute or self.state.settings.absolute else None,
+            absolute=self._robot.from_frame(frame) if by_frame else None,
+            then=self._robot.from_frame_at(frame, hand.stamp) if by_frame and hand is not None else None,
             **{name: name in asked for name in ("engage", "release", "reset")},
         )
         return _Step(due, len(asked), frame, inputs, *step(self.state, inputs, now, self._settings, due - self._steady))

@@ -17,7 +17,7 @@ from fourdhands_core.teleop import Command, RobotSample, TeleopSettings
 from fourdhands_core.teleop.senses import AHEAD
 from fourdhands_core.teleop.turns import angle_between
 
-from ..convert.transforms import TransformBuffer, TransformError
+from ..convert.transforms import KEPT, TransformBuffer, TransformError
 from .hand_joints import HandJoints
 from .parameters import TeleopParameters
 
@@ -227,6 +227,15 @@ class RobotInput:
             return None
         self.lost_frame = ""
         return pose.rotation, pose.position
+
+    def from_frame_at(self, frame: str, seconds: float) -> tuple[np.ndarray, np.ndarray] | None:
+        """The same at a time, on teleoperation's clock, when an image was taken; None where /tf does not know it."""
+        p, now = self.parameters, self._clock.now().nanoseconds
+        age = min(max(self._seconds(now) - seconds, 0.0), KEPT)
+        with contextlib.suppress(TransformError):
+            pose = self._transforms.lookup(p.base_frame, frame, now - round(age * 1e9), p.robot_stale)
+            return pose.rotation, pose.position
+        return None
 
     def unheard(self) -> str:
         """Why it is not known where the robot is, in words; else empty."""

@@ -10,7 +10,7 @@ from sensor_msgs.msg import JointState
 from teleop_support import START, ruckig, stepped
 
 from fourdhands_core.geometry.rigid import Rigid
-from fourdhands_core.teleop import IDLE, RAMP, READY, HandSample
+from fourdhands_core.teleop import ENGAGED, IDLE, RAMP, READY, HandSample
 
 pytestmark = pytest.mark.skipif(ruckig is None, reason="teleoperation needs ruckig (pip install 'fourdhands[robot]')")
 HOME = np.array([0.1, 0.4, 0.0, 1.8, 0.0, 0.9, 0.2])
@@ -23,9 +23,11 @@ class Told:
     def __init__(self, node):
         self.node, self.begin = node, node.get_clock().now().nanoseconds
         self.now = self.begin
-        node.get_clock = node._robot._clock = SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=self.now))
+        time = SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=self.now, to_msg=lambda: None))
+        node.get_clock = lambda: time
+        node._robot._clock, node._outputs.send = time, lambda *_: None
 
-    def go(self, *messages):
+    def go(self, *messages, hand=None):
         node, robot = self.node, self.node._robot
         self.now += 10_000_000
         for message in messages:
@@ -33,9 +35,9 @@ class Told:
         seconds = robot._seconds(self.now)
         node._now, node._pace = (lambda: seconds), (lambda: seconds)
         fingers = np.zeros(node._settings.joints) if node._settings.joints else None
-        node.hand.newest = HandSample(seconds, np.zeros(3), np.eye(3), fingers), "camera"
+        node.hand.newest = hand or HandSample(seconds, np.zeros(3), np.eye(3), fingers), "camera"
         made = node.compute(seconds)
-        node._steady, node.state, node._sample = seconds, made.state, made.inputs.robot
+        node.tell(made)
         return made
 
 
@@ -112,7 +114,25 @@ def test_a_robot_that_is_led_far_between_two_messages_goes_on():
             told.go(pose(0.0))
         node._ask("engage")
         assert told.go(pose(0.0)).state.state == RAMP
-        node._asked.clear()
         for i in range(20):
             told.go(pose(0.02 * (i % 2)))
-            assert node.state.state not in (IDLE, READY)
+        assert node.state.state == ENGAGED
+
+
+def test_a_hand_is_where_its_camera_was_when_it_took_the_image():
+    """Of a camera that moves, where it is now would lead the arm by what it moved since: 3 cm here."""
+    given = {"need_deadman": False, "absolute": True, "turns": False, "ramp": 0.1}
+    with stepped(*(Parameter(name, value=value) for name, value in given.items())) as node:
+        told, moved = Told(node), 0.0
+        for i in range(100):
+            moved += 0.003 * (i > 60)
+            place = np.array([moved, 0.0, 0.0])
+            node._robot._transforms.set("base_link", "camera", Rigid(np.eye(3), place), told.now + 10_000_000)
+            now = node._robot._seconds(told.now + 10_000_000)
+            then = 0.003 * max(i - 70, 0)
+            hand = HandSample(now - 0.1, START - [then, 0.0, 0.0], np.eye(3))
+            if i == 40:
+                node._ask("engage")
+            made = told.go(pose(0.0), hand=hand)
+        assert made.state.state == ENGAGED
+        np.testing.assert_allclose(made.command.position, START, atol=1e-6)
