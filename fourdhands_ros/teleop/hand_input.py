@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from fourdhands_core.errors import FourDHandsError
+from fourdhands_core.errors import FourDHandsError, InputError
 from fourdhands_core.geometry.rotations import matrix_from_quaternion
 from fourdhands_core.retargeting import Retargeter
+from fourdhands_core.retargeting.human import spans_palm
 from fourdhands_core.teleop import HandSample
 
 from ..pypi.message_types import deserialize, message_type
@@ -73,10 +75,25 @@ class HandInput:
             return HandSample(stamp, np.zeros(3), np.eye(3), None, 0.0, False, bool(hand.scaled)), frame
         self.fused = bool(getattr(pair, f"{self._side}_cameras"))
         turn, place = hand.wrist.orientation, hand.wrist.position
-        rotation = matrix_from_quaternion(np.array([turn.x, turn.y, turn.z, turn.w]))
-        position = np.array([place.x, place.y, place.z])
-        fingers = None
+        quaternion, position = np.array([turn.x, turn.y, turn.z, turn.w]), np.array([place.x, place.y, place.z])
+        joints = np.array([(joint.x, joint.y, joint.z) for joint in hand.joints])
+        _check(joints, position, quaternion, float(hand.confidence))
+        rotation, fingers = matrix_from_quaternion(quaternion), None
         if self._retargeter is not None:
-            joints = np.array([(joint.x, joint.y, joint.z) for joint in hand.joints])
             fingers = self._previous = self._retargeter.solve(joints, self._previous)
         return HandSample(stamp, position, rotation, fingers, float(hand.confidence), True, bool(hand.scaled)), frame
+
+
+def _check(joints: np.ndarray, position: np.ndarray, quaternion: np.ndarray, confidence: float) -> None:
+    """Raise InputError where a valid hand's numbers, joints (21, 3), the wrist's position (3,) and quaternion (4,), are none of
+    a hand's."""
+    if not (np.isfinite(joints).all() and np.isfinite(position).all() and np.isfinite(quaternion).all()):
+        raise InputError("a hand is called valid, and its joints or its wrist are no finite numbers; look at who publishes it")
+    if not spans_palm(joints):
+        raise InputError(
+            "a hand's wrist and knuckles span no palm in metres; joints have to be in metres, in the order of Hand.msg"
+        )
+    if not abs(math.hypot(*quaternion.tolist()) - 1.0) < 0.1:
+        raise InputError(f"the wrist's orientation {quaternion.tolist()} is no quaternion of length 1; see who publishes it")
+    if not 0.0 <= confidence <= 1.001:
+        raise InputError(f"a hand's confidence is {confidence:g}, and goes from 0 to 1; look at who publishes it")
