@@ -43,8 +43,9 @@ class Operator:
         if isinstance(hand, np.ndarray):
             turn = np.eye(3) if rotation is None else rotation
             sample = HandSample(
-                self.now - age, hand, turn, grip, inputs.pop("confidence", 0.9), scaled=inputs.pop("scaled", True)
-            )
+                self.now - age, hand, turn, grip, inputs.pop("confidence", 0.9), scaled=inputs.pop("scaled", True),
+                size=inputs.pop("size", 0.095),
+            )  # fmt: skip
         robot = inputs.pop("robot", RobotSample(self.now, self.place, self.turn, self.fingers))
         self.state, self.command = step(self.state, Inputs(sample, robot, **inputs), self.now, settings)
         if self.command.publish:
@@ -231,10 +232,11 @@ def test_what_fingers_hold_may_keep_turn_and_push_them():
     np.testing.assert_allclose(command.fingers, 0.01, atol=1e-9)
 
 
-@pytest.mark.parametrize(("moved", "scaled"), [(0.5, True), (0.015, False)])
-def test_a_jump_of_the_hand_is_not_followed(moved, scaled):
-    """Nor a small one from the image on where distances are in metres, as the camera's calibration came late."""
-    operator = Operator().engaged(scaled=scaled)
+@pytest.mark.parametrize(("moved", "was"), [(0.5, {}), (0.015, {"scaled": False}), (0.044, {"size": 0.089})])
+def test_a_jump_of_the_hand_is_not_followed(moved, was):
+    """Nor a small one from the image on where distances are in metres, as the camera's calibration came late, or where the hand
+    is of another size, as after ~/calibrate_hand, which brings it nearer or further."""
+    operator = Operator().engaged(**was)
     before = operator.place.copy()
     operator.steps(5, np.array([moved, 0.0, 0.0]))
     assert operator.state.state == HOLD and operator.state.reasons == ("hand_jumped",)

@@ -18,6 +18,8 @@ _SETTLE = 0.1
 """Seconds for which a hand has to be steady after a jump."""
 _JUMP, _TURN_JUMP, _TURN_SPEED = 0.02, 0.3, 20.0
 """Metres and radians that a hand may be off between two images beside what its speed explains; the speed of its turn, rad/s."""
+_RESHAPED = 0.02
+"""Of a hand's size, by which it is another one from one image to the next: one camera has it nearer or further by as much."""
 _AT_LIMIT = 0.02
 """Of a joint's range, by which it may measure beyond its limit, at which open fingers stand: it then counts as at the limit."""
 _NOISE = 0.002
@@ -29,13 +31,9 @@ of it do so by turns, and it would be engaged where it is not."""
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """The newest hand: its stamp and place, whether that is in metres, and how long it has still to be steady after a jump,
-    seconds."""
+    """The newest hand, whether or not it is followed, and how long it has still to be steady after a jump, seconds."""
 
-    stamp: float
-    position: np.ndarray
-    rotation: np.ndarray
-    scaled: bool
+    hand: HandSample
     settle: float = 0.0
 
 
@@ -175,14 +173,14 @@ def _hand(
         return None, seen, ["hand_not_seen"]
     if hand.fingers is not None and (not finite(hand.fingers) or np.shape(hand.fingers) != (s.joints,)):
         return None, seen, ["hand_not_seen"]
-    if seen is not None and hand.stamp < seen.stamp:
+    if seen is not None and hand.stamp < seen.hand.stamp:
         # a source that began anew: taken up once it has been steady, as after a jump
-        return None, Seen(hand.stamp, hand.position, hand.rotation, hand.scaled, _SETTLE), ["hand_stamp_back"]
-    if seen is not None and hand.stamp == seen.stamp and (hand.position != seen.position).any():
+        return None, Seen(hand, _SETTLE), ["hand_stamp_back"]
+    if seen is not None and hand.stamp == seen.hand.stamp and (hand.position != seen.hand.position).any():
         return None, seen, ["hand_stamp_back"]  # another hand under the same stamp
-    if seen is None or hand.stamp - seen.stamp > max(s.regain, s.hand_stale):
-        seen = Seen(hand.stamp, hand.position, hand.rotation, hand.scaled)
-    elif hand.stamp > seen.stamp:
+    if seen is None or hand.stamp - seen.hand.stamp > max(s.regain, s.hand_stale):
+        seen = Seen(hand)
+    elif hand.stamp > seen.hand.stamp:
         seen = _seen_next(seen, hand, s)
     age = now - hand.stamp
     if age > s.hand_stale or age < -AHEAD or silent > s.hand_silent:
@@ -193,13 +191,22 @@ def _hand(
 
 
 def _seen_next(seen: Seen, hand: HandSample, s: TeleopSettings) -> Seen:
-    passed = hand.stamp - seen.stamp
-    moved = math.dist(hand.position.tolist(), seen.position.tolist())
-    turned = angle_between(hand.rotation, seen.rotation)
+    before = seen.hand
+    passed = hand.stamp - before.stamp
+    moved = math.dist(hand.position.tolist(), before.position.tolist())
+    turned = angle_between(hand.rotation, before.rotation)
     jumped = moved > s.max_hand_speed * passed + _JUMP or turned > _TURN_SPEED * passed + _TURN_JUMP
-    jumped = jumped or hand.scaled != seen.scaled  # the camera's calibration came, or went: distances are others now
-    settle = _SETTLE if jumped else max(0.0, seen.settle - passed)
-    return Seen(hand.stamp, hand.position, hand.rotation, hand.scaled, settle)
+    jumped = jumped or _measures_otherwise(hand, before)
+    return Seen(hand, _SETTLE if jumped else max(0.0, seen.settle - passed))
+
+
+def _measures_otherwise(hand: HandSample, before: HandSample) -> bool:
+    """Whether its distances are others now: the camera's calibration came, or went, or it is a hand of another size."""
+    if hand.scaled != before.scaled:
+        return True
+    if hand.size is None or before.size is None:
+        return hand.size is not before.size
+    return not abs(hand.size - before.size) <= _RESHAPED * before.size
 
 
 def _robot(robot: RobotSample | None, s: TeleopSettings) -> RobotSample | None:
@@ -237,5 +244,5 @@ def _transform(
         return ["no_transform_to_base"]
     if before is None or seen is None:
         return []
-    moved = (pose[0] - before[0]) @ seen.position + pose[1] - before[1]
+    moved = (pose[0] - before[0]) @ seen.hand.position + pose[1] - before[1]
     return ["transform_jumped"] if float(np.linalg.norm(moved)) > s.max_hand_speed * passed + _JUMP else []

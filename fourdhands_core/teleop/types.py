@@ -19,7 +19,8 @@ class HandSample:
 
     stamp: of the image, seconds on the clock of `now`. position: (3,) metres and rotation: (3, 3) of the wrist, in the
     operator's frame (the camera's, or a fixed one). fingers: (n,) joints of the robot's hand that a retargeter made of it, or
-    None. confidence: 0 to 1. valid: seen in this image. scaled: position is in metres.
+    None. confidence: 0 to 1. valid: seen in this image. scaled: position is in metres. size: metres from the wrist to the
+    middle finger's knuckle, which a person's hand keeps; None where it is measured anew in each image.
     """
 
     stamp: float
@@ -29,6 +30,7 @@ class HandSample:
     confidence: float = 1.0
     valid: bool = True
     scaled: bool = True
+    size: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -81,7 +81,8 @@ class HandInput:
         rotation, fingers = matrix_from_quaternion(quaternion), None
         if self._retargeter is not None:
             fingers = self._previous = self._retargeter.solve(joints, self._previous)
-        return HandSample(stamp, position, rotation, fingers, float(hand.confidence), True, bool(hand.scaled)), frame
+        size = float(np.linalg.norm(joints[9] - joints[0])) if len(hand.betas) else None  # of a model's hand it stays
+        return HandSample(stamp, position, rotation, fingers, float(hand.confidence), True, bool(hand.scaled), size), frame
 
 
 def _check(joints: np.ndarray, position: np.ndarray, quaternion: np.ndarray, confidence: float) -> None:

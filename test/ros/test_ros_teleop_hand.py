@@ -2,6 +2,7 @@
 
 import contextlib
 
+import numpy as np
 import pytest
 from ros_support import T0, make_pair
 from teleop_support import ruckig
@@ -62,3 +63,14 @@ def test_a_hand_whose_numbers_are_none_is_refused(edit, words):
             hand._read(given)
         given.right.valid = False  # nothing is asked of one that is not seen
         assert not hand._read(given)[0].valid
+
+
+def test_a_models_hand_has_a_size_and_one_that_is_measured_has_none():
+    """By which it is noticed where it is taken for a hand of another size, and so for one at another distance."""
+    with hand_input() as hand:
+        given = message()
+        knuckle, wrist = given.right.joints[9], given.right.joints[0]
+        size = np.linalg.norm([knuckle.x - wrist.x, knuckle.y - wrist.y, knuckle.z - wrist.z])
+        assert hand._read(given)[0].size == pytest.approx(size)
+        given.right.betas = []
+        assert hand._read(given)[0].size is None
