@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from ..episodes import FORMATS
+from ..pipeline.settings import OFFLINE_LOOKAHEAD
 from ..streams import counted, utf8
-from . import COUNT, REPEATED, Commands, add_command, frame, place, ros_side
+from . import COUNT, REPEATED, Commands, add_command, add_lens, add_settings, frame, given_settings, place, ros_side
 
 
 def _here(text: str) -> Path:
@@ -115,6 +116,8 @@ def _add_export(inner: Commands) -> None:
     )
     command.add_argument("--no-images", action="store_true", help="export no images")
     command.add_argument("--robot", default="", metavar="TOPIC", help="of JointState (default: the only one, or /joint_states)")
+    add_lens(command, "of bags with images alone, without CameraInfo: ")
+    add_settings(command, "mirrored")
     command.add_argument("--vcodec", default="h264", metavar="CODEC", help="of images: h264 or av1 (default: h264)")
     command.add_argument("--jobs", **COUNT, help="bags at once (default: one a core)")
     command.add_argument(
@@ -134,10 +137,12 @@ def export(args: argparse.Namespace) -> int:
 
     action_of(args.action)
     cutting = Cutting(args.fps, args.hands, args.split, args.min_valid, args.min_seconds)
-    work, source, whole = ros_side("episodes", "episodes.export", "episodes.source", "episodes.whole")
+    work, source, whole, camera = ros_side("episodes", "episodes.export", "episodes.source", "episodes.whole", "bags.camera")
     images = () if args.no_images else tuple(args.images) if args.images else None
     chosen = source.Chosen(args.topic, images, args.robot, args.frame, cutting.split)
-    options = work.Options(chosen, args.action, cutting, args.task, args.vcodec, args.outcome)
+    parameters = camera.Parameters(**given_settings(args), lookahead=OFFLINE_LOOKAHEAD)
+    conversion = camera.Options(parameters, fov=args.fov, intrinsics=args.intrinsics, markers=False)
+    options = work.Options(chosen, args.action, cutting, args.task, args.vcodec, args.outcome, conversion)
     report = work.export(args.paths, args.out, options, args.format, args.jobs, args.address, args.quiet, args.skip_failed)
     if not args.quiet:
         for line in whole.left_out_words(args.out):

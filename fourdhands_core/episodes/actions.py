@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..extras import needed_for
 from ..geometry.rotations import axis_angle_from_quaternion, matrix_from_quaternion, matrix_to_6d
 from ..hand_model.skeleton import FINGERS, MANO_JOINT_NAMES, SIDES, TIP_JOINTS
 from ..retargeting import load_retargeter
+from ..retargeting.config import read_config
 from .recording import Hands
 
 _AXES = "xyz"
@@ -42,6 +44,20 @@ def _wrist(hands: Hands) -> np.ndarray:
 
 def _names(*groups: tuple[str, Sequence[str]]) -> list[str]:
     return [f"{side}_{name}_{part}" for side in SIDES for name, parts in groups for part in parts]
+
+
+def _robot_of(name: str) -> tuple[str, str | None]:
+    """Of a robot's action its robot, and the hand that leads it, where that is said."""
+    robot, _, side = name.removeprefix(_ROBOT).rpartition(":")
+    return (robot, side) if side in SIDES and robot else (name.removeprefix(_ROBOT), None)
+
+
+def files_of(name: str) -> list[Path]:
+    """The files that say what an action is: of a robot's its YAML file and its model. Raises InputError."""
+    if not name.startswith(_ROBOT):
+        return []
+    config = read_config(_robot_of(name)[0])
+    return [config.source, config.model]
 
 
 class Action(Protocol):
@@ -128,8 +144,7 @@ ACTIONS = {
 def action_of(name: str) -> Action:
     """An action by its name: of ACTIONS, or robot:NAME, or robot:NAME:left for the hand that leads it. Raises InputError."""
     if name.startswith(_ROBOT):
-        robot, _, side = name.removeprefix(_ROBOT).rpartition(":")
-        return RobotAction(robot, side) if side in SIDES and robot else RobotAction(name.removeprefix(_ROBOT), None)
+        return RobotAction(*_robot_of(name))
     if name not in ACTIONS:
         raise InputError(f"--action {name}: give one of {', '.join(ACTIONS)}, or robot:NAME")
     return ACTIONS[name]

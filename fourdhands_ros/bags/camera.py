@@ -14,6 +14,7 @@ import numpy as np
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo
 
+from fourdhands_core.episodes.folder import content_key
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.pipeline.frame import Frame
@@ -68,6 +69,12 @@ class Options:
         """The frame of all cameras' common hands; empty where there are to be none. Raises InputError where the rig has another
         one."""
         return self.rig.frame(self.fixed_frame) if self.rig else self.fixed_frame
+
+    def named_files(self) -> dict[str, str]:
+        """What is in the files that options name, each as a key, so that another content is another option."""
+        given = self.parameters
+        texts = given.weights, given.hand_model, given.hand_model_left, given.hand_shape, self.intrinsics
+        return {str(text): content_key([Path(text)], "") for text in texts if text and Path(text).is_file()}
 
 
 @dataclass(frozen=True)

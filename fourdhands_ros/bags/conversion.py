@@ -214,9 +214,10 @@ def _first_state(bag: Bag, cameras: list[CameraTopics], options: Options, places
 
 
 def _description(bag: Bag, options: Options) -> dict:
-    """What a conversion is of and how it is made, in plain values, to tell whether another call continues it."""
+    """What a conversion is of and how it is made, in plain values, to tell whether another call continues it; of files that
+    options name what is in them."""
     files = [[file.name, file.stat().st_size] for file in bag.files]
-    return json.loads(json.dumps({"files": files, **asdict(options)}, default=str))
+    return json.loads(json.dumps({"files": files, **asdict(options), "named files": options.named_files()}, default=str))
 
 
 class _Work(WorkFolder):

@@ -226,7 +226,7 @@ def _fill(folder: Path, tracked: Path, source: Path, bag: Bag, options: Options,
     if not tracked.exists():
         convert(source, tracked, _of_one_camera(bag, options), progress)
     with Bag(tracked) as hands:
-        _write(folder, hands, bag, source, options, progress)
+        _write(folder, hands, bag, source, options, progress, found=True)
 
 
 def _of_one_camera(bag: Bag, options: Options) -> Conversion:
@@ -251,8 +251,9 @@ def _of_one_camera(bag: Bag, options: Options) -> Conversion:
     return replace(conversion, topics=(camera.image,)) if len(cameras) > 1 else conversion
 
 
-def _write(folder: Path, hands: Bag, bag: Bag, source: Path, options: Options, progress: Progress) -> None:
-    recording = read_recording(hands, bag, options.chosen, folder.parent)
+def _write(folder: Path, hands: Bag, bag: Bag, source: Path, options: Options, progress: Progress, found: bool = False) -> None:
+    """found: the hands were found by this package, as the options say."""
+    recording = read_recording(hands, bag, options.chosen, folder.parent, options.conversion if found else None)
     recording.name = printable(source.resolve().name)
     recording.warnings = [printable(words.replace(str(source), recording.name)) for words in recording.warnings]
     sidecar = read_sidecar(source)

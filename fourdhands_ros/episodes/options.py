@@ -6,14 +6,16 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from fourdhands_core.episodes.actions import files_of
+from fourdhands_core.episodes.folder import content_key
 from fourdhands_core.episodes.resampling import Cutting
 
 from ..bags.camera import Options as Conversion
 from .source import Chosen
 
-LAYOUT = 9
-"""Of parts; another number makes all that was done before worthless. 9: a robot's action goes on where rows are computed in
-blocks, and angles are computed of HandPair's float64 numbers."""
+LAYOUT = 10
+"""Of parts; another number makes all that was done before worthless. 10: the hands' camera and its lens, marks and
+joints without stamps are found otherwise."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Options:
     are found in bags without.
 
     Another one is an argument of `commands/episodes.py` with its place in `export` there, told of in `docs/demonstrations.md`.
-    Bags that are done are done again where `plain` has another value, which leaves out what concerns the whole dataset alone.
+    Bags that are done are done again where `plain` has another value, which leaves out what concerns the whole dataset alone,
+    and has files by what is in them.
     """
 
     chosen: Chosen = field(default_factory=Chosen)
@@ -39,6 +42,9 @@ class Options:
     def plain(self) -> dict[str, Any]:
         """What decides what becomes of a bag, in plain values."""
         values = {name: value for name, value in asdict(self).items() if name not in ("task", "outcome")}
+        if files := files_of(self.action):
+            values["robot"] = content_key(files, "")
+        values["named files"] = self.conversion.named_files()
         return json.loads(json.dumps({"layout": LAYOUT, **values}, default=str))
 
     def text(self) -> str:

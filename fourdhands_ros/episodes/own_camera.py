@@ -24,6 +24,8 @@ from ..convert.camera_info import calibration_from_info, info_topics, rectified_
 from ..pypi.message_types import deserialize_ros
 from .beside import stamp_or_time
 
+_ALIKE = 0.9
+"""Correlation of where joints are and where they are seen, above which they are seen by a camera."""
 _EVERY, _LOOKED_AT = 15, 500
 """Of the hands every so many tell how they were seen, up to so many."""
 
@@ -46,13 +48,24 @@ class Seen:
     @property
     def mirrored(self) -> bool:
         """Whether the images are mirrored."""
-        return bool(self.points) and lie_mirrored(np.concatenate(self.points), np.concatenate(self.pixels))
+        return self._tell and lie_mirrored(np.concatenate(self.points), np.concatenate(self.pixels))
 
     def lens(self, cameras: Sequence[Camera]) -> int:
         """Which of the cameras saw them; see lens_of."""
-        if not self.points:
+        if not self._tell:
             return 0
         return lens_of(np.concatenate(self.points), np.concatenate(self.pixels), cameras, self.mirrored)
+
+    @property
+    def _tell(self) -> bool:
+        """Whether they are in a camera's frame at all, which hands of a dataset in a robot's frame are not."""
+        if not self.points:
+            return False
+        points, pixels = np.concatenate(self.points), np.concatenate(self.pixels)
+        with np.errstate(all="ignore"):
+            rays = points[:, :2] / points[:, 2:]
+            alike = [np.corrcoef(rays[:, axis], pixels[:, axis])[0, 1] for axis in range(2)]
+        return bool(abs(alike[0]) > _ALIKE and alike[1] > _ALIKE)
 
 
 def own_images(bag: Bag, namespace: str, frame: str, names: Sequence[str]) -> str:
@@ -76,21 +89,24 @@ def _cameras(bag: Bag, names: tuple[str, ...]):
 
 
 def read_intrinsics(
-    bag: Bag, namespace: str, frame: str, image: str, size: tuple[int, int] | None, seen: Seen
+    bag: Bag, namespace: str, frame: str, image: str, size: tuple[int, int] | None, seen: Seen, found: Options | None = None
 ) -> tuple[tuple[np.ndarray, np.ndarray], list[str]]:
     """Stamps (K,) from which on fx, fy, cx, cy (K, 4) hold for the hands' images, zeros where the camera is not calibrated; and
     what the user should know.
 
     As the tracker takes CameraInfo, with its region, binning and size; of rectified images P, if their name or the hands'
     pixels say that they are. image: see own_images. size: of the images, None where there are none: then as CameraInfo has it.
+    found: the options by which hands were found in them, where a lens may be given for want of CameraInfo.
     """
     topic = _info_topic(bag, image or f"{namespace}/image_raw", frame)
     what = image or f"the camera of {namespace}/hands"
+    likely = rectified_by_name(image)
+    lenses = [_Lens(size, rectified, found) for rectified in (likely, not likely)]
+    if not topic and (given := lenses[0].of(None)):
+        return (np.zeros(1, np.int64), _row(given)[None]), []
     if not topic:
         return (np.zeros(0, np.int64), np.zeros((0, 4))), [f"no CameraInfo beside {what}: camera.intrinsics is 0"]
-    likely = rectified_by_name(image)
-    lenses = [_Lens(size, likely), _Lens(size, not likely)]
-    stamps, times, found = array("q"), array("q"), []
+    stamps, times, told = array("q"), array("q"), []
     last = None
     for _, time, data in bag.messages([topic]):
         try:
@@ -101,15 +117,22 @@ def read_intrinsics(
             last = calibration
             stamps.append(stamp_or_time(data, time))
             times.append(time)
-            found.append([lens.of(calibration) for lens in lenses])
-    known = next((cameras for cameras in found if all(cameras)), ())
+            told.append([lens.of(calibration) for lens in lenses])
+    known = next((cameras for cameras in told if all(cameras)), ())
     which = seen.lens([camera for camera in known if camera]) if known else 0
-    cameras = [one[which] for one in found]
+    cameras = [one[which] for one in told]
+    if not told:
+        return (np.zeros(0, np.int64), np.zeros((0, 4))), [f"no CameraInfo on {topic} can be read: camera.intrinsics is 0"]
     notes = [] if all(cameras) else [f"{topic}: {lenses[which].problem}: camera.intrinsics is 0"]
-    rows = [camera.matrix[[0, 1, 0, 1], [0, 1, 2, 2]] if camera else np.zeros(4) for camera in cameras]
+    rows = [_row(camera) for camera in cameras]
     stamp = np.frombuffer(stamps, np.int64)
     kept = in_order(stamp, np.frombuffer(times, np.int64))
     return (stamp[kept], np.array(rows).reshape(-1, 4)[kept]), notes
+
+
+def _row(camera: Camera | None) -> np.ndarray:
+    """(4,) fx, fy, cx, cy; zeros of none."""
+    return np.zeros(4) if camera is None else camera.matrix[[0, 1, 0, 1], [0, 1, 2, 2]]
 
 
 def _info_topic(bag: Bag, image: str, frame: str) -> str:
@@ -124,17 +147,21 @@ def _info_topic(bag: Bag, image: str, frame: str) -> str:
 class _Lens:
     """What CameraInfo says of images, of a size or of its own, that are rectified or not. problem: why it does not."""
 
-    def __init__(self, size: tuple[int, int] | None, rectified: bool | None) -> None:
+    def __init__(self, size: tuple[int, int] | None, rectified: bool | None, found: Options | None) -> None:
         self._size, self._rectified, self.problem = size, rectified, ""
-        self._source = CameraSource(TrackerSettings.default_fov, rectified=rectified)
+        given = (found.fov, found.intrinsics) if found else (None, None)
+        self._source = CameraSource(TrackerSettings.default_fov, fov=given[0], intrinsics=given[1], rectified=rectified)
 
-    def of(self, calibration: Calibration) -> Camera | None:
-        """The images' camera; None where it is not calibrated."""
+    def of(self, calibration: Calibration | None) -> Camera | None:
+        """The images' camera; None where it is not calibrated, nor given."""
         if self._size is not None:
-            self._source.update(calibration)
+            if calibration is not None:
+                self._source.update(calibration)
             found = self._source.camera_for(*self._size)
             self.problem = self._source.problem or self.problem
             return found if found.calibrated else None
+        if calibration is None:
+            return None
         try:
             if not (calibration.width and calibration.height):  # as `episodes import` writes it of datasets without pictures
                 width, height = (max(16, round(2 * calibration.k[k] + 1)) for k in (2, 5))

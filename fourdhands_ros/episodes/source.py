@@ -20,8 +20,10 @@ from fourdhands_core.episodes.resampling import usual_period
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.rotations import matrix_from_quaternion, quaternion_from_matrix
 
+from ..bags.camera import Options as Conversion
 from ..bags.info import HAND_PAIR, pair_store
 from ..bags.reading import Bag
+from ..bags.topics import IMAGES
 from ..convert.transforms import TransformBuffer, TransformError
 from .beside import image_size, read_cameras, read_marks
 from .own_camera import Seen, own_images, read_intrinsics
@@ -61,9 +63,11 @@ def hands_topic(bag: Bag, wanted: str) -> str | None:
     return there[0] if there else None
 
 
-def read_recording(hands: Bag, images: Bag, chosen: Chosen, folder: Path | None = None) -> Recording:
-    """The recording of a bag with hands. images: the bag with the rest, the same or that which the hands were found in.
-    folder: on whose disk its numbers are kept meanwhile.
+def read_recording(
+    hands: Bag, images: Bag, chosen: Chosen, folder: Path | None = None, found: Conversion | None = None
+) -> Recording:
+    """The recording of a bag with hands. images: the bag with the rest, the same or that which the hands were found in; found:
+    then by which options. folder: on whose disk its numbers are kept meanwhile.
 
     Raises InputError where topics are missing or messages do not unpack, or no transform leads to the frame.
     """
@@ -87,7 +91,7 @@ def read_recording(hands: Bag, images: Bag, chosen: Chosen, folder: Path | None 
     if not reader.fused:
         sizes = [(one.width, one.height) for one in cameras.values() if one.topic == own]
         size = sizes[0] if sizes else image_size(images, own) if own else None
-        intrinsics, unknown_lens = read_intrinsics(images, *of_frame, own, size, reader.seen)
+        intrinsics, unknown_lens = read_intrinsics(images, *of_frame, own, size, reader.seen, found)
     notes = [*reader.notes(table), *apart, *silent, *(unknown_lens if cameras else ())]
     if marks is not None and clock.apart:
         words = f"{abs(clock.apart):.1f} s {'behind' if clock.apart > 0 else 'ahead of'} their recording"
@@ -96,7 +100,9 @@ def read_recording(hands: Bag, images: Bag, chosen: Chosen, folder: Path | None 
         words = "in the pictures, which are of other cameras, neither hand.joints_2d nor camera.intrinsics hold"
         notes.append(f"{topic} is of the camera {own or reader.camera}: {words}")
     if chosen.images is None and not cameras:
-        notes.append(f"no images beside {topic}, so there are no pictures; `fourdhands bag` leaves them in its input")
+        there = sorted(name for name, one in images.topics.items() if one.type in IMAGES and one.count)
+        why = f"choose them with --images: {', '.join(there)}" if there else "`fourdhands bag` leaves them in its input"
+        notes.append(f"no images beside {topic}, so there are no pictures; {why}")
     return Recording(
         name=images.path.resolve().name,
         frame=reader.frame,

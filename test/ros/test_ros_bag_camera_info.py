@@ -193,3 +193,13 @@ def test_camera_info_that_is_damaged_is_no_refused_image(damaged, interval, tmp_
     assert (f"HandPairs, CameraInfo messages that do not unpack: {damaged}, " in said) == (damaged > 0)
     assert warned.count("a message of /cam/camera_info does not unpack") == (damaged > 0)
     assert warned.count("the bag has no CameraInfo on /cam/camera_info that can be read") == (damaged == 3)
+
+
+def test_a_calibration_that_was_changed_begins_anew(tmp_path):
+    """A killed conversion went on with the other lens: a file was known by its name."""
+    lens, other = tmp_path / "lens.yaml", tmp_path / "other.yaml"
+    lens.write_text("one")
+    before = Options(intrinsics=lens).named_files()
+    assert before == Options(intrinsics=lens).named_files() and not Options(intrinsics=other).named_files()
+    lens.write_text("two")
+    assert Options(intrinsics=lens).named_files() != before

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ros]')")
 
 import episode_support
-from bag_support import write_bag
+from bag_support import camera_entries, rendered, write_bag  # noqa: F401
 from episode_support import CAMERA, HEIGHT, WIDTH, Demonstration, hand, rows, run, told
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CameraInfo
@@ -17,6 +17,7 @@ from sensor_msgs.msg import CameraInfo
 from fourdhands_core.episodes.exported import ExportedDataset
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_ros.bags.reading import Bag
+from fourdhands_ros.episodes.own_camera import Seen
 from fourdhands_ros.tools.camera import camera_info
 from fourdhands_ros.view.bag_topics import camera_topics
 
@@ -150,3 +151,32 @@ def test_mirrored_images_are_told(tmp_path, capsys, seen):
     seen(CAMERA)
     assert "mirrored" not in export(capsys, bag(tmp_path / "other"), tmp_path / "plain")
     assert "mirrored" not in told(tmp_path / "plain")["bags"][0]["facts"]
+
+
+def test_hands_in_a_robots_frame_are_not_taken_for_mirrored():
+    """Those of a dataset with `--frame` that was imported: their x and y are no image's."""
+    told = Seen()
+    for k in range(200):
+        points = hand(k % 2, k / 10).joints
+        told.add(lambda points=points: points @ np.array([[0.0, -1, 0], [0, 0, -1], [1, 0, 0]]), CAMERA.project(points))
+    assert not told.mirrored and told.lens([OTHER, CAMERA]) == 0
+
+
+def test_mirrored_images_of_an_unknown_camera(rendered, tmp_path, capsys):
+    """Of a bag with images alone, that it is mirrored and its lens can be given: the hands are those of the other export."""
+    path = write_bag(tmp_path / "plain", *camera_entries(rendered, "/cam"))
+    export(capsys, path, tmp_path / "out", "--min-seconds", "0.2")
+    entries, types = camera_entries(rendered, "/cam", flipped=True)
+    mirrored = write_bag(
+        tmp_path / "other", [one for one in entries if "info" not in one[0]], {"/cam/image_raw": types["/cam/image_raw"]}
+    )
+    fov = np.degrees(2 * np.arctan(0.5 * rendered.camera.width / rendered.camera.matrix[0, 0]))
+    said = export(capsys, mirrored, tmp_path / "back", "--min-seconds", "0.2", "--mirrored", "--fov", fov)
+    assert "the images are mirrored" in said and "no CameraInfo" not in said, said
+    one, other = rows(tmp_path / "out"), rows(tmp_path / "back")
+    assert one["hand.valid"].any() and other["hand.scaled"][other["hand.valid"]].all()
+    np.testing.assert_array_equal(one["hand.valid"], other["hand.valid"])
+    assert np.abs(one["hand.joints"] - other["hand.joints"]).max() < 0.005
+    assert np.abs(one["camera.intrinsics"] - other["camera.intrinsics"]).max() < 1.0
+    code, _, said = run(capsys, "export", mirrored, "--out", tmp_path / "back", "--min-seconds", "0.2", "--quiet")
+    assert code == 2 and "of other bags or options" in said, said

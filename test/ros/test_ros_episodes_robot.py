@@ -2,6 +2,7 @@
 
 import array
 import json
+import shutil
 from importlib.util import find_spec
 
 import numpy as np
@@ -14,6 +15,8 @@ from episode_support import Demonstration, rows, run, told
 from rclpy.serialization import deserialize_message, serialize_message
 from ros_support import SECOND, T0, stamp_to
 from sensor_msgs.msg import JointState
+
+from fourdhands_core.retargeting.config import ROBOTS
 
 pytestmark = pytest.mark.skipif(find_spec("pyarrow") is None, reason="datasets need it (pip install 'fourdhands[dataset]')")
 
@@ -129,3 +132,18 @@ def _still(data):
     state = deserialize_message(data, JointState)
     state.position = array.array("d", [0.0] * len(state.name))
     return serialize_message(state)
+
+
+def test_a_robots_file_that_was_changed_makes_another_dataset(tmp_path, capsys):
+    """It was known by its name: the command said that nothing was to be done, a killed one went on with the other robot."""
+    pytest.importorskip("mujoco", reason="retargeting needs mujoco (pip install 'fourdhands[robot]')")
+    bag = Demonstration(seconds=2, robot=False, images=False).write(tmp_path / "bag")
+    for name in ("gripper.yaml", "gripper.xml"):
+        shutil.copy(ROBOTS / name, tmp_path / name)
+    command = "export", bag, "--out", tmp_path / "out", "--action", f"robot:{tmp_path / 'gripper.yaml'}", "--quiet"
+    assert run(capsys, *command)[0] == 0
+    assert "nothing was done" in run(capsys, *command)[1]
+    text = (tmp_path / "gripper.yaml").read_text()
+    (tmp_path / "gripper.yaml").write_text(text.replace("0.085", "0.03"))
+    code, _, said = run(capsys, *command)
+    assert code == 2 and "of other bags or options" in said, said
