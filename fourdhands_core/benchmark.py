@@ -9,9 +9,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from .geometry.camera import Camera
 from .media.video import VideoReader
@@ -21,6 +22,8 @@ from .pipeline.types import HandPairEstimate
 if TYPE_CHECKING:
     from .hand_model.arrays import HandArrays
     from .network.image_model import ImageNetwork
+    from .network.landmark_config import LandmarkConfig
+    from .pipeline.frame import Frame
 
 
 _SIZE = 640, 480
@@ -49,11 +52,13 @@ def benchmark(
     video: str | Path,
     frames: int,
     publish: Callable[[HandPairEstimate, Sequence[np.ndarray]], None] | None = None,
+    cameras: int = 4,
 ) -> dict:
     """Latency by stage of the tracker over `frames` images of a video, one after the other, and its throughput.
 
     decode is reading the video's image; the tracker's own stages follow, then `publish`, where one is given: called with
-    each estimate and the meshes' faces. Positions are solved with assumed intrinsics.
+    each estimate and the meshes' faces. Positions are solved with assumed intrinsics. `network`: what of it the network takes,
+    see `benchmark_tracked`.
     """
     tracker = HandPairTracker(settings)
     stages: dict[str, list[float]] = {}
@@ -80,6 +85,9 @@ def benchmark(
                 stages.setdefault(name, []).append(value)
             total.append(ended - began)
             both += estimate.left.valid and estimate.right.valid
+    # only model image runs in torch there, and what onnxruntime takes of a GPU it does not tell
+    memory = peak_memory("cuda" if settings.model == "image" and settings.device in ("cuda", "tensorrt") else "cpu")
+    network = benchmark_tracked(tracker, frames, cameras)
     tracker.close()
     detect = np.array(stages["detect"]) + np.array(stages["decode"])
     return {
@@ -89,8 +97,105 @@ def benchmark(
         "milliseconds": {name: percentiles(values) for name, values in stages.items()}
         | {"all but decode and detect": percentiles(np.array(total) - detect), "total": percentiles(total)},
         "frames_per_second": round(len(total) / sum(total), 2),
-        # only model image runs in torch there, and what onnxruntime takes of a GPU it does not tell
-        "peak_memory": peak_memory("cuda" if settings.model == "image" and settings.device in ("cuda", "tensorrt") else "cpu"),
+        "peak_memory": memory,
+        "network": network,
+    }
+
+
+def benchmark_tracked(tracker: HandPairTracker, steps: int, cameras: int) -> dict:
+    """The network of a tracker alone, with two hands: by stage, and streaming beside the window recomputed frame by frame.
+
+    Of the image network in torch `benchmark_network`, without memory. Of the others: spatial is the network's part of once a
+    frame, temporal that of once a window. share_of_matrix_limit is the landmark network's on one thread, where torch is there
+    to count its operations.
+    """
+    from .pipeline.image_regression import ImageRegressor
+    from .runtime.crops import crop_hands
+    from .runtime.image import TorchImage
+
+    regressor: Any = tracker.regressor
+    execution, settings = regressor.execution, tracker.settings
+    if isinstance(execution, TorchImage):
+        kind, network = execution.device.type, execution.network
+        result = benchmark_network(network, tracker.hands, kind, settings.precision, steps, cameras)
+        return {name: value for name, value in result.items() if name != "peak_memory"}
+    image, made, step, recompute = _stream(regressor, steps)
+    streaming, few = _timed(step, steps, "cpu", len(made) - steps), max(2, min(steps, 5))
+    window = made[: regressor.config.window]
+    parts: dict[str, Callable] = {"spatial": lambda: regressor.encode(window[-1])}
+    if isinstance(regressor, ImageRegressor):
+        squares, both, mirrored = window[-1].tokens.squares, np.ones(2, bool), np.array([True, False])
+        crops = crop_hands(image, squares, mirrored)
+        features = execution.features(crops)
+        parts = {
+            "crop": lambda: crop_hands(image, squares, mirrored),
+            "backbone": lambda: execution.features(crops),
+            "spatial": lambda: execution.interact(features, squares, both),
+        }
+    parts["temporal"] = lambda: regressor.regress(window, window[-1])
+    seconds = {name: _timed(part, steps, "cpu") for name, part in parts.items()}
+    seconds |= {"streaming": streaming, "window recomputed": _timed(recompute, few, "cpu")}
+    p50 = {name: float(np.median(values)) for name, values in seconds.items()}
+    result = {
+        "milliseconds": {name: percentiles(values) for name, values in seconds.items()},
+        "recomputed_over_streaming": round(p50["window recomputed"] / p50["streaming"], 2),
+        "frames_per_second": round(1.0 / p50["streaming"], 2),
+    }
+    return result | ({} if isinstance(regressor, ImageRegressor) else _landmark_limit(regressor.config, p50["streaming"]))
+
+
+def _stream(regressor, steps):
+    """An image, frames with two hands, a function that takes the next of them as a stream does, and one that takes a window of
+    them from scratch."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (*_SIZE[::-1], 3), dtype=np.uint8)
+    length = regressor.config.window
+    made = [_frame(rng, image, k) for k in range(length + WARM_UP + steps)]
+    numbers = iter(range(len(made)))
+
+    def encode(frame):
+        frame.image = image
+        regressor.encode(frame)
+
+    def step():
+        k = next(numbers)
+        encode(made[k])
+        regressor.regress(made[max(0, k - length + 1) : k + 1], made[k])
+
+    def recompute():
+        for frame in made[:length]:
+            encode(frame)
+        regressor.regress(made[:length], made[length - 1])
+
+    return image, made, step, recompute
+
+
+def _landmark_limit(config: LandmarkConfig, seconds: float) -> dict:
+    """The landmark network's operations in a frame of a stream, and what share of numpy's matrix rate they come to."""
+    try:
+        import torch  # noqa: F401
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+        from torch.utils.flop_counter import FlopCounterMode
+    except ImportError:
+        return {"share_of_matrix_limit": "not measured: torch, which counts the operations, is not installed"}
+
+    from .network.landmark_model import LandmarkNetwork
+    from .runtime.parts import EncodePart, ReasonPart
+
+    network = LandmarkNetwork(config).eval().requires_grad_(False)
+    once, window = EncodePart(network), ReasonPart(network)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        once(*once.examples())
+        for _ in range(2):  # of the window, and of its newest frame alone
+            window(*window.examples())
+    flops, side = counter.get_total_flops(), 1536
+    a, b = np.random.default_rng(0).random((2, side, side), np.float32)
+    with threadpool_limits(1, user_api="blas"):
+        rate = 2.0 * side**3 / min(_timed(lambda: a @ b, 5, "cpu"))
+    return {
+        "gflop_per_frame": round(flops / 1e9, 4),
+        "matrix_gflops": round(rate / 1e9, 1),
+        "share_of_matrix_limit": round(flops / rate / seconds, 3),
     }
 
 
@@ -109,29 +214,15 @@ def benchmark_network(network: ImageNetwork, hands: HandArrays, device: str, pre
     execution = TorchImage(network, device, precision, cameras)
     regressor = ImageRegressor(execution, hands, np.zeros(45))
     config = network.config
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 255, (*_SIZE[::-1], 3), dtype=np.uint8)
-    made = [_frame(rng, image, k) for k in range(config.window + WARM_UP + steps)]
+    image, made, step, recompute = _stream(regressor, steps)
     squares, both = np.stack([square_of(seen.landmarks) for seen in made[0].detections]), np.ones(2, bool)
-
-    def step(k):
-        made[k].image = image
-        regressor.encode(made[k])
-        regressor.regress(made[max(0, k - config.window + 1) : k + 1], made[k])
-
-    def recompute():
-        for frame in made[: config.window]:
-            frame.image = image
-            regressor.encode(frame)
-        regressor.regress(made[: config.window], made[config.window - 1])
 
     def recompute_at_once():
         for frame, tokens in zip(made, execution.encode_batch([(image, squares, both)] * config.window)):
             frame.tokens = ImageTokens(tokens, squares)
         regressor.regress(made[: config.window], made[config.window - 1])
 
-    numbers = iter(range(len(made)))
-    streaming = _timed(lambda: step(next(numbers)), steps, device, len(made) - steps)
+    streaming = _timed(step, steps, device, len(made) - steps)
     memory = peak_memory(device)
     execution.record_encode(config.window, 2 * config.window)
     few = max(2, min(steps, 5))
@@ -233,7 +324,7 @@ def _cameras(regressor, window, image, cameras, seconds):
     }
 
 
-def _frame(rng, image, number):
+def _frame(rng: np.random.Generator, image: np.ndarray, number: int) -> Frame:
     """An image with two hands 1/6 s after the last one, so that each is a frame of the paper's window."""
     from .perception.detector import HandDetection
     from .pipeline.frame import Frame
@@ -244,19 +335,20 @@ def _frame(rng, image, number):
         points = np.array([width * (0.7 - 0.4 * side), height / 2]) + rng.normal(0, 40, (21, 2))
         return HandDetection(side, 1.0, points, np.zeros(21), rng.normal(0, 0.03, (21, 3)), np.ones(21))
 
-    left, right = hand(0), hand(1)
-    return Frame(int(number * 5e9 / 30), Camera.from_fov(width, height, 60.0), [], detections=(left, right), image=image)
+    left, right, camera = hand(0), hand(1), Camera.from_fov(width, height, 60.0)
+    rays = np.stack([camera.unproject(seen.landmarks) for seen in (left, right)])
+    return Frame(int(number * 5e9 / 30), camera, [], detections=(left, right), rays=rays, image=image)
 
 
 def _timed(function, steps, device, warm_up=2):
     """Seconds of `steps` calls, after some to warm up, each ended by the device."""
-    import torch
-
     seconds = []
     for _ in range(steps + warm_up):
         began = time.perf_counter()
         function()
         if device == "cuda":
+            import torch
+
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
     return seconds[warm_up:]

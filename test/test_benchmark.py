@@ -6,6 +6,7 @@ import sys
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from network_support import small_network
 from video_support import plain_video
@@ -15,9 +16,11 @@ from fourdhands_core.cli import main
 from fourdhands_core.hand_model.arrays import HandArrays
 from fourdhands_core.hand_model.assets import load_generic_hand, pair_of
 from fourdhands_core.media.video import VideoWriter
+from fourdhands_core.network.checkpoint import save_weights
 from fourdhands_core.perception.hand_detector import HandDetector
 from fourdhands_core.pipeline import tracker
 from fourdhands_core.pipeline.tracker import TrackerSettings
+from fourdhands_core.runtime.parts import export_onnx
 
 
 def test_the_network_beside_its_window_recomputed():
@@ -54,8 +57,29 @@ def test_the_tracker_on_a_video(tmp_path, capsys):
     result = json.loads((tmp_path / "b.json").read_text())
     assert result == json.loads(capsys.readouterr().out)
     assert result["frames"] == 5 and {"decode", "detect", "total"} <= set(result["milliseconds"])
+    network = result["network"]
+    assert list(network["milliseconds"]) == ["spatial", "temporal", "streaming", "window recomputed"]
+    assert network["recomputed_over_streaming"] > 0 and network["share_of_matrix_limit"] > 0
+    assert 0.01 < network["gflop_per_frame"] < 0.1, "7 million numbers, most of them used once for each of 42 landmarks"
     if importlib.util.find_spec("rclpy"):
         assert 0 < result["milliseconds"]["publish"]["p50"] < result["milliseconds"]["total"]["p50"]
+
+
+@pytest.mark.parametrize("device", ["cpu", "onnx"])
+def test_a_networks_own_weights_are_measured_by_every_stage(tmp_path, capsys, device):
+    weights = tmp_path / "w.safetensors"
+    if device == "onnx":
+        export_onnx(small_network(), weights := tmp_path / "exported")
+    else:
+        save_weights(small_network(), weights)
+    plain_video(tmp_path / "v.mp4", 8 * [0], (160, 120))
+    asked = ["--model", "image", "--weights", str(weights), "--device", device, "--frames", "2", "--cameras", "2"]
+    assert main(["benchmark", str(tmp_path / "v.mp4"), *asked]) == 0
+    result = json.loads(capsys.readouterr().out)
+    stages = ["crop", "backbone", "spatial", "temporal", "streaming", "window recomputed"]
+    assert list(result["network"]["milliseconds"])[:6] == stages and result["network"]["recomputed_over_streaming"] > 0
+    if device == "cpu":
+        assert result["network"]["cameras"]["cameras_at_30_hz"] == 2 and result["network"]["share_of_matrix_limit"] > 0
 
 
 def test_publishing_is_said_to_be_absent_without_ros(tmp_path, capsys, monkeypatch):
@@ -74,6 +98,7 @@ def test_a_detector_on_a_gpu_is_measured_without_torch(tmp_path, monkeypatch):
     plain_video(tmp_path / "v.mp4", 8 * [0], (160, 120))
     result = benchmark(TrackerSettings(device="cuda"), tmp_path / "v.mp4", 2)
     assert result["device"] == "cuda" and result["peak_memory"].keys() == {"process_mb"}
+    assert "torch" in result["network"]["share_of_matrix_limit"] and "temporal" in result["network"]["milliseconds"]
 
 
 def test_nothing_to_measure(tmp_path, capsys):
@@ -87,3 +112,7 @@ def test_nothing_to_measure(tmp_path, capsys):
         assert main(["benchmark", "--backbone", "H", "--device", "cuda", "--precision", "float16"]) == 2
         assert "torch sees no CUDA device" in capsys.readouterr().err
     assert main(["benchmark", "ros"]) == 2 and main(["benchmark", "a.mp4", "--backbone", "S"]) == 2
+    capsys.readouterr()
+    for of, option in ("--backbone S", "weights"), ("ros a.mp4", "threads"):
+        assert main(["benchmark", *of.split(), f"--{option}", "2"]) == 2
+        assert f"--{option} means nothing to `benchmark" in capsys.readouterr().err

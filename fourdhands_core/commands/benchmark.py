@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..errors import DependencyError, InputError
-from . import COUNT, FILE, Commands, add_command, add_settings, check_out, ros_side, tell, tracker_settings
+from . import COUNT, FILE, Commands, add_command, add_settings, check_out, refuse_options, ros_side, tell, tracker_settings
 
 
 def add(commands: Commands) -> None:
@@ -16,8 +16,9 @@ def add(commands: Commands) -> None:
         "video",
         nargs="*",
         metavar="VIDEO",
-        help="run the whole tracker on this video, and publish what it finds where ROS 2 is installed; after the word `ros`: "
-        "publishing beside message objects, and the age of HandPair in another process with 1, 2 and 4 cameras that play it",
+        help="run the whole tracker on this video, publish what it finds where ROS 2 is installed, and run its network alone "
+        "beside the window recomputed; after the word `ros`: publishing beside message objects, and the age of HandPair in "
+        "another process, by stage, with 1, 2 and 4 cameras that play it",
     )
     command.add_argument(
         "--backbone",
@@ -26,9 +27,7 @@ def add(commands: Commands) -> None:
         help="the image network alone, untrained, with a ViT of this size (S, B, L, H; the paper's is H), "
         "beside the window recomputed",
     )
-    command.add_argument(
-        "--cameras", **COUNT, default=4, help="with --backbone: cameras of 30 Hz that share the network (default: 4)"
-    )
+    command.add_argument("--cameras", **COUNT, default=4, help="cameras of 30 Hz that share the image network (default: 4)")
     command.add_argument("--frames", **COUNT, default=200, help="frames to measure (default: 200)")
     command.add_argument("--out", **FILE, help="also write the JSON to this file")
     add_settings(command, "threads")
@@ -47,11 +46,13 @@ def benchmark(args: argparse.Namespace) -> int:
     if args.out is not None:
         check_out(args, [args.out], video)
     if of_ros:
+        refuse_options(args, ("threads", "cameras"), "benchmark ros")
         (tool,) = ros_side("benchmark ros", "tools.benchmark")
-        result = tool.run(video, seconds=args.frames / 30.0)
+        result = tool.run(video, seconds=args.frames / 30.0, parameters=tool.Parameters.of(settings))
     elif video is not None:
-        result = _tracker(speed, settings, video, args.frames)
+        result = _tracker(speed, settings, video, args.frames, args.cameras)
     else:
+        refuse_options(args, ("weights", "model", "search", "hand_model", "hand_model_left"), "benchmark --backbone")
         import torch
 
         from ..hand_model.arrays import HandArrays
@@ -70,11 +71,11 @@ def benchmark(args: argparse.Namespace) -> int:
     return 0
 
 
-def _tracker(speed, settings, video: str, frames: int) -> dict:
+def _tracker(speed, settings, video: str, frames: int, cameras: int) -> dict:
     """The whole tracker on a video, with the stage `publish` where ROS 2 is installed."""
     try:
         (tool,) = ros_side("publish", "tools.benchmark")
     except DependencyError as error:
-        return {**speed.benchmark(settings, video, frames), "publish": f"not measured: {error}"}
+        return {**speed.benchmark(settings, video, frames, cameras=cameras), "publish": f"not measured: {error}"}
     with tool.published() as publish:
-        return speed.benchmark(settings, video, frames, publish)
+        return speed.benchmark(settings, video, frames, publish, cameras)

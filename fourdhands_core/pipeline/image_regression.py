@@ -49,14 +49,14 @@ class ImageRegressor:
     def __init__(self, network: ImageExecution, hands: HandArrays, mean_pose: np.ndarray) -> None:
         self.config = network.config
         self.half_window = network.config.window // 2 * network.config.frame_gap
-        self._network, self._cameras = network, 1
+        self.execution, self._cameras = network, 1
         self._hands = hands
         self._mean = mean_pose.reshape(15, 3) if network.config.mean_pose else np.zeros((15, 3))
 
     def add_camera(self) -> None:
         """Be ready for one camera more, whose thread will call too."""
         self._cameras += 1
-        self._network.prepare(self._cameras)
+        self.execution.prepare(self._cameras)
 
     def encode(self, frame: Frame) -> None:
         """Hand tokens of a frame whose `image` and `detections` are known; the image is let go."""
@@ -69,14 +69,14 @@ class ImageRegressor:
         for side, detection in enumerate(frame.detections):
             if detection is not None:
                 squares[side] = square_of(detection.landmarks)
-        frame.tokens = ImageTokens(self._network.encode(image, squares, present), squares)
+        frame.tokens = ImageTokens(self.execution.encode(image, squares, present), squares)
 
     def regress(self, frames: Sequence[Frame], target: Frame) -> Regression:
         """The hands in `target`, one of `frames` (in order of time), from the window around it."""
         window = [frames[k] for k in pick_window(frames, target, self.config)[0]]
         valid = np.stack([frame.present for frame in window], 1)
         return self._in_camera(
-            target, *self._network.reason([None if frame.tokens is None else frame.tokens.hands for frame in window], valid)
+            target, *self.execution.reason([None if frame.tokens is None else frame.tokens.hands for frame in window], valid)
         )
 
     def _in_camera(

@@ -77,7 +77,7 @@ class LandmarkRegressor:
     def __init__(self, network: Execution) -> None:
         self.config = network.config
         self.half_window = network.config.window // 2 * network.config.frame_gap
-        self._network = network
+        self.execution = network
         self._no_hands = np.zeros((2, network.config.width), np.float32)
 
     def add_camera(self) -> None:
@@ -94,7 +94,7 @@ class LandmarkRegressor:
                 world[side] = detection.world
         has_world = np.isfinite(world).all((1, 2)) & present
         world = np.where(has_world[:, None, None], world, 0.0) * MIRROR[:, None]
-        hands, turn, radius = self._network.encode(
+        hands, turn, radius = self.execution.encode(
             (frame.rays * MIRROR[:, None, :2]).astype(np.float32), world.astype(np.float32), has_world, present
         )
         frame.tokens, frame.radius = LandmarkTokens(hands, turn.astype(float)), radius.astype(float)
@@ -107,12 +107,12 @@ class LandmarkRegressor:
         valid = np.array([[frame.detections[side] is not None for frame in window] for side in (LEFT, RIGHT)])
         offsets = offsets.astype(np.float32)
         rotations, betas, other_root, other_sigma, joint_sigma = (
-            value.astype(float) for value in self._network.reason(hands, offsets, valid)
+            value.astype(float) for value in self.execution.reason(hands, offsets, valid)
         )
         prompt = None
         if len(frames) > 1 and target is frames[-1]:
             # attention to nothing but this frame is what its repetition gives, section 3.3
-            prompt = self._turned(self._network.reason(hands, offsets, valid & (offsets == 0.0))[0].astype(float), target)
+            prompt = self._turned(self.execution.reason(hands, offsets, valid & (offsets == 0.0))[0].astype(float), target)
         # the fewer frames the network has seen of a hand, the less its pose is to be held to
         uncertainty = 1.0 + 1.0 / np.maximum(valid[:, np.diff(picked, prepend=-1) > 0].sum(1), 1)
         relative, relative_sigma = _relative(target.tokens.turn, other_root, other_sigma)

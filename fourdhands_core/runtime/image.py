@@ -169,7 +169,15 @@ class OnnxImage:
         """Nothing to do: sessions of onnxruntime may be shared by threads."""
 
     def encode(self, image: np.ndarray, squares: np.ndarray, present: np.ndarray) -> Any:
-        (features,) = self._parts(BACKBONE, crop_hands(image, squares[present], np.flatnonzero(present) == LEFT))
+        crops = crop_hands(image, squares[present], np.flatnonzero(present) == LEFT)
+        return self.interact(self.features(crops), squares, present)
+
+    def features(self, crops: np.ndarray) -> np.ndarray:
+        """Tokens (N, S, C) that the backbone makes of the crops (N, 3, 256, 192) of the hands that are there."""
+        return self._parts(BACKBONE, crops)[0]
+
+    def interact(self, features: np.ndarray, squares: np.ndarray, present: np.ndarray) -> np.ndarray:
+        """A frame's hand tokens (2, C), from the backbone's; squares and present as of `encode`."""
         pair = np.zeros((1, 2, *features.shape[1:]), np.float32)
         pair[0, present] = features
         return self._parts(SPATIAL, pair, squares.astype(np.float32)[None], present[None])[0][0]

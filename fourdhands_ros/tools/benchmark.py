@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from rclpy.signals import SignalHandlerOptions
 from visualization_msgs.msg import Marker, MarkerArray
 
 from fourdhands_core.benchmark import percentiles
+from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.rotations import quaternion_from_matrix
 from fourdhands_core.hand_model.assets import HUMAN
 from fourdhands_core.hand_model.skeleton import SIDES
@@ -34,6 +35,7 @@ from fourdhands_core.pipeline.tracker import HandPairTracker
 from fourdhands_core.pipeline.types import HandPairEstimate
 
 from ..convert.encoders import SOURCES, STATES, HandPairEncoder, MarkerEncoder, TransformEncoder, split_stamp
+from ..node.parameters import Parameters
 from ..pypi.message_types import HandPair, TFMessage, create_subscription, is_compiled, message_type, typestore
 from .demo import CameraProcess, Process, configure_dds, wait_for
 
@@ -218,27 +220,49 @@ def _seconds(function: Callable, rounds: int) -> list[float]:
     return seconds[5:]
 
 
-def ages(video: Path, cameras: int, seconds: float) -> dict:
+class Arrivals:
+    """What one camera's HandPair messages told when they came: ages, seconds from the image's stamp, and what they are made of.
+
+    dropped: images, so far. `times`: of each message its age and the seconds by stage, see `stages_of`.
+    """
+
+    def __init__(self) -> None:
+        self.times: list[tuple[float, dict[str, float]]] = []
+        self.dropped = 0
+
+    def take(self, message: Any) -> None:
+        """A HandPair has come now."""
+        age = time.time() - (message.header.stamp.sec + message.header.stamp.nanosec * 1e-9)
+        self.times.append((age, stages_of(message, age)))
+        self.dropped = message.frames_dropped
+
+
+def stages_of(message: Any, age: float) -> dict[str, float]:
+    """Seconds by stage of a HandPair, from the image's stamp to its arrival: HandPair's own, without their sum; "between", in
+    which it waited for the node's second thread; and "delivery", from the end of the node's work on."""
+    stages = {name: float(value) for name, value in zip(message.latency_stages, message.latency)}
+    total, transport = stages.pop("total"), stages.pop("transport")
+    return {"transport": transport, **stages, "between": total - sum(stages.values()), "delivery": age - transport - total}
+
+
+def ages(video: Path, cameras: int, seconds: float, parameters: Parameters = Parameters()) -> dict:
     """Age of HandPair messages, stamp to callback in this process, with `cameras` 30 Hz cameras in one node.
 
     Images, CameraInfo and HandPair go over DDS between processes. Of every camera's first second, in which models and
-    processes warm up, nothing counts. Needs rclpy to be initialised.
+    processes warm up, nothing counts. parameters: of the node, but for `cameras`. Needs rclpy to be initialised.
     """
     names = [f"camera_{k}" for k in range(cameras)]
     node = rclpy.create_node("age_benchmark")
-    arrived: dict[str, list[float]] = {name: [] for name in names}
-    dropped: dict[str, int] = {}
+    arrived = {name: Arrivals() for name in names}
     folder = Path(tempfile.mkdtemp())
 
-    def take(name, message):
-        stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
-        arrived[name].append(time.time() - stamp)
-        dropped[name] = message.frames_dropped
-
     for name in names:
-        create_subscription(node, HandPair, f"{name}/hands", partial(take, name), 10)
+        create_subscription(node, HandPair, f"{name}/hands", arrived[name].take, 10)
+    told = {spec.name: getattr(parameters, spec.name) for spec in fields(Parameters) if spec.name != "cameras"}
+    given = {name: value for name, value in told.items() if value != getattr(Parameters, name)} | {"cameras": names}
     with ExitStack() as cleanup:
-        hands = Process("fourdhands_ros", "--ros-args", "-p", f"cameras:={json.dumps(names)}", log=folder / "node.log")
+        told_node = [word for name, value in given.items() for word in ("-p", f"{name}:={json.dumps(value)}")]
+        hands = Process("fourdhands_ros", "--ros-args", *told_node, log=folder / "node.log")
         cleanup.callback(hands.stop)
         players = []
         for name in names:
@@ -253,44 +277,61 @@ def ages(video: Path, cameras: int, seconds: float) -> dict:
         # Without pauses: they would let messages queue up, whose ages were this process's own and not the node's.
         def heard() -> bool:
             rclpy.spin_once(node, timeout_sec=0.05)
-            return all(len(ages) > 30 for ages in arrived.values())
+            return all(len(one.times) > 30 for one in arrived.values())
 
         wait_for(heard, checks, pause=0.0)
-        start, first, before = time.monotonic(), {name: len(ages) for name, ages in arrived.items()}, dict(dropped)
+        start, before = time.monotonic(), sum(one.dropped for one in arrived.values())
+        first = [len(one.times) for one in arrived.values()]
         while time.monotonic() - start < seconds:
             rclpy.spin_once(node, timeout_sec=0.1)
             hands.check()
         for player in players:
             player.stop()
     node.destroy_node()
-    counted = {name: ages[first[name] :] for name, ages in arrived.items()}
-    everything = np.concatenate(list(counted.values()))
-    middle = min(map(len, counted.values())) // 2
+    counted = [one.times[begun:] for one, begun in zip(arrived.values(), first)]
+    everything = [age for times in counted for age, _ in times]
+    stages: dict[str, list[float]] = {}
+    for name, value in (item for times in counted for _, took in times for item in took.items()):
+        if np.isfinite(value):
+            stages.setdefault(name, []).append(value)
+    middle = min(map(len, counted)) // 2
     earlier, later = (
-        np.median(np.concatenate([ages[part] for ages in counted.values()])) for part in (slice(middle), slice(middle, None))
+        np.median([age for times in counted for age, _ in times[part]]) for part in (slice(middle), slice(middle, None))
     )
     return {
         "cameras": cameras,
         "seconds": seconds,
         "age_ms": percentiles(everything),
+        "stages_ms": {name: percentiles(values) for name, values in stages.items()},
         "messages_per_second_and_camera": round(len(everything) / seconds / cameras, 2),
         "camera_late_ms": round(1000.0 * max(player.said.get("latest", 0.0) for player in players), 1),
-        "dropped": sum(dropped.values()) - sum(before.values()),
+        "dropped": sum(one.dropped for one in arrived.values()) - before,
         "later_half_over_earlier": round(float(later / earlier), 3),
     }
 
 
-def run(video: str | Path, seconds: float = 20.0, rounds: int = 1000, cameras: tuple[int, ...] = (1, 2, 4)) -> dict:
-    """Both measurements, one after the other; video: of hands, played as the camera."""
+def run(
+    video: str | Path,
+    seconds: float = 20.0,
+    rounds: int = 1000,
+    cameras: tuple[int, ...] = (1, 2, 4),
+    parameters: Parameters = Parameters(),
+) -> dict:
+    """Both measurements, one after the other; video: of hands, played as the camera. parameters: of the node.
+
+    Raises InputError for a video in which no two hands are found.
+    """
     configure_dds(os.environ)
     folder = Path(tempfile.mkdtemp())
     played = _played(video, folder)
-    tracker = HandPairTracker()
+    tracker = HandPairTracker(parameters.tracker_settings())
     with VideoReader(played) as reader:
         for stamp, image in reader:
             pair = tracker.process(image, stamp, with_vertices=True)
             if pair.left.valid and pair.right.valid:
                 break
+        else:
+            raise InputError(f"{video} shows no two hands in its first 10 s, whose publishing is measured; give another one")
     tracker.close()
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     try:
@@ -298,7 +339,9 @@ def run(video: str | Path, seconds: float = 20.0, rounds: int = 1000, cameras: t
             "video": Path(video).name,
             "cores": os.cpu_count(),
             "publishing_ms": publishing(rclpy.create_node("publishing_benchmark"), pair, tracker.faces, rounds),
-            "age": [ages(played, count, seconds) for count in cameras],
+            "model": parameters.model,
+            "device": parameters.device,
+            "age": [ages(played, count, seconds, parameters) for count in cameras],
         }
     finally:
         rclpy.try_shutdown()

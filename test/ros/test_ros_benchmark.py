@@ -56,6 +56,16 @@ def test_publishing_is_measured(ros, pair):
         assert 0 < result[kind]["p50"] <= result[kind]["p99"]
 
 
+def test_an_age_is_the_sum_of_its_stages(pair):
+    latency = {"transport": 0.002, "wait": 0.001, "decode": 0.003, "detect": 0.015, "network": 0.002, "total": 0.025}
+    stages = benchmark.stages_of(
+        deserialize(HandPairEncoder("landmark", "human").encode(pair, "camera", latency), HandPair), 0.03
+    )
+    assert list(stages) == ["transport", "wait", "decode", "detect", "network", "between", "delivery"]
+    assert sum(stages.values()) == pytest.approx(0.03)
+    assert stages["between"] == pytest.approx(0.004) and stages["delivery"] == pytest.approx(0.003)
+
+
 def test_a_looped_camera_never_jumps():
     source = [(k * 33, np.full((1, 1, 3), k, np.uint8)) for k in range(4)]
     played = []
