@@ -64,12 +64,12 @@ def _add_keeping(inner: Commands) -> None:
 
 
 def _add_export(inner: Commands) -> None:
-    command = add_command(inner, "export", export, "make a dataset of bags with hands, or with images in which they are found")
+    command = add_command(inner, "export", export, "make a dataset of bags with hands, or of bags or videos to find them in")
     command.add_argument(
         "paths",
         type=place,
         nargs="+",
-        metavar="BAG|DIR",
+        metavar="BAG|DIR|VIDEO",
         help="bags, or folders with bags, or URLs of such (s3://, sftp://, https://, ...; extra [cluster]); the command of a "
         "run that was ended continues it",
     )
@@ -116,7 +116,7 @@ def _add_export(inner: Commands) -> None:
     )
     command.add_argument("--no-images", action="store_true", help="export no images")
     command.add_argument("--robot", default="", metavar="TOPIC", help="of JointState (default: the only one, or /joint_states)")
-    add_lens(command, "of bags with images alone, without CameraInfo: ")
+    add_lens(command, "of videos, and of bags with images alone, without CameraInfo: ")
     add_settings(command, "mirrored")
     command.add_argument("--vcodec", default="h264", metavar="CODEC", help="of images: h264 or av1 (default: h264)")
     command.add_argument("--jobs", **COUNT, help="bags at once (default: one a core)")

@@ -16,7 +16,7 @@ from fourdhands_core.copies import Brought, fetched, note
 from fourdhands_core.engine import run_apart, run_in_turn
 from fourdhands_core.episodes.actions import action_of
 from fourdhands_core.episodes.folder import MANIFEST, ExportFolder, remove_left, states
-from fourdhands_core.episodes.parts import Writing, fetch_parts, has_part, made_whole, parts_in, read_part, write_part
+from fourdhands_core.episodes.parts import Pictures, Writing, fetch_parts, has_part, made_whole, parts_in, read_part, write_part
 from fourdhands_core.episodes.pictures import check_codec
 from fourdhands_core.episodes.recording import Progress, Recording
 from fourdhands_core.episodes.resampling import plan
@@ -38,6 +38,7 @@ from .finding import find_places
 from .options import Options, Report
 from .robot import joint_topic
 from .source import CAMERA_FRAME, hands_topic, read_recording
+from .video import frames_of, is_video, read_video
 from .whole import LAST, finish, key_of, noted_key, same_again
 
 
@@ -59,7 +60,7 @@ def export(
     """
     action_of(options.action)
     check_codec(options.vcodec)
-    bags = find_places(sources)
+    bags = find_places(sources, is_video)
     if isinstance(out, Path):
         refuse_overwriting([out], [bag for bag in bags if isinstance(bag, Path)])
         check_folder(out.parent)
@@ -165,7 +166,7 @@ def _kept(bags: list[Place], options: Options, report: Report) -> tuple[list[Pla
     failed: dict[Place, str] = {}
     for bag in bags:
         try:
-            sidecar = read_sidecar(bag)
+            sidecar = None if is_video(bag) else read_sidecar(bag)
         except DatasetError as error:
             failed[bag] = str(error)
             continue
@@ -195,11 +196,12 @@ def _failed_words(failed: dict[Place, str], of: int) -> str:
 
 
 def make_part(source: Path, parts: Place, options: Options, progress: Progress) -> tuple[str, list[str]]:
-    """The part of a bag, unless it is there. Returns its key and what the user should know.
+    """The part of a bag or video, unless it is there. Returns its key and what the user should know.
 
-    Raises InputError for a bag that cannot be read or that changed meanwhile.
+    Raises InputError for one that cannot be read or that changed meanwhile.
     """
-    with room_for(parts), Bag(source) as bag:
+    with room_for(parts), contextlib.ExitStack() as opened:
+        bag = None if is_video(source) else opened.enter_context(Bag(source))
         try:
             key, files = key_of(bag, source, options)
             before = states(files)
@@ -207,7 +209,10 @@ def make_part(source: Path, parts: Place, options: Options, progress: Progress) 
             if not has_part(folder):
                 with made_whole(folder) as beside:
                     tracked = beside.parent / f"{key}.hands"
-                    _fill(beside, tracked, source, bag, options, progress)
+                    if bag is None:
+                        _fill_of_video(beside, tracked, source, options, progress)
+                    else:
+                        _fill(beside, tracked, source, bag, options, progress)
                     if states(files) != before:
                         raise InputError(f"{source} changed while it was read; give the command again when it is finished")
                 shutil.rmtree(tracked, ignore_errors=True)
@@ -227,6 +232,14 @@ def _fill(folder: Path, tracked: Path, source: Path, bag: Bag, options: Options,
         convert(source, tracked, _of_one_camera(bag, options), progress)
     with Bag(tracked) as hands:
         _write(folder, hands, bag, source, options, progress, found=True)
+
+
+def _fill_of_video(folder: Path, tracked: Path, source: Path, options: Options, progress: Progress) -> None:
+    """Write the part of a video, whose hands are found first."""
+    shutil.rmtree(tracked, ignore_errors=True)
+    recording = read_video(source, tracked, options, progress)
+    recording.name = printable(source.resolve().name)
+    _write_recording(folder, recording, options, lambda camera, numbers: frames_of(source, numbers), progress)
 
 
 def _of_one_camera(bag: Bag, options: Options) -> Conversion:
@@ -260,12 +273,16 @@ def _write(folder: Path, hands: Bag, bag: Bag, source: Path, options: Options, p
     if sidecar:
         recording.task, recording.outcome = sidecar.task, sidecar.outcome
         recording.marks = _marks(recording, sidecar)
+    _write_recording(folder, recording, options, lambda camera, numbers: pictures_of(bag, recording, camera, numbers), progress)
+
+
+def _write_recording(folder: Path, recording: Recording, options: Options, pictures: Pictures, progress: Progress) -> None:
     write_part(
         folder,
         recording,
         plan(recording, options.cutting),
         Writing(action_of(options.action), options.cutting, options.vcodec),
-        lambda camera, numbers: pictures_of(bag, recording, camera, numbers),
+        pictures,
         lambda stamp: intrinsics_at(recording, stamp),
         progress,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fourdhands_core.errors import InputError
@@ -30,18 +30,19 @@ def find_bags(paths: list[Path]) -> list[Path]:
     return [one for one in find_places(paths) if isinstance(one, Path)]
 
 
-def find_places(paths: Sequence[Place]) -> list[Place]:
+def find_places(paths: Sequence[Place], also: Callable[[Path], bool] = lambda path: False) -> list[Place]:
     """The bags that paths and URLs mean, each once: a bag itself, or all within a folder and its folders, in the order of
     their names.
 
-    Folders of work that is not finished are passed over. Raises InputError where a path means none.
+    Folders of work that is not finished are passed over. also: what paths mean themselves too.
+    Raises InputError where a path means none.
     """
     found: dict[Place, Place] = {}
     for path in paths:
         if isinstance(path, Remote):
             found |= {one: one for one in bags_at(path) if one not in found}
             continue
-        if is_bag(path):
+        if is_bag(path) or also(path):
             here = [path]
         else:
             if not path.exists():
@@ -50,7 +51,10 @@ def find_places(paths: Sequence[Place]) -> list[Place]:
                 raise InputError(not_a(path, "a bag", advice="give bags, or a folder with bags"))
             here = _within(path)
             if not here:
-                raise InputError(f"{path} holds no bag: neither .mcap nor .db3 files, nor folders with such files")
+                advice = (
+                    f"; videos are given by themselves, as {there[0]}" if (there := list(filter(also, path.iterdir()))) else ""
+                )
+                raise InputError(f"{path} holds no bag: neither .mcap nor .db3 files, nor folders with such files{advice}")
         for one in here:
             found.setdefault(one.resolve(), one)
     return list(found.values())

@@ -25,6 +25,7 @@ from fourdhands_core.streams import counted, printable, said_of
 from ..bags.reading import Bag
 from .options import Options, Report
 from .source import CAMERA_FRAME
+from .video import is_video
 
 _WRITERS: dict[str, Callable[..., None]] = {
     "lerobot": lambda whole, folders, _, options, task: write_lerobot(
@@ -40,14 +41,18 @@ LAST = "meta/info.json", "index.json", str(MANIFEST)
 """Files of datasets by which one is known; on a storage they come last."""
 
 
-def key_of(bag: Bag, source: Path, options: Options) -> tuple[str, list[Path]]:
-    """The key of a bag's part, and the files that it is of."""
+def key_of(bag: Bag | None, source: Path, options: Options) -> tuple[str, list[Path]]:
+    """The key of a bag's part, or None's, a video's, and the files that it is of."""
+    if bag is None:
+        return content_key([source], [options.plain(), source.resolve().name]), [source]
     sidecar = sidecar_of(source)
     files = [*bag.files, *([sidecar] if sidecar.is_file() else [])]
     return content_key(files, [options.plain(), source.resolve().name]), files
 
 
 def _key_of(source: Path, options: Options) -> str:
+    if is_video(source):
+        return key_of(None, source, options)[0]
     with Bag(source) as bag:
         return key_of(bag, source, options)[0]
 
