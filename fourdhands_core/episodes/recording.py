@@ -21,6 +21,10 @@ HAND_FIELDS = {
 """Arrays of `Hands` that are interpolated, and the shape of each at one moment; the first axis is left, right."""
 
 
+_RESHAPED = 0.02
+"""Of a hand's size, by which it is another one: one camera has it nearer or further by as much."""
+
+
 @dataclass(eq=False)
 class Hands:
     """Both hands at N moments; numbers of a hand that is not valid are NaN.
@@ -101,7 +105,8 @@ class HandRows:
     """As Hands, of a whole recording, whose arrays are in a file.
 
     hidden: (N,) int64 ns before each for which its clock, that was set back, showed what it had shown before: that much time
-    passed which the stamps do not show. None for nowhere.
+    passed which the stamps do not show. None for nowhere. measure: (N, 2) int, another one of a hand from where on its
+    distances mean something else, see measured_alike; None where only `scaled` tells.
     """
 
     stamp: np.ndarray
@@ -110,6 +115,7 @@ class HandRows:
     confidence: np.ndarray
     numbers: Rows | np.ndarray
     hidden: np.ndarray | None = None
+    measure: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.stamp)
@@ -126,6 +132,14 @@ class HandRows:
 
 HAND_NUMBERS = sum(int(np.prod(shape)) for shape in HAND_FIELDS.values())
 """In a row of HandRows' file: HAND_FIELDS, one after the other."""
+
+
+def measured_alike(scaled: np.ndarray, joints: np.ndarray, betas: np.ndarray) -> np.ndarray:
+    """(...) whether distances mean the same in two hands each, scaled (2, ...), joints (2, ..., 21, 3), betas (2, ..., 10):
+    both in metres or not, and of one size, or no other shape."""
+    size = np.linalg.norm(joints[..., 9, :] - joints[..., 0, :], axis=-1)  # wrist to knuckle, which a hand keeps
+    reshaped = (np.abs(size[1] - size[0]) > _RESHAPED * size[0]) & (betas[0] != betas[1]).any(axis=-1)
+    return (scaled[0] == scaled[1]) & ~reshaped
 
 
 @dataclass(eq=False)

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.rotations import axis_angle_from_quaternion, quaternion_from_axis_angle
 from ..hand_model.skeleton import SIDES
-from .recording import HandRows, Hands, Recording, Signal
+from .recording import HandRows, Hands, Recording, Signal, measured_alike
 
 SNAP = 100_000
 """Nanoseconds within which a row takes a message as it is: LeRobot's tolerance of time stamps."""
@@ -158,6 +158,7 @@ def _cut(result: Plan, hands: HandRows, first: int, last: int, start: int, cutti
     steps = np.diff(hands.stamp[first : last + 1])
     if hands.hidden is not None:
         steps = steps + hands.hidden[first + 1 : last + 1]
+    alike = _measured_alike(hands, slice(first, last + 1))[:, list(result.required)].all(axis=1)
     whole = cutting.split != GAP
     if whole:
         share = float(together[first : last + 1].mean())
@@ -168,7 +169,7 @@ def _cut(result: Plan, hands: HandRows, first: int, last: int, start: int, cutti
         joined = steps <= longest_step
     else:
         joined = (steps <= longest_step) & together[first:last] & together[first + 1 : last + 1]
-    joined &= pictured[first:last] & pictured[first + 1 : last + 1]
+    joined &= pictured[first:last] & pictured[first + 1 : last + 1] & alike
     at = first
     while at <= last:
         end = at
@@ -208,7 +209,15 @@ def _reason(hands: HandRows, index: int, missing: bool, pictured: np.ndarray, re
     if not pictured[[index, index + 1]].all():
         return "no image"
     lost = [SIDES[side] for side in required if not hands.valid[[index, index + 1], side].all()]
+    if not lost or not _measured_alike(hands, slice(index, index + 2))[:, list(required)].all():
+        return "distances are others from here on: the camera's calibration came or went, or the hand's size was changed"
     return f"{' and '.join(lost)} hand not seen"
+
+
+def _measured_alike(hands: HandRows, rows: slice) -> np.ndarray:
+    """(n - 1, 2) whether each hand's distances mean the same in a message and the next; also where it is not in both."""
+    valid, found = hands.valid[rows], hands.scaled[rows] if hands.measure is None else hands.measure[rows]
+    return (found[:-1] == found[1:]) | ~(valid[:-1] & valid[1:])
 
 
 def _merged(pieces: list[LeftOut]) -> list[LeftOut]:
@@ -227,7 +236,8 @@ def resample(hands: Hands, stamp: np.ndarray, longest_step: float) -> tuple[Hand
     """Hands at other moments, (N,) int64 ns, and the stamp of the message nearest to each.
 
     Positions, pixels and shape are interpolated linearly, rotations along the shortest arc. Where a message is within SNAP it
-    is taken as it is. A hand is valid where it is so in both messages around, which are at most `longest_step` ns apart.
+    is taken as it is. A hand is valid where it is so in both messages around, which are at most `longest_step` ns apart, and
+    its distances mean the same in both.
     """
     after = np.clip(np.searchsorted(hands.stamp, stamp), 1, len(hands) - 1)
     before = after - 1
@@ -238,6 +248,8 @@ def resample(hands: Hands, stamp: np.ndarray, longest_step: float) -> tuple[Hand
     low, high = np.where(exact, nearest, before), np.where(exact, nearest, after)
     share = np.where(exact, 0.0, to_before / np.maximum(to_before + to_after, 1))
     there = (hands.valid[low] & hands.valid[high]) & (exact | between)[:, None]
+    both = np.stack([low, high])
+    there &= measured_alike(hands.scaled[both], hands.joints[both], hands.betas[both])
     values = {}
     for name, array in hands.arrays().items():
         one, other = array[low].astype(np.float64), array[high].astype(np.float64)

@@ -77,8 +77,13 @@ def own_images(bag: Bag, namespace: str, frame: str, names: Sequence[str]) -> st
     for name in found:
         if any(camera.namespace == namespace for camera in _cameras(bag, (name,))):
             return name
-    alike = list(dict.fromkeys(name for name in found if bag.frame(name) == frame))
-    return alike[0] if len(alike) == 1 else ""
+    return _only([name for name in dict.fromkeys(found) if bag.frame(name) == frame], namespace)
+
+
+def _only(topics: list[str], namespace: str) -> str:
+    """The only one of topics, or of those within a namespace, as drivers of two cameras may name one frame; empty for none."""
+    within = [name for name in topics if name.startswith(f"{namespace}/")]
+    return within[0] if len(within) == 1 else topics[0] if len(topics) == 1 else ""
 
 
 def _cameras(bag: Bag, names: tuple[str, ...]):
@@ -98,7 +103,7 @@ def read_intrinsics(
     pixels say that they are. image: see own_images. size: of the images, None where there are none: then as CameraInfo has it.
     found: the options by which hands were found in them, where a lens may be given for want of CameraInfo.
     """
-    topic = _info_topic(bag, image or f"{namespace}/image_raw", frame)
+    topic = _info_topic(bag, image or f"{namespace}/image_raw", frame, namespace)
     what = image or f"the camera of {namespace}/hands"
     likely = rectified_by_name(image)
     lenses = [_Lens(size, rectified, found) for rectified in (likely, not likely)]
@@ -135,13 +140,12 @@ def _row(camera: Camera | None) -> np.ndarray:
     return np.zeros(4) if camera is None else camera.matrix[[0, 1, 0, 1], [0, 1, 2, 2]]
 
 
-def _info_topic(bag: Bag, image: str, frame: str) -> str:
+def _info_topic(bag: Bag, image: str, frame: str, namespace: str) -> str:
     """CameraInfo beside an image topic, or else the only one that names its frame; empty where none does."""
     there = [name for name, one in sorted(bag.topics.items()) if one.type == CAMERA_INFO and one.count]
     if beside := [name for name in info_topics(image) if name in there]:
         return beside[0]
-    alike = [name for name in there if frame and "depth" not in name and bag.frame(name) == frame]
-    return alike[0] if len(alike) == 1 else ""
+    return _only([name for name in there if frame and "depth" not in name and bag.frame(name) == frame], namespace)
 
 
 class _Lens:

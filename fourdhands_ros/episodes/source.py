@@ -15,7 +15,7 @@ import numpy as np
 
 from fourdhands_core.episodes.clocks import Clock
 from fourdhands_core.episodes.order import hidden, in_order
-from fourdhands_core.episodes.recording import HAND_FIELDS, HAND_NUMBERS, HandRows, Recording, Rows
+from fourdhands_core.episodes.recording import HAND_FIELDS, HAND_NUMBERS, HandRows, Recording, Rows, measured_alike
 from fourdhands_core.episodes.resampling import usual_period
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.rotations import matrix_from_quaternion, quaternion_from_matrix
@@ -122,10 +122,19 @@ class _Rows:
 
     def __init__(self, folder: Path | None) -> None:
         self.stamp, self.time, self.state = array("q"), array("q"), bytearray()
-        self.confidence, self.numbers = array("f"), Rows(HAND_NUMBERS, np.float64, folder)
+        self.confidence, self.measure, self.numbers = array("f"), array("i"), Rows(HAND_NUMBERS, np.float64, folder)
 
-    def add(self, stamp: int, time: int, state: tuple[bool, ...], confidence: tuple[float, ...], numbers: np.ndarray) -> None:
-        """time: of recording. state: valid and scaled of left and right."""
+    def add(
+        self,
+        stamp: int,
+        time: int,
+        state: tuple[bool, ...],
+        confidence: tuple[float, ...],
+        measure: list[int],
+        numbers: np.ndarray,
+    ) -> None:
+        """time: of recording. state: valid and scaled of left and right. measure: see HandRows."""
+        self.measure.extend(measure)
         self.stamp.append(stamp)
         self.time.append(time)
         self.state += bytes(state)
@@ -140,7 +149,8 @@ class _Rows:
         state = np.frombuffer(self.state, bool).reshape(-1, 4)[kept]
         confidence = np.frombuffer(self.confidence, np.float32).reshape(-1, 2)[kept] * state[:, :2]
         passed = None if len(kept) == len(stamp) else hidden(stamp, kept)
-        rows = HandRows(stamp[kept], state[:, :2], state[:, 2:], confidence, self.numbers, passed)
+        measure = np.frombuffer(self.measure, np.int32).reshape(-1, 2)[kept]
+        rows = HandRows(stamp[kept], state[:, :2], state[:, 2:], confidence, self.numbers, passed, measure)
         return rows, Clock(stamp[kept], np.maximum.accumulate(time[kept]))
 
 
@@ -155,6 +165,8 @@ class _HandReader:
         self.facts: dict[str, str | bool] = {}
         self.fused, self.camera, self.seen = False, "", Seen()
         self._buffer = TransformBuffer()
+        self._measure = [0, 0]
+        self._before: list[tuple[bool, np.ndarray, np.ndarray] | None] = [None, None]
         self._last_error = ""
         self.frame = ""
 
@@ -250,8 +262,18 @@ class _HandReader:
             self.unusable["hand with numbers that are not finite"] += int(hand.valid and not finite)
             valid.append(bool(hand.valid and finite))
         numbers = np.concatenate([one[name].ravel() for name in HAND_FIELDS for one in both])
-        scaled, confidence = (bool(hand.scaled) for hand in hands), tuple(float(hand.confidence) for hand in hands)
-        self._rows.add(stamp, time, (*valid, *scaled), confidence, numbers)
+        scaled, confidence = tuple(bool(hand.scaled) for hand in hands), tuple(float(hand.confidence) for hand in hands)
+        for side in np.flatnonzero(valid).tolist():
+            self._measure[side] += self._is_measured_otherwise(side, scaled[side], both[side])
+        self._rows.add(stamp, time, (*valid, *scaled), confidence, self._measure, numbers)
+
+    def _is_measured_otherwise(self, side: int, scaled: bool, numbers: dict[str, np.ndarray]) -> bool:
+        """Whether a hand's distances mean something else than when it was last there."""
+        now = scaled, numbers["joints"], numbers["betas"]
+        before, self._before[side] = self._before[side], now
+        if before is None or (before[0] == scaled and np.array_equal(before[2], now[2])):
+            return False
+        return not measured_alike(np.array([before[0], scaled]), np.stack([before[1], now[1]]), np.stack([before[2], now[2]]))
 
 
 def _points(hand: Any) -> np.ndarray:

@@ -101,6 +101,19 @@ def test_pictures_and_lens_of_a_node_whose_image_topic_is_mapped(tmp_path, capsy
     assert "camera.intrinsics" not in export(capsys, infos, tmp_path / "lens", "--no-images") and off(tmp_path / "lens") < 0.01
 
 
+def test_two_cameras_of_one_frame_are_told_apart_by_their_namespaces(tmp_path, capsys, seen):
+    """`cameras:='[left, right]' image:=camera/color/image_raw`, of drivers that both name the frame of their kind."""
+    seen(CAMERA)
+    entries, types = side_camera()
+    entries = [(topic, time, data.replace(b"sid_optical\0", b"cam_optical\0")) for topic, time, data in entries]
+    names = {f"/side/{name}": f"/right/color/{name}" for name in ("image_raw", "camera_info")}
+    right = [(names[topic], time, data) for topic, time, data in entries], {names[name]: kind for name, kind in types.items()}
+    left = {f"/cam/{name}": f"/left/color/{name}" for name in ("image_raw", "camera_info")}
+    export(capsys, bag(tmp_path / "bag", {"/cam/hands": "/left/hands", **left}, beside=[right]), tmp_path / "out")
+    assert off(tmp_path / "out") < 0.01
+    assert [*ExportedDataset(tmp_path / "out").sizes] == ["observation.images.left_color"]
+
+
 def test_the_lens_is_that_of_the_hands_own_camera(tmp_path, capsys, seen):
     """Whichever pictures are taken, in whatever order: it was that of the first ones."""
     seen(CAMERA)

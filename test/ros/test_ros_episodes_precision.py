@@ -10,8 +10,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ros]')")
 
+import episode_support
 from bag_support import read_bag, write_bag
-from episode_support import CAMERA, TYPES, hand
+from episode_support import CAMERA, TYPES, Demonstration, hand, rows, run
 from ros_support import SECOND, T0
 from scipy.spatial.transform import Rotation
 from view_bag_support import transform_message
@@ -68,6 +69,7 @@ def posed(tmp_path_factory):
         stamp, sides = T0 + round(number / 30 * SECOND), []
         for side in range(2):
             joints = rng.uniform(-1, 1, 3) + (0, 0, 1.5) + rng.uniform(-0.1, 0.1, (21, 3))
+            joints[9] = joints[0] + 0.09 * turned[side][number].as_matrix()[0]  # of one size
             wrist = turned[side][number]
             shape = {"hand_pose": turns(rng, 15).ravel(), "betas": rng.normal(size=10)}
             place = {"joints": joints, "joints_raw": joints, "joints_2d": rng.uniform(0, 100, (21, 2))}
@@ -150,3 +152,29 @@ def poses_are(path, hands) -> None:
                     pose = file[f"transforms/{egodex_name(side, name)}"][()]
                     assert off(pose[:, :3, :3], turn.as_matrix()[:-1]) < BOUND, name
                     assert off(pose[:, :3, 3], hands.joints[:-1, number, JOINT_NAMES.index(name)]) < BOUND, name
+
+
+@pytest.mark.parametrize("larger, scaled, later", [(1.4, False, False), (1.06, True, False), (1.06, True, True)])
+def test_nothing_lies_between_hands_that_are_measured_otherwise(tmp_path, capsys, monkeypatch, larger, scaled, later):
+    """Where CameraInfo came late, or a hand was measured meanwhile, an episode went on, with a jump of centimetres in it.
+
+    later: only the hand that need not be there, which is masked in the row between.
+    """
+
+    def seen(side, seconds, valid=True):
+        one = hand(side, seconds, valid)
+        if seconds > 2.95 or (later and side == 0):
+            return one
+        return replace(one, joints=one.joints * larger, joints_raw=one.joints * larger, betas=one.betas + 1.0, scaled=scaled)
+
+    monkeypatch.setattr(episode_support, "hand", seen)
+    bag = Demonstration(seconds=4, images=False, robot=False).write(tmp_path / "bag")
+    command = "export", bag, "--out", tmp_path / "out", "--fps", "40", "--hands", "left" if later else "both"
+    code, out, said = run(capsys, *command)
+    assert code == 0, said
+    table = rows(tmp_path / "out")
+    steps = np.linalg.norm(np.diff(table["hand.joints"].reshape(-1, 2, 21, 3)[:, :, 0], axis=0), axis=-1)
+    apart = (np.diff(table["episode_index"])[:, None] > 0) | ~(table["hand.valid"][1:] & table["hand.valid"][:-1])
+    assert steps[~apart].max() < 0.006 and steps.max() > 0.02  # metres from row to row, and where it changes
+    assert ("distances are others from here on" in out) == (not later) == bool(table["episode_index"].max())
+    assert table["hand.valid"][:, 0].all() and (~table["hand.valid"]).sum() == later
