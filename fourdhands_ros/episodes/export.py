@@ -228,10 +228,9 @@ def _fill(folder: Path, tracked: Path, source: Path, bag: Bag, options: Options,
     if hands_topic(bag, options.chosen.topic) is not None:
         _write(folder, bag, bag, source, options, progress)
         return
-    if not tracked.exists():
-        convert(source, tracked, _of_one_camera(bag, options), progress)
+    told = [] if tracked.exists() else convert(source, tracked, _of_one_camera(bag, options), progress).warnings
     with Bag(tracked) as hands:
-        _write(folder, hands, bag, source, options, progress, found=True)
+        _write(folder, hands, bag, source, options, progress, told)
 
 
 def _fill_of_video(folder: Path, tracked: Path, source: Path, options: Options, progress: Progress) -> None:
@@ -264,9 +263,13 @@ def _of_one_camera(bag: Bag, options: Options) -> Conversion:
     return replace(conversion, topics=(camera.image,)) if len(cameras) > 1 else conversion
 
 
-def _write(folder: Path, hands: Bag, bag: Bag, source: Path, options: Options, progress: Progress, found: bool = False) -> None:
-    """found: the hands were found by this package, as the options say."""
+def _write(
+    folder: Path, hands: Bag, bag: Bag, source: Path, options: Options, progress: Progress, told: list[str] | None = None
+) -> None:
+    """told: what was said while this package found the hands, as the options say; None where they were recorded."""
+    found = told is not None
     recording = read_recording(hands, bag, options.chosen, folder.parent, options.conversion if found else None)
+    recording.warnings += [words for words in told or () if words not in recording.warnings]
     recording.name = printable(source.resolve().name)
     recording.warnings = [printable(words.replace(str(source), recording.name)) for words in recording.warnings]
     sidecar = read_sidecar(source)

@@ -2,6 +2,7 @@
 
 import shutil
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import pytest
 
@@ -46,6 +47,7 @@ def test_what_is_wrong_is_told_before_hands_are_looked_for(tmp_path, capsys, mon
 
 
 def test_of_several_cameras_only_the_one_whose_hands_are_wanted_is_tracked(tmp_path, capsys, monkeypatch):
+    """And what is said of it while its hands are found, as of depth that places none, is told with the dataset's."""
     bag = Demonstration(seconds=2).write(tmp_path / "hands")
     drive = images(tmp_path / "drive", ("cam", "side"))
     asked = []
@@ -53,8 +55,10 @@ def test_of_several_cameras_only_the_one_whose_hands_are_wanted_is_tracked(tmp_p
     def convert(source, out, options, progress):
         asked.append(options.topics)
         shutil.copytree(bag, out)
+        return SimpleNamespace(warnings=["/cam: depth images hold nothing"])
 
     monkeypatch.setattr(export_module, "convert", convert)
     words = "--topic", "/cam/hands", "--no-images", "--jobs", "1", "--quiet"
     code, _, said = run(capsys, "export", drive, "--out", tmp_path / "out", *words)
     assert code == 0 and asked == [("/cam/image_raw",)], said
+    assert said.count("warning: ") == said.count("/cam: depth images hold nothing") == 1, said
