@@ -202,6 +202,23 @@ def test_a_lost_hand_is_held_with_its_age_then_absent_and_never_valid(clip):
     assert estimates[60].right.valid
 
 
+def test_hold_and_smoothing_change_between_two_frames_and_nothing_jumps(clip):
+    motion, truth = clip
+    detector, calm = TruthDetector(truth, noise=1.0), run(clip, detector=TruthDetector(truth, noise=1.0), frames=30)
+    detector.blind = {(k, RIGHT) for k in range(30, 60)}
+    tracker = HandPairTracker(detector=detector)
+    pairs = []
+    for k in range(60):
+        if k == 15:
+            tracker.apply(TrackerSettings(hold=0.1, smoothing=0.0))
+        pairs.append(tracker.process(IMAGE, int(motion.stamp[k]), CAMERA))
+    assert [pair.right.state for pair in pairs[30:]] == [HELD] * 3 + [ABSENT] * 27
+    changed = [np.linalg.norm(a.right.joints - b.right.joints, axis=1).max() for a, b in zip(pairs, calm)]
+    assert max(changed[:15]) == 0.0 < min(changed[15:]) and max(changed) < 0.01
+    tracker.apply(TrackerSettings(weights="another", lookahead=3, hold=0.2))
+    assert tracker.settings == TrackerSettings(hold=0.2), "the others are of the start"
+
+
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_all_that_is_said_of_a_hand_is_one_hand(clip, mirrored):
     """Joints, mesh, rotations and image points agree, whichever hands there are."""

@@ -86,6 +86,12 @@ class HandFusion:
         self.shape = SharedShape()
         self.consistency = Consistency()
 
+    def apply(self, settings: FusionSettings) -> None:
+        """Use other settings from the next estimate on; `acceleration` from the next beginning on."""
+        self.settings = settings
+        for track in self._tracks:
+            track.apply(settings.hold, settings.smoothing)
+
     def add(self, view: View, with_vertices: bool = False) -> list[Fused]:
         """Take in a camera's estimate. Returns the fused estimates that are due: none, one, or two where a camera for which
         was waited did not deliver."""

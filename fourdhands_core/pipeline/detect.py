@@ -28,7 +28,7 @@ class Detect:
 
     def __init__(self, detector: Detector, settings: TrackerSettings, keeps_image: bool) -> None:
         self.detector, self._settings, self._keeps_image = detector, settings, keeps_image
-        self.schedule = DetectionSchedule(1 if settings.lookahead else settings.detect_every)
+        self.schedule = DetectionSchedule(interval_of(settings))
         self._assumed = functools.lru_cache(1)(lambda width, height: Camera.from_fov(width, height, settings.default_fov))
         self._unmirrored = functools.lru_cache(1)(Camera.mirrored)  # the same object again for the same camera
 
@@ -72,6 +72,11 @@ class Detect:
         """Before the next stage: hands that were followed from before a reset were not seen; nobody looked for them."""
         if frame.followed and frame.epoch != self.schedule.epoch:
             frame.found = []
+
+
+def interval_of(settings: TrackerSettings) -> int:
+    """Every how many images the detector looks at least; with lookahead nothing is known of the last one in time."""
+    return 1 if settings.lookahead else settings.detect_every
 
 
 class DetectionSchedule:

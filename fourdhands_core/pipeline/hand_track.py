@@ -19,6 +19,10 @@ class SideTrack:
         self.position, self.rotations = PositionFilter(acceleration), RotationFilter(smoothing)
         self.forget()
 
+    def apply(self, hold: float, smoothing: float) -> None:
+        """Use other values from the next frame on; what is remembered stays, so that nothing jumps."""
+        self.hold, self.rotations.memory = hold, smoothing
+
     def forget(self) -> None:
         """Forget the hand."""
         self.position.reset()

@@ -21,7 +21,7 @@ from ..hand_model.skeleton import LEFT, RIGHT
 from ..perception.detector import Detector, HandDetection
 from ..perception.hand_detector import HandDetector, detector_beside_torch, make_detector
 from .depth import DepthImage
-from .detect import Detect
+from .detect import Detect, interval_of
 from .frame import Frame
 from .hand_track import HandTrack
 from .identify import Identify
@@ -63,8 +63,9 @@ class HandPairTracker:
         self._detectors, self._own_detector = detectors, detector is not None
         if detector is None and detectors is not None:
             detector = detectors()
-        smoothing = settings.smoothing if settings.temporal else 0.0
-        left_track, right_track = (HandTrack(side, settings.hold, smoothing, settings.acceleration) for side in (LEFT, RIGHT))
+        left_track, right_track = (
+            HandTrack(side, settings.hold, _smoothing(settings), settings.acceleration) for side in (LEFT, RIGHT)
+        )
         self._tracks = left_track, right_track
         made = detector_beside_torch if settings.model == "image" else make_detector
         detector = detector or made(settings.search, settings.device, settings.threads)
@@ -115,6 +116,15 @@ class HandPairTracker:
             stage.reset()
         for track in self._tracks:
             track.forget()
+
+    def apply(self, settings: TrackerSettings) -> None:
+        """Use other values of `hold`, `smoothing` and `detect_every`, of nothing else, from the next frame on; any thread may
+        call this."""
+        changed = {name: getattr(settings, name) for name in ("hold", "smoothing", "detect_every")}
+        self.settings = settings = replace(self.settings, **changed)
+        for track in self._tracks:
+            track.apply(settings.hold, _smoothing(settings))
+        self._detect.schedule.interval = interval_of(settings)
 
     def memory(self) -> dict[str, Any]:
         """All that `reset` forgets, shared with this tracker; of other detectors than HandDetector nothing."""
@@ -304,6 +314,11 @@ class HandPairTracker:
             self._tracks[side].seen(estimate, frame.stamp)
             estimates[int(side)] = estimate
         return estimates
+
+
+def _smoothing(settings: TrackerSettings) -> float:
+    """The rotation filter's memory."""
+    return settings.smoothing if settings.temporal else 0.0
 
 
 class _StageTimings:

@@ -90,6 +90,7 @@ class Channel:
     def apply(self, parameters: Parameters) -> None:
         """Use other values of the parameters that may change while the node runs."""
         self.outputs.apply(parameters)
+        self.tracker.apply(parameters.tracker_settings())
         self.processor.session.reset_gap = parameters.reset_gap
         self.cameras.default_fov = parameters.default_fov
         if self._depth is not None:

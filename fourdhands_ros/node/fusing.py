@@ -40,8 +40,7 @@ class FusedChannel:
         if self._rig is not None:
             check_named(self._rig, parameters.cameras, parameters.camera_poses)
         self.frame = self._rig.frame(parameters.fixed_frame) if self._rig else parameters.fixed_frame
-        settings = FusionSettings(hold=parameters.hold, smoothing=parameters.smoothing)
-        self.fusion = HandFusion(tracker.assets, settings, landmarks=tracker.landmarks)
+        self.fusion = HandFusion(tracker.assets, _settings(parameters), landmarks=tracker.landmarks)
         self.statistics = Statistics()
         self.name = f"{node.get_fully_qualified_name().lstrip('/')}: fused hands"
         self._lock = threading.Lock()
@@ -111,6 +110,8 @@ class FusedChannel:
     def apply(self, parameters: Parameters) -> None:
         """Use other values of the parameters that may change while the node runs."""
         self.outputs.apply(parameters)
+        with self._lock:
+            self.fusion.apply(_settings(parameters))
 
     def status(self, frames_problem: str = "") -> DiagnosticStatus:
         """What happened since the last call."""
@@ -146,3 +147,7 @@ class FusedChannel:
     def close(self) -> None:
         """Close the topics."""
         self._made.close()
+
+
+def _settings(parameters: Parameters) -> FusionSettings:
+    return FusionSettings(hold=parameters.hold, smoothing=parameters.smoothing)

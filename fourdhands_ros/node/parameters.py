@@ -135,7 +135,7 @@ class Parameters:
     device: str = of_tracker("device")
     search: str = of_tracker("search")
     precision: str = of_tracker("precision")
-    detect_every: int = of_tracker("detect_every")
+    detect_every: int = of_tracker("detect_every", read_only=False)
     hand_model: str = of_tracker("hand_model")
     hand_model_left: str = of_tracker("hand_model_left")
     hand_shape: str = parameter(
@@ -151,8 +151,8 @@ class Parameters:
     )
     lookahead: int = of_tracker("lookahead")
     temporal: bool = of_tracker("temporal")
-    smoothing: float = of_tracker("smoothing")
-    hold: float = of_tracker("hold")
+    smoothing: float = of_tracker("smoothing", read_only=False)
+    hold: float = of_tracker("hold", read_only=False)
     tf: str = changeable(
         "wrist",
         "Frames to publish on /tf. none; wrist: <frame_prefix>left_wrist and <frame_prefix>right_wrist under "

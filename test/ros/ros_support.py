@@ -22,6 +22,7 @@ from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.pipeline.frame import Frame
+from fourdhands_core.pipeline.settings import TrackerSettings
 from fourdhands_core.pipeline.types import ABSENT, SOURCE_JOINT, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
 from fourdhands_ros.node import node as node_module
 from fourdhands_ros.node.node import HandsNode
@@ -115,6 +116,10 @@ class FakeTracker:
     def __init__(self, delay: float = 0.0):
         self.delay, self.resets, self.closed, self.last, self.others = delay, 0, False, None, []
         self.depths: dict[int, np.ndarray] = {}
+        self.settings = TrackerSettings()
+
+    def apply(self, settings) -> None:
+        self.settings = settings
 
     def for_another_camera(self) -> FakeTracker:
         self.others.append(FakeTracker())

@@ -253,6 +253,16 @@ def test_a_dark_camera_shows_nothing_and_disturbs_nothing(fused):
     assert not bench.fused[-1].left.valid and len(bench.fused[-1].left.joints) == 0
 
 
+def test_hold_of_fused_hands_changes_while_the_node_runs(fused):
+    bench = fused(Scene())
+    bench.run(range(0, 6 * FRAME, FRAME))
+    assert bench.ros.spin_until(lambda: len(bench.fused) >= 5) and bench.fused[-1].left.valid
+    assert bench.node.set_parameters([Parameter("hold", value=0.0)])[0].successful
+    bench.run(range(6 * FRAME, 10 * FRAME, FRAME), pixel=(0, 0, 255))
+    assert bench.ros.spin_until(lambda: len(bench.fused) >= 9)
+    assert not bench.fused[-1].left.valid and len(bench.fused[-1].left.joints) == 0, "it is not held for 0.3 s"
+
+
 def test_a_camera_that_shows_another_person(fused):
     """The hands that both cameras saw go on from the other camera alone, and it is told."""
     bench = fused(Scene())

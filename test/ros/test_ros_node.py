@@ -147,6 +147,8 @@ def test_parameters_change_while_running(bench):
         return future.result().results[0]
 
     bench.good(T0)
+    for name, value in ("hold", 0.1), ("smoothing", 0.0), ("detect_every", 2):
+        assert set_parameter(name, value).successful and getattr(bench.tracker.settings, name) == value
     assert set_parameter("tf", "joints").successful and set_parameter("frame_prefix", "a/").successful
     bench.good(T0 + PERIOD)
     assert bench.ros.spin_until(lambda: len(bench.transforms) == 2)
