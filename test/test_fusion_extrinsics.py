@@ -64,6 +64,23 @@ def test_a_known_distance_gives_the_scale():
     assert np.linalg.norm(found.poses["camera_1"].position) == pytest.approx(true)
 
 
+def test_depth_images_give_the_scale():
+    """Of one camera that has them: hands at their true distances, of a hand model that is not this person's, in noise; the
+    other's distances are wrong."""
+    scene = Scene(distance=0.6, nods=0.08, noise=1.5)
+    seen = sightings(scene, range(0, 6 * STEP, FRAME))
+    with pytest.raises(InputError, match="depth images placed 0 hands on which the cameras agree, and 60 are needed"):
+        calibrate(seen, ASSETS, by_depth=True)
+    one = seen["camera_1"]
+    for joints, by_depth in zip(one.joints, one.by_depth):
+        wrists = joints[:, :1]
+        joints += wrists / (1.0 + scene.wrong) - wrists + 0.01 * scene.rng.normal(size=(2, 1, 1)) * wrists / wrists[..., 2:]
+        by_depth[:] = True
+    found = calibrate(seen, ASSETS, by_depth=True)
+    assert off(scene, found)["camera_1"].baseline < 0.015 and "depth images, which placed" in found.scale
+    assert found.certainty["camera_1"].distance < 0.02 * np.linalg.norm(found.poses["camera_1"].position)
+
+
 def test_a_bumped_camera_is_told_from_a_good_one():
     scene = Scene(distance=0.6, nods=0.08)
     found = calibrate(sightings(scene, range(0, 8 * STEP, 3 * FRAME)), ASSETS, hand_length=true_length(scene))

@@ -69,6 +69,9 @@ def add(commands: Commands) -> None:
     scale.add_argument(
         "--distance", type=float, default=0.0, metavar="M", help="metres between the first two cameras, likewise"
     )
+    scale.add_argument(
+        "--depth", action="store_true", help="take the metres from depth images in the view of a camera's images, or several's"
+    )
     command.add_argument(
         "--fov", type=float, metavar="DEGREES", help="horizontal field of view of all videos, or of cameras without CameraInfo"
     )
@@ -96,7 +99,7 @@ def calibrate_cameras(args: argparse.Namespace) -> int:
     check_out(args, [file for file in (args.out, args.launch, args.picture) if file], *args.sources, args.check, *args.lenses)
     with closing(HandPairTracker(tracker_settings(args))) as tracker:
         seen = collect(_seen(args, tracker))
-        found = calibrate(seen, tracker.assets, args.hand_length, args.distance, tracker.landmarks)
+        found = calibrate(seen, tracker.assets, args.hand_length, args.distance, tracker.landmarks, args.depth)
     names = list(found.poses)
     lines = _told(found)
     print(f"scale: {found.scale}")
@@ -152,7 +155,7 @@ def _seen(args: argparse.Namespace, tracker: Any) -> Iterator[Any]:
             raise InputError(f"{topics[0]} is one camera's, and one alone does not tell where it stands; give all topics")
         refuse_options(args, ("names", "topic", "lenses"), f"{args.command} {' '.join(topics)}")
         (live,) = ros_side("live topics", "tools.live_cameras")
-        yield from live.watch_topics(list(dict.fromkeys(topics)), tracker, args.seconds, args.fov, not args.quiet)
+        yield from live.watch_topics(list(dict.fromkeys(topics)), tracker, args.seconds, args.fov, not args.quiet, args.depth)
         return
     if len(args.sources) == 1:
         if args.sources[0].is_file() and kind_of(args.sources[0])[0] == "a video":
@@ -161,8 +164,9 @@ def _seen(args: argparse.Namespace, tracker: Any) -> Iterator[Any]:
                 "give a video of each, A.mp4 B.mp4, or the bag of all"
             )
         (cameras,) = ros_side("calibrate-cameras BAG", "bags.cameras")
-        yield from cameras.watch_bag(args.sources[0], tracker, tuple(args.topic), args.fov, not args.quiet)
+        yield from cameras.watch_bag(args.sources[0], tracker, tuple(args.topic), args.fov, not args.quiet, args.depth)
         return
+    refuse_options(args, ("depth",), f"{args.command} {' '.join(map(str, args.sources))}")
     names = args.names or [file.stem for file in args.sources]
     if len(names) != len(args.sources) or len(set(names)) < len(names):
         raise InputError(

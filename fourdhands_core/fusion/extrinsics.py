@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.rigid import Rigid
 from ..geometry.rotations import matrix_from_axis_angle
+from ..hand_model.arrays import HandArrays
 from ..hand_model.assets import HandAsset
 from ..hand_model.landmarks import Landmarks, landmarks_of_both
 from ..hand_model.skeleton import LEFT, RIGHT
@@ -30,6 +31,8 @@ _UNLIKE = 1.35
 """Times as large or as small as the others that no hand is."""
 _SIZE_SPREAD = 0.06
 """How much people's hands differ, relatively (standard deviation), where no length is known."""
+_DEPTH_SIGMA = 0.01
+"""By how much a depth camera, or where hands are taken to be in its images, is wrong in all images alike, relatively."""
 _UNSURE_ANGLE, _UNSURE_BASELINE = 2.0, 0.1
 """Degrees, and share of the baseline, beyond which a calibration is refused."""
 
@@ -62,12 +65,14 @@ def calibrate(
     hand_length: float = 0.0,
     distance: float = 0.0,
     landmarks: Landmarks | None = None,
+    by_depth: bool = False,
 ) -> Calibration:
     """Solve for the cameras' poses.
 
     assets: (left, right) hand models. hand_length: from the crease of the wrist to the tip of the middle finger, metres; 0
-    where it is not known. distance: between the first two cameras, metres; 0 likewise. landmarks: as of HandFusion. Raises
-    InputError where the motion says too little.
+    where it is not known. distance: between the first two cameras, metres; 0 likewise. landmarks: as of HandFusion. by_depth:
+    take the metres from the hands that depth images have placed. Raises InputError where the motion says too little, or too few
+    hands were placed so.
     """
     names = list(cameras)
     if len(names) < 2:
@@ -87,14 +92,19 @@ def calibrate(
                 "cameras share, high and low, near and far, for half a minute"
             )
     scale, sigma = distance / max(apart[names[1]], 1e-9), 0.0
-    if not distance:
+    placed = 0
+    if by_depth:
+        scale, sigma, placed = adjusted.by_depth(HandArrays(assets), landmarks)
+    elif not distance:
         posed = PosedHands(adjusted.good(), adjusted.poses, assets, landmarks, hand_length)
         posed.run()
         scale, sigma = posed.scale, posed.sigma if hand_length else max(posed.sigma, _SIZE_SPREAD)
     poses = {name: Rigid(pose.rotation, scale * pose.position) for name, pose in zip(names, adjusted.poses)}
     for name, one in certainty.items():
         certainty[name] = replace(one, distance=scale * float(np.hypot(one.distance, sigma * apart[name])))
-    if distance:
+    if by_depth:
+        words = f"depth images, which placed {placed} of the hands, +- {100 * sigma:.1f} %"
+    elif distance:
         words = f"the distance between {names[0]} and {names[1]}, {distance:g} m"
     elif hand_length:
         words = f"a hand of {1e3 * hand_length:.0f} mm"
@@ -285,6 +295,26 @@ class _Adjustment:
             changes.append((self._residuals(self.poses) - residual).reshape(-1))
         self._rays = exact
         return np.stack(changes, axis=1)
+
+    def by_depth(self, hands: HandArrays, landmarks: Landmarks) -> tuple[float, float, int]:
+        """Metres of one unit of the poses, from how far away depth images show the hands that agree; its relative standard
+        deviation, and how many sightings of hands say so. Raises InputError where too few do."""
+        points, larger, stamps = self._points(self.poses)[self._final[3]], [], []
+        for one, met in zip(self.good(), points):
+            for k in np.flatnonzero(one.by_depth):
+                pose, both = self.poses[one.cameras[k]], np.stack([one.rotations[k]] * 2)
+                beside = landmarks.beside(hands.joints_and_bones(both[:, 0], both[:, 1:], np.zeros((2, 10)))[1])[one.side]
+                away = (one.joints[k] + beside)[:, 2].mean()
+                larger.append(np.log(away / max(((met - pose.position) @ pose.rotation)[:, 2].mean(), 1e-6)))
+                stamps.append(one.stamp)
+        if len(larger) < LEAST_HANDS:
+            raise InputError(
+                f"depth images placed {len(larger)} hands on which the cameras agree, and {LEAST_HANDS} are needed; are they "
+                "in their images' view and hands within their range? Else give --hand-length or --distance"
+            )
+        blocks = ((np.array(stamps) - min(stamps)) * 1e-9 / BLOCK).astype(int)
+        means = [np.median(np.array(larger)[blocks == block]) for block in np.unique(blocks)]
+        return float(np.exp(np.median(larger))), float(np.hypot(np.std(means) / np.sqrt(len(means)), _DEPTH_SIGMA)), len(larger)
 
     def middles(self) -> np.ndarray:
         """(M, 3) of the hands that agree."""

@@ -24,12 +24,14 @@ _MOST = 1500
 @dataclass
 class Sightings:
     """What one camera saw. stamps: nanoseconds. rays: of each (2, 21, 2), NaN of a hand that was not seen. joints: (2, 21,
-    3) of the single camera's estimate, its optical frame, metres, NaN likewise. rotations: (2, 16, 3, 3) likewise."""
+    3) of the single camera's estimate, its optical frame, metres, NaN likewise. rotations: (2, 16, 3, 3) likewise. by_depth:
+    (2,) whether a depth image has placed it."""
 
     stamps: list[int] = field(default_factory=list)
     rays: list[np.ndarray] = field(default_factory=list)
     joints: list[np.ndarray] = field(default_factory=list)
     rotations: list[np.ndarray] = field(default_factory=list)
+    by_depth: list[np.ndarray] = field(default_factory=list)
 
     def add(self, estimate: HandPairEstimate, rays: np.ndarray) -> None:
         """Take in an estimate of the camera, and the rays (2, 21, 2) that it was made of."""
@@ -45,12 +47,13 @@ class Sightings:
         self.rays.append(seen)
         self.joints.append(joints)
         self.rotations.append(rotations)
+        self.by_depth.append(np.array([hand.valid and bool(hand.by_depth) for hand in estimate.hands]))
 
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """One hand at one moment: cameras (V,) numbers, rays (V, 21, 2), joints (V, 21, 3) and rotations (V, 16, 3, 3) of the
-    single views, each in its camera's frame."""
+    """One hand at one moment: cameras (V,) numbers, rays (V, 21, 2), joints (V, 21, 3), rotations (V, 16, 3, 3) and by_depth
+    (V,) of the single views, each in its camera's frame."""
 
     stamp: int
     side: int
@@ -58,6 +61,7 @@ class Moment:
     rays: np.ndarray
     joints: np.ndarray
     rotations: np.ndarray
+    by_depth: np.ndarray
 
 
 def shared_moments(cameras: Mapping[str, Sightings]) -> list[Moment]:
@@ -67,14 +71,15 @@ def shared_moments(cameras: Mapping[str, Sightings]) -> list[Moment]:
     rays = {name: np.array(one.rays).reshape(-1, 2, 21, 2) for name, one in cameras.items()}
     joints = {name: np.array(one.joints).reshape(-1, 2, 21, 3) for name, one in cameras.items()}
     rotations = {name: np.array(one.rotations).reshape(-1, 2, 16, 3, 3) for name, one in cameras.items()}
+    depth = {name: np.array(one.by_depth, bool).reshape(-1, 2) for name, one in cameras.items()}
     moments, pairs = [], np.zeros((len(names), len(names)), int)
     for first, name in enumerate(names):
         for k, stamp in enumerate(stamps[name].tolist()):
             for side in (LEFT, RIGHT):
-                seen = [(first, rays[name][k, side], joints[name][k, side], rotations[name][k, side])]
+                seen = [(first, rays[name][k, side], joints[name][k, side], rotations[name][k, side], depth[name][k, side])]
                 for other in range(first + 1, len(names)):
                     of = names[other]
-                    at = _interpolated(stamps[of], rays[of], joints[of], rotations[of], stamp, side)
+                    at = _interpolated(stamps[of], rays[of], joints[of], rotations[of], depth[of], stamp, side)
                     if at is not None:
                         seen.append((other, *at))
                 seen = [one for one in seen if np.isfinite(one[1]).all()]
@@ -101,9 +106,9 @@ def _span(stamps: list[int]) -> float:
 
 
 def _interpolated(
-    stamps: np.ndarray, rays: np.ndarray, joints: np.ndarray, rotations: np.ndarray, stamp: int, side: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """A camera's rays, joints and rotations of a hand at a stamp; rotations are the nearest image's."""
+    stamps: np.ndarray, rays: np.ndarray, joints: np.ndarray, rotations: np.ndarray, by_depth: np.ndarray, stamp: int, side: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool] | None:
+    """A camera's rays, joints, rotations and by_depth of a hand at a stamp; the last two are the nearest image's."""
     if not len(stamps):
         return None
     after = int(np.searchsorted(stamps, stamp))
@@ -116,10 +121,11 @@ def _interpolated(
             rays[one, side] + share * (rays[other, side] - rays[one, side]),
             joints[one, side] + share * (joints[other, side] - joints[one, side]),
             rotations[near, side],
+            bool(by_depth[[one, other], side].all()),
         )
     if abs(int(stamps[near]) - stamp) > _NEAR * 1e9:
         return None
-    return rays[near, side], joints[near, side], rotations[near, side]
+    return rays[near, side], joints[near, side], rotations[near, side], bool(by_depth[near, side])
 
 
 def _near(one: np.ndarray, other: np.ndarray) -> bool:

@@ -14,22 +14,36 @@ from fourdhands_core.pipeline.types import HandPairEstimate
 
 from ..node.parameters import Parameters
 from .camera import BagCamera, Options, by_info, find_cameras
+from .depth import AUTO, compared, find_depth
 from .reading import Bag
 
 
 def watch_bag(
-    path: Path, tracker: Any, topics: tuple[str, ...] = (), fov: float | None = None, progress: bool = True
+    path: Path,
+    tracker: Any,
+    topics: tuple[str, ...] = (),
+    fov: float | None = None,
+    progress: bool = True,
+    with_depth: bool = False,
 ) -> Iterator[tuple[str, HandPairEstimate, np.ndarray]]:
     """Each camera, its estimates of its images, and the rays (2, 21, 2) that they were made of.
 
-    tracker: whose settings hold for all cameras. Raises InputError where the bag holds the images of less than two cameras.
+    tracker: whose settings hold for all cameras. with_depth: place hands by the depth images beside the images. Raises
+    InputError where the bag holds the images of less than two cameras, or with_depth no depth images in an image's view.
     """
     options = Options(Parameters.of(tracker.settings), topics, fov=fov, markers=False)
-    with Bag(path) as bag:
+    with Bag(path) as bag, Bag(path) as beside:
         found = find_cameras(bag.topics, options, bag.unread)
         if len(found) < 2:
             raise InputError(f"{path} holds the images of one camera, {found[0].image}; several are needed")
-        cameras = [BagCamera(one, options) for one in found]
+        depths = {one.image: find_depth(bag, one.image, AUTO) for one in found} if with_depth else {}
+        if with_depth and not any(depths.values()):
+            words = ". ".join([f"{path} holds no depth images in the view of {' or '.join(depths)}", *bag.warnings])
+            raise InputError(f"{words}; give --hand-length or --distance in place of --depth")
+        cameras = [
+            BagCamera(one, options, (beside, compared(bag, one.image, depth)) if (depth := depths.get(one.image)) else None)
+            for one in found
+        ]
         try:
             by_topic = {camera.topics.image: camera for camera in cameras}
             infos = by_info(cameras)

@@ -15,7 +15,7 @@ from .reading import Bag
 AUTO, NONE = "auto", "none"
 """What may be asked for in place of a topic: one that surely is in the image's view, if there is any; none at all."""
 _TYPES = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-_COMPRESSED = "/compressedDepth"
+COMPRESSED = "/compressedDepth"
 _SPAN = 500_000_000
 """Nanoseconds of recording around an image within which its depth image was recorded."""
 _KEPT = 64
@@ -64,7 +64,7 @@ def find_depth(bag: Bag, image: str, wanted: str) -> DepthTopic | None:
     if wanted == NONE:
         return None
     if wanted != AUTO:
-        found = _topic(bag, wanted) or _topic(bag, wanted + _COMPRESSED)
+        found = _topic(bag, wanted) or _topic(bag, wanted + COMPRESSED)
         if found is None:
             raise InputError(
                 f"--depth {wanted} holds no images in this bag; image topics are: "
@@ -73,7 +73,7 @@ def find_depth(bag: Bag, image: str, wanted: str) -> DepthTopic | None:
         return found
     frame = bag.frame(image)
     for name in usual_depth_names(image):
-        for candidate in (name, name + _COMPRESSED):
+        for candidate in (name, name + COMPRESSED):
             found = _topic(bag, candidate)
             if found is None:
                 continue

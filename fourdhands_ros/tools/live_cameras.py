@@ -18,14 +18,18 @@ from fourdhands_core.commands import DEFAULT_FOV
 from fourdhands_core.errors import FourDHandsError, InputError
 from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.media.track_cameras import Seen
+from fourdhands_core.pipeline.frame import Frame
 from fourdhands_core.pipeline.session import Counts, HandSession, Notes
 from fourdhands_core.pipeline.tracker import HandPairTracker
 from fourdhands_core.streams import warn
 
+from ..bags.depth import COMPRESSED, usual_depth_names
 from ..bags.topics import IMAGES
 from ..convert.camera_info import calibration_from_info, info_topics, rectified_by_name
+from ..convert.depth_buffer import DepthBuffer
 from ..convert.images import ImageDecoder, stamp_of
 from ..executable import Stop
+from ..node.parameters import Parameters
 from ..node.polling import PolledSubscription
 from ..process import node_alone, run_ros
 from ..pypi.message_types import deserialize_ros
@@ -38,9 +42,10 @@ _PAUSE = 0.002
 
 class LiveCamera:
     """Tracks the hands in one topic's images, as they come. name: the topic's namespace. images: so many came; hands: so many
-    were seen in them."""
+    were seen in them. with_depth: place hands by the depth images beside them, if `depth_topic` there is one; each image then
+    waits for the next one, as its depth image comes later than it."""
 
-    def __init__(self, node: Node, topic: str, tracker: HandPairTracker, fov: float | None) -> None:
+    def __init__(self, node: Node, topic: str, tracker: HandPairTracker, fov: float | None, with_depth: bool = False) -> None:
         types = dict(node.get_topic_names_and_types()).get(topic, [""])
         if types[0] not in IMAGES:
             raise InputError(f"{topic} is of type {types[0]}, and no topic of images" if types[0] else _absent(node, topic))
@@ -55,7 +60,8 @@ class LiveCamera:
             unknown=f"no CameraInfo came on {' or '.join(info_topics(topic))} (--fov gives the field of view)",
         )
         self._notes = Notes(lambda text: warn(f"{self.name}: {text}"))
-        self._session = HandSession(tracker, self._source, Counts(), self._notes)
+        counts = Counts()
+        self._session = HandSession(tracker, self._source, counts, self._notes)
         offered = {info.qos_profile.reliability for info in node.get_publishers_info_by_topic(topic)}
         reliable = offered == {ReliabilityPolicy.RELIABLE}  # of large images best effort may deliver none
         qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT)
@@ -63,10 +69,18 @@ class LiveCamera:
         sensor = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
         self._topics += [PolledSubscription(node, CameraInfo, info, sensor) for info in info_topics(topic)]
         self._place = len(self._topics)
+        self.depth_topic = _depth_topic(node, topic) if with_depth else ""
+        self._depth: DepthBuffer | None = None
+        self._frame, self._held = "", b""
+        if self.depth_topic:
+            self._depth = DepthBuffer(Parameters().depth_tolerance, counts, self._notes, self.depth_topic.endswith(COMPRESSED))
+            self._depths = PolledSubscription(node, self._depth.message_type, self.depth_topic, sensor)
 
     def take(self) -> list[Seen]:
         """What its newest image shows, once."""
         images, *infos = self._topics
+        for data, _ in self._depths.take() if self._depth else ():
+            self._depth.put(data)
         for place, info in enumerate(infos):
             for data, _ in info.take():
                 if place <= self._place:  # the image's own CameraInfo before that of its namespace
@@ -75,7 +89,11 @@ class LiveCamera:
         seen: list[Seen] = []
         for data, _ in images.take():
             self.images += 1
-            for estimate, _ in self._session.process(partial(self._load, data)):
+            if self._depth is not None:
+                data, self._held = self._held, data
+                if not data:
+                    continue
+            for estimate, _ in self._session.process(partial(self._load, data), self._find):
                 if estimate.rays is not None and estimate.camera.calibrated:
                     self.hands += sum(hand.valid for hand in estimate.hands)
                     seen.append((self.name, estimate, estimate.rays))
@@ -83,12 +101,17 @@ class LiveCamera:
 
     def close(self) -> None:
         """Let go of its topics."""
-        for topic in self._topics:
+        for topic in [*self._topics, *([self._depths] if self._depth else [])]:
             topic.destroy()
 
     def _load(self, data: bytes) -> tuple[Any, int, None]:
         header, image = self._decoder.decode(data)
+        self._frame = header.frame_id
         return image, stamp_of(header), None
+
+    def _find(self, frame: Frame) -> Any:
+        size = frame.camera.width, frame.camera.height
+        return None if self._depth is None else self._depth.find(frame.stamp, size, self._frame)
 
     def _inform(self, data: bytes) -> None:
         try:
@@ -98,18 +121,30 @@ class LiveCamera:
                 self._notes.warning(f"a message that is not a CameraInfo: {error}")
 
 
+def _depth_topic(node: Node, image: str) -> str:
+    """The topic of depth images in the view of an image topic, as drivers call it; empty where nobody publishes one."""
+    names = [f"{name}{end}" for name in usual_depth_names(image) for end in ("", COMPRESSED)]
+    return next((name for name in names if node.count_publishers(name)), "")
+
+
 def _absent(node: Node, topic: str) -> str:
     there = sorted(name for name, types in node.get_topic_names_and_types() if types[0] in IMAGES)
     return f"no node publishes {topic}; topics of images are: {', '.join(there) or 'none'}"
 
 
 def watch_topics(
-    topics: Sequence[str], tracker: HandPairTracker, seconds: float, fov: float | None = None, progress: bool = True
+    topics: Sequence[str],
+    tracker: HandPairTracker,
+    seconds: float,
+    fov: float | None = None,
+    progress: bool = True,
+    with_depth: bool = False,
 ) -> list[Seen]:
     """What the cameras of these image topics see, for so many seconds from when all of them deliver.
 
-    tracker: of the first one; the others' are made of it. fov: degrees, of cameras without CameraInfo. Raises InputError where
-    a topic is none of images or none come, or where two are of one namespace, and KeyboardInterrupt where it is to end before.
+    tracker: of the first one; the others' are made of it. fov: degrees, of cameras without CameraInfo. with_depth: see
+    LiveCamera. Raises InputError where a topic is none of images or none come, where two are of one namespace, or with_depth
+    none has depth images, and KeyboardInterrupt where it is to end before.
     """
     seen: list[Seen] = []
     problems: list[FourDHandsError] = []
@@ -124,8 +159,11 @@ def watch_topics(
                     one = tracker if not cameras else tracker.for_another_camera()
                     if one is not tracker:
                         made.callback(one.close)
-                    cameras.append(LiveCamera(node, topic, one, fov))
+                    cameras.append(LiveCamera(node, topic, one, fov, with_depth))
                     made.callback(cameras[-1].close)
+                if with_depth and not any(camera.depth_topic for camera in cameras):
+                    name = usual_depth_names(topics[0])[0]
+                    raise InputError(f"no node publishes depth images in a camera's view, such as {name}; --depth needs them")
                 _check_names(cameras)
                 seen.extend(_watch(cameras, stop, seconds, progress))
             except FourDHandsError as error:

@@ -7,11 +7,14 @@ import pytest
 pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ros]')")
 
 from bag_support import assert_same_hands, camera_entries, read_bag, write_bag
+from rclpy.serialization import deserialize_message, serialize_message
 from ros_support import SECOND, T0
+from sensor_msgs.msg import CameraInfo, Image
 from test_ros_bag_convert import HAND_PAIR, TRANSFORMS, joints_of, messages, stamp_of
 from test_ros_transforms import message
 
 from fourdhands_core import cli
+from fourdhands_core.errors import InputError
 from fourdhands_core.fusion.fusion import HandFusion
 from fourdhands_core.fusion.rig import Rig, save_rig
 from fourdhands_core.geometry.rigid import Rigid
@@ -249,3 +252,28 @@ def test_without_a_lens_nothing_is_fused(recorded, tmp_path, capsys):
     assert code == 2 and "the lens of /right/image_raw/compressed is not known" in error
     found = convert(bag, tmp_path / "out", "--cameras", recorded.rig, "--fov", recorded.fov)
     assert any(list(pair.left_cameras) == NAMES for pair in found)
+
+
+def test_depth_images_that_a_calibration_asks_for(recorded, tmp_path, capsys, monkeypatch):
+    """Go to their camera; a bag without any is told."""
+    command = "calibrate-cameras", "--depth", "--quiet"
+    assert cli.main([*command, str(recorded.bag)]) == 2
+    said = capsys.readouterr().err
+    assert "holds no depth images in the view of /left/image_raw/compressed or /right/image_raw/compressed" in said
+    entries = []
+    for _, time, data in (entry for entry in recorded.entries if entry[0] == "/left/camera_info"):
+        info = deserialize_message(data, CameraInfo)
+        depth = Image(header=info.header, width=32, height=24, encoding="16UC1", step=64, data=bytes(2 * 32 * 24))
+        entries.append(("/left/depth/image_raw", time, serialize_message(depth)))
+    types = {**recorded.types, "/left/depth/image_raw": "sensor_msgs/msg/Image"}
+    bag = write_bag(tmp_path / "drive", sorted(recorded.entries + entries, key=lambda entry: entry[1]), types)
+    asked = {}
+
+    def camera(topics, options, depth):
+        asked[topics.name] = depth and depth[1].name
+        if len(asked) == 2:
+            raise InputError("that is enough")
+
+    monkeypatch.setattr("fourdhands_ros.bags.cameras.BagCamera", camera)
+    assert cli.main([*command, str(bag)]) == 2
+    assert "that is enough" in capsys.readouterr().err and asked == {"left": "/left/depth/image_raw", "right": None}

@@ -50,6 +50,40 @@ def test_where_running_cameras_stand(ros):
     assert difference.angle < 1.0 and difference.baseline < 0.03
 
 
+class DepthTracker(SceneTracker):
+    """Keeps the depth images of its images, by stamp."""
+
+    def __init__(self, scene):
+        super().__init__(scene)
+        self.depths = {}
+
+    def add_depth(self, frame, depth):
+        self.depths[frame.stamp] = depth
+
+
+def test_depth_images_beside_an_image(ros):
+    """Are those of its moment, though they come after it; without any the camera goes without."""
+    user, node, tracker = ros.node("user"), ros.node("calibration"), DepthTracker(Scene())
+    image, depth = (user.create_publisher(Image, f"left/{name}", RELIABLE) for name in ("image_raw", "depth/image_raw"))
+    assert ros.spin_until(lambda: all(node.count_publishers(one.topic_name) for one in (image, depth)))
+    camera = LiveCamera(node, "/left/image_raw", tracker, 60.0, with_depth=True)
+    assert camera.depth_topic == "/left/depth/image_raw"
+    assert ros.spin_until(lambda: image.get_subscription_count() and depth.get_subscription_count())
+    stamps = [Scene().stamp(moment * STEP // 15) for moment in range(3)]
+    for number, stamp in enumerate(stamps):
+        ros.deliver(image, image_message(stamp))
+        assert ros.spin_until(lambda: bool(camera.take()) | (camera.images > number))
+        message = Image(
+            width=64, height=48, encoding="16UC1", step=128, data=np.full((48, 64), 500 + number, np.uint16).tobytes()
+        )
+        message.header.frame_id = "camera"
+        stamp_to(message, stamp)
+        depth.publish(message)
+        assert ros.spin_until(lambda: bool(camera.take()) | (len(camera._depth._messages) > number))
+    assert {stamp: int(one[0, 0]) for stamp, one in tracker.depths.items()} == {stamps[0]: 500, stamps[1]: 501}
+    assert LiveCamera(node, "/left/image_raw", tracker, 60.0).depth_topic == ""
+
+
 def test_what_is_nearest_an_image_says_its_lens(ros):
     """CameraInfo below the image topic counts before that of its namespace, whichever comes first; what is none is told of."""
     user, node = ros.node("user"), ros.node("calibration")
@@ -83,6 +117,7 @@ def test_topics_that_nobody_publishes(ros):
         ("/left/image_raw", "/left/image_raw is one camera's, and one alone does not tell where it stands; give all topics"),
         ("/left/image_raw right.mp4", "/left/image_raw is a topic and right.mp4 a recording; give one kind at a time"),
         ("/left/image_raw /right/image_raw --names a b", "--names means nothing to `calibrate-cameras /left/image_raw"),
+        ("a.mp4 b.mp4 --fov 60 --depth", "--depth means nothing to `calibrate-cameras a.mp4 b.mp4"),
         ("/left/image_raw /right/image_raw --seconds 0", "--seconds 0 is not between 1 and 3600"),
     ],
 )
