@@ -21,7 +21,7 @@ _Listed = list[tuple[str, int, dict[str, tuple[Path, float]]]]
 @dataclass(frozen=True, eq=False)
 class EpisodeOf:
     """An episode. number: from 0. video: by camera its file and the second at which the episode begins in it. facts: what the
-    dataset's manifest says of its bag: hand model, network, frame; empty where it has none."""
+    dataset's manifest says of its bag, such as its frame, and under `facts` hand model and network; empty where it has none."""
 
     number: int
     task: str

@@ -43,6 +43,7 @@ class DatasetRecording(Recording):
         self, dataset: ExportedDataset, number: int, hands: tuple[HandAsset, HandAsset], camera: str | None = None
     ) -> None:
         self._dataset, self._episode = dataset, dataset.episodes[number]
+        self._facts: dict[str, Any] = self._episode.facts.get("facts") or {}
         self.name, self.hands = f"{dataset.path}, episode {number} of {len(dataset.episodes)}", hands
         self.warnings: list[str] = []
         self._table = dataset.columns(number)
@@ -53,11 +54,11 @@ class DatasetRecording(Recording):
         else:
             stamps = np.round(np.arange(length) / fps * 1e9).astype(np.int64)
         self.course = Course(stamps)
-        self._size = next(iter(dataset.sizes.values()), None)
+        self._size = None if self._facts.get("other_pictures") else next(iter(dataset.sizes.values()), None)
         self._camera, self._intrinsics = Camera.from_fov(*(self._size or (640, 480)), ASSUMED_FOV), np.zeros(4)
         self._seen, self._mirrored = SeenThrough(), False
         self._mirrored = self._dataset.moved and self._lie_mirrored()
-        self.about, self.model = self._said(self._episode), str(self._episode.facts.get("hand_model") or "")
+        self.about, self.model = self._said(self._episode), str(self._facts.get("hand_model") or "")
 
     def moment(self, row: int) -> Moment:
         """See Recording."""
@@ -103,6 +104,10 @@ class DatasetRecording(Recording):
             raise InputError(f"{self._dataset.path} has no pictures {wanted}; cameras are: {there}")
         if not names:
             self.warnings.append("no images: the dataset was exported without")
+            return None
+        if self._facts.get("other_pictures") and wanted is None:
+            there = ", ".join(name.rpartition(".")[2] for name in videos)
+            self.warnings.append(f"no images: those of {there} are of other cameras than the hands', choose them with --image")
             return None
         if others := [name.rpartition(".")[2] for name in videos if name != names[0]]:
             self.warnings.append(f"pictures of {', '.join(others)} are not shown; choose them with --image")

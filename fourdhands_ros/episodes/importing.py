@@ -83,7 +83,7 @@ class _Episode:
         said = facts[number] if number < len(facts) else {}
         self._names: dict[str, Any] = said.get("facts") or {}
         self._frame = str(said.get("frame") or "camera_optical_frame")
-        self._fused = bool(self._names.get("fused"))
+        self._fused, self._others = bool(self._names.get("fused")), bool(self._names.get("other_pictures"))
         chosen = manifest.get("options", {}).get("chosen", {})
         self._in_camera = not self._fused and chosen.get("frame", CAMERA_FRAME) == CAMERA_FRAME
         self._outcome = str(said.get("outcome") or "")
@@ -110,12 +110,13 @@ class _Episode:
     def _messages(self) -> Iterator[tuple[str, str, int, bytes]]:
         """Topic, type, time and data of what the rows hold, in order."""
         pictures = {camera: self._dataset.pictures(self._number, camera) for camera in self._spaces}
-        space = next(iter(self._spaces.values()), "")
+        space = "" if self._others else next(iter(self._spaces.values()), "")
         pairs = HandPairEncoder(str(self._names.get("network", "")), str(self._names.get("hand_model", "")))
         frames = TransformEncoder("joints")
         for row, stamp in enumerate(self._stamp.tolist()):
             images = {camera: next(stream) for camera, stream in pictures.items()}
-            yield from self._camera_info(space, next(iter(images.values())).shape if images else (0, 0), row, stamp)
+            size = next(iter(images.values())).shape if images and not self._others else (0, 0)
+            yield from self._camera_info(space, size, row, stamp)
             for camera, image in images.items():
                 taken = self._taken(row, camera)
                 if row and taken == self._taken(row - 1, camera):
@@ -136,7 +137,7 @@ class _Episode:
                     yield topic, JOINT_STATE, stamp, self._numbers(column, row, stamp)
 
     def _camera_info(self, space: str, size: tuple[int, ...], row: int, stamp: int) -> Iterator[tuple[str, str, int, bytes]]:
-        """size: height and width of the images, 0 where the dataset has none, which do not tell their size otherwise."""
+        """size: height and width of the hands' images, 0 where the dataset has none, which do not tell their size otherwise."""
         fx, fy, cx, cy = self._table["camera.intrinsics"][row].tolist() if "camera.intrinsics" in self._table else (0.0,) * 4
         if fx > 0:
             info = CameraInfo(height=size[0], width=size[1], distortion_model="plumb_bob")

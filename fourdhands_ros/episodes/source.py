@@ -99,6 +99,7 @@ def read_recording(
     if cameras and not reader.fused and own not in [camera.topic for camera in cameras.values()]:
         words = "in the pictures, which are of other cameras, neither hand.joints_2d nor camera.intrinsics hold"
         notes.append(f"{topic} is of the camera {own or reader.camera}: {words}")
+        reader.facts["other_pictures"] = True
     if chosen.images is None and not cameras:
         there = sorted(name for name, one in images.topics.items() if one.type in IMAGES and one.count)
         why = f"choose them with --images: {', '.join(there)}" if there else "`fourdhands bag` leaves them in its input"

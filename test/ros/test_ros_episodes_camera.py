@@ -1,5 +1,6 @@
 """Which camera the hands of a bag are of: its pictures, and the lens by which their joints fall on their pixels."""
 
+import contextlib
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -10,12 +11,13 @@ pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ro
 
 import episode_support
 from bag_support import camera_entries, rendered, write_bag  # noqa: F401
-from episode_support import CAMERA, HEIGHT, WIDTH, Demonstration, hand, rows, run, told
+from episode_support import CAMERA, HEIGHT, WIDTH, Demonstration, hand, number_in, rows, run, told
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CameraInfo
 
 from fourdhands_core.episodes.exported import ExportedDataset
 from fourdhands_core.geometry.camera import Camera
+from fourdhands_core.view.dataset_recording import DatasetRecording
 from fourdhands_ros.bags.reading import Bag
 from fourdhands_ros.episodes.own_camera import Seen
 from fourdhands_ros.tools.camera import camera_info
@@ -123,6 +125,14 @@ def test_the_lens_is_that_of_the_hands_own_camera(tmp_path, capsys, seen):
     assert next(iter(ExportedDataset(tmp_path / "both").sizes)) == "observation.images.cam"
     said = export(capsys, path, tmp_path / "other", "--images", "/side/image_raw")
     assert off(tmp_path / "other") < 0.01 and "/cam/hands is of the camera /cam/image_raw: in the pictures, which are" in said
+    with contextlib.closing(DatasetRecording(ExportedDataset(tmp_path / "other"), 0, (None, None))) as shown:
+        assert shown.image(0) is None and "of other cameras than the hands'" in shown.warnings[0]
+        assert shown.moment(0).pair.camera.matrix[0, 0] == pytest.approx(CAMERA.matrix[0, 0])
+    with contextlib.closing(DatasetRecording(ExportedDataset(tmp_path / "other"), 0, (None, None), "side")) as shown:
+        assert number_in(shown.image(7)) == 7
+    assert run(capsys, "import", tmp_path / "other", "--out", tmp_path / "bags", "--quiet")[0] == 0
+    said = export(capsys, tmp_path / "bags", tmp_path / "again", "--images", "/side/image_raw/compressed")
+    assert off(tmp_path / "again") < 0.01 and "/hands is of the camera cam_optical: in the pictures" in said, said
 
 
 def test_the_lens_is_that_of_the_images_as_they_are(tmp_path, capsys, seen):

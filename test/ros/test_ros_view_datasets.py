@@ -48,6 +48,7 @@ def check(dataset, number, first, closely=1e-5):
     recording = DatasetRecording(dataset, number, HANDS)
     pairs = moving(60, LOST, CAMERA)
     assert not recording.warnings and "Task: put it away." in recording.about
+    assert recording.model == dataset.episodes[number].facts["facts"]["hand_model"] != ""
     for row in (len(recording.course) - 1, 0, 3, 2):
         (sight,) = recording.sights(row, ALL)
         pair, expected = sight.moment.pair, pairs[first + row]
