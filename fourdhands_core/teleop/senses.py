@@ -18,6 +18,8 @@ _SETTLE = 0.1
 """Seconds for which a hand has to be steady after a jump."""
 _JUMP, _TURN_JUMP, _TURN_SPEED = 0.02, 0.3, 20.0
 """Metres and radians that a hand may be off between two images beside what its speed explains; the speed of its turn, rad/s."""
+_LED_ON, _LED_ROUND = 0.03, 0.05
+"""Metres and radians by which a camera that moves may make the hand seem to, since motion is relative."""
 _RESHAPED = 0.02
 """Of a hand's size, by which it is another one from one image to the next: one camera has it nearer or further by as much."""
 _AT_LIMIT = 0.02
@@ -114,6 +116,7 @@ def sense(
     stood: Stood,
     silent: tuple[float, float, float],
     transform: tuple[np.ndarray, np.ndarray] | None,
+    camera: tuple[np.ndarray, np.ndarray] | None,
     now: float,
     passed: float,
     following: bool,
@@ -121,8 +124,8 @@ def sense(
     """What can be believed now.
 
     seen, stood: the hand and the robot before. silent: seconds without news of hand, robot and deadman's switch. transform:
-    from the operator's frame to the base at the last step. passed: seconds since then. following: it was engaged and not yet
-    let go.
+    from the operator's frame to the base at the last step. camera: its pose when motion became relative. passed: seconds since
+    the last step. following: it was engaged and not yet let go.
     """
     hand, seen, reasons = _hand(s, inputs.hand, seen, silent[0], now)
     robot = _robot(inputs.robot, s)
@@ -134,6 +137,8 @@ def sense(
             reasons.append("not_scaled")
     if s.absolute:
         reasons += _transform(s, inputs.absolute, transform, seen, passed)
+    elif _camera_moved(inputs.camera, camera, seen):
+        reasons.append("camera_moved")
     if inputs.operators > 1:
         reasons.append("two_operators")
     if inputs.commanders > 1:
@@ -246,3 +251,14 @@ def _transform(
         return []
     moved = (pose[0] - before[0]) @ seen.hand.position + pose[1] - before[1]
     return ["transform_jumped"] if float(np.linalg.norm(moved)) > s.max_hand_speed * passed + _JUMP else []
+
+
+def _camera_moved(
+    pose: tuple[np.ndarray, np.ndarray] | None, before: tuple[np.ndarray, np.ndarray] | None, seen: Seen | None
+) -> bool:
+    """Whether the camera moved by more than it may: a hand that stands still seems to move then, and one that is seen from the
+    arm itself would lead it on and on."""
+    if pose is None or before is None or seen is None or not is_transform(pose):
+        return False
+    moved = (pose[0] - before[0]) @ seen.hand.position + pose[1] - before[1]
+    return float(np.linalg.norm(moved)) > _LED_ON or angle_between(pose[0], before[0]) > _LED_ROUND

@@ -72,6 +72,7 @@ class TeleopState:
     _silence: Silence = Silence()
     _grip: Grip = Grip()
     _transform: tuple[np.ndarray, np.ndarray] | None = None
+    _camera: tuple[np.ndarray, np.ndarray] | None = None
     _now: float | None = None
     _good_for: float = 0.0
     _ramped: float = 0.0
@@ -111,12 +112,13 @@ def step(
     s, before, moved = state.settings, state.state, not _still(state)
     following = before in (*MOVING_STATES, HOLD)
     silence = state._silence.after(inputs, passed)
-    sensed = sense(s, inputs, state._seen, state._stood, silence.seconds, state._transform, now, passed, following)
+    camera = None if state._latch is None else state._latch.camera
+    sensed = sense(s, inputs, state._seen, state._stood, silence.seconds, state._transform, camera, now, passed, following)
     late = passed > max(LATE, s.braking)
     sensed.reasons.extend(["clock_jumped"] * jumped + ["late_step"] * (late and following))
     transform = inputs.absolute if s.absolute and is_transform(inputs.absolute) else state._transform
     state = _with(state, _now=now, _seen=sensed.seen, _stood=sensed.stood, _silence=silence, _transform=transform)
-    state = _with(state, _stands_for=stands)
+    state = _with(state, _stands_for=stands, _camera=inputs.camera if is_transform(inputs.camera) else None)
     doubted = before in (ESTOP, FAULT) or passed > CLOCK_JUMP or not DISTRUSTED.isdisjoint(sensed.reasons)
     grip = Grip() if following or state.motion is None else state._grip.after(sensed.robot, doubted, not moved, passed, s)
     state = _transition(_with(state, _grip=grip), inputs, sensed, dt, passed)
@@ -226,7 +228,7 @@ def _latch_here(state: TeleopState, hand: HandSample) -> Latch:
     """Motion is relative from here: from where the robot comes to rest by itself, so that nothing jumps or turns back."""
     assert state.motion is not None and state.base is not None
     rest = stop_of(state.motion, state.settings)
-    return Latch(hand.position, hand.rotation, rest[:3], matrix_of(rest[3:6]) @ state.base)
+    return Latch(hand.position, hand.rotation, rest[:3], matrix_of(rest[3:6]) @ state.base, state._camera)
 
 
 def _check_following(state: TeleopState, robot: RobotSample | None, dt: float) -> TeleopState:

@@ -21,12 +21,14 @@ _MAX_TURN = 2.6
 
 @dataclass(frozen=True, eq=False)
 class Latch:
-    """Hand and robot at the moment from which motion is relative: positions (3,), rotations (3, 3)."""
+    """Hand and robot at the moment from which motion is relative: positions (3,), rotations (3, 3); the pose of the camera
+    then, where it is known."""
 
     hand_position: np.ndarray
     hand_rotation: np.ndarray
     position: np.ndarray
     rotation: np.ndarray
+    camera: tuple[np.ndarray, np.ndarray] | None = None
 
 
 def target(

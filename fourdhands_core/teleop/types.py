@@ -60,7 +60,8 @@ class Inputs:
     for now; it is latched. engage, release, reset: asked for since the last step. operators: how many publish the hand.
     commanders: how many command the robot, this one included.
     absolute: (rotation (3, 3), position (3,)) from the operator's frame to the robot's base, where TF knows it; then: the same
-    at the hand's stamp, None where that is not known.
+    at the hand's stamp, None where that is not known. camera: the pose of the operator's frame in one that stands, where TF
+    knows it.
     """
 
     hand: HandSample | None = None
@@ -75,6 +76,7 @@ class Inputs:
     commanders: int = 1
     absolute: tuple[np.ndarray, np.ndarray] | None = None
     then: tuple[np.ndarray, np.ndarray] | None = None
+    camera: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,6 +31,7 @@ _REASONS = {
     "not_scaled": "the hand's positions are not metres: the camera is not calibrated",
     "no_transform_to_base": "/tf does not tell where the camera stands at the robot",
     "transform_jumped": "where the camera stands at the robot jumped",
+    "camera_moved": "the camera moved since the robot was engaged",
     "two_operators": "more than one node publishes the hands",
     "two_commanders": "another node commands the robot too",
     "robot_not_seen": "nothing tells where the robot is",

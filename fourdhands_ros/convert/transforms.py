@@ -142,6 +142,13 @@ class TransformBuffer:
             down, up = (self._along(way, stamp, tolerance) for way in self._ways(target, source))
             return down.inverse() @ up
 
+    def above_both(self, target: str, source: str) -> str:
+        """The first frame that both hang on. Raises TransformError."""
+        target, source = target.lstrip("/"), source.lstrip("/")
+        with self._lock:
+            down, _ = self._ways(target, source)
+            return self._chain(target)[len(down)]
+
     def _ways(self, target: str, source: str) -> tuple[list[str], list[str]]:
         """The frames from each of the two up to the first that is above both, without that. Raises TransformError."""
         down, up = self._chain(target), self._chain(source)

@@ -259,6 +259,7 @@ class TeleopNode(ActiveNode):
             operators=max(self.count_publishers(self.resolve_topic_name("hands")), 1),
             commanders=self._commanders.count(),
             absolute=self._robot.from_frame(frame) if by_frame else None,
+            camera=self._robot.camera(frame),
             then=self._robot.from_frame_at(frame, hand.stamp) if by_frame and hand is not None else None,
             **{name: name in asked for name in ("engage", "release", "reset")},
         )

@@ -237,6 +237,16 @@ class RobotInput:
             return pose.rotation, pose.position
         return None
 
+    def camera(self, frame: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """The pose of the frame of hands now in the one on which the arm's base hangs too; None where /tf does not know it. A
+        base that moves moves no camera."""
+        p, now = self.parameters, self._clock.now().nanoseconds
+        with contextlib.suppress(TransformError):
+            stands = self._transforms.above_both(p.base_frame, frame)
+            pose = self._transforms.lookup(stands, frame, now, p.robot_stale)
+            return pose.rotation, pose.position
+        return None
+
     def unheard(self) -> str:
         """Why it is not known where the robot is, in words; else empty."""
         now, stale = self._now(), self.parameters.robot_stale

@@ -136,3 +136,20 @@ def test_a_hand_is_where_its_camera_was_when_it_took_the_image():
             made = told.go(pose(0.0), hand=hand)
         assert made.state.state == ENGAGED
         np.testing.assert_allclose(made.command.position, START, atol=1e-6)
+
+
+def test_where_a_camera_stands_is_told_in_what_its_robot_hangs_on_too():
+    with stepped() as node:
+        told = Told(node)
+        robot, now = node._robot, told.now
+        assert robot.camera("camera") is None
+        robot._transforms.set("map", "base_link", Rigid(np.eye(3), START), now)  # a base that drives
+        robot._transforms.set("map", "camera", Rigid())
+        robot._transforms.set("tool0", "eye", Rigid())
+        for place in (0.1, 0.4):
+            now += 10**7
+            told.now = now
+            for parent, child in (("map", "base_link"), ("base_link", "tool0")):
+                robot._transforms.set(parent, child, Rigid(np.eye(3), np.array([place, 0.0, 0.0])), now)
+            np.testing.assert_allclose(robot.camera("camera")[1], 0.0)
+            np.testing.assert_allclose(robot.camera("eye")[1], [place, 0.0, 0.0])
