@@ -23,10 +23,17 @@ def axes_problem(frame: str, fused: bool, parameters: TeleopParameters, settings
             f"hands come in {frame}, the arm's base, and axes are those of a camera that faces the operator; set axes: "
             "[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0], with which the arm goes where the hand goes"
         )
-    if fused and not frame.removesuffix("_frame").endswith("optical") and _of_a_camera(parameters, settings):
+    if not fused or frame.removesuffix("_frame").endswith("optical"):
+        return ""
+    if _of_a_camera(parameters, settings):
         return (
             f"hands of fused cameras come in {frame}, and axes are those of a camera that faces the operator; set axes by "
             f"which the arm goes where the hand goes in {frame}: docs/teleoperation.md"
+        )
+    if settings.scale_depth < 1.0 and not settings.absolute and parameters.arm != "none":
+        return (
+            f"hands of fused cameras come in {frame}, and scale_depth: {settings.scale_depth:g} takes its third axis for the "
+            "way to a camera; set it to 1.0"
         )
     return ""
 

@@ -9,7 +9,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from fourdhands_core.geometry.rotations import quaternion_from_matrix
-from fourdhands_core.teleop import Command, HandSample, RobotSample, TeleopSettings
+from fourdhands_core.teleop import Command, HandSample, RobotSample, TeleopSettings, TeleopState
 from fourdhands_core.teleop.turns import angle_between
 
 from ..node.diagnostics import diagnostic_status
@@ -54,6 +54,16 @@ def scale_problem(hand: HandSample | None, parameters: TeleopParameters) -> str:
         "hands are not in metres (`scaled` is false), so that how far the arm goes is not known: give the camera's "
         "calibration, CameraInfo"
     )
+
+
+def hand_problem(state: TeleopState, hand: HandSample | None, now: float, topic: str, publishers: int) -> str:
+    """Why no hand is followed, in words, where that is not for its person to mend; else empty. topic: of the hands."""
+    if not publishers and {"hand_not_seen", "hand_stale"} & {*state.reasons}:
+        return f"nobody publishes {topic}; start hands.launch.py, or say by hands:= where hands come"
+    if "hand_stale" not in state.reasons or hand is None or state.silent[0] > 0.1:
+        return ""
+    off = f"{abs(now - hand.stamp):.1f} s {'old' if now > hand.stamp else 'ahead'}"
+    return f"hands come with stamps {off}: their clock is another one, as by use_sim_time, or images are long under way"
 
 
 def outside(robot: RobotSample, settings: TeleopSettings, fingers: Sequence[str], joints: Sequence[str]) -> str:

@@ -38,7 +38,7 @@ from ..process import parse, run_ros
 from ..pypi.message_types import TFMessage, message_type
 from .axes import axes_problem, misled
 from .commanders import Commanders, more_than_one, publishers_of
-from .diagnosis import apart, outside, place_said, scale_problem, status_of
+from .diagnosis import apart, hand_problem, outside, place_said, scale_problem, status_of
 from .hand_input import HAND_PAIR, HandInput
 from .hand_joints import HandJoints
 from .markers import MarkerThread, RobotMarkers, look_of
@@ -358,7 +358,8 @@ class TeleopNode(ActiveNode):
             return ""
         if state.state in _FOLLOWS and frame != self._frame and not self.hand.problem:
             return f"hands come in {frame or 'no frame'}, and the robot was engaged in {self._frame}; engage it again"
-        if "two_operators" in state.reasons and (several := more_than_one(self, self.resolve_topic_name("hands"))):
+        topic = self.resolve_topic_name("hands")
+        if "two_operators" in state.reasons and (several := more_than_one(self, topic)):
             return several
         if "two_commanders" in state.reasons and (others := self._commanders.problem()):
             return others
@@ -366,7 +367,9 @@ class TeleopNode(ActiveNode):
             return self._robot.lost_frame
         problem = self.hand.problem or self._outputs.problem or self._robot.unheard() or self._outside()
         problem = problem or axes_problem(frame, self.hand.fused, self.parameters, self._settings)
-        problem = problem or scale_problem(self.hand.newest[0], self.parameters)
+        hand = self.hand.newest[0]
+        problem = problem or hand_problem(state, hand, self._now(), topic, self.count_publishers(topic))
+        problem = problem or scale_problem(hand, self.parameters)
         if not problem and state.settings is not self._settings and state.state not in (IDLE, READY):
             how = "reset" if state.state in (ESTOP, FAULT) else "release"
             return f"changed parameters are in force once the robot stands in IDLE; {how} it"

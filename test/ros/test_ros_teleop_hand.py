@@ -8,9 +8,13 @@ from ros_support import T0, make_pair
 from teleop_support import ruckig
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.teleop import HandSample, Inputs, TeleopSettings, TeleopState, step
 from fourdhands_ros.convert.encoders import HandPairEncoder
 from fourdhands_ros.pypi.message_types import deserialize, message_type
+from fourdhands_ros.teleop.axes import axes_problem
+from fourdhands_ros.teleop.diagnosis import hand_problem
 from fourdhands_ros.teleop.hand_input import HandInput
+from fourdhands_ros.teleop.parameters import TeleopParameters
 
 pytestmark = pytest.mark.skipif(ruckig is None, reason="teleoperation needs ruckig (pip install 'fourdhands[robot]')")
 
@@ -74,3 +78,22 @@ def test_a_models_hand_has_a_size_and_one_that_is_measured_has_none():
         assert hand._read(given)[0].size == pytest.approx(size)
         given.right.betas = []
         assert hand._read(given)[0].size is None
+
+
+@pytest.mark.parametrize(
+    "stamp, publishers, words",
+    [(9.0, 0, "nobody publishes /hands"), (5.0, 1, "stamps 5.0 s old"), (14.0, 1, "stamps 4.0 s ahead"), (9.99, 1, "")],
+)
+def test_why_no_hand_is_followed_is_told(stamp, publishers, words):
+    state = TeleopState(TeleopSettings(need_deadman=False))
+    for now in (9.99, 10.0):
+        hand = HandSample(stamp + now - 10.0, np.zeros(3), np.eye(3))
+        state, _ = step(state, Inputs(hand if publishers else None), now)
+    said = hand_problem(state, hand if publishers else None, 10.0, "/hands", publishers)
+    assert words in said and bool(words) == bool(said)
+
+
+def test_hands_of_fused_cameras_have_no_way_to_a_camera():
+    given = TeleopParameters(scale_depth=0.3, axes=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+    assert "set it to 1.0" in axes_problem("base_link", True, given, given.settings())
+    assert not axes_problem("camera_optical_frame", False, given, given.settings())
