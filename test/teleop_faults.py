@@ -56,6 +56,8 @@ PERSON = (
 GRIPPER = "gripper away", "gripper refuses", "gripper answers late", "gripper fails"
 CLOCK = ("clock back", "clock ahead", "clock nan", "clock stands", "late step", "long pause", "transform jumps", "no transform")
 FAULTS = ("none", *HAND, *ROBOT, *PERSON, *GRIPPER, *CLOCK)
+SEAMS = "robot told by two", "camera moves", "hand of another size"
+"""Faults between two programs, apart from the others so that seeds draw the same of these as before."""
 ONCE = ("settings", "clock back", "clock ahead", "reset", "engage", "estop", "long pause")
 """Faults that are one step long."""
 DT = 0.01
@@ -64,7 +66,8 @@ BEGINNING = (("none", "none", 30), ("engage", "none", 1), ("none", "none", 40))
 
 def courses(most: int = 12) -> st.SearchStrategy:
     """A seed, and stretches of (fault, another at the same time, steps)."""
-    stretch = st.tuples(st.sampled_from(FAULTS), st.sampled_from(("none", "none", *FAULTS)), st.integers(1, 60))
+    names = *FAULTS, *SEAMS
+    stretch = st.tuples(st.sampled_from(names), st.sampled_from(("none", "none", *names)), st.integers(1, 60))
     return st.tuples(st.integers(0, 2**31), st.lists(stretch, min_size=1, max_size=most))
 
 
@@ -161,6 +164,7 @@ class World:
         self.count, self.deadman_stamp = 0, 100.0
         self.kept: dict[str, HandSample | RobotSample] = {}
         self.transform = np.eye(3), np.array([0.45, 0.0, 0.3])
+        self.camera, self.jumps = np.zeros(3), 0
         self.told: Command | None = None
 
     def _offered(self) -> TeleopSettings:
@@ -195,6 +199,7 @@ class World:
             rng.uniform(0.0, 0.6) if "little confidence" in faults else np.nan if "confidence nan" in faults else 0.95,
             "hand invalid" not in faults,
             "not scaled" not in faults,
+            0.1 if "hand of another size" in faults else 0.09,
         )
         return self._frozen("hand frozen", sample, faults)
 
@@ -202,6 +207,7 @@ class World:
         if "robot lost" in faults:
             return None
         told, place, turn, fingers = self.told, self.place, self.turn, self.fingers
+        self.jumps += "robot told by two" in faults
         if self.arm is not None:
             if told is not None and told.joints is not None and "robot held" not in faults:
                 self.joints = self.joints + 0.6 * (told.joints - self.joints)
@@ -221,6 +227,7 @@ class World:
             0.1 * ("robot moves" in faults),
             np.nan * self.joints if "joints nan" in faults else self.joints[:-1] if "joints unknown" in faults
             else self.joints + 9.0 if "joints elsewhere" in faults else self.joints,
+            self.jumps,
         )  # fmt: skip
         return self._frozen("robot frozen", sample, faults)
 
@@ -251,6 +258,11 @@ class World:
         pressed = "deadman released" not in faults and not ("deadman flickers" in faults and self.rng.random() < 0.5)
         return pressed, np.nan if "deadman nan" in faults else stamp
 
+    def _camera(self, faults: frozenset[str]) -> np.ndarray:
+        if "camera moves" in faults:
+            self.camera = self.camera + [0.004, 0.0, 0.0]
+        return self.camera
+
     def _absolute(self, faults: frozenset[str]) -> tuple[np.ndarray, np.ndarray] | None:
         turn, place = self.transform
         if "no transform" in faults:
@@ -278,6 +290,7 @@ class World:
             operators=1 + ("two operators" in faults),
             commanders=1 + ("two commanders" in faults),
             absolute=self._absolute(faults),
+            camera=(np.eye(3), self._camera(faults)),
         )
         before = self.state
         first = before._now is None

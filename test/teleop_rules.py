@@ -33,6 +33,7 @@ class Now(faults.Happening):
     jumped: bool = False
     rest: np.ndarray | None = None
     since_goal: float = np.inf
+    since_jump: float = np.inf
     settled: bool = False
 
     def __post_init__(self) -> None:
@@ -189,6 +190,13 @@ def _transform(now: Now) -> bool:
     return before is None or float(np.linalg.norm(given[1] - before[1])) < 0.4
 
 
+def _camera(now: Now) -> bool:
+    latch, pose = now.before._latch, now.inputs.camera
+    if not now.follows or now.after.settings.absolute or latch is None or latch.camera is None or pose is None:
+        return True
+    return float(np.linalg.norm(pose[1] - latch.camera[1])) <= 0.03 + _SMALL
+
+
 def _leads(now: Now, to: int, *sources: int) -> bool:
     return now.after.state != to or now.before.state in (to, *sources)
 
@@ -239,6 +247,8 @@ RULES: dict[str, Callable[[Now], bool]] = {
     "no following without the deadman's switch": _deadman,
     "no following of two operators": lambda now: not now.follows or now.inputs.operators == now.inputs.commanders == 1,
     "no following through a transform that jumps": _transform,
+    "no following of a camera that moved": _camera,
+    "no engaging of a robot that two tell of": lambda now: not now.engages or now.since_jump >= 0.5 - _SMALL,
     "release is obeyed": lambda now: not (now.follows and now.inputs.release),
     **PARTS,
     "settings change at a standstill in IDLE": lambda now: (
@@ -257,7 +267,8 @@ class Watch:
         self._stopping = self._holding = 0.0
         self._hand: tuple[float, np.ndarray] | None = None
         self._rested, self._rest, self._doubt = 0.0, None, False
-        self._since_goal, self._settled = np.inf, False
+        self._since_goal, self._since_jump, self._settled = np.inf, np.inf, False
+        self._size, self._jumps = np.nan, 0
 
     def broken(self, happened: faults.Happening) -> str | None:
         """The name of a rule that this step breaks, or None."""
@@ -278,6 +289,10 @@ class Watch:
         self._holding = self._holding + h.passed if h.after.state == h.before.state == HOLD else 0.0
         self._look_at_fingers(h)
         self._since_goal += h.seconds
+        robot = h.inputs.robot
+        jumped = robot is not None and robot.jumps != self._jumps and h.before.state not in (*MOVING_STATES, HOLD)
+        self._since_jump = 0.0 if jumped else self._since_jump + h.passed
+        self._jumps = self._jumps if robot is None else robot.jumps
         since, settled = self._since_goal, self._settled
         self._since_goal = 0.0 if h.goals else since
         self._settled = not follows and (settled or h.after.rests)
@@ -289,6 +304,7 @@ class Watch:
             jumped=self._jumped(h),
             rest=self._rest,
             since_goal=since,
+            since_jump=self._since_jump,
             settled=settled,
         )
 
@@ -323,10 +339,11 @@ class Watch:
         if not turned < 0.1:
             return False
         self._hand = hand.stamp, hand.position
+        reshaped, self._size = abs(hand.size - self._size) > 0.021 * self._size, hand.size
         if before is None or not 0.0 < hand.stamp - before[0] <= max(s.regain, s.hand_stale):
             return False
         moved = math.dist(hand.position.tolist(), before[1].tolist())
-        return moved > s.max_hand_speed * (hand.stamp - before[0]) + 0.021
+        return reshaped or moved > s.max_hand_speed * (hand.stamp - before[0]) + 0.021
 
 
 def run(course, watch: Watch | None = None) -> dict[str, int]:

@@ -155,6 +155,9 @@ MUTANTS = {
     "joints go where their end could not stop": _of(joints, "_end_may", lambda _: lambda *_: True),
     "joints begin at home": _of(joints.Joints, "at", lambda at: lambda arm, _: at(arm, HOME)),
     "says goals again after a stop": _of(GripperAction, "_step", _goes_on_goals),
+    "believes whoever tells of the robot": _of(senses.Stood, "after", lambda _: lambda self, *_: self),
+    "goes with a camera that moves": _of(senses, "_camera_moved", lambda _: lambda *_: False),
+    "follows a hand of another size": _of(senses, "_RESHAPED", lambda _: 9.0),
 }  # fmt: skip
 """Steps that are wrong in one thing each."""
 RARE = {"does not look where it would stop": 82, "does not hear silence": 17, "believes jumps": 29, "does not let go": 2}
@@ -165,6 +168,9 @@ LED = {
     "says goals again after a stop": [("gripper refuses", other, 40) for other in ("none", "estop", "none")],
     "grips after an e-stop": [("fingers held", "none", 40), ("fingers held", "estop", 1), ("reset", "fingers held", 1)]
     + [("fingers held", "release", 60), ("fingers held", "none", 60)],
+    "believes whoever tells of the robot": [("release", "none", 60), ("robot told by two", "none", 60)],
+    "goes with a camera that moves": [("engage", "none", 1), ("camera moves", "none", 60)],
+    "follows a hand of another size": [("engage", "none", 1), ("none", "none", 10), ("hand of another size", "none", 30)],
 }
 """Courses of what chance hardly leads to."""
 _OF_ARM = {name for name in MUTANTS if name.startswith("joints")}
