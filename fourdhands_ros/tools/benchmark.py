@@ -37,7 +37,7 @@ from fourdhands_core.pipeline.types import HandPairEstimate
 from ..convert.encoders import SOURCES, STATES, HandPairEncoder, MarkerEncoder, TransformEncoder, split_stamp
 from ..node.parameters import Parameters
 from ..pypi.message_types import HandPair, TFMessage, create_subscription, is_compiled, message_type, typestore
-from .demo import CameraProcess, Process, configure_dds, wait_for
+from .demo import START_TIMEOUT, CameraProcess, Process, configure_dds, wait_for
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -265,8 +265,8 @@ def ages(video: Path, cameras: int, seconds: float, parameters: Parameters = Par
         hands = Process("fourdhands_ros", "--ros-args", *told_node, log=folder / "node.log")
         cleanup.callback(hands.stop)
         players = []
-        for name in names:
-            options = f"--fov 60 --subscribers 1 --wait --namespace {name} --loop --seconds {seconds + 5.0}"
+        for name in names:  # on a busy machine it takes long until all of them are heard; they are stopped before their end
+            options = f"--fov 60 --subscribers 1 --wait --namespace {name} --loop --seconds {START_TIMEOUT + seconds}"
             players.append(CameraProcess(str(video), *options.split(), log=folder / f"{name}.log"))
             cleanup.callback(players[-1].stop)
         checks = [hands.check, *(player.check for player in players)]
