@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,8 @@ from fourdhands_core.teleop import HandSample
 from ..pypi.message_types import deserialize, message_type
 
 HAND_PAIR = "fourdhands_ros/msg/HandPair"
+_KEPT = 256
+"""Hands of the past."""
 
 
 class HandInput:
@@ -34,6 +37,7 @@ class HandInput:
         self.newest: tuple[HandSample | None, str] = None, ""
         self.problem, self.refused, self.fused = "", 0, False
         self._previous: np.ndarray | None = None
+        self._seen: deque[tuple[float, np.ndarray]] = deque(maxlen=_KEPT)
         self._waiting: bytes | None = None
         self._ready, self._ended = threading.Condition(), False
         self._thread = threading.Thread(target=self._work, name="hand", daemon=True)
@@ -44,6 +48,11 @@ class HandInput:
         with self._ready:
             self._waiting = data
             self._ready.notify()
+
+    def seen_since(self, stamp: float) -> np.ndarray:
+        """(N, 21, 3) joints of the hand in the images since then, seconds of the teleoperation's clock, where a robot's hand is
+        led."""
+        return np.array([joints for at, joints in list(self._seen) if at >= stamp]).reshape(-1, 21, 3)
 
     def close(self) -> None:
         """End the thread."""
@@ -80,6 +89,9 @@ class HandInput:
         _check(joints, position, quaternion, float(hand.confidence))
         rotation, fingers = matrix_from_quaternion(quaternion), None
         if self._retargeter is not None:
+            if self._seen and stamp < self._seen[-1][0]:  # the clock was set back
+                self._seen.clear()
+            self._seen.append((stamp, joints))
             fingers = self._previous = self._retargeter.solve(joints, self._previous)
         size = float(np.linalg.norm(joints[9] - joints[0])) if len(hand.betas) else None  # of a model's hand it stays
         return HandSample(stamp, position, rotation, fingers, float(hand.confidence), True, bool(hand.scaled), size), frame

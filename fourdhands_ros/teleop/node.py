@@ -9,6 +9,7 @@ import json
 import time
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ from .diagnosis import apart, hand_problem, outside, place_said, scale_problem, 
 from .hand_input import HAND_PAIR, HandInput
 from .hand_joints import HandJoints
 from .markers import MarkerThread, RobotMarkers, look_of
+from .operator import PARTS, OperatorShown
 from .outputs import Outputs
 from .parameters import TeleopParameters
 from .robot_input import RobotInput
@@ -82,7 +84,8 @@ class TeleopNode(ActiveNode):
     Takes `hands` (HandPair), `joint_states` (JointState), `ee_pose` (PoseStamped of the arm's end in its base) or /tf,
     `~/deadman` and `~/estop` (Bool), a button of `joy` (Joy) as deadman's switch; tells the robot what `outputs.Outputs` has,
     and publishes `~/state` (String, JSON), `/diagnostics`, `~/markers` (MarkerArray). Services (Trigger) `~/engage`,
-    `~/release`, `~/reset`. Raises InputError where a parameter's given value is refused.
+    `~/release`, `~/reset`, and of the operator's fingers `~/show_open`, `~/show_fist`, `~/show_pinch`. Raises InputError where
+    a parameter's given value is refused.
     """
 
     def __init__(self, node_name: str = "hands_teleop", **kwargs: Any) -> None:
@@ -90,13 +93,20 @@ class TeleopNode(ActiveNode):
         self._asked = deque[str]()  # since the last step: engage, release, reset, estop, let_go
         for name in ("engage", "release", "reset"):
             self.create_service(Trigger, f"~/{name}", functools.partial(self._on_service, name))
+        for part in PARTS:
+            self.create_service(Trigger, f"~/show_{part}", functools.partial(self._on_shown, part))
         self.state: TeleopState | None = None
 
     def _open(self, made: contextlib.ExitStack) -> str:
         """Load the robot's hand and open the topics."""
         planning()  # at the first motion it would be missing with a robot that moves
         p = self.parameters
-        self._retargeter = load_retargeter(p.led, p.side, p.operator or None) if p.led else None
+        there = p.operator if p.operator and Path(p.operator).exists() else None
+        if p.operator and not there:
+            self.get_logger().warning(
+                f"operator: {p.operator} is not there, the usual range is taken; ~/show_open, show_fist and show_pinch write it"
+            )
+        self._retargeter = load_retargeter(p.led, p.side, there) if p.led else None
         if isinstance(self._retargeter, HandRetargeter):
             for complaint in model_complaints(self._retargeter):
                 self.get_logger().warning(f"{p.led}: {complaint}")
@@ -120,6 +130,7 @@ class TeleopNode(ActiveNode):
         self._robot = RobotInput(p, self._settings, self._joints, self._arm, self.get_clock(), self._seconds)
         self.hand = HandInput(p.side, self._retargeter, lambda sec, nanosec: self._seconds(sec * 1_000_000_000 + nanosec))
         made.callback(self.hand.close)
+        self._operator = OperatorShown(self.hand, self._retargeter, p.side, p.operator)
 
         def subscribe(kind: Any, topic: str, callback: Any, qos: Any, raw: bool = False, **options: Any) -> None:
             made.callback(self.destroy_subscription, self.create_subscription(kind, topic, callback, qos, raw=raw, **options))
@@ -223,6 +234,16 @@ class TeleopNode(ActiveNode):
             response.success, response.message = True, "released" if name == "release" else "asked for; ~/state tells"
         if response.success:
             self._ask(name)
+        return response
+
+    def _on_shown(self, part: str, request: Any, response: Any) -> Any:
+        if self.state is None:
+            response.message = "the node is not active"
+        elif self.state.state not in (IDLE, READY) or _moves(self.state):
+            how = "~/reset" if self.state.state in (ESTOP, FAULT) else "~/release"
+            response.message = f"{STATE_NAMES[self.state.state]}: fingers that follow would move by it; call {how} first"
+        else:
+            response.success, response.message = self._operator.show(part, self._now())
         return response
 
     def _apply(self, parameters: TeleopParameters) -> None:

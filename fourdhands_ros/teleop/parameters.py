@@ -38,7 +38,11 @@ class TeleopParameters:
         "The robot's hand: a name of `fourdhands retarget`, such as gripper or five_fingers_right, or a YAML file; empty for "
         "an arm without one.",
     )
-    operator: str = parameter("", "File with the range of the operator's fingers; empty for the usual one.")
+    operator: str = parameter(
+        "",
+        "File with the range of the operator's fingers, which ~/show_open, ~/show_fist and ~/show_pinch write; empty, or not "
+        "there yet, for the usual one.",
+    )
     rate: float = parameter(100.0, "Commands a second.", limits=(20.0, 1000.0))
     arm: str = parameter(
         "pose",
