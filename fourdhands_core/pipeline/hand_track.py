@@ -69,10 +69,14 @@ class HandTrack(SideTrack):
         """The same as `begin`, of a hand that is seen through a camera. Where that is another lens than before, or CameraInfo
         has come at last, the position so far was another one's, and is forgotten."""
         interval = self.begin(stamp)
-        if self.camera is not None and not camera.is_like(self.camera):
+        if self.is_of_another_lens(camera):
             self.position.reset()
         self.camera = camera
         return interval
+
+    def is_of_another_lens(self, camera: Camera) -> bool:
+        """Whether what is remembered was seen through another lens than this one."""
+        return self.camera is not None and not camera.is_like(self.camera)
 
     def smooth(self, rotations: np.ndarray, prompt: np.ndarray | None, interval: float) -> np.ndarray:
         """The filtered (16, 3, 3) of a frame's rotations (16, 3, 3), joined with the prompt ones where there are any."""

@@ -256,6 +256,9 @@ class HandPairTracker:
         self, frame: Frame, seen: np.ndarray, regressed: Regression, timings: _StageTimings, with_vertices: bool
     ) -> dict[int, HandEstimate]:
         """Estimates by side of the hands in `seen`."""
+        for track in (self._tracks[side] for side in seen):
+            if track.is_of_another_lens(frame.camera) and (held := track.withheld(frame.stamp)).state == HELD:
+                frame.withheld[track.side] = held
         intervals = {side: self._tracks[side].begin_frame(frame.stamp, frame.camera) for side in seen}
         pose = self._refine(frame, seen, intervals, regressed, self.betas)
         vertices = None

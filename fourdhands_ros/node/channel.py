@@ -135,7 +135,7 @@ class Channel:
                     self._logger.warning(problem)
         self._told = conflict, unnamed
         depthless, depth_use = self._depth is not None and self._depth.absent(), processor.session.depth_use
-        if depth_use.words:
+        if depth_use.words and not depthless:
             values["depth"] = depth_use.words
         problems = (
             conflict or unnamed,
