@@ -70,7 +70,8 @@ def refuse_options(args: argparse.Namespace, names: Iterable[str], what: str) ->
     """Raise InputError where one of the options, by their names in `args`, was given to `what`, to which it means nothing."""
     for name in names:
         if getattr(args, name) != args.parser.get_default(name):
-            raise InputError(f"--{name.replace('_', '-')} means nothing to `{what}`; see fourdhands {args.command} --help")
+            option = next(action.option_strings[-1] for action in args.parser._actions if action.dest == name)
+            raise InputError(f"{option} means nothing to `{what}`; see {args.parser.prog} --help")
 
 
 def add_settings(command: argparse.ArgumentParser, *more: str, **defaults: Any) -> None:

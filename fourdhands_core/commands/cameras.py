@@ -163,6 +163,7 @@ def _seen(args: argparse.Namespace, tracker: Any) -> Iterator[Any]:
                 f"{args.sources[0]} is one camera's, and one alone does not tell where it stands; "
                 "give a video of each, A.mp4 B.mp4, or the bag of all"
             )
+        refuse_options(args, ("names", "lenses"), f"{args.command} {args.sources[0]}")
         (cameras,) = ros_side("calibrate-cameras BAG", "bags.cameras")
         yield from cameras.watch_bag(args.sources[0], tracker, tuple(args.topic), args.fov, not args.quiet, args.depth)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from . import COUNT, Commands, add_command, check_out, path
+from . import COUNT, Commands, add_command, check_out, path, refuse_options
 
 
 def add(commands: Commands) -> None:
@@ -63,6 +63,8 @@ def check(args: argparse.Namespace) -> int:
     if args.out is not None:
         check_out(args, [args.out], args.path)
         check_ending(args.out)
+    else:
+        refuse_options(args, ["samples"], "data check without --out PNG")
     if args.hand_model_left and not args.hand_model:
         raise InputError("--hand-model-left was given without --hand-model; give the right hand too")
     hands = None

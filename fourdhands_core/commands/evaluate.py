@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from . import COUNT, FILE, FOLDER, Commands, add_command, add_settings, check_out, path, tell, tracker_settings
+from . import COUNT, FILE, FOLDER, Commands, add_command, add_settings, check_out, path, refuse_options, tell, tracker_settings
 
 
 def add(commands: Commands) -> None:
@@ -54,6 +54,9 @@ def evaluate(args: argparse.Namespace) -> int:
     """Measure the tracker beside its baseline."""
     if args.dataset or args.data:
         return evaluate_dataset(args)
+    refuse_options(args, ("split", "boxes", "frames"), "evaluate without --dataset")
+    if args.depth:
+        refuse_options(args, ["real"], "evaluate --depth")
     if args.out is not None:
         check_out(args, [args.out], args.real)
     if args.real is not None and not args.real.is_dir():
@@ -80,6 +83,7 @@ def evaluate_dataset(args: argparse.Namespace) -> int:
         raise InputError("--dataset NAME and --data PATH go together; give both")
     if args.depth or args.real:
         raise InputError("--depth and --real are measurements of their own; leave them out with --dataset")
+    refuse_options(args, ["clips"], "evaluate --dataset")
     if args.out is not None:
         check_out(args, [args.out / name for name in report.OUTPUTS])
         if args.out.is_dir() and args.data.is_dir() and args.out.samefile(args.data):

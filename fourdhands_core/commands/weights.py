@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from . import COUNT, FILE, FOLDER, Commands, add_command, check_out, path
+from . import COUNT, FILE, FOLDER, Commands, add_command, check_out, path, refuse_options
 
 
 def add(commands: Commands) -> None:
@@ -69,6 +69,7 @@ def import_weights(args: argparse.Namespace) -> int:
     out = args.out or args.checkpoint.with_suffix(".safetensors")
     check_out(args, [out], args.checkpoint)
     if args.backbone:
+        refuse_options(args, ["window"], "import-weights --backbone")
         imported = import_backbone(args.checkpoint, ImageConfig.of_size(args.backbone))
     else:
         imported = import_released(args.checkpoint, args.window)
