@@ -68,12 +68,20 @@ class SearchRules:
     still: float = 0.05
     """Of its square's side that a hand moves between images and is looked for where it was. One that moves more is looked for
     where it goes on to: the network draws a hand beside the middle of its square towards there."""
+    faint: float = 0.01
+    """Least score of palms in the whole image that are looked at too, three while no hand is followed, else one of three by
+    turns; after a whole round of searches in vain in every `rest`-th image. To the palm network many a hand is no palm that the
+    landmark network reads: closed, from behind, from the side."""
+    sure: float = 0.9
+    """Least presence of a new hand whose palm is faint."""
+    alike: float = 1.5
+    """How many times as large as a hand that is followed, or as small, a faint palm's hand may be."""
 
 
-SEARCHES = {"thorough": SearchRules(), "fast": SearchRules(every=5)}
+SEARCHES = {"thorough": SearchRules(), "fast": SearchRules(every=5, faint=1.0)}
 """By the name that the setting `search` gives them."""
 CLASSIC = SearchRules(
-    palm=0.5, start=0.5, again=False, toned=False, turned=False, rest=1, apart=0.0, overlap=0.5, still=math.inf
+    palm=0.5, start=0.5, again=False, toned=False, turned=False, rest=1, apart=0.0, overlap=0.5, still=math.inf, faint=1.0
 )
 """MediaPipe's own."""
 
@@ -194,25 +202,42 @@ class HandDetector:
         rules, hands = self._rules, self._memory.hands
         self._memory.vain += 1
         squares: list[Square] = []
-        for searched in self._searched(image):
-            for palm in networks.palms(image, searched, rules.palm, tone):
+        faint: list[Square] = []
+        for searched, score in self._searched(image):
+            for palm in networks.palms(image, searched, score, tone):
                 square = palm.hand(searched)
-                known = itertools.chain((around_landmarks(hand.look.landmarks) for hand in hands), squares)
+                known = itertools.chain((around_landmarks(hand.look.landmarks) for hand in hands), squares, faint)
                 if all(overlap(square, other) <= 0.5 for other in known):
-                    squares.append(square)
-        new = networks.looks(image, squares, tone)
+                    (squares if palm.score >= rules.palm else faint).append(square)
+        chosen = self._chosen(faint)
+        least = [rules.start] * len(squares) + [rules.sure] * len(chosen)
+        new = list(zip(networks.looks(image, squares + chosen, tone), least))
         if rules.again:
-            promising = [around_landmarks(look.landmarks) for look in new if look.presence >= rules.glance]
-            new = networks.looks(image, promising, tone)
-        for look in sorted(new, key=lambda look: -look.presence):
-            if len(hands) == self._most or look.presence < rules.start:
+            new = [(look, start) for look, start in new if look.presence >= rules.glance]
+            promising = [around_landmarks(look.landmarks) for look, _ in new]
+            new = list(zip(networks.looks(image, promising, tone), [start for _, start in new]))
+        for look, start in sorted(new, key=lambda each: -each[0].presence):
+            if len(hands) == self._most:
                 return
-            if all(_apart(look, hand.look) >= rules.apart and not _part(look, hand.look, rules.apart) for hand in hands):
+            if look.presence >= start and all(
+                _apart(look, hand.look) >= rules.apart and not _part(look, hand.look, rules.apart) for hand in hands
+            ):
                 hands.append(_Hand(look))
                 self._memory.vain = 0
 
-    def _searched(self, image: np.ndarray) -> Iterator[Square]:
-        """The squares in which palms are searched in this image."""
+    def _chosen(self, faint: list[Square]) -> list[Square]:
+        """Of the hands of faint palms, the surest first, those that are looked at."""
+        sides = [around_landmarks(hand.look.landmarks).side for hand in self._memory.hands]
+        faint = [
+            square
+            for square in faint
+            if all(1.0 / self._rules.alike <= square.side / side <= self._rules.alike for side in sides)
+        ]
+        turn = (self._memory.searches - 1) // 2 % max(len(faint[:3]), 1)
+        return faint[turn : turn + 1] if sides else faint[:3]
+
+    def _searched(self, image: np.ndarray) -> Iterator[tuple[Square, float]]:
+        """The squares in which palms are searched in this image, and the least score of a palm in each."""
         height, width = image.shape[:2]
         number = self._memory.searches
         self._memory.searches += 1
@@ -222,8 +247,11 @@ class HandDetector:
             places = [_WHOLE, *_TURNS]
         else:
             places = [_TURNS[number // 2 % len(_TURNS)] if number % 2 else _WHOLE]
-        for zoom, x, y, angle in places:
-            yield Square(x * width, y * height, max(width, height) / zoom, angle)
+        whole_too = not self._single and (self._memory.vain <= 2 * len(_TURNS) or number // 2 % self._rules.rest == 0)
+        for place in places:
+            zoom, x, y, angle = place
+            least = min(self._rules.faint, self._rules.palm) if whole_too and place == _WHOLE else self._rules.palm
+            yield Square(x * width, y * height, max(width, height) / zoom, angle), least
 
 
 class _Hand:
