@@ -20,7 +20,8 @@ class HandSample:
     stamp: of the image, seconds on the clock of `now`. position: (3,) metres and rotation: (3, 3) of the wrist, in the
     operator's frame (the camera's, or a fixed one). fingers: (n,) joints of the robot's hand that a retargeter made of it, or
     None. confidence: 0 to 1. valid: seen in this image. scaled: position is in metres. size: metres from the wrist to the
-    middle finger's knuckle, which a person's hand keeps; None where it is measured anew in each image.
+    middle finger's knuckle, which a person's hand keeps; None where it is measured anew in each image. exchanges: how
+    often it was found where the other hand had been so far.
     """
 
     stamp: float
@@ -31,6 +32,7 @@ class HandSample:
     valid: bool = True
     scaled: bool = True
     size: float | None = None
+    exchanges: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,6 +26,7 @@ _REASONS = {
     "hand_not_seen": "the hand is not seen",
     "hand_stale": "the newest image of the hand is too old",
     "hand_jumped": "the hand moved faster than a hand does",
+    "hands_exchanged": "the hand was taken for the other one",
     "hand_stamp_back": "the hand's stamps go back in time",
     "low_confidence": "the confidence in the hand is too low",
     "not_scaled": "the hand's positions are not metres: the camera is not calibrated",

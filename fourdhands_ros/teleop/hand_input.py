@@ -21,6 +21,12 @@ from ..pypi.message_types import deserialize, message_type
 HAND_PAIR = "fourdhands_ros/msg/HandPair"
 _KEPT = 256
 """Hands of the past."""
+_OTHER = {"left": "right", "right": "left"}
+_APART, _NEARER = 0.06, 0.5
+"""Metres that a hand moved from where it was, and the share of that which it may be from where the other hand was: then it is
+the other one."""
+_OWN_RECENT, _OTHER_RECENT = 1.0, 0.2
+"""Seconds for which it is remembered where this hand and the other one were."""
 
 
 class HandInput:
@@ -38,6 +44,8 @@ class HandInput:
         self.problem, self.refused, self.fused = "", 0, False
         self._previous: np.ndarray | None = None
         self._seen: deque[tuple[float, np.ndarray]] = deque(maxlen=_KEPT)
+        self._were: dict[str, tuple[float, np.ndarray]] = {}
+        self._exchanges = 0
         self._waiting: bytes | None = None
         self._ready, self._ended = threading.Condition(), False
         self._thread = threading.Thread(target=self._work, name="hand", daemon=True)
@@ -80,6 +88,7 @@ class HandInput:
         hand = getattr(pair, self._side)
         stamp = self._seconds_of(pair.header.stamp.sec, pair.header.stamp.nanosec)
         frame = str(pair.header.frame_id)
+        self._look_for_exchange(pair, stamp)
         if not hand.valid or len(hand.joints) != 21:
             return HandSample(stamp, np.zeros(3), np.eye(3), None, 0.0, False, bool(hand.scaled)), frame
         self.fused = bool(getattr(pair, f"{self._side}_cameras"))
@@ -94,7 +103,23 @@ class HandInput:
             self._seen.append((stamp, joints))
             fingers = self._previous = self._retargeter.solve(joints, self._previous)
         size = float(np.linalg.norm(joints[9] - joints[0])) if len(hand.betas) else None  # of a model's hand it stays
-        return HandSample(stamp, position, rotation, fingers, float(hand.confidence), True, bool(hand.scaled), size), frame
+        confidence, exchanges = float(hand.confidence), self._exchanges
+        return HandSample(stamp, position, rotation, fingers, confidence, True, bool(hand.scaled), size, exchanges), frame
+
+    def _look_for_exchange(self, pair: Any, stamp: float) -> None:
+        """Count where this hand is found where the other one just was, and not where it was itself."""
+        now = {}
+        for side in _OTHER:
+            if getattr(pair, side).valid:
+                place = getattr(pair, side).wrist.position
+                now[side] = stamp, np.array([place.x, place.y, place.z])
+        own, other = self._were.get(self._side), self._were.get(_OTHER[self._side])
+        if self._side in now and own is not None and other is not None:
+            place = now[self._side][1]
+            moved, beside = (float(np.linalg.norm(place - one[1])) for one in (own, other))
+            recent = 0.0 < stamp - own[0] <= _OWN_RECENT and 0.0 < stamp - other[0] <= _OTHER_RECENT
+            self._exchanges += recent and moved > _APART and beside < _NEARER * moved
+        self._were.update(now)
 
 
 def _check(joints: np.ndarray, position: np.ndarray, quaternion: np.ndarray, confidence: float) -> None:

@@ -5,10 +5,10 @@ import contextlib
 import numpy as np
 import pytest
 from ros_support import T0, make_pair
-from teleop_support import ruckig
+from teleop_support import START, ruckig
 
 from fourdhands_core.errors import InputError
-from fourdhands_core.teleop import HandSample, Inputs, TeleopSettings, TeleopState, step
+from fourdhands_core.teleop import ENGAGED, RAMP, READY, HandSample, Inputs, RobotSample, TeleopSettings, TeleopState, step
 from fourdhands_ros.convert.encoders import HandPairEncoder
 from fourdhands_ros.pypi.message_types import deserialize, message_type
 from fourdhands_ros.teleop.axes import axes_problem
@@ -97,3 +97,50 @@ def test_hands_of_fused_cameras_have_no_way_to_a_camera():
     given = TeleopParameters(scale_depth=0.3, axes=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     assert "set it to 1.0" in axes_problem("base_link", True, given, given.settings())
     assert not axes_problem("camera_optical_frame", False, given, given.settings())
+
+
+def pair_at(stamp, left, right):
+    """A HandPair with the wrists there, (3,) each, or None of a hand that is not seen."""
+    pair = message(make_pair(stamp))
+    for hand, place in ((pair.left, left), (pair.right, right)):
+        hand.valid = place is not None
+        if place is not None:
+            at = hand.wrist.position
+            at.x, at.y, at.z = place
+    return pair
+
+
+HERE, THERE = (0.1, 0.0, 0.5), (-0.15, 0.02, 0.52)
+
+
+@pytest.mark.parametrize(
+    "before, after, exchanged",
+    [
+        ((THERE, HERE), (HERE, THERE), True),
+        ((THERE, HERE), (None, (-0.13, 0.03, 0.54)), True),
+        ((THERE, HERE), (THERE, (0.13, 0.02, 0.5)), False),
+        ((THERE, HERE), (THERE, (0.4, 0.0, 0.5)), False),  # a jump, but not to the other hand
+        ((None, HERE), (HERE, THERE), False),
+        (((0.08, 0.0, 0.5), HERE), ((0.1, 0.0, 0.5), (0.08, 0.0, 0.5)), False),  # wrists side by side tell nothing
+    ],
+)
+def test_a_hand_that_is_where_the_other_one_was_is_the_other_one(before, after, exchanged):
+    with hand_input() as hand:
+        first = hand._read(pair_at(T0, *before))[0]
+        second = hand._read(pair_at(T0 + 33_000_000, *after))[0]
+        assert second.exchanges - first.exchanges == exchanged
+        later = hand._read(pair_at(T0 + 2_000_000_000, *before))[0]
+        assert later.exchanges == second.exchanges
+
+
+def test_a_hand_that_was_exchanged_has_to_be_engaged_again():
+    """Held for a tenth of a second only, the arm would follow the other hand from there on."""
+    state, now, place = TeleopState(TeleopSettings(need_deadman=False, ramp=0.1)), 10.0, START
+    for i in range(120):
+        now += 0.01
+        swapped = i >= 60
+        hand = HandSample(now, np.array(THERE if swapped else HERE), np.eye(3), exchanges=int(swapped))
+        state, command = step(state, Inputs(hand, RobotSample(now, place, np.eye(3)), engage=i == 20), now)
+        assert (state.state in (RAMP, ENGAGED)) == (20 <= i < 60)
+    assert state.stopped_by == ("hands_exchanged",) and state.state == READY
+    np.testing.assert_allclose(command.position, START, atol=1e-9)
