@@ -135,7 +135,10 @@ class _Videos:
                             unusable[reason] = unusable.get(reason, 0) + 1
                     if image is None:
                         raise InputError(f"{camera.topic}: no image can be read; choose others with --images")
-                    video.add(image)
+                    try:
+                        video.add(image)
+                    except InputError as error:
+                        raise InputError(f"{camera.topic}: {error}") from error
                     statistics.add(image)
                     done += 1
                     progress(done)

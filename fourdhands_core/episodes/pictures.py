@@ -60,7 +60,8 @@ class EpisodeVideo:
 
         if (image.shape[1], image.shape[0]) != self._size:
             raise InputError(
-                f"an image is {image.shape[1]}x{image.shape[0]}, those before were {self._size[0]}x{self._size[1]}"
+                f"an image is {image.shape[1]}x{image.shape[0]}, those before were {self._size[0]}x{self._size[1]}; trim the "
+                "recording to end before it, or leave that camera out (--images, --no-images)"
             )
         if self._halved:  # OpenCV's conversion, to the same colours, takes a third of FFmpeg's time
             halved = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420), np.uint8)

@@ -69,7 +69,8 @@ class Seen:
 
 
 def own_images(bag: Bag, namespace: str, frame: str, names: Sequence[str]) -> str:
-    """The topic of the images that hands are of: in their namespace, or else the only one of their frame; empty where none is.
+    """The topic of the images that hands are of: in their namespace, or else of their frame, the only one or one that was asked
+    for; empty where none is.
 
     namespace: of the topic of HandPair. frame: that these name. names: topics that were asked for, which go before others.
     """
@@ -77,7 +78,8 @@ def own_images(bag: Bag, namespace: str, frame: str, names: Sequence[str]) -> st
     for name in found:
         if any(camera.namespace == namespace for camera in _cameras(bag, (name,))):
             return name
-    return _only([name for name in dict.fromkeys(found) if bag.frame(name) == frame], namespace)
+    alike = [name for name in dict.fromkeys(found) if bag.frame(name) == frame]
+    return next((name for name in alike if name in names), "") or _only(alike, namespace)
 
 
 def _only(topics: list[str], namespace: str) -> str:

@@ -127,6 +127,8 @@ def _difference(like: dict, other: dict) -> str:
     what = (
         f"shape {shapes[0]}, that of {like['bag']} {shapes[1]}"
         if shapes[0] != shapes[1]
+        else f"the same names in another order than {like['bag']}'s"
+        if sorted(like["features"][name]["names"]) == sorted(other["features"][name]["names"])
         else f"other names than {like['bag']}'s"
     )
     return f"its {name} is of {what}"

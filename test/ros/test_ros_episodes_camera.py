@@ -11,7 +11,7 @@ pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ro
 
 import episode_support
 from bag_support import camera_entries, rendered, write_bag  # noqa: F401
-from episode_support import CAMERA, HEIGHT, WIDTH, Demonstration, hand, number_in, rows, run, told
+from episode_support import CAMERA, HEIGHT, WIDTH, Demonstration, hand, number_in, picture, rows, run, told
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CameraInfo
 
@@ -114,6 +114,11 @@ def test_two_cameras_of_one_frame_are_told_apart_by_their_namespaces(tmp_path, c
     export(capsys, bag(tmp_path / "bag", {"/cam/hands": "/left/hands", **left}, beside=[right]), tmp_path / "out")
     assert off(tmp_path / "out") < 0.01
     assert [*ExportedDataset(tmp_path / "out").sizes] == ["observation.images.left_color"]
+    path = bag(tmp_path / "none", {"/cam/hands": "/hands", **left}, beside=[right])
+    said = export(capsys, path, tmp_path / "plain")
+    assert "choose them with --images: /left/color/image_raw, /right/color/image_raw" in said
+    export(capsys, path, tmp_path / "asked", "--images", "/left/color/image_raw")
+    assert off(tmp_path / "asked") < 0.01
 
 
 def test_the_lens_is_that_of_the_hands_own_camera(tmp_path, capsys, seen):
@@ -203,3 +208,18 @@ def test_mirrored_images_of_an_unknown_camera(rendered, tmp_path, capsys):
     assert np.abs(one["camera.intrinsics"] - other["camera.intrinsics"]).max() < 1.0
     code, _, said = run(capsys, "export", mirrored, "--out", tmp_path / "back", "--min-seconds", "0.2", "--quiet")
     assert code == 2 and "of other bags or options" in said, said
+
+
+def test_images_that_become_others_midway_are_named(tmp_path, capsys, monkeypatch):
+    """With the topic, and what to do; trimmed to before that, the recording is exported."""
+    monkeypatch.setattr(
+        episode_support, "picture", lambda number: picture(number)[:: 1 + (number > 40), :: 1 + (number > 40)].copy()
+    )
+    path = Demonstration(seconds=2, robot=False).write(tmp_path / "bag")
+    code, _, said = run(capsys, "export", path, "--out", tmp_path / "out", "--quiet")
+    words = (
+        f"/cam/image_raw: an image is {WIDTH // 2}x{HEIGHT // 2}, those before were {WIDTH}x{HEIGHT}; trim the recording to end"
+    )
+    assert code == 2 and words in said, said
+    assert run(capsys, "trim", path, "--end", "1.2")[0] == 0
+    export(capsys, path, tmp_path / "out")
