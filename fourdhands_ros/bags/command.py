@@ -8,17 +8,18 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from fourdhands_core.copies import brought, call_here, fetched
+from fourdhands_core.copies import brought, call_here, fetched, note, note_of
 from fourdhands_core.engine import run_apart
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.outputs import check_folder
 from fourdhands_core.progress import Board
-from fourdhands_core.remote import Place, Remote
+from fourdhands_core.remote import Place, Remote, inside
 from fourdhands_core.streams import counted, warn
 
 from .camera import Options
-from .conversion import Conversion, convert, refuse_recordings
+from .conversion import MADE_OF, Conversion, convert, key_of, refuse_recordings
+from .conversion import plain as plain_options
 from .info import plain, summarise, text
 from .remote import METADATA, bag_at
 
@@ -30,7 +31,8 @@ def convert_bags(
     on a storage.
 
     jobs: None for one a core. address: of a Ray cluster, see run_apart, which converts even one into the folder `out`. What is
-    there already of several is left alone. Raises InputError where a bag cannot be converted, the others being done first.
+    there already of several, of the same bytes and options, is left alone. Raises InputError where a bag cannot be converted,
+    or another one's hands are there, the others being done first.
     """
     sources = [bag_at(source) for source in sources]
     if len(sources) == 1 and not address:
@@ -60,17 +62,45 @@ def convert_bags(
             raise InputError(f"{target} is a recording that is read; give another folder for the bags of hands")
         if isinstance(target, Path):
             refuse_recordings(target, [source for source in sources if isinstance(source, Path)])
-    waiting = {}
+    waiting, failed = {}, {}
     for source, target in outs.items():
-        if target.holds(METADATA) if isinstance(target, Remote) else target.exists():
+        if not (target.holds(METADATA) if isinstance(target, Remote) else target.exists()):
+            waiting[source] = target
+        elif (made_of := _made_of(target)) is None or made_of == _key_of(source, options):
             print(f"{source}: {target} is there already")
         else:
-            waiting[source] = target
+            failed[source] = (
+                f"{target} is there already, of other options or of what was then in the bag or its episode.json; remove it, "
+                "or choose another folder"
+            )
+
+    def told(source: Place, conversion: Conversion) -> None:
+        if isinstance(source, Remote):
+            note(source, json.dumps(plain_options(options), sort_keys=True), conversion.key)
+        _tell(source, conversion)
+
     work = {source: (fetched(source), brought(target, METADATA), options) for source, target in waiting.items()}
-    failed = run_apart(convert, work, jobs, address, quiet, told=_tell)
+    failed |= run_apart(convert, work, jobs, address, quiet, told=told)
     if failed:
         words = [f"{source}: {reason}" for source, reason in failed.items()]
         raise InputError("\n".join([f"{len(failed)} of {len(outs)} bags were not converted", *words]))
+
+
+def _made_of(bag: Place) -> str | None:
+    """The key of what a bag of hands was made of; None of one that does not say."""
+    try:
+        return str(json.loads(inside(bag, MADE_OF).read_text(encoding="utf-8"))["key"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _key_of(source: Place, options: Options) -> str:
+    """The key of what would be made of a bag now; empty of one that cannot be read."""
+    noted = note_of(source, json.dumps(plain_options(options), sort_keys=True)) if isinstance(source, Remote) else None
+    try:
+        return noted or call_here(key_of, fetched(source), options)
+    except InputError:
+        return ""
 
 
 def info(paths: Sequence[Place], as_json: bool = False) -> None:

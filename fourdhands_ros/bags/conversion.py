@@ -19,9 +19,10 @@ from typing import Any
 
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, Reader, StoragePlugin, Writer
 
-from fourdhands_core.episodes.sidecar import Sidecar, read_sidecar
+from fourdhands_core.episodes.folder import content_key
+from fourdhands_core.episodes.sidecar import Sidecar, read_sidecar, sidecar_of
 from fourdhands_core.errors import InputError
-from fourdhands_core.outputs import WorkFolder, check_folder, room_for
+from fourdhands_core.outputs import WorkFolder, check_folder, room_for, write_text
 from fourdhands_core.pipeline.checkpoint import load_memory, save_memory
 from fourdhands_core.pipeline.session import Result
 from fourdhands_core.streams import counted
@@ -35,6 +36,8 @@ from .reading import Bag, Entry
 from .recorder import bag_qos
 
 _STATE = "state.npz"
+MADE_OF = "fourdhands.json"
+"""In a bag of hands: the key of what it was made of, see `key_of`."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Conversion:
     """What a conversion came to.
 
     images, published, refused (by reason), events (by name): by the camera's namespace, and of all together by "all in FRAME".
-    warnings: Bag's, and what was said of single cameras.
+    warnings: Bag's, and what was said of single cameras. key: see `key_of`.
     """
 
     images: dict[str, int]
@@ -50,6 +53,7 @@ class Conversion:
     refused: dict[str, dict[str, int]]
     events: dict[str, dict[str, int]]
     warnings: list[str]
+    key: str
 
 
 def convert(
@@ -69,7 +73,7 @@ def convert(
         raise InputError(f"{out} is there already; choose another name for the bag of hands")
     check_folder(out.parent)
     with room_for(out), Bag(source) as bag, Bag(source) as beside:
-        sidecar = _sidecar(source, bag)
+        sidecar, key = _sidecar(source, bag), _key(bag, source, options)
         cameras = find_cameras(bag.topics, options, bag.unread)
         if len(cameras) > 1 and options.depth not in (AUTO, NONE):
             raise InputError(
@@ -104,10 +108,26 @@ def convert(
                     f"none of the images of {source} could be used ({counted(total, 'images')}). "
                     + ". ".join([*bag.warnings, *notes])
                 )
-            work.join(written_topics(cameras, options), sidecar)
+            work.join(written_topics(cameras, options), sidecar, key)
             figures = ("images", "published", "refused", "events")
             told: dict[str, Any] = {figure: {name: state[figure] for name, state in states.items()} for figure in figures}
-            return Conversion(**told, warnings=bag.warnings + notes)
+            return Conversion(**told, warnings=bag.warnings + notes, key=key)
+
+
+def key_of(source: Path, options: Options) -> str:
+    """Of a bag's bytes, of what its episode.json says, and of the options, to tell whether a bag of hands is made of them."""
+    with Bag(source) as bag:
+        return _key(bag, source, options)
+
+
+def _key(bag: Bag, source: Path, options: Options) -> str:
+    sidecar = sidecar_of(source)
+    return content_key([*bag.files, *([sidecar] if sidecar.is_file() else [])], plain(options))
+
+
+def plain(options: Options) -> dict:
+    """Options in plain values, with what is in the files that they name."""
+    return json.loads(json.dumps({**asdict(options), "named files": options.named_files()}, default=str))
 
 
 def _sidecar(source: Path, bag: Bag) -> Sidecar | None:
@@ -217,7 +237,7 @@ def _description(bag: Bag, options: Options) -> dict:
     """What a conversion is of and how it is made, in plain values, to tell whether another call continues it; of files that
     options name what is in them."""
     files = [[file.name, file.stat().st_size] for file in bag.files]
-    return json.loads(json.dumps({"files": files, **asdict(options), "named files": options.named_files()}, default=str))
+    return {"files": files, **plain(options)}
 
 
 class _Work(WorkFolder):
@@ -258,7 +278,7 @@ class _Work(WorkFolder):
         save_memory(self.folder / _STATE, self.state)
         self.state = load_memory(self.folder / _STATE)  # what a run that continues would begin with
 
-    def join(self, topics: Any, sidecar: Sidecar | None) -> None:
+    def join(self, topics: Any, sidecar: Sidecar | None, key: str) -> None:
         """Make one bag of the intervals, under its own name, with what is said of it."""
         whole = self.whole() / self.out.name
         with _writer(whole, topics) as write:
@@ -268,6 +288,7 @@ class _Work(WorkFolder):
                         write((connection.topic, time, data))
         if sidecar is not None:
             sidecar.write(whole)
+        write_text(whole / MADE_OF, json.dumps({"key": key}) + "\n")
         whole.rename(self.out)
         self.remove()
 

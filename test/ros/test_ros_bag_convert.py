@@ -18,6 +18,7 @@ from program_support import ended, in_process, python
 from ros_support import T0, stamp_of
 
 from fourdhands_core import cli
+from fourdhands_core.episodes.sidecar import Sidecar
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
 from fourdhands_ros.pypi.message_types import typestore
 
@@ -253,6 +254,13 @@ def test_many_bags_at_once_and_again(short, tmp_path, capsys):
     assert len(messages(tmp_path / "all" / "drive", "/cam/hands", HAND_PAIR)) == 16
     code, said, _ = told(capsys, *bags, tmp_path / "all")
     assert code == 0 and said.count("is there already") == 2
+    code, _, error = told(capsys, *bags, tmp_path / "all", "--no-markers")
+    assert code == 2 and error.count("is there already, of other options") == 2 and "2 of 2 bags were not converted" in error
+    Sidecar(task="lift").write(bags[0])
+    code, said, error = told(capsys, *bags, tmp_path / "all")
+    assert (
+        code == 2 and "all/drive is there already, of other options or of what" in error and "second is there already" in said
+    )
 
 
 def test_a_bag_whose_process_is_killed_does_not_end_the_others(short, tmp_path, capsys):
