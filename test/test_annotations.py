@@ -12,7 +12,8 @@ PACKAGES = "fourdhands_core", "fourdhands_ros"
 def public_functions(body, prefix="", in_class=False):
     """(name, function, whether its first parameter is self or cls) of what is reached by names without underscores."""
     for node in body:
-        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and not node.name.startswith("_"):
+        public = isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and not node.name.startswith("_")
+        if public or (in_class and getattr(node, "name", "") == "__init__"):  # a class is called by its name
             if isinstance(node, ast.ClassDef):
                 yield from public_functions(node.body, f"{prefix}{node.name}.", True)
             else:
@@ -27,7 +28,8 @@ def missing(source):
         given = function.args
         parameters = [*given.posonlyargs, *given.args][bound:] + given.kwonlyargs
         parameters += [one for one in (given.vararg, given.kwarg) if one is not None]
-        lacking = [one.arg for one in parameters if one.annotation is None] + ["->"] * (function.returns is None)
+        returns = function.returns is None and function.name != "__init__"
+        lacking = [one.arg for one in parameters if one.annotation is None] + ["->"] * returns
         if lacking:
             result.append(f"{name}: {' '.join(lacking)}")
     return result
@@ -40,6 +42,8 @@ def missing(source):
         ("def f(a, *b, c=1, **d): ...", ["f: a c b d ->"]),
         ("def _f(a): ...\nclass _C:\n    def f(self, a): ...", []),
         ("class C:\n    def f(self, a: int): ...", ["C.f: ->"]),
+        ("class C:\n    def __init__(self, a, b: int): ...", ["C.__init__: a"]),
+        ("class _C:\n    def __init__(self, a): ...", []),
         ("class C:\n    @staticmethod\n    def f(a) -> None: ...", ["C.f: a"]),
         ("class C:\n    class D:\n        async def f(self, a) -> None: ...", ["C.D.f: a"]),
     ],

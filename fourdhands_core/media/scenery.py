@@ -131,7 +131,7 @@ class Sensor:
         noise: float = 2.5,
         blur: float = 0.6,
         jpeg: int | None = 90,
-        gain=(1.0, 1.0, 1.0),
+        gain: Sequence[float] | np.ndarray = (1.0, 1.0, 1.0),
     ):
         self._rng, self.noise, self.blur, self.jpeg = rng, noise, blur * width / 640.0, jpeg
         self._gain = np.asarray(gain, np.float32)

@@ -47,7 +47,7 @@ def mlp(width: int, hidden: int) -> nn.Sequential:
 class Block(nn.Module):
     """Pre-norm self-attention and MLP."""
 
-    def __init__(self, width, heads, hidden, bias, eps):
+    def __init__(self, width: int, heads: int, hidden: int, bias: bool, eps: float):
         super().__init__()
         self.heads = heads
         self.norm_attention = nn.LayerNorm(width, eps=eps)
@@ -65,7 +65,7 @@ class Block(nn.Module):
 class ConvolutionNorm(nn.Module):
     """Convolution and LayerNorm over its channels; (N, H, W, C) in and out, as a CPU has it fastest."""
 
-    def __init__(self, channels, width, stride, side=3):
+    def __init__(self, channels: int, width: int, stride: int, side: int = 3):
         super().__init__()
         self.convolution = nn.Conv2d(channels, width, side, stride, side // 2, bias=False)
         self.norm = nn.LayerNorm(width)
@@ -77,7 +77,7 @@ class ConvolutionNorm(nn.Module):
 class Residual(nn.Module):
     """ResNet's block of two convolutions."""
 
-    def __init__(self, channels, width, stride):
+    def __init__(self, channels: int, width: int, stride: int):
         super().__init__()
         self.first = ConvolutionNorm(channels, width, stride)
         self.second = ConvolutionNorm(width, width, 1)
@@ -140,7 +140,7 @@ class Backbone(nn.Module):
 class DecoderLayer(nn.Module):
     """Pre-norm decoder layer of a single query: its self-attention is the projection of its value."""
 
-    def __init__(self, width, context, inner, heads):
+    def __init__(self, width: int, context: int, inner: int, heads: int):
         super().__init__()
         self.heads = heads
         self.norm_self = nn.LayerNorm(width)
@@ -163,7 +163,7 @@ class DecoderLayer(nn.Module):
 class Decoder(nn.Module):
     """One learned query through decoder layers: a context (N, S, D) to one vector (N, C)."""
 
-    def __init__(self, layers, width, context, inner, heads):
+    def __init__(self, layers: int, width: int, context: int, inner: int, heads: int):
         super().__init__()
         self.query = nn.Parameter(0.02 * torch.randn(width))
         self.layers = nn.ModuleList(DecoderLayer(width, context, inner, heads) for _ in range(layers))

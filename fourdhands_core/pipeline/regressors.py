@@ -51,8 +51,10 @@ def _in_torch(settings: TrackerSettings) -> Any:
         import torch
 
         from ..network.checkpoint import load_weights
+        from ..network.image_model import ImageNetwork
 
     torch.set_num_threads(settings.threads)
     network = load_weights(settings.weights)
     require_tokenizer(network.config, "image", settings.weights)
+    assert isinstance(network, ImageNetwork)
     return TorchImage(network, "cuda" if settings.device == "tensorrt" else settings.device, settings.precision)

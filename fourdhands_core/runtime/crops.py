@@ -60,7 +60,7 @@ class DeviceCrops:
     dtype: of the crops.
     """
 
-    def __init__(self, device, dtype):
+    def __init__(self, device: torch.device | str, dtype: torch.dtype):
         import torch
 
         self._device, self._dtype = torch.device(device), dtype

@@ -54,7 +54,7 @@ class ByShape:
     record: a GraphRecorder; None to record nothing. device: where the function is computed.
     """
 
-    def __init__(self, function: Callable, record, device: torch.device):
+    def __init__(self, function: Callable, record: Callable[..., Recorded] | None, device: torch.device):
         self._function, self._record, self._device = function, record, device
         self._recorded: dict[tuple, Recorded] = {}
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -15,6 +15,10 @@ from .batcher import Batcher
 from .crops import DeviceCrops, crop_hands
 from .landmark import OnnxParts
 from .onnx_files import BACKBONE, SPATIAL, TEMPORAL
+
+if TYPE_CHECKING:
+    from ..network.image_model import ImageNetwork
+    from .cuda_graphs import Recorded
 
 
 class ImageExecution(Protocol):
@@ -61,7 +65,14 @@ class TorchImage:
     makes the recordings instead of a GraphRecorder. Raises DependencyError where the device is not there.
     """
 
-    def __init__(self, network, device: str = "cpu", precision: str = "float32", cameras: int = 1, record=None):
+    def __init__(
+        self,
+        network: ImageNetwork,
+        device: str = "cpu",
+        precision: str = "float32",
+        cameras: int = 1,
+        record: Callable[..., Recorded] | None = None,
+    ):
         import torch
 
         from .cuda_graphs import ByShape, GraphRecorder

@@ -12,12 +12,14 @@ import json
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from ..errors import CheckpointError, DependencyError
 from ..extras import needed_for
 from ..files import utf8_name
+from ..network.image_config import ImageConfig
 from ..network.landmark_config import SHIPPED, LandmarkConfig
 from ..network.weights_file import load_arrays, read_header, require_tokenizer
 from .onnx_files import ENCODE, GRAPHS, INPUTS, REASON
@@ -85,7 +87,11 @@ class TorchExecution(Execution):
             return tuple(value.numpy()[0] for value in self._parts[part](*[self._tensor(array[None]) for array in arrays]))
 
 
-class OnnxParts:
+Config = TypeVar("Config", LandmarkConfig, ImageConfig)
+"""The configuration of the network that was exported."""
+
+
+class OnnxParts(Generic[Config]):
     """Files of an exported network in onnxruntime, on the CPU; torch is not imported.
 
     kind: the configuration's class, LandmarkConfig or ImageConfig. weights: arrays by file and name, for graphs that were
@@ -96,7 +102,7 @@ class OnnxParts:
         self,
         folder: str | Path | None,
         names: tuple[str, ...],
-        kind,
+        kind: type[Config],
         threads: int = 1,
         weights: dict[str, dict[str, np.ndarray]] | None = None,
     ):
@@ -126,10 +132,10 @@ class OnnxParts:
                     session = self._sessions[name] = onnxruntime.InferenceSession(
                         os.path.join(place, name), options, providers=["CPUExecutionProvider"]
                     )
-                config = kind.from_dict(json.loads(session.get_modelmeta().custom_metadata_map["fourdhands"]))
+                config: Config = kind.from_dict(json.loads(session.get_modelmeta().custom_metadata_map["fourdhands"]))
                 if getattr(self, "config", config) != config:
                     raise CheckpointError(f"it is of another network than {names[0]}")
-                self.config = config
+                self.config: Config = config
                 self._inputs[name] = _try(session, INPUTS.get(name))
             except Exception as error:  # onnxruntime has a class for each way of failing, without a common base
                 raise CheckpointError(

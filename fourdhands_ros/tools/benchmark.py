@@ -146,7 +146,7 @@ class Publishing:
     node: rclpy's. faces: for left and right, (F, 3).
     """
 
-    def __init__(self, node, faces):
+    def __init__(self, node: Node, faces: Sequence[np.ndarray]):
         self.publishers = {
             name: node.create_publisher(kind, f"benchmark/{name}", 5)
             for name, kind in (("hands", HandPair), ("tf", TFMessage), ("markers", MarkerArray))

@@ -18,6 +18,7 @@ import numpy as np
 import rclpy
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
@@ -128,7 +129,7 @@ class Pace:
 class Waiting:
     """The time by which images are published: the computer's, or /clock's where the node has use_sim_time."""
 
-    def __init__(self, node, stop: Stop):
+    def __init__(self, node: Node, stop: Stop):
         self._clock, self._stop, self._executor = node.get_clock(), stop, None
         if node.get_parameter("use_sim_time").value:
             self._executor = SingleThreadedExecutor()
@@ -151,7 +152,7 @@ class Waiting:
 class CameraPublisher:
     """Publishes the frames of a video or camera when they are due."""
 
-    def __init__(self, node, source: VideoReader, camera: Camera | None, frame_id: str, stop: Stop):
+    def __init__(self, node: Node, source: VideoReader, camera: Camera | None, frame_id: str, stop: Stop):
         self._node, self._source, self._stop = node, source, stop
         self._images = node.create_publisher(Image, "image_raw", CAMERA_QOS)
         self._infos = node.create_publisher(

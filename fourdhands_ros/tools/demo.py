@@ -49,7 +49,7 @@ START_TIMEOUT = 90.0
 class Process:
     """A Python module in a process group of its own: Ctrl-C reaches this program only, which ends it in order."""
 
-    def __init__(self, module: str, *arguments: str, log: Path, **options):
+    def __init__(self, module: str, *arguments: str, log: Path, **options: Any):
         self.name, self.log = module, log
         self._file = open(log, "w")
         options = {"stdout": self._file, **options}

@@ -7,6 +7,7 @@ import logging
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -20,6 +21,9 @@ from ...runtime.crops import CROP_SIZE, MARGIN
 from ..evaluation.metrics import mpjpe, mrrpe, pa_mpjpe
 from .batches import Batches
 from .objective import ImageObjective, SequenceNetwork, present_crops
+
+if TYPE_CHECKING:
+    from .run import Run
 
 CURVE, PLOT = "curve.jsonl", "curve.png"
 _PICTURES = 12
@@ -35,7 +39,7 @@ _TRUE, _PREDICTED = (60, 220, 60), (240, 60, 40)
 class Report:
     """Keeps `curve`, the lines so far, in the run's folder; lines of steps that were lost with a killed run go."""
 
-    def __init__(self, run, progress: bool = True):
+    def __init__(self, run: Run, progress: bool = True):
         self._run, self._settings, self._progress = run, run.settings, progress
         self._path = Path(run.out) / CURVE
         self.curve: list[dict] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -25,7 +26,7 @@ class OccludedSynthesis(Synthesis):
     bool, of the clips drawn last.
     """
 
-    def __init__(self, seed: int, config: LandmarkConfig, hidden_share: float, **motion):
+    def __init__(self, seed: int, config: LandmarkConfig, hidden_share: float, **motion: Any):
         super().__init__(seed, LandmarkErrors.load(), config, world_missing=0.0, human=0.0, depth_range=DEPTH_RANGE, **motion)
         self.hidden_share = hidden_share
         self.hidden = torch.zeros(0)

@@ -55,7 +55,7 @@ class MotionSampler:
     def __init__(
         self,
         seed: int = 0,
-        depth_range=(0.22, 1.4),
+        depth_range: tuple[float, float] = (0.22, 1.4),
         view_angle: float = 28.0,
         single_share: float = 0.25,
         together_share: float = 0.45,

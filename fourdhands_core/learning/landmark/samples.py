@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -53,7 +54,7 @@ class Synthesis:
         world_missing: float,
         hurried: float = 0.0,
         human: float = 0.5,
-        **motion,
+        **motion: Any,
     ):
         self.motion = MotionSampler(seed, **motion)
         self.errors = ErrorSampler(errors, self.motion.generator)
