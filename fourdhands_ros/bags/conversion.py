@@ -38,6 +38,8 @@ from .recorder import bag_qos
 _STATE = "state.npz"
 MADE_OF = "fourdhands.json"
 """In a bag of hands: the key of what it was made of, see `key_of`."""
+_FAR = 10_000_000_000
+"""Nanoseconds before the other HandPairs at which the first one's stamp is wrong, as in `episodes/order.py`."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ def _sidecar(source: Path, bag: Bag) -> Sidecar | None:
     sidecar = read_sidecar(source)
     if sidecar is not None and sidecar.trim is not None:
         pairs = [name for name, topic in bag.topics.items() if topic.type == HAND_PAIR and topic.count]
-        first = min((stamp for name in pairs for stamp in bag.first_stamps(name)[:1]), default=None)
+        stamps = sorted(stamp for name in pairs for stamp in bag.first_stamps(name))
+        first = next((one for one in stamps if one > stamps[len(stamps) // 2] - _FAR), None)  # one of them may be wrong
         if first is not None:
             begin, end = (first + round(seconds * 1e9) for seconds in sidecar.trim)
             old, last = sidecar.span or (begin, end)

@@ -49,7 +49,9 @@ def test_what_is_said_of_an_episode_is_said_of_its_bag_of_hands(tmp_path, capsys
 
 def test_a_trimmed_episode_is_trimmed_where_its_own_hands_say(tmp_path):
     """Seconds are counted from the first HandPair, which is another in a bag of hands."""
-    episode = images(tmp_path / "one", 60, Demonstration(images=False, robot=False).entries())
+    entries, types = Demonstration(images=False, robot=False).entries()
+    entries.insert(0, ("/cam/hands", T0, entries[0][2][:4] + bytes(8) + entries[0][2][12:]))  # with the stamp 0
+    episode = images(tmp_path / "one", 60, (entries, types))
     Sidecar(trim=(0.5, 1.5), span=(T0, T0 + 2 * SECOND)).write(episode)  # the first HandPair is 1 s after T0
     assert bag(episode, tmp_path / "out") == 0
     sidecar = read_sidecar(tmp_path / "out")
