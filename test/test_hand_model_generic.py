@@ -9,7 +9,7 @@ from mesh_reduction import check_disc
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.hand_model import limits
 from fourdhands_core.hand_model.arrays import HandArrays
-from fourdhands_core.hand_model.assets import GENERIC, SHIPPED_HANDS, load_generic_hand
+from fourdhands_core.hand_model.assets import GENERIC, SHIPPED_HANDS, load_generic_hand, load_human_hand
 from fourdhands_core.hand_model.skeleton import FINGERS, FINGERTIP_VERTICES, JOINT_NAMES, MANO_IN_21, MANO_PARENTS, TIP_JOINTS
 
 
@@ -160,13 +160,14 @@ def random_view(rng):
     return np.stack([np.cross(down, forward), down, forward])
 
 
-def test_the_detector_finds_it_rendered_in_60_views_of_palm_and_back(hand):
-    """Found: landmarks on average within 15 % of the hand's extent of where the joints are."""
+@pytest.mark.parametrize("load", [load_generic_hand, load_human_hand])
+def test_the_detector_finds_it_rendered_in_60_views_of_palm_and_back(load):
+    """In 95 % of them. Found: landmarks on average within 15 % of the hand's extent of where the joints are."""
     from fourdhands_core.media.clips import HandScene
     from fourdhands_core.perception.hand_detector import HandDetector
 
     rng = np.random.default_rng(0)
-    camera = Camera.from_fov(480, 480, 50)
+    camera, hand = Camera.from_fov(480, 480, 50), load()
     hands = HandArrays([hand])
     scenes = [HandScene(camera, seed, asset=hand) for seed in range(20)]
     detector = HandDetector(hands=1, single_images=True)
@@ -184,4 +185,4 @@ def test_the_detector_finds_it_rendered_in_60_views_of_palm_and_back(hand):
         errors = [np.linalg.norm(d.landmarks - truth, axis=1).mean() for d in detector.detect(image)]
         found += bool(errors) and min(errors) < 0.15 * extent
     detector.close()
-    assert found >= 55, found  # of the mean hand; many of those missed are seen from their side
+    assert found >= 57, found
