@@ -56,7 +56,7 @@ PERSON = (
 GRIPPER = "gripper away", "gripper refuses", "gripper answers late", "gripper fails"
 CLOCK = ("clock back", "clock ahead", "clock nan", "clock stands", "late step", "long pause", "transform jumps", "no transform")
 FAULTS = ("none", *HAND, *ROBOT, *PERSON, *GRIPPER, *CLOCK)
-SEAMS = "robot told by two", "camera moves", "hand of another size"
+SEAMS = "robot told by two", "camera moves", "hand of another size", "hands exchanged"
 """Faults between two programs, apart from the others so that seeds draw the same of these as before."""
 ONCE = ("settings", "clock back", "clock ahead", "reset", "engage", "estop", "long pause")
 """Faults that are one step long."""
@@ -164,7 +164,7 @@ class World:
         self.count, self.deadman_stamp = 0, 100.0
         self.kept: dict[str, HandSample | RobotSample] = {}
         self.transform = np.eye(3), np.array([0.45, 0.0, 0.3])
-        self.camera, self.jumps = np.zeros(3), 0
+        self.camera, self.jumps, self.exchanges = np.zeros(3), 0, 0
         self.told: Command | None = None
 
     def _offered(self) -> TeleopSettings:
@@ -183,6 +183,7 @@ class World:
         swing = np.sin(pace * t)
         position, rotation = self.origin + self.wide * swing, matrix_of(1.2 * np.sin(0.5 * pace * t))
         fingers = np.array([0.04, 0.6]) + np.array([0.05, 1.0]) * swing[:2]
+        self.exchanges += "hands exchanged" in faults
         if "hand jumps" in faults:
             position = position + np.array([0.5, 0.0, 0.0])
         if "sides exchanged" in faults or ("sides flicker" in faults and rng.random() < 0.3):
@@ -200,6 +201,7 @@ class World:
             "hand invalid" not in faults,
             "not scaled" not in faults,
             0.1 if "hand of another size" in faults else 0.09,
+            self.exchanges,
         )
         return self._frozen("hand frozen", sample, faults)
 

@@ -190,6 +190,13 @@ def _transform(now: Now) -> bool:
     return before is None or float(np.linalg.norm(given[1] - before[1])) < 0.4
 
 
+def _is_own(now: Now) -> bool:
+    """Whether the hand, if it is seen, is the one that it was."""
+    hand, before = now.inputs.hand, now.before._seen
+    seen = now.after._seen is not before
+    return hand is None or before is None or not seen or hand.exchanges == before.hand.exchanges
+
+
 def _camera(now: Now) -> bool:
     latch, pose = now.before._latch, now.inputs.camera
     if not now.follows or now.after.settings.absolute or latch is None or latch.camera is None or pose is None:
@@ -233,7 +240,7 @@ RULES: dict[str, Callable[[Now], bool]] = {
     "RAMP comes after READY or HOLD": lambda now: _leads(now, RAMP, READY, HOLD),
     "ENGAGED comes after RAMP or HOLD": lambda now: _leads(now, ENGAGED, RAMP, HOLD),
     "HOLD comes after following": lambda now: _leads(now, HOLD, RAMP, ENGAGED),
-    "only a lost hand is held": lambda now: now.after.state != HOLD or _agreed(now),
+    "only a lost hand is held": lambda now: now.after.state != HOLD or (_agreed(now) and _is_own(now)),
     "HOLD ends": lambda now: now.after.state != HOLD or now.holding <= now.after.settings.regain + max(now.passed, faults.DT),
     "no following of a hand that is not seen": _seen,
     "no following of an old hand": _young,
@@ -248,6 +255,7 @@ RULES: dict[str, Callable[[Now], bool]] = {
     "no following of two operators": lambda now: not now.follows or now.inputs.operators == now.inputs.commanders == 1,
     "no following through a transform that jumps": _transform,
     "no following of a camera that moved": _camera,
+    "no following of the other hand": lambda now: not now.follows or _is_own(now),
     "no engaging of a robot that two tell of": lambda now: not now.engages or now.since_jump >= 0.5 - _SMALL,
     "release is obeyed": lambda now: not (now.follows and now.inputs.release),
     **PARTS,

@@ -158,6 +158,7 @@ MUTANTS = {
     "believes whoever tells of the robot": _of(senses.Stood, "after", lambda _: lambda self, *_: self),
     "goes with a camera that moves": _of(senses, "_camera_moved", lambda _: lambda *_: False),
     "follows a hand of another size": _of(senses, "_RESHAPED", lambda _: 9.0),
+    "holds of exchanged hands": _of(_step, "_LOSS", lambda loss: loss | {"hands_exchanged"}),
 }  # fmt: skip
 """Steps that are wrong in one thing each."""
 RARE = {"does not look where it would stop": 82, "does not hear silence": 17, "believes jumps": 29, "does not let go": 2}
@@ -170,6 +171,7 @@ LED = {
     + [("fingers held", "release", 60), ("fingers held", "none", 60)],
     "believes whoever tells of the robot": [("release", "none", 60), ("robot told by two", "none", 60)],
     "goes with a camera that moves": [("engage", "none", 1), ("camera moves", "none", 60)],
+    "holds of exchanged hands": [("engage", "none", 1), ("none", "none", 10), ("hands exchanged", "none", 30)],
     "follows a hand of another size": [("engage", "none", 1), ("none", "none", 10), ("hand of another size", "none", 30)],
 }
 """Courses of what chance hardly leads to."""
