@@ -50,7 +50,12 @@ AT_REST_BEFORE = (24, [("robot frozen", "not scaled", 24), ("gripper fails", "cl
 """Where the fingers rest before the robot stops, sooner after a goal than the next may come, and e-stop sent that next one."""
 
 
+EXCHANGED_AND_BACK = (2558, [("hands exchanged", "hand stamp back", 23)])
+"""Where a hand is taken for the other one as its stamps go back, which was held, and that other hand followed then."""
+
+
 @settings(max_examples=20, deadline=None)
+@example(EXCHANGED_AND_BACK)
 @example(AT_ITS_LIMIT)
 @example(AT_REST_BEFORE)
 @given(faults.courses())

@@ -178,18 +178,17 @@ def _hand(
         return None, seen, ["hand_not_seen"]
     if hand.fingers is not None and (not finite(hand.fingers) or np.shape(hand.fingers) != (s.joints,)):
         return None, seen, ["hand_not_seen"]
+    if seen is not None and hand.exchanges != seen.hand.exchanges:  # whatever else is wrong with it
+        return None, Seen(hand, _SETTLE), ["hands_exchanged"]
     if seen is not None and hand.stamp < seen.hand.stamp:
         # a source that began anew: taken up once it has been steady, as after a jump
         return None, Seen(hand, _SETTLE), ["hand_stamp_back"]
     if seen is not None and hand.stamp == seen.hand.stamp and (hand.position != seen.hand.position).any():
         return None, seen, ["hand_stamp_back"]  # another hand under the same stamp
-    exchanged = seen is not None and hand.exchanges != seen.hand.exchanges
     if seen is None or hand.stamp - seen.hand.stamp > max(s.regain, s.hand_stale):
         seen = Seen(hand)
     elif hand.stamp > seen.hand.stamp:
         seen = _seen_next(seen, hand, s)
-    if exchanged:
-        return None, seen, ["hands_exchanged"]
     age = now - hand.stamp
     if age > s.hand_stale or age < -AHEAD or silent > s.hand_silent:
         return None, seen, ["hand_stale"]
