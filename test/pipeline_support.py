@@ -26,8 +26,9 @@ def landmarks_beside(truth, lens, hands):
     """(T, 2, 21, 2) pixels from the joints to where the detector sees them; 0 of hands of which nothing is said."""
     fingers = matrix_from_axis_angle(truth["hand_pose"].reshape(-1, 2, 15, 3))
     _, bones = HandArrays(hands).joints_and_bones(truth["wrist_rotation"], fingers, truth["betas"])
-    beside = lens.project(truth["joints"] + landmarks_of_both(hands).beside(bones)) - lens.project(truth["joints"])
-    return np.nan_to_num(beside)
+    wrist, landmarks = truth["joints"][:, :, :1], landmarks_of_both(hands)
+    seen = wrist + landmarks.size * (truth["joints"] + landmarks.beside(bones) - wrist)
+    return np.nan_to_num(lens.project(seen) - lens.project(truth["joints"]))
 
 
 class TruthDetector(Detector):

@@ -234,7 +234,7 @@ def test_each_hand_has_its_own_size(still, left, right):
     """Where depth ends, the one that is further away stays so."""
     found = distances(still([(left, right)] * 30 + [None] * 10))
     np.testing.assert_allclose(found[29], np.array([left, right]) * 0.492, atol=0.015)
-    assert ((found[30:, LEFT] - found[30:, RIGHT]) * (left - right) > 0.02 * 0.1).all()
+    assert ((found[30:, LEFT] - found[30:, RIGHT]) * (left - right) > 0.015 * 0.1).all()
 
 
 def test_a_reset_forgets_the_hands_size(still):

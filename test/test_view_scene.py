@@ -99,6 +99,19 @@ def test_a_mirrored_cameras_hands_are_before_its_picture(served, tmp_path, camer
     np.testing.assert_allclose(cloud.points[cloud.colours[:, 0] > 128].mean(axis=0)[:2], np.array([x, y]) / z * 0.5, atol=0.004)
 
 
+@pytest.mark.parametrize("size", [0.9, 0.965, 1.1])
+def test_a_hand_that_is_seen_smaller_or_larger_than_it_is_tells_no_other_lens(size):
+    """`joints_2d` show a hand as large as it is seen; a lens that draws all that smaller is not the image's."""
+    one = hand(1, (0.06, 0.05, 0.3))
+    seen = CAMERA.project(one.joints[0] + size * (one.joints - one.joints[0]))
+    matrix = CAMERA.matrix.copy()
+    matrix[[0, 1], [0, 1]] *= size
+    other = Camera(CAMERA.width, CAMERA.height, matrix, calibrated=True)
+    assert SeenThrough().pair(pair(right=replace(one, joints_2d=seen)), CAMERA, other).camera is CAMERA
+    seen = other.project(one.joints[0] + size * (one.joints - one.joints[0]))
+    assert SeenThrough().pair(pair(right=replace(one, joints_2d=seen)), CAMERA, other).camera is other
+
+
 def test_what_is_shown(served):
     """Every part, switched off and on; held hands stay, absent ones go."""
     scene = CameraScene(served.server, "/camera", HANDS)

@@ -27,7 +27,18 @@ def lens_of(points: np.ndarray, pixels: np.ndarray, cameras: Sequence[Camera], m
     unless another one's are clearly nearer. mirrored: see lie_mirrored."""
     off = []
     for camera in cameras:
-        beside = camera.project(points * (-1.0, 1.0, 1.0) if mirrored else points) - pixels
+        beside = _as_large(camera.project(points * (-1.0, 1.0, 1.0) if mirrored else points), pixels) - pixels
         off.append(float(np.nan_to_num(np.median(np.linalg.norm(beside, axis=1)), nan=np.inf)))
     best = int(np.argmin(off))
     return best if off[0] > _OFF and off[best] < 0.5 * off[0] else 0
+
+
+def _as_large(hands: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Hands of 21 joints, (N, 2) pixels, as large around their wrists as others (N, 2) are: `joints_2d` show a hand as large as
+    it is seen, which `joints` are not. Other numbers of points come back as they are."""
+    if len(hands) % 21:
+        return hands
+    mine, theirs = hands.reshape(-1, 21, 2), others.reshape(-1, 21, 2)
+    around, seen = mine - mine[:, :1], theirs - theirs[:, :1]
+    times = (around * seen).sum((1, 2)) / np.maximum(np.square(around).sum((1, 2)), 1e-9)
+    return (mine[:, :1] + times.clip(0.8, 1.25)[:, None, None] * around).reshape(-1, 2)

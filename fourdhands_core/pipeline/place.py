@@ -20,7 +20,7 @@ from .translation import solve_translations
 @dataclass(frozen=True, eq=False)
 class Placement:
     """Wrists of the N hands that are seen, (N, 3) metres in the camera's optical frame, filtered and raw; scales (N, 1, 1):
-    how large the hands are beside their models, as far as depth has told; by_depth (N,) whether this frame's placed them;
+    how large the hands are seen beside their models; by_depth (N,) whether this frame's placed them;
     jumped (N,) whether it is the first to do so for long, and that is elsewhere than where they were going."""
 
     wrists: np.ndarray
@@ -31,12 +31,18 @@ class Placement:
 
 
 class Place:
-    """Makes a Placement of a Pose. palm: (778,) bool, the skin that moves with the wrist. tracks: the (left, right) hand's."""
+    """Makes a Placement of a Pose. palm: (778,) bool, the skin that moves with the wrist. seen_size: how large hands are seen
+    beside what they are. tracks: the (left, right) hand's."""
 
     def __init__(
-        self, hands: HandArrays, palm: np.ndarray, tracks: tuple[HandTrack, HandTrack], settings: TrackerSettings
+        self,
+        hands: HandArrays,
+        palm: np.ndarray,
+        seen_size: float,
+        tracks: tuple[HandTrack, HandTrack],
+        settings: TrackerSettings,
     ) -> None:
-        self._hands, self._palm, self.tracks, self._settings = hands, palm, tracks, settings
+        self._hands, self._palm, self._seen_size, self.tracks, self._settings = hands, palm, seen_size, tracks, settings
         self.reset()
 
     def reset(self) -> None:
@@ -56,7 +62,7 @@ class Place:
         rays = frame.rays[seen]
         radius = frame.radius[seen]
         scales = self._scales(seen)
-        landmarks, landmarks_raw = scales * pose.landmarks, scales * pose.landmarks_raw
+        landmarks, landmarks_raw = self._seen_size * scales * pose.landmarks, self._seen_size * scales * pose.landmarks_raw
         distance = np.linalg.norm(landmarks - landmarks.mean(1, keepdims=True), axis=-1).mean(1) / radius
         sigma = np.sqrt(
             (self._settings.landmark_error * radius[:, None]) ** 2 / frame.confidence[seen].clip(0.05)
@@ -82,7 +88,7 @@ class Place:
                 if measured is not None:
                     by_depth[k] = _take_depth(measured, self.size[seen[k]], raw[k], mean[k], information[k])
         elif not self._settings.temporal:
-            return Placement(raw, raw, self._scales(seen), by_depth, jumped)
+            return Placement(raw, raw, self._seen_size * self._scales(seen), by_depth, jumped)
         wrists, covariance = solve_translations(landmarks, rays, sigma, start=raw, prior=(mean, information), relative=relative)
         if self._settings.temporal:
             for k, side in enumerate(seen):
@@ -90,9 +96,10 @@ class Place:
                     jumped[k] = np.linalg.norm(wrists[k] - before) > JUMP
                 self.size[side].missed = 0 if by_depth[k] else self.size[side].missed + 1
                 self.tracks[side].position.update(wrists[k], covariance[k])
-        return Placement(wrists, raw, self._scales(seen), by_depth, jumped)
+        return Placement(wrists, raw, self._seen_size * self._scales(seen), by_depth, jumped)
 
     def _scales(self, seen: np.ndarray) -> np.ndarray:
+        """(N, 1, 1) how large the hands are beside their models, as far as depth has told."""
         return np.array([self.size[side].scale for side in seen])[:, None, None]
 
 

@@ -73,7 +73,7 @@ class HandPairTracker:
         self._identify = Identify()
         self._regress = Regress(self.regressor, settings)
         self._refine = Refine(self.hands, joint_frames(right), self.landmarks, self._tracks, settings)
-        self._place = Place(self.hands, right.weights[:, 0] > 0.5, self._tracks, settings)
+        self._place = Place(self.hands, right.weights[:, 0] > 0.5, self.landmarks.size, self._tracks, settings)
 
     def for_another_camera(self) -> HandPairTracker:
         """A tracker for another camera of the same person: this one's network and known shape, its own detector and past.

@@ -32,13 +32,14 @@ class HandEstimate:
 
     side: 0 left, 1 right (`hand_model.skeleton.LEFT`, `RIGHT`). age: seconds since the hand was last detected (0 when
     TRACKED; NaN when never). confidence: 0-1. joints: (21, 3) filtered. joints_raw: (21, 3) before the temporal filter.
-    joints_2d: (21, 2) pixels of the image as given, projection of `joints` (with depth: of the joints of the hand's true
-    size). joint_confidence: (21,) 0-1. wrist_rotation: (3, 3), wrist frame (MANO's root frame of that side) to camera
-    optical frame. global_orient: (3,) axis-angle of the same rotation. hand_pose: (45,) axis-angle of MANO's 15 joints in
-    MANO's order, flat_hand_mean=True (relative to the flat hand). betas: (10,) shape. vertices: (778, 3) or None when not
-    asked for. scaled: False where the camera's focal length was assumed, so that positions have no metric scale; how far away
-    they are comes from the hand's size, unless by_depth. by_depth: a depth image of the frame has placed the hand; False where
-    there was one that says nothing of it, or what is not believed; None without one, and where cameras are fused.
+    joints_2d: (21, 2) pixels of the image as given, where the hand is seen: the projection of the joints of a hand as large
+    as it is seen, not of `joints` (`Landmarks.size`; with depth, of the hand's true size). joint_confidence: (21,) 0-1.
+    wrist_rotation: (3, 3), wrist frame (MANO's root frame of that side) to camera optical frame. global_orient: (3,)
+    axis-angle of the same rotation. hand_pose: (45,) axis-angle of MANO's 15 joints in MANO's order, flat_hand_mean=True
+    (relative to the flat hand). betas: (10,) shape. vertices: (778, 3) or None when not asked for. scaled: False where the
+    camera's focal length was assumed, so that positions have no metric scale; how far away they are comes from the hand's
+    size, unless by_depth. by_depth: a depth image of the frame has placed the hand; False where there was one that says
+    nothing of it, or what is not believed; None without one, and where cameras are fused.
     """
 
     side: int

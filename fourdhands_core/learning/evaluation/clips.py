@@ -179,7 +179,8 @@ def seen_at(tracker: HandPairTracker, hand: HandEstimate, camera: Camera) -> np.
     rotations[hand.side, 1:] = matrix_from_axis_angle(np.reshape(hand.hand_pose, (15, 3)))
     _, bones = tracker.hands.joints_and_bones(rotations[:, 0], rotations[:, 1:], betas)
     assert hand.joints is not None, "only of a hand that is seen"
-    return camera.project(hand.joints + tracker.landmarks.beside(bones)[hand.side])
+    wrist, landmarks = hand.joints[0], hand.joints + tracker.landmarks.beside(bones)[hand.side]
+    return camera.project(wrist + tracker.landmarks.size * (landmarks - wrist))
 
 
 def photo_errors(folder: Path, settings: TrackerSettings = TrackerSettings()) -> dict:
