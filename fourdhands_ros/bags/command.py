@@ -31,11 +31,14 @@ def convert_bags(
     on a storage.
 
     jobs: None for one a core. address: of a Ray cluster, see run_apart, which converts even one into the folder `out`. What is
-    there already of several, of the same bytes and options, is left alone. Raises InputError where a bag cannot be converted,
+    there already, of the same bytes and options, is left alone. Raises InputError where a bag cannot be converted,
     or another one's hands are there, the others being done first.
     """
     sources = [bag_at(source) for source in sources]
     if len(sources) == 1 and not address:
+        if _is_there(out) and (made_of := _made_of(out)) and made_of == _key_of(sources[0], options):
+            print(f"{sources[0]}: {out} is there already; nothing was done")
+            return
         with Board(sources, "image", quiet) as board:
 
             def progress(done: int, total: int) -> None:
@@ -64,7 +67,7 @@ def convert_bags(
             refuse_recordings(target, [source for source in sources if isinstance(source, Path)])
     waiting, failed = {}, {}
     for source, target in outs.items():
-        if not (target.holds(METADATA) if isinstance(target, Remote) else target.exists()):
+        if not _is_there(target):
             waiting[source] = target
         elif (made_of := _made_of(target)) is None or made_of == _key_of(source, options):
             print(f"{source}: {target} is there already")
@@ -84,6 +87,10 @@ def convert_bags(
     if failed:
         words = [f"{source}: {reason}" for source, reason in failed.items()]
         raise InputError("\n".join([f"{len(failed)} of {len(outs)} bags were not converted", *words]))
+
+
+def _is_there(out: Place) -> bool:
+    return out.holds(METADATA) if isinstance(out, Remote) else out.exists()
 
 
 def _made_of(bag: Place) -> str | None:

@@ -142,8 +142,10 @@ def test_the_input_is_not_touched_and_the_bar_shows_every_image(recorded, conver
     assert contents(recorded) == before
     assert "45 images, 45 HandPairs" in result.stdout and "45/45" in result.stderr and "warning" not in result.stderr
     assert sorted(path.name for path in recorded.parent.iterdir()) == ["drive", "hands"]
-    code, _, error = told(capsys, recorded, recorded.with_name("hands"))
-    assert code == 2 and "is there already" in error
+    code, said, _ = told(capsys, recorded, recorded.with_name("hands"))
+    assert code == 0 and "is there already; nothing was done" in said
+    code, _, error = told(capsys, recorded, recorded.with_name("hands"), "--no-markers")
+    assert code == 2 and "is there already; choose another name" in error
 
 
 def test_a_killed_run_continues_and_equals_one_without_interrupts_and_intervals(recorded, converted, tmp_path, capsys):

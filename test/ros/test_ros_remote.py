@@ -170,7 +170,9 @@ def test_hands_in_images_of_a_url(tmp_path, capsys, monkeypatch):
         return code, *capsys.readouterr()
 
     assert bag(here / "a", out / "alone")[0] == 0
-    code, _, said = bag(here / "a", out / "alone")
+    code, told, _ = bag(here / "a", out / "alone")
+    assert code == 0 and f"{out}/alone is there already; nothing was done" in told
+    code, _, said = bag(here / "b", out / "alone")
     assert code == 2 and f"{out}/alone is there already" in said
     assert bag("--jobs", "1", here / "a", here / "b", out / "many")[0] == 0
     assert read_bag(tmp_path / "out" / "many" / "a") == read_bag(tmp_path / "out" / "alone")
