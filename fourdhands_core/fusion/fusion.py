@@ -225,7 +225,7 @@ class HandFusion:
         past = track.position.predict(interval) if interval > 0.0 else None
         expected = track.expected(interval)
         while True:
-            steady = frozenset(one.view.name for one in kept) == track.views
+            steady = {one.view.name for one in kept} == {one.view.name for one in track.sightings}
             solution = self._solve(track, kept, stamp, past if steady else None)
             worst = self._worst(kept, solution, stamp, track, expected) if len(kept) > 1 else None
             if worst is None:
@@ -243,10 +243,7 @@ class HandFusion:
         known = self.known is not None
         scale = 1.0 if known else float(np.linalg.norm(solution.joints[9])) / self._palms[track.side]
         fits = len(kept) > 1 and self.consistency.trust.fits(stamp, kept, shifts, fitted, scale * size, known)
-        names = frozenset(one.view.name for one in kept)
-        distance = min(float(np.linalg.norm(solution.wrist - one.view.pose.position)) for one in kept)
-        along = solution.wrist - kept[0].view.pose.position if len(kept) == 1 else None
-        offset = track.join(names, solution.wrist, past, along, interval, distance)
+        offset = track.join(kept, solution.wrist, interval)
         track.position.update(solution.wrist, solution.covariance)
         rotations = self._within_limits(
             track.side, track.rotations.update(self._within_limits(track.side, solution.rotations), interval)

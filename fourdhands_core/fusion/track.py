@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..pipeline.hand_track import SideTrack
 from ..pipeline.types import HandEstimate
+from .views import Sighting
 
 _RATE = 0.14
 """Metres a second by which what set two sets of views apart is taken back where several views show the hand: below 5 mm
 an image, 30 a second."""
-_AT_CHANGES, _LEAP = 0.05, 0.003
-"""The same in an image in which views change, as nobody knows the hand's motion well there; and metres by which the hand leaves
-its past then at most, to be where views have it that come and go."""
 _ALONE = 0.5
 """Seconds in which it falls to a third where one view shows the hand alone: in half a second its error is another one."""
+_LEAP = 0.003
+"""Metres by which the hand leaves its way at most in an image in which views change, to be where these had it just before."""
 _MOST = 0.06
 """Of a hand's distance, most of such an offset: what lies further apart was mistaken before, and no jump is worse than that."""
-_ACROSS, _ALONG = 0.004, 0.05
-"""Metres by which a hand goes elsewhere than expected from one image to the next, and by which views place it apart; and of the
-distance, how far one view alone may be wrong about it."""
+_FOLLOWS, _CHANGE = 0.05, 0.3
+"""Seconds in which the hand's motion follows what views show, and metres a second by which one image tells it anew at most:
+views that are about to lose a hand often have it elsewhere, and so have some that just found it."""
+_GOES_ON, _USUAL = 0.15, 0.3
+"""Metres a second by which a hand moves otherwise than it did, and that hands move at all along the ray of a camera that sees
+them alone, which tells little of that."""
+_SEEN_ACROSS, _SEEN_ALONG, _UNLIKELY = 0.005, 0.01, 0.6
+"""Metres by which landmarks of two images of one camera have a wrist's step wrong across its ray; of the distance, along it;
+and metres a second beside the hand's motion from which on they are not believed, as hands also grow where they open."""
 _GAP = 0.1
 """Seconds without the hand after which nobody can tell where it was to be."""
 _RECENT = 0.3
-"""Seconds since views changed in which they come and go: what set two sets apart holds still where the first is back, and fades
-at changes too, so that less of the motion is lost."""
+"""Seconds in which views come and go: what the same ones showed just before tells the hand's motion, and where they have it."""
 _YOUNG = 0.2
 """Seconds since a hand was first seen in which it may still jump."""
 _FASTEST = 3.0
@@ -37,10 +44,11 @@ class FusedTrack(SideTrack):
     """One side's memory of all cameras' estimate.
 
     joints: (21, 3) of the last estimate, fixed frame. beside: (21, 3) where the detector sees them beside that. velocity: (21,
-    3) metres a second. changed: `age` at which other views showed the hand. apart: the views before that, and what takes the
-    hand, metres (3,), from where these have it to where those do. offset: what `join` added last. along: as `join` was given it
-    last. agreed: several views have shown this hand together. unclear: views that were left out as they saw it badly. votes:
-    how often views that showed this hand called it by its side, less how often by the other; fades.
+    3) metres a second. motion: (3,) the wrist's, as the same views show it from image to image. offset: what `join` added last.
+    sightings: as `join` was given them last. shown: by views that showed the hand just now, its `age` then, where they had the
+    wrist, metres (3,), and what is to be added to that. agreed: several views have shown this hand together. unclear: views
+    that were left out as they saw it badly. votes: how often views that showed this hand called it by its side, less how often
+    by the other; fades.
     """
 
     def forget(self) -> None:
@@ -50,11 +58,10 @@ class FusedTrack(SideTrack):
         self.beside = np.zeros((21, 3))
         self.last_rotations: np.ndarray | None = None
         self.velocity = np.zeros((21, 3))
-        self.views: frozenset[str] = frozenset()
         self.offset = np.zeros(3)
-        self.changed = -np.inf
-        self.apart: tuple[frozenset[str], np.ndarray] = frozenset(), np.zeros(3)
-        self.along: np.ndarray | None = None
+        self.shown: dict[frozenset[str], tuple[float, np.ndarray, np.ndarray]] = {}
+        self.sightings: list[Sighting] = []
+        self.motion = np.zeros(3)
         self.unclear: set[str] = set()
         self.votes = 0.0
         self.age = 0.0
@@ -64,50 +71,67 @@ class FusedTrack(SideTrack):
         """(21, 3) where the joints are, so many seconds after the last estimate."""
         return None if self.joints is None else self.joints + interval * self.velocity
 
-    def join(
-        self,
-        views: frozenset[str],
-        wrist: np.ndarray,
-        past: tuple[np.ndarray, np.ndarray] | None,
-        along: np.ndarray | None,
-        interval: float,
-        distance: float,
-    ) -> np.ndarray:
+    def join(self, sightings: Sequence[Sighting], wrist: np.ndarray, interval: float) -> np.ndarray:
         """What is added to the solution's wrist (3,), so that the hand does not jump where other views show it than before:
-        what sets them apart at that moment, which then fades. past: as `PositionFilter.predict` gives it. along: (3,) from the
-        camera to the hand where one shows it alone, which cannot tell its distance. distance: metres of the hand from the
-        nearest camera."""
+        what sets them apart at that moment, which then fades. sightings: those that the solution is made of. interval: seconds
+        since the last estimate."""
         self.age += interval
-        unknown = [one / np.linalg.norm(one) for one in (along, self.along) if one is not None]
-        self.along = along
-        steady = views == self.views
-        if steady and len(views) == 1:
-            self.offset = np.exp(-interval / _ALONE) * self.offset
-        elif steady or self.age - self.changed < _RECENT:
-            faded = (_RATE if steady else _AT_CHANGES) * interval
-            self.offset = self.offset - _at_most(self.offset, faded)
-        if steady:
-            return self.offset
-        place = wrist
-        if past is None or self.age < _YOUNG or interval > _GAP:
-            self.offset, self.apart = np.zeros(3), (frozenset(), np.zeros(3))
+        before, self.sightings = self.sightings, list(sightings)
+        views = frozenset(one.view.name for one in sightings)
+        self.shown = {names: one for names, one in self.shown.items() if 0.0 < self.age - one[0] < _RECENT}
+        meant = None
+        if views in self.shown:
+            when, where, apart = self.shown[views]
+            passed = self.age - when
+            change = _at_most((wrist - where) / passed - self.motion, _CHANGE)
+            self.motion = self.motion + (1.0 - np.exp(-passed / _FOLLOWS)) * change
+            meant = _faded(apart, len(views), passed)
+        if views == frozenset(one.view.name for one in before):
+            self.offset = meant = _faded(self.offset, len(views), interval)
+        elif self.joints is None or self.age < _YOUNG or not 0.0 < interval <= _GAP:
+            self.shown.clear()
+            self.offset = meant = np.zeros(3)
+            self._follow(wrist)
         else:
-            most, apart = _MOST * distance, -self.apart[1]
-            back = views == self.apart[0] and self.age - self.changed < _RECENT
-            back = back and float(np.linalg.norm(wrist + apart - past[0])) < most
-            if back:
-                place = past[0] - apart
-                shift = past[0] + _at_most(wrist - place, _LEAP) - wrist
-            else:
-                expected = np.eye(3) * _ACROSS**2
-                seen = np.eye(3) * _ACROSS**2 + sum(np.outer(one, one) for one in unknown) * (_ALONG * distance) ** 2
-                shift = past[0] + expected @ np.linalg.solve(expected + seen, wrist - past[0]) - wrist
-            self.offset = _at_most(self.offset + shift, most)
-            self.apart = self.views, apart if back else shift
-        if self.position.state is not None:  # the past is now that of these views
-            self.position.state[:3] = place
-        self.views, self.changed = views, self.age
+            distance = min(float(np.linalg.norm(wrist - one.view.pose.position)) for one in sightings)
+            place = self.joints[0] + self._step(self.joints[0], before, interval)
+            if meant is not None:
+                place = place + _at_most(wrist + meant - place, _LEAP)
+            self.offset = _at_most(place - wrist, _MOST * distance)
+            meant = self.offset if meant is None else meant
+            self._follow(wrist, self.motion)
+        self.shown[views] = self.age, wrist, meant
         return self.offset
+
+    def _step(self, wrist: np.ndarray, before: Sequence[Sighting], interval: float) -> np.ndarray:
+        """(3,) metres by which a wrist (3,) most likely moves in an image in which views change: as it did; as landmarks move
+        and grow in the image of a camera that goes on showing it; and little along the ray of one that shows it alone."""
+        goes_on = self.motion * interval
+        known = np.eye(3) / (_GOES_ON * interval) ** 2
+        pull = known @ goes_on
+        for sightings in (before, self.sightings):
+            if len(sightings) == 1:
+                known = known + _along(wrist - sightings[0].view.pose.position) / (_USUAL * interval) ** 2
+        earlier = {one.view.name: one for one in before}
+        for one in self.sightings:
+            passed = (one.view.stamp - earlier[one.view.name].view.stamp) * 1e-9 if one.view.name in earlier else 0.0
+            if passed > 0.0:
+                ray = wrist - one.view.pose.position
+                seen = one.moved_since(earlier[one.view.name], wrist) * interval / passed
+                if np.linalg.norm(seen - goes_on) > _UNLIKELY * interval:
+                    continue  # a hand that opens, or that the detector has elsewhere
+                along = _along(ray)
+                sure = (np.eye(3) - along) / _SEEN_ACROSS**2 + along / (_SEEN_ALONG * np.linalg.norm(ray)) ** 2
+                known, pull = known + sure, pull + sure @ seen
+        return np.linalg.solve(known, pull)
+
+    def _follow(self, wrist: np.ndarray, motion: np.ndarray | None = None) -> None:
+        """Other views have the hand at a wrist (3,), metres: that is the filter's past from now on. motion: (3,) metres a
+        second; as it was where None."""
+        if self.position.state is not None:
+            self.position.state[:3] = wrist
+            if motion is not None:
+                self.position.state[3:] = motion
 
     def seen(self, estimate: HandEstimate, joints: np.ndarray, stamp: int, interval: float) -> None:
         """Remember an estimate whose joints are (21, 3)."""
@@ -117,6 +141,16 @@ class FusedTrack(SideTrack):
             moved = moved * np.minimum(1.0, _FASTEST / np.maximum(speed, 1e-9))
             self.velocity = _MEMORY * self.velocity + (1.0 - _MEMORY) * moved
         self.joints, self.last, self.stamp = joints, estimate, stamp
+
+
+def _faded(offset: np.ndarray, views: int, seconds: float) -> np.ndarray:
+    """What is left of an offset (3,) where so many views have shown the hand for so long."""
+    return np.exp(-seconds / _ALONE) * offset if views == 1 else offset - _at_most(offset, _RATE * seconds)
+
+
+def _along(ray: np.ndarray) -> np.ndarray:
+    """(3, 3) what takes of a vector the part along a ray (3,)."""
+    return np.outer(ray, ray) / float(ray @ ray)
 
 
 def _at_most(vector: np.ndarray, length: float) -> np.ndarray:

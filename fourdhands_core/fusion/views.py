@@ -110,6 +110,18 @@ class Sighting:
         """Metres by which joints (21, 3) lie beside the rays, root mean square."""
         return float(np.sqrt(np.square(self.misses(joints)).sum(-1).mean()))
 
+    def moved_since(self, before: Sighting, wrist: np.ndarray) -> np.ndarray:
+        """(3,) metres by which a wrist that was at (3,), fixed frame, has moved since this camera's image before, by how the
+        landmarks have moved, turned and grown in it: a hand that is nearer by a share is larger by that."""
+        weights = 1.0 / np.square(np.maximum(self.sigma, before.sigma))
+        weights = weights / weights.sum()
+        old, new = before.rays @ (1.0, 1.0j), self.rays @ (1.0, 1.0j)  # growth and turn are one factor
+        centre = weights @ old
+        factor = (weights * (old - centre).conj()) @ new / (weights @ np.square(np.abs(old - centre)))
+        x, y, z = before.seen_from(wrist)
+        ray, depth = weights @ new + factor * ((x + 1.0j * y) / z - centre), z / max(abs(factor), 0.5)
+        return self.view.pose.apply(depth * np.array([ray.real, ray.imag, 1.0])) - wrist
+
     def directions(self) -> np.ndarray:
         """(21, 3) unit vectors along the rays, fixed frame."""
         lines = np.column_stack([self.rays, np.ones(len(self.rays))]) @ self.view.pose.rotation.T
