@@ -12,7 +12,7 @@ from fourdhands_core.episodes.parts import Writing, write_part
 from fourdhands_core.episodes.plain_formats import plain_columns, write_hdf5
 from fourdhands_core.episodes.recording import HAND_NUMBERS, HandRows, Recording, Rows, Signal
 from fourdhands_core.episodes.recording import Camera as CameraImages
-from fourdhands_core.episodes.resampling import Cutting, plan, sample
+from fourdhands_core.episodes.resampling import BAG, GAP, Cutting, plan, sample
 from fourdhands_core.episodes.rows import pair_of_row
 from fourdhands_core.episodes.statistics import QUANTILES, of_column
 from fourdhands_core.episodes.tables import BLOCK, TableWriter, read_blocks
@@ -158,3 +158,16 @@ def test_hands_of_several_cameras_have_no_pixels_in_rows_either():
     table["hand.joints_2d"][:, :42] = 0.0
     pair = pair_of_row(table, 0, 0, Camera.from_fov(640, 480, 60.0))
     assert pair.left.valid and pair.left.joints_2d is None and pair.right.joints_2d.shape == (21, 2)
+
+
+@pytest.mark.parametrize("split", [GAP, BAG])
+@pytest.mark.parametrize("seen", [True, False])
+def test_an_episode_ends_where_distances_change_also_while_a_hand_is_not_seen(split, seen):
+    """As of the image with which CameraInfo comes at last, where the tracker gives out no hand."""
+    one = recording(4)
+    one.hands.valid = one.hands.valid.copy()
+    one.hands.valid[59] = seen
+    one.hands.measure = np.repeat((np.arange(120) >= 60).astype(int)[:, None], 2, axis=1)
+    found = plan(one, Cutting(split=split))
+    assert len(found.episodes) == 2
+    assert "distances are others" in " ".join(part.reason for part in found.left_out)

@@ -9,6 +9,7 @@ from scipy.linalg import orthogonal_procrustes
 from scipy.spatial.transform import Rotation
 
 from fourdhands_core.errors import InputError
+from fourdhands_core.hand_model.skeleton import palm_length
 from fourdhands_core.learning.evaluation import metrics
 from fourdhands_core.learning.evaluation.scores import UNITS, HandFrames, Scores
 
@@ -47,7 +48,7 @@ def test_jitter_of_constant_velocity_is_zero_and_of_a_zigzag_twice_its_height(ha
     assert metrics.jitter(still) == 0.0
     assert metrics.jitter(steady) < 1e-12
     zigzag = still.copy()
-    size = metrics.hand_size(hand[0])
+    size = palm_length(hand[0])
     zigzag[::2, 1:, 2] += 0.01 * size
     zigzag[:, 9] = still[:, 9]  # the joint that measures the hand
     assert metrics.jitter(zigzag) == pytest.approx(0.02 * 19 / 20, rel=1e-6)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..hand_model.skeleton import palm_length
+
 HAND_FIELDS = {
     "joints": (2, 21, 3),
     "joint_confidence": (2, 21),
@@ -106,7 +108,7 @@ class HandRows:
 
     hidden: (N,) int64 ns before each for which its clock, that was set back, showed what it had shown before: that much time
     passed which the stamps do not show. None for nowhere. measure: (N, 2) int, another one of a hand from where on its
-    distances mean something else, see measured_alike; None where only `scaled` tells.
+    distances mean something else, see measured_alike, also while it is not seen; None where they mean the same throughout.
     """
 
     stamp: np.ndarray
@@ -137,7 +139,7 @@ HAND_NUMBERS = sum(int(np.prod(shape)) for shape in HAND_FIELDS.values())
 def measured_alike(scaled: np.ndarray, joints: np.ndarray, betas: np.ndarray) -> np.ndarray:
     """(...) whether distances mean the same in two hands each, scaled (2, ...), joints (2, ..., 21, 3), betas (2, ..., 10):
     both in metres or not, and of one size, or no other shape."""
-    size = np.linalg.norm(joints[..., 9, :] - joints[..., 0, :], axis=-1)  # wrist to knuckle, which a hand keeps
+    size = palm_length(joints)
     reshaped = (np.abs(size[1] - size[0]) > _RESHAPED * size[0]) & (betas[0] != betas[1]).any(axis=-1)
     return (scaled[0] == scaled[1]) & ~reshaped
 

@@ -208,16 +208,16 @@ def _reason(hands: HandRows, index: int, missing: bool, pictured: np.ndarray, re
         return "its clock was set back" if hands.hidden is not None and hands.hidden[index + 1] else "no HandPair"
     if not pictured[[index, index + 1]].all():
         return "no image"
-    lost = [SIDES[side] for side in required if not hands.valid[[index, index + 1], side].all()]
-    if not lost or not _measured_alike(hands, slice(index, index + 2))[:, list(required)].all():
+    if not _measured_alike(hands, slice(index, index + 2))[:, list(required)].all():
         return "distances are others from here on: the camera's calibration came or went, or the hand's size was changed"
+    lost = [SIDES[side] for side in required if not hands.valid[[index, index + 1], side].all()]
     return f"{' and '.join(lost)} hand not seen"
 
 
 def _measured_alike(hands: HandRows, rows: slice) -> np.ndarray:
-    """(n - 1, 2) whether each hand's distances mean the same in a message and the next; also where it is not in both."""
-    valid, found = hands.valid[rows], hands.scaled[rows] if hands.measure is None else hands.measure[rows]
-    return (found[:-1] == found[1:]) | ~(valid[:-1] & valid[1:])
+    """(n - 1, 2) whether each hand's distances mean the same in a message, or in those before it, and the next."""
+    measure = np.zeros((len(hands), 2)) if hands.measure is None else hands.measure
+    return np.diff(measure[rows], axis=0) == 0
 
 
 def _merged(pieces: list[LeftOut]) -> list[LeftOut]:

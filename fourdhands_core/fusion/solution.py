@@ -12,7 +12,7 @@ from ..geometry.rigid import Rigid
 from ..geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle
 from ..hand_model.arrays import HandArrays
 from ..hand_model.landmarks import Landmarks
-from ..hand_model.skeleton import MANO_IN_21
+from ..hand_model.skeleton import MANO_IN_21, palm_length
 from ..pipeline.refinement import FINGERS, MOVED
 from .views import Sighting
 
@@ -84,7 +84,7 @@ class HandSolver:
     def palm(self, betas: np.ndarray) -> float:
         """Metres from the wrist to the middle finger's root of a hand of that shape (10,), in any pose."""
         joints = self.hand.joints(np.eye(3)[None], np.tile(np.eye(3), (1, 15, 1, 1)), betas[None])[0]
-        return float(np.linalg.norm(joints[9] - joints[0]))
+        return float(palm_length(joints))
 
     def __call__(
         self,

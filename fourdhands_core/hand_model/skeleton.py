@@ -34,3 +34,8 @@ MANO_IN_21 = np.array([JOINT_NAMES.index(name) for name in MANO_JOINT_NAMES])
 DORSAL = {finger: np.array([0.0, 1.0, 0.0]) for finger in FINGERS}
 """Direction of the back (nail) side of each finger of the flat right hand; MANO's thumb shows its nail obliquely."""
 DORSAL["thumb"] = np.array([1.0, 1.0, 1.0])
+
+
+def palm_length(joints: np.ndarray) -> np.ndarray:
+    """Wrist to the middle finger's knuckle, which a hand keeps in any pose: (..., 21, 3) -> (...), in the unit given."""
+    return np.linalg.norm(joints[..., 9, :] - joints[..., 0, :], axis=-1)

@@ -10,7 +10,8 @@ from ..geometry.camera import Camera
 
 ABSENT, TRACKED, HELD = "absent", "tracked", "held"
 """States of a hand: not seen; seen in this frame; not seen in this frame but shortly before (pose is `age` old).
-Of a frame in which a hand is seen that depth places elsewhere at last, or after a reset, the last two tell of the jump.
+Of a frame in which a hand is seen that depth places elsewhere at last, through another lens or after a reset, it is HELD or
+ABSENT too: who follows it is to know of the jump.
 
 Who uses a hand looks at `valid`. Another state is decided in `pipeline/hand_track.py`, of several cameras in
 `fusion/fusion.py`; it is a constant of Hand.msg, in `STATES` of `convert/encoders.py`, in `_STATES` of `view/moments.py`,

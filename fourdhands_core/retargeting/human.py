@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..hand_model.skeleton import SIDES
+from ..hand_model.skeleton import SIDES, palm_length
 
 JOINTS = np.arange(1, 21).reshape(5, 4)
 """[finger, joint]: of the 21 joints, from the base to the tip, in the order of FINGERS."""
@@ -56,7 +56,7 @@ def measure(joints: np.ndarray, side: str) -> HumanFingers:
     """The fingers of a hand (21, 3), metres, in any frame. side: left or right."""
     axes = palm_axes(joints, side)
     points = ((joints - joints[0]) @ axes.T)[JOINTS]
-    size = float(np.linalg.norm(joints[9] - joints[0])) / PALM
+    size = float(palm_length(joints)) / PALM
     gaps = np.sqrt(((points[:, 3] - points[0, 3]) ** 2).sum(-1)) / size
     lengths = np.sqrt((np.diff(points, axis=1) ** 2).sum(-1)).sum(-1)
     return HumanFingers(points, lengths, size, gaps)

@@ -12,6 +12,7 @@ import numpy as np
 
 from fourdhands_core.errors import FourDHandsError, InputError
 from fourdhands_core.geometry.rotations import matrix_from_quaternion
+from fourdhands_core.hand_model.skeleton import palm_length
 from fourdhands_core.retargeting import Retargeter
 from fourdhands_core.retargeting.human import spans_palm
 from fourdhands_core.teleop import HandSample
@@ -102,7 +103,7 @@ class HandInput:
                 self._seen.clear()
             self._seen.append((stamp, joints))
             fingers = self._previous = self._retargeter.solve(joints, self._previous)
-        size = float(np.linalg.norm(joints[9] - joints[0])) if len(hand.betas) else None  # of a model's hand it stays
+        size = float(palm_length(joints)) if len(hand.betas) else None  # of a model's hand it stays
         confidence, exchanges = float(hand.confidence), self._exchanges
         return HandSample(stamp, position, rotation, fingers, confidence, True, bool(hand.scaled), size, exchanges), frame
 

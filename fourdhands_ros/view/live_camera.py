@@ -23,7 +23,7 @@ from fourdhands_core.view.recordings import ASSUMED_FOV, fitted_to
 
 from ..bags.depth import usual_depth_names
 from ..convert.camera_info import info_topics, lenses_of
-from ..convert.cdr import stamp_in
+from ..convert.cdr import frame_in, stamp_in
 from ..convert.decoders import pair_estimate
 from ..convert.depth_buffer import DepthBuffer
 from ..convert.images import ImageDecoder
@@ -241,7 +241,7 @@ class LiveCamera:
 
     def _take_depth(self, data: bytes) -> None:
         """Only what is in the images' view, which its frame tells."""
-        if self._depth is not None and frame_of(data) == self.frame_id.lstrip("/"):
+        if self._depth is not None and frame_in(data) == self.frame_id.lstrip("/"):
             self._depth.put(data)
 
     def _close_depth(self) -> None:
@@ -272,11 +272,3 @@ def image_beside(pairs: str, present: Sequence[str] | dict[str, Any]) -> str:
     beside = pairs.rpartition("/")[0] + "/"
     found = [name for name in present if name.startswith(beside + "image") and name.count("/") <= beside.count("/") + 1]
     return min(found, key=lambda name: (not name.endswith("/compressed"), len(name), name), default="")
-
-
-def frame_of(data: bytes) -> str | None:
-    """The frame that a serialised message names which begins with a header; None where it is too short for one."""
-    if len(data) < 16:
-        return None
-    (length,) = np.frombuffer(data, "<u4" if data[1] & 1 else ">u4", 1, 12).tolist()
-    return bytes(data[16 : 16 + length]).rstrip(b"\0").decode("utf-8", "replace").lstrip("/") if length < 1024 else None

@@ -14,6 +14,7 @@ from view_support import HANDS, moving, write_hand
 
 from fourdhands_core.hand_model.assets import load_human_hand, pair_of
 from fourdhands_core.view.posing import HandPoser
+from fourdhands_ros.convert.cdr import frame_in
 from fourdhands_ros.convert.encoders import HandPairEncoder
 from fourdhands_ros.node.diagnostics import diagnostic_status
 from fourdhands_ros.pypi.message_types import HandPair, TFMessage
@@ -22,7 +23,7 @@ with contextlib.suppress(ModuleNotFoundError):  # a workspace, in which the plug
     from fourdhands_core.view.serving import serve
     from fourdhands_ros.view import live_camera
     from fourdhands_ros.view.live import LivePage
-    from fourdhands_ros.view.live_camera import LiveCamera, frame_of
+    from fourdhands_ros.view.live_camera import LiveCamera
 
 pytestmark = pytest.mark.skipif("LivePage" not in globals(), reason="the extra view is not installed")
 
@@ -324,5 +325,5 @@ def test_a_robots_words_may_be_anything(ros):
 
 def test_the_frame_of_a_serialised_message():
     entries = {name: data for name, _, data in two_cameras(1)}
-    assert frame_of(entries["/left/depth/image_raw"]) == "left_optical"
-    assert frame_of(b"") is None and frame_of(b"\x00\x01\x00\x00" + b"\xff" * 12) is None
+    assert frame_in(entries["/left/depth/image_raw"]) == "left_optical"
+    assert frame_in(b"") == frame_in(b"\x00\x01\x00\x00" + b"\xff" * 12) == ""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...hand_model.skeleton import palm_length
+
 WRIST, MIDDLE_KNUCKLE = 0, 9
 AUC_THRESHOLDS = np.linspace(0.0, 50.0, 100)
 """Millimetres, as the evaluation of DexYCB and HO3D has them."""
@@ -23,7 +25,7 @@ def skeleton_scaled(points: np.ndarray, joints: np.ndarray, true_joints: np.ndar
     What the paper follows: IntagHand's evaluation (apps/eval_interhand.py of Dw1010/IntagHand). Its truth is aligned at the
     middle knuckle too: `root_aligned(..., root=MIDDLE_KNUCKLE)`. joints, true_joints: (..., 21, 3).
     """
-    scale = hand_size(true_joints) / np.maximum(hand_size(joints), 1e-9)
+    scale = palm_length(true_joints) / np.maximum(palm_length(joints), 1e-9)
     return root_aligned(points, joints, MIDDLE_KNUCKLE) * scale[..., None, None]
 
 
@@ -113,11 +115,6 @@ def rotation_error(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     return np.degrees(2.0 * np.arctan2(sine, np.sqrt(np.maximum(1.0 + trace, 0.0)) / 2.0))
 
 
-def hand_size(joints: np.ndarray) -> np.ndarray:
-    """Wrist to middle knuckle: (..., 21, 3) -> (...), in the unit given."""
-    return np.linalg.norm(joints[..., 9, :] - joints[..., 0, :], axis=-1)
-
-
 def hand_length(joints: np.ndarray) -> np.ndarray:
     """Wrist to the middle finger's tip along its bones: (..., 21, 3) -> (...), in the unit given."""
     along = joints[..., [0, 9, 10, 11, 12], :]
@@ -127,7 +124,7 @@ def hand_length(joints: np.ndarray) -> np.ndarray:
 def jitter(joints: np.ndarray) -> float:
     """Mean norm of the second differences of root-relative joints (T, 21, 3), in hand sizes (median wrist to middle
     knuckle). Frames with NaN are left out together with the differences they touch."""
-    second = acceleration(joints) / np.nanmedian(hand_size(joints))
+    second = acceleration(joints) / np.nanmedian(palm_length(joints))
     return float(np.nanmean(np.linalg.norm(second[:, 1:], axis=-1)))
 
 
@@ -140,7 +137,7 @@ def lag(joints: np.ndarray, reference: np.ndarray, smoothing: float = 2.0, most:
     from scipy.ndimage import gaussian_filter1d
 
     def velocities(points):
-        relative = (points - points[:, :1]) / np.nanmedian(hand_size(points))
+        relative = (points - points[:, :1]) / np.nanmedian(palm_length(points))
         bad = ~np.isfinite(relative).all((1, 2))
         good = np.flatnonzero(~bad)
         flat = relative.reshape(len(relative), -1)
