@@ -12,8 +12,10 @@ from fourdhands_core.cli import main
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.camera_source import CameraSource
+from fourdhands_core.hand_model.landmarks import SEEN_SIZE
 from fourdhands_core.media.hands_file import read_hands
 from fourdhands_core.view.comparison import differences, nearest
+from fourdhands_core.view.lens import resized
 from fourdhands_core.view.moments import SEEN, UNKNOWN
 from fourdhands_core.view.recordings import NpzRecording, VideoRecording, fitted_camera
 from fourdhands_core.view.sought_frames import SoughtFrames
@@ -53,6 +55,8 @@ def test_the_camera_that_points_tell_of():
     joints = np.stack([np.stack([hand.joints for hand in one.hands]) for one in moving(3, range(0), camera)])
     fitted = fitted_camera(joints, camera.project(joints), (640, 480), True)
     np.testing.assert_allclose(fitted.matrix, matrix, atol=1e-6)
+    smaller = fitted_camera(joints, camera.project(resized(joints, SEEN_SIZE)), (640, 480), True)  # as one camera sees hands
+    np.testing.assert_allclose(smaller.matrix, matrix, atol=1e-6)
     without = fitted_camera(joints, camera.project(joints), None, False)
     assert (without.width, without.height, without.calibrated) == (601, 521, False)
     nothing = fitted_camera(np.full((5, 2, 21, 3), np.nan), np.full((5, 2, 21, 2), np.nan), None, False)

@@ -14,7 +14,7 @@ from .skeleton import JOINT_PARENTS, MANO_IN_21
 
 MEASURED = Path(__file__).parent / "assets" / "landmarks.npz"
 """By hand model `NAME_before` and `NAME_after`, see Landmarks; written by tools/landmark_places.py."""
-_SEEN_SIZE = 0.965
+SEEN_SIZE = 0.965
 """How large a hand is seen by one camera beside what it is: the detector's landmarks lie closer together than their places are
 (median -1.4, mean -2.7 %), and the poses that one camera tells are flatter across the view than hands are (-1.3, -1.7 %)."""
 _OTHERS = "human"
@@ -59,7 +59,7 @@ def landmarks_of_both(hands: Sequence[HandAsset]) -> Landmarks:
     """Those of (left, right) hand models, (2, 21, 3), each in its side's axes."""
     left, right = (landmarks_of(hand) for hand in hands)
     bias = landmark_bias(_name(hands[0]))
-    return Landmarks(np.stack([left.before, right.before]), np.stack([left.after, right.after]), bias, _SEEN_SIZE)
+    return Landmarks(np.stack([left.before, right.before]), np.stack([left.after, right.after]), bias, SEEN_SIZE)
 
 
 def landmarks_at_joints() -> Landmarks:

@@ -19,7 +19,7 @@ from ..geometry.camera import Camera
 from ..geometry.rigid import Rigid
 from ..hand_model.assets import HandAsset
 from ..pipeline.types import HandPairEstimate
-from .lens import SeenThrough
+from .lens import SIZES, SeenThrough, resized
 from .moments import Course, Moment
 from .posing import moved
 from .recordings import ASSUMED_FOV, Recording
@@ -29,7 +29,7 @@ _AROUND = 8
 _FEWEST = 8
 """Points by which a camera is placed."""
 _LOOKED_AT = 12
-"""Rows that tell whether the images are mirrored."""
+"""Rows that tell how hands are seen in the images."""
 
 
 class DatasetRecording(Recording):
@@ -56,8 +56,9 @@ class DatasetRecording(Recording):
         self.course = Course(stamps)
         self._size = None if self._facts.get("other_pictures") else next(iter(dataset.sizes.values()), None)
         self._camera, self._intrinsics = Camera.from_fov(*(self._size or (640, 480)), ASSUMED_FOV), np.zeros(4)
-        self._seen, self._mirrored = SeenThrough(), False
-        self._mirrored = self._dataset.moved and self._lie_mirrored()
+        self._seen, self._mirrored, self._seen_size = SeenThrough(), False, SIZES[0]
+        if self._dataset.moved:
+            self._mirrored, self._seen_size = self._how_seen()
         self.about, self.model = self._said(self._episode), str(self._facts.get("hand_model") or "")
 
     def moment(self, row: int) -> Moment:
@@ -67,7 +68,7 @@ class DatasetRecording(Recording):
         notes: tuple[str, ...] = ()
         seen = [hand for hand in pair.hands if hand.valid]
         if self._dataset.moved or any(hand.joints_2d is None for hand in seen):  # those of fused cameras are in a fixed frame
-            if (placed := camera_pose(pair, self._mirrored)) is not None:
+            if (placed := camera_pose(pair, self._mirrored, self._seen_size)) is not None:
                 pair = replace(moved(pair, placed[0].inverse()), mirrored=self._mirrored)
             elif seen:
                 notes = ("The camera cannot be placed by this row's points: hands are in the dataset's frame.",)
@@ -134,15 +135,16 @@ class DatasetRecording(Recording):
                 self._camera = Camera.from_fov(width, height, ASSUMED_FOV)
         return self._camera
 
-    def _lie_mirrored(self) -> bool:
-        """Whether hands in a frame that is not the camera's lie at their pixels as in mirrored images: of a flat hand one row
-        cannot tell, which is then as likely seen from behind."""
-        off = np.zeros(2)
+    def _how_seen(self) -> tuple[bool, float]:
+        """Whether hands in a frame that is not the camera's lie at their pixels as in mirrored images, and how large they are
+        there, of SIZES: of a flat hand one row cannot tell, which is then as likely seen from behind."""
+        off = np.zeros((2, len(SIZES)))
         for row in np.unique(np.linspace(0, self._episode.length - 1, _LOOKED_AT).astype(int)).tolist():
             pair = pair_of_row(self._table, row, int(self.course.stamp[row]), self._camera_at(row))
-            both = [camera_pose(pair, mirrored) for mirrored in (False, True)]
-            off += [one[1] for one in both if one] if all(both) else 0.0
-        return bool(off[1] < 0.5 * off[0])
+            found = [camera_pose(pair, mirrored, size) for mirrored in (False, True) for size in SIZES]
+            off += np.reshape([one[1] for one in found if one], off.shape) if all(found) else 0.0
+        mirrored = bool(off[1].min() < 0.5 * off[0].min())
+        return mirrored, SIZES[int(off[int(mirrored)].argmin())]
 
     def _said(self, episode: EpisodeOf) -> list[str]:
         facts: dict[str, Any] = episode.facts
@@ -205,16 +207,17 @@ class EpisodePictures:
         self._frames, self._row = self._container.decode(self._stream), -1
 
 
-def camera_pose(pair: HandPairEstimate, mirrored: bool = False) -> tuple[Rigid, float] | None:
+def camera_pose(pair: HandPairEstimate, mirrored: bool = False, size: float = 1.0) -> tuple[Rigid, float] | None:
     """Where a camera stands in the frame of the hands, by which pixels their joints are seen at, and by how many the joints are
-    beside them; None where that is not known. mirrored: the images are, and the camera is as it would be unmirrored.
+    beside them; None where that is not known. mirrored: the images are, and the camera is as it would be unmirrored. size: how
+    large the hands are seen beside their joints.
 
     By SQPnP and its refinement as OpenCV has them; without the lens's distortion.
     """
     points, pixels = [], []
     for hand in pair.hands:
         if hand.valid and hand.joints is not None and hand.joints_2d is not None and np.abs(hand.joints_2d).max() > 0:
-            points.append(hand.joints)
+            points.append(resized(hand.joints, size))
             pixels.append(hand.joints_2d)
     if not points:
         return None

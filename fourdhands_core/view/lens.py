@@ -10,11 +10,14 @@ import numpy as np
 
 from ..geometry.camera import Camera
 from ..geometry.seen_through import lens_of, lie_mirrored
+from ..hand_model.landmarks import SEEN_SIZE
 from ..pipeline.types import HandPairEstimate
 
 _WIDEST = math.tan(math.radians(70.0))
 """Of a fisheye no more is shown: the rest would take most of the picture."""
 _BORDER = 32
+SIZES = SEEN_SIZE, 1.0
+"""How large hands may be in `joints_2d` beside `joints`: as one camera sees them, or, as in others' recordings, alike."""
 _LITTLE = 0.5
 """Pixels of a picture that a lens without distortion may be off: its images need not be drawn anew, which takes longest."""
 
@@ -59,6 +62,11 @@ class Pinhole:
             self._of_size = {size: cv2.convertMaps(places, None, cv2.CV_16SC2)}  # type: ignore[call-overload]
         x, y = self._of_size[size]
         return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(_BORDER,) * 3))
+
+
+def resized(joints: np.ndarray, size: float) -> np.ndarray:
+    """Hands (..., 21, 3) that are so many times as large around their wrists."""
+    return joints[..., :1, :] + size * (joints - joints[..., :1, :])
 
 
 def _extent(camera: Camera) -> tuple[float, float]:

@@ -25,6 +25,7 @@ from ..pipeline.settings import TrackerSettings
 from ..pipeline.tracker import HandPairTracker
 from ..pipeline.types import ABSENT, SOURCE_JOINT, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
 from ..streams import counted
+from .lens import SIZES, resized
 from .moments import Course, Moment
 from .sights import RobotSight, Sight
 from .sought_frames import SoughtFrames
@@ -265,22 +266,26 @@ def _in_smaller_image(pair: HandPairEstimate, camera: Camera) -> HandPairEstimat
 
 
 def fitted_camera(joints: np.ndarray, pixels: np.ndarray, size: tuple[int, int] | None, calibrated: bool) -> Camera:
-    """The pinhole camera by which points (..., 3) fall nearest to pixels (..., 2), by least squares.
+    """The pinhole camera by which hands (..., 21, 3) of one of SIZES fall nearest to pixels (..., 21, 2), by least squares.
 
     Of mirrored images it is the camera of the images as they are, see `lie_mirrored`.
     size: of its images, pixels; None: twice the principal point. Where there are too few points, one of ASSUMED_FOV.
     """
-    points, pixels = np.asarray(joints, np.float64).reshape(-1, 3), np.asarray(pixels, np.float64).reshape(-1, 2)
-    good = np.isfinite(points).all(axis=1) & np.isfinite(pixels).all(axis=1) & (points[:, 2] > 1e-3)
+    hands = np.stack([resized(np.asarray(joints, np.float64), one) for one in SIZES]).reshape(len(SIZES), -1, 3)
+    pixels = np.asarray(pixels, np.float64).reshape(-1, 2)
+    good = np.isfinite(pixels).all(axis=1) & (np.isfinite(hands).all(axis=2) & (hands[..., 2] > 1e-3)).all(axis=0)
     width, height = size or (640, 480)
     if good.sum() < 42:
         return Camera.from_fov(width, height, ASSUMED_FOV, calibrated)
-    rays = points[good, :2] / points[good, 2:]
-    matrix = np.eye(3)
-    for axis in range(2):
-        (matrix[axis, axis], matrix[axis, 2]), *_ = np.linalg.lstsq(
-            np.stack([rays[:, axis], np.ones(len(rays))], axis=1), pixels[good, axis], rcond=None
-        )
+    matrix, least = np.eye(3), np.inf
+    for points in hands[:, good]:
+        fitted, off = np.eye(3), 0.0
+        for axis in range(2):
+            rays = np.stack([points[:, axis] / points[:, 2], np.ones(len(points))], axis=1)
+            fitted[axis, [axis, 2]] = np.linalg.lstsq(rays, pixels[good, axis], rcond=None)[0]
+            off += float(np.square(rays @ fitted[axis, [axis, 2]] - pixels[good, axis]).sum())
+        if off < least:
+            matrix, least = fitted, off
     matrix[0, 0] = abs(matrix[0, 0])
     if size is None:
         width, height = (max(16, round(2 * matrix[axis, 2] + 1)) for axis in range(2))

@@ -16,9 +16,12 @@ from view_support import HANDS, hand, moving
 from fourdhands_core.cli import main
 from fourdhands_core.episodes.exported import ExportedDataset
 from fourdhands_core.errors import DatasetError, InputError
+from fourdhands_core.hand_model.landmarks import SEEN_SIZE
+from fourdhands_core.hand_model.skeleton import SIDES
 from fourdhands_core.media.draw import draw_hands
 from fourdhands_core.pipeline.types import ABSENT
 from fourdhands_core.view.dataset_recording import DatasetRecording, camera_pose
+from fourdhands_core.view.lens import resized
 from fourdhands_core.view.sights import PARTS
 
 pytestmark = pytest.mark.skipif(find_spec("av") is None, reason="datasets need PyAV (pip install 'fourdhands[dataset]')")
@@ -208,5 +211,8 @@ def test_a_camera_is_placed_by_what_it_sees():
     assert off < 1e-3
     np.testing.assert_allclose(pose.rotation, np.eye(3), atol=1e-6)
     np.testing.assert_allclose(pose.position, 0.0, atol=1e-6)
+    smaller = (replace(one, joints_2d=pair.camera.project(resized(one.joints, SEEN_SIZE))) for one in pair.hands)
+    pose, off = camera_pose(replace(pair, **dict(zip(SIDES, smaller))), size=SEEN_SIZE)
+    assert off < 1e-3 and np.abs(pose.position).max() < 1e-6
     nothing = replace(pair, left=hand(0, state=ABSENT), right=replace(pair.right, joints_2d=np.zeros((21, 2))))
     assert camera_pose(nothing) is None  # a dataset has zeros where there is nothing
