@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -70,11 +71,16 @@ class Options:
         one."""
         return self.rig.frame(self.fixed_frame) if self.rig else self.fixed_frame
 
-    def named_files(self) -> dict[str, str]:
-        """What is in the files that options name, each as a key, so that another content is another option."""
+    def plain(self) -> dict[str, Any]:
+        """The options in plain values, with what is in the files that they name, so that another content is another option."""
         given = self.parameters
         texts = given.weights, given.hand_model, given.hand_model_left, given.hand_shape, self.intrinsics
-        return {str(text): content_key([Path(text)], "") for text in texts if text and Path(text).is_file()}
+        files = {str(text): content_key([Path(text)], "") for text in texts if text and Path(text).is_file()}
+        return json.loads(json.dumps({**asdict(self), "named files": files}, default=str))
+
+    def text(self) -> str:
+        """The same as one line, by which a run of today knows that of before."""
+        return json.dumps(self.plain(), sort_keys=True)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from fourdhands_core.streams import counted, warn
 
 from .camera import Options
 from .conversion import MADE_OF, Conversion, convert, key_of, refuse_recordings
-from .conversion import plain as plain_options
 from .info import plain, summarise, text
 from .remote import METADATA, bag_at
 
@@ -79,7 +78,7 @@ def convert_bags(
 
     def told(source: Place, conversion: Conversion) -> None:
         if isinstance(source, Remote):
-            note(source, json.dumps(plain_options(options), sort_keys=True), conversion.key)
+            note(source, options.text(), conversion.key)
         _tell(source, conversion)
 
     work = {source: (fetched(source), brought(target, METADATA), options) for source, target in waiting.items()}
@@ -103,7 +102,7 @@ def _made_of(bag: Place) -> str | None:
 
 def _key_of(source: Place, options: Options) -> str:
     """The key of what would be made of a bag now; empty of one that cannot be read."""
-    noted = note_of(source, json.dumps(plain_options(options), sort_keys=True)) if isinstance(source, Remote) else None
+    noted = note_of(source, options.text()) if isinstance(source, Remote) else None
     try:
         return noted or call_here(key_of, fetched(source), options)
     except InputError:

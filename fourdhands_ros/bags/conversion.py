@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -124,12 +124,7 @@ def key_of(source: Path, options: Options) -> str:
 
 def _key(bag: Bag, source: Path, options: Options) -> str:
     sidecar = sidecar_of(source)
-    return content_key([*bag.files, *([sidecar] if sidecar.is_file() else [])], plain(options))
-
-
-def plain(options: Options) -> dict:
-    """Options in plain values, with what is in the files that they name."""
-    return json.loads(json.dumps({**asdict(options), "named files": options.named_files()}, default=str))
+    return content_key([*bag.files, *([sidecar] if sidecar.is_file() else [])], options.plain())
 
 
 def _sidecar(source: Path, bag: Bag) -> Sidecar | None:
@@ -240,7 +235,7 @@ def _description(bag: Bag, options: Options) -> dict:
     """What a conversion is of and how it is made, in plain values, to tell whether another call continues it; of files that
     options name what is in them."""
     files = [[file.name, file.stat().st_size] for file in bag.files]
-    return {"files": files, **plain(options)}
+    return {"files": files, **options.plain()}
 
 
 class _Work(WorkFolder):

@@ -44,7 +44,7 @@ class Options:
         values = {name: value for name, value in asdict(self).items() if name not in ("task", "outcome")}
         if files := files_of(self.action):
             values["robot"] = content_key(files, "")
-        values["named files"] = self.conversion.named_files()
+        values["conversion"] = self.conversion.plain()
         return json.loads(json.dumps({"layout": LAYOUT, **values}, default=str))
 
     def text(self) -> str:
