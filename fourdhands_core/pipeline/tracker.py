@@ -257,8 +257,8 @@ class HandPairTracker:
     ) -> dict[int, HandEstimate]:
         """Estimates by side of the hands in `seen`."""
         for track in (self._tracks[side] for side in seen):
-            if track.is_of_another_lens(frame.camera) and (held := track.withheld(frame.stamp)).state == HELD:
-                frame.withheld[track.side] = held
+            if track.is_of_another_lens(frame.camera):
+                frame.withheld[track.side] = track.withheld(frame.stamp)
         intervals = {side: self._tracks[side].begin_frame(frame.stamp, frame.camera) for side in seen}
         pose = self._refine(frame, seen, intervals, regressed, self.betas)
         vertices = None
