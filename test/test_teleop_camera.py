@@ -44,3 +44,13 @@ def test_a_camera_of_which_nothing_is_known_is_taken_to_stand():
     operator.steps(50, HAND, camera=(np.eye(3), np.ones(3)))
     operator.steps(50, HAND, camera=None)
     assert operator.state.state == ENGAGED
+
+
+def test_a_camera_that_moves_while_its_place_is_not_told_lets_the_robot_go_too():
+    """Of the step in which motion became relative again nothing was known, and the camera was taken to stand for good."""
+    operator = Operator().engaged(HAND, camera=(np.eye(3), np.zeros(3)))
+    operator.steps(20, HAND, confidence=0.0)
+    operator.steps(30, HAND)  # followed again
+    assert operator.state.state == ENGAGED
+    operator.steps(5, HAND, camera=(np.eye(3), np.array([0.1, 0.0, 0.0])))
+    assert operator.state.stopped_by == ("camera_moved",)

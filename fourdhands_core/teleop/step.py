@@ -118,7 +118,7 @@ def step(
     sensed.reasons.extend(["clock_jumped"] * jumped + ["late_step"] * (late and following))
     transform = inputs.absolute if s.absolute and is_transform(inputs.absolute) else state._transform
     state = _with(state, _now=now, _seen=sensed.seen, _stood=sensed.stood, _silence=silence, _transform=transform)
-    state = _with(state, _stands_for=stands, _camera=inputs.camera if is_transform(inputs.camera) else None)
+    state = _with(state, _stands_for=stands, _camera=inputs.camera if is_transform(inputs.camera) else state._camera)
     doubted = before in (ESTOP, FAULT) or passed > CLOCK_JUMP or not DISTRUSTED.isdisjoint(sensed.reasons)
     grip = Grip() if following or state.motion is None else state._grip.after(sensed.robot, doubted, not moved, passed, s)
     state = _transition(_with(state, _grip=grip), inputs, sensed, dt, passed)
