@@ -20,7 +20,7 @@ from .translation import solve_translations
 @dataclass(frozen=True, eq=False)
 class Placement:
     """Wrists of the N hands that are seen, (N, 3) metres in the camera's optical frame, filtered and raw; scales (N, 1, 1):
-    how large the hands are seen beside their models; by_depth (N,) whether this frame's placed them;
+    how large the hands are seen beside their models; by_depth (N,) whether the frame's depth image has placed them;
     jumped (N,) whether it is the first to do so for long, and that is elsewhere than where they were going."""
 
     wrists: np.ndarray
