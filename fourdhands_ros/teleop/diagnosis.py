@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 
 from fourdhands_core.geometry.rotations import quaternion_from_matrix
 from fourdhands_core.teleop import Command, HandSample, RobotSample, TeleopSettings, TeleopState
+from fourdhands_core.teleop.settings import STANDSTILL
 from fourdhands_core.teleop.turns import angle_between
 
 from ..node.diagnostics import diagnostic_status
@@ -53,6 +54,19 @@ def scale_problem(hand: HandSample | None, parameters: TeleopParameters) -> str:
     return (
         "hands are not in metres (`scaled` is false), so that how far the arm goes is not known: give the camera's "
         "calibration, CameraInfo"
+    )
+
+
+def standstill_problem(settings: TeleopSettings, period: float) -> str:
+    """What makes the robot stand later than it should after the last news, in words; else empty. period: of steps, seconds."""
+    seconds, braking = settings.standstill(period), settings.braking
+    if seconds <= STANDSTILL + 1e-6:
+        return ""
+    return (
+        f"after the last news of the hand, the deadman's switch or the robot it may take {seconds:.2f} s until the robot "
+        f"stands, more than {STANDSTILL} s: silence is noticed after up to {seconds - period - braking:.2f} s (hand_silent, "
+        f"deadman_stale, robot_stale), a step later, and to brake takes {braking:.2f} s (max_speed, max_acceleration, max_jerk "
+        "and those of the turn)"
     )
 
 

@@ -9,7 +9,6 @@ import json
 import time
 from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,13 +20,9 @@ from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
-from fourdhands_core.retargeting import load_retargeter
 from fourdhands_core.retargeting.arm import SerialArm
-from fourdhands_core.retargeting.model_check import model_complaints
-from fourdhands_core.retargeting.retargeter import HandRetargeter
 from fourdhands_core.teleop import ESTOP, FAULT, HOLD, IDLE, READY, STATE_NAMES, Command, Inputs, RobotSample, TeleopState, step
 from fourdhands_core.teleop.motion import planning
-from fourdhands_core.teleop.settings import STANDSTILL
 from fourdhands_core.teleop.types import MOVING_STATES
 
 from ..executable import end, program
@@ -37,13 +32,14 @@ from ..node.parameters import declare
 from ..node.quiet import LISTENS_QUIETLY
 from ..process import parse, run_ros
 from ..pypi.message_types import TFMessage, message_type
+from .answers import answer, fingers_follow
 from .axes import axes_problem, misled
 from .commanders import Commanders, more_than_one, publishers_of
-from .diagnosis import apart, hand_problem, outside, place_said, scale_problem, status_of
+from .diagnosis import apart, hand_problem, outside, place_said, scale_problem, standstill_problem, status_of
 from .hand_input import HAND_PAIR, HandInput
 from .hand_joints import HandJoints
 from .markers import MarkerThread, RobotMarkers, look_of
-from .operator import PARTS, OperatorShown
+from .operator import PARTS, OperatorShown, load_led
 from .outputs import Outputs
 from .parameters import TeleopParameters
 from .robot_input import RobotInput
@@ -101,15 +97,7 @@ class TeleopNode(ActiveNode):
         """Load the robot's hand and open the topics."""
         planning()  # at the first motion it would be missing with a robot that moves
         p = self.parameters
-        there = p.operator if p.operator and Path(p.operator).exists() else None
-        if p.operator and not there:
-            self.get_logger().warning(
-                f"operator: {p.operator} is not there, the usual range is taken; ~/show_open, show_fist and show_pinch write it"
-            )
-        self._retargeter = load_retargeter(p.led, p.side, there) if p.led else None
-        if isinstance(self._retargeter, HandRetargeter):
-            for complaint in model_complaints(self._retargeter):
-                self.get_logger().warning(f"{p.led}: {complaint}")
+        self._retargeter = load_led(p.led, p.side, p.operator, self.get_logger().warning) if p.led else None
         self._joints = HandJoints.of(self._retargeter, p.gripper_joint, p.gripper_span) if self._retargeter else None
         self._arm = SerialArm(p.arm_model, p.end_frame, p.base_frame) if p.arm_model else None
         if self._arm is not None and self._arm.problem:
@@ -215,33 +203,18 @@ class TeleopNode(ActiveNode):
         if self.state is None:
             response.success, response.message = False, "the node is not active"
             return response
-        state, reasons = self.state.state, ", ".join(self.state.reasons)
-        if name == "engage" and state in MOVING_STATES:
-            response.success, response.message = True, f"{STATE_NAMES[state]}: it follows already"
-            return response
-        if name == "engage":
-            response.success = STATE_NAMES[state] == "READY"
-            why = "; ".join(filter(None, (reasons or "not ready yet", self._robot.unheard() or self._outside())))
-            response.message = "following" if response.success else f"{STATE_NAMES[state]}: {why}"
-        elif name == "reset" and state not in (ESTOP, FAULT):
-            response.success, response.message = True, f"{STATE_NAMES[state]}: nothing to reset, and nothing was changed"
-            return response
-        elif name == "reset" and (self._estop or _moves(self.state)):
-            response.success = False
-            why = "~/estop says true; publish false there first" if self._estop else "the robot still stops; ask again"
-            response.message = f"{STATE_NAMES[state]}: {why}"
-        else:
-            response.success, response.message = True, "released" if name == "release" else "asked for; ~/state tells"
-        if response.success:
+        done, response.success, response.message = answer(
+            name, self.state, self._estop, lambda: self._robot.unheard() or self._outside()
+        )
+        if done:
             self._ask(name)
         return response
 
     def _on_shown(self, part: str, request: Any, response: Any) -> Any:
         if self.state is None:
             response.message = "the node is not active"
-        elif self.state.state not in (IDLE, READY) or _moves(self.state):
-            how = "~/reset" if self.state.state in (ESTOP, FAULT) else "~/release"
-            response.message = f"{STATE_NAMES[self.state.state]}: fingers that follow would move by it; call {how} first"
+        elif problem := fingers_follow(self.state):
+            response.message = problem
         else:
             response.success, response.message = self._operator.show(part, self._now())
         return response
@@ -253,14 +226,8 @@ class TeleopNode(ActiveNode):
             self._warn_of_standstill()
 
     def _warn_of_standstill(self) -> None:
-        s, period = self._settings, 1.0 / self.parameters.rate
-        if (seconds := s.standstill(period)) > STANDSTILL + 1e-6:
-            self.get_logger().warning(
-                f"after the last news of the hand, the deadman's switch or the robot it may take {seconds:.2f} s until the "
-                f"robot stands, more than {STANDSTILL} s: silence is noticed after up to {seconds - period - s.braking:.2f} s "
-                f"(hand_silent, deadman_stale, robot_stale), a step later, and to brake takes {s.braking:.2f} s (max_speed, "
-                "max_acceleration, max_jerk and those of the turn)"
-            )
+        if problem := standstill_problem(self._settings, 1.0 / self.parameters.rate):
+            self.get_logger().warning(problem)
 
     # The step
 

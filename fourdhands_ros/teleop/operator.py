@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
 from fourdhands_core.errors import FourDHandsError
 from fourdhands_core.outputs import check_outputs
-from fourdhands_core.retargeting import Retargeter
+from fourdhands_core.retargeting import Retargeter, load_retargeter
+from fourdhands_core.retargeting.model_check import model_complaints
 from fourdhands_core.retargeting.operator_range import OperatorRange
+from fourdhands_core.retargeting.retargeter import HandRetargeter
 from fourdhands_core.streams import counted
 
 from .hand_input import HandInput
@@ -16,6 +22,18 @@ PARTS = {"open": "open hand", "fist": "fist", "pinch": "pinch"}
 """What is shown, by the service that takes it."""
 SECONDS, _LEAST = 1.0, 5
 """How much of the past counts when a service is called, and in how many images the hand has to be seen then."""
+
+
+def load_led(robot: str, side: str, file: str, warn: Callable[[str], Any]) -> Retargeter:
+    """The robot's hand that is led, with the operator's range of a file, or the usual one where that is empty or not there."""
+    there = file if file and Path(file).exists() else None
+    if file and not there:
+        warn(f"operator: {file} is not there, the usual range is taken; ~/show_open, show_fist and show_pinch write it")
+    retargeter = load_retargeter(robot, side, there)
+    if isinstance(retargeter, HandRetargeter):
+        for complaint in model_complaints(retargeter):
+            warn(f"{robot}: {complaint}")
+    return retargeter
 
 
 class OperatorShown:
