@@ -141,6 +141,13 @@ def run(capsys, *arguments) -> tuple[int, str, str]:
     return code, *capsys.readouterr()
 
 
+def export(capsys, path: Path, out: Path, *words) -> str:
+    """Export a bag, and what was said on stderr of it."""
+    code, _, said = run(capsys, "export", path, "--out", out, "--quiet", *words)
+    assert code == 0, said
+    return said
+
+
 def rows(dataset: Path) -> dict[str, np.ndarray]:
     """The columns of all episodes of a dataset in LeRobot's format."""
     import pyarrow.parquet as pq

@@ -11,7 +11,7 @@ pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ro
 
 import episode_support
 from bag_support import camera_entries, rendered, write_bag  # noqa: F401
-from episode_support import CAMERA, HEIGHT, WIDTH, Demonstration, hand, number_in, picture, rows, run, told
+from episode_support import CAMERA, HEIGHT, WIDTH, Demonstration, export, hand, number_in, picture, rows, run, told
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CameraInfo
 
@@ -81,12 +81,6 @@ def off(dataset, mirrored=False):
     x = (-1 if mirrored else 1) * points[..., 0] / points[..., 2]
     there = np.stack([fx * x + cx, fy * points[..., 1] / points[..., 2] + cy], axis=-1)
     return float(np.abs(there - pixels).max())
-
-
-def export(capsys, path, out, *words):
-    code, _, said = run(capsys, "export", path, "--out", out, "--quiet", *words)
-    assert code == 0, said
-    return said
 
 
 def test_pictures_and_lens_of_a_node_whose_image_topic_is_mapped(tmp_path, capsys, seen):

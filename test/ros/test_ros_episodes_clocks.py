@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ros]')")
 
 from bag_support import write_bag
-from episode_support import Demonstration, rows, run
+from episode_support import Demonstration, export, rows
 from rclpy.serialization import deserialize_message, serialize_message
 from ros_support import SECOND, T0, stamp_of, stamp_to
 from sensor_msgs.msg import JointState
@@ -36,12 +36,6 @@ def recorded(path, ahead, change=lambda state: None):
 
 def unset(state):
     state.header.stamp.sec = state.header.stamp.nanosec = 0
-
-
-def export(capsys, path, out, *words):
-    code, _, said = run(capsys, "export", path, "--out", out, "--quiet", *words)
-    assert code == 0, said
-    return said
 
 
 @pytest.mark.parametrize("ahead, told", [(AHEAD, "1000.0 s behind"), (-AHEAD, "1000.0 s ahead of"), (0, "")])
