@@ -169,10 +169,11 @@ def _episodes(source: Path, number: int | None) -> list[_Episode]:
         there = [partial(_as_it_is, bag) for bag in find_bags([source])]
     else:
         there = [partial(_as_it_is, source)]
-    if number is None:
+    if number is None or not source.exists():  # which is told where it is opened
         return there
     if not 0 <= number < len(there):
-        raise InputError(f"--episode {number}: {source} has the episodes 0 to {len(there) - 1}")
+        has = f"the episodes 0 to {len(there) - 1}" if len(there) > 1 else "one episode, 0"
+        raise InputError(f"--episode {number}: {source} has {has}")
     return [there[number]]
 
 

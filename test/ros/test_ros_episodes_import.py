@@ -250,7 +250,8 @@ def test_a_dataset_is_played(ros, exported, tmp_path, capfd):
     counts = [sum(topic != "/joint_states" for topic, _, _ in read_bag(bag)) for bag in sorted(tmp_path.iterdir())]
     assert f"{sum(counts)} messages played" in said and f"{counts[1]} messages played" in played(exported, "--episode", "1")
     assert f"{sum(counts)} messages played" in played(tmp_path)
-    assert player.main([str(exported), "--episode", "2"]) == 2 and "has the episodes 0 to 1" in capfd.readouterr().err
+    for source, words in ((exported, "has the episodes 0 to 1"), (tmp_path / "none", "none cannot be opened")):
+        assert player.main([str(source), "--episode", "2"]) == 2 and words in capfd.readouterr().err
 
 
 def test_a_bag_that_was_played_in_a_loop_is_told(tmp_path, capsys):
