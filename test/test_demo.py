@@ -112,11 +112,15 @@ def test_numbers_are_finite_add_up_and_are_those_of_hands(demo):
     for stage in ("transport", "wait", "decode", "detect", "network", "total", "stamp to arrival"):
         p50, p95, p99 = numbers["latency_ms"][stage]
         assert 0 <= p50 <= p95 <= p99 < 10_000, stage
-    assert all(math.isfinite(value) for value in errors.values()), errors
-    # Three seconds hold twelve seconds' movements and a slow machine misses frames, so the bounds are wide.
-    assert errors["found"] > 0.5 and errors["mpjpe"] < 40 and errors["wrist"] < 150 and errors["mrrpe"] < 150, errors
-    for word in ("frames", "FPS", "p50", "p95", "p99", "MPJPE", "MRRPE", "wrist", "detect"):
-        assert word in printed
+    told = ["frames", "FPS", "p50", "p95", "p99", "detect"]
+    if errors is None:  # so busy a machine that the video played slower
+        told.append("so that errors are not known")
+    else:
+        assert all(math.isfinite(value) for value in errors.values()), errors
+        # Three seconds hold twelve seconds' movements and a slow machine misses frames, so the bounds are wide.
+        assert errors["found"] > 0.5 and errors["mpjpe"] < 40 and errors["wrist"] < 150 and errors["mrrpe"] < 150, errors
+        told += ["MPJPE", "MRRPE", "wrist"]
+    assert [word for word in told if word not in printed] == []
 
 
 def test_overlay_and_contact_sheet_show_every_recorded_image(demo, bag):

@@ -253,11 +253,12 @@ def run(args: argparse.Namespace) -> None:
     if not recording.pairs:
         raise InputError(f"the node published nothing for {said['published']} images; see {out / 'node.log'}")
     if said["skipped"] or said["slowed"]:
+        unknown = truth is not None and said["slowed"]  # the truth of frames is found by their times
         print(
             f"this computer was too busy for the camera: it left out {counted(said['skipped'], 'frames')}, and the "
-            f"video played {said['slowed']:.1f} s longer"
+            f"video played {said['slowed']:.1f} s longer" + (", so that errors are not known" if unknown else "")
         )
-        truth = None if said["slowed"] else truth  # its frames are found by their times
+        truth = None if unknown else truth
     numbers = summary(recording, said["published"], truth, said["first_stamp"], fps)
     numbers["rates"]["skipped"] = said["skipped"]
     write_text(out / "report.json", json.dumps(numbers, indent=1) + "\n")
