@@ -183,6 +183,11 @@ def is_topic(source: str) -> bool:
     return named and not place.exists() and (place.parent == place.parent.parent or not place.parent.exists())
 
 
+def camera_of(topic: str) -> str:
+    """What the camera of an image topic is called: its namespace."""
+    return topic.removesuffix("/compressed").rpartition("/")[0].strip("/") or "camera"
+
+
 def is_bag(place: Path) -> bool:
     """Whether a path is a rosbag2's: its folder, or one of its files."""
     endings = ".mcap", ".db3", ".mcap.zstd", ".db3.zstd"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from . import (
     Commands,
     add_command,
     add_settings,
+    camera_of,
     check_out,
     frame,
     is_topic,
@@ -85,7 +86,7 @@ def calibrate_cameras(args: argparse.Namespace) -> int:
     from ..fusion.extrinsics import calibrate, compare
     from ..fusion.rig import load_rig, save_rig
     from ..media.draw_rig import draw_rig
-    from ..media.images import write_image
+    from ..media.images import check_ending, write_image
     from ..media.track_cameras import collect
     from ..outputs import write_text
     from ..pipeline.tracker import HandPairTracker
@@ -93,9 +94,14 @@ def calibrate_cameras(args: argparse.Namespace) -> int:
     for name, value, most in (("--hand-length", args.hand_length, 0.3), ("--distance", args.distance, 100.0)):
         if not 0.0 <= value <= most:
             raise InputError(f"{name} {value:g} is not between 0 and {most:g} metres")
-    if not 1.0 <= args.seconds <= 3600.0:
-        raise InputError(f"--seconds {args.seconds:g} is not between 1 and 3600")
+    if not 5.0 <= args.seconds <= 3600.0:
+        raise InputError(f"--seconds {args.seconds:g} is not between 5 and 3600")
+    if args.picture:
+        check_ending(args.picture)
     given = load_rig(args.check) if args.check else None
+    topics = [str(source) for source in args.sources if is_topic(str(source))]
+    if given and topics:
+        _check_named(args, given, map(camera_of, topics))
     check_out(args, [file for file in (args.out, args.launch, args.picture) if file], *args.sources, args.check, *args.lenses)
     with closing(HandPairTracker(tracker_settings(args))) as tracker:
         seen = collect(_seen(args, tracker))
@@ -125,8 +131,7 @@ def calibrate_cameras(args: argparse.Namespace) -> int:
         write_image(args.picture, draw_rig(found.poses, found.points, lines))
     if given is None:
         return 0
-    if missing := [name for name in names if name not in given.poses]:
-        raise InputError(f"{args.check} has no camera {', '.join(missing)}; it names {', '.join(given.poses)}")
+    _check_named(args, given, names)
     worst = 0.0
     for name, one in compare(given.poses, found).items():
         sure = found.certainty[name]
@@ -140,6 +145,11 @@ def calibrate_cameras(args: argparse.Namespace) -> int:
             f"{100 * one.baseline:.1f} % of the baseline" + (": it has moved, or its pose is wrong" if off else ": as given")
         )
     return int(worst)
+
+
+def _check_named(args: argparse.Namespace, given: Rig, names: Iterable[str]) -> None:
+    if missing := [name for name in names if name not in given.poses]:
+        raise InputError(f"{args.check} has no camera {', '.join(missing)}; it names {', '.join(given.poses)}")
 
 
 def _seen(args: argparse.Namespace, tracker: Any) -> Iterator[Any]:

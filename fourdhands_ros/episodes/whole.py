@@ -194,6 +194,8 @@ def same_again(out: Place, bags: list[Place], options: Options, form: str, repor
         raise DatasetError(
             f"{out} is there already, and its own {MANIFEST} cannot be read ({reason}); choose another --out, or remove it"
         ) from error
+    if made[0] != form:
+        raise InputError(f"{out} is there already, in the format {made[0]}; choose another --out for {form}")
     there = _episodes_of(out, form)
     if there != report.episodes:
         raise InputError(

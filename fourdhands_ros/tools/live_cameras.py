@@ -14,7 +14,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tqdm import tqdm
 
-from fourdhands_core.commands import DEFAULT_FOV
+from fourdhands_core.commands import DEFAULT_FOV, camera_of
 from fourdhands_core.errors import FourDHandsError, InputError
 from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.media.track_cameras import Seen
@@ -35,33 +35,36 @@ from ..process import node_alone, run_ros
 from ..pypi.message_types import deserialize_ros
 
 _PATIENCE = 5.0
-"""Seconds in which each camera's first image is to come."""
+"""Seconds in which each camera's first image and CameraInfo are to come."""
+_SILENT = 1.0
+"""Seconds without images of a camera, at the end, that are told."""
 _PAUSE = 0.002
 """Seconds between two looks at topics on which nothing came."""
 
 
 class LiveCamera:
-    """Tracks the hands in one topic's images, as they come. name: the topic's namespace. images: so many came; hands: so many
-    were seen in them. with_depth: place hands by the depth images beside them, if `depth_topic` there is one; each image then
-    waits for the next one, as its depth image comes later than it."""
+    """Tracks the hands in one topic's images, as they come, once its lens is known.
+
+    name: the topic's namespace. images: so many came, the last one at `came`; hands: so many were seen in them. with_depth:
+    place hands by the depth images beside them, if `depth_topic` there is one; each image then waits for the next one, as its
+    depth image comes later than it.
+    """
 
     def __init__(self, node: Node, topic: str, tracker: HandPairTracker, fov: float | None, with_depth: bool = False) -> None:
         types = dict(node.get_topic_names_and_types()).get(topic, [""])
         if types[0] not in IMAGES:
             raise InputError(f"{topic} is of type {types[0]}, and no topic of images" if types[0] else _absent(node, topic))
-        self.topic, self.name = topic, topic.removesuffix("/compressed").rpartition("/")[0].strip("/") or "camera"
-        self.images, self.hands = 0, 0
+        self.topic, self.name = topic, camera_of(topic)
+        self.images, self.hands, self.came = 0, 0, time.monotonic()
+        self._has_lens, self._no_lens = fov is not None, f"no CameraInfo came on {' or '.join(info_topics(topic))}"
         compressed = IMAGES[types[0]]
         self._decoder = ImageDecoder(compressed)
-        self._source = CameraSource(
-            DEFAULT_FOV,
-            fov=fov,
-            rectified=rectified_by_name(topic),
-            unknown=f"no CameraInfo came on {' or '.join(info_topics(topic))} (--fov gives the field of view)",
-        )
+        self._source = CameraSource(DEFAULT_FOV, fov=fov, rectified=rectified_by_name(topic))
         self._notes = Notes(lambda text: warn(f"{self.name}: {text}"))
         counts = Counts()
         self._session = HandSession(tracker, self._source, counts, self._notes)
+        if (number := node.count_publishers(topic)) > 1:
+            self._notes.warning(f"{number} programs publish {topic}, and images of all are taken by turns; end all but one")
         offered = {info.qos_profile.reliability for info in node.get_publishers_info_by_topic(topic)}
         reliable = offered == {ReliabilityPolicy.RELIABLE}  # of large images best effort may deliver none
         qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT)
@@ -88,7 +91,9 @@ class LiveCamera:
                     self._inform(data)
         seen: list[Seen] = []
         for data, _ in images.take():
-            self.images += 1
+            self.images, self.came = self.images + 1, time.monotonic()
+            if not self._has_lens:
+                continue
             if self._depth is not None:
                 data, self._held = self._held, data
                 if not data:
@@ -98,6 +103,11 @@ class LiveCamera:
                     self.hands += sum(hand.valid for hand in estimate.hands)
                     seen.append((self.name, estimate, estimate.rays))
         return seen
+
+    @property
+    def uncalibrated(self) -> str:
+        """Why its lens is not known, in words; else empty."""
+        return self._source.problem if self._has_lens else self._no_lens
 
     def close(self) -> None:
         """Let go of its topics."""
@@ -116,6 +126,7 @@ class LiveCamera:
     def _inform(self, data: bytes) -> None:
         try:
             self._source.update(calibration_from_info(deserialize_ros(data, CameraInfo)))
+            self._has_lens = True
         except Exception as error:  # rclpy's RMWError has no public name
             if not self._notes.kept:
                 self._notes.warning(f"a message that is not a CameraInfo: {error}")
@@ -198,11 +209,15 @@ def _watch(cameras: Sequence[LiveCamera], stop: Stop, seconds: float, progress: 
     def take() -> bool:
         for camera in cameras:
             camera.take()
-        return all(camera.images for camera in cameras)
+        return all(camera.images and not camera.uncalibrated for camera in cameras)
 
     if not _wait(take, stop) and not stop.is_set():
-        silent = ", ".join(camera.topic for camera in cameras if not camera.images)
-        raise InputError(f"no images came on {silent} within {_PATIENCE:.0f} s")
+        if silent := ", ".join(camera.topic for camera in cameras if not camera.images):
+            raise InputError(f"no images came on {silent} within {_PATIENCE:.0f} s")
+        camera = next(camera for camera in cameras if camera.uncalibrated)
+        raise InputError(
+            f"the lens of {camera.name} is not known: {camera.uncalibrated}; give --fov, or publish its CameraInfo"
+        )
     seen: list[Seen] = []
     began = time.monotonic()
     with tqdm(desc="move both hands", total=round(seconds), unit="s", disable=not progress) as bar:
@@ -215,4 +230,7 @@ def _watch(cameras: Sequence[LiveCamera], stop: Stop, seconds: float, progress: 
             if not taken:
                 stop.wait(_PAUSE)
         bar.update(0 if stop.is_set() else bar.total - bar.n)
+    for camera in cameras:
+        if not stop.is_set() and (since := time.monotonic() - camera.came) > _SILENT:
+            warn(f"{camera.name}: no images came for the last {since:.0f} s of {seconds:.0f}")
     return seen

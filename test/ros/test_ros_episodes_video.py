@@ -54,6 +54,9 @@ def test_a_video_becomes_a_dataset(video, rendered, tmp_path, capsys):
     assert code == 0 and "nothing was done" in out and files(tmp_path / "cups") == before
     code, _, said = run(capsys, *command[:5], "70", *command[6:])
     assert code == 2 and "of other bags or options" in said
+    code, _, said = run(capsys, *command, "--format", "npz")
+    assert code == 2 and "is there already, in the format lerobot; choose another --out for npz" in said
+    assert files(tmp_path / "cups") == before
 
 
 def test_what_a_video_has_not(video, tmp_path, capsys):

@@ -1,18 +1,22 @@
 """`fourdhands calibrate-cameras` of running cameras: what their topics show, and what is said of topics that are none."""
 
+import threading
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 from fusion_support import ASSETS, STEP, Scene, SceneTracker
 from program_support import python
 from ros_context import ended
-from ros_support import RELIABLE, image_message, info_message, stamp_to
+from ros_support import PERIOD, RELIABLE, image_message, info_message, stamp_to
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.fusion.extrinsics import calibrate, compare
 from fourdhands_core.geometry.camera_source import CALIBRATED
 from fourdhands_core.media.track_cameras import collect
+from fourdhands_ros.tools import live_cameras
 from fourdhands_ros.tools.live_cameras import LiveCamera
 
 TOPICS = {"left/image_raw": Image, "cell/right/image_raw/compressed": CompressedImage}
@@ -32,7 +36,7 @@ def test_where_running_cameras_stand(ros):
     user, node = ros.node("user"), ros.node("calibration")
     images = {topic: user.create_publisher(kind, topic, RELIABLE) for topic, kind in TOPICS.items()}
     assert ros.spin_until(lambda: all(node.count_publishers(f"/{topic}") for topic in TOPICS))
-    cameras = [LiveCamera(node, f"/{topic}", SceneTracker(scene, k), None) for k, topic in enumerate(TOPICS)]
+    cameras = [LiveCamera(node, f"/{topic}", SceneTracker(scene, k), 60.0) for k, topic in enumerate(TOPICS)]
     assert [camera.name for camera in cameras] == NAMES
     assert ros.spin_until(lambda: all(image.get_subscription_count() for image in images.values()))
     seen = []
@@ -48,6 +52,13 @@ def test_where_running_cameras_stand(ros):
     found = calibrate(collect(iter(seen)), ASSETS, distance=distance)
     difference = compare(true, found)["cell/right"]
     assert difference.angle < 1.0 and difference.baseline < 0.03
+
+
+class CameraTracker(SceneTracker):
+    """Calls its estimates calibrated only as the camera of their images is."""
+
+    def estimate(self, frame, with_vertices=False):
+        return replace(super().estimate(frame), camera=frame.camera)
 
 
 class DepthTracker(SceneTracker):
@@ -107,6 +118,36 @@ def test_what_is_nearest_an_image_says_its_lens(ros):
         LiveCamera(node, "/cell/left/camera_info", SceneTracker(Scene()), None)
 
 
+def test_images_wait_for_the_lens_of_their_camera(ros, monkeypatch, capsys):
+    """What is missing is told before the time runs, and a camera that falls silent at its end."""
+    user, node, stop = ros.node("user"), ros.node("calibration"), threading.Event()
+    images = user.create_publisher(Image, "left/image_raw", RELIABLE)
+    infos = user.create_publisher(CameraInfo, "left/camera_info", RELIABLE)
+    assert ros.spin_until(lambda: node.count_publishers("/left/image_raw"))
+    camera = LiveCamera(node, "/left/image_raw", CameraTracker(Scene()), None)
+    assert ros.spin_until(lambda: images.get_subscription_count() and infos.get_subscription_count())
+
+    def shown(stamp):
+        seen, came = [], camera.images
+        ros.deliver(images, image_message(stamp))
+        assert ros.spin_until(lambda: seen.extend(camera.take()) or camera.images > came)
+        return seen
+
+    monkeypatch.setattr(live_cameras, "_PATIENCE", 0.0)
+    with pytest.raises(InputError, match="no images came on /left/image_raw within 0 s"):
+        live_cameras._watch([camera], stop, 0.1, progress=False)
+    assert shown(1) == []
+    with pytest.raises(InputError, match="the lens of left is not known: no CameraInfo came on .*; give --fov"):
+        live_cameras._watch([camera], stop, 0.1, progress=False)
+    ros.publish_until(infos, info_message(focal=0.0), lambda: camera.take() or camera._has_lens)
+    assert shown(PERIOD) == [] and camera.uncalibrated == "the focal length in CameraInfo is zero or NaN"
+    ros.publish_until(infos, info_message(), lambda: camera.take() or camera._source._newest[1] == CALIBRATED)
+    assert len(shown(2 * PERIOD)) == 1 and not camera.uncalibrated
+    monkeypatch.setattr(live_cameras, "_SILENT", 0.0)
+    assert live_cameras._watch([camera], stop, 0.1, progress=False) == []
+    assert "left: no images came for the last 0 s of 0" in capsys.readouterr().err
+
+
 def test_topics_that_nobody_publishes(ros):
     user, node = ros.node("user"), ros.node("calibration")
     said = ended(ros.process("-m", "fourdhands_core", "calibrate-cameras", "/left/image_raw", "/right/image_raw"), 2)
@@ -124,7 +165,7 @@ def test_topics_that_nobody_publishes(ros):
         ("/left/image_raw right.mp4", "/left/image_raw is a topic and right.mp4 a recording; give one kind at a time"),
         ("/left/image_raw /right/image_raw --names a b", "--names means nothing to `calibrate-cameras /left/image_raw"),
         ("a.mp4 b.mp4 --fov 60 --depth", "--depth means nothing to `calibrate-cameras a.mp4 b.mp4"),
-        ("/left/image_raw /right/image_raw --seconds 0", "--seconds 0 is not between 1 and 3600"),
+        ("/left/image_raw /right/image_raw --seconds 0", "--seconds 0 is not between 5 and 3600"),
     ],
 )
 def test_what_is_refused(arguments, words):
