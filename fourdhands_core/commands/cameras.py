@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +104,7 @@ def calibrate_cameras(args: argparse.Namespace) -> int:
         _check_named(args, given, map(camera_of, topics))
     check_out(args, [file for file in (args.out, args.launch, args.picture) if file], *args.sources, args.check, *args.lenses)
     with closing(HandPairTracker(tracker_settings(args))) as tracker:
-        seen = collect(_seen(args, tracker))
+        seen = collect(_seen(args, topics, tracker))
         found = calibrate(seen, tracker.assets, args.hand_length, args.distance, tracker.landmarks, args.depth)
     names = list(found.poses)
     lines = _told(found)
@@ -152,12 +152,11 @@ def _check_named(args: argparse.Namespace, given: Rig, names: Iterable[str]) -> 
         raise InputError(f"{args.check} has no camera {', '.join(missing)}; it names {', '.join(given.poses)}")
 
 
-def _seen(args: argparse.Namespace, tracker: Any) -> Iterator[Any]:
-    """What the cameras of a bag, of videos, or of topics see."""
+def _seen(args: argparse.Namespace, topics: Sequence[str], tracker: Any) -> Iterator[Any]:
+    """What the cameras of a bag, of videos, or of topics see. topics: those of the sources that are."""
     from ..geometry.camera_source import CameraSource
     from ..media.track_cameras import CameraVideo, watch
 
-    topics = [str(source) for source in args.sources if is_topic(str(source))]
     if topics:
         if other := [str(source) for source in args.sources if str(source) not in topics]:
             raise InputError(f"{topics[0]} is a topic and {other[0]} a recording; give one kind at a time")

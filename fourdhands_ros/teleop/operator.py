@@ -54,7 +54,7 @@ class OperatorShown:
         if len(joints) < _LEAST:
             return False, (
                 f"the {self._side} hand was seen in {counted(len(joints), 'images')} of the last second, and {_LEAST} are "
-                f"needed; show the {PARTS[part]}, and call this while it is seen"
+                f"needed; show the {PARTS[part]}, and call this while it is seen (~/state: why none come)"
             )
         self._shown[part] = joints
         message = f"{PARTS[part]} seen in {counted(len(joints), 'images')}"
