@@ -8,10 +8,10 @@ from fourdhands_core.teleop import ESTOP, FAULT, IDLE, READY, STATE_NAMES, Teleo
 from fourdhands_core.teleop.types import MOVING_STATES
 
 
-def answer(name: str, state: TeleopState, estop: bool, missing: Callable[[], str]) -> tuple[bool, bool, str]:
+def answer(name: str, state: TeleopState, estop: str, missing: Callable[[], str]) -> tuple[bool, bool, str]:
     """(whether it is to be done, whether it is or was done, in words) of engage, release or reset.
 
-    estop: what ~/estop said last. missing: what keeps the robot from being engaged, in words.
+    estop: what has to be done about ~/estop first, in words. missing: what keeps the robot from being engaged, in words.
     """
     called = STATE_NAMES[state.state]
     if name == "engage" and state.state in MOVING_STATES:
@@ -26,8 +26,7 @@ def answer(name: str, state: TeleopState, estop: bool, missing: Callable[[], str
     if state.state not in (ESTOP, FAULT):
         return False, True, f"{called}: nothing to reset, and nothing was changed"
     if estop or not state.rests:
-        why = "~/estop says true; publish false there first" if estop else "the robot still stops; ask again"
-        return False, False, f"{called}: {why}"
+        return False, False, f"{called}: {estop or 'the robot still stops; ask again'}"
     return True, True, "asked for; ~/state tells"
 
 

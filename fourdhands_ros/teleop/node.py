@@ -36,6 +36,7 @@ from .answers import answer, fingers_follow
 from .axes import axes_problem, misled
 from .commanders import Commanders, more_than_one, publishers_of
 from .diagnosis import apart, hand_problem, outside, place_said, scale_problem, standstill_problem, status_of
+from .estop import EmergencyStop
 from .hand_input import HAND_PAIR, HandInput
 from .hand_joints import HandJoints
 from .markers import MarkerThread, RobotMarkers, look_of
@@ -105,7 +106,8 @@ class TeleopNode(ActiveNode):
         self._settings = p.settings(self._retargeter, self._arm)
         made.callback(setattr, self, "state", None)  # of a failed activation too
         self.state, self._told = TeleopState(self._settings, arm=self._arm), ""
-        self._deadman, self._deadman_at, self._estop = False, -np.inf, False
+        self._deadman, self._deadman_at = False, -np.inf
+        self._estop = EmergencyStop(self, self.resolve_topic_name("~/estop"))
         self._asked.clear()
         by_clock = bool(self.get_parameter("use_sim_time").value)
         self._pace = (lambda: self.get_clock().now().nanoseconds * 1e-9) if by_clock else time.monotonic
@@ -190,7 +192,7 @@ class TeleopNode(ActiveNode):
         self._on_deadman(Bool(data=button < len(message.buttons) and message.buttons[button] == 1))
 
     def _on_estop(self, message: Bool) -> None:
-        self._estop = message.data
+        self._estop.take(message.data)
         if message.data:
             self._ask("estop")
 
@@ -204,7 +206,7 @@ class TeleopNode(ActiveNode):
             response.success, response.message = False, "the node is not active"
             return response
         done, response.success, response.message = answer(
-            name, self.state, self._estop, lambda: self._robot.unheard() or self._outside()
+            name, self.state, self._estop.problem(), lambda: self._robot.unheard() or self._outside()
         )
         if done:
             self._ask(name)
@@ -243,7 +245,7 @@ class TeleopNode(ActiveNode):
             self._robot.sample(),
             self._deadman and "let_go" not in asked,
             self._deadman_at,
-            self._estop or "estop" in asked,
+            self._estop.pressed or "estop" in asked,
             operators=max(self.count_publishers(self.resolve_topic_name("hands")), 1),
             commanders=self._commanders.count(),
             absolute=self._robot.from_frame(frame) if by_frame else None,

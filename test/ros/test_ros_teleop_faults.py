@@ -5,16 +5,18 @@ import time
 
 import numpy as np
 import pytest
+import rclpy
 from geometry_msgs.msg import PoseStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from ros_support import PATIENT
+from ros_support import PATIENT, wait_until
 from std_msgs.msg import Bool
 from teleop_support import START, people, ruckig, stepped
 
 from fourdhands_core.teleop import ESTOP, STATE_NAMES
 from fourdhands_ros.pypi.message_types import HandPair
+from fourdhands_ros.teleop.commanders import publishers_of
 
 pytestmark = pytest.mark.skipif(ruckig is None, reason="teleoperation needs ruckig (pip install 'fourdhands[robot]')")
 
@@ -198,6 +200,42 @@ def test_a_reset_that_changes_nothing_says_why(person):
     one.until(lambda: one.call("reset").success)
     one.until(lambda: one.state() in ("IDLE", "READY"))
     one.close()
+
+
+def test_what_one_publisher_stops_no_other_ones_false_undoes(person):
+    one = person()
+    one.engage()
+    switch = one.ros.node("switch")
+    pressed = switch.create_publisher(Bool, "/hands_teleop/estop", 10)
+    one.ros.deliver(pressed, Bool(data=True))  # once, and holds it
+    one.until(lambda: one.state() == "ESTOP")
+    one.stands()
+    one.ros.deliver(one.estop, Bool(data=False))
+    answer = one.call("reset")
+    assert not answer.success and "/person" in answer.message and "/switch" in answer.message, answer.message
+    switch.destroy_publisher(pressed)
+    one.until(lambda: one.node.count_publishers("/hands_teleop/estop") == 1)
+
+    def reset():
+        one.estop.publish(Bool(data=False))
+        return one.call("reset").success
+
+    one.until(reset)
+    one.until(lambda: one.state() in ("IDLE", "READY"))
+    one.close()
+
+
+@pytest.mark.parametrize("other, lets_go", [("box", False), ("hands_view", True)])
+def test_a_false_counts_where_nobody_else_may_hold_the_stop(teleop, other, lets_go):
+    """The page's button is pushed, and says true alone."""
+    nodes = [rclpy.create_node(name, context=teleop.context) for name in ("switch", other)]
+    publishers = [node.create_publisher(Bool, "/hands_teleop/estop", 10) for node in nodes]
+    assert wait_until(lambda: set(publishers_of(teleop, "/hands_teleop/estop")) == {"/switch", f"/{other}"})
+    for pressed in (True, False):
+        teleop._on_estop(Bool(data=pressed))
+    assert len(publishers) == 2 and teleop._estop.pressed != lets_go, publishers_of(teleop, "/hands_teleop/estop")
+    for node in nodes:
+        node.destroy_node()
 
 
 def test_a_latched_estop_stops_a_node_that_starts_later(person):
