@@ -172,6 +172,14 @@ def test_frames_that_cannot_be_used_are_counted_and_a_video_of_nothing_else_is_a
     assert "this one is not" in capsys.readouterr().err
 
 
+def test_a_video_without_hands_is_told(video, tmp_path, capsys):
+    tracker = ScriptedTracker()
+    tracker.hand = lambda side, number: HandEstimate(side, False, ABSENT, np.nan)
+    summary = track_video(video, tmp_path / "out", tracker, CameraSource(65.0, fov=60.0), progress=False)
+    assert (summary.frames, summary.left, summary.right) == (7, 0, 0)
+    assert f"no hand was seen in any of the 7 images of {video}; look at them" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["overlay.mp4", "contact_sheet.png", "hands.npz", "hands.partial.npz"])
 @pytest.mark.parametrize("link", ["none", "hard", "symbolic", "folder"])
 def test_no_recording_is_written_over(video, tmp_path, name, link):

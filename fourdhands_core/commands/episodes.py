@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..episodes import FORMATS
 from ..pipeline.settings import OFFLINE_LOOKAHEAD
-from ..streams import counted, utf8
+from ..streams import counted, said_of, utf8
 from . import COUNT, REPEATED, Commands, add_command, add_lens, add_settings, frame, given_settings, place, ros_side
 
 
@@ -170,7 +170,7 @@ def check(args: argparse.Namespace) -> int:
         for line in good:
             print(line)
         for line in bad:
-            print(f"{path}: {line}", file=sys.stderr)
+            print(said_of(path, line), file=sys.stderr)
         wrong += len(bad)
     return 1 if wrong else 0
 

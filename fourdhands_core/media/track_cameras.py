@@ -86,6 +86,7 @@ def watch(videos: Sequence[CameraVideo], tracker: HandPairTracker, progress: boo
         for number, session in enumerate(sessions):
             if not used[number]:
                 raise InputError(f"no frame of {videos[number].path} could be used: {session.counts.last_problem}")
+            session.tell_unseen(str(videos[number].path))
 
 
 def _warn(name: str, text: str) -> None:

@@ -129,6 +129,7 @@ def track_video(
                 except KeyboardInterrupt as error:
                     ended_by = number_of(error)
                 take(session.finish(with_vertices=mesh))
+                session.tell_unseen(str(video.source))
         except FourDHandsError as error:
             raise type(error)(f"{error}; {_kept(out, record, sheet)}") from error
         except BaseException:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.camera_source import CALIBRATED, INVALID, MISMATCH, UNCALIBRATED, UNKNOWN, CameraSource
+from ..streams import counted
 from .depth_use import UNPLACED, DepthUse
 from .frame import Frame
 from .settings import RESET_GAP
@@ -134,6 +135,7 @@ class HandSession:
         self._said: list[str] = []
         self._without_info = 0
         self._waiting: dict[int, Any] = {}
+        self._images, self._hands = 0, 0
         self.depth_use = DepthUse()
 
     def process(
@@ -211,6 +213,15 @@ class HandSession:
             self._said.append(kind)
             self._logger.warning(problem)
 
+    def tell_unseen(self, images: str) -> None:
+        """At the end of a recording: say, once, where not one hand was seen. images: whose they are, in words."""
+        if self._images and not self._hands and images not in self._said:
+            self._said.append(images)
+            self._logger.warning(
+                f"no hand was seen in any of the {counted(self._images, 'images')} of {images}; look at them: hands are found "
+                "where they are in view, bare, lit, sharp and not far away"
+            )
+
     def reset(self) -> None:
         """Have the next image tracked as the first one."""
         self._jump("resets asked for")
@@ -230,13 +241,14 @@ class HandSession:
             "unset": self._unset,
             "waiting": dict(self._waiting),
             "depth_use": self.depth_use,
+            "looked": (self._images, self._hands),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from another session's state."""
         self._last, self._late, self._restart = state["last"], state["late"], state["restart"]
         self._said, self._unset, self._waiting = list(state["said"]), state["unset"], dict(state["waiting"])
-        self.depth_use = state["depth_use"]
+        self.depth_use, (self._images, self._hands) = state["depth_use"], state["looked"]
 
     def refuse(self, reason: str, problem: str) -> None:
         """Count an image that gives no estimate; the first for a reason is told."""
@@ -259,6 +271,8 @@ class HandSession:
             after_error()
 
     def _result(self, estimate: HandPairEstimate) -> Result:
+        self._images += 1
+        self._hands += sum(hand.valid for hand in estimate.hands)
         if not self.depth_use.placed(estimate):
             self.counts.count_event(UNPLACED)
         return estimate, self._waiting.pop(estimate.stamp)

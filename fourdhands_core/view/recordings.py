@@ -219,6 +219,7 @@ class VideoRecording(Recording):
         if (frame := next(self._frames, None)) is None:
             self._frames = None
             results = self._session.finish()
+            self._session.tell_unseen(self.name)
             if self._video.missing:
                 self.warnings.append(f"{counted(self._video.missing, 'frames')} of {self.name} could not be read")
         else:

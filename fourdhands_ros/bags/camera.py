@@ -296,6 +296,7 @@ class BagCamera:
         """The estimates that waited for images of the future, likewise."""
         results = self.session.finish(self.messages.with_vertices)
         self.session.tell_depth(whole=True)
+        self.session.tell_unseen(self.topics.image)
         return results
 
     def encode(self, results: list[Result]) -> list[Entry]:

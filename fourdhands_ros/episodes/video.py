@@ -89,6 +89,7 @@ def read_video(source: Path, scratch: Path, options: Options, progress: Progress
             take(session.process(loaded(image, stamps[-1])))
             progress(len(stamps), max(video.frame_count or 0, len(stamps)))
         take(session.finish())
+        session.tell_unseen(source.name)
         size, missing = (video.width, video.height), video.missing
     if not published:
         raise InputError(f"no frame of {source} could be used: {session_counts.last_problem}")

@@ -100,6 +100,16 @@ def test_the_word_info_and_a_folder_called_info(bag, capsys):
         assert code == 0 and Path(f"out{len(name)}").is_dir(), error
 
 
+def test_images_without_hands_are_told_once(bag, capsys):
+    """What was looked at is kept, so that it is no error."""
+    code, said = told(capsys, bag, "out", "--quiet", "--interval", "2")
+    assert code == 0 and said.count("no hand was seen in any of the 3 images of /cam/image_raw; look at them") == 1, said
+    code, _, said = in_process(capsys, cli.main, "episodes", "check", "out")
+    assert code == 1 and said == "out: no hand is ever valid in /cam/hands\n"
+    code, _, said = in_process(capsys, cli.main, "episodes", "export", bag, "--out", "dataset", "--quiet")
+    assert code == 2 and "no hand was seen in any" in said and not Path("dataset").exists()
+
+
 @pytest.mark.parametrize("number, many", [(signal.SIGTERM, False), (signal.SIGHUP, False), (signal.SIGINT, True)])
 def test_a_signal_leaves_no_bag_and_the_same_command_continues(bag, tmp_path, number, many):
     paths = [grey(tmp_path / "long", 4000), *([grey(tmp_path / "longer", 4000)] if many else []), tmp_path / "out"]
