@@ -22,6 +22,12 @@ FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 TEXT: Any = {"encoding": "utf-8", "errors": "backslashreplace"}
 """How `open` and `Path.write_text` write texts: names of files that are not UTF-8 are escaped, as JSON reads them."""
 _LOCK = "lock"
+_KEPT = (
+    ("meta/fourdhands.json", b"", "dataset"),
+    ("meta/info.json", b'"codebase_version"', "dataset"),
+    ("metadata.yaml", b"rosbag2_bagfile_information", "bag"),
+)
+"""Files by which a folder is known that is no place for results, a word in them, and what it is."""
 Work = TypeVar("Work", bound="WorkFolder")
 
 
@@ -43,8 +49,10 @@ def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path | N
 
 
 def check_folder(folder: str | Path) -> None:
-    """Raise InputError where no file could be written into this folder, which need not be there."""
+    """Raise InputError where no file could be written into this folder, which need not be there, or it is, or is in, a dataset
+    or a bag."""
     folder = there = Path(folder)
+    _refuse_kept(folder)
     while (status := _status(there)) is None:
         if there.is_symlink():
             raise InputError(f"{there} is a link to what does not exist; choose another place")
@@ -58,6 +66,24 @@ def check_folder(folder: str | Path) -> None:
     except OSError as error:
         why = "no file can be made in it" if error.errno == errno.ENOENT else error.strerror  # as in /proc
         raise InputError(f"the folder {there} cannot be written to ({why}); choose another place") from error
+
+
+def _refuse_kept(folder: Path) -> None:
+    """Raise InputError where a folder is in what others read as a whole, by its own name or a link's."""
+    place = Path(os.path.realpath(folder))
+    for there in (place, *place.parents):
+        for mark, word, kind in _KEPT:
+            if os.path.isfile(there / mark) and word in _bytes(there / mark):
+                of = f"is a {kind}" if there == place else f"is in the {kind} {there}"
+                raise InputError(f"{folder} {of}, into which nothing else is written; choose another place")
+
+
+def _bytes(path: Path) -> bytes:
+    """What a file holds; nothing where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def make_folder(folder: str | Path) -> Path:

@@ -194,7 +194,7 @@ def here(monkeypatch):
         (["--seconds", "-1"], "not positive"),
         (["--video", "{tmp}/video.mp4", "--intrinsics", "{tmp}/none.yaml"], "does not exist"),
         (["--out", "{tmp}/mine"], "no recording"),
-        (["--out", "{tmp}/text.mp4"], "cannot be made"),
+        (["--out", "{tmp}/text.mp4"], "is a file, not a folder"),
     ],
 )
 def test_a_users_error_is_one_message_and_exit_code_2(tmp_path, here, capsys, arguments, message):

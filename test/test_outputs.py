@@ -82,6 +82,21 @@ def test_an_empty_out(folder, monkeypatch, capsys, command):
     assert "is empty" in expect_refusal(monkeypatch, capsys, [*command.split(), "--out", ""])
 
 
+@pytest.mark.parametrize("mark, text", [
+    ("meta/fourdhands.json", "{}"), ("meta/info.json", '{"codebase_version": "v2.1"}'),
+    ("metadata.yaml", "rosbag2_bagfile_information:\n  version: 9\n"),
+])  # fmt: skip
+@pytest.mark.parametrize("command", FOLDERS + [command.replace("{}", "{}/a") for command in FILES])
+def test_datasets_and_bags_are_no_place_for_results(folder, monkeypatch, capsys, command, mark, text):
+    """Of this package in each format, of LeRobot, of whatever recorder."""
+    Path("set", mark).parent.mkdir(parents=True)
+    Path("set", mark).write_text(text)
+    Path("another").symlink_to("set")
+    for place in ("set", "set/new/er", "./set", "another"):
+        told = expect_refusal(monkeypatch, capsys, command.format(place).split())
+        assert "into which nothing else is written; choose another place" in told, told
+
+
 @pytest.mark.parametrize("out", ["pictures", "./pictures/", "pictures/../pictures", "same"])
 def test_the_folder_of_the_images_is_no_place_for_results(folder, monkeypatch, capsys, out):
     Path("same").symlink_to("pictures")

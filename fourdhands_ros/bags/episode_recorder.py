@@ -27,7 +27,7 @@ from std_srvs.srv import Trigger
 
 from fourdhands_core.episodes.sidecar import DISCARDED, KEPT, RECORDING, Sidecar
 from fourdhands_core.errors import FourDHandsError, InputError
-from fourdhands_core.outputs import make_folder
+from fourdhands_core.outputs import check_folder, make_folder
 from fourdhands_core.streams import printable
 
 from ..convert.images import stamp_of
@@ -139,6 +139,7 @@ class EpisodeRecorder:
         self._sidecar, self._bag, self._refused = Sidecar(), Path(), False
         self._go: float | None = None
         self._told: list[str] = []
+        check_folder(folder)
         make_folder(folder)
         self.watch = Watch(node, folder, selection)
         for word in WORDS:

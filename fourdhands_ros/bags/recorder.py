@@ -28,6 +28,7 @@ from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, Qo
 
 from fourdhands_core.commands import path
 from fourdhands_core.errors import FourDHandsError, InputError
+from fourdhands_core.outputs import check_folder
 from fourdhands_core.streams import printable, utf8
 
 from ..executable import Stop, end, parser_of
@@ -287,6 +288,7 @@ def _record(bag: Path, selection: Selection, stop: Stop) -> int:
         logger, recorder = node.get_logger(), None
         diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         try:
+            check_folder(bag.parent)
             bag.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.closing(Recorder(node, bag, selection, memory=0)) as recorder:
                 logger.info(printable(f"recording to {bag}"))

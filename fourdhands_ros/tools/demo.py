@@ -29,7 +29,7 @@ from fourdhands_core.errors import DependencyError, FourDHandsError, InputError
 from fourdhands_core.extras import needed_for
 from fourdhands_core.files import refuse_overwriting
 from fourdhands_core.geometry import CALIBRATION_FILES
-from fourdhands_core.outputs import make_folder, write_text
+from fourdhands_core.outputs import check_folder, make_folder, write_text
 from fourdhands_core.streams import counted, prepare_streams
 
 from ..executable import parser_of
@@ -199,6 +199,7 @@ def prepare(out: Path) -> None:
     bag = out / "bag"
     if bag.exists() and not list(bag.glob("*.mcap")):
         raise InputError(f"{bag} is there and is no recording; choose another folder with --out")
+    check_folder(out)
     shutil.rmtree(bag, ignore_errors=True)
     make_folder(out)
 

@@ -14,7 +14,7 @@ import itertools
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ import numpy as np
 
 from fourdhands_core.errors import DependencyError
 from fourdhands_core.extras import needed_for
-from fourdhands_core.files import refuse_overwriting
 from fourdhands_core.hand_model.skeleton import SIDES
 from fourdhands_core.media.images import side_by_side
 from fourdhands_core.media.video import VideoReader, VideoWriter
+from fourdhands_core.outputs import check_outputs
 from fourdhands_core.simulation.outcome import cube_report
 from fourdhands_core.streams import prepare_streams
 
@@ -134,10 +134,11 @@ def run(args: argparse.Namespace) -> dict:
 
     out: Path = args.out
     period: float | None = None
+    files: Sequence[Path] = ()
     if args.video is not None:
         with VideoReader(args.video) as reader:  # a file that cannot be read is told before anything is started
-            refuse_overwriting([out / name for name in OUTPUTS], reader.files)
-            period = 1.0 / reader.fps
+            files, period = reader.files, 1.0 / reader.fps
+    check_outputs([out / name for name in OUTPUTS], files)
     out.mkdir(parents=True, exist_ok=True)
     lens: list[str] = []
     if args.video is None and args.camera is None:

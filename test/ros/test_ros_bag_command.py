@@ -38,6 +38,8 @@ def bag(tmp_path, monkeypatch):
     grey(tmp_path / "b")
     Path("link").symlink_to("b")
     Path("other").mkdir()
+    Path("d", "meta").mkdir(parents=True)
+    Path("d", "meta", "fourdhands.json").write_text("{}")
     Path("in.txt").write_text("mine")
     return tmp_path / "b"
 
@@ -54,10 +56,13 @@ def bag(tmp_path, monkeypatch):
         ("nope nope", "bag nope cannot be opened (No such file"),
         ("b b/out", "b/out is in the recording b"),
         ("b link/new/out", "link/new/out is in the recording b"),
+        ("b d/out", "d is a dataset, into which nothing else is written"),
+        ("link/b.mcap other/../d/more/out", "other/../d/more is in the dataset"),
+        ("b b d/more", "d/more is in the dataset"),
         ("b other", "other is there already; choose another name"),
         ("b none .", "b is the recording that is read"),
         ("b link b", "two of the bags have one name"),
-        ("b other link/x", "is in the recording b"),
+        ("b other link/x", "link/x is in the bag "),
         ("b in.txt/x", "in.txt is a file, not a folder"),
         ("b /proc/x", "the folder /proc cannot be written to"),
         ("b c /proc/x", "the folder /proc cannot be written to"),
