@@ -263,6 +263,17 @@ def test_time_that_goes_back_begins_anew():
     assert len(results) >= 9 and results[-1][0].pair.left.valid
 
 
+def test_a_recording_of_less_than_two_seconds_in_a_loop():
+    """Nothing came of it but once: its stamps were all taken to be late. One that is late alone is passed over."""
+    scene, fusion = Scene(), None
+    for _ in range(3):
+        fusion, results = run(scene, range(0, 12 * FRAME, FRAME), both(scene), fusion)
+        assert len(results) >= 11 and results[-1][0].pair.left.valid
+    assert not fusion.add(scene.view(0, 5 * FRAME)) and fusion.add(scene.view(0, 12 * FRAME)) + fusion.add(
+        scene.view(1, 12 * FRAME)
+    )
+
+
 def test_the_schedule_waits_for_what_is_due_only():
     schedule, out = Schedule(), []
     for step in range(10):

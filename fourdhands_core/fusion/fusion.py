@@ -81,7 +81,7 @@ class HandFusion:
         self._views: dict[str, View] = {}
         self._tracks = [FusedTrack(side, s.hold, s.smoothing, s.acceleration) for side in (LEFT, RIGHT)]
         self._schedule = Schedule(emitted)
-        self._lost = 0
+        self._lost, self._late = 0, dict[str, int]()
         self._deviations = Deviations()
         self.shape = SharedShape()
         self.consistency = Consistency()
@@ -99,9 +99,12 @@ class HandFusion:
         if not self._views and emitted is not None and emitted - view.stamp >= 2e9:
             self.reset()  # time went back
         if before is not None and view.stamp <= before.stamp:
-            if before.stamp - view.stamp < 2e9:
+            late = self._late.get(view.name)
+            if before.stamp - view.stamp < 2e9 and (late is None or view.stamp <= late):
+                self._late[view.name] = view.stamp  # where another one follows that is newer than it, time went back
                 return []
             self.reset()  # time went back
+        self._late.pop(view.name, None)
         newest = max((one.stamp for one in self._views.values()), default=None)
         if newest is not None and view.stamp - newest > 2e9:
             self.reset()
@@ -124,6 +127,7 @@ class HandFusion:
             "tracks": self._tracks,
             "schedule": self._schedule,
             "lost": self._lost,
+            "late": self._late,
             "deviations": self._deviations,
             "shape": self.shape,
             "consistency": self.consistency,
@@ -132,7 +136,7 @@ class HandFusion:
     def recall(self, memory: dict[str, Any]) -> None:
         """Go on from the memory of another one of the same settings."""
         self._views, self._tracks, self._schedule = memory["views"], memory["tracks"], memory["schedule"]
-        self._lost, self._deviations = memory["lost"], memory["deviations"]
+        self._lost, self._late, self._deviations = memory["lost"], memory["late"], memory["deviations"]
         self.shape, self.consistency = memory["shape"], memory["consistency"]
 
     def newest(self) -> list[View]:

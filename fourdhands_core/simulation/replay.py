@@ -12,8 +12,9 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.rotations import matrix_from_quaternion, quaternion_from_matrix
 from ..hand_model.skeleton import SIDES
+from ..retargeting.human import spans_palm
 from ..retargeting.retargeter import HandRetargeter, Retargeter
-from ..streams import counted
+from ..streams import counted, warn
 from ..teleop import STATE_NAMES, HandSample, Inputs, RobotSample, TeleopSettings, TeleopState, step
 from ..teleop.motion import planning
 from ..teleop.settings import RANGES
@@ -42,6 +43,10 @@ class Track:
             joints, rotation = arrays["joints"][:, column], arrays["wrist_rotation"][:, column]
         except (KeyError, IndexError) as error:
             raise InputError(f"the recording of hands lacks {error}; make it with `fourdhands track`") from error
+        sound = [np.isfinite(one).all() and np.isfinite(turn).all() and spans_palm(one) for one, turn in zip(joints, rotation)]
+        if wrong := int((valid & ~np.array(sound)).sum()):
+            warn(f"in {counted(wrong, 'images')} the numbers of the {side} hand are none of a hand's: it counts as lost there")
+            valid &= sound
         if not valid.any():
             raise InputError(f"no image shows a {side} hand, which the robot is to follow; choose another --side or recording")
         if not stamp[-1] - stamp[0] >= STEP:

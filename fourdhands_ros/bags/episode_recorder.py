@@ -82,7 +82,7 @@ class Watch:
     def moment(self) -> int:
         """What the stamp of a HandPair of now would be, ns, by the last ones', of which one may be wrong; the time of the clock
         where none comes."""
-        if time.monotonic() - self._came > _STALE:
+        if time.monotonic() - self._came > _STALE or not self._ahead:
             return self._node.get_clock().now().nanoseconds
         return time.monotonic_ns() + sorted(self._ahead)[len(self._ahead) // 2]
 
@@ -109,7 +109,8 @@ class Watch:
 
     def _take(self, pair: Any) -> None:
         self._came = time.monotonic()
-        self._ahead.append(stamp_of(pair.header) - time.monotonic_ns())
+        with contextlib.suppress(InputError):  # a stamp that is no time says of no moment, and ends no recording
+            self._ahead.append(stamp_of(pair.header) - time.monotonic_ns())
         hands = [hand for hand in (pair.left, pair.right) if hand.valid]
         if hands:
             self._seen, self._scaled = self._came, all(hand.scaled for hand in hands)
@@ -166,9 +167,11 @@ class EpisodeRecorder:
             why = "the last start was refused" if self._refused else "no episode has been recorded yet"
             raise InputError(f"{word}: {why}; start one" + (", or see `fourdhands episodes relabel`" if self._refused else ""))
         if word in ("keep", "discard"):
+            state = DISCARDED if word == "discard" else KEPT
             if self._recorder is not None:
+                self._sidecar.state = state  # also where the disk is full
                 self._stop()
-            self._sidecar.state = DISCARDED if word == "discard" else KEPT
+            self._sidecar.state = state
         elif word == NOTE:
             self._sidecar.notes.append(text)
         else:
@@ -264,8 +267,10 @@ class EpisodeRecorder:
         finally:
             if self._sidecar.state == RECORDING:
                 self._sidecar.state = KEPT
-            self._sidecar.write(self._bag)
-            self._under.destroy_node()  # last: Fast DDS may fail where it leaves what a killed process wrote to
+            try:
+                self._sidecar.write(self._bag)
+            finally:
+                self._under.destroy_node()  # last: Fast DDS may fail where it leaves what a killed process wrote to
         counts = ", ".join(f"{topic} {count}" for topic, count in sorted(recorder.counts.items())) or "no message"
         return f"{self._bag.name}: {self._sidecar.state}; {counts}"
 

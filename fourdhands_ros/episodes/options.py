@@ -13,9 +13,9 @@ from fourdhands_core.episodes.resampling import Cutting
 from ..bags.camera import Options as Conversion
 from .source import Chosen
 
-LAYOUT = 10
-"""Of parts; another number makes all that was done before worthless. 10: the hands' camera and its lens, marks and
-joints without stamps are found otherwise, and episodes end where distances are measured otherwise."""
+LAYOUT = 11
+"""Of parts; another number makes all that was done before worthless. 11: a hand whose orientation is none is not there, and a
+joint behind the camera hides neither that images are mirrored nor their lens."""
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,10 @@ class Seen:
         """One more hand. points: gives (21, 3). pixels: 42 numbers."""
         self._count += 1
         if self._count % _EVERY == 1 and len(self.points) < _LOOKED_AT:
-            self.points.append(points())
-            self.pixels.append(np.asarray(pixels, np.float64).reshape(-1, 2))
+            place, pixel = points(), np.asarray(pixels, np.float64).reshape(-1, 2)
+            if np.isfinite(place).all() and np.isfinite(pixel).all():  # a joint may lie behind the camera
+                self.points.append(place)
+                self.pixels.append(pixel)
 
     @property
     def mirrored(self) -> bool:

@@ -34,6 +34,8 @@ CAMERA_FRAME = "camera"
 _WAIT = 500_000_000
 """Nanoseconds after a HandPair's recording within which the transforms of its time are recorded too."""
 _LATE = "HandPair whose stamp is repeated or out of order"
+_OFF_UNIT = 0.1
+"""By which a quaternion's length may be off 1; what is further off is no orientation."""
 _NEEDED = set(HAND_FIELDS) - {"joints_2d", "joint_confidence"}
 """Fields without whose numbers a hand is not there; of several cameras' hands there are no pixels."""
 
@@ -278,8 +280,8 @@ class _HandReader:
 
 
 def _points(hand: Any) -> np.ndarray:
-    """(21, 3), or none."""
-    return np.array([(point.x, point.y, point.z) for point in hand.joints])
+    """(21, 3), or as many as there are."""
+    return np.array([(point.x, point.y, point.z) for point in hand.joints]).reshape(-1, 3)
 
 
 def _numbers(hand: Any, pose: Any) -> dict[str, np.ndarray]:
@@ -290,6 +292,8 @@ def _numbers(hand: Any, pose: Any) -> dict[str, np.ndarray]:
     place, turn = hand.wrist.position, hand.wrist.orientation
     joints = _points(hand)
     wrist, orientation = np.array((place.x, place.y, place.z)), np.array((turn.x, turn.y, turn.z, turn.w))
+    if not abs(np.linalg.norm(orientation) - 1.0) < _OFF_UNIT:
+        orientation = np.full(4, np.nan)
     if pose is not None:
         joints, wrist = pose.apply(joints), pose.apply(wrist)
         orientation = quaternion_from_matrix(pose.rotation @ matrix_from_quaternion(orientation))

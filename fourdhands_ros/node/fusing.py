@@ -43,7 +43,7 @@ class FusedChannel:
         self.fusion = HandFusion(tracker.assets, _settings(parameters), landmarks=tracker.landmarks)
         self.statistics = Statistics()
         self.name = f"{node.get_fully_qualified_name().lstrip('/')}: fused hands"
-        self._lock = threading.Lock()
+        self._lock, self._paused = threading.Lock(), False
         self._problems: dict[str, tuple[float, str]] = {}
         self._seen = dict.fromkeys(parameters.cameras, time.monotonic())
         self._told: set[str] = set()
@@ -102,6 +102,16 @@ class FusedChannel:
         with self._lock:
             self.fusion.reset(self.fusion.emitted)
 
+    def pause(self, paused: bool) -> None:
+        """As its cameras do: show nothing for a while, then begin anew."""
+        if paused == self._paused:
+            return
+        self._paused = paused
+        self.outputs.hide(paused)
+        if not paused:
+            self.reset()
+            self._seen = dict.fromkeys(self._seen, time.monotonic())
+
     def set_shape(self, betas: Any) -> None:
         """The hands' shape (10,) is known now."""
         with self._lock:
@@ -142,6 +152,9 @@ class FusedChannel:
                 self._node.get_logger().warning(f"fusion: {problem}")
         if problems and level in (DiagnosticStatus.OK, DiagnosticStatus.STALE):
             level, message = DiagnosticStatus.WARN, problems[0]
+        if self._paused:
+            level, message = DiagnosticStatus.OK, "paused"
+            values["left hand"] = values["right hand"] = "absent"
         return diagnostic_status(self.name, self.frame, level, message, values)
 
     def close(self) -> None:

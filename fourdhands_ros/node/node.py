@@ -82,20 +82,19 @@ class HandsNode(ActiveNode):
         made.callback(self.destroy_timer, timer)
         self._frame_watch = FrameWatch(self)
         made.callback(self._frame_watch.destroy)
-        channels: list[Channel] = []
-        for camera, tracker in zip(parameters.cameras, trackers):
-            channels.append(Channel(self, parameters, camera, tracker))
-            made.callback(channels[-1].close)
-        if parameters.fusion:
+        if parameters.fusion:  # before the cameras: where these end, what they have in work is fused too
             made.callback(setattr, self, "fused", None)
             tracker = trackers[0]
             self.fused = FusedChannel(self, parameters, tracker)
             made.callback(self.fused.close)
             if tracker.betas is not None:
                 self.fused.set_shape(tracker.betas)
-            for channel in channels:
-                channel.processor.fuse = functools.partial(self.fused.take, channel.camera)
-                made.callback(setattr, channel.processor, "fuse", None)
+        channels: list[Channel] = []
+        for camera, tracker in zip(parameters.cameras, trackers):
+            channels.append(Channel(self, parameters, camera, tracker))
+            made.callback(channels[-1].close)
+            if self.fused is not None:
+                channels[-1].processor.fuse = functools.partial(self.fused.take, camera)
         self.channels = channels
         # What exists now lives as long as the node is active. Looking through all of it (400,000 objects, most of them the
         # libraries') for garbage stops every thread for 0.1 to 0.2 s, which is a hand's pose five frames late.
@@ -125,14 +124,15 @@ class HandsNode(ActiveNode):
         super()._release()
 
     def _apply(self, parameters: Parameters) -> None:
-        for channel in self._all():
+        for channel in self.all_channels():
             channel.apply(parameters)
 
-    def _all(self) -> list[Channel | FusedChannel]:
+    def all_channels(self) -> list[Channel | FusedChannel]:
+        """Those of the cameras, then `fused` where there is one."""
         return [*self.channels, *filter(None, [self.fused])]
 
     def _publish_diagnostics(self) -> None:
-        channels = self._all()
+        channels = self.all_channels()
         shared = self._frame_watch.look(channel.outputs for channel in channels)
         array = DiagnosticArray(status=[channel.status(shared.get(channel.outputs, "")) for channel in channels])
         array.header.stamp = self.get_clock().now().to_msg()

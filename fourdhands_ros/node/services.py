@@ -49,7 +49,7 @@ class Services:
 
     def _pause(self, request: Any, response: Any) -> Any:
         """Stop tracking in all cameras, or go on; models stay loaded."""
-        channels = self._node.channels
+        channels = self._node.all_channels()
         for channel in channels:
             channel.pause(request.data)
         _answered(response, channels, "paused: no images are taken, the models stay loaded" if request.data else _ANEW)

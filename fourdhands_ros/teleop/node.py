@@ -134,9 +134,10 @@ class TeleopNode(ActiveNode):
         subscribe(TFMessage, "/tf", self._robot.put, 100, raw=True)
         made.callback(when_time_goes_back(self, self._robot.forget_frames).unregister)
         latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        subscribe(Bool, "~/estop", self._on_estop, 10)
-        # and a switch that says it once and for all, to a node that starts later too; others are no matter of a warning
-        subscribe(Bool, "~/estop", self._on_estop, latched, event_callbacks=LISTENS_QUIETLY)
+        # of a switch that says it once and for all too, to a node that starts later, and of one that promises nothing: each
+        # hears what it can, and others are no matter of a warning
+        for qos in (QoSProfile(depth=10), latched, qos_profile_sensor_data):
+            subscribe(Bool, "~/estop", self._on_estop, qos, event_callbacks=LISTENS_QUIETLY)
         subscribe(TFMessage, "/tf_static", self._robot.put_static, latched, raw=True)
 
         def publisher(kind: Any, topic: str) -> Any:

@@ -184,6 +184,17 @@ def test_hands_in_a_robots_frame_are_not_taken_for_mirrored():
     assert not told.mirrored and told.lens([OTHER, CAMERA]) == 0
 
 
+def test_a_joint_behind_the_camera_hides_neither_that_images_are_mirrored_nor_their_lens():
+    """Its pixel is no number."""
+    told, mirrored = Seen(), CAMERA.mirrored()
+    for k in range(200):
+        points = hand(k % 2, k / 10).joints
+        pixels = mirrored.project(points * (-1.0, 1.0, 1.0))
+        pixels[3] = np.nan if k == 15 else pixels[3]
+        told.add(lambda points=points: points, pixels)
+    assert told.mirrored and told.lens([OTHER, mirrored]) == 1
+
+
 def test_mirrored_images_of_an_unknown_camera(rendered, tmp_path, capsys):
     """Of a bag with images alone, that it is mirrored and its lens can be given: the hands are those of the other export."""
     path = write_bag(tmp_path / "plain", *camera_entries(rendered, "/cam"))

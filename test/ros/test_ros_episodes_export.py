@@ -16,9 +16,11 @@ from geometry_msgs.msg import TransformStamped
 from rclpy.serialization import serialize_message
 from ros_support import SECOND, T0
 from std_msgs.msg import Bool, String
+from test_ros_transforms import message as transforms
 
 from fourdhands_core import cli
 from fourdhands_core.episodes.actions import ACTIONS
+from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle, quaternion_from_matrix
 from fourdhands_ros.pypi.message_types import typestore
 
@@ -229,14 +231,15 @@ def test_a_bag_with_nobody_is_left_out_with_its_reason(bags, tmp_path, capsys):
     assert code == 0 and "nobody: left out, no episode: the left hand in 0 % and the right hand in 0 % of the HandPairs" in out
 
 
-def changed_hands(path, change) -> Path:
-    """A bag of 4 s whose HandPairs are changed in place by `change` (number, pair)."""
+def changed_hands(path, change, frames=None) -> Path:
+    """A bag of 4 s whose HandPairs are changed in place by `change` (number, pair). frames: on /tf_static."""
     entries, types = Demonstration(seconds=4, images=False, robot=False).entries()
     for number, (topic, time, data) in enumerate(entries):
         pair = typestore().deserialize_cdr(data, types[topic])
         change(number, pair)
         entries[number] = topic, time, bytes(typestore().serialize_cdr(pair, types[topic]))
-    return write_bag(path, entries, types)
+    more = [("/tf_static", T0, frames)] if frames else []
+    return write_bag(path, [*more, *entries], types | {name: "tf2_msgs/msg/TFMessage" for name, *_ in more})
 
 
 def test_a_hand_that_lacks_numbers_is_not_there(tmp_path, capsys):
@@ -247,12 +250,19 @@ def test_a_hand_that_lacks_numbers_is_not_there(tmp_path, capsys):
             pair.right.betas = np.full_like(pair.right.betas, np.nan)
         elif number == 64:
             pair.right.hand_pose = pair.right.hand_pose[:3]
+        elif number == 65:
+            pair.right.joints = []
+        elif number == 66:
+            for axis in "xyzw":
+                setattr(pair.right.wrist.orientation, axis, 0.0)
 
-    bag = changed_hands(tmp_path / "bag", change)
-    code, out, _ = run(capsys, "export", bag, "--out", tmp_path / "out")
-    assert code == 0 and "5 times hand with numbers that are not finite" in out
-    assert "left out 0.20 s from 1.97 s on: right hand not seen" in out
-    assert run(capsys, "check", tmp_path / "out")[0] == 0
+    place = "base", "cam_optical", Rigid(np.eye(3), np.ones(3)), T0
+    bag = changed_hands(tmp_path / "bag", change, transforms(place))
+    for frame in "camera", "base":
+        code, out, _ = run(capsys, "export", bag, "--out", tmp_path / frame, "--frame", frame)
+        assert code == 0 and "7 times hand with numbers that are not finite" in out
+        assert "left out 0.27 s from 1.97 s on: right hand not seen" in out
+        assert run(capsys, "check", tmp_path / frame)[0] == 0
 
 
 def test_an_episode_ends_where_the_clock_is_set_back(tmp_path, capsys):

@@ -1,7 +1,9 @@
 """Episodes recorded by services, as a user does: started, judged, killed; what is missing is told."""
 
+import errno
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -171,11 +173,18 @@ def test_keys_of_another_terminal(ros, tmp_path):
 
 
 def test_a_wrong_stamp_does_not_say_which_moment_it_is(tmp_path):
-    watch = Watch(None, tmp_path, Selection())
+    clock = SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=7))
+    watch = Watch(SimpleNamespace(get_clock=lambda: clock), tmp_path, Selection())
     hand = SimpleNamespace(valid=False)
-    for wrong in (0, 3600, 0, 0, -T0 // SECOND):
-        stamp = SimpleNamespace(sec=T0 // SECOND + wrong, nanosec=0)
+
+    def take(sec, nanosec=0):
+        stamp = SimpleNamespace(sec=sec, nanosec=nanosec)
         watch._take(SimpleNamespace(header=SimpleNamespace(stamp=stamp), left=hand, right=hand))
+
+    take(-1), take(T0 // SECOND, SECOND)  # no times at all
+    assert watch.moment() == 7
+    for wrong in (0, 3600, 0, 0, -T0 // SECOND):
+        take(T0 // SECOND + wrong)
     assert abs(watch.moment() - T0) < 600 * SECOND
 
 
@@ -210,6 +219,29 @@ def test_of_a_start_that_is_refused_nothing_stays(ros, tmp_path, monkeypatch):
             recorder.do(word)
     assert files(tmp_path) == before and len([*tmp_path.iterdir()]) == 1
     assert recorder.do("start").startswith("episode_000001") and read_sidecar(tmp_path / "episode_000001").span is None
+    recorder.close()
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_what_becomes_of_an_episode_whose_recording_has_stopped(ros, tmp_path, gone):
+    """It was kept where it was discarded on a full disk. Of one whose folder was removed no node is left."""
+    node, destroyed = ros.node("hands_recorder", enable_rosout=False), []
+
+    def make():
+        under = rclpy.create_node("episode", context=ros.context, enable_rosout=False)
+        destroy, under.destroy_node = under.destroy_node, lambda: destroyed.append(destroy())
+        return under
+
+    recorder = EpisodeRecorder(node, tmp_path / "demos", "", Selection(["/nothing"]), 0.0, make)
+    recorder.do("start"), recorder.tick()
+    bag = tmp_path / "demos" / "episode_000000"
+    if gone:
+        shutil.rmtree(bag)
+    recorder._recorder._queue.error = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(InputError, match="cannot be written" if gone else "No space left"):
+        recorder.do("discard")
+    assert len(destroyed) == 1 and (gone or read_sidecar(bag).state == "discarded")
+    assert recorder.do("start")
     recorder.close()
 
 

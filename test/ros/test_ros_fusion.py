@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.parameter import Parameter
-from ros_support import LATCHED, PATIENT, RELIABLE, REPOSITORY, T0, FakeTracker, Ros, image_message, make_pair, stamp_of
+from ros_support import LATCHED, PATIENT, RELIABLE, REPOSITORY, T0, FakeTracker, Ros, Unread, image_message, make_pair, stamp_of
 from rosgraph_msgs.msg import Clock
+from std_srvs.srv import SetBool
 from test_ros_cameras import Cameras
 from test_ros_transforms import message
+from visualization_msgs.msg import MarkerArray
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.fusion.rig import Rig, save_rig
@@ -175,6 +177,43 @@ def test_no_stamp_comes_again_after_a_reset(fused):
     published = take(range(0, 8 * FRAME, FRAME))
     channel.reset()
     assert 0 < published == take(range(4 * FRAME, 8 * FRAME, FRAME)) < take(range(8 * FRAME, 12 * FRAME, FRAME))
+
+
+def test_what_cameras_have_in_work_when_the_node_is_deactivated_is_fused_too(fused):
+    """Its topics were closed before the cameras ended: that image's hands were lost, or an error."""
+    bench = fused(Scene())
+    bench.run(range(0, 4 * FRAME, FRAME))
+    assert bench.ros.spin_until(lambda: len(bench.fused) >= 3)
+    right, begun, ends, fusion = bench.of("right"), threading.Event(), threading.Event(), bench.node.fused.statistics
+    estimate, close = right.tracker.estimate, right.processor._mailbox.close
+    right.tracker.estimate = lambda *args: begun.set() or (ends.wait(PATIENT) and estimate(*args))
+    published, received = fusion.published, fusion.received
+    bench.send("left", 4 * FRAME)
+    assert bench.ros.spin_until(lambda: fusion.received == received + 1)
+    bench.images["right"].publish(image_message(bench.scene.stamp(4 * FRAME + LATER), (255, 255, 0), frame_id="right_optical"))
+    assert bench.ros.spin_until(begun.is_set)
+    right.processor._mailbox.close = lambda: (ends.set(), close())
+    bench.node.trigger_deactivate()
+    assert fusion.received == received + 2 and fusion.published > published and not right.statistics.refused
+
+
+def test_a_pause_hides_the_fused_hands_too(fused):
+    """With a marker_lifetime of 0 their meshes stayed in viewers."""
+    bench, markers = fused(Scene(), marker_lifetime=0.0), Unread(MarkerArray)
+    bench.user.create_subscription(MarkerArray, "hands/markers", markers.append, RELIABLE, raw=True)
+    bench.ros.join(bench.user, bench.node.fused.outputs._markers)
+    bench.run(range(0, 4 * FRAME, FRAME))
+    assert bench.ros.spin_until(lambda: markers and bench.fused)
+    client = bench.user.create_client(SetBool, "hands/pause")
+    assert bench.ros.ask(client, SetBool.Request(data=True)).success
+    assert bench.ros.spin_until(lambda: [one.action for one in markers[-1].markers] == [2, 2])
+    level, values = bench.diagnosis()
+    assert level == DiagnosticStatus.OK and values["left hand"] == "absent"
+    assert bench.ros.ask(client, SetBool.Request(data=False)).success
+    bench.ros.join(bench.node, *bench.images.values())
+    count = len(bench.fused)
+    bench.run(range(4 * FRAME, 8 * FRAME, FRAME))
+    assert bench.ros.spin_until(lambda: len(bench.fused) > count)
 
 
 def test_poses_from_tf_and_without_it(fused):

@@ -140,6 +140,22 @@ def test_messages_that_do_not_unpack_are_counted(tmp_path, pairs, capsys):
     assert "messages on /camera/hands do not unpack" in capsys.readouterr().err
 
 
+def test_a_hand_whose_numbers_are_no_hands_is_lost_there(tmp_path, pairs, capsys):
+    """As the node takes it; one such message ended the command."""
+    spoilt = [replace(pair.right, joints=np.full((21, 3), value)) for pair, value in zip(pairs[30:32], (np.nan, 0.3))]
+    shown = [*pairs[:30], *(replace(pair, right=hand) for pair, hand in zip(pairs[30:32], spoilt)), *pairs[32:]]
+    record = PairRecord()
+    for pair in shown:
+        record.append(pair)
+    record.save(tmp_path / "hands.npz")
+    bag = write_bag(tmp_path / "bag", entries(shown), types(HANDS))
+    for given in bag, tmp_path / "hands.npz":
+        out = tmp_path / f"of_{given.name}"
+        assert main(["teleop", str(given), "--robot", "gripper", "--out", str(out), "--quiet"]) == 0
+        assert "in 2 images the numbers of the right hand are none of a hand's" in capsys.readouterr().err
+        assert all(np.isfinite(values).all() for values in trajectory(out).values() if values.dtype.kind == "f")
+
+
 @pytest.mark.parametrize("frame, told", [("base_link", True), ("left_optical_frame", False)])
 def test_hands_of_fused_cameras_are_in_no_cameras_frame(tmp_path, pairs, capsys, frame, told):
     encoder, data = HandPairEncoder("landmark", "human"), []

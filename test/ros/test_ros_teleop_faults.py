@@ -9,7 +9,7 @@ import rclpy
 from geometry_msgs.msg import PoseStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
 from ros_support import PATIENT, wait_until
 from std_msgs.msg import Bool
 from teleop_support import START, people, ruckig, stepped
@@ -167,6 +167,17 @@ def test_an_estop_that_is_let_go_before_the_next_step_stops(teleop):
         teleop._on_estop(Bool(data=pressed))
     teleop._step()
     assert STATE_NAMES[teleop.state.state] == "ESTOP"
+
+
+@pytest.mark.parametrize("reliability", [ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT])
+@pytest.mark.parametrize("durability", [DurabilityPolicy.VOLATILE, DurabilityPolicy.TRANSIENT_LOCAL])
+def test_an_estop_is_heard_whatever_its_publisher_offers(teleop, reliability, durability):
+    """A best-effort switch stopped nothing."""
+    offered = QoSProfile(depth=1, reliability=reliability, durability=durability)
+    topic = teleop.resolve_topic_name("~/estop")
+    taken = [one.qos_profile for one in teleop.subscriptions if one.topic_name == topic]
+    assert any(qos_check_compatible(offered, one)[0] != QoSCompatibility.ERROR for one in taken)
+    assert durability == DurabilityPolicy.VOLATILE or any(one.durability == durability for one in taken)
 
 
 def test_a_deadman_that_is_let_go_between_two_steps_is_released(teleop):
