@@ -141,7 +141,7 @@ def find_cameras(
             raise InputError(f"{found[namespace].image} and {name} would both be written to {namespace}/hands; choose one")
         prefix = options.parameters.frame_prefix
         if len(chosen) > 1:  # else every camera's hands would be the same frames
-            prefix = f"{namespace.lstrip('/')}/{prefix}".lstrip("/")
+            prefix += f"{namespace.lstrip('/')}/" if namespace else ""
         info = options.camera_info or info
         others = () if info else tuple(name for name, topic in sorted(topics.items()) if topic.type == CAMERA_INFO)
         found[namespace] = CameraTopics(name, images[name], info, namespace, prefix, others)

@@ -6,7 +6,7 @@ from ..convert.images import stamp_of
 from ..convert.transforms import KEPT, TransformBuffer, TransformError
 from .camera import CameraTopics, first_images
 from .reading import Bag
-from .topics import TF, TF_STATIC
+from .topics import frame_topics
 
 _AHEAD = 1_000_000_000
 """Nanoseconds of recording after an image in which the transforms of its stamp were recorded."""
@@ -19,9 +19,10 @@ class RecordedFrames(TransformBuffer):
 
     def __init__(self, bag: Bag) -> None:
         super().__init__()
-        for _, _, data in bag.messages([TF_STATIC]):
+        moving, static = frame_topics(bag.topics)
+        for _, _, data in bag.messages([static]):
             self.put(data, static=True)
-        self._entries = bag.messages([TF])
+        self._entries = bag.messages([moving])
         self._next = next(self._entries, None)
 
     def read_to(self, time: int, ahead: int = _AHEAD) -> None:

@@ -18,7 +18,7 @@ from .camera import BagCamera, CameraTopics, Options
 from .frames import RecordedFrames, look_up_first
 from .messages import HandMessages
 from .reading import Bag, Entry
-from .topics import TF, TF_STATIC, some
+from .topics import frame_topics, some
 
 
 class BagPlaces:
@@ -60,7 +60,7 @@ class BagPlaces:
             )
         if options.rig is not None:
             check_named(options.rig, [camera.name for camera in cameras], "the file of --cameras")
-        elif not any(name in topics and topics[name].count for name in (TF, TF_STATIC)):
+        elif not any(name in topics and topics[name].count for name in frame_topics(topics)):
             raise InputError(
                 f"{path} has no messages on /tf or /tf_static, so that nothing says where its cameras stand in {self.frame}; "
                 "give --cameras FILE, as `fourdhands calibrate-cameras` makes it"

@@ -12,6 +12,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from ..convert.cdr import stamp_in
 from ..node.delivery import Spacing
 from ..node.polling import PolledSubscription
+from .topics import TF_MESSAGE
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -86,7 +87,7 @@ class Selection:
             )
         except Exception:  # it has ended meanwhile; rclpy's class for that has no public name
             return set()
-        chosen = {topic for topic, kind in taken.items() if kind == _INFO}
+        chosen = {topic for topic, kind in (published | taken).items() if kind in (_INFO, TF_MESSAGE)}
         if self._markers:
             chosen |= {topic for topic, kind in published.items() if kind == _MARKERS}
         for topic, kind in taken.items():

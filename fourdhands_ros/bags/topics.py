@@ -10,6 +10,7 @@ IMAGES = {"sensor_msgs/msg/Image": False, "sensor_msgs/msg/CompressedImage": Tru
 """Types of image topics, and whether they are compressed."""
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 TF, TF_STATIC = "/tf", "/tf_static"
+TF_MESSAGE = "tf2_msgs/msg/TFMessage"
 JOINT_STATE = "sensor_msgs/msg/JointState"
 CONVERT = "`rosbags-convert --src {} --dst FOLDER` makes a bag of ROS 2 of it"
 _ENCODINGS = {"ros1": "of ROS 1", "json": "JSON"}
@@ -29,6 +30,15 @@ class Topic:
     count: int = 0
     definition: str = ""
     encoding: str = "cdr"
+
+
+def frame_topics(topics: Mapping[str, Topic]) -> tuple[str, str]:
+    """Where a bag has the transforms of moving frames and of static ones: TF and TF_STATIC, or with neither those of the only
+    namespace that has some, as of a robot whose nodes were remapped (/robot1/tf). The names may not be there."""
+    there = {name for name, topic in topics.items() if topic.type == TF_MESSAGE and topic.count}
+    spaces = {name.removesuffix(one) for name in there for one in (TF, TF_STATIC) if name.endswith(one)}
+    space = "" if "" in spaces or len(spaces) != 1 else spaces.pop()
+    return space + TF, space + TF_STATIC
 
 
 def encoding_words(unread: Mapping[str, Topic]) -> str:

@@ -23,7 +23,7 @@ from fourdhands_core.geometry.rotations import matrix_from_quaternion, quaternio
 from ..bags.camera import Options as Conversion
 from ..bags.info import HAND_PAIR, pair_store
 from ..bags.reading import Bag
-from ..bags.topics import IMAGES
+from ..bags.topics import IMAGES, frame_topics
 from ..convert.transforms import TransformBuffer, TransformError
 from .beside import image_size, read_cameras, read_marks
 from .own_camera import Seen, own_images, read_intrinsics
@@ -180,7 +180,7 @@ class _HandReader:
         waiting: deque[tuple[int, Any]] = deque()
         for name, time, data in self._entries(moved):
             if name != self._topic:
-                self._buffer.put(data, static=name == "/tf_static")
+                self._buffer.put(data)
             else:
                 waiting.append((time, self._unpack(store, data)))
             while waiting and (not moved or waiting[0][0] + _WAIT < time):
@@ -215,13 +215,12 @@ class _HandReader:
     def _entries(self, moved: bool) -> Iterator[tuple[str, int, bytes]]:
         if not moved:
             return self._bag.messages([self._topic])
+        moving, static = frame_topics(self._frames.topics)
+        for _, _, data in self._frames.messages([static]):  # recorded late, it holds for what was before too
+            self._buffer.put(data, static=True)
         if self._frames is self._bag:
-            for entry in self._frames.messages(["/tf_static"]):  # recorded late, it holds for what was before too
-                self._buffer.put(entry[2], static=True)
-            return self._bag.messages([self._topic, "/tf"])
-        for name, _, data in self._frames.messages(["/tf_static"]):
-            self._buffer.put(data, static=name == "/tf_static")
-        return heapq.merge(self._bag.messages([self._topic]), self._frames.messages(["/tf"]), key=lambda entry: entry[1])
+            return self._bag.messages([self._topic, moving])
+        return heapq.merge(self._bag.messages([self._topic]), self._frames.messages([moving]), key=lambda entry: entry[1])
 
     def _unpack(self, store: Any, data: bytes) -> Any:
         try:

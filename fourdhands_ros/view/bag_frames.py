@@ -7,7 +7,6 @@ import numpy as np
 from fourdhands_core.geometry.rigid import Rigid
 
 from ..bags.index import BagIndex
-from ..bags.topics import TF, TF_STATIC
 from ..convert.transforms import TransformBuffer
 
 _AROUND = 1_000_000_000
@@ -17,10 +16,12 @@ _MOST = 2000
 
 
 class BagFrames:
-    """The transforms of a bag, whose index holds TF and TF_STATIC where the bag has them. Static ones hold for all of it."""
+    """The transforms of a bag. moving, static: their topics, which its index holds where the bag has them. Static ones hold for
+    all of it."""
 
-    def __init__(self, index: BagIndex) -> None:
-        self._index, self._times = index, index.times.get(TF, np.zeros(0, np.int64))
+    def __init__(self, index: BagIndex, moving: str, static: str) -> None:
+        self._index, self._times = index, index.times.get(moving, np.zeros(0, np.int64))
+        self._moving, self._static = moving, static
         self._buffer, self._span = TransformBuffer(), (0, 0)
         self._restart(0)
 
@@ -31,14 +32,14 @@ class BagFrames:
         if not self._span[0] <= first <= self._span[1]:
             self._restart(first)
         for number in range(self._span[1], last):
-            self._put(TF, number, static=False)
+            self._put(self._moving, number, static=False)
         self._span = self._span[0], max(self._span[1], last)
         return self._buffer.lookup(target, source, stamp)
 
     def _restart(self, first: int) -> None:
         self._buffer, self._span = TransformBuffer(), (first, first)
-        for number in range(min(len(self._index.times.get(TF_STATIC, ())), _MOST)):
-            self._put(TF_STATIC, number, static=True)
+        for number in range(min(len(self._index.times.get(self._static, ())), _MOST)):
+            self._put(self._static, number, static=True)
 
     def _put(self, topic: str, number: int, static: bool) -> None:
         try:

@@ -22,12 +22,13 @@ from fourdhands_core.view.sights import RobotSight, Sight
 from ..bags.index import BagIndex
 from ..bags.info import pair_topics
 from ..bags.reading import Bag
+from ..bags.topics import frame_topics
 from ..convert.diagnosis import sentences
 from ..convert.transforms import TransformError
 from ..pypi.message_types import deserialize_ros
 from .bag_camera import BagCamera
 from .bag_frames import BagFrames
-from .bag_topics import DIAGNOSTICS, STRING, TF, TF_STATIC, camera_topics, present
+from .bag_topics import DIAGNOSTICS, STRING, camera_topics, present
 
 _STALE = 1_000_000_000
 """Nanoseconds after which what a robot said holds no more."""
@@ -107,11 +108,12 @@ class BagRecording(Recording):
         first, *others = pair_topics(bag, topic)
         topics = [camera_topics(bag, first, image), *(camera_topics(bag, name, None) for name in others)]
         strings = [name for name, one in bag.topics.items() if one.type == STRING and one.count and name.endswith("/state")]
-        fixed = [name for name in (DIAGNOSTICS, TF, TF_STATIC) if present(bag, name)]
+        frames = frame_topics(bag.topics)
+        fixed = [name for name in (DIAGNOSTICS, *frames) if present(bag, name)]
         names = dict.fromkeys([*(name for one in topics for name in one.names()), *strings, *fixed])
         self._index = BagIndex(bag, list(names))
         self._main, *self._others = [BagCamera(bag, self._index, one) for one in topics]
-        self._frames = BagFrames(self._index)
+        self._frames = BagFrames(self._index, *frames)
         self._robot_topics = [name for name in sorted(strings) if self._robot_state_of(name, 0) is not None]
 
     def _warn(self) -> None:

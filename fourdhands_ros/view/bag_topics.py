@@ -8,11 +8,11 @@ from fourdhands_core.errors import InputError
 
 from ..bags.depth import AUTO, DepthTopic, find_depth
 from ..bags.reading import Bag
-from ..bags.topics import CAMERA_INFO, IMAGES, TF, TF_STATIC, Topic
+from ..bags.topics import CAMERA_INFO, IMAGES, TF_MESSAGE, Topic
 from ..convert.camera_info import info_topics
 
 DIAGNOSTICS = "/diagnostics"
-_TYPES = {DIAGNOSTICS: "diagnostic_msgs/msg/DiagnosticArray", TF: "tf2_msgs/msg/TFMessage", TF_STATIC: "tf2_msgs/msg/TFMessage"}
+_TYPES = {DIAGNOSTICS: "diagnostic_msgs/msg/DiagnosticArray"}
 STRING = "std_msgs/msg/String"
 
 
@@ -38,8 +38,9 @@ def camera_topics(bag: Bag, pairs: str, image: str | None) -> CameraTopics:
 
 
 def present(bag: Bag, name: str) -> str:
-    """DIAGNOSTICS, TF or TF_STATIC where the bag has messages on it, else an empty text."""
-    return name if name in bag.topics and bag.topics[name].count and bag.topics[name].type == _TYPES[name] else ""
+    """DIAGNOSTICS, or a topic of `frame_topics`, where the bag has messages on it, else an empty text."""
+    topic = bag.topics.get(name)
+    return name if topic and topic.count and topic.type == _TYPES.get(name, TF_MESSAGE) else ""
 
 
 def _image_topic(bag: Bag, pairs: str, image: str | None) -> str:

@@ -57,15 +57,15 @@ class Recorded:
         self.entries.sort(key=lambda entry: entry[1])
         self.bag = write_bag(folder / "drive", self.entries, self.types)
 
-    def with_tf(self, name, moving=()):
-        """The same bag with the cameras' places on /tf_static, those of `moving` on /tf at 20 a second."""
+    def with_tf(self, name, moving=(), space=""):
+        """The same bag with the cameras' places on /tf_static, those of `moving` on /tf at 20 a second, in a namespace."""
         still = [("cell", f"{one}_optical", self.poses[one], 0) for one in NAMES if one not in moving]
-        rows, types = [("/tf_static", T0 - 10**9, message(*still))], {"/tf_static": TF_TYPE}
+        rows, types = [(f"{space}/tf_static", T0 - 10**9, message(*still))], {f"{space}/tf_static": TF_TYPE}
         for k in range(-2, 20):
             stamp = T0 + k * 50_000_000
             for one in moving:
-                rows.append(("/tf", stamp + 30_000_000, message(("cell", f"{one}_optical", self.poses[one], stamp))))
-                types["/tf"] = TF_TYPE
+                rows.append((f"{space}/tf", stamp + 30_000_000, message(("cell", f"{one}_optical", self.poses[one], stamp))))
+                types[f"{space}/tf"] = TF_TYPE
         entries = sorted(self.entries + rows, key=lambda entry: entry[1])
         return write_bag(self.folder / name, entries, {**self.types, **types})
 
@@ -138,9 +138,10 @@ def test_each_cameras_own_hands_are_there_too_and_frames_in_the_fixed_one(record
     assert f"/hands: {COUNT} HandPairs" in capsys.readouterr().out
 
 
-def test_places_from_the_bags_tf_are_those_of_a_file(recorded, fused, tmp_path):
-    """One camera's on /tf_static, the other's on /tf."""
-    bag = recorded.with_tf("tf", ("right",))
+@pytest.mark.parametrize("space", ["", "/robot1"])
+def test_places_from_the_bags_tf_are_those_of_a_file(recorded, fused, tmp_path, space):
+    """One camera's on /tf_static, the other's on /tf; also of a robot whose frames are in its own namespace."""
+    bag = recorded.with_tf(f"tf{len(space)}", ("right",), space)
     compared(convert(bag, tmp_path / "out", "--lookahead", 0, "--fixed-frame", "cell"), fused)
 
 

@@ -16,6 +16,7 @@ from ros_support import T0
 
 from fourdhands_core.errors import InputError
 from fourdhands_ros.bags.reading import Bag
+from fourdhands_ros.bags.topics import TF_MESSAGE, Topic, frame_topics
 from fourdhands_ros.tools.camera import camera_info
 
 KINDS = {
@@ -207,3 +208,20 @@ def test_what_is_no_bag_is_named(tmp_path, make, words):
     with pytest.raises(InputError, match=words) as caught:
         Bag(tmp_path / "bag")
     assert str(tmp_path / "bag") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "there, space",
+    [
+        (["/tf"], ""),
+        (["/tf_static", "/robot1/tf"], ""),
+        (["/robot1/tf", "/robot1/tf_static"], "/robot1"),
+        (["/cell/robot1/tf_static"], "/cell/robot1"),
+        (["/robot1/tf", "/robot2/tf"], ""),  # whose frames may have the same names
+        (["/my_tf"], ""),
+        ([], ""),
+    ],
+)
+def test_where_a_bag_has_its_frames(there, space):
+    topics = {name: Topic(TF_MESSAGE, 1) for name in there} | {"/empty/tf": Topic(TF_MESSAGE), "/other/tf": Topic("other", 1)}
+    assert frame_topics(topics) == (f"{space}/tf", f"{space}/tf_static")

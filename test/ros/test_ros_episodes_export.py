@@ -232,13 +232,13 @@ def test_a_bag_with_nobody_is_left_out_with_its_reason(bags, tmp_path, capsys):
 
 
 def changed_hands(path, change, frames=None) -> Path:
-    """A bag of 4 s whose HandPairs are changed in place by `change` (number, pair). frames: on /tf_static."""
+    """A bag of 4 s whose HandPairs are changed in place by `change` (number, pair). frames: on /robot/tf_static."""
     entries, types = Demonstration(seconds=4, images=False, robot=False).entries()
     for number, (topic, time, data) in enumerate(entries):
         pair = typestore().deserialize_cdr(data, types[topic])
         change(number, pair)
         entries[number] = topic, time, bytes(typestore().serialize_cdr(pair, types[topic]))
-    more = [("/tf_static", T0, frames)] if frames else []
+    more = [("/robot/tf_static", T0, frames)] if frames else []
     return write_bag(path, [*more, *entries], types | {name: "tf2_msgs/msg/TFMessage" for name, *_ in more})
 
 

@@ -12,7 +12,7 @@ from visualization_msgs.msg import MarkerArray
 
 from fourdhands_ros.bags.recorded_topics import Selection
 from fourdhands_ros.convert.encoders import encode_faces
-from fourdhands_ros.pypi.message_types import HandFaces, HandPair
+from fourdhands_ros.pypi.message_types import HandFaces, HandPair, TFMessage
 
 
 def test_what_is_remapped_is_found(ros):
@@ -25,17 +25,20 @@ def test_what_is_remapped_is_found(ros):
         (Image, "/arm/drawn"),
     ):
         node.create_publisher(kind, topic, 1)
+    node.create_publisher(TFMessage, "/robot/tf", 1)
+    node.create_subscription(TFMessage, "/robot/tf_static", lambda _: None, 1)
     for kind, topic in ((Image, "/front/rgb"), (CameraInfo, "/front/lens"), (CompressedImage, "/side/rgb/compressed")):
         node.create_subscription(kind, topic, lambda _: None, 1)
     for kind, topic in (
         (MarkerArray, "/walls"),
+        (TFMessage, "/other_robot/tf"),
         (Image, "/back/rgb"),
         (CameraInfo, "/back/lens"),
         (Image, "/side/rgb"),
         (CompressedImage, "/front/rgb/compressed"),
     ):
         other.create_publisher(kind, topic, 1)
-    every = {"/arm/pose", "/arm/triangles", "/arm/meshes", "/front/lens"}
+    every = {"/arm/pose", "/arm/triangles", "/arm/meshes", "/front/lens", "/robot/tf", "/robot/tf_static"}
 
     def found(**kwargs):
         return {topic for topic in Selection(**kwargs)(names) if not topic.startswith(("/rosout", "/parameter"))}
