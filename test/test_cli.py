@@ -99,6 +99,7 @@ def test_help_imports_no_heavy_package():
         (["train", "landmark", "--out", "{tmp}/w", "--set", "single_steps=many"], "not of type int"),
         (["evaluate", "--real", "{tmp}/none"], "is not a folder"),
         (["evaluate", "--clips", "0"], "not positive"),
+        (["track", "{tmp}/in.mp4", "--out", "{tmp}/out", "--hand-shape", "{tmp}/a.yaml"], "a.yaml does not exist"),
     ],
 )
 def test_a_users_error_is_one_message_and_exit_code_2(tmp_path, capsys, arguments, message):

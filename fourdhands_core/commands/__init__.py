@@ -126,6 +126,12 @@ def add_lens(command: argparse.ArgumentParser, of: str = "") -> None:
     lens.add_argument("--intrinsics", **FILE, help=f"{of}the camera's calibration: {CALIBRATION_FILES}")
 
 
+def add_shape(command: argparse.ArgumentParser) -> None:
+    """The option that says how large the person's hands are, and of what proportions."""
+    text = "the person's hand shape, which the node's ~/calibrate_hand kept (default: it is estimated)"
+    command.add_argument("--hand-shape", **FILE, help=text)
+
+
 def lens_of(args: argparse.Namespace) -> CameraSource:
     """The camera that the options of `add_lens` name, and --rectified where there is one."""
     from ..geometry.camera_source import CameraSource
@@ -146,7 +152,7 @@ def check_out(args: argparse.Namespace, outputs: Iterable[str | Path], *inputs: 
     """
     from ..outputs import check_outputs
 
-    named = "weights", "hand_model", "hand_model_left", "intrinsics"
+    named = "weights", "hand_model", "hand_model_left", "hand_shape", "intrinsics"
     check_outputs(outputs, [*(getattr(args, name, None) for name in named), *inputs])
 
 

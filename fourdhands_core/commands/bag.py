@@ -17,6 +17,7 @@ from . import (
     add_command,
     add_lens,
     add_settings,
+    add_shape,
     frame,
     given_settings,
     place,
@@ -72,6 +73,7 @@ def add(commands: Commands) -> None:
         help="whether the images are rectified, so that P of CameraInfo and no distortion holds for them "
         "(default: auto, by the topic's name, image_rect and the like)",
     )
+    add_shape(command)
     add_settings(command, "mirrored", "lookahead", lookahead=OFFLINE_LOOKAHEAD)
     command.add_argument(
         "--cameras",
@@ -121,7 +123,8 @@ def bag(args: argparse.Namespace) -> int:
     refuse_options(args, ["json"], "bag IN OUT")
     if not sources:
         raise InputError(f"one path was given, {out}; give the bag to read and the bag to write, or `bag info {out}`")
-    parameters = camera.Parameters(**given_settings(args), tf=args.tf, rectified=args.rectified)
+    given = {**given_settings(args), "hand_shape": str(args.hand_shape or "")}
+    parameters = camera.Parameters(**given, tf=args.tf, rectified=args.rectified)
     rig = None
     if args.cameras:
         from ..fusion.rig import load_rig

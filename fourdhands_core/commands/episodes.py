@@ -9,7 +9,7 @@ from pathlib import Path
 from ..episodes import FORMATS
 from ..pipeline.settings import OFFLINE_LOOKAHEAD
 from ..streams import counted, said_of, utf8
-from . import COUNT, REPEATED, Commands, add_command, add_lens, add_settings, frame, given_settings, place, ros_side
+from . import COUNT, REPEATED, Commands, add_command, add_lens, add_settings, add_shape, frame, given_settings, place, ros_side
 
 
 def _here(text: str) -> Path:
@@ -117,6 +117,7 @@ def _add_export(inner: Commands) -> None:
     command.add_argument("--no-images", action="store_true", help="export no images")
     command.add_argument("--robot", default="", metavar="TOPIC", help="of JointState (default: the only one, or /joint_states)")
     add_lens(command, "of videos, and of bags with images alone, without CameraInfo: ")
+    add_shape(command)
     add_settings(command, "mirrored")
     command.add_argument("--vcodec", default="h264", metavar="CODEC", help="of images: h264 or av1 (default: h264)")
     command.add_argument("--jobs", **COUNT, help="bags at once (default: one a core)")
@@ -140,7 +141,8 @@ def export(args: argparse.Namespace) -> int:
     work, source, whole, camera = ros_side("episodes", "episodes.export", "episodes.source", "episodes.whole", "bags.camera")
     images = () if args.no_images else tuple(args.images) if args.images else None
     chosen = source.Chosen(args.topic, images, args.robot, args.frame, cutting.split)
-    parameters = camera.Parameters(**given_settings(args), lookahead=OFFLINE_LOOKAHEAD)
+    given = {**given_settings(args), "hand_shape": str(args.hand_shape or "")}
+    parameters = camera.Parameters(**given, lookahead=OFFLINE_LOOKAHEAD)
     conversion = camera.Options(parameters, fov=args.fov, intrinsics=args.intrinsics, markers=False)
     options = work.Options(chosen, args.action, cutting, args.task, args.vcodec, args.outcome, conversion)
     report = work.export(args.paths, args.out, options, args.format, args.jobs, args.address, args.quiet, args.skip_failed)

@@ -13,6 +13,7 @@ from . import (
     add_command,
     add_lens,
     add_settings,
+    add_shape,
     check_out,
     check_there,
     given_settings,
@@ -54,6 +55,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--scale", type=float, default=1.0, help="metres of the robot per metre of the hand (default 1)")
     add_lens(command)
     command.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_shape(command)
     add_settings(command, "mirrored")
 
 
@@ -72,7 +74,7 @@ def teleop(args: argparse.Namespace) -> int:
     check_there(args.video)
     tracks = not args.video.endswith(".npz") and not is_bag(Path(args.video))
     if not tracks:
-        options = "fov", "intrinsics", *given_settings(args)
+        options = "fov", "intrinsics", "hand_shape", *given_settings(args)
         refuse_options(args, options, f"teleop {args.video}, in which hands are found already")
     if not is_bag(Path(args.video)):
         refuse_options(args, ["topic"], f"teleop {args.video}, which is no bag")

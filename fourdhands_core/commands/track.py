@@ -8,11 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from . import DEFAULT_FOV, Commands, add_command, add_lens, add_settings, lens_of, path, refuse_options, tracker_settings
+from . import (
+    DEFAULT_FOV,
+    Commands,
+    add_command,
+    add_lens,
+    add_settings,
+    add_shape,
+    lens_of,
+    path,
+    refuse_options,
+    tracker_settings,
+)
 
 if TYPE_CHECKING:
     from ..media.track_video import TrackSummary
     from ..media.video import VideoReader
+    from ..pipeline.tracker import HandPairTracker
 
 
 def add(commands: Commands) -> None:
@@ -38,6 +50,7 @@ def add(commands: Commands) -> None:
     )
     command.add_argument("--mesh", action="store_true", help="draw the meshes on the overlay too")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_shape(command)
     add_settings(command, "mirrored", "lookahead")
 
 
@@ -61,12 +74,24 @@ def track(args: argparse.Namespace) -> int:
 def track_one(args: argparse.Namespace, video: VideoReader | str, mesh: bool = False) -> TrackSummary:
     """Track the hands through one video, or a camera by its index, into the folder args.out."""
     from ..media.track_video import check_results, track_video
+
+    inputs = args.weights, args.hand_model, args.hand_model_left, args.hand_shape, args.intrinsics
+    check_results(args.out, getattr(video, "files", ()), *inputs)
+    cameras = lens_of(args)
+    with closing(_tracker(args)) as tracker:
+        return track_video(video, args.out, tracker, cameras, mesh=mesh, progress=not args.quiet)
+
+
+def _tracker(args: argparse.Namespace) -> HandPairTracker:
+    """That of the arguments, which knows the person's hand shape where they name it."""
+    from ..pipeline.shape_calibration import load_shape
     from ..pipeline.tracker import HandPairTracker
 
-    check_results(args.out, getattr(video, "files", ()), args.weights, args.hand_model, args.hand_model_left, args.intrinsics)
-    cameras = lens_of(args)
-    with closing(HandPairTracker(tracker_settings(args))) as tracker:
-        return track_video(video, args.out, tracker, cameras, mesh=mesh, progress=not args.quiet)
+    settings = tracker_settings(args)
+    betas = load_shape(args.hand_shape, settings.hand_name) if args.hand_shape else None
+    tracker = HandPairTracker(settings)
+    tracker.betas = betas
+    return tracker
 
 
 def _track_cameras(args: argparse.Namespace) -> int:
@@ -74,7 +99,6 @@ def _track_cameras(args: argparse.Namespace) -> int:
     from ..fusion.rig import load_rig
     from ..geometry.camera_source import CameraSource
     from ..media.track_cameras import CameraVideo, track_cameras
-    from ..pipeline.tracker import HandPairTracker
 
     refuse_options(args, ("mesh", "mirrored"), "track --cameras")
     rig = load_rig(args.cameras)
@@ -98,7 +122,7 @@ def _track_cameras(args: argparse.Namespace) -> int:
             DEFAULT_FOV, fov=fov, intrinsics=intrinsics, rectified=args.rectified, unknown="no lens was given"
         )
         videos.append(CameraVideo(name, file, source))
-    with closing(HandPairTracker(tracker_settings(args))) as tracker:
+    with closing(_tracker(args)) as tracker:
         summary = track_cameras(videos, rig, args.out, tracker, progress=not args.quiet)
     print(f"{summary}\nwritten to {args.out}: hands.npz in {rig.frame()}, and each camera's own")
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
@@ -104,3 +105,10 @@ class TrackerSettings:
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if limits and not (number and limits[0] <= value <= limits[1]):
                 raise InputError(f"{spec.name} = {value!r} is out of range; give a number from {limits[0]} to {limits[1]}")
+
+    @property
+    def hand_name(self) -> str:
+        """The hand model's name, as messages and files have it."""
+        from ..hand_model.assets import HUMAN  # with numpy, which a command that only tells its options need not wait for
+
+        return Path(self.hand_model).stem or HUMAN

@@ -8,6 +8,7 @@ import numpy as np
 import yaml
 
 from ..errors import AssetError, InputError
+from ..files import check_file
 from ..geometry.rotations import matrix_from_axis_angle
 from ..hand_model.arrays import HandArrays
 from ..hand_model.landmarks import Landmarks
@@ -125,8 +126,8 @@ def save_shape(path: str | Path, betas: np.ndarray, model: str) -> None:
 
 
 def load_shape(path: str | Path, model: str) -> np.ndarray:
-    """The shape (10,) in a file of `save_shape`. Raises AssetError where it is damaged or of another hand model."""
-    path = Path(path).expanduser()
+    """The shape (10,) in a file of `save_shape`. Raises AssetError where it is missing, damaged or of another hand model."""
+    path = check_file(Path(path).expanduser(), "hand shape", "give the file that the node's ~/calibrate_hand wrote", AssetError)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         betas, kept = np.array(content["betas"], dtype=float), content["hand_model"]

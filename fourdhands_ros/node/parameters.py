@@ -14,7 +14,6 @@ from rclpy.parameter import Parameter
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.files import local_path
-from fourdhands_core.hand_model.assets import HUMAN
 from fourdhands_core.network.landmark_config import SHIPPED
 from fourdhands_core.pipeline.settings import RESET_GAP, TrackerSettings, setting
 
@@ -209,7 +208,7 @@ class Parameters:
     @property
     def hand_name(self) -> str:
         """The hand model's name, as messages have it."""
-        return Path(self.hand_model).stem or HUMAN
+        return self.tracker_settings().hand_name
 
     def tracker_settings(self) -> TrackerSettings:
         """The tracker's settings among these parameters: those of the same names."""

@@ -19,6 +19,7 @@ from ros_support import T0, stamp_of
 
 from fourdhands_core import cli
 from fourdhands_core.episodes.sidecar import Sidecar
+from fourdhands_core.pipeline.shape_calibration import save_shape
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
 from fourdhands_ros.pypi.message_types import typestore
 
@@ -107,6 +108,23 @@ def test_hands_are_the_trackers_own_with_the_images_stamps(converted, tracked):
                 np.testing.assert_array_equal(hand.hand_pose, expected.hand_pose.astype(np.float32))
                 assert hand.scaled
     assert seen > 60 and [pair.frames_published for _, pair in pairs] == [*range(1, 46)]
+
+
+def test_the_hands_have_the_shape_that_was_calibrated_live(short, tmp_path, capsys):
+    """And not one that is estimated, with which they would be of another size, and so at another distance."""
+    bag, file = write_bag(tmp_path / "drive", *camera_entries(short, "/cam")), tmp_path / "ann.yaml"
+    betas = np.array([1.5, -0.5, *[0.0] * 8])
+    save_shape(file, betas, "human")
+    assert told(capsys, bag, tmp_path / "out", "--hand-shape", file, "--quiet")[0] == 0
+    hands = [hand for _, pair in messages(tmp_path / "out", "/cam/hands", HAND_PAIR) for hand in (pair.left, pair.right)]
+    assert sum(hand.valid for hand in hands) > 8
+    assert all(np.allclose(hand.betas, betas) for hand in hands if hand.valid)
+    save_shape(file, -betas, "human")  # what was made with another content is not what is asked for now
+    code, _, error = told(capsys, bag, tmp_path / "out", "--hand-shape", file, "--quiet")
+    assert code == 2 and "is there already" in error
+    save_shape(file, betas, "generic")
+    code, _, error = told(capsys, bag, tmp_path / "other", "--hand-shape", file, "--quiet")
+    assert code == 2 and "calibrated with hand model 'generic' and this one is 'human'" in error
 
 
 def test_frames_meshes_and_faces_come_with_them(converted, tracked):
@@ -288,6 +306,7 @@ def test_a_bag_whose_process_is_killed_does_not_end_the_others(short, tmp_path, 
         ),
         (["{bag}", "{tmp}/out", "--camera-info", "/cam/image_raw"], "is no CameraInfo topic"),
         (["{bag}", "{tmp}/out", "--weights", "none.safetensors"], "none.safetensors does not exist"),
+        (["{bag}", "{tmp}/out", "--hand-shape", "none.yaml"], "hand shape none.yaml does not exist"),
         (["{bag}", "{tmp}/out", "--lookahead", "61"], "argument --lookahead: 61 is out of range; give a number from 0 to 60"),
         (["{bag}", "{tmp}/out", "--fov", "60", "--intrinsics", "c.yaml"], "not allowed with"),
         (["{bag}", "{tmp}/taken"], "taken.partial is there and no unfinished conversion"),

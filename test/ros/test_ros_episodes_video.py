@@ -14,6 +14,7 @@ from fourdhands_core import cli
 from fourdhands_core.episodes.reading import Dataset
 from fourdhands_core.media.hands_file import read_hands
 from fourdhands_core.media.video import VideoReader, VideoWriter
+from fourdhands_core.pipeline.shape_calibration import save_shape
 
 pytestmark = pytest.mark.skipif(not find_spec("pyarrow"), reason="datasets need pyarrow (pip install 'fourdhands[dataset]')")
 FOV = "64"
@@ -57,6 +58,22 @@ def test_a_video_becomes_a_dataset(video, rendered, tmp_path, capsys):
     code, _, said = run(capsys, *command, "--format", "npz")
     assert code == 2 and "is there already, in the format lerobot; choose another --out for npz" in said
     assert files(tmp_path / "cups") == before
+
+
+def test_the_hands_have_the_shape_that_was_calibrated_live(video, tmp_path, capsys):
+    """In the dataset and in the result of track: where the camera saw the person before, the hands are of the same size."""
+    file, betas = tmp_path / "ann.yaml", np.array([1.5, -0.5, *[0.0] * 8])
+    save_shape(file, betas, "human")
+    given = "--fov", FOV, "--hand-shape", str(file), "--quiet"
+    code, _, said = run(capsys, "export", video, "--out", tmp_path / "cups", "--min-seconds", "0.3", *given)
+    assert code == 0, said
+    assert cli.main(["track", str(video), "--out", str(tmp_path / "track"), "--lookahead", "4", *given]) == 0
+    table, hands = rows(tmp_path / "cups"), read_hands(tmp_path / "track" / "hands.npz")
+    assert hands["valid"].sum() > 20 and table["hand.valid"].any()
+    np.testing.assert_allclose(hands["betas"][hands["valid"]], np.broadcast_to(betas, (hands["valid"].sum(), 10)), atol=1e-6)
+    frames = [np.flatnonzero(hands["stamp"] == stamp - 1_000_000_000).item() for stamp in table["stamp.hands"].ravel()]
+    joints = np.where(hands["valid"][frames][..., None, None], hands["joints"][frames], 0.0)
+    np.testing.assert_allclose(table["hand.joints"].reshape(joints.shape), joints, atol=1e-6)
 
 
 def test_what_a_video_has_not(video, tmp_path, capsys):
