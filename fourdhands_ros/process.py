@@ -58,26 +58,31 @@ def run_ros(
     prog: str,
     command_line: list[str],
     body: Callable[[Stop], int],
-    failed: int = 2,
+    failed: int | None = 2,
     patience: float | None = PATIENCE,
 ) -> int:
     """Initialise ROS, run `body` until it returns, shut ROS down; returns body's exit status.
 
     name: of the logger for what goes wrong. prog: the program's own name, before ROS has a logger. body: looks at the Stop
     that it is given, which signals set. failed: the status where ROS refuses the command line, which is said in a sentence,
-    or where body raises a FourDHandsError, which is logged. patience: see Stop.
+    or where body raises a FourDHandsError, which is logged; None for a command that tells of errors itself: both are raised.
+    patience: see Stop.
     """
     with Stop(patience) as stop:
         without_files = _problem_of_log_folder()
         if without_files:
             command_line = [*command_line, "--ros-args", "--disable-external-lib-logs"]
         if problem := _problem_of_domain():
+            if failed is None:
+                raise InputError(problem)
             print(f"{prog}: error: {problem}", file=sys.stderr)
             return failed
         try:
             # rclpy's own handlers would invalidate the publishers at once, under the message in work.
             rclpy.init(args=[printable(arg) for arg in command_line], signal_handler_options=SignalHandlerOptions.NO)
         except Exception as error:
+            if failed is None:
+                raise InputError(refusal(error)) from error
             _told(prog, error)
             return failed
         logger = get_logger(name)
@@ -88,6 +93,8 @@ def run_ros(
                 )
             return 0 if stop.is_set() else body(stop)
         except FourDHandsError as error:
+            if failed is None:
+                raise
             logger.error(str(error))
             return failed
         finally:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ..episodes import FORMATS
+from ..errors import InputError
 from ..pipeline.settings import OFFLINE_LOOKAHEAD
 from ..streams import counted, said_of, utf8
 from . import COUNT, REPEATED, Commands, add_command, add_lens, add_settings, add_shape, frame, given_settings, place, ros_side
@@ -49,7 +50,7 @@ def _add_keeping(inner: Commands) -> None:
     command.add_argument("paths", type=_here, nargs="+", metavar="BAG|DIR")
     command = add_command(inner, "play", play, "play episodes, as replay.launch.py does")
     command.add_argument("paths", type=_here, nargs=1, metavar="BAG|DIR|DATASET")
-    command.add_argument("--episode", metavar="N", help="of a folder or a LeRobot dataset, from 0 (default: all in turn)")
+    command.add_argument("--episode", type=int, metavar="N", help="of a folder or a dataset, from 0 (default: all in turn)")
     command.add_argument("--rate", type=float, default=1.0, metavar="N", help="how many times as fast as recorded")
     command = add_command(inner, "trim", trim, "say which part of episodes is exported; the bags themselves stay as they are")
     command.add_argument("paths", type=_here, nargs="+", metavar="BAG|DIR")
@@ -213,8 +214,9 @@ def list_episodes(args: argparse.Namespace) -> int:
 def play(args: argparse.Namespace) -> int:
     """Publish episodes' messages as they came."""
     (player,) = ros_side("episodes", "episodes.player")
-    which = [] if args.episode is None else ["--episode", args.episode]
-    return player.main([str(args.paths[0]), "--rate", str(args.rate), *which])
+    if not args.rate > 0.0:
+        raise InputError(f"--rate {args.rate:g} is not above 0; 1 plays as fast as recorded")
+    return player.play(args.paths[0], args.episode, args.rate)
 
 
 def trim(args: argparse.Namespace) -> int:

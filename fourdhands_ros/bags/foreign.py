@@ -6,7 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
-from fourdhands_core.files import kind_of_start
+from fourdhands_core.files import kind_of, kind_of_start
 
 from .topics import CONVERT, some
 
@@ -47,7 +47,7 @@ def file_words(path: Path, plain: Path | None = None) -> str:
     for magic, words in _FILES:
         if re.match(magic, head):
             return words.format(shlex.quote(str(path)))
-    kind, advice = kind_of_start(head)
+    kind, advice = kind_of_start(head) if packed else kind_of(path)
     if kind:
         return f"is {kind}, not a recording" + (f"; {advice}" if advice else "")
     if re.fullmatch(rb"[\t\n\r\x20-\x7e]+", head):

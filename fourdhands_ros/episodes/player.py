@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
+import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -24,7 +25,7 @@ from rosgraph_msgs.msg import Clock
 from fourdhands_core.commands import path
 from fourdhands_core.episodes.check import is_dataset
 from fourdhands_core.errors import InputError
-from fourdhands_core.streams import counted, printable
+from fourdhands_core.streams import counted, printable, warn
 
 from ..bags.camera import CAMERA_INFO, IMAGES
 from ..bags.info import HAND_PAIR
@@ -81,7 +82,9 @@ class Player:
                     made[name, topic.type] = node.create_publisher(message_type(topic.type), name, qos)
                 self._publishers[name] = made[name, topic.type]
         if not self._publishers:
-            raise InputError(f"{bag.path} holds nothing of that kind, but {', '.join(sorted(bag.topics))}; choose with --what")
+            some = "nothing of that kind" if {*kinds} < {*KINDS["all"]} else "neither images nor hands"
+            what = "choose with --what" if {*kinds} < {*KINDS["all"]} else "`ros2 bag play` plays those"
+            raise InputError(f"{bag.path} holds {some}, but {', '.join(sorted(bag.topics)) or 'no topic'}; {what}")
         if clock and ("/clock", "") not in made:
             made["/clock", ""] = node.create_publisher(Clock, "/clock", 10)
         self._clock = made["/clock", ""] if clock else None
@@ -129,28 +132,39 @@ def main(args: list[str] | None = None) -> int:
     return run_ros("hands_player", parser.prog, command_line, lambda stop: _play(given, stop))
 
 
-def _play(given: argparse.Namespace, stop: Stop) -> int:
+def play(source: Path, episode: int | None, rate: float) -> int:
+    """As `main`, for a command, which says what is wrong: raises InputError, and DatasetError."""
+    given = argparse.Namespace(bag=source, episode=episode, rate=rate, what="all", delay=1.0, loop=False, clock=False)
+    body = partial(_play, given, say=lambda text: print(text, flush=True), warn=warn)
+    return run_ros("hands_player", "fourdhands episodes play", sys.argv[:1], body, failed=None)
+
+
+def _play(
+    given: argparse.Namespace, stop: Stop, say: Callable[[str], Any] | None = None, warn: Callable[[str], Any] | None = None
+) -> int:
+    """say, warn: take what somebody should know, without which it is logged."""
     episodes, made = _episodes(given.bag, given.episode), dict[tuple[str, str], Any]()
     with node_alone("hands_player") as node:
         logger, count = node.get_logger(), 0
+        say, warn = say or logger.info, warn or logger.warning
         while not stop.is_set():
             for episode in episodes:
                 with contextlib.ExitStack() as opened:
                     bag = opened.enter_context(Bag(episode(opened)))
                     for warning in bag.warnings:
-                        logger.warning(printable(warning))
+                        warn(printable(warning))
                     player = Player(node, bag, KINDS[given.what], given.clock, made)
                     if player.new:
                         stop.wait(given.delay)
                     whose = f" of {printable(bag.path.name)}" if len(episodes) > 1 else ""
-                    logger.info(f"playing {', '.join(player.topics)}{whose}")
+                    say(f"playing {', '.join(player.topics)}{whose}")
                     count += player.play(given.rate, stop)
                 if stop.is_set():
                     break
             if not given.loop:
                 stop.wait(0.2)  # for the last messages to leave
                 break
-        logger.info(f"{counted(count, 'messages')} played")
+        say(f"{counted(count, 'messages')} played")
     return 0
 
 

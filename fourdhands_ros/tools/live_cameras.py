@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tqdm import tqdm
 
 from fourdhands_core.commands import DEFAULT_FOV, camera_of
-from fourdhands_core.errors import FourDHandsError, InputError
+from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.media.track_cameras import Seen
 from fourdhands_core.pipeline.frame import Frame
@@ -158,36 +158,27 @@ def watch_topics(
     none has depth images, and KeyboardInterrupt where it is to end before.
     """
     seen: list[Seen] = []
-    problems: list[FourDHandsError] = []
 
     def body(stop: Stop) -> int:
         with ExitStack() as made:
             node = made.enter_context(node_alone("calibrate_cameras"))
-            try:
-                _wait(lambda: all(node.count_publishers(topic) for topic in topics), stop)
-                cameras: list[LiveCamera] = []
-                for topic in topics:
-                    one = tracker if not cameras else tracker.for_another_camera()
-                    if one is not tracker:
-                        made.callback(one.close)
-                    cameras.append(LiveCamera(node, topic, one, fov, with_depth))
-                    made.callback(cameras[-1].close)
-                if with_depth and not any(camera.depth_topic for camera in cameras):
-                    name = usual_depth_names(topics[0])[0]
-                    raise InputError(f"no node publishes depth images in a camera's view, such as {name}; --depth needs them")
-                _check_names(cameras)
-                seen.extend(_watch(cameras, stop, seconds, progress))
-            except FourDHandsError as error:
-                problems.append(error)
+            _wait(lambda: all(node.count_publishers(topic) for topic in topics), stop)
+            cameras: list[LiveCamera] = []
+            for topic in topics:
+                one = tracker if not cameras else tracker.for_another_camera()
+                if one is not tracker:
+                    made.callback(one.close)
+                cameras.append(LiveCamera(node, topic, one, fov, with_depth))
+                made.callback(cameras[-1].close)
+            if with_depth and not any(camera.depth_topic for camera in cameras):
+                name = usual_depth_names(topics[0])[0]
+                raise InputError(f"no node publishes depth images in a camera's view, such as {name}; --depth needs them")
+            _check_names(cameras)
+            seen.extend(_watch(cameras, stop, seconds, progress))
         return 130 if stop.is_set() else 0
 
-    status = run_ros("calibrate_cameras", "fourdhands calibrate-cameras", sys.argv[:1], body)
-    if problems:
-        raise problems[0]
-    if status == 130:
+    if run_ros("calibrate_cameras", "fourdhands calibrate-cameras", sys.argv[:1], body, failed=None) == 130:
         raise KeyboardInterrupt
-    if status:
-        raise SystemExit(status)  # run_ros has said why
     return seen
 
 

@@ -286,7 +286,7 @@ def show(
     """Serve the page of HandPair topics until Ctrl-C; the exit status. topics: to show, none for all that are published. serve:
     opens it. image: of the only camera. estop: with a button that stops robots.
 
-    Raises InputError where image is given for several cameras.
+    Raises InputError where image is given for several cameras, or ROS refuses its arguments.
     """
     if image is not None and len(topics) != 1:
         which = f"{', '.join(topics)} are to be shown; name one of them" if topics else "all are to be shown; name its hands"
@@ -305,4 +305,4 @@ def show(
             page.run(stop)
         return 0
 
-    return run_ros("hands_view", "fourdhands view", list(ros_arguments), body)
+    return run_ros("hands_view", "fourdhands view", list(ros_arguments), body, failed=None)

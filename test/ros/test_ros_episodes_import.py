@@ -254,6 +254,24 @@ def test_a_dataset_is_played(ros, exported, tmp_path, capfd):
         assert player.main([str(source), "--episode", "2"]) == 2 and words in capfd.readouterr().err
 
 
+def test_who_plays_by_the_command_is_told_in_its_words(ros, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(ros.domain))
+    bag = Demonstration(seconds=1, images=False).write(tmp_path / "bag")
+    np.savez(tmp_path / "hands.npz", stamp=np.zeros(1))
+    topic = write_bag(tmp_path / "topic", [("/joints", 1, b"\0\1\0\0")], {"/joints": "sensor_msgs/msg/JointState"})
+    for arguments, words in (
+        ([tmp_path / "none"], "cannot be opened"),
+        ([tmp_path / "hands.npz"], "is a numpy archive (npz), not a recording\n"),
+        ([bag, "--episode", "1"], "--episode 1: "),
+        ([bag, "--rate", "0"], "--rate 0 is not above 0"),
+        ([topic], "holds neither images nor hands, but /joints; `ros2 bag play` plays those"),
+    ):
+        code, _, said = run(capsys, "play", *arguments)
+        assert code == 2 and said.startswith("fourdhands: error: ") and words in said and said.count("\n") == 1, said
+    code, out, said = run(capsys, "play", bag, "--rate", "50")
+    assert (code, said) == (0, "") and out.startswith("playing /") and out.endswith(" messages played\n"), (out, said)
+
+
 def test_a_bag_that_was_played_in_a_loop_is_told(tmp_path, capsys):
     entries, types = Demonstration(seconds=2, images=False, robot=False).entries()
     again = [(topic, time + 3 * SECOND, data) for topic, time, data in entries]
