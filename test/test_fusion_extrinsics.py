@@ -119,6 +119,23 @@ def test_too_little_motion_is_refused():
         calibrate({"only": Sightings()}, ASSETS)
 
 
+@pytest.mark.parametrize(
+    "late, rate, words",
+    [
+        (0.06, 1.0, "stamps of camera_1 are about 60 ms later than those of camera_0; "),
+        (-0.5, 1.0, "stamps of camera_1 are about 500 ms earlier than those of camera_0; "),
+        (0.0, 1.2, "the time of camera_1 passes about 1.20 times as fast as that of camera_0; "),
+    ],
+)
+def test_clocks_that_are_apart_are_told_and_not_too_little_motion(late, rate, words):
+    scene = Scene(distance=0.6, nods=0.15)
+    seen = sightings(scene, range(0, 6 * STEP, FRAME))
+    seen["camera_1"].stamps = [1 + round(rate * stamp + late * 1e9) for stamp in seen["camera_1"].stamps]
+    with pytest.raises(InputError) as told:
+        calibrate(seen, ASSETS, hand_length=true_length(scene))
+    assert words in str(told.value) and "too little" not in str(told.value)
+
+
 def test_hands_that_hold_still_say_too_little():
     scene = Scene(noise=3.0)
     still = sightings(scene, [90 * FRAME] * 150)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..hand_model.arrays import HandArrays
 from ..hand_model.assets import HandAsset
 from ..hand_model.landmarks import Landmarks, landmarks_of_both
 from ..hand_model.skeleton import LEFT, RIGHT
+from .clocks import clocks_apart
 from .posed_hands import ALIKE, BLOCK, PALM, PosedHands, spread
 from .shared_hands import LEAST_HANDS, Moment, Sightings, shared_moments
 from .views import RADIUS, nearest_points
@@ -71,13 +73,30 @@ def calibrate(
 
     assets: (left, right) hand models. hand_length: from the crease of the wrist to the tip of the middle finger, metres; 0
     where it is not known. distance: between the first two cameras, metres; 0 likewise. landmarks: as of HandFusion. by_depth:
-    take the metres from the hands that depth images have placed. Raises InputError where the motion says too little, or too few
-    hands were placed so.
+    take the metres from the hands that depth images have placed. Raises InputError where the motion says too little, the clocks
+    are apart, or too few hands were placed so.
     """
-    names = list(cameras)
-    if len(names) < 2:
-        raise InputError(f"one camera ({names[0] if names else 'none'}) has no pose beside others; give two or more")
+    if len(cameras) < 2:
+        raise InputError(f"one camera ({''.join(cameras) or 'none'}) has no pose beside others; give two or more")
     landmarks = landmarks or landmarks_of_both(assets)
+    solve = partial(_solved, assets=assets, hand_length=hand_length, distance=distance, landmarks=landmarks, by_depth=by_depth)
+    try:
+        return solve(cameras)
+    except InputError as error:
+        if words := clocks_apart(cameras, solve):
+            raise InputError(words) from error
+        raise
+
+
+def _solved(
+    cameras: Mapping[str, Sightings],
+    assets: Sequence[HandAsset],
+    hand_length: float,
+    distance: float,
+    landmarks: Landmarks,
+    by_depth: bool,
+) -> Calibration:
+    names = list(cameras)
     moments = _unbiased(shared_moments(cameras), landmarks)
     adjusted = _Adjustment(names, moments, _first_guess(names, moments))
     adjusted.run()
