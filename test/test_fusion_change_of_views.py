@@ -109,7 +109,7 @@ def test_what_one_view_drifts_by_in_a_few_images_is_taken_back_gently():
     assert abs(places[-1]) < 0.001
 
 
-@pytest.mark.parametrize(("grows", "swing", "most"), [(0.003, 0.0, 0.005), (0.0, 0.1, 0.012)])
+@pytest.mark.parametrize(("grows", "swing", "most"), [(0.003, 0.0, 0.005), (0.0, 0.1, 0.016)])
 def test_a_hand_goes_on_as_it_moves_and_not_as_the_distance_of_one_view_drifts(grows, swing, most):
     """Of a hand that is alone a camera makes another distance, the more so the longer. Where it really goes to and fro along
     that ray, by up to 23 mm an image, it is not held back."""

@@ -36,6 +36,8 @@ _LOST = 3
 _GAP = 0.1
 """Seconds without a hand after which it takes a view that sees it well and calls it by its side: what others see may be another
 one. Until then one of the two is enough."""
+_MISFIT = 0.02
+"""Metres, root mean square, by which landmarks of all views lie beside a hand that is none; of hands by 15 mm at most."""
 _WRONG_SIDE = -4.0
 """Votes of the views below which a hand is the other one."""
 
@@ -225,6 +227,7 @@ class HandFusion:
         enough = any if 0.0 < interval <= _GAP else all
         if not any(enough((one.view.name not in unclear, one.label == track.side)) for one in sightings):
             return track.unseen(stamp), [], [], False
+        track.flows.look(sightings, None if track.joints is None else track.joints.mean(0))
         kept, wrong = [one for one in sightings if one.view.name not in unclear] or list(sightings), []
         past = track.position.predict(interval) if interval > 0.0 else None
         expected = track.expected(interval)
@@ -236,7 +239,7 @@ class HandFusion:
                 break
             wrong.append(kept.pop(worst))
         fitted, shifts = solution.landmarks + solution.wrist, self._shifts(track, kept, stamp)
-        if min(one.distance_to(fitted + shift) for one, shift in zip(kept, shifts)) > self.settings.together:
+        if min(one.distance_to(fitted + shift) for one, shift in zip(kept, shifts)) > _MISFIT:
             return track.unseen(stamp), [], wrong, False  # no hand of this side, as where all views call it by the other one's
         shown = kept + wrong
         beside = self._shifts(track, shown, stamp) if wrong else shifts
@@ -295,14 +298,11 @@ class HandFusion:
         return left, right
 
     def _shifts(self, track: FusedTrack, sightings: list[Sighting], stamp: int) -> np.ndarray:
-        """(V, 21, 3) what is added to the joints at `stamp` to have them at each view's. Their velocity lags as a mean, and the
-        wrist's of its filter, which is prompt, shakes: half of each."""
+        """(V, 21, 3) what is added to the joints at `stamp` to have them at each view's."""
         late = self.consistency.applied
         ages = np.array([(stamp - one.view.stamp) * 1e-9 + late.get(one.view.name, 0.0) for one in sightings])
-        velocity = track.velocity
-        if track.position.state is not None:
-            velocity = 0.5 * (velocity + track.position.state[3:])
-        return -ages[:, None, None] * velocity
+        moved = -ages[:, None] * np.array([track.velocity_in(one) for one in sightings])
+        return np.repeat(moved[:, None], 21, axis=1)
 
     def _solve(
         self, track: FusedTrack, sightings: list[Sighting], stamp: int, past: tuple[np.ndarray, np.ndarray] | None

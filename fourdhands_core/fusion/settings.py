@@ -20,5 +20,4 @@ class FusionSettings:
     oldest: float = 0.12
     """Seconds between a view and the moment of the estimate at which it is still used."""
     together: float = 0.025
-    """Metres, of the landmarks as a whole, by which a view may lie beside the others before it is left out, and all views
-    (root mean square) before the hand is not given at all."""
+    """Metres, of the landmarks as a whole, by which a view may lie beside the others before it is left out."""

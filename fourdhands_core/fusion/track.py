@@ -8,6 +8,7 @@ import numpy as np
 
 from ..pipeline.hand_track import SideTrack
 from ..pipeline.types import HandEstimate
+from .flows import Flows
 from .views import Sighting
 
 _RATE = 0.14
@@ -48,7 +49,7 @@ class FusedTrack(SideTrack):
     sightings: as `join` was given them last. shown: by views that showed the hand just now, its `age` then, where they had the
     wrist, metres (3,), and what is to be added to that. agreed: several views have shown this hand together. unclear: views
     that were left out as they saw it badly. votes: how often views that showed this hand called it by its side, less how often
-    by the other; fades.
+    by the other; fades. flows: how each camera's own images show it moving.
     """
 
     def forget(self) -> None:
@@ -66,6 +67,15 @@ class FusedTrack(SideTrack):
         self.votes = 0.0
         self.age = 0.0
         self.agreed = False
+        self.flows = Flows()
+
+    def velocity_in(self, sighting: Sighting) -> np.ndarray:
+        """(3,) metres a second of the hand when a view showed it."""
+        # The joints' velocity lags as a mean, and the wrist's of its filter, which is prompt, shakes: half of each.
+        velocity = self.velocity.mean(0)
+        if self.position.state is not None:
+            velocity = 0.5 * (velocity + self.position.state[3:])
+        return self.flows.instead(sighting, velocity)
 
     def expected(self, interval: float) -> np.ndarray | None:
         """(21, 3) where the joints are, so many seconds after the last estimate."""

@@ -1,0 +1,57 @@
+"""How a hand moves in each camera's own images, by which its older views are brought to the moment of newer ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .views import Sighting
+
+_FOLLOWS = 0.05
+"""Seconds in which a flow follows what the camera's images show."""
+_GAP = 0.3
+"""Seconds between two images of a camera from which on they tell nothing."""
+_FASTEST = 3.0
+"""Metres a second that hands move at most."""
+
+
+class Flows:
+    """By camera, metres a second by which one hand goes across its rays.
+
+    What was made of all cameras' views does not tell that well: older ones are moved by it, which comes back in it and grows,
+    until wrists swing by half a metre.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[str, Sighting] = {}
+        self._flows: dict[str, np.ndarray] = {}
+
+    def look(self, sightings: Sequence[Sighting], middle: np.ndarray | None) -> None:
+        """Learn from newer images. middle: (3,) of the hand, fixed frame; None where nobody knows."""
+        for one in sightings:
+            name, before = one.view.name, self._last.get(one.view.name)
+            passed = (one.view.stamp - before.view.stamp) * 1e-9 if before is not None else np.inf
+            if passed == 0.0:
+                continue
+            self._last[name] = one
+            if before is None or middle is None or not 0.0 < passed < _GAP:
+                self._flows.pop(name, None)
+                continue
+            seen = _across(one, middle) @ one.moved_since(before, middle) / passed
+            seen = seen * min(1.0, _FASTEST / max(float(np.linalg.norm(seen)), 1e-9))
+            known = self._flows.get(name, seen)
+            self._flows[name] = known + (1.0 - np.exp(-passed / _FOLLOWS)) * (seen - known)
+
+    def instead(self, sighting: Sighting, velocity: np.ndarray) -> np.ndarray:
+        """A velocity (3,) of the hand, across a view's rays that which its own images show, where that is known."""
+        if sighting.view.name not in self._flows:
+            return velocity
+        across = _across(sighting, sighting.joints.mean(0))
+        return velocity + across @ (self._flows[sighting.view.name] - velocity)
+
+
+def _across(sighting: Sighting, point: np.ndarray) -> np.ndarray:
+    """(3, 3) what leaves of a vector the part across a view's ray to a point (3,)."""
+    ray = point - sighting.view.pose.position
+    return np.eye(3) - np.outer(ray, ray) / float(ray @ ray)
