@@ -162,7 +162,7 @@ MUTANTS = {
     "says goals again after a stop": _of(GripperAction, "_step", _goes_on_goals),
     "believes whoever tells of the robot": _of(senses.Stood, "after", lambda _: lambda self, *_: self),
     "goes with a camera that moves": _of(senses, "_camera_moved", lambda _: lambda *_: False),
-    "follows a hand of another size": _of(senses, "_RESHAPED", lambda _: 9.0),
+    "follows a hand of another size": _of(senses, "RESHAPED", lambda _: 9.0),
     "holds of exchanged hands": _of(_step, "_LOSS", lambda loss: loss | {"hands_exchanged"}),
 }  # fmt: skip
 """Steps that are wrong in one thing each."""

@@ -13,9 +13,9 @@ from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.hand_model.landmarks import SEEN_SIZE
+from fourdhands_core.hand_model.seen_through import resized
 from fourdhands_core.media.hands_file import read_hands
 from fourdhands_core.view.comparison import differences, nearest
-from fourdhands_core.view.lens import resized
 from fourdhands_core.view.moments import SEEN, UNKNOWN
 from fourdhands_core.view.recordings import NpzRecording, VideoRecording, fitted_camera
 from fourdhands_core.view.sought_frames import SoughtFrames

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..hand_model.skeleton import palm_length
+from ..hand_model.skeleton import RESHAPED, palm_length
 
 HAND_FIELDS = {
     "joints": (2, 21, 3),
@@ -21,10 +21,6 @@ HAND_FIELDS = {
     "betas": (2, 10),
 }
 """Arrays of `Hands` that are interpolated, and the shape of each at one moment; the first axis is left, right."""
-
-
-_RESHAPED = 0.02
-"""Of a hand's size, by which it is another one: one camera has it nearer or further by as much."""
 
 
 @dataclass(eq=False)
@@ -140,7 +136,7 @@ def measured_alike(scaled: np.ndarray, joints: np.ndarray, betas: np.ndarray) ->
     """(...) whether distances mean the same in two hands each, scaled (2, ...), joints (2, ..., 21, 3), betas (2, ..., 10):
     both in metres or not, and of one size, or no other shape."""
     size = palm_length(joints)
-    reshaped = (np.abs(size[1] - size[0]) > _RESHAPED * size[0]) & (betas[0] != betas[1]).any(axis=-1)
+    reshaped = (np.abs(size[1] - size[0]) > RESHAPED * size[0]) & (betas[0] != betas[1]).any(axis=-1)
     return (scaled[0] == scaled[1]) & ~reshaped
 
 

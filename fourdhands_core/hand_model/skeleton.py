@@ -39,3 +39,8 @@ DORSAL["thumb"] = np.array([1.0, 1.0, 1.0])
 def palm_length(joints: np.ndarray) -> np.ndarray:
     """Wrist to the middle finger's knuckle, which a hand keeps in any pose: (..., 21, 3) -> (...), in the unit given."""
     return np.linalg.norm(joints[..., 9, :] - joints[..., 0, :], axis=-1)
+
+
+RESHAPED = 0.02
+"""Of its `palm_length`, by which a hand is another one from one image to the next: one camera has it nearer or further by as
+much."""

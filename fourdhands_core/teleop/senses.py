@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..hand_model.skeleton import RESHAPED
 from .motion import allowed
 from .settings import TeleopSettings
 from .turns import angle_between, is_rotation
@@ -20,8 +21,6 @@ _JUMP, _TURN_JUMP, _TURN_SPEED = 0.02, 0.3, 20.0
 """Metres and radians that a hand may be off between two images beside what its speed explains; the speed of its turn, rad/s."""
 _LED_ON, _LED_ROUND = 0.03, 0.05
 """Metres and radians by which a camera that moves may make the hand seem to, since motion is relative."""
-_RESHAPED = 0.02
-"""Of a hand's size, by which it is another one from one image to the next: one camera has it nearer or further by as much."""
 _AT_LIMIT = 0.02
 """Of a joint's range, by which it may measure beyond its limit, at which open fingers stand: it then counts as at the limit."""
 _NOISE = 0.002
@@ -213,7 +212,7 @@ def _measures_otherwise(hand: HandSample, before: HandSample) -> bool:
         return True
     if hand.size is None or before.size is None:
         return hand.size is not before.size
-    return not abs(hand.size - before.size) <= _RESHAPED * before.size
+    return not abs(hand.size - before.size) <= RESHAPED * before.size
 
 
 def _robot(robot: RobotSample | None, s: TeleopSettings) -> RobotSample | None:

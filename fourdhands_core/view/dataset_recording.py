@@ -18,8 +18,9 @@ from ..files import from_root
 from ..geometry.camera import Camera
 from ..geometry.rigid import Rigid
 from ..hand_model.assets import HandAsset
+from ..hand_model.seen_through import SIZES, resized
 from ..pipeline.types import HandPairEstimate
-from .lens import SIZES, SeenThrough, resized
+from .lens import SeenThrough
 from .moments import Course, Moment
 from .posing import moved
 from .recordings import ASSUMED_FOV, Recording

@@ -9,15 +9,12 @@ import cv2
 import numpy as np
 
 from ..geometry.camera import Camera
-from ..geometry.seen_through import lens_of, lie_mirrored
-from ..hand_model.landmarks import SEEN_SIZE
+from ..hand_model.seen_through import lens_of, lie_mirrored
 from ..pipeline.types import HandPairEstimate
 
 _WIDEST = math.tan(math.radians(70.0))
 """Of a fisheye no more is shown: the rest would take most of the picture."""
 _BORDER = 32
-SIZES = SEEN_SIZE, 1.0
-"""How large hands may be in `joints_2d` beside `joints`: as one camera sees them, or, as in others' recordings, alike."""
 _LITTLE = 0.5
 """Pixels of a picture that a lens without distortion may be off: its images need not be drawn anew, which takes longest."""
 
@@ -64,11 +61,6 @@ class Pinhole:
         return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(_BORDER,) * 3))
 
 
-def resized(joints: np.ndarray, size: float) -> np.ndarray:
-    """Hands (..., 21, 3) that are so many times as large around their wrists."""
-    return joints[..., :1, :] + size * (joints - joints[..., :1, :])
-
-
 def _extent(camera: Camera) -> tuple[float, float]:
     """x/z and y/z up to which the image reaches from the axis, on the side where it reaches further."""
     along = np.linspace(-0.5, 0.5, 33)
@@ -96,8 +88,8 @@ class SeenThrough:
     def pair(self, pair: HandPairEstimate, *cameras: Camera) -> HandPairEstimate:
         """The pair with its camera, and `mirrored` as it is. cameras: the one that is likely, and others that it may be."""
         if seen := [hand for hand in pair.hands if hand.joints is not None and hand.joints_2d is not None]:
-            points = np.concatenate([np.asarray(hand.joints) for hand in seen])
-            pixels = np.concatenate([np.asarray(hand.joints_2d) for hand in seen])
+            points = np.stack([np.asarray(hand.joints) for hand in seen])
+            pixels = np.stack([np.asarray(hand.joints_2d) for hand in seen])
             self.mirrored = lie_mirrored(points, pixels)
             self._chosen = lens_of(points, pixels, cameras, self.mirrored)
         return replace(pair, camera=cameras[self._chosen % len(cameras)], mirrored=self.mirrored)

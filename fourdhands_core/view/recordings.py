@@ -15,8 +15,8 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..geometry.camera_source import CameraSource
-from ..geometry.seen_through import lie_mirrored
 from ..hand_model.assets import HandAsset
+from ..hand_model.seen_through import SIZES, lie_mirrored, resized
 from ..media.hands_file import read_hands
 from ..media.images import jpeg
 from ..media.video import VideoReader
@@ -25,7 +25,6 @@ from ..pipeline.settings import TrackerSettings
 from ..pipeline.tracker import HandPairTracker
 from ..pipeline.types import ABSENT, SOURCE_JOINT, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
 from ..streams import counted
-from .lens import SIZES, resized
 from .moments import Course, Moment
 from .sights import RobotSight, Sight
 from .sought_frames import SoughtFrames

@@ -14,7 +14,7 @@ from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.calibration import Calibration
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.camera_source import CameraSource
-from fourdhands_core.geometry.seen_through import lens_of, lie_mirrored
+from fourdhands_core.hand_model.seen_through import lens_of, lie_mirrored
 from fourdhands_core.pipeline.settings import TrackerSettings
 
 from ..bags.camera import Options, find_cameras
@@ -56,7 +56,7 @@ class Seen:
         """Which of the cameras saw them; see lens_of."""
         if not self._tell:
             return 0
-        return lens_of(np.concatenate(self.points), np.concatenate(self.pixels), cameras, self.mirrored)
+        return lens_of(np.stack(self.points), np.stack(self.pixels), cameras, self.mirrored)
 
     @property
     def _tell(self) -> bool:

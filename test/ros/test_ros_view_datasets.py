@@ -17,11 +17,11 @@ from fourdhands_core.cli import main
 from fourdhands_core.episodes.exported import ExportedDataset
 from fourdhands_core.errors import DatasetError, InputError
 from fourdhands_core.hand_model.landmarks import SEEN_SIZE
+from fourdhands_core.hand_model.seen_through import resized
 from fourdhands_core.hand_model.skeleton import SIDES
 from fourdhands_core.media.draw import draw_hands
 from fourdhands_core.pipeline.types import ABSENT
 from fourdhands_core.view.dataset_recording import DatasetRecording, camera_pose
-from fourdhands_core.view.lens import resized
 from fourdhands_core.view.sights import PARTS
 
 pytestmark = pytest.mark.skipif(find_spec("av") is None, reason="datasets need PyAV (pip install 'fourdhands[dataset]')")
