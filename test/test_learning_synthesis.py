@@ -1,16 +1,20 @@
 """Synthetic motion, the error model and the training loop."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
 
+from fourdhands_core import cli
 from fourdhands_core.errors import AssetError, InputError
 from fourdhands_core.geometry.rotations import axis_angle_from_matrix
 from fourdhands_core.hand_model.assets import load_generic_hand, load_human_hand
 from fourdhands_core.hand_model.layer import HandLayer
 from fourdhands_core.hand_model.limits import LOWER, UPPER, joint_frames, to_angles
-from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
+from fourdhands_core.hand_model.skeleton import LEFT, MANO_PARENTS, RIGHT
 from fourdhands_core.learning.kinematics import Kinematics
+from fourdhands_core.learning.landmark import train
 from fourdhands_core.learning.landmark.detector_errors import ErrorSampler, LandmarkErrors, fit, true_configuration, unit_shape
 from fourdhands_core.learning.landmark.measure_errors import clip_motions
 from fourdhands_core.learning.landmark.measured_clips import Mixed, collect, exchanged, measured_clips, turned
@@ -205,6 +209,28 @@ def test_training_learns_writes_weights_and_repeats_from_its_seed(tmp_path):
         assert np.isfinite(figures["mpjpe_mm"])
     first, second = (load_weights(tmp_path / f"{name}.safetensors").state_dict() for name in "ab")
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_nothing_that_learns_is_left_on_the_cpu(monkeypatch):
+    """What runs on the device meta, which computes nothing and refuses the CPU's numbers, would run on a GPU."""
+    monkeypatch.setattr(train, "check_device", lambda device: None)
+    monkeypatch.setattr(train.Trainer, "_halved", lambda self, network: contextlib.nullcontext())  # it has none of that kind
+    some = {"single_batch": 4, "window_batch": 2, "vertex_samples": 2, "vertex_interval": 1, "alone": 0.5}
+    settings = TrainSettings(device="meta", **some, bend=1.0, contact=1.0, acceleration=1.0)
+    one = train.Trainer(settings, LandmarkConfig(width=32, relation_width=8, heads=2), LandmarkErrors.load())
+    for layer in one.objective.layers:
+        layer.mano.parents = torch.as_tensor(MANO_PARENTS)  # of which smplx takes single numbers
+    for loss in (one.single_loss, one.window_loss, one.window_loss):
+        loss().backward()
+    assert {weight.grad.device.type for weight in one.network.parameters() if weight.grad is not None} == {"meta"}
+
+
+def test_training_on_a_device_that_is_not_there_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for device, words in (("cuda", "torch sees no CUDA device here"), ("gpu", "on device cpu or cuda, not gpu")):
+        out = tmp_path / "out.safetensors"
+        assert cli.main(["train", "landmark", "--out", str(out), "--set", f"device={device}"]) == 2
+        assert words in capsys.readouterr().err and not out.exists()
 
 
 def test_training_goes_on_from_weights_and_keeps_its_rendered_clips(tmp_path, monkeypatch):

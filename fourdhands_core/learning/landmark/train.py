@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -23,6 +23,7 @@ from ...hand_model.skeleton import TIP_JOINTS
 from ...network.checkpoint import load_weights, save_weights
 from ...network.landmark_config import LandmarkConfig
 from ...network.landmark_model import HandParameters, LandmarkNetwork
+from ...runtime.image import check_device
 from .. import losses
 from ..kinematics import Kinematics
 from .detector_errors import LandmarkErrors
@@ -85,6 +86,8 @@ class TrainSettings(losses.LossWeights):
     alone: float = 0.0
     """Share of the batches of windows in which every frame stands alone, as the tracker asks for it too (section 3.3: its
     repetition)."""
+    device: str = "cpu"
+    """cpu or cuda, for what learns; samples are drawn on the CPU."""
 
 
 def place(joints: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
@@ -98,7 +101,7 @@ def place(joints: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     ).unflatten(-1, (3, 3))
     a, b = u * z - x, v * z - y
     right = torch.stack([a.sum(-1), b.sum(-1), -(u * a + v * b).sum(-1)], -1)
-    return torch.linalg.solve(normal + 1e-7 * torch.eye(3), right[..., None])[..., 0]
+    return torch.linalg.solve(normal + 1e-7 * torch.eye(3, device=right.device), right[..., None])[..., 0]
 
 
 def bends(joints: torch.Tensor) -> torch.Tensor:
@@ -123,6 +126,8 @@ class LandmarkObjective:
         self.settings = settings
         self.kinematics = [Kinematics(open_hand(family)) for family in FAMILIES]
         self.layers = [HandLayer(open_hand(family)) for family in FAMILIES]
+        for part in (*self.kinematics, *self.layers):
+            part.to(settings.device)
 
     def __call__(self, output, sample: LandmarkSample, mask: torch.Tensor):
         """Loss over the hands where mask (N, 2) is True, and the predicted joints (N, 2, 21, 3), metres."""
@@ -193,7 +198,7 @@ class LandmarkObjective:
             ),
             self.settings,
         )
-        return sum(terms.values(), start=torch.zeros(()))
+        return sum(terms.values(), start=torch.zeros((), device=vertices.device))
 
 
 Tensors = TypeVar("Tensors")
@@ -205,17 +210,28 @@ def select(output: Tensors, keep: torch.Tensor) -> Tensors:
     return type(output)(**{name: value[keep] for name, value in vars(output).items()})
 
 
+def _moved(frames: list, device: torch.device) -> list:
+    """Drawn frames on a device; the samples' family, which is looked up, stays."""
+
+    def moved(one: Any) -> Any:
+        return type(one)(**{name: value if name == "family" else value.to(device) for name, value in vars(one).items()})
+
+    return [(moved(tokens), moved(sample)) for tokens, sample in frames]
+
+
 class Trainer:
-    """The network, its exponential average, the data and the two phases."""
+    """The network, its exponential average, the data and the two phases. Raises DependencyError where its device is not
+    there."""
 
     def __init__(self, settings: TrainSettings, config: LandmarkConfig, errors: LandmarkErrors):
+        check_device(settings.device)
         torch.manual_seed(settings.seed)
-        self.settings = settings
+        self.settings, self.device = settings, torch.device(settings.device)
         network = load_weights(settings.start) if settings.start else LandmarkNetwork(config)
         if not isinstance(network, LandmarkNetwork):
             raise CheckpointError(f"{settings.start} holds an image network; `start` takes weights of `train landmark`")
-        self.network, config = network, network.config
-        self.average = LandmarkNetwork(config)
+        self.network, config = network.to(self.device), network.config
+        self.average = LandmarkNetwork(config).to(self.device)
         self.average.load_state_dict(self.network.state_dict())
         self.objective = LandmarkObjective(settings)
         self.data: Synthesis | Mixed = Synthesis(settings.seed, errors, config, settings.world_missing)
@@ -231,16 +247,19 @@ class Trainer:
 
     def single_loss(self) -> torch.Tensor:
         """Loss of one batch of single frames; the window is one frame, which equals its repetition."""
-        ((tokens, sample),) = self.data.draw(self.settings.single_batch, 1)[0]
+        ((tokens, sample),) = _moved(self.data.draw(self.settings.single_batch, 1)[0], self.device)
         return self._single(self.network, tokens, sample)[0]
 
     def _single(self, network, tokens, sample):
-        with torch.autocast("cpu", torch.bfloat16, enabled=network.training):
+        with self._halved(network):
             hand = network.encode_frame(tokens)[:, :, None]
-            output = network.reason(hand, torch.zeros(len(hand), 1), tokens.present[..., None])
+            output = network.reason(hand, torch.zeros(len(hand), 1, device=self.device), tokens.present[..., None])
         output = type(output)(**{name: value.float() for name, value in vars(output).items()})
         loss, joints = self.objective(output, sample, tokens.present)
         return loss + self._vertices(output, sample, tokens.present), joints
+
+    def _halved(self, network) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=network.training)
 
     def _vertices(self, output, sample, mask):
         """The vertices' losses in the steps that compute them, else 0."""
@@ -255,7 +274,8 @@ class Trainer:
         s, config = self.settings, network.config
         half = config.window // 2
         frames, times = data.draw(batch, s.clip_frames)
-        with torch.autocast("cpu", torch.bfloat16, enabled=network.training):
+        frames, times = _moved(frames, self.device), times.to(self.device)
+        with self._halved(network):
             hands = torch.stack([network.encode_frame(tokens) for tokens, _ in frames], dim=2)
         present = torch.stack([tokens.present for tokens, _ in frames], dim=2)
         if lookahead is None:
@@ -264,13 +284,13 @@ class Trainer:
         alone = network.training and s.alone > 0.0 and data.motion.chance(s.alone, 1).item()
         outputs, samples, masks = [], [], []
         for target in targets:
-            index = torch.full((batch, 1), target)
+            index = torch.full((batch, 1), target, device=self.device)
             if not alone:
                 index = window_frames(times[:, : target + lookahead + 1], times[:, target], config)
             picked = torch.gather(hands, 2, index[:, None, :, None].expand(-1, 2, -1, hands.shape[-1]))
             valid = torch.gather(present, 2, index[:, None].expand(-1, 2, -1))
             offsets = (torch.gather(times, 1, index) - times[:, target, None]) / config.frame_gap
-            with torch.autocast("cpu", torch.bfloat16, enabled=network.training):
+            with self._halved(network):
                 outputs.append(network.reason(picked, offsets, valid))
             samples.append(frames[target][1])
             masks.append(present[:, :, target])
@@ -300,7 +320,7 @@ class Trainer:
             if windows:
                 _, joints, true, mask = self._windows(network, self.held_out, 64, lookahead=0)
             else:
-                ((tokens, sample),) = self.held_out.draw(512, 1)[0]
+                ((tokens, sample),) = _moved(self.held_out.draw(512, 1)[0], self.device)
                 _, joints = self._single(network, tokens, sample)
                 true, mask = sample.joints, tokens.present
             total += ((joints - true).norm(dim=-1).mean(-1) * mask).sum().item()
@@ -336,7 +356,7 @@ def window_frames(stamps: torch.Tensor, at: torch.Tensor, config: LandmarkConfig
     What lies beyond either end is filled with the first or the newest frame, as at the ends of a video.
     """
     half = config.window // 2
-    wanted = at[:, None] + config.frame_gap * torch.arange(-half, half + 1)
+    wanted = at[:, None] + config.frame_gap * torch.arange(-half, half + 1, device=at.device)
     return (stamps[:, None, :] - wanted[..., None]).abs().argmin(dim=-1)
 
 
@@ -363,5 +383,5 @@ def train_landmark(
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }
-    save_weights(trainer.average, out, **about)
+    save_weights(trainer.average.cpu(), out, **about)
     return trainer.curve[-1]
