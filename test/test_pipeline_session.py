@@ -339,6 +339,20 @@ def test_stamps_that_a_driver_has_not_set(stamps, taken, refused, events):
 
 
 @pytest.mark.parametrize(
+    "stamps, taken, refused", [([0, 5, 6], [5, 6], 1), ([0, 1, 2], [1, 2], 1), ([0, 0, 0], [], 3), ([0, 5, 0, 6], [5, 6], 2)]
+)
+def test_a_running_camera_whose_first_stamp_is_not_set(stamps, taken, refused):
+    """It was an estimate with the stamp 0, which to tf2 is the newest one of all, and the next image a new beginning."""
+    times = {0: 0, 1: PERIOD, 2: 2 * PERIOD, 5: 5 * 10**18, 6: 5 * 10**18 + PERIOD}
+    tracker, bright = HandPairTracker(detector=Blind()), np.full((240, 320, 3), 200, np.uint8)
+    session = HandSession(tracker, CameraSource(65.0), Counts(), notes := Notes(), live=True)
+    pairs = [pair for stamp in stamps for pair, _ in session.process(given(bright, times[stamp]))]
+    assert [pair.stamp for pair in pairs] == [times[stamp] for stamp in taken]
+    assert session.counts.refused == {"unset stamp": refused} and not session.counts.events
+    assert sum("stamp 0, which the camera's driver has not set" in note for note in notes.kept) == 1
+
+
+@pytest.mark.parametrize(
     "stamps, taken, refused",
     [
         ([0, 5, 6], [5, 6], {"unset stamp": 1}),

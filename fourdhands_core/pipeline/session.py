@@ -111,7 +111,8 @@ class HandSession:
     tracker: HandPairTracker or what behaves like it. cameras: gives the camera of each image. logger: is told the first
     refusal for each reason, and where positions have no scale. reset_gap: seconds between the stamps of two images, forwards
     or back, after which tracking starts anew; may be changed. patience: images without any CameraInfo before that is told;
-    live, the topics need not start together.
+    live, the topics need not start together. live: the images come from running cameras, whose first stamp is not set if it
+    is 0; a simulation that begins there loses that one.
 
     depth_use: what depth images are good for, of which it is told where that is nothing for a while.
 
@@ -126,12 +127,13 @@ class HandSession:
         logger: Logger,
         reset_gap: float = RESET_GAP,
         patience: int = 0,
+        live: bool = False,
     ) -> None:
         self.tracker, self.cameras, self.counts, self._logger = tracker, cameras, counts, logger
         self.reset_gap, self._patience = reset_gap, patience
         self._last: int | None = None
         self._late: int | None = None
-        self._restart = self._unset = False
+        self._restart, self._unset = False, live
         self._said: list[str] = []
         self._without_info = 0
         self._waiting: dict[int, Any] = {}
@@ -296,7 +298,7 @@ class HandSession:
             return False
         if stamp == 0 and (self._unset if last is None else last > self.reset_gap * 1e9):
             # A simulation's clock begins there anew, too: then the next image tells.
-            self.refuse("unset stamp", "an image has the stamp 0 among others that are set; check the camera's driver")
+            self.refuse("unset stamp", "an image has the stamp 0, which the camera's driver has not set; check that")
             return False
         late, self._late = self._late, None
         if last is not None and stamp < last:

@@ -68,7 +68,7 @@ class FrameProcessor:
         statistics: Statistics,
         depth: DepthBuffer | None,
     ) -> None:
-        self.session = HandSession(tracker, cameras, statistics, logger, parameters.reset_gap, _PATIENCE)
+        self.session = HandSession(tracker, cameras, statistics, logger, parameters.reset_gap, _PATIENCE, live=True)
         self._outputs, self._statistics, self._depth = outputs, statistics, depth
         self._decoder, self._clock = ImageDecoder(parameters.image_transport == "compressed"), node.get_clock()
         self._mailbox = Mailbox()

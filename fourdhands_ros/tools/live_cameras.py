@@ -62,7 +62,7 @@ class LiveCamera:
         self._source = CameraSource(DEFAULT_FOV, fov=fov, rectified=rectified_by_name(topic))
         self._notes = Notes(lambda text: warn(f"{self.name}: {text}"))
         counts = Counts()
-        self._session = HandSession(tracker, self._source, counts, self._notes)
+        self._session = HandSession(tracker, self._source, counts, self._notes, live=True)
         if (number := node.count_publishers(topic)) > 1:
             self._notes.warning(f"{number} programs publish {topic}, and images of all are taken by turns; end all but one")
         offered = {info.qos_profile.reliability for info in node.get_publishers_info_by_topic(topic)}
