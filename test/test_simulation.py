@@ -204,8 +204,28 @@ def test_a_recording_without_that_hand_is_refused():
     with pytest.raises(InputError, match="lacks 'valid'"):
         Track.of_arrays({"stamp": np.arange(3)}, "left")
     arrays["valid"][:] = True
+    arrays["joints"], arrays["wrist_rotation"] = (
+        np.repeat(pose_hands(pick_motion(1, fps=2.0))[1][:1], 3, axis=0),
+        np.ones((3, 2, 3, 3)),
+    )
     with pytest.raises(InputError, match="3 images over 0.000 s are nothing to follow"):
         Track.of_arrays(arrays, "left")
+
+
+def test_where_a_clock_was_set_no_years_are_replayed(capsys):
+    """A robot's computer that has no battery begins in 1970, and is set once it is in a network."""
+    robot, retargeter = SimulatedRobot("gripper"), load_retargeter("gripper")
+    arrays = {
+        "stamp": np.arange(60) * 33_333_333 + 10**9 + (np.arange(60) >= 30) * 1_700_000_000 * 10**9,
+        "valid": np.ones((60, 2), bool),
+        "joints": np.repeat(pose_hands(pick_motion(1, fps=2.0))[1][:1], 60, axis=0),
+        "wrist_rotation": np.tile(np.eye(3), (60, 2, 1, 1)),
+    }
+    track = Track.of_arrays(arrays, "right")
+    assert track.stamp[29] == pytest.approx(29 / 30.0) and track.stamp[30] == pytest.approx(29 / 30.0 + 10.0)
+    assert "1699999990 s in which no image came" in capsys.readouterr().err
+    log = replay(track, robot, retargeter, replay_settings(robot, retargeter, track)).arrays()
+    assert log["time"][-1] == pytest.approx(track.stamp[-1], abs=0.1) and log["state"][-1] == "IDLE"
 
 
 CLAW = """<robot name="claw"><link name="base"><collision><geometry><box size="0.03 0.06 0.08"/></geometry></collision></link>

@@ -207,6 +207,17 @@ def test_the_page_shows_the_recording(served, tmp_path, monkeypatch, closing):
     assert page._slider.max == 20 and "image 19 of 21" in page._clock.content
 
 
+def test_a_pause_is_not_waited_for(served, tmp_path, closing):
+    """Nor the years after which the clock of the recording was set."""
+    years = [replace(pair, stamp=pair.stamp + (number > 9) * 10**18) for number, pair in enumerate(moving(20))]
+    page = closing(RecordingPage(served, NpzRecording(write_npz(tmp_path / "hands.npz", years), HANDS)))
+    page._row = 9
+    page._toggle()
+    for seconds, row in ((4.0, 9), (2.0, 10), (1.5 * PERIOD * 1e-9, 11), (10.0, 19)):
+        page._play_on(seconds)
+        assert page._row == row
+
+
 def test_a_result_of_other_images_is_compared_with_nothing(served, tmp_path, closing):
     """Which is said: of a bag, for example, whose images have the time of day as stamps, and a video's result."""
     one = NpzRecording(write_npz(tmp_path / "one.npz", moving(5)), HANDS)

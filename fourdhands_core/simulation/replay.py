@@ -22,6 +22,8 @@ from .robot import SimulatedRobot
 
 STEP = 0.01
 """Seconds between commands."""
+_PAUSE = 10.0
+"""Seconds between two images of which nothing more is replayed: the robot has long come to rest and let go of the hand."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +54,18 @@ class Track:
         if not stamp[-1] - stamp[0] >= STEP:
             span = f"{stamp[-1] - stamp[0]:.3f} s"
             raise InputError(f"{counted(len(stamp), 'images')} over {span} are nothing to follow; give more")
-        return cls(stamp - stamp[0], joints, rotation, valid)
+        return cls(_without_pauses(stamp - stamp[0]), joints, rotation, valid)
+
+
+def _without_pauses(stamp: np.ndarray) -> np.ndarray:
+    """Rising seconds, of which none is more than _PAUSE after the one before: where a clock was set, years may lie between."""
+    steps = np.diff(stamp)
+    if (steps > _PAUSE).any():
+        cut = f"{(steps[steps > _PAUSE] - _PAUSE).sum():.0f} s"
+        warn(
+            f"{cut} in which no image came, as in a pause or where a clock was set, are passed over: {_PAUSE:g} s each are kept"
+        )
+    return np.concatenate([stamp[:1], stamp[0] + np.minimum(steps, _PAUSE).cumsum()])
 
 
 @dataclass

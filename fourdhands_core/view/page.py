@@ -27,6 +27,9 @@ _PLOT_PERIOD = 1.0
 """Seconds between two drawings of the plot or the time line."""
 _SLICE = 0.05
 """Seconds in which a recording is read on between two pictures."""
+_PAUSE = 5e9
+"""Nanoseconds of a recording that are waited for between two images: the rest of a pause, or of the years that a clock was set
+forward by, is passed over."""
 _QUIET = 0.5
 """Seconds after a choice, or after somebody came, in which nothing is read on: what was chosen is still on its way to the
 browser, and drawn there, perhaps by the same cores."""
@@ -247,7 +250,11 @@ class RecordingPage:
             if self._time is None or self._row != self._played:
                 self._time = float(stamps[self._row])
             self._time += seconds * 1e9 * float(self._speed.value)
-            self._row = self._played = max(int(np.searchsorted(stamps, self._time, "right")) - 1, 0)
+            row = max(int(np.searchsorted(stamps, self._time, "right")) - 1, 0)
+            if self._time - stamps[row] > _PAUSE and row < len(stamps) - 1:
+                row += 1
+                self._time = float(stamps[row])
+            self._row = self._played = row
             if self._row == len(stamps) - 1 and not self._unread:
                 self._playing = False
         if not self._playing:

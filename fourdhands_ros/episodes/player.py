@@ -96,7 +96,7 @@ class Player:
         first, began, ticked, count = None, time.monotonic(), 0, 0
         for topic, at, data in self._bag.messages(self._publishers.keys()):
             if first is None:
-                first = ticked = at
+                first, ticked = at, at - _CLOCK_PERIOD  # a tick comes before all else, of a bag that begins anew too
             while True:
                 left = (at - first) / rate / 1e9 - (time.monotonic() - began)
                 now = at - max(0, round(left * rate * 1e9))

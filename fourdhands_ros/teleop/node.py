@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
+from rclpy.clock import Clock, ClockType
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import JointState, Joy
 from std_msgs.msg import Bool, String
@@ -164,7 +165,8 @@ class TeleopNode(ActiveNode):
             self._stream = Stream(1.0 / p.rate, self)
             made.callback(self._stream.close)
             made.callback(self._come_to_rest)
-            made.callback(self.destroy_timer, self.create_timer(0.5, self._look_at_stream))
+            steady = Clock(clock_type=ClockType.STEADY_TIME)  # the other one may be set back, and this would wait as long
+            made.callback(self.destroy_timer, self.create_timer(0.5, self._look_at_stream, clock=steady))
         return (
             f"ready to follow the {p.side} hand on {self.resolve_topic_name('hands')}: call "
             f"{self.get_fully_qualified_name()}/engage; what stands against it is on {self.get_fully_qualified_name()}/state"

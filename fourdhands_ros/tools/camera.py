@@ -96,11 +96,13 @@ class Pace:
     """When each frame of a file is due, and which are left out on a computer that is too busy, so that stamps stay near now.
 
     start: the clock at the file's beginning. skipped: frames left out. slowed: by how much the rest of the file plays later:
-    where frames take longer to decode than they last, leaving them out does not help. Times in nanoseconds.
+    where frames take longer to decode than they last, leaving them out does not help. Times in nanoseconds. Where the clock is
+    set, forwards or back, the file goes on from where it was.
     """
 
     def __init__(self, start: int):
         self._start, self._run, self._late_before, self._slow = start, 0, 0, False
+        self._before: int | None = None
         self.skipped = self.slowed = 0
 
     def due(self, time_in_file: int) -> int:
@@ -109,6 +111,9 @@ class Pace:
 
     def overdue(self, time_in_file: int, now: int) -> bool:
         """Whether a frame, of which it is asked once and in order, is to be left out."""
+        if self._before is not None:
+            self.awaited(self._before, now)
+        self._before = time_in_file
         late = now - self.due(time_in_file)
         if late <= _LATE:
             self._run = 0
@@ -124,6 +129,13 @@ class Pace:
             return False
         self.skipped += 1
         return True
+
+    def awaited(self, time_in_file: int, now: int) -> int:
+        """The stamp of a frame that was waited for."""
+        early = self.due(time_in_file) - now
+        if early > _LATE:  # the clock was set back
+            self._start -= early
+        return self.due(time_in_file)
 
 
 class Waiting:
@@ -141,10 +153,11 @@ class Waiting:
         return self._clock.now().nanoseconds
 
     def until(self, at: int) -> bool:
-        """Return at that time, or at a signal; whether it was one."""
+        """Return at that time, where the clock is set back, or at a signal; whether it was one."""
+        begun = self.now()
         if self._executor is None:
-            return self._stop.wait((at - self.now()) * 1e-9)
-        while self.now() < at and not self._stop.is_set():
+            return self._stop.wait((at - begun) * 1e-9)
+        while begun - _LATE <= self.now() < at and not self._stop.is_set():
             self._executor.spin_once(timeout_sec=0.1)
         return self._stop.is_set()
 
@@ -196,9 +209,9 @@ class CameraPublisher:
                         throttle_duration_sec=_TELL,
                     )
                     continue
-                stamp = pace.due(stamp)
-                if waiting.until(stamp):
+                if waiting.until(pace.due(stamp)):
                     break
+                stamp = pace.awaited(stamp, waiting.now())
             if self.first_stamp is None:
                 self.first_stamp = stamp
             if seconds is not None and stamp - self.first_stamp >= seconds * 1e9:

@@ -68,6 +68,15 @@ def test_after_a_sleep_of_the_computer_the_file_goes_on_from_where_it_was():
     assert pace.skipped == 0 and len(published) == 300 and pace.slowed > 3590 * 1000 * MS
 
 
+def test_where_the_clock_is_set_back_the_file_goes_on_from_where_it_was():
+    """And is not played once the clock shows again what it had shown: an hour later, without a word."""
+    pace, published = play(300, 2 * MS, 2 * MS, stalls=[(100, -3600 * 1000 * MS)])
+    stamps = [stamp for stamp, _ in published]
+    assert pace.skipped == 0 and len(stamps) == 300 and -3600 * 1000 * MS <= stamps[100] - stamps[99] < -3599 * 1000 * MS
+    assert (np.diff(stamps[100:]) == 33 * MS).all()
+    assert pace.awaited(299 * 33 * MS, stamps[-1] - 10**10) == stamps[-1] - 10**10  # while it was waited for
+
+
 def test_a_camera_that_could_not_run_for_a_while(ros, tmp_path):
     """Stopped for longer than it may be late: it leaves out what is overdue, counts it, and stamps are near now."""
     plain_video(tmp_path / "video.mp4", (i % 250 for i in range(3000)))  # longer than anybody is held up

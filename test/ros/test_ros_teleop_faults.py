@@ -9,7 +9,10 @@ import rclpy
 from geometry_msgs.msg import PoseStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rclpy.clock import ClockType
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
+from rclpy.time import Time
 from ros_support import PATIENT, wait_until
 from std_msgs.msg import Bool
 from teleop_support import START, people, ruckig, stepped
@@ -258,3 +261,16 @@ def test_a_latched_estop_stops_a_node_that_starts_later(person):
     later = person()
     later.until(lambda: later.state() == "ESTOP")
     later.close()
+
+
+def test_what_ends_the_commands_ends_the_node_however_its_clock_is_set():
+    """Else nothing would be told to the robot any more, by a node that seems to run."""
+    with stepped() as node:
+        executor = SingleThreadedExecutor(context=node.context)
+        node.get_clock()._set_ros_time_is_active(True)  # a clock that stands still, as one that was set back seems to
+        node.get_clock().set_ros_time_override(Time(seconds=1, clock_type=ClockType.ROS_TIME))
+        node._stream.error = OSError("no memory")
+        executor.add_node(node)
+        with pytest.raises(OSError, match="no memory"):
+            for _ in range(30):
+                executor.spin_once(timeout_sec=0.1)
