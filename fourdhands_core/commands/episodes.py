@@ -10,7 +10,20 @@ from ..episodes import FORMATS
 from ..errors import InputError
 from ..pipeline.settings import OFFLINE_LOOKAHEAD
 from ..streams import counted, said_of, utf8
-from . import COUNT, REPEATED, Commands, add_command, add_lens, add_settings, add_shape, frame, given_settings, place, ros_side
+from . import (
+    COUNT,
+    FILE,
+    REPEATED,
+    Commands,
+    add_command,
+    add_lens,
+    add_settings,
+    add_shape,
+    frame,
+    given_settings,
+    place,
+    ros_side,
+)
 
 
 def _here(text: str) -> Path:
@@ -87,6 +100,9 @@ def _add_export(inner: Commands) -> None:
         "position, yaw, pitch, roll; robot:NAME or robot:NAME:left: a robot's joints by that hand (extra [robot])",
     )
     command.add_argument(
+        "--operator", **FILE, help="of a robot's action: the operator's range, which teleoperation had (`fourdhands retarget`)"
+    )
+    command.add_argument(
         "--frame", type=frame, default="camera", metavar="FRAME", help="of positions: camera (default), or a TF frame"
     )
     command.add_argument("--task", type=utf8, default="", metavar="TEXT", help="what is done, where a bag does not say it")
@@ -137,7 +153,7 @@ def export(args: argparse.Namespace) -> int:
     from ..episodes.actions import action_of
     from ..episodes.resampling import Cutting
 
-    action_of(args.action)
+    action_of(args.action, args.operator)
     cutting = Cutting(args.fps, args.hands, args.split, args.min_valid, args.min_seconds)
     work, source, whole, camera = ros_side("episodes", "episodes.export", "episodes.source", "episodes.whole", "bags.camera")
     images = () if args.no_images else tuple(args.images) if args.images else None
@@ -145,7 +161,7 @@ def export(args: argparse.Namespace) -> int:
     given = {**given_settings(args), "hand_shape": str(args.hand_shape or "")}
     parameters = camera.Parameters(**given, lookahead=OFFLINE_LOOKAHEAD)
     conversion = camera.Options(parameters, fov=args.fov, intrinsics=args.intrinsics, markers=False)
-    options = work.Options(chosen, args.action, cutting, args.task, args.vcodec, args.outcome, conversion)
+    options = work.Options(chosen, args.action, cutting, args.task, args.vcodec, args.outcome, conversion, args.operator)
     report = work.export(args.paths, args.out, options, args.format, args.jobs, args.address, args.quiet, args.skip_failed)
     if not args.quiet:
         for line in whole.left_out_words(args.out):

@@ -99,11 +99,12 @@ class RobotAction:
     """A robot's joints as the teleoperation would set them: each row's search begins at the row before.
 
     name: of a robot that comes with the package, or its file. side: of the hand that leads it; None for the robot's own.
+    operator: the file of the operator's range; None for the usual one.
     """
 
-    def __init__(self, name: str, side: str | None) -> None:
+    def __init__(self, name: str, side: str | None, operator: Path | None = None) -> None:
         with needed_for(f"--action robot:{name}", "robot"):
-            self._retargeter = load_retargeter(name, side)
+            self._retargeter = load_retargeter(name, side, operator)
         self._side = SIDES.index(self._retargeter.side)
         self.names = tuple(self._retargeter.names)
         self._rest = np.clip(0.0, self._retargeter.lower, self._retargeter.upper)
@@ -141,10 +142,13 @@ ACTIONS = {
 }
 
 
-def action_of(name: str) -> Action:
-    """An action by its name: of ACTIONS, or robot:NAME, or robot:NAME:left for the hand that leads it. Raises InputError."""
+def action_of(name: str, operator: Path | None = None) -> Action:
+    """An action by its name: of ACTIONS, or robot:NAME, or robot:NAME:left for the hand that leads it. operator: see
+    RobotAction. Raises InputError."""
     if name.startswith(_ROBOT):
-        return RobotAction(*_robot_of(name))
+        return RobotAction(*_robot_of(name), operator)
+    if operator is not None:
+        raise InputError(f"--operator {operator} means nothing to --action {name}, which is of hands as they are; leave it out")
     if name not in ACTIONS:
         raise InputError(f"--action {name}: give one of {', '.join(ACTIONS)}, or robot:NAME")
     return ACTIONS[name]

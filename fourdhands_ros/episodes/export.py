@@ -58,7 +58,7 @@ def export(
     jobs, address: see run_apart. skip_failed: make the dataset without the bags that failed. Raises InputError where a bag
     fails, the others being done first, or nothing is left to export.
     """
-    action_of(options.action)
+    action_of(options.action, options.operator)
     check_codec(options.vcodec)
     bags = find_places(sources, is_video)
     if isinstance(out, Path):
@@ -284,7 +284,7 @@ def _write_recording(folder: Path, recording: Recording, options: Options, pictu
         folder,
         recording,
         plan(recording, options.cutting),
-        Writing(action_of(options.action), options.cutting, options.vcodec),
+        Writing(action_of(options.action, options.operator), options.cutting, options.vcodec),
         pictures,
         lambda stamp: intrinsics_at(recording, stamp),
         progress,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fourdhands_core.episodes.actions import files_of
@@ -24,7 +25,7 @@ class Options:
 
     chosen: what of them is read. action: see actions.ACTIONS. cutting: see Cutting. task: of bags that do not say theirs.
     vcodec: see pictures.CODECS. outcome: only episodes that ended so, success or failure; empty for all. conversion: how hands
-    are found in bags without.
+    are found in bags without. operator: the file of the operator's range, of a robot's action.
 
     Another one is an argument of `commands/episodes.py` with its place in `export` there, told of in `docs/demonstrations.md`.
     Bags that are done are done again where `plain` has another value, which leaves out what concerns the whole dataset alone,
@@ -38,12 +39,15 @@ class Options:
     vcodec: str = "h264"
     outcome: str = ""
     conversion: Conversion = field(default_factory=lambda: Conversion(markers=False))
+    operator: Path | None = None
 
     def plain(self) -> dict[str, Any]:
         """What decides what becomes of a bag, in plain values."""
-        values = {name: value for name, value in asdict(self).items() if name not in ("task", "outcome")}
+        values = {name: value for name, value in asdict(self).items() if name not in ("task", "outcome", "operator")}
         if files := files_of(self.action):
             values["robot"] = content_key(files, "")
+        if self.operator is not None:
+            values["operator"] = content_key([self.operator], "")
         values["conversion"] = self.conversion.plain()
         return json.loads(json.dumps({"layout": LAYOUT, **values}, default=str))
 

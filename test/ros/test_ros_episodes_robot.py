@@ -134,6 +134,36 @@ def _still(data):
     return serialize_message(state)
 
 
+def test_a_robots_joints_are_those_of_the_operator_whose_range_was_in_force(tmp_path, capsys):
+    """As `hands_teleop` and `fourdhands teleop` have them with the same file; another range is another dataset."""
+    pytest.importorskip("mujoco", reason="retargeting needs mujoco (pip install 'fourdhands[robot]')")
+    from fourdhands_core.retargeting import load_retargeter
+    from fourdhands_core.retargeting.operator_range import OperatorRange
+
+    bag = Demonstration(seconds=2, robot=False, images=False).write(tmp_path / "bag")
+    file = tmp_path / "me.yaml"
+    OperatorRange.exact().write(file)
+    command = "export", bag, "--out", tmp_path / "out", "--action", "robot:three_fingers", "--operator", file, "--quiet"
+    code, _, said = run(capsys, *command)
+    assert code == 0, said
+    table, previous = rows(tmp_path / "out"), [None, None]
+    retargeters = [load_retargeter("three_fingers", operator=one) for one in (file, None)]
+    apart = 0.0
+    for state, joints in zip(table["observation.state"], table["hand.joints"].reshape(-1, 2, 21, 3)):
+        hand = joints[["left", "right"].index(retargeters[0].side)]
+        previous = [one.solve(hand, before) for one, before in zip(retargeters, previous)]
+        np.testing.assert_allclose(state, previous[0], atol=1e-4)
+        apart = max(apart, np.abs(previous[0] - previous[1]).max())
+    assert apart > 0.05
+    assert "nothing was done" in run(capsys, *command)[1]
+    OperatorRange().write(file)
+    assert "of other bags or options" in run(capsys, *command)[2]
+    code, _, said = run(capsys, *command[:4], "--operator", file)
+    assert code == 2 and "means nothing to --action mano102" in said
+    code, _, said = run(capsys, "export", bag, "--out", tmp_path / "no", *command[4:7], tmp_path / "none.yaml")
+    assert code == 2 and "the operator's range" in said and "none.yaml" in said
+
+
 def test_a_robots_file_that_was_changed_makes_another_dataset(tmp_path, capsys):
     """It was known by its name: the command said that nothing was to be done, a killed one went on with the other robot."""
     pytest.importorskip("mujoco", reason="retargeting needs mujoco (pip install 'fourdhands[robot]')")
