@@ -18,11 +18,12 @@ from ..pipeline.types import ABSENT, SOURCE_JOINT, SOURCE_NONE, TRACKED, HandEst
 from .bumps import size_beside
 from .consistency import Consistency
 from .deviations import Deviations
-from .matching import BESIDE, ELSEWHERE, Places, match
+from .matching import BESIDE, ELSEWHERE, LATE, Places, match
 from .schedule import Schedule
 from .settings import FusionSettings
 from .shape import SharedShape
 from .solution import HandSolver, Solution, mean_rotations
+from .times import Times
 from .track import FusedTrack
 from .views import Sighting, View, triangulate
 
@@ -75,6 +76,7 @@ class HandFusion:
         self._bias = seen.bias
         self._palms = tuple(solver.palm(np.zeros(10)) for solver in self._solvers)
         self.known = betas
+        self._times = Times()
         self.reset()
 
     def reset(self, emitted: int | None = None) -> None:
@@ -83,7 +85,7 @@ class HandFusion:
         self._views: dict[str, View] = {}
         self._tracks = [FusedTrack(side, s.hold, s.smoothing, s.acceleration) for side in (LEFT, RIGHT)]
         self._schedule = Schedule(emitted)
-        self._lost, self._late = 0, dict[str, int]()
+        self._lost, self._late, self._arrived = 0, dict[str, int](), set[str]()
         self._deviations = Deviations()
         self.shape = SharedShape()
         self.consistency = Consistency()
@@ -97,23 +99,23 @@ class HandFusion:
     def add(self, view: View, with_vertices: bool = False) -> list[Fused]:
         """Take in a camera's estimate. Returns the fused estimates that are due: none, one, or two where a camera for which
         was waited did not deliver."""
-        before, emitted = self._views.get(view.name), self.emitted
-        if not self._views and emitted is not None and emitted - view.stamp >= 2e9:
-            self.reset()  # time went back
+        now = max((one.stamp for one in self._views.values()), default=self.emitted)
+        if why := self._times.aside(view.name, view.stamp):
+            self.consistency.left_out(view.stamp if now is None else now, [view.name], [(view.name, why)])
+            return []
+        if now is not None and abs(view.stamp - now) > 2e9:
+            self.reset()  # time went on, or back
+        before, late = self._views.get(view.name), self._late.pop(view.name, None)
         if before is not None and view.stamp <= before.stamp:
-            late = self._late.get(view.name)
-            if before.stamp - view.stamp < 2e9 and (late is None or view.stamp <= late):
+            if late is None or view.stamp <= late:
                 self._late[view.name] = view.stamp  # where another one follows that is newer than it, time went back
                 return []
-            self.reset()  # time went back
-        self._late.pop(view.name, None)
-        newest = max((one.stamp for one in self._views.values()), default=None)
-        if newest is not None and view.stamp - newest > 2e9:
             self.reset()
         results = []
         if self._schedule.arrived(view.name, view.stamp):
             results += self._fuse(with_vertices)
         self._views[view.name] = view if self._bias is None else replace(view, rays=self._bias.corrected(view.rays))
+        self._arrived.add(view.name)
         if self._schedule.ready(view.name, view.stamp):
             results += self._fuse(with_vertices)
         return results
@@ -130,6 +132,8 @@ class HandFusion:
             "schedule": self._schedule,
             "lost": self._lost,
             "late": self._late,
+            "arrived": self._arrived,
+            "times": self._times,
             "deviations": self._deviations,
             "shape": self.shape,
             "consistency": self.consistency,
@@ -138,7 +142,8 @@ class HandFusion:
     def recall(self, memory: dict[str, Any]) -> None:
         """Go on from the memory of another one of the same settings."""
         self._views, self._tracks, self._schedule = memory["views"], memory["tracks"], memory["schedule"]
-        self._lost, self._late, self._deviations = memory["lost"], memory["late"], memory["deviations"]
+        self._lost, self._late, self._times = memory["lost"], memory["late"], memory["times"]
+        self._arrived, self._deviations = memory["arrived"], memory["deviations"]
         self.shape, self.consistency = memory["shape"], memory["consistency"]
 
     def newest(self) -> list[View]:
@@ -165,7 +170,10 @@ class HandFusion:
         self._schedule.fused(stamp)
         intervals = [track.begin(stamp) for track in self._tracks]
         matched = match(views, [self._expected(view, stamp, intervals) for view in views], intervals)
-        left_out = list(matched.left_out)
+        left_out = [(name, LATE) for name in sorted(self._arrived) if self._views[name].stamp < oldest]
+        there = [view.name for view in views] + [name for name, _ in left_out]
+        left_out += matched.left_out
+        self._arrived.clear()
         self._lost = self._lost + 1 if any(matched.lost) else 0
         if self._lost >= _LOST:
             for track, lost in zip(self._tracks, matched.lost):
@@ -202,7 +210,7 @@ class HandFusion:
             SOURCE_JOINT if both else SOURCE_NONE,
             cameras=(used[LEFT], used[RIGHT]),
         )
-        self.consistency.left_out(stamp, [view.name for view in views], left_out)
+        self.consistency.left_out(stamp, there, left_out)
         return [Fused(pair, tuple(left_out), tuple(views))]
 
     def _contradicted(self, stamp: int, used: list[tuple[str, ...]], fit: list[bool], left_out: list[tuple[str, str]]) -> bool:

@@ -13,6 +13,7 @@ from .views import Sighting, View, agree
 EXCHANGED = "left and right are exchanged"
 ELSEWHERE = "it sees a hand where the others see none"
 BESIDE = "its landmarks lie beside the others'"
+LATE = "its images come too late, or its clock is apart"
 _ERROR = 0.012
 """Metres by which a sighting lies beside where its hand was expected, and beside another view's, root mean square."""
 _UNSTEADY = 5.0

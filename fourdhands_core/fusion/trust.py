@@ -79,6 +79,6 @@ class Trust:
         if self._unlike is not None and abs(stamp - self._unlike[0]) < 1e9:
             seen = self._unlike[1]
         return (
-            f"{seen}: they see different persons, or their poses are wrong; no hand is valid "
+            f"{seen}: they see different persons, their poses are wrong, or their clocks are apart; no hand is valid "
             "(`fourdhands calibrate-cameras --check` tells by how much)"
         )
