@@ -14,7 +14,6 @@ from fourdhands_core.errors import InputError
 from fourdhands_core.hand_model.skeleton import SIDES
 from fourdhands_core.streams import counted
 
-from ..convert.images import stamp_of
 from ..pypi.message_types import Hand, typestore
 from .reading import Bag
 from .topics import IMAGES, Topic
@@ -66,7 +65,7 @@ def summarise(path: Path) -> tuple[dict[str, CameraSummary], list[str]]:
                 pair = stores[name].deserialize_cdr(data, HAND_PAIR)
                 hands = pair.left, pair.right
                 row = (
-                    stamp_of(pair.header),
+                    pair.header.stamp.sec * 1_000_000_000 + pair.header.stamp.nanosec,  # one that is no time is a wrong one
                     *(bool(hand.valid) for hand in hands),
                     *(hand.state != Hand.ABSENT for hand in hands),
                     *(float(hand.confidence) for hand in hands),

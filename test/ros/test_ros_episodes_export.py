@@ -289,6 +289,22 @@ def test_the_shorter_part_of_a_bag_whose_clock_went_far_back_is_told(tmp_path, c
     assert code == 0 and "1 episode," in out and "s of HandPairs with stamps repeated or out of order are left out" in said
 
 
+def test_a_stamp_that_is_no_time_costs_one_message_wherever_a_bag_is_looked_at(tmp_path, capsys):
+    """The export left it out; `bag info`, `episodes list` and `check` took the whole bag for damaged."""
+
+    def change(number, pair):
+        if number == 60:
+            pair.header.stamp.sec = -5
+
+    bag = changed_hands(tmp_path / "bag", change)
+    code, out, _ = run(capsys, "export", bag, "--out", tmp_path / "out", "--split", "bag")
+    assert code == 0 and "1 episode," in out
+    assert cli.main(["bag", "info", str(bag)]) == 0 and "stamps 1 HandPair repeated" in capsys.readouterr().out
+    code, out, _ = run(capsys, "list", bag)
+    assert code == 0 and "damaged" not in out
+    assert "of 121 HandPairs of /cam/hands 1 have stamps repeated or out of order" in run(capsys, "check", bag)[2]
+
+
 def test_a_wrong_stamp_costs_one_message(tmp_path, capsys):
     """Of HandPair, of images, of JointState: the rest is as it were without that message."""
     entries, types = Demonstration(seconds=4).entries()
