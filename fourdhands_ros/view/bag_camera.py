@@ -72,6 +72,10 @@ class BagCamera:
             pair = HandPairEstimate(int(self.times[row]), absent[0], absent[1], self._camera)
             return Moment(pair, notes=(f"message {row} of {self.topics.pairs} is damaged ({type(error).__name__})",))
 
+    def stamp(self, row: int) -> int:
+        """Of the image that the hands of a row were found in, nanoseconds."""
+        return self._stamp(self.topics.pairs, row)
+
     def image(self, row: int) -> np.ndarray | None:
         """The image that the hands of a row were found in."""
         number = self._number_at(self.topics.image, row)

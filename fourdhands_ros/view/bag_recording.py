@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -134,17 +135,19 @@ class BagRecording(Recording):
         return ([], None) if sidecar is None else (_sidecar_words(sidecar), self._span(sidecar))
 
     def _span(self, sidecar: Sidecar) -> tuple[int, int] | None:
-        """Stamps are those of images: on the time line, which is of recording, they are later by what the first one is."""
+        """Stamps are those of images: on the time line they are where the messages with these were recorded, which may be at
+        another pace, as while a bag is played slower."""
         if not len(self.course) or (sidecar.span is None and sidecar.trim is None):
             return None
-        first = self.moment(0).stamp
+        first = self._main.stamp(0)
         begin, end = first, 2**62
         if sidecar.span is not None:
             begin, end = sidecar.span[0], sidecar.span[1] or end
         if sidecar.trim is not None:
             begin, end = max(begin, first + round(sidecar.trim[0] * 1e9)), min(end, first + round(sidecar.trim[1] * 1e9))
-        late = int(self.course.stamp[0]) - first
-        return begin + late, min(end + late, int(self.course.stamp[-1]))
+        rows = range(len(self.course))
+        low, high = bisect_left(rows, begin, key=self._main.stamp), bisect_right(rows, end, key=self._main.stamp) - 1
+        return int(self.course.stamp[min(low, rows[-1])]), int(self.course.stamp[max(high, 0)])
 
     def _pictures(self, camera: BagCamera, row: int, shown: Mapping[str, bool]):
         image = camera.image(row) if shown["Image"] or (shown["Depth cloud"] and camera.topics.depth) else None

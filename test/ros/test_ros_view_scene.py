@@ -199,6 +199,15 @@ def test_episodes_say_what_is_known_of_them(bag, tmp_path, closing):
     text = " ".join(recording.about)
     assert "Task: put it away." in text and "kept, success" in text and "Note: quick" in text and "no hand is seen" in text
     assert recording.span == (int(recording.course.stamp[10]), int(recording.course.stamp[20]))
+    slow = [
+        (topic, T0 + 2 * (time - T0), data) for topic, time, data in two_cameras(30)
+    ]  # of a bag that was played at half speed
+    path = write_bag(tmp_path / "slow", slow, KINDS)
+    trim = {"span": None, "trim": [5 * PERIOD / 1e9, 15 * PERIOD / 1e9]}
+    for more, begin, end in ({}, 10, 20), (trim, 5, 15):
+        (path / "episode.json").write_text(json.dumps({**said, **more}))
+        recording = closing(BagRecording(path, HANDS))
+        assert recording.span == (int(recording.course.stamp[begin]), int(recording.course.stamp[end]))
     (path / "episode.json").write_text("{")
     recording = closing(BagRecording(path, HANDS))
     assert recording.span is None and any("episode.json is no episode's file" in warning for warning in recording.warnings)
