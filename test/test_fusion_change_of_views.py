@@ -156,3 +156,32 @@ def test_a_hand_comes_back_only_where_a_view_sees_it_well_and_calls_it_by_its_si
                 view = replace(view, estimate=estimate)
             valid += [(frame, fused.pair.left.valid) for fused in fusion.add(view)]
     assert all(known for frame, known in valid if frame < 20) and not any(known for frame, known in valid if frame >= 20)
+
+
+@pytest.mark.parametrize("seed", [3, 4, 5, 6])
+def test_a_view_that_comes_counts_from_its_second_image_on(seed):
+    """Its first one tells no motion, and what one camera alone tells of a hand that moves along its ray is not enough."""
+    scene = Scene(noise=0.7, seed=seed, nods=0.05)
+    ways = 0.05 * np.sin(2.0 * np.pi * 0.9 * np.arange(len(scene.wrists)) / STEP)
+    scene.wrists = scene.wrists + ways[:, None, None] * scene.poses[0].rotation[:, 2]
+    shown = lambda frame: (LEFT, RIGHT) if frame // 10 % 2 else (RIGHT,)
+    results = run(scene, 150, lambda frame: [scene.view(0, frame * FRAME), scene.view(1, frame * FRAME, shown(frame))])
+    views = [one for one, _ in results]
+    alone, both = ("camera_0",), ("camera_0", "camera_1")
+    assert views[10:] == [both if n % 20 and n // 10 % 2 == 0 else alone for n in range(10, len(views))]
+    comes = [np.linalg.norm(results[n][1] - results[n - 1][1]) for n in range(21, len(views), 20)]
+
+    assert len(comes) == 6 and max(comes) < 0.006
+
+
+def test_a_slow_camera_that_comes_to_a_quick_one_counts_from_its_second_image_on():
+    scene = Scene(noise=0.7)
+
+    def seen(frame):  # six images a second beside thirty
+        views = [scene.view(0, frame * FRAME)]
+        return views if frame % 5 else [*views, scene.view(1, frame * FRAME, (LEFT, RIGHT) if frame > 40 else (RIGHT,))]
+
+    views = [one for one, _ in run(scene, 90, seen)]
+    first = next(n for n, one in enumerate(views) if "camera_1" in one)
+
+    assert first == 40

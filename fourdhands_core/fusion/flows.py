@@ -17,7 +17,8 @@ _FASTEST = 3.0
 
 
 class Flows:
-    """By camera, metres a second by which one hand goes across its rays.
+    """By camera, metres a second by which one hand goes across its rays. moved: of each camera that has seen it anew, its
+    sightings before and now.
 
     What was made of all cameras' views does not tell that well: older ones are moved by it, which comes back in it and grows,
     until wrists swing by half a metre.
@@ -26,15 +27,19 @@ class Flows:
     def __init__(self) -> None:
         self._last: dict[str, Sighting] = {}
         self._flows: dict[str, np.ndarray] = {}
+        self.moved: list[tuple[Sighting, Sighting]] = []
 
     def look(self, sightings: Sequence[Sighting], middle: np.ndarray | None) -> None:
         """Learn from newer images. middle: (3,) of the hand, fixed frame; None where nobody knows."""
+        self.moved = []
         for one in sightings:
             name, before = one.view.name, self._last.get(one.view.name)
             passed = (one.view.stamp - before.view.stamp) * 1e-9 if before is not None else np.inf
             if passed == 0.0:
                 continue
             self._last[name] = one
+            if before is not None and passed > 0.0:
+                self.moved.append((before, one))
             if before is None or middle is None or not 0.0 < passed < _GAP:
                 self._flows.pop(name, None)
                 continue

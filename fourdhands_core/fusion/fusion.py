@@ -236,7 +236,8 @@ class HandFusion:
         if not any(enough((one.view.name not in unclear, one.label == track.side)) for one in sightings):
             return track.unseen(stamp), [], [], False
         track.flows.look(sightings, None if track.joints is None else track.joints.mean(0))
-        kept, wrong = [one for one in sightings if one.view.name not in unclear] or list(sightings), []
+        clear = [one for one in sightings if one.view.name not in unclear] or list(sightings)
+        kept, wrong = track.told(clear, interval, self._schedule.period), []
         past = track.position.predict(interval) if interval > 0.0 else None
         expected = track.expected(interval)
         while True:

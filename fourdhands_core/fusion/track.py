@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -26,7 +26,7 @@ views that are about to lose a hand often have it elsewhere, and so have some th
 _GOES_ON, _USUAL = 0.15, 0.3
 """Metres a second by which a hand moves otherwise than it did, and that hands move at all along the ray of a camera that sees
 them alone, which tells little of that."""
-_SEEN_ACROSS, _SEEN_ALONG, _UNLIKELY = 0.005, 0.01, 0.6
+_SEEN_ACROSS, _SEEN_ALONG, _UNLIKELY = 0.005, 0.01, 0.4
 """Metres by which landmarks of two images of one camera have a wrist's step wrong across its ray; of the distance, along it;
 and metres a second beside the hand's motion from which on they are not believed, as hands also grow where they open."""
 _GAP = 0.1
@@ -81,6 +81,20 @@ class FusedTrack(SideTrack):
         """(21, 3) where the joints are, so many seconds after the last estimate."""
         return None if self.joints is None else self.joints + interval * self.velocity
 
+    def told(self, sightings: Sequence[Sighting], interval: float, periods: Mapping[str, float]) -> list[Sighting]:
+        """Those of views that tell how the hand moves: one that comes to others counts from its second image of the hand on.
+        All where none does, or where the hand is new.
+
+        interval: seconds since the last estimate. periods: of the cameras' images, nanoseconds.
+        """
+        if self.joints is None or self.age < _YOUNG or not 0.0 < interval <= _GAP:
+            return list(sightings)
+        known = {one.view.name for one in self.sightings}
+        for before, one in self.flows.moved:
+            if one.view.stamp - before.view.stamp <= max(1e9 * _GAP, 1.5 * periods.get(one.view.name, 0.0)):
+                known.add(one.view.name)
+        return [one for one in sightings if one.view.name in known] or list(sightings)
+
     def join(self, sightings: Sequence[Sighting], wrist: np.ndarray, interval: float) -> np.ndarray:
         """What is added to the solution's wrist (3,), so that the hand does not jump where other views show it than before:
         what sets them apart at that moment, which then fades. sightings: those that the solution is made of. interval: seconds
@@ -122,17 +136,16 @@ class FusedTrack(SideTrack):
         for sightings in (before, self.sightings):
             if len(sightings) == 1:
                 known = known + _along(wrist - sightings[0].view.pose.position) / (_USUAL * interval) ** 2
-        earlier = {one.view.name: one for one in before}
-        for one in self.sightings:
-            passed = (one.view.stamp - earlier[one.view.name].view.stamp) * 1e-9 if one.view.name in earlier else 0.0
-            if passed > 0.0:
-                ray = wrist - one.view.pose.position
-                seen = one.moved_since(earlier[one.view.name], wrist) * interval / passed
-                if np.linalg.norm(seen - goes_on) > _UNLIKELY * interval:
-                    continue  # a hand that opens, or that the detector has elsewhere
-                along = _along(ray)
-                sure = (np.eye(3) - along) / _SEEN_ACROSS**2 + along / (_SEEN_ALONG * np.linalg.norm(ray)) ** 2
-                known, pull = known + sure, pull + sure @ seen
+        for earlier, one in self.flows.moved:
+            if one not in self.sightings:
+                continue
+            ray, share = wrist - one.view.pose.position, 1e9 * interval / (one.view.stamp - earlier.view.stamp)
+            seen = share * one.moved_since(earlier, wrist)
+            if np.linalg.norm(seen - goes_on) > _UNLIKELY * interval:
+                continue  # a hand that opens, or that the detector has elsewhere
+            along = _along(ray)
+            sure = (np.eye(3) - along) / _SEEN_ACROSS**2 + along / (_SEEN_ALONG * np.linalg.norm(ray)) ** 2
+            known, pull = known + sure, pull + sure @ seen
         return np.linalg.solve(known, pull)
 
     def _follow(self, wrist: np.ndarray, motion: np.ndarray | None = None) -> None:
