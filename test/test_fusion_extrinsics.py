@@ -159,12 +159,17 @@ def test_the_file_of_poses(tmp_path):
         np.testing.assert_allclose(back.poses[name].position, pose.position, atol=1e-5)
 
 
+def posed(away, more=""):
+    """A camera of a file of poses. away: metres along z."""
+    return f"{{position: [0, 0, {away}], quaternion: [0, 0, 0, 1]{more}}}"
+
+
 def test_poses_are_in_the_frame_that_their_file_names(tmp_path):
     """Hands were said to be in the one that was asked for, which had not moved them; a file that names none leaves it open."""
     with pytest.raises(InputError, match="said in cell, and hands are asked for in base_link"):
         Rig("cell", {}).frame("base_link")
-    pose = "{position: [0, 0, 1], quaternion: [0, 0, 0, 1]}"
-    (tmp_path / "rig.yaml").write_text(f"cameras: {{a: {pose}, b: {pose}}}")
+    (tmp_path / "rig.yaml").write_text(f"cameras: {{/a: {posed(1)}, b: {posed(2)}}}")
+    assert list(load_rig(tmp_path / "rig.yaml").poses) == ["a", "b"]  # as bags and videos call them
     assert [load_rig(tmp_path / "rig.yaml").frame(given) for given in ("", "base_link")] == ["world", "base_link"]
 
 
@@ -177,6 +182,11 @@ def test_poses_are_in_the_frame_that_their_file_names(tmp_path):
         ("cameras: {a: {position: [0, 0, 0]}, b: {}}", "camera a has no quaternion"),
         ("cameras: {a: {position: [0, 0, .nan], quaternion: [0, 0, 0, 1]}, b: {}}", "no position"),
         ("cameras: {a: {position: [0, 0, 0], quaternion: [0, 0, 0, 2]}, b: {}}", "not of length 1"),
+        (f"cameras: {{a: {posed(1)}, b: {posed(1)}}}", "a and b stand at one place"),
+        (f"cameras: {{a: {posed(1)}, ../b: {posed(2)}}}", "'../b' is no camera's name"),
+        (f"cameras: {{a: {posed(1)}, /a: {posed(2)}}}", "'/a' is no camera's name, or another one's too"),
+        (f"cameras: {{a: {posed(1, ', fov: sixty')}, b: {posed(2)}}}", "camera a: its fov 'sixty' is not between"),
+        (f"cameras: {{a: {posed(1, ', fov: [60]')}, b: {posed(2)}}}", "its fov .60. is not between"),
     ],
 )
 def test_files_that_are_none(tmp_path, text, words):

@@ -17,6 +17,8 @@ from ..outputs import write_text
 
 _FARTHEST = 1000.0
 """Metres; no cameras that see the same hands stand further away."""
+_NEAREST = 0.001
+"""Metres between two cameras' places; nearer ones are the same one, given twice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +54,24 @@ def load_rig(path: str | Path) -> Rig:
     cameras = content.get("cameras") if isinstance(content, dict) else None
     if not isinstance(cameras, dict) or len(cameras) < 2:
         raise InputError(f"{path} names no two cameras; give `cameras:` with a position and a quaternion of each")
-    poses, lenses = {}, {}
-    for name, values in cameras.items():
-        poses[str(name)] = _pose(path, name, values)
-        lens = {key: values[key] for key in ("intrinsics", "fov") if key in values}
+    poses: dict[str, Rigid] = {}
+    lenses: dict[str, dict[str, Any]] = {}
+    for given, values in cameras.items():
+        name = str(given).lstrip("/")  # as ROS names a namespace
+        if name in poses or {"", ".", ".."} & set(name.split("/")):  # results are written into a folder of that name
+            raise InputError(
+                f"{path}: {str(given)!r} is no camera's name, or another one's too; use names such as left, cell/left"
+            )
+        poses[name] = _pose(path, name, values)
+        lens = {key: values[key] for key in ("intrinsics", "fov") if values.get(key) is not None}
         if "intrinsics" in lens:
             lens["intrinsics"] = path.parent / Path(str(lens["intrinsics"])).expanduser()
-        lenses[str(name)] = lens
+        if "fov" in lens and (type(lens["fov"]) not in (int, float) or not 0.0 < lens["fov"] < 180.0):
+            raise InputError(f"{path}: camera {name}: its fov {lens['fov']!r} is not between 0 and 180 degrees")
+        lenses[name] = lens
+        for other, pose in poses.items():
+            if other != name and np.linalg.norm(pose.position - poses[name].position) < _NEAREST:
+                raise InputError(f"{path}: {other} and {name} stand at one place, from where two see no more than one")
     return Rig(str(content.get("fixed_frame") or "").lstrip("/"), poses, lenses)
 
 

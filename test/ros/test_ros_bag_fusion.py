@@ -228,7 +228,7 @@ def test_hands_of_two_times_are_fused_one_after_the_other(recorded, tmp_path, mo
     ],
 )
 def test_what_cannot_be_fused_is_told_in_one_sentence(recorded, tmp_path, capsys, options, words):
-    save_rig(tmp_path / "other.yaml", Rig("cell", {"left": Rigid(), "top": Rigid()}))
+    save_rig(tmp_path / "other.yaml", Rig("cell", {"left": Rigid(), "top": Rigid(np.eye(3), np.ones(3))}))
     options = [word.replace("{rig}", str(recorded.rig)).replace("{tmp}", str(tmp_path)) for word in options]
     code = cli.main(["bag", str(recorded.bag), str(tmp_path / "out"), "--quiet", *options])
     error = capsys.readouterr().err.strip()

@@ -21,7 +21,7 @@ from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_core.hand_model.landmarks import landmarks_of_both
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
-from fourdhands_ros.convert.transforms import TransformError
+from fourdhands_ros.convert.transforms import TransformBuffer, TransformError
 from fourdhands_ros.node import fusing
 from fourdhands_ros.node.frames import TopicFrames
 from fourdhands_ros.node.parameters import Parameters
@@ -161,6 +161,21 @@ def test_a_camera_that_is_not_calibrated_has_no_place():
     with pytest.raises(Unplaced, match="left is not calibrated") as raised:
         places.pose("left", "left_optical", make_pair(T0, camera=Camera.from_fov(640, 480, 60.0)))
     assert raised.value.reason == "not calibrated"
+
+
+def test_cameras_whose_images_name_one_frame_have_no_place():
+    """As drivers do that nobody told of another: both would stand where one does."""
+    buffer, lens = TransformBuffer(), Camera.from_fov(640, 480, 60.0, calibrated=True)
+    for number, frame in enumerate(("camera", "other")):
+        buffer.set("cell", frame, Rigid(np.eye(3), np.full(3, float(number))))
+    places = Places("cell", None, buffer)
+    places.pose("left", "camera", make_pair(T0, camera=lens))
+    with pytest.raises(Unplaced, match="right and left name one frame, camera: give each driver its own"):
+        places.pose("right", "camera", make_pair(T0, camera=lens))
+    with pytest.raises(Unplaced, match="left and right name one frame"):
+        places.pose("left", "camera", make_pair(T0, camera=lens))
+    np.testing.assert_array_equal(places.pose("right", "/other", make_pair(T0, camera=lens)).position, np.ones(3))
+    np.testing.assert_array_equal(places.pose("left", "camera", make_pair(T0, camera=lens)).position, np.zeros(3))
 
 
 def test_no_stamp_comes_again_after_a_reset(fused):
@@ -369,7 +384,7 @@ def test_parameters_that_make_no_sense(parameters, words):
 
 def test_a_file_without_one_of_the_cameras(fused, tmp_path):
     scene = Scene()
-    save_rig(tmp_path / "other.yaml", Rig("cell", {"left": Rigid(), "top": Rigid()}))
+    save_rig(tmp_path / "other.yaml", Rig("cell", {"left": Rigid(), "top": Rigid(np.eye(3), np.ones(3))}))
     bench = Cameras.__new__(Cameras)
     with pytest.raises(AssertionError):
         Cameras.__init__(bench, NAMES, {"fusion": True, "camera_poses": str(tmp_path / "other.yaml")}, SceneTracker(scene))

@@ -3,6 +3,7 @@
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="the programs need ROS 2 (pip install 'fourdhands[ros]')")
@@ -135,7 +136,7 @@ def test_rviz_shows_fused_hands_in_their_frame(launched, tmp_path):
     nodes = launched("hands.launch.py", cameras="[left, right]", fusion="true", fixed_frame="cell", rviz="true", all_nodes=True)
     assert ("/hands/markers", "hands/markers") in nodes[-1].remappings
     assert nodes[-1].arguments[-2:] == ["-f", "cell"]
-    save_rig(tmp_path / "rig.yaml", Rig("bench", {"left": Rigid(), "right": Rigid()}))
+    save_rig(tmp_path / "rig.yaml", Rig("bench", {"left": Rigid(), "right": Rigid(np.eye(3), np.ones(3))}))
     given = {"cameras": "[left, right]", "fusion": "true", "camera_poses": str(tmp_path / "rig.yaml"), "rviz": "true"}
     assert launched("hands.launch.py", **given, all_nodes=True)[-1].arguments[-2:] == ["-f", "bench"]
 
