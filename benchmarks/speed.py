@@ -1,4 +1,5 @@
-"""Speed beside MediaPipe alone, in one run: the tracker frame by frame, then the node over DDS fed faster than it can take.
+"""Speed beside MediaPipe alone, in one run: the tracker frame by frame, then the node over DDS fed faster than it can take;
+each with the detector's landmark network in 32 bits, then with precision int8.
 
 python benchmarks/speed.py VIDEO [--out FILE] [--seconds 15] [--size 640x480]
 """
@@ -23,33 +24,37 @@ from fourdhands_core.benchmark import percentiles
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.media.video import VideoReader, VideoWriter
 from fourdhands_core.pipeline.frame import Frame
+from fourdhands_core.pipeline.settings import TrackerSettings
 from fourdhands_core.pipeline.tracker import HandPairTracker
 from fourdhands_core.pipeline.types import ABSENT, HandEstimate, HandPairEstimate
 
+PRECISIONS = "float32", "int8"
+
 
 def tracker_beside_mediapipe(frames, camera) -> dict:
-    """Every frame through both, in turn, each with a detector of its own; one after the other, as offline."""
-    alone, tracker = MediaPipeDetector(), HandPairTracker()
-    times, stages = {"mediapipe": [], "tracker": []}, {}
+    """Every frame through all, in turn, each with a detector of its own; one after the other, as offline."""
+    alone = MediaPipeDetector()
+    trackers = {precision: HandPairTracker(TrackerSettings(precision=precision)) for precision in PRECISIONS}
+    theirs: list[float] = []
+    times: dict[str, dict[str, list[float]]] = {precision: {} for precision in PRECISIONS}
     for k, image in enumerate(frames):
         start = time.perf_counter()
         alone.detect(image)
-        middle = time.perf_counter()
-        estimate = tracker.process(image, 1 + int(k * 1e9 / 30), camera, with_vertices=True)
-        end = time.perf_counter()
-        if k < 30:  # warm-up
-            continue
-        times["mediapipe"].append(middle - start)
-        times["tracker"].append(end - middle)
-        for name, value in estimate.timings.items():
-            stages.setdefault(name, []).append(value)
-        stages.setdefault("all but detect", []).append(end - middle - estimate.timings["detect"])
+        theirs.append(time.perf_counter() - start)
+        for precision, tracker in trackers.items():
+            start = time.perf_counter()
+            estimate = tracker.process(image, 1 + int(k * 1e9 / 30), camera, with_vertices=True)
+            whole, stages = time.perf_counter() - start, estimate.timings
+            for name, value in {"tracker": whole, **stages, "all but detect": whole - stages["detect"]}.items():
+                times[precision].setdefault(name, []).append(value)
     alone.close()
-    tracker.close()
-    return {
-        **{name: percentiles(value) for name, value in {**times, **stages}.items()},
-        "rate_ratio": round(sum(times["mediapipe"]) / sum(times["tracker"]), 3),
-    }
+    first = 30  # warm-up
+    rows = {}
+    for precision, tracker in trackers.items():
+        tracker.close()
+        rows[precision] = {name: percentiles(values[first:]) for name, values in times[precision].items()}
+        rows[precision]["rate_ratio"] = round(sum(theirs[first:]) / sum(times[precision]["tracker"][first:]), 3)
+    return {"mediapipe": percentiles(theirs[first:]), **rows["float32"], "int8": rows["int8"]}
 
 
 CAMERAS = 1.1, 2.0
@@ -85,7 +90,7 @@ class MediaPipeAlone:
 def node_rates(frames, seconds: float) -> dict:
     """HandPair messages a second from the node, and from the same node with MediaPipe alone in the tracker's place.
 
-    Both get their images from the same camera, in a process of its own, at each of two rates: images that are more than a
+    All get their images from the same camera, in a process of its own, at each of two rates: images that are more than a
     program takes cost it time, and fewer than it takes say only how fast the camera is. The better rate of each counts.
     """
     import rclpy
@@ -97,22 +102,32 @@ def node_rates(frames, seconds: float) -> dict:
     folder = Path(tempfile.mkdtemp())
     rclpy.init(args=[])
     command = "-c", "import speed; from fourdhands_ros.node.node import main; main(tracker_factory=speed.MediaPipeAlone)"
-    cameras, alone, ours = [round(factor * bare) for factor in CAMERAS], [], []
+    cameras, alone = [round(factor * bare) for factor in CAMERAS], []
+    ours: dict[str, list[float]] = {precision: [] for precision in PRECISIONS}
     for rate in cameras:
         with VideoWriter(folder / "fast.mp4", rate) as writer:
             for k in range(int(rate * (seconds + 3.0))):
                 writer.write(frames[k % len(frames)])
         before = arriving(folder, command, seconds)
-        ours.append(arriving(folder, ("-m", "fourdhands_ros"), seconds))
+        for precision, rates in ours.items():
+            node = "-m", "fourdhands_ros", "--ros-args", "-p", f"precision:={precision}"
+            rates.append(arriving(folder, node, seconds))
         alone.append((before + arriving(folder, command, seconds)) / 2.0)
     rclpy.shutdown()
+    rows = {
+        precision: {
+            "node_fps": [round(rate, 2) for rate in rates],
+            "ratio": round(max(rates) / max(alone), 3),
+            "ratio_to_empty_process": round(max(rates) / bare, 3),
+        }
+        for precision, rates in ours.items()
+    }
     return {
         "camera_fps": cameras,
-        "node_fps": [round(rate, 2) for rate in ours],
         "mediapipe_in_node_fps": [round(rate, 2) for rate in alone],
         "mediapipe_in_empty_process_fps": round(bare, 2),
-        "ratio": round(max(ours) / max(alone), 3),
-        "ratio_to_empty_process": round(max(ours) / bare, 3),
+        **rows["float32"],
+        "int8": rows["int8"],
     }
 
 

@@ -108,6 +108,8 @@ def test_nothing_to_measure(tmp_path, capsys):
     for device in ("onnx", "tensorrt"):
         assert main(["benchmark", "--backbone", "S", "--device", device]) == 2
         assert "--device cpu or cuda" in capsys.readouterr().err
+    assert main(["benchmark", "--backbone", "S", "--precision", "int8"]) == 2
+    assert "--precision int8 is for the detector" in capsys.readouterr().err
     if not torch.cuda.is_available():
         assert main(["benchmark", "--backbone", "H", "--device", "cuda", "--precision", "float16"]) == 2
         assert "torch sees no CUDA device" in capsys.readouterr().err

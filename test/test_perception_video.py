@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
-from fourdhands_core.perception.hand_detector import HandDetector
+from fourdhands_core.perception.hand_detector import HandDetector, make_detector
 from fourdhands_core.perception.identity import HandIdentity
 
 
-def detections_and_pairs(path, first=0, size=None):
+def detections_and_pairs(path, first=0, size=None, precision="float32"):
     """What the detector saw and what the identity made of it, for each frame of a video."""
     video = cv2.VideoCapture(str(path))
     rate = video.get(cv2.CAP_PROP_FPS)
-    detector, identity = HandDetector(), HandIdentity()
+    detector, identity = make_detector(precision=precision), HandIdentity()
     result = []
     while video.grab():
         number = int(video.get(cv2.CAP_PROP_POS_FRAMES)) - 1
@@ -47,8 +47,9 @@ def true_side(number, detection):
     return RIGHT if right else LEFT
 
 
-def test_two_hands_never_swap_and_none_that_is_seen_is_lost(real_data):
-    frames = detections_and_pairs(real_data / "video" / "two_hands.mp4")
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_two_hands_never_swap_and_none_that_is_seen_is_lost(real_data, precision):
+    frames = detections_and_pairs(real_data / "video" / "two_hands.mp4", precision=precision)
     assert len(frames) == 250
     wrong_labels = 0
     for number, (detections, pair) in enumerate(frames):
@@ -62,11 +63,13 @@ def test_two_hands_never_swap_and_none_that_is_seen_is_lost(real_data):
     assert wrong_labels >= 1, "it mistook no hand here: this no longer tests that its labels are not believed"
 
 
-def test_a_squeezed_right_hand_seen_edge_on_stays_right(real_data):
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_squeezed_right_hand_seen_edge_on_stays_right(real_data, precision):
     """Squeezed to 4:3, the landmark network takes the hand for a left one while it is seen edge-on, and its fingertips, in a
     zoomed search, for another hand.
     """
-    for detections, (left, right) in detections_and_pairs(real_data / "video" / "right_hand.mp4", 470, (640, 480)):
+    video = real_data / "video" / "right_hand.mp4"
+    for detections, (left, right) in detections_and_pairs(video, 470, (640, 480), precision):
         assert left is None
         assert right is not None and len(detections) == 1
 

@@ -145,7 +145,10 @@ def test_settings_that_do_not_go_together(tmp_path):
         (dict(weights=image), CheckpointError, "use model image"),
         (dict(model="image", device="onnx", weights="none"), CheckpointError, "fourdhands export"),
         (dict(model="paper"), InputError, "landmark, image"),
-        (dict(precision="int8"), InputError, "float32"),
+        (dict(precision="int4"), InputError, "float32, float16"),
+        (dict(precision="float16"), InputError, "float32 or int8"),
+        (dict(precision="int8", device="cuda"), InputError, "on a GPU leave it at float32"),
+        (dict(precision="int8", model="image", weights=image), InputError, "model image and on a GPU leave it at float32"),
         (dict(detect_every=0), InputError, "detect_every"),
     ):
         with pytest.raises(error, match=message):

@@ -63,6 +63,8 @@ def benchmark(args: argparse.Namespace) -> int:
 
         if args.device not in ("cpu", "cuda"):
             raise InputError("--backbone measures the network in torch: give --device cpu or cuda")
+        if args.precision == "int8":
+            raise InputError("--precision int8 is for the detector; the image network takes float32, float16 or bfloat16")
         check_device(args.device)
         torch.set_num_threads(args.threads)
         network, hands = ImageNetwork(ImageConfig.of_size(args.backbone)), HandArrays(pair_of(load_human_hand()))

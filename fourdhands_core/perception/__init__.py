@@ -6,7 +6,8 @@ keeps the memory of a HandDetector alone in `HandPairTracker.memory`. Chosen by 
 (`pipeline/settings.py`, and `commands/__init__.py` for the commands), it is chosen in `learning/evaluation/predictors.py` too;
 training makes its own in `learning/landmark/measure_errors.py`, `learning/landmark/measured_clips.py` and
 `learning/detector/crop_files.py`. The shipped one's networks are `tools/hand_networks.py`'s, its landmark network is
-trained on by `learning/detector/tune.py` with the pictures of `learning/detector/crops.py`; licences are in README.md.
+trained on by `learning/detector/tune.py` with the pictures of `learning/detector/crops.py`, in 8 bits it is that of
+`tools/hand_int8.py`; licences are in README.md.
 
 What was measured of this one, and is to be measured anew of another, as no test asks for it; one beside it takes such values
 with it, as `HandPairTracker.landmarks` are taken, where there is one of each now:

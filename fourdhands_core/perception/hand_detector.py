@@ -15,7 +15,7 @@ from ..errors import DependencyError, InputError
 from ..hand_model.skeleton import LEFT, RIGHT
 from .confidence import landmark_confidence
 from .detector import HandDetection, check_image, hand_size
-from .hand_networks import HandNetworks, Look
+from .hand_networks import HAND, HAND_INT8, HandNetworks, Look
 from .squares import Square, around_landmarks, overlap
 from .tone import AS_IT_IS, Tone, tone_of
 
@@ -87,10 +87,16 @@ CLASSIC = SearchRules(
 
 
 def make_detector(
-    search: str = "thorough", device: str = "cpu", threads: int = 1, single_images: bool = False, **rules: Any
+    search: str = "thorough",
+    device: str = "cpu",
+    threads: int = 1,
+    precision: str = "float32",
+    single_images: bool = False,
+    **rules: Any,
 ) -> HandDetector:
     """The detector of a tracker's settings. rules: of SearchRules, what is otherwise. Raises as HandNetworks."""
-    return HandDetector(HandNetworks(device, threads), rules=replace(SEARCHES[search], **rules), single_images=single_images)
+    networks = HandNetworks(device, threads, HAND_INT8 if precision == "int8" else HAND)
+    return HandDetector(networks, rules=replace(SEARCHES[search], **rules), single_images=single_images)
 
 
 def detector_beside_torch(search: str, device: str, threads: int) -> HandDetector:

@@ -25,6 +25,8 @@ from .tone import AS_IT_IS, Tone
 ASSETS = Path(__file__).parent / "assets"
 """The networks, made by tools/hand_networks.py, the landmark network trained on by `fourdhands train detector`; a licence."""
 HAND = ASSETS / "hand_landmarks.onnx"
+HAND_INT8 = ASSETS / "hand_landmarks_int8.onnx"
+"""The same in numbers of 8 bits, made by tools/hand_int8.py."""
 HAND_SIZE = 224
 """Pixels along a side of what the landmark network sees."""
 _DEPTH = 1.0 / 0.4

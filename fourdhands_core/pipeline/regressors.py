@@ -25,6 +25,7 @@ def make_regressor(settings: TrackerSettings, hands: HandArrays, mean_pose: np.n
     CheckpointError for weights of the other model, InputError for settings that do not go together, DependencyError where
     they need torch and it is not installed.
     """
+    check_precision(settings)
     if settings.model == "landmark":
         execution = OnnxExecution if settings.device == "onnx" else landmark_execution
         return LandmarkRegressor(execution(settings.weights or None, settings.threads))
@@ -44,6 +45,17 @@ def make_regressor(settings: TrackerSettings, hands: HandArrays, mean_pose: np.n
             settings.weights,
         )
     return ImageRegressor(network, hands, mean_pose)
+
+
+def check_precision(settings: TrackerSettings) -> None:
+    """Raise InputError where no network would compute with the numbers that are asked for."""
+    if settings.precision == "int8" and (settings.model != "landmark" or settings.device in ("cuda", "tensorrt")):
+        raise InputError(
+            "precision = 'int8' is for the detector beside model landmark on a CPU; with model image and on a GPU leave it at "
+            "float32, or give float16 or bfloat16 for model image"
+        )
+    if settings.precision in ("float16", "bfloat16") and settings.model == "landmark":
+        raise InputError(f"precision = {settings.precision!r} is for model image; with model landmark give float32 or int8")
 
 
 def _in_torch(settings: TrackerSettings) -> Any:

@@ -67,8 +67,9 @@ class HandPairTracker:
             HandTrack(side, settings.hold, _smoothing(settings), settings.acceleration) for side in (LEFT, RIGHT)
         )
         self._tracks = left_track, right_track
-        made = detector_beside_torch if settings.model == "image" else make_detector
-        detector = detector or made(settings.search, settings.device, settings.threads)
+        if detector is None and settings.model == "image":
+            detector = detector_beside_torch(settings.search, settings.device, settings.threads)
+        detector = detector or make_detector(settings.search, settings.device, settings.threads, settings.precision)
         self._detect = Detect(detector, settings, keeps_image=self.regressor.sees)
         self._identify = Identify()
         self._regress = Regress(self.regressor, settings)

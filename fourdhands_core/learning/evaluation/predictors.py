@@ -72,9 +72,10 @@ class TrackerPredictor:
         """As Predictor's."""
         single = rate is None
         ahead = 0 if single else min(60, round(self._regressor.half_window * rate))
+        s = self._settings
         tracker = HandPairTracker(
-            replace(self._settings, temporal=not single, lookahead=ahead),
-            make_detector(self._settings.search, self._settings.device, self._settings.threads, single_images=single),
+            replace(s, temporal=not single, lookahead=ahead),
+            make_detector(s.search, s.device, s.threads, s.precision, single_images=single),
             self._regressor,
         )
         waiting: deque[DatasetFrame] = deque()
