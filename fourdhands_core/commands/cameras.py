@@ -78,7 +78,7 @@ def add(commands: Commands) -> None:
     )
     command.add_argument("--intrinsics", **FILE, dest="lenses", nargs="+", default=[], help="calibration of each video's lens")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
-    add_settings(command)
+    add_settings(command, "mirrored")
 
 
 def calibrate_cameras(args: argparse.Namespace) -> int:

@@ -100,7 +100,7 @@ def _track_cameras(args: argparse.Namespace) -> int:
     from ..geometry.camera_source import CameraSource
     from ..media.track_cameras import CameraVideo, track_cameras
 
-    refuse_options(args, ("mesh", "mirrored"), "track --cameras")
+    refuse_options(args, ("mesh",), "track --cameras")
     rig = load_rig(args.cameras)
     paths = [Path(video) for video in (args.video, *args.others)]
     names = [file.stem for file in paths]

@@ -94,16 +94,17 @@ def compared(pairs, other):
             np.testing.assert_allclose(joints_of(hand), joints_of(same), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("lookahead", [0, 4])
-def test_one_pair_of_hands_as_of_videos_of_the_same_images(recorded, fused, tmp_path, lookahead):
+@pytest.mark.parametrize("lookahead, mirrored", [(0, False), (4, False), (0, True)])
+def test_one_pair_of_hands_as_of_videos_of_the_same_images(recorded, fused, tmp_path, lookahead, mirrored):
+    """mirrored: of videos whose images are mirrored, where that is said."""
     folders = []
     for name, clip in recorded.clips.items():
         folders.append(tmp_path / name)
         folders[-1].mkdir()
         for k, (_, image) in enumerate(clip.images):
-            cv2.imwrite(str(folders[-1] / f"{k:03}.png"), image[..., ::-1])
+            cv2.imwrite(str(folders[-1] / f"{k:03}.png"), np.ascontiguousarray(image[:, :: -1 if mirrored else 1, ::-1]))
     command = ["track", *folders, "--cameras", recorded.rig, "--out", tmp_path / "tracked", "--lookahead", lookahead]
-    assert cli.main([str(word) for word in (*command, "--quiet")]) == 0
+    assert cli.main([str(word) for word in (*command, "--quiet", *["--mirrored"] * mirrored)]) == 0
     tracked = np.load(tmp_path / "tracked" / "hands.npz")
     pairs = fused
     if lookahead:
