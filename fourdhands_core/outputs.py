@@ -15,7 +15,7 @@ from typing import IO, Any, TypeVar
 
 from .errors import InputError
 from .files import refuse_overwriting
-from .signals import under_way
+from .signals import again, under_way
 
 FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 """Where a disk, a quota or the limit of a file's size gives no more."""
@@ -119,6 +119,8 @@ def writing(path: str | Path) -> Iterator[Path]:
                     partial.unlink()
             if isinstance(error, OSError):
                 raise InputError(unwritable(path, error)) from error
+            if isinstance(error, RuntimeError):
+                again()
             raise
 
 

@@ -98,7 +98,10 @@ def test_an_operator_is_calibrated(tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ([], "name what to do: --check ROBOT, --calibrate NPZ, or --list"),
+        ([], "name one thing to do: --check ROBOT, --calibrate NPZ, or --list"),
+        (["--list", "--check", "gripper"], "name one thing to do"),
+        (["--list", "--out", "a.png"], "--out means nothing to `retarget --list`"),
+        (["--check", "gripper", "--fist", "0:1"], "--fist means nothing to `retarget --check`"),
         (["--check", "claw"], "there is no robot 'claw'"),
         (["--check", "gone.yaml"], "cannot be read"),
         (["--calibrate", "gone.npz", "--open", "0:1"], "gone.npz does not exist"),

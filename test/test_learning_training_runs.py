@@ -140,8 +140,11 @@ def test_a_wrong_field_is_named(written, changes, message, capsys):
 def test_a_wrong_configuration_file_is_named(tmp_path, capsys):
     assert main(["train", str(tmp_path / "no.yaml")]) == 2
     assert "no.yaml does not exist" in capsys.readouterr().err
-    (tmp_path / "bad.yaml").write_text("run: [")
-    assert main(["train", str(tmp_path / "bad.yaml")]) == 2
+    for text, words in (("run: [", "is not YAML (while parsing "), ("# nothing", "it holds nothing"), ("", "is empty")):
+        (tmp_path / "bad.yaml").write_text(text)
+        assert main(["train", str(tmp_path / "bad.yaml"), "--out", str(tmp_path / "run")]) == 2
+        said = capsys.readouterr().err
+        assert words in said and said.count("\n") == 1 and not (tmp_path / "run").exists(), said
     assert main(["train", "landmark"]) == 2 and "--out FILE" in capsys.readouterr().err
     assert main(["train", str(tmp_path / "bad.yaml"), "--clips", "3"]) == 2
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from limits_support import limited
 from program_support import ended, in_process
 from video_support import plain_video, write_video
 
-from fourdhands_core import cli
+from fourdhands_core import cli, signals
 from fourdhands_core.errors import InputError
 from fourdhands_core.learning.synthesis.write import synthesise
 from fourdhands_core.media.mp4 import is_whole
@@ -179,6 +180,23 @@ def test_what_fails_leaves_what_was_there(tmp_path, error, words):
         raise KeyError
     assert (tmp_path / "a.txt").read_text() == "before"
     assert [path.name for path in sorted(tmp_path.rglob("*"))] == ["a.txt", "b"]
+
+
+def test_a_signal_while_a_library_writes_is_no_error_of_that(tmp_path):
+    """torch makes a RuntimeError of it, which was a traceback."""
+
+    class Interrupted:
+        def write(self, data):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return len(data)
+
+        def flush(self):
+            pass
+
+    with pytest.raises(signals.Asked) as asked, signals.running():
+        with writing(tmp_path / "state.pt"):
+            torch.save({"a": torch.zeros(1 << 18)}, Interrupted())
+    assert asked.value.number == signal.SIGTERM and not list(tmp_path.iterdir())
 
 
 def test_an_export_that_fails_leaves_nothing(tmp_path, monkeypatch):

@@ -199,7 +199,7 @@ def test_two_results_are_compared_by_the_stamps_of_their_images(tmp_path):
     "arguments, words",
     [
         (["nothing.npz"], "nothing.npz does not exist"),
-        (["nothing", "--topic", "/hands"], "nothing does not exist"),
+        (["nothing", "--topic", "/hands"], "nothing does not exist; give a video, a folder of images, a bag, or the hands.npz"),
         (["nothing.npz", "--mirrored"], "nothing.npz does not exist"),
         (["v.mp4", "--against", "nothing.mcap", "--video", "v.mp4"], "nothing.mcap does not exist"),
         (["/hands", "nothing.npz"], "/hands is a topic and nothing.npz a recording"),

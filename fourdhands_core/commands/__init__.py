@@ -214,6 +214,8 @@ def check_there(source: str) -> None:
         check_file(source, "bag", "give a bag's folder, or one of its files")
     elif source.endswith(".npz"):
         check_file(source, "result", "give the hands.npz that `fourdhands track` wrote")
+    elif not Path(source).suffix and re.fullmatch(r"[^*?\[%:]+", source):
+        raise InputError(f"{source} does not exist; give a video, a folder of images, a bag, or the hands.npz of a result")
     else:
         pictures_of(source)
 

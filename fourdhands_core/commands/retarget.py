@@ -6,7 +6,10 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from . import FILE, Commands, add_command, check_out, path
+from . import FILE, Commands, add_command, check_out, path, refuse_options
+
+_SHOWN = {"open": "the open hand", "fist": "the fist", "pinch": "the pinch"}
+_MEANS_NOTHING = {"list": ("out", "side", *_SHOWN), "check": (*_SHOWN,), "calibrate": ()}
 
 
 def add(commands: Commands) -> None:
@@ -20,20 +23,22 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--calibrate", type=path, metavar="NPZ", help="hands.npz of `fourdhands track` with an open hand, a fist, a pinch"
     )
-    for what in ("open", "fist", "pinch"):
-        command.add_argument(f"--{what}", metavar="FROM:TO", help=f"seconds of the recording that show the {what}")
+    for what, shown in _SHOWN.items():
+        command.add_argument(f"--{what}", metavar="FROM:TO", help=f"seconds of the recording that show {shown}")
     command.add_argument("--out", **FILE, help="picture (default retarget.png), or calibration (default operator.yaml)")
 
 
 def retarget(args: argparse.Namespace) -> int:
     """Check a robot, or calibrate an operator."""
+    asked = [name for name in _MEANS_NOTHING if getattr(args, name)]
+    if len(asked) != 1:
+        raise InputError("name one thing to do: --check ROBOT, --calibrate NPZ, or --list")
+    refuse_options(args, _MEANS_NOTHING[asked[0]], f"retarget --{asked[0]}")
     if args.list:
         from ..retargeting import robot_names
 
         print("\n".join(robot_names()))
         return 0
-    if (args.check is None) == (args.calibrate is None):
-        raise InputError("name what to do: --check ROBOT, --calibrate NPZ, or --list")
     return _check(args) if args.check is not None else _calibrate(args)
 
 
@@ -69,9 +74,9 @@ def _calibrate(args: argparse.Namespace) -> int:
     stamp, joints = arrays["stamp"] * 1e-9, arrays["joints"][:, ("left", "right").index(side)]
     seconds = stamp - stamp[0]
     parts = []
-    for what in ("open", "fist", "pinch"):
+    for what in _SHOWN:
         if (text := getattr(args, what)) is None:
-            raise InputError(f"--{what} FROM:TO is missing: the seconds of the recording that show the {what}")
+            raise InputError(f"--{what} FROM:TO is missing: the seconds of the recording that show {_SHOWN[what]}")
         begin, end = _seconds(what, text)
         parts.append(joints[(seconds >= begin) & (seconds <= end)])
     found = OperatorRange.of_recordings(parts[0], parts[1], parts[2], side)

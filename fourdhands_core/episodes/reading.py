@@ -17,6 +17,16 @@ from .columns import cameras_of
 from .folder import unreadable
 
 
+def _no_dataset(path: Path) -> str:
+    """What is in the place of a LeRobotDataset, in words."""
+    if not path.exists():
+        return f"{path} does not exist; give the folder of a LeRobotDataset"
+    if (path / "index.json").is_file():
+        return f"{path} is a dataset of another format, and LeRobot's is read here; export it again with --format lerobot"
+    inside = "it has no meta/info.json" if path.is_dir() else "it is a file"
+    return f"{path} is no LeRobotDataset, {inside}; give the folder of one, as `fourdhands episodes export` makes it"
+
+
 class Dataset:
     """A dataset in a folder. info: of meta/info.json. Raises DatasetError where it is none of version 3."""
 
@@ -28,8 +38,13 @@ class Dataset:
             self.info: dict[str, Any] = json.loads((path / "meta" / "info.json").read_text(encoding="utf-8"))
             version = str(self.info["codebase_version"])
             self.fps, self.features = float(self.info["fps"]), self.info["features"]
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise DatasetError(_no_dataset(path)) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DatasetError(f"{path} is no LeRobotDataset: meta/info.json cannot be read ({error})") from error
+            why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            raise DatasetError(
+                f"{path} is no LeRobotDataset: meta/info.json cannot be read ({why}); export or download it again"
+            ) from error
         if not version.startswith("v3"):
             raise DatasetError(f"{path} is a LeRobotDataset {version}; convert it to v3.0 with lerobot's own converter")
         self.cameras = cameras_of(self.features)

@@ -27,7 +27,7 @@ Tensor = TypeVar("Tensor")
 
 def read_header(path: str | Path) -> tuple[LandmarkConfig | ImageConfig, dict]:
     """The configuration and the `about` of a weights file."""
-    path = check_file(path, "weights file", "leave `weights` empty to use the shipped ones", CheckpointError)
+    path = check_file(path, "weights file", "leave it out to use the shipped ones", CheckpointError)
     try:
         with utf8_name(path) as name, safe_open(name, framework="np") as file:
             header = json.loads((file.metadata() or {})[KEY])

@@ -193,7 +193,19 @@ def test_a_foreign_dataset_and_what_is_none(exported, tmp_path, capsys):
     info = json.loads((foreign / "meta" / "info.json").read_text())
     (foreign / "meta" / "info.json").write_text(json.dumps({**info, "codebase_version": "v2.1"}))
     assert "convert it to v3.0" in run(capsys, "import", foreign, "--out", tmp_path / "none")[2]
-    assert "is no LeRobotDataset" in run(capsys, "import", tmp_path, "--out", tmp_path / "none")[2]
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "npz").mkdir()
+    (tmp_path / "npz" / "index.json").write_text("{}")
+    (foreign / "meta" / "info.json").write_text("{")
+    for given, words in (
+        (tmp_path, "is no LeRobotDataset, it has no meta/info.json; give the folder of one"),
+        (tmp_path / "file", "is no LeRobotDataset, it is a file; give the folder of one"),
+        (tmp_path / "gone", "gone does not exist; give the folder of a LeRobotDataset"),
+        (tmp_path / "npz", "is a dataset of another format, and LeRobot's is read here"),
+        (foreign, "meta/info.json cannot be read (JSONDecodeError: "),
+    ):
+        code, _, said = run(capsys, "import", given, "--out", tmp_path / "none")
+        assert code == 2 and words in said and "Errno" not in said, said
     assert "has the episodes 0 to 1" in run(capsys, "import", exported, "--out", tmp_path / "none", "--episode", "7")[2]
 
 

@@ -182,9 +182,11 @@ def read_settings(path: str | Path, changes: Sequence[str] = ()) -> TrainingSett
     """
     path = check_file(path, "training configuration", "config/train/ has examples")
     try:
-        data = yaml.safe_load(path.read_bytes()) or {}
+        data = yaml.safe_load(path.read_bytes())
     except yaml.YAMLError as error:
-        raise InputError(not_a(path, "YAML", str(error), "config/train/ has examples")) from error
+        raise InputError(not_a(path, "YAML", " ".join(str(error).split()), "config/train/ has examples")) from error
+    if data is None:
+        raise InputError(not_a(path, "a training configuration", "it holds nothing", "config/train/ has examples"))
     if isinstance(data, str):
         raise InputError(not_a(path, "a training configuration", f"it holds {data[:60]!r}", "config/train/ has examples"))
     for change in changes:
