@@ -194,6 +194,7 @@ def here(monkeypatch):
         (["--seconds", "-1"], "not positive"),
         (["--video", "{tmp}/video.mp4", "--intrinsics", "{tmp}/none.yaml"], "does not exist"),
         (["--out", "{tmp}/mine"], "no recording"),
+        (["--out", "{tmp}/kept"], "no recording of the demo's"),
         (["--out", "{tmp}/text.mp4"], "is a file, not a folder"),
     ],
 )
@@ -209,7 +210,7 @@ def test_a_users_error_is_one_message_and_exit_code_2(tmp_path, here, capsys, ar
         arguments += ["--out", str(tmp_path / "out")]
     code, _, error = in_process(capsys, here, *arguments)
     assert code == 2 and message in error
-    assert (tmp_path / "mine" / "bag").is_dir()
+    assert (tmp_path / "mine" / "bag").is_dir() and (tmp_path / "kept" / "bag" / "bag_0.mcap").is_file()
 
 
 def test_a_users_error_on_the_command_line_has_no_traceback(tmp_path):

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
 
-OUTPUTS = "overlay.mp4", "contact_sheet.png", "report.json", "report.html", "node.log", "camera.log"
+LOG = "node.log"
+OUTPUTS = "overlay.mp4", "contact_sheet.png", "report.json", "report.html", LOG, "camera.log"
 """What is written beside the recording."""
 TOPICS_OF_NODE = ("hands", "hands/markers", "hands/faces", "/tf")
 START_TIMEOUT = 90.0
@@ -158,7 +159,7 @@ def record(source: str, out: Path, camera_arguments: list[str], frames: int | No
         camera = CameraProcess(source, "--wait", "--subscribers", "2", *camera_arguments, log=out / "camera.log")
         cleanup.callback(camera.stop)
         # The overlay is drawn from the vertices in HandPair.
-        node = Process("fourdhands_ros", "--ros-args", "-p", "publish_vertices:=true", log=out / "node.log")
+        node = Process("fourdhands_ros", "--ros-args", "-p", "publish_vertices:=true", log=out / LOG)
         cleanup.callback(node.stop)
         # Another camera may be found late, or come late: it is looked for all the time.
         checks = (camera.check, node.check, recorder.check, lambda: check_alone(listener))
@@ -195,13 +196,14 @@ def finish(recorder: Any) -> None:
 
 
 def prepare(out: Path) -> None:
-    """Make the output folder and remove an earlier run's recording from it; raises InputError for anybody else's."""
+    """Make the output folder and remove an earlier run's recording from it, which has that run's log beside it; raises
+    InputError for anybody else's."""
     bag = out / "bag"
-    if bag.exists() and not list(bag.glob("*.mcap")):
-        raise InputError(f"{bag} is there and is no recording; choose another folder with --out")
+    if bag.exists() and not (list(bag.glob("*.mcap")) and (out / LOG).is_file()):
+        raise InputError(f"{bag} is there and is no recording of the demo's; choose another folder with --out")
     check_folder(out)
     shutil.rmtree(bag, ignore_errors=True)
-    make_folder(out)
+    (make_folder(out) / LOG).touch()
 
 
 def run(args: argparse.Namespace) -> None:
@@ -252,7 +254,7 @@ def run(args: argparse.Namespace) -> None:
 
     recording = Recording.read(out / "bag")
     if not recording.pairs:
-        raise InputError(f"the node published nothing for {said['published']} images; see {out / 'node.log'}")
+        raise InputError(f"the node published nothing for {said['published']} images; see {out / LOG}")
     if said["skipped"] or said["slowed"]:
         unknown = truth is not None and said["slowed"]  # the truth of frames is found by their times
         print(
