@@ -161,6 +161,7 @@ def test_the_command_writes_a_network_and_says_what_is_wrong(tmp_path, capsys):
         ([], "needs --out"),
         ([*out, "--clips", "3"], "--clips"),
         ([*out, "--set", "fixed=t9"], "no value of the network"),
+        ([*out, "--set", "fixed=t140"], "what comes after t140 is made of other values too"),
         ([*out, "--set", "device=gpu"], "cpu or cuda"),
         ([*out, "--set", f"real={tmp_path / 'no.mp4'}"], "is not there"),
         ([*out, "--set", f"start={tmp_path / 'tuned.onnx'}", "--set", "real="], "would be written over"),

@@ -138,6 +138,8 @@ class Tuner:
         self.given = settings.fixed or "image"
         if settings.fixed and not self.network.has(settings.fixed):
             raise InputError(f"fixed = {settings.fixed!r} is no value of the network; give one such as t149")
+        if settings.fixed and any("image" in node.input for node in self.network.between({self.given}, OUTPUTS)):
+            raise InputError(f"what comes after {settings.fixed} is made of other values too; give fixed = t142 or t149")
         self.learning = self.network.learn({self.given}, OUTPUTS)
         self.first = [weight.detach().clone() for weight in self.learning]
         self.average = [weight.clone() for weight in self.first]
