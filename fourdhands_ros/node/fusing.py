@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from contextlib import ExitStack
@@ -25,6 +26,8 @@ from .places import Places, Unplaced, check_named
 
 _RECENT = 3.0
 """Seconds for which what was wrong with a camera's pose is told."""
+_NUMBER = re.compile(r"(?<![\w.])\d+(\.\d+)?")
+"""In a problem's words, of which each is logged once; digits of a name are none."""
 
 
 class FusedChannel:
@@ -146,7 +149,7 @@ class FusedChannel:
             problems.append(frames_problem)
             values["conflict"] = frames_problem
         for problem in problems:
-            kind = problem[:40]
+            kind = _NUMBER.sub("", problem)
             if kind not in self._told:
                 self._told.add(kind)
                 self._node.get_logger().warning(f"fusion: {problem}")

@@ -156,8 +156,8 @@ def test_a_camera_that_is_not_calibrated_has_no_place():
     """Its positions are of an assumed field of view: fused, they would count as metres."""
     rig = Rig("cell", {"left": Rigid(np.eye(3), np.ones(3))})
     places = Places("cell", rig, None)
-    lens = Camera.from_fov(640, 480, 60.0, calibrated=True)
-    np.testing.assert_array_equal(places.pose("left", "left_optical", make_pair(T0, camera=lens)).position, np.ones(3))
+    seen = make_pair(T0, camera=Camera.from_fov(640, 480, 60.0, calibrated=True))
+    np.testing.assert_array_equal(places.pose("left", "left_optical", seen).position, np.ones(3))
     with pytest.raises(Unplaced, match="left is not calibrated") as raised:
         places.pose("left", "left_optical", make_pair(T0, camera=Camera.from_fov(640, 480, 60.0)))
     assert raised.value.reason == "not calibrated"
@@ -165,17 +165,25 @@ def test_a_camera_that_is_not_calibrated_has_no_place():
 
 def test_cameras_whose_images_name_one_frame_have_no_place():
     """As drivers do that nobody told of another: both would stand where one does."""
-    buffer, lens = TransformBuffer(), Camera.from_fov(640, 480, 60.0, calibrated=True)
-    for number, frame in enumerate(("camera", "other")):
-        buffer.set("cell", frame, Rigid(np.eye(3), np.full(3, float(number))))
+    buffer, seen = TransformBuffer(), make_pair(T0, camera=Camera.from_fov(640, 480, 60.0, calibrated=True))
+    buffer.set("cell", "camera", Rigid())
+    buffer.set("cell", "other", Rigid(np.eye(3), np.ones(3)))
     places = Places("cell", None, buffer)
-    places.pose("left", "camera", make_pair(T0, camera=lens))
+    places.pose("left", "camera", seen)
     with pytest.raises(Unplaced, match="right and left name one frame, camera: give each driver its own"):
-        places.pose("right", "camera", make_pair(T0, camera=lens))
-    with pytest.raises(Unplaced, match="left and right name one frame"):
-        places.pose("left", "camera", make_pair(T0, camera=lens))
-    np.testing.assert_array_equal(places.pose("right", "/other", make_pair(T0, camera=lens)).position, np.ones(3))
-    np.testing.assert_array_equal(places.pose("left", "camera", make_pair(T0, camera=lens)).position, np.zeros(3))
+        places.pose("right", "camera", seen)
+    assert places.pose("right", "/other", seen).position[0] == 1.0 and places.pose("left", "camera", seen).position[0] == 0.0
+
+
+def test_a_problem_whose_numbers_change_is_logged_once(fused, monkeypatch):
+    """As how far the newest transform is away: it was each second."""
+    channel, told = fused(Scene()).node.fused, []
+    monkeypatch.setattr(channel._node.get_logger(), "warning", lambda text, **_: told.append(text))
+    said = [["cam_1 is 0.067 s away"], ["cam_1 is 12.5 s away"], ["cam_2 is 3 s away"]]
+    monkeypatch.setattr(channel.fusion.consistency, "problems", lambda stamp: said.pop(0))
+    while said:
+        channel.status()
+    assert told == ["fusion: cam_1 is 0.067 s away", "fusion: cam_2 is 3 s away"]
 
 
 def test_no_stamp_comes_again_after_a_reset(fused):
