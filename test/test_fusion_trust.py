@@ -94,3 +94,18 @@ def test_doubt_passes_and_trust_is_earned_again():
         assert not trust.contradicted(k * step, together=True, apart=False)
     assert trust.proven and not trust.contradicted(30 * step, together=False, apart=True)
     assert trust.contradicted(30 * step + 11_000_000_000, together=False, apart=True) and not trust.proven
+
+
+@pytest.mark.parametrize("beside", [(0.1, 0.0, 0.0), (-0.1, 0.0, 0.05)])
+@pytest.mark.parametrize("since", [0, 45], ids=["from the start", "later"])
+def test_of_three_cameras_the_one_that_sees_another_person_is_left_out(beside, since):
+    """Any two of them see hands where their rays meet: which is right tell the hands' size, and where they were."""
+    scene, errors = Scene(angles=(-30.0, 5.0, 35.0)), []
+    fusion = HandFusion(ASSETS)
+    for frame in range(90):
+        for number in range(3):
+            elsewhere = beside if number == 2 and frame >= since else None
+            for fused in fusion.add(scene.view(number, frame * FRAME, elsewhere=elsewhere)):
+                errors.append(wrist_errors(scene, fused, frame * FRAME))
+    steps = np.abs(np.diff(errors[15:], axis=0))
+    assert not np.isnan(errors).any() and np.nanmean(errors) < 0.012 and np.nanmax(steps) < 0.015

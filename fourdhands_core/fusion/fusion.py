@@ -14,6 +14,7 @@ from ..hand_model.assets import HandAsset
 from ..hand_model.landmarks import Landmarks, landmarks_of_both
 from ..hand_model.limits import clamp, joint_frames
 from ..hand_model.skeleton import LEFT, RIGHT
+from ..pipeline.detect import radius_of
 from ..pipeline.types import ABSENT, SOURCE_JOINT, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
 from .bumps import size_beside
 from .consistency import Consistency
@@ -25,7 +26,7 @@ from .shape import SharedShape
 from .solution import HandSolver, Solution, mean_rotations
 from .times import Times
 from .track import FusedTrack
-from .views import Sighting, View, triangulate
+from .views import Sighting, View, doubt, triangulate
 
 _MIRROR = np.array([-1.0, 1.0, 1.0])
 _PRIOR, _PRIOR_ALONE = 0.1, 0.2
@@ -37,6 +38,8 @@ _LOST = 3
 _GAP = 0.1
 """Seconds without a hand after which it takes a view that sees it well and calls it by its side: what others see may be another
 one. Until then one of the two is enough."""
+_OF_SEVERAL = 0.4
+"""Of `together`, where others are left that agree: rays of two that see different persons' hands may meet."""
 _MISFIT = 0.02
 """Metres, root mean square, by which landmarks of all views lie beside a hand that is none; of hands by 15 mm at most."""
 _WRONG_SIDE = -4.0
@@ -361,10 +364,12 @@ class HandFusion:
         beside = np.array(
             [float(np.linalg.norm(np.median(one.misses(joints + shift), axis=0))) for one, shift in zip(sightings, shifts)]
         )
-        if beside.max() < self.settings.together:
+        if beside.max() < self.settings.together * (1.0 if len(sightings) == 2 else _OF_SEVERAL):
             return None
         if len(sightings) > 2:
-            return int(beside.argmax())
+            rests = [sightings[:k] + sightings[k + 1 :] for k in range(len(sightings))]
+            place = None if expected is None else (expected + track.beside + shifts.mean(0)).mean(0)
+            return int(np.argmin([doubt(rest, radius_of(solution.landmarks), place) for rest in rests]))
         if expected is not None:  # of two views that disagree the one that goes on as before is right
             apart = [one.distance_to(expected + track.beside + shift) for one, shift in zip(sightings, shifts)]
             return int(np.argmax(apart))

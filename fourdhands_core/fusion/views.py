@@ -19,6 +19,9 @@ RADIUS = 0.055
 _CLEAR, _UNCLEAR, _MOST_INFLATION = 0.4, 0.3, 6.0
 """Mean confidences of a hand's landmarks: above the first they lie 7 mm beside it in the median, below the second 30, as a
 whole (cut by the image's border, two hands in one); and the most that their expected error grows between and below."""
+_PASSING, _LARGER, _AWAY = 0.01, 0.05, 0.02
+"""Metres by which rays of one hand pass by one another, a logarithm of its size beside the usual one's, and metres from where
+it was expected, that are usual."""
 _UNLIKE = 1.6
 """Times as large or as small as the usual hand in its pose, as far as one view can tell that, that no hand is."""
 
@@ -153,3 +156,13 @@ def agree(one: Sighting, other: Sighting) -> float:
     if not 1.0 / _UNLIKE < larger < _UNLIKE:
         return float("inf")
     return max(one.distance_to(points), other.distance_to(points))
+
+
+def doubt(sightings: list[Sighting], radius: float, expected: np.ndarray | None) -> float:
+    """How unlikely it is that sightings are of one hand: by how their rays pass by one another, how large the hand is that they
+    meet in, beside its radius, metres, and how far that is from where its middle was expected, (3,) fixed frame."""
+    points = triangulate(sightings)
+    passing = max(one.distance_to(points) for one in sightings) / _PASSING
+    larger = float(np.log(radius_of(points) / max(radius, 1e-6))) / _LARGER
+    away = 0.0 if expected is None else float(np.linalg.norm(points.mean(0) - expected)) / _AWAY
+    return passing**2 + larger**2 + away**2
