@@ -1,5 +1,7 @@
 """What rays of several cameras meet in is a hand only where they see one person's, and stand where they are said to."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fusion_support import ASSETS, STEP, Scene, wrist_errors
@@ -109,3 +111,19 @@ def test_of_three_cameras_the_one_that_sees_another_person_is_left_out(beside, s
                 errors.append(wrist_errors(scene, fused, frame * FRAME))
     steps = np.abs(np.diff(errors[15:], axis=0))
     assert not np.isnan(errors).any() and np.nanmean(errors) < 0.012 and np.nanmax(steps) < 0.015
+
+
+def test_depth_of_a_wrong_scale_is_told_and_not_believed():
+    """Nor where that camera sees the hands alone, every second half a second."""
+    scene, fusion, errors = Scene(wrong=0.1), HandFusion(ASSETS), []
+    for frame in range(90):
+        for number in range(1 if frame // 15 % 2 else 2):
+            view = scene.view(number, frame * FRAME)
+            left, right = (replace(hand, by_depth=number == 0) for hand in view.estimate.hands)
+            view = replace(view, estimate=replace(view.estimate, left=left, right=right))
+            for fused in fusion.add(view):
+                errors.append(wrist_errors(scene, fused, round((fused.pair.stamp - 1) * 1e-9 * STEP)))
+    assert (
+        np.mean(errors[15:]) < 0.008
+        and "camera_0 is left out: its depth images alone" in fusion.consistency.problems(fusion.newest()[0].stamp)[0]
+    )

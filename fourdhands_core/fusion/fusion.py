@@ -19,7 +19,8 @@ from ..pipeline.types import ABSENT, SOURCE_JOINT, SOURCE_NONE, TRACKED, HandEst
 from .bumps import size_beside
 from .consistency import Consistency
 from .deviations import Deviations
-from .matching import BESIDE, ELSEWHERE, LATE, Places, match
+from .matching import BESIDE, DEPTH, ELSEWHERE, LATE, Places, match
+from .placed import PlacedByDepth
 from .schedule import Schedule
 from .settings import FusionSettings
 from .shape import SharedShape
@@ -89,6 +90,7 @@ class HandFusion:
         self._tracks = [FusedTrack(side, s.hold, s.smoothing, s.acceleration) for side in (LEFT, RIGHT)]
         self._schedule = Schedule(emitted)
         self._lost, self._late, self._arrived = 0, dict[str, int](), set[str]()
+        self._placed = PlacedByDepth()
         self._deviations = Deviations()
         self.shape = SharedShape()
         self.consistency = Consistency()
@@ -136,6 +138,7 @@ class HandFusion:
             "lost": self._lost,
             "late": self._late,
             "arrived": self._arrived,
+            "placed": self._placed,
             "times": self._times,
             "deviations": self._deviations,
             "shape": self.shape,
@@ -146,7 +149,7 @@ class HandFusion:
         """Go on from the memory of another one of the same settings."""
         self._views, self._tracks, self._schedule = memory["views"], memory["tracks"], memory["schedule"]
         self._lost, self._late, self._times = memory["lost"], memory["late"], memory["times"]
-        self._arrived, self._deviations = memory["arrived"], memory["deviations"]
+        self._arrived, self._placed, self._deviations = memory["arrived"], memory["placed"], memory["deviations"]
         self.shape, self.consistency = memory["shape"], memory["consistency"]
 
     def newest(self) -> list[View]:
@@ -213,6 +216,7 @@ class HandFusion:
             SOURCE_JOINT if both else SOURCE_NONE,
             cameras=(used[LEFT], used[RIGHT]),
         )
+        left_out += [(view.name, DEPTH) for view in views if view.name in self._placed.misplaced]
         self.consistency.left_out(stamp, there, left_out)
         return [Fused(pair, tuple(left_out), tuple(views))]
 
@@ -333,17 +337,11 @@ class HandFusion:
         else:  # the other side's pose in its own convention means nothing to this one
             last = track.last_rotations
             prior = (np.array([mirror_matrix(sightings[0].rotations)]) if last is None else last[None])[0], 0.2
-        known, pull = np.zeros((3, 3)), np.zeros(3)
+        met = triangulate(sightings) if len(sightings) > 1 else sightings[0].joints
+        known, pull = self._placed.look(side, sightings, met)
         if past is not None:
-            known, pull = past[1], past[1] @ past[0]
-        for one in sightings:
-            if one.by_depth and one.label == side:
-                ray = one.joints[0] - one.view.pose.position
-                ray = ray / np.linalg.norm(ray)
-                precise = np.outer(ray, ray) / 0.008**2
-                known, pull = known + precise, pull + precise @ one.joints[0]
-        mean = np.linalg.solve(known + 1e-9 * np.eye(3), pull)
-        start = triangulate(sightings)[0] if len(sightings) > 1 else sightings[0].joints[0]
+            known, pull = known + past[1], pull + past[1] @ past[0]
+        mean, start = np.linalg.solve(known + 1e-9 * np.eye(3), pull), met[0]
         return self._solvers[side](
             sightings,
             self._shifts(track, sightings, stamp),
