@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -27,7 +28,9 @@ _KEPT = (
     ("meta/info.json", b'"codebase_version"', "dataset"),
     ("metadata.yaml", b"rosbag2_bagfile_information", "bag"),
 )
-"""Files by which a folder is known that is no place for results, a word in them, and what it is."""
+"""Files by which a folder is known that is no place for results, a word near their beginning, and what it is."""
+_BEGINNING = 2**20
+"""Bytes of these files that are looked at: a file of that name may be anything, in any folder on the way."""
 Work = TypeVar("Work", bound="WorkFolder")
 
 
@@ -73,17 +76,26 @@ def _refuse_kept(folder: Path) -> None:
     place = Path(os.path.realpath(folder))
     for there in (place, *place.parents):
         for mark, word, kind in _KEPT:
-            if os.path.isfile(there / mark) and word in _bytes(there / mark):
+            if os.path.isfile(there / mark) and word in _beginning(there / mark) and (kind != "bag" or _holds_messages(there)):
                 of = f"is a {kind}" if there == place else f"is in the {kind} {there}"
                 raise InputError(f"{folder} {of}, into which nothing else is written; choose another place")
 
 
-def _bytes(path: Path) -> bytes:
-    """What a file holds; nothing where it cannot be read."""
+def _beginning(path: Path) -> bytes:
+    """Of a file; nothing where it cannot be read."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(_BEGINNING)
     except OSError:
         return b""
+
+
+def _holds_messages(folder: Path) -> bool:
+    """Whether a bag's own files are there: its metadata.yaml alone, in a home folder say, makes none of it."""
+    try:
+        return any(re.search(r"\.(mcap|db3)(\.\w+)?$", name) for name in os.listdir(folder))
+    except OSError:
+        return True
 
 
 def make_folder(folder: str | Path) -> Path:

@@ -92,10 +92,23 @@ def test_datasets_and_bags_are_no_place_for_results(folder, monkeypatch, capsys,
     """Of this package in each format, of LeRobot, of whatever recorder."""
     Path("set", mark).parent.mkdir(parents=True)
     Path("set", mark).write_text(text)
+    Path("set/set_0.mcap").touch()
     Path("another").symlink_to("set")
     for place in ("set", "set/new/er", "./set", "another"):
         told = expect_refusal(monkeypatch, capsys, command.format(place).split())
         assert "into which nothing else is written; choose another place" in told, told
+
+
+def test_a_file_that_is_called_as_a_bags_or_a_datasets_keeps_nobody_from_writing(tmp_path):
+    """In a home folder, say: the description of a bag that is elsewhere, and what is far too long to be one."""
+    (tmp_path / "metadata.yaml").write_text("rosbag2_bagfile_information:\n  version: 9\n")
+    (tmp_path / "meta").mkdir()
+    with (tmp_path / "meta/info.json").open("wb") as huge:
+        huge.truncate(2**36)
+    check_folder(tmp_path / "new")
+    (tmp_path / "a_0.db3.zstd").touch()
+    with pytest.raises(InputError, match="is in the bag"):
+        check_folder(tmp_path / "new")
 
 
 @pytest.mark.parametrize("out", ["pictures", "./pictures/", "pictures/../pictures", "same"])
