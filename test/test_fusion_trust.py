@@ -127,3 +127,25 @@ def test_depth_of_a_wrong_scale_is_told_and_not_believed():
         np.mean(errors[15:]) < 0.008
         and "camera_0 is left out: its depth images alone" in fusion.consistency.problems(fusion.newest()[0].stamp)[0]
     )
+
+
+@pytest.mark.parametrize(("angles", "exchanged"), [((-25.0, 25.0), (0, 1)), ((-35.0, 0.0, 35.0), (0, 2))])
+def test_topics_exchanged_while_hands_are_followed_make_no_hand_leap(angles, exchanged):
+    scene, fusion, valid = Scene(angles, noise=0.7), HandFusion(ASSETS), []
+    for frame in range(100):
+        for number, pose in enumerate(scene.poses):
+            other = exchanged[1 - exchanged.index(number)] if frame >= 60 and number in exchanged else number
+            for fused in fusion.add(scene.view(other, frame * STEP // 30, name=f"camera_{number}", pose=pose)):
+                valid.append([hand.valid for hand in fused.pair.hands])
+    assert np.all(valid[10:59]) and not np.any(valid[60:])
+    assert "no hand is valid" in fusion.consistency.trust.problem(fusion.emitted)
+
+
+@pytest.mark.parametrize(("swing", "often"), [(0.06, 2.5), (0.08, 3.0)])
+def test_hands_that_are_shaken_as_fast_as_people_can_are_followed(swing, often):
+    scene, fusion = Scene(noise=0.7), HandFusion(ASSETS)
+    scene.wrists[..., 1] += swing * np.sin(2.0 * np.pi * often * np.arange(len(scene.wrists))[:, None] / STEP)
+    for frame in range(90):
+        for number in (0, 1):
+            for fused in fusion.add(scene.view(number, frame * STEP // 30)):
+                assert frame < 10 or all(hand.valid for hand in fused.pair.hands)

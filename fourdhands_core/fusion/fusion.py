@@ -266,6 +266,8 @@ class HandFusion:
         known = self.known is not None
         scale = 1.0 if known else float(np.linalg.norm(solution.joints[9])) / self._palms[track.side]
         fits = len(kept) > 1 and self.consistency.trust.fits(stamp, kept, shifts, fitted, scale * size, known)
+        if len(kept) > 1 and not fits and track.leaps(solution.wrist, interval):
+            self.consistency.trust.doubt(stamp)
         offset = track.join(kept, solution.wrist, interval)
         track.position.update(solution.wrist, solution.covariance)
         rotations = self._within_limits(

@@ -35,6 +35,8 @@ _RECENT = 0.3
 """Seconds in which views come and go: what the same ones showed just before tells the hand's motion, and where they have it."""
 _YOUNG = 0.2
 """Seconds since a hand was first seen in which it may still jump."""
+_NO_STEP = 0.06
+"""Metres by which a hand that several views show does not leave its way in an image: of rendered hands 42 mm at most."""
 _FASTEST = 3.0
 """Metres a second that joints move at most."""
 _MEMORY = 0.5
@@ -94,6 +96,12 @@ class FusedTrack(SideTrack):
             if one.view.stamp - before.view.stamp <= max(1e9 * _GAP, 1.5 * periods.get(one.view.name, 0.0)):
                 known.add(one.view.name)
         return [one for one in sightings if one.view.name in known] or list(sightings)
+
+    def leaps(self, wrist: np.ndarray, interval: float) -> bool:
+        """Whether a wrist (3,) of several views, as before, is so far from where it was to be as no hand goes in an image."""
+        if self.joints is None or len(self.sightings) < 2 or self.age < _YOUNG or not 0.0 < interval <= _GAP:
+            return False
+        return float(np.linalg.norm(wrist + self.offset - self.joints[0] - interval * self.motion)) > _NO_STEP
 
     def join(self, sightings: Sequence[Sighting], wrist: np.ndarray, interval: float) -> np.ndarray:
         """What is added to the solution's wrist (3,), so that the hand does not jump where other views show it than before:

@@ -57,6 +57,10 @@ class Trust:
         self._unlike = stamp, f"{listed(names)} together see hands {percent:.0f} % {words} than {whose}"
         return False
 
+    def doubt(self, stamp: int) -> None:
+        """The cameras that agreed do not any more: they have to agree anew."""
+        self._met, self._agreed, self._doubted = 0, -1, stamp
+
     def contradicted(self, stamp: int, together: bool, apart: bool) -> bool:
         """Whether no hand of this estimate is to be believed: which camera is right cannot be known. together: several cameras
         show a hand that fits. apart: they see hands at different places."""
