@@ -75,6 +75,17 @@ def test_a_camera_whose_stamps_were_ahead_takes_nothing_with_it_when_it_dies(wro
     assert len(after) > 35 and all(one.pair.left.valid and one.pair.cameras[0] == ("camera_0",) for one in after)
 
 
+def test_a_dead_camera_whose_clock_was_ahead_is_not_compared_when_the_others_get_there():
+    """What it saw last was taken for what was there a second later: hands were not valid, and it was told to have moved."""
+    die = STEP
+    fusion, results = fused(
+        Scene(), lambda number, moment: 1.0 * number, 4.0, lambda number, moment: number == 1 and moment > die
+    )
+    after = [one.pair for moment, one in results if moment > die + 0.6 * STEP]
+    assert len(after) > 55 and all(pair.left.valid and pair.cameras[0] == ("camera_0",) for pair in after)
+    assert not problems(fusion)
+
+
 def test_one_wrong_stamp_is_passed_over():
     scene = Scene()
     fusion, results = fused(scene, lambda number, moment: 3600.0 * (number == 1 and moment == STEP), 2.0)

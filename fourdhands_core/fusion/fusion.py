@@ -116,6 +116,10 @@ class HandFusion:
                 self._late[view.name] = view.stamp  # where another one follows that is newer than it, time went back
                 return []
             self.reset()
+        for name in self._times.others & self._views.keys():
+            if self._views[name].stamp > view.stamp:
+                del self._views[name]  # else it would count once that moment comes
+                self._arrived.discard(name)
         results = []
         if self._schedule.arrived(view.name, view.stamp):
             results += self._fuse(with_vertices)

@@ -12,13 +12,14 @@ camera's."""
 
 
 class Times:
-    """Looks at stamps, nanoseconds, in the order in which images come.
+    """Looks at stamps, nanoseconds, in the order in which images come. others: cameras whose last stamp is of another time.
 
     The time is that of most cameras, of as many the newest: which clock is right cannot be known, nor whether a camera's is
     slow or its images come late.
     """
 
     def __init__(self) -> None:
+        self.others = set[str]()
         self._last: dict[str, int] = {}
         self._jumped: set[str] = set()
         self._passed: dict[str, float] = {}  # seconds, by each camera's own clock
@@ -42,7 +43,8 @@ class Times:
         if jumps and len(heard) > 1 and sum(alike(camera, other) for other in heard) == 1:
             return f"its stamps jump by {since:+.1f} s"
         best = max(heard, key=lambda one: (sum(alike(one, other) for other in heard), self._last[one]))
-        if alike(camera, best):
+        self.others = {name for name in self._last if not alike(name, best)}
+        if camera not in self.others:
             return ""
         apart = (stamp - self._last[best]) * 1e-9
         if apart > 0.0:

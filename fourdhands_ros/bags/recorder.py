@@ -264,6 +264,7 @@ def _hand_over(bag: Path, selection: Selection, prog: str, command_line: list[st
     command = []
 
     def look(stop: Stop) -> int:
+        check_folder(bag.parent)
         if importlib.util.find_spec("rosbag2_py") is None or shutil.which("ros2") is None:
             raise InputError(
                 "--rosbag2 needs `ros2 bag`, which is not installed: apt install ros-$ROS_DISTRO-ros2bag "

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 
+import pytest
 from rclpy.duration import Duration
 from ros_support import FACES, PATIENT, RELIABLE, ended
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -82,6 +83,14 @@ def test_handed_over_to_rosbag2(ros, tmp_path, monkeypatch):
     for topic in ("/hands/debug_image", "/my_tf", "/image_raw/compressed", "/a bc"):
         assert not names.search(topic), topic
     assert given[given.index("--topic-types") + 1 :][:2] == ["fourdhands_ros/msg/HandPair", "fourdhands_ros/msg/HandFaces"]
+
+
+@pytest.mark.parametrize("by", [[], ["--rosbag2"]], ids=["itself", "rosbag2"])
+def test_a_bag_is_no_place_for_another_one(ros, tmp_path, by):
+    (tmp_path / "metadata.yaml").write_text("rosbag2_bagfile_information:\n")
+    (tmp_path / "a.mcap").touch()
+    refused = ros.process("-m", "fourdhands_ros.recorder", str(tmp_path / "bag"), *by)
+    assert "is a bag, into which nothing else is written" in ended(refused, 2)
 
 
 def test_remapped_hands_are_recorded(ros, tmp_path):
