@@ -174,14 +174,16 @@ def test_a_view_that_comes_counts_from_its_second_image_on(seed):
     assert len(comes) == 6 and max(comes) < 0.006
 
 
-def test_a_slow_camera_that_comes_to_a_quick_one_counts_from_its_second_image_on():
+@pytest.mark.parametrize(("every", "hidden"), [(5, 0), (2, 0), (2, 1)])
+def test_a_slow_camera_that_comes_to_a_quick_one_counts_from_its_second_image_on(every, hidden):
+    """Of 6 or 15 images a second beside 30; also where it sees the hand in every second image alone."""
     scene = Scene(noise=0.7)
 
-    def seen(frame):  # six images a second beside thirty
-        views = [scene.view(0, frame * FRAME)]
-        return views if frame % 5 else [*views, scene.view(1, frame * FRAME, (LEFT, RIGHT) if frame > 40 else (RIGHT,))]
+    def seen(frame):
+        shown = frame > 40 and (not hidden or frame // every % 2)
+        second = [scene.view(1, frame * FRAME, (LEFT, RIGHT) if shown else (RIGHT,))]
+        return [scene.view(0, frame * FRAME), *(second if frame % every == 0 else [])]
 
     views = [one for one, _ in run(scene, 90, seen)]
-    first = next(n for n, one in enumerate(views) if "camera_1" in one)
-
-    assert first == 40
+    first, second = [frame for frame in range(41, 90) if frame % every == 0 and (not hidden or frame // every % 2)][:2]
+    assert next(n for n, one in enumerate(views) if "camera_1" in one) == second - 10 > first - 10

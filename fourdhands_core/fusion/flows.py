@@ -12,6 +12,8 @@ _FOLLOWS = 0.05
 """Seconds in which a flow follows what the camera's images show."""
 _GAP = 0.3
 """Seconds between two images of a camera from which on they tell nothing."""
+_MIDDLE = 9
+"""The joint that is nearest to a hand's middle: the middle finger's knuckle."""
 _FASTEST = 3.0
 """Metres a second that hands move at most."""
 
@@ -43,7 +45,7 @@ class Flows:
             if before is None or middle is None or not 0.0 < passed < _GAP:
                 self._flows.pop(name, None)
                 continue
-            seen = _across(one, middle) @ one.moved_since(before, middle) / passed
+            seen = _across(one, middle, one.moved_since(before, middle) / passed)
             seen = seen * min(1.0, _FASTEST / max(float(np.linalg.norm(seen)), 1e-9))
             known = self._flows.get(name, seen)
             self._flows[name] = known + (1.0 - np.exp(-passed / _FOLLOWS)) * (seen - known)
@@ -52,11 +54,10 @@ class Flows:
         """A velocity (3,) of the hand, across a view's rays that which its own images show, where that is known."""
         if sighting.view.name not in self._flows:
             return velocity
-        across = _across(sighting, sighting.joints.mean(0))
-        return velocity + across @ (self._flows[sighting.view.name] - velocity)
+        return velocity + _across(sighting, sighting.joints[_MIDDLE], self._flows[sighting.view.name] - velocity)
 
 
-def _across(sighting: Sighting, point: np.ndarray) -> np.ndarray:
-    """(3, 3) what leaves of a vector the part across a view's ray to a point (3,)."""
+def _across(sighting: Sighting, point: np.ndarray, vector: np.ndarray) -> np.ndarray:
+    """(3,) the part of a vector (3,) across a view's ray to a point (3,)."""
     ray = point - sighting.view.pose.position
-    return np.eye(3) - np.outer(ray, ray) / float(ray @ ray)
+    return vector - ray * (float(ray @ vector) / float(ray @ ray))

@@ -250,15 +250,16 @@ class HandFusion:
         clear = [one for one in sightings if one.view.name not in unclear] or list(sightings)
         kept, wrong = track.told(clear, interval, self._schedule.period), []
         past = track.position.predict(interval) if interval > 0.0 else None
-        expected = track.expected(interval)
+        expected, shifts = track.expected(interval), self._shifts(track, kept, stamp)
         while True:
             steady = {one.view.name for one in kept} == {one.view.name for one in track.sightings}
-            solution = self._solve(track, kept, stamp, past if steady else None)
-            worst = self._worst(kept, solution, stamp, track, expected) if len(kept) > 1 else None
+            solution = self._solve(track, kept, shifts, past if steady else None)
+            worst = self._worst(kept, solution, shifts, track, expected) if len(kept) > 1 else None
             if worst is None:
                 break
             wrong.append(kept.pop(worst))
-        fitted, shifts = solution.landmarks + solution.wrist, self._shifts(track, kept, stamp)
+            shifts = np.delete(shifts, worst, axis=0)
+        fitted = solution.landmarks + solution.wrist
         if min(one.distance_to(fitted + shift) for one, shift in zip(kept, shifts)) > _MISFIT:
             return track.unseen(stamp), [], wrong, False  # no hand of this side, as where all views call it by the other one's
         shown = kept + wrong
@@ -323,11 +324,10 @@ class HandFusion:
         """(V, 21, 3) what is added to the joints at `stamp` to have them at each view's."""
         late = self.consistency.applied
         ages = np.array([(stamp - one.view.stamp) * 1e-9 + late.get(one.view.name, 0.0) for one in sightings])
-        moved = -ages[:, None] * np.array([track.velocity_in(one) for one in sightings])
-        return np.repeat(moved[:, None], 21, axis=1)
+        return np.repeat((-ages[:, None] * track.velocities(sightings))[:, None], 21, axis=1)
 
     def _solve(
-        self, track: FusedTrack, sightings: list[Sighting], stamp: int, past: tuple[np.ndarray, np.ndarray] | None
+        self, track: FusedTrack, sightings: list[Sighting], shifts: np.ndarray, past: tuple[np.ndarray, np.ndarray] | None
     ) -> Solution:
         side = track.side
         own = [one for one in sightings if one.label == side]
@@ -350,7 +350,7 @@ class HandFusion:
         mean, start = np.linalg.solve(known + 1e-9 * np.eye(3), pull), met[0]
         return self._solvers[side](
             sightings,
-            self._shifts(track, sightings, stamp),
+            shifts,
             prior,
             self.betas,
             start,
@@ -360,10 +360,9 @@ class HandFusion:
         )
 
     def _worst(
-        self, sightings: list[Sighting], solution: Solution, stamp: int, track: FusedTrack, expected: np.ndarray | None
+        self, sightings: list[Sighting], solution: Solution, shifts: np.ndarray, track: FusedTrack, expected: np.ndarray | None
     ) -> int | None:
         """Which of the sightings does not belong to the others; None where all do."""
-        shifts = self._shifts(track, sightings, stamp)
         joints = solution.landmarks + solution.wrist
         beside = np.array(
             [float(np.linalg.norm(np.median(one.misses(joints + shift), axis=0))) for one, shift in zip(sightings, shifts)]

@@ -71,13 +71,13 @@ class FusedTrack(SideTrack):
         self.agreed = False
         self.flows = Flows()
 
-    def velocity_in(self, sighting: Sighting) -> np.ndarray:
-        """(3,) metres a second of the hand when a view showed it."""
+    def velocities(self, sightings: Sequence[Sighting]) -> np.ndarray:
+        """(V, 3) metres a second of the hand when views showed it."""
         # The joints' velocity lags as a mean, and the wrist's of its filter, which is prompt, shakes: half of each.
         velocity = self.velocity.mean(0)
         if self.position.state is not None:
             velocity = 0.5 * (velocity + self.position.state[3:])
-        return self.flows.instead(sighting, velocity)
+        return np.array([self.flows.instead(one, velocity) for one in sightings])
 
     def expected(self, interval: float) -> np.ndarray | None:
         """(21, 3) where the joints are, so many seconds after the last estimate."""
@@ -93,7 +93,7 @@ class FusedTrack(SideTrack):
             return list(sightings)
         known = {one.view.name for one in self.sightings}
         for before, one in self.flows.moved:
-            if one.view.stamp - before.view.stamp <= max(1e9 * _GAP, 1.5 * periods.get(one.view.name, 0.0)):
+            if one.view.stamp - before.view.stamp <= max(1e9 * _GAP, 2.5 * periods.get(one.view.name, 0.0)):
                 known.add(one.view.name)
         return [one for one in sightings if one.view.name in known] or list(sightings)
 
