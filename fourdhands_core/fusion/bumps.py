@@ -124,8 +124,10 @@ class Bumps:
             size = abs(change) / (_SIZE_BOTH if hands > 1 else _SIZE_ONE)
             turn = max(turns.get(name, 0.0) for name in names) / _TURNED
             if size > 1.0 or np.hypot(size, turn) > _ENOUGH:
-                words = "larger" if change > 0.0 else "smaller"
-                return f"{listed(names)} together see the hands {100 * abs(change):.0f} % {words} than before: {told}"
+                how = f"{100 * abs(change):.0f} % {'larger' if change > 0.0 else 'smaller'} than before"
+                if turn > size:
+                    how = f"turned by {np.degrees(turn * _TURNED):.1f} degrees"
+                return f"{listed(names)} together see the hands {how}: {told}"
         return ""
 
 
