@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -26,6 +27,19 @@ def wait_until(condition) -> bool:
             return False
         time.sleep(0.005)
     return True
+
+
+@contextlib.contextmanager
+def stderr_in(path):
+    """Reads what is written to the standard error meanwhile, into this file: capfd loses what comes while it is read."""
+    kept = os.dup(2)
+    with path.open("wb") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        yield path.read_text
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def ended(process, code=0, before="", by=None) -> str:

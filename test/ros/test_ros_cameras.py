@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import TransitionCallbackReturn
+from ros_context import stderr_in
 from ros_support import (
     PATIENT,
     PERIOD,
@@ -102,12 +103,12 @@ def test_two_cameras(cameras):
     assert [values["published"] for _, values in status.values()] == ["1", "1"]
 
 
-def test_the_log_says_of_which_camera_it_speaks(cameras, capfd):
+def test_the_log_says_of_which_camera_it_speaks(cameras, tmp_path):
     bench = cameras(["left", "/robot/right"])
-    told = []
-    for name, logger in ("left", "[hands.left]"), ("/robot/right", "[hands.robot.right]"):
-        bench.images[name].publish(b"\x00\x01\x00\x00nonsense")
-        assert bench.ros.spin_until(lambda: told.append(capfd.readouterr().err) or f"{logger}: image refused" in "".join(told))
+    with stderr_in(tmp_path / "stderr.txt") as stderr:
+        for name, logger in ("left", "[hands.left]"), ("/robot/right", "[hands.robot.right]"):
+            bench.images[name].publish(b"\x00\x01\x00\x00nonsense")
+            assert bench.ros.spin_until(lambda: f"{logger}: image refused" in stderr())
 
 
 def test_a_slow_a_dead_and_a_broken_camera(cameras):

@@ -7,7 +7,7 @@ import pytest
 from geometry_msgs.msg import PoseArray, PoseStamped
 from rclpy.parameter import Parameter
 from rclpy.serialization import deserialize_message
-from ros_context import REPOSITORY
+from ros_context import REPOSITORY, stderr_in
 from ros_support import FACES, LATCHED, PERIOD, RELIABLE, T0, make_pair, stamp_of
 from test_ros_transforms import message as tf_message
 from visualization_msgs.msg import MarkerArray
@@ -167,14 +167,13 @@ def test_wrists_as_poses_in_the_frame_that_is_asked_for(bench):
     )
 
 
-def test_images_without_a_frame_have_no_poses_in_another_and_that_is_told(bench, capfd):
+def test_images_without_a_frame_have_no_poses_in_another_and_that_is_told(bench, tmp_path):
     bench = bench({"target_frame": "base"})
     bench.user.create_subscription(PoseStamped, "hands/left_wrist", lambda _: None, RELIABLE)
     assert bench.ros.spin_until(lambda: wrists(bench)[0].get_subscription_count() > 0)
-    bench.good(T0, BOTH, frame_id="")
-    said = []
-    told = "no poses of hands in base: the images name no frame"
-    assert bench.ros.spin_until(lambda: said.append(capfd.readouterr().err) or told in "".join(said))
+    with stderr_in(tmp_path / "stderr.txt") as stderr:
+        bench.good(T0, BOTH, frame_id="")
+        assert bench.ros.spin_until(lambda: "no poses of hands in base: the images name no frame" in stderr())
 
 
 def test_wrists_are_in_the_images_frame_by_default(bench):
