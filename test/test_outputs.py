@@ -133,7 +133,7 @@ def expect_refusal(monkeypatch, capsys, arguments) -> str:
     from fourdhands_core.learning.landmark import train as landmark
     from fourdhands_core.learning.synthesis import write
     from fourdhands_core.network import checkpoint, import_weights
-    from fourdhands_core.pipeline import tracker
+    from fourdhands_core.pipeline import shape_calibration, tracker
 
     def begun(*_, **__):
         raise WORK
@@ -149,6 +149,7 @@ def expect_refusal(monkeypatch, capsys, arguments) -> str:
         (write, "ClipSynthesis"),
         (checkpoint, "load_weights"),
         (import_weights, "import_released"),
+        (shape_calibration, "HandPairTracker"),
         (tracker, "HandPairTracker"),
         (registry, "open_dataset"),
     ):

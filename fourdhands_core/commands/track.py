@@ -84,14 +84,9 @@ def track_one(args: argparse.Namespace, video: VideoReader | str, mesh: bool = F
 
 def _tracker(args: argparse.Namespace) -> HandPairTracker:
     """That of the arguments, which knows the person's hand shape where they name it."""
-    from ..pipeline.shape_calibration import load_shape
-    from ..pipeline.tracker import HandPairTracker
+    from ..pipeline.shape_calibration import tracker_with_shape
 
-    settings = tracker_settings(args)
-    betas = load_shape(args.hand_shape, settings.hand_name) if args.hand_shape else None
-    tracker = HandPairTracker(settings)
-    tracker.betas = betas
-    return tracker
+    return tracker_with_shape(tracker_settings(args), args.hand_shape)
 
 
 def _track_cameras(args: argparse.Namespace) -> int:

@@ -134,7 +134,7 @@ class HandFusion:
         return self._fuse(with_vertices)
 
     def memory(self) -> dict[str, Any]:
-        """All that `reset` forgets, shared with this one."""
+        """All that `reset` forgets, and what is known of the cameras' clocks, shared with this one."""
         return {
             "views": self._views,
             "tracks": self._tracks,

@@ -15,6 +15,8 @@ from ..hand_model.landmarks import Landmarks
 from ..hand_model.skeleton import JOINT_NAMES, RIGHT
 from ..outputs import write_text
 from .detect import radius_of
+from .settings import TrackerSettings
+from .tracker import HandPairTracker
 from .types import HandEstimate, HandPairEstimate
 
 _MIDDLE_TIP = JOINT_NAMES.index("middle_4")
@@ -140,3 +142,11 @@ def load_shape(path: str | Path, model: str) -> np.ndarray:
     if kept != model:
         raise AssetError(f"{path} was calibrated with hand model {kept!r} and this one is {model!r}; calibrate again")
     return betas
+
+
+def tracker_with_shape(settings: TrackerSettings, path: str | Path | None) -> HandPairTracker:
+    """A tracker that knows the person's hand shape, of a file of `save_shape`, where one is given. Raises as both do."""
+    betas = load_shape(path, settings.hand_name) if path else None
+    tracker = HandPairTracker(settings)
+    tracker.betas = betas
+    return tracker

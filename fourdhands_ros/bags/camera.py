@@ -21,8 +21,7 @@ from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.pipeline.frame import Frame
 from fourdhands_core.pipeline.session import Counts, HandSession, Notes, Result
 from fourdhands_core.pipeline.settings import OFFLINE_LOOKAHEAD
-from fourdhands_core.pipeline.shape_calibration import load_shape
-from fourdhands_core.pipeline.tracker import HandPairTracker
+from fourdhands_core.pipeline.shape_calibration import tracker_with_shape
 
 from ..convert.camera_info import calibration_from_info, info_topics, is_rectified
 from ..convert.images import ImageDecoder, stamp_of
@@ -202,14 +201,6 @@ def _camera_source(topics: CameraTopics, options: Options) -> CameraSource:
     )
 
 
-def make_tracker(parameters: Parameters) -> HandPairTracker:
-    """That of the parameters, which knows the hand shape that they name. Raises AssetError where that is none."""
-    shape = load_shape(parameters.hand_shape, parameters.hand_name) if parameters.hand_shape else None
-    tracker = HandPairTracker(parameters.tracker_settings())
-    tracker.betas = shape
-    return tracker
-
-
 class BagCamera:
     """Tracks the hands in one camera's recorded images and hands out the messages, serialised as the node serialises them.
 
@@ -221,7 +212,7 @@ class BagCamera:
     def __init__(self, topics: CameraTopics, options: Options, depth: tuple[Bag, DepthTopic] | None = None) -> None:
         self.topics = topics
         parameters = options.parameters
-        self.tracker = make_tracker(parameters)
+        self.tracker = tracker_with_shape(parameters.tracker_settings(), parameters.hand_shape)
         self.messages = HandMessages(self.tracker.faces, parameters, topics.namespace, topics.frame_prefix, options.markers)
         self._source = _camera_source(topics, options)
         self.notes = Notes()

@@ -16,9 +16,9 @@ from fourdhands_core.files import kind_of
 from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.media.video import VideoReader
 from fourdhands_core.pipeline.session import Counts, HandSession, Notes, loaded
+from fourdhands_core.pipeline.shape_calibration import tracker_with_shape
 from fourdhands_core.remote import Place
 
-from ..bags.camera import make_tracker
 from ..bags.info import HAND_PAIR
 from ..bags.messages import HandMessages
 from ..bags.reading import Bag
@@ -64,7 +64,7 @@ def read_video(source: Path, scratch: Path, options: Options, progress: Progress
     stamps: list[int] = []
     with (
         VideoReader(source) as video,
-        closing(make_tracker(conversion.parameters)) as tracker,
+        closing(tracker_with_shape(conversion.parameters.tracker_settings(), conversion.parameters.hand_shape)) as tracker,
         closing(BagWriter(scratch)) as writer,
     ):
         camera = cameras.camera_for(video.width, video.height)

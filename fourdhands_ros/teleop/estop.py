@@ -12,10 +12,10 @@ _PAGE = "/hands_view"
 
 class EmergencyStop:
     """Any publisher's true presses it; a false lets it go where it can only be of the one who pressed it: where no other
-    publisher is there. node: of the subscription. topic: ~/estop in full."""
+    publisher is there. node: of the subscription."""
 
-    def __init__(self, node: Node, topic: str) -> None:
-        self._node, self._topic, self.pressed = node, topic, False
+    def __init__(self, node: Node) -> None:
+        self._node, self._topic, self.pressed = node, node.resolve_topic_name("~/estop"), False
 
     def take(self, pressed: bool) -> None:
         """A message came."""

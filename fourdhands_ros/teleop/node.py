@@ -107,8 +107,7 @@ class TeleopNode(ActiveNode):
         self._settings = p.settings(self._retargeter, self._arm)
         made.callback(setattr, self, "state", None)  # of a failed activation too
         self.state, self._told = TeleopState(self._settings, arm=self._arm), ""
-        self._deadman, self._deadman_at = False, -np.inf
-        self._estop = EmergencyStop(self, self.resolve_topic_name("~/estop"))
+        self._deadman, self._deadman_at, self._estop = False, -np.inf, EmergencyStop(self)
         self._asked.clear()
         by_clock = bool(self.get_parameter("use_sim_time").value)
         self._pace = (lambda: self.get_clock().now().nanoseconds * 1e-9) if by_clock else time.monotonic
@@ -135,8 +134,7 @@ class TeleopNode(ActiveNode):
         subscribe(TFMessage, "/tf", self._robot.put, 100, raw=True)
         made.callback(when_time_goes_back(self, self._robot.forget_frames).unregister)
         latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        # of a switch that says it once and for all too, to a node that starts later, and of one that promises nothing: each
-        # hears what it can, and others are no matter of a warning
+        # also what was said before this node began, and by whom promises nothing; others are no matter of a warning
         for qos in (QoSProfile(depth=10), latched, qos_profile_sensor_data):
             subscribe(Bool, "~/estop", self._on_estop, qos, event_callbacks=LISTENS_QUIETLY)
         subscribe(TFMessage, "/tf_static", self._robot.put_static, latched, raw=True)

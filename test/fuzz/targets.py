@@ -35,12 +35,12 @@ from fourdhands_core.media.track_video import camera_for_video
 from fourdhands_core.network.checkpoint import load_weights
 from fourdhands_core.network.import_weights import import_backbone, import_released
 from fourdhands_core.perception.detector import Detector
+from fourdhands_core.pipeline import shape_calibration
 from fourdhands_core.pipeline.checkpoint import load_memory
 from fourdhands_core.pipeline.depth import DepthImage
 from fourdhands_core.pipeline.session import INTERNAL
 from fourdhands_core.pipeline.shape_calibration import load_shape
 from fourdhands_core.pipeline.tracker import HandPairTracker
-from fourdhands_ros.bags import camera as bag_camera
 from fourdhands_ros.bags.camera import BagCamera, Options, find_cameras
 from fourdhands_ros.bags.info import plain, summarise, text
 from fourdhands_ros.bags.reading import Bag
@@ -258,7 +258,7 @@ def _regressor():
 def _read_blindly(path):
     """Bags are converted without the detector, which is not what is fuzzed here."""
     network = _regressor()
-    with mock.patch.object(bag_camera, "HandPairTracker", lambda settings: HandPairTracker(settings, _Blind(), network)):
+    with mock.patch.object(shape_calibration, "HandPairTracker", lambda settings: HandPairTracker(settings, _Blind(), network)):
         return _read_bag(path)
 
 
