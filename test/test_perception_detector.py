@@ -235,13 +235,22 @@ def test_bright_and_coloured_images_are_seen_as_they_are(right_hand):
     assert not any(detector.detect(noise) for _ in range(5))
 
 
+class Found(list):
+    """Palms, the surest first."""
+
+    def above(self, threshold):
+        return [palm for palm in self if palm.score >= threshold]
+
+
 class Networks:
     """What is asked for, in `squares`; a hand of some size wherever a palm is found."""
+
+    at_once = False
 
     def __init__(self, *hands):
         self.hands, self.squares = hands, []
 
-    def palms(self, image, square, threshold, tone):
+    def palms(self, image, square, tone):
         self.squares.append(square)
         found = []
         for x, y, length in self.hands:
@@ -249,7 +258,7 @@ class Networks:
             half = length / square.side / 6.0
             points = np.tile(centre, (7, 1)) + np.array([[0.0, half]] + 6 * [[0.0, -half]])
             found.append(Palm(0.9, np.concatenate([centre - half, centre + half]), points))
-        return found if square.angle == 0.0 else []
+        return Found(found if square.angle == 0.0 else [])
 
     def looks(self, image, squares, tone):
         found = []

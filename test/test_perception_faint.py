@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from test_perception_detector import Networks
+from test_perception_detector import Found, Networks
 
 from fourdhands_core.perception.hand_detector import CLASSIC, SEARCHES, HandDetector
 
@@ -17,9 +17,9 @@ class Faint(Networks):
         super().__init__(*hands)
         self.scores, self.none, self.presence, self.looked = scores, none, presence, []
 
-    def palms(self, image, square, threshold, tone):
-        palms = zip(super().palms(image, square, threshold, tone), self.scores)
-        return sorted((palm._replace(score=s) for palm, s in palms if s >= threshold), key=lambda palm: -palm.score)
+    def palms(self, image, square, tone):
+        palms = zip(super().palms(image, square, tone), self.scores)
+        return Found(sorted((palm._replace(score=score) for palm, score in palms), key=lambda palm: -palm.score))
 
     def looks(self, image, squares, tone):
         self.looked += [round(square.x) for square in squares]

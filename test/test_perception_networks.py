@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from program_support import python
 
-from fourdhands_core.perception.palms import decode
+from fourdhands_core.perception.palms import Palms
 from fourdhands_core.perception.squares import Square, around_landmarks, cut, overlap
 
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "hand_networks.py"
@@ -102,10 +102,10 @@ def test_boxes_of_one_palm_are_one_and_those_of_two_are_two():
     boxes, scores = np.zeros((2016, 18), np.float32), np.full(2016, -20.0, np.float32)
     boxes[:, 2:4] = 60.0
     scores[[0, 1, 700]] = 2.0, 1.0, 3.0  # two boxes of one cell, and one far away
-    first, second = decode(boxes, scores, 0.5)
+    first, second = Palms(boxes, scores).above(0.5)
     assert first.score > second.score > 0.5
     np.testing.assert_allclose(second.box[2:] - second.box[:2], 60.0 / 192)
-    assert decode(boxes, scores, 0.999) == []
+    assert Palms(boxes, scores).above(0.999) == []
 
 
 def test_onnxruntime_tells_nobody():

@@ -5,17 +5,18 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..errors import DependencyError, InputError
 from ..hand_model.skeleton import LEFT, RIGHT
+from .beside import Beside
 from .confidence import landmark_confidence
 from .detector import HandDetection, check_image, hand_size
 from .hand_networks import HAND, HAND_INT8, HandNetworks, Look
+from .palms import Palms
 from .squares import Square, around_landmarks, overlap
 from .tone import AS_IT_IS, Tone, tone_of
 
@@ -109,6 +110,14 @@ def detector_beside_torch(search: str, device: str, threads: int) -> HandDetecto
         return make_detector(search, "cpu", threads, rest=1, still=math.inf)
 
 
+class _Search(NamedTuple):
+    """Palms that are searched in a square. whole: it is the whole image, in which faint ones count too."""
+
+    square: Square
+    whole: bool
+    palms: Beside[Palms]
+
+
 @dataclass(eq=False)
 class DetectorMemory:
     """What a HandDetector knows of the images so far.
@@ -166,12 +175,17 @@ class HandDetector:
             raise InputError("this HandDetector is closed; make a new one")
         if self._forget or self._single:
             self._memory, self._forget = DetectorMemory(), False
-        before, tone = len(self._memory.hands), tone_of(image) if self._rules.toned else AS_IT_IS
+        memory, tone = self._memory, tone_of(image) if self._rules.toned else AS_IT_IS
+        before = len(memory.hands)
+        search = self._search(networks, image, tone) if before < self._most and self._due() else None
         self._follow(networks, image, tone)
-        if len(self._memory.hands) < self._most and self._due(lost=len(self._memory.hands) < before):
-            self._find(networks, image, tone)
+        if len(memory.hands) < before:
+            memory.vain = memory.idle = 0
+            search = search or self._search(networks, image, tone)
+        if search:
+            self._find(networks, image, tone, search)
         size = image.shape[1], image.shape[0]
-        return [hand.detection(size) for hand in self._memory.hands]
+        return [hand.detection(size) for hand in memory.hands]
 
     def _follow(self, networks: HandNetworks, image: np.ndarray, tone: Tone) -> None:
         """Look at the hands of the image before where they go on to."""
@@ -193,31 +207,49 @@ class HandDetector:
             hand.take(look)
         self._memory.hands = [hand for hand, _ in seen if not hand.lost]
 
-    def _due(self, lost: bool) -> bool:
+    def _due(self) -> bool:
         memory, every = self._memory, self._rules.every
-        if lost:
-            memory.vain = 0
-        elif memory.hands and memory.vain >= 2 * len(_TURNS):
+        if memory.hands and memory.vain >= 2 * len(_TURNS):
             every = max(every, self._rules.rest)
-        due = memory.searches == 0 or lost or memory.idle + 1 >= every
+        due = memory.searches == 0 or memory.idle + 1 >= every
         memory.idle = 0 if due else memory.idle + 1
         return due
 
-    def _find(self, networks: HandNetworks, image: np.ndarray, tone: Tone) -> None:
-        """Search hands that are not known yet."""
-        rules, hands = self._rules, self._memory.hands
-        self._memory.vain += 1
+    def _search(self, networks: HandNetworks, image: np.ndarray, tone: Tone) -> list[_Search]:
+        """Begin to search palms, while the hands that are known are looked at."""
+        height, width = image.shape[:2]
+        number = self._memory.searches
+        self._memory.searches += 1
+        if not self._rules.turned:
+            places = [_WHOLE]
+        elif self._single:
+            places = [_WHOLE, *_TURNS]
+        else:
+            places = [_TURNS[number // 2 % len(_TURNS)] if number % 2 else _WHOLE]
+        searches = []
+        for zoom, x, y, angle in places:
+            square = Square(x * width, y * height, max(width, height) / zoom, angle)
+            whole = (zoom, x, y, angle) == _WHOLE and not self._single
+            searches.append(_Search(square, whole, Beside(networks.palms, image, square, tone, at_once=networks.at_once)))
+        return searches
+
+    def _find(self, networks: HandNetworks, image: np.ndarray, tone: Tone, search: list[_Search]) -> None:
+        """Look at the hands of palms that are not known yet."""
+        rules, memory, hands = self._rules, self._memory, self._memory.hands
+        memory.vain += 1
+        often = memory.vain <= 2 * len(_TURNS) or (memory.searches - 1) // 2 % rules.rest == 0
         squares: list[Square] = []
         faint: list[Square] = []
-        for searched, score in self._searched(image):
-            for palm in networks.palms(image, searched, score, tone):
+        for searched, whole, palms in search:
+            least = min(rules.faint, rules.palm) if often and whole else rules.palm
+            for palm in palms.result().above(least):
                 square = palm.hand(searched)
                 known = itertools.chain((around_landmarks(hand.look.landmarks) for hand in hands), squares, faint)
                 if all(overlap(square, other) <= 0.5 for other in known):
                     (squares if palm.score >= rules.palm else faint).append(square)
         chosen = self._chosen(faint)
-        least = [rules.start] * len(squares) + [rules.sure] * len(chosen)
-        new = list(zip(networks.looks(image, squares + chosen, tone), least))
+        starts = [rules.start] * len(squares) + [rules.sure] * len(chosen)
+        new = list(zip(networks.looks(image, squares + chosen, tone), starts))
         if rules.again:
             new = [(look, start) for look, start in new if look.presence >= rules.glance]
             promising = [around_landmarks(look.landmarks) for look, _ in new]
@@ -241,23 +273,6 @@ class HandDetector:
         ]
         turn = (self._memory.searches - 1) // 2 % max(len(faint[:3]), 1)
         return faint[turn : turn + 1] if sides else faint[:3]
-
-    def _searched(self, image: np.ndarray) -> Iterator[tuple[Square, float]]:
-        """The squares in which palms are searched in this image, and the least score of a palm in each."""
-        height, width = image.shape[:2]
-        number = self._memory.searches
-        self._memory.searches += 1
-        if not self._rules.turned:
-            places = [_WHOLE]
-        elif self._single:
-            places = [_WHOLE, *_TURNS]
-        else:
-            places = [_TURNS[number // 2 % len(_TURNS)] if number % 2 else _WHOLE]
-        whole_too = not self._single and (self._memory.vain <= 2 * len(_TURNS) or number // 2 % self._rules.rest == 0)
-        for place in places:
-            zoom, x, y, angle = place
-            least = min(self._rules.faint, self._rules.palm) if whole_too and place == _WHOLE else self._rules.palm
-            yield Square(x * width, y * height, max(width, height) / zoom, angle), least
 
 
 class _Hand:

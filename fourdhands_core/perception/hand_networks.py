@@ -18,7 +18,8 @@ import numpy as np
 import onnxruntime
 
 from ..errors import DependencyError, InputError
-from .palms import PALM_SIZE, Palm, decode
+from .beside import Beside
+from .palms import PALM_SIZE, Palms
 from .squares import Square, cut
 from .tone import AS_IT_IS, Tone
 
@@ -63,33 +64,33 @@ class HandNetworks:
     """Both networks, ready to run, by any number of threads at once.
 
     device: cpu, cuda or tensorrt; onnx is cpu. threads: of the CPU, for each run. hand: file of the landmark network. Raises
-    InputError for another device, DependencyError where the installed onnxruntime does not support it.
+    InputError for another device, DependencyError where the installed onnxruntime does not support it. at_once: several runs
+    are done sooner beside one another.
     """
 
     def __init__(self, device: str = "cpu", threads: int = 1, hand: Path = HAND) -> None:
         self._palm = _session(ASSETS / "palm_detection.onnx", device, threads)
         self._hand = _session(hand, device, threads)
-        self._one_by_one = bool(_PROVIDERS[device])
+        self.at_once = not _PROVIDERS[device]
 
-    def palms(self, image: np.ndarray, square: Square, threshold: float, tone: Tone = AS_IT_IS) -> list[Palm]:
-        """Palms in a square of an RGB uint8 image, the surest first; none with a score below threshold."""
+    def palms(self, image: np.ndarray, square: Square, tone: Tone = AS_IT_IS) -> Palms:
+        """Palms in a square of an RGB uint8 image."""
         crops = np.empty((1, 3, PALM_SIZE, PALM_SIZE), np.float32)
         tone.fill(crops[0], cut(image, square, PALM_SIZE, cv2.BORDER_CONSTANT))
         boxes, scores = self._palm.run(["boxes", "scores"], {"image": crops})
-        return decode(boxes[0], scores[0, :, 0], threshold)
+        return Palms(boxes[0], scores[0, :, 0])
 
     def looks(self, image: np.ndarray, squares: Sequence[Square], tone: Tone = AS_IT_IS) -> list[Look]:
-        """What is seen in each square of an RGB uint8 image."""
-        if not squares:
-            return []
-        crops = np.empty((len(squares), 3, HAND_SIZE, HAND_SIZE), np.float32)
-        for crop, square in zip(crops, squares):
-            tone.fill(crop, cut(image, square, HAND_SIZE, cv2.BORDER_REPLICATE))
-        # on a GPU onnxruntime chooses algorithms anew whenever the number of crops changes, which takes 0.1 s and more
-        batches = np.split(crops, len(crops)) if self._one_by_one else [crops]
-        said = [self._hand.run(["landmarks", "presence", "handedness", "world"], {"image": batch}) for batch in batches]
-        found = (np.concatenate(values).astype(np.float64) for values in zip(*said))
-        return [_look(square, *values) for square, *values in zip(squares, *found)]
+        """What is seen in each square of an RGB uint8 image; at the same time where there are cores."""
+        # one crop each: on a GPU onnxruntime chooses algorithms anew whenever their number changes, which takes 0.1 s and more
+        others = [Beside(self._look, image, square, tone, at_once=self.at_once) for square in squares[1:]]
+        return [self._look(image, square, tone) for square in squares[:1]] + [other.result() for other in others]
+
+    def _look(self, image: np.ndarray, square: Square, tone: Tone) -> Look:
+        crops = np.empty((1, 3, HAND_SIZE, HAND_SIZE), np.float32)
+        tone.fill(crops[0], cut(image, square, HAND_SIZE, cv2.BORDER_REPLICATE))
+        said = self._hand.run(["landmarks", "presence", "handedness", "world"], {"image": crops})
+        return _look(square, *(values[0].astype(np.float64) for values in said))
 
 
 def _look(square: Square, landmarks: np.ndarray, presence: np.ndarray, right: np.ndarray, world: np.ndarray) -> Look:

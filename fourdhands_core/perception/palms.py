@@ -40,28 +40,36 @@ def _anchors() -> np.ndarray:
 _ANCHORS = _anchors()
 
 
-def decode(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> list[Palm]:
-    """Palms, the surest first. boxes: (2016, 18) pixels around the anchors: centre, size, seven points. scores: (2016,) logits.
+class Palms(NamedTuple):
+    """What the palm network says of a square. boxes: (2016, 18) pixels around the anchors: centre, size, seven points. scores:
+    (2016,) logits."""
 
-    threshold: the least score, 0-1. Boxes of one palm are averaged by score, as in BlazeFace (Bazarevsky et al., 2019).
-    """
-    chosen = np.flatnonzero(scores >= np.log(threshold / (1.0 - threshold)))
-    chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
-    score = 1.0 / (1.0 + np.exp(-scores[chosen].clip(-100.0, 100.0).astype(np.float64)))
-    values = boxes[chosen].astype(np.float64) / PALM_SIZE
-    centre, half = values[:, :2] + _ANCHORS[chosen], values[:, 2:4] / 2.0
-    box = np.concatenate([centre - half, centre + half], axis=1)
-    points = values[:, 4:].reshape(-1, 7, 2) + _ANCHORS[chosen, None]
-    area = 4.0 * half.prod(axis=1)
-    palms, left = [], np.arange(len(chosen))
-    while len(left):
-        first = left[0]
-        sides = np.minimum(box[left, 2:], box[first, 2:]) - np.maximum(box[left, :2], box[first, :2])
-        shared = sides.clip(0.0).prod(axis=1)
-        same = shared > _OVERLAP * (area[left] + area[first] - shared)
-        same[0] = True
-        one = left[same]
-        weight = score[one] / score[one].sum()
-        palms.append(Palm(float(score[first]), weight @ box[one], np.tensordot(weight, points[one], 1)))
-        left = left[~same]
-    return palms
+    boxes: np.ndarray
+    scores: np.ndarray
+
+    def above(self, threshold: float) -> list[Palm]:
+        """Palms whose score is at least a threshold, 0-1, the surest first.
+
+        Boxes of one palm are averaged by score, as in BlazeFace (Bazarevsky et al., 2019).
+        """
+        boxes, scores = self
+        chosen = np.flatnonzero(scores >= np.log(threshold / (1.0 - threshold)))
+        chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
+        score = 1.0 / (1.0 + np.exp(-scores[chosen].clip(-100.0, 100.0).astype(np.float64)))
+        values = boxes[chosen].astype(np.float64) / PALM_SIZE
+        centre, half = values[:, :2] + _ANCHORS[chosen], values[:, 2:4] / 2.0
+        box = np.concatenate([centre - half, centre + half], axis=1)
+        points = values[:, 4:].reshape(-1, 7, 2) + _ANCHORS[chosen, None]
+        area = 4.0 * half.prod(axis=1)
+        palms, left = [], np.arange(len(chosen))
+        while len(left):
+            first = left[0]
+            sides = np.minimum(box[left, 2:], box[first, 2:]) - np.maximum(box[left, :2], box[first, :2])
+            shared = sides.clip(0.0).prod(axis=1)
+            same = shared > _OVERLAP * (area[left] + area[first] - shared)
+            same[0] = True
+            one = left[same]
+            weight = score[one] / score[one].sum()
+            palms.append(Palm(float(score[first]), weight @ box[one], np.tensordot(weight, points[one], 1)))
+            left = left[~same]
+        return palms

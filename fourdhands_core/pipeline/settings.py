@@ -62,7 +62,7 @@ class TrackerSettings:
         0.17, "Expected error of the detector's landmarks in units of their RMS radius.", limits=(1e-3, 1.0)
     )
     threads: int = setting(1, "Threads of the network and the hand model, for the whole process.", limits=(1, 64))
-    """At a frame's sizes more of them only wait for one another and for the detector's."""
+    """At a frame's sizes more of them only wait for one another and for the detector's, which looks at both hands at once."""
     model: str = setting(
         "landmark",
         "landmark: the network that comes with the package; image: the paper's, which needs weights from "
