@@ -1,5 +1,8 @@
 """Work that is done beside other work."""
 
+import multiprocessing
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -33,3 +36,32 @@ def test_what_no_thread_has_begun_is_done_by_who_waits_for_it(cores):
     assert own.result() is threading.current_thread()
     go_on.set()
     assert all(each.result() for each in waiting)
+
+
+def _in_another_thread() -> bool:
+    begun = threading.Event()
+    work = Beside(lambda: begun.set() or threading.current_thread())
+    begun.wait(30.0)
+    return work.result() is not threading.current_thread()
+
+
+@pytest.mark.parametrize("cores", [2], indirect=True)
+def test_a_forked_process_has_threads_of_its_own(cores):
+    assert _in_another_thread()  # so that there is one that the fork does not copy
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply_async(_in_another_thread).get(timeout=60.0)
+
+
+def test_a_thread_goes_on_after_the_main_one_has_ended():
+    program = """
+import threading
+from fourdhands_core.perception import beside
+beside.os.sched_getaffinity = lambda _: range(2)
+def work():
+    threading.main_thread().join()
+    print(beside.Beside(pow, 3, 2).result())
+beside.Beside(pow, 2, 2).result()
+threading.Thread(target=work).start()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "9\n" and not done.stderr

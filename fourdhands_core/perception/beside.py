@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
 Result = TypeVar("Result")
@@ -18,8 +19,10 @@ class Beside(Generic[Result]):
 
     def __init__(self, function: Callable[..., Result], *arguments: Any, at_once: bool = True) -> None:
         self._call = functools.partial(function, *arguments)
-        pool = _pool() if at_once else None
-        self._begun = None if pool is None else pool.submit(self._call)
+        self._begun: Future[Result] | None = None
+        if at_once and (pool := _pool()) is not None:
+            with contextlib.suppress(RuntimeError):  # where the interpreter ends, or has no further thread
+                self._begun = pool.submit(self._call)
 
     def result(self) -> Result:
         """What the call returns; raises what it raises."""
@@ -32,3 +35,7 @@ class Beside(Generic[Result]):
 def _pool() -> ThreadPoolExecutor | None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return ThreadPoolExecutor(cores - 1, "beside") if cores > 1 else None
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has none of the threads, and would keep all that it gives to them
+    os.register_at_fork(after_in_child=_pool.cache_clear)
