@@ -83,6 +83,22 @@ def test_an_empty_out(folder, monkeypatch, capsys, command):
     assert "is empty" in expect_refusal(monkeypatch, capsys, [*command.split(), "--out", ""])
 
 
+@pytest.mark.parametrize("place", ["out/hands.npz", "out/left/hands.npz"])
+@pytest.mark.parametrize("option", ["--hand-shape", "--weights", "--hand-model", "--intrinsics", "--cameras", ""])
+def test_several_cameras_write_over_none_of_their_inputs(folder, monkeypatch, capsys, option, place):
+    """What an option names, or, without one, the lens that the file of poses names."""
+    poses = [f"position: [{x}, 0, 0], quaternion: [0, 0, 0, 1], intrinsics: lens.yaml" for x in (0, 1)]
+    Path("rig.yaml").write_text("cameras: {{left: {{{}}}, right: {{{}}}}}".format(*poses))
+    Path(place).parent.mkdir(parents=True)
+    Path("rig.yaml" if option == "--cameras" else "file").rename(place)
+    if not option:
+        Path("lens.yaml").symlink_to(place)
+    given = [option, place] if option else []
+    kept = Path(place).read_text()
+    told = expect_refusal(monkeypatch, capsys, "track in.mp4 b.mp4 --cameras rig.yaml --out out".split() + given)
+    assert "would be written over" in told and Path(place).read_text() == kept
+
+
 @pytest.mark.parametrize("mark, text", [
     ("meta/fourdhands.json", "{}"), ("meta/info.json", '{"codebase_version": "v2.1"}'),
     ("metadata.yaml", "rosbag2_bagfile_information:\n  version: 9\n"),

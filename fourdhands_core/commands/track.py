@@ -15,6 +15,7 @@ from . import (
     add_lens,
     add_settings,
     add_shape,
+    check_out,
     lens_of,
     path,
     refuse_options,
@@ -93,7 +94,7 @@ def _track_cameras(args: argparse.Namespace) -> int:
     """Track the hands through the videos of several cameras, as one."""
     from ..fusion.rig import load_rig
     from ..geometry.camera_source import CameraSource
-    from ..media.track_cameras import CameraVideo, track_cameras
+    from ..media.track_cameras import CameraVideo, outputs, track_cameras
 
     refuse_options(args, ("mesh",), "track --cameras")
     rig = load_rig(args.cameras)
@@ -108,6 +109,8 @@ def _track_cameras(args: argparse.Namespace) -> int:
                 "that order"
             )
         names = list(rig.poses)
+    lenses = [lens.get("intrinsics") for lens in rig.lenses.values()]
+    check_out(args, outputs(args.out, names), *paths, args.cameras, *lenses)
     videos = []
     for name, file in zip(names, paths):
         lens = rig.lenses.get(name, {})

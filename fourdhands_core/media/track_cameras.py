@@ -116,6 +116,11 @@ OUTPUT = "hands.npz"
 """What `track_cameras` writes for all cameras together; for each camera it writes NAME/hands.npz."""
 
 
+def outputs(out: Path, names: Sequence[str]) -> list[Path]:
+    """The files that `track_cameras` writes, by the cameras' names."""
+    return [out / OUTPUT, *(out / name / OUTPUT for name in names)]
+
+
 def track_cameras(
     videos: Sequence[CameraVideo], rig: Rig, out: Path, tracker: HandPairTracker, progress: bool = True
 ) -> FusedSummary:
@@ -128,7 +133,7 @@ def track_cameras(
     for name in names:
         if name not in rig.poses:
             raise InputError(f"there is no pose of a camera {name}; the file names {', '.join(rig.poses)}")
-    targets = [out / OUTPUT, *(out / name / OUTPUT for name in names)]
+    targets = outputs(out, names)
     check_outputs(targets, [video.path for video in videos])
     fusion = HandFusion(tracker.assets, betas=tracker.betas, landmarks=tracker.landmarks)
     record, singles, counts = PairRecord(), {name: PairRecord() for name in names}, dict[str, list[str]]()

@@ -52,6 +52,7 @@ _SILENCE = 5.0
 """Seconds without a message after which that is said."""
 _BACK = 100_000_000
 """Nanoseconds by which messages of a topic may overtake each other; more, and their clock was set back."""
+_ADVICE = "start the node or the camera, in this ROS_DOMAIN_ID, or name other topics with --topic"
 _POLL, _SPIN, _LOOK = 0.005, 0.1, 1.0
 """Seconds between two looks for messages, for new topics and requests to the node, and for what is lost."""
 
@@ -215,7 +216,8 @@ def recording_status(bag: Path, recorder: Recorder | None, problem: str = "") ->
 
 
 def main(args: list[str] | None = None) -> int:
-    """Record until SIGINT or SIGTERM. Returns the exit status: 0, or 2 where the bag cannot be made or the disk is full."""
+    """Record until SIGINT or SIGTERM. Returns the exit status: 0, or 2 where nothing came, the bag cannot be
+    made or the disk is full."""
     parser = parser_of("recorder", __doc__)
     parser.add_argument("bag", type=path, nargs="?", help="folder to write (default: hands_ and the time)")
     parser.add_argument("--images", choices=IMAGES, default="none", help="also record images (default: none)")
@@ -300,10 +302,7 @@ def _record(bag: Path, selection: Selection, stop: Stop) -> int:
                     if time.monotonic() > silent_until:
                         silent_until = math.inf
                         if not any(recorder.counts.values()):
-                            logger.warning(
-                                "nothing has come yet; start the node or the camera, in this ROS_DOMAIN_ID, or name other "
-                                "topics with --topic"
-                            )
+                            logger.warning(f"nothing has come yet; {_ADVICE}")
                         elif imageless := selection.without_images(node):
                             logger.warning(imageless)
         except (InputError, OSError) as error:
@@ -320,10 +319,21 @@ def _record(bag: Path, selection: Selection, stop: Stop) -> int:
             f"{topic}: {words}; {recorder.counts[topic]} are in the bag. A busy computer, small socket buffers and a "
             "slow disk lose images (docs/troubleshooting.md)"
         )
+    if not any(count for _, count in counts):
+        _remove(bag)
+        logger.error(printable(f"nothing came that is recorded, and {bag} is not kept; {_ADVICE}"))
+        return 2
     told = ", ".join(f"{topic} {count}" + (f" ({lost[topic]})" if topic in lost else "") for topic, count in counts)
-    tell = logger.info if any(count for _, count in counts) else logger.warning
-    tell(printable(f"recorded to {bag}: {told or 'no topic appeared'}"))
+    logger.info(printable(f"recorded to {bag}: {told}"))
     return 0
+
+
+def _remove(bag: Path) -> None:
+    """What a Recorder made, and nothing that somebody else has put beside it."""
+    for file in (bag / "metadata.yaml", *bag.glob("*.mcap")):
+        file.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        bag.rmdir()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from fourdhands_core.remote import Place, Remote
 from ..bags.remote import bags_at, natural
 
 _FILE = re.compile(r"\.(mcap|db3)(\.zstd)?$")
+_FOLDERS = 10_000
+"""That are looked into, beside bags."""
 
 
 def is_bag(path: Path) -> bool:
@@ -61,12 +64,24 @@ def find_places(paths: Sequence[Place], also: Callable[[Path], bool] = lambda pa
 
 
 def _within(folder: Path) -> list[Path]:
-    result = []
-    for child in sorted(folder.iterdir(), key=lambda path: natural(path.name)):
-        if child.name.startswith(".") or child.name.endswith(".partial"):
-            continue
-        if is_bag(child):
-            result.append(child)
-        elif child.is_dir():
-            result += _within(child)
-    return result
+    """Raises InputError where there are so many folders that the bags' is hardly meant: a whole disk, or links in a circle."""
+    looked = itertools.count(1)
+
+    def within(place: Path) -> list[Path]:
+        if next(looked) > _FOLDERS:
+            raise InputError(f"{folder} holds more than {_FOLDERS:,} folders; give one that is nearer to the bags")
+        try:
+            children = sorted(place.iterdir(), key=lambda path: natural(path.name))
+        except OSError:  # one that may not be entered
+            return []
+        result = []
+        for child in children:
+            if child.name.startswith(".") or child.name.endswith(".partial"):
+                continue
+            if is_bag(child):
+                result.append(child)
+            elif child.is_dir():
+                result += within(child)
+        return result
+
+    return within(folder)

@@ -2,7 +2,8 @@
 
 `python -m fourdhands_ros.player BAG` (in a workspace `hands_player`) publishes the recorded messages, serialised as they
 are (HandPairs of before in today's form), under their own names and as they were offered, in the order and at the pace in
-which they came. Of a LeRobot dataset each episode is made a bag first, which is removed after it was played.
+which they came, but for a minute and more without any. Of a LeRobot dataset each episode is made a bag first, which is
+removed after it was played.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -46,6 +48,8 @@ KINDS = {"images": (*IMAGES, CAMERA_INFO), "hands": _HANDS, "all": (*IMAGES, CAM
 """Types of the messages that are played."""
 _LATCHED = ("/tf_static", "/faces")
 _CLOCK_PERIOD = 10_000_000
+_GAP = 60 * 10**9
+"""Nanoseconds without a message that are not waited for if longer: a clock that was set meanwhile makes years of it."""
 _LATER = "left_cameras", "right_cameras"
 """Lists at the end of HandPair that recordings of before lack."""
 
@@ -91,12 +95,18 @@ class Player:
         self.new = len(made) > before
         self.topics = sorted(self._publishers)
 
-    def play(self, rate: float, stopped: Stop) -> int:
-        """Publish everything once, `rate` times as fast as it came, or until stopped. Returns the number of messages."""
-        first, began, ticked, count = None, time.monotonic(), 0, 0
+    def play(self, rate: float, stopped: Stop, warn: Callable[[str], Any]) -> int:
+        """Publish everything once, `rate` times as fast as it came, or until stopped. Returns the number of messages. warn:
+        takes what is not as it came."""
+        first, began, ticked, newest, count = None, time.monotonic(), 0, 0, 0
         for topic, at, data in self._bag.messages(self._publishers.keys()):
             if first is None:
-                first, ticked = at, at - _CLOCK_PERIOD  # a tick comes before all else, of a bag that begins anew too
+                first, ticked, newest = at, at - _CLOCK_PERIOD, at  # a tick before all else, of a bag that begins anew too
+            if (gap := at - newest) > _GAP:
+                first += gap
+                silent = timedelta(seconds=round(gap / 1e9))
+                warn(f"no message came for {silent} in {printable(str(self._bag.path))}; that is passed over")
+            newest = max(newest, at)
             while True:
                 left = (at - first) / rate / 1e9 - (time.monotonic() - began)
                 now = at - max(0, round(left * rate * 1e9))
@@ -158,7 +168,7 @@ def _play(
                         stop.wait(given.delay)
                     whose = f" of {printable(bag.path.name)}" if len(episodes) > 1 else ""
                     say(f"playing {', '.join(player.topics)}{whose}")
-                    count += player.play(given.rate, stop)
+                    count += player.play(given.rate, stop, warn)
                 if stop.is_set():
                     break
             if not given.loop:

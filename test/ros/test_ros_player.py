@@ -63,7 +63,7 @@ TOPICS = {
 }
 
 
-def play(ros, path, what, rate, clock):
+def play(ros, path, what, rate, clock, warn=pytest.fail):
     """What a player in this process plays to subscribers that it has found: bytes by topic, their number, its seconds."""
     heard, node, played = {name: [] for name in TOPICS}, ros.node("listener"), []
     for name, (kind, qos) in TOPICS.items():
@@ -71,7 +71,7 @@ def play(ros, path, what, rate, clock):
     with Bag(path) as bag, Stop() as stop:
         player = Player(rclpy.create_node("player", context=ros.context), bag, KINDS[what], clock)
         ros.join(node, *player._publishers.values(), *([player._clock] if clock else []))
-        thread = threading.Thread(target=lambda: played.append(player.play(rate, stop)))
+        thread = threading.Thread(target=lambda: played.append(player.play(rate, stop, warn)))
         began = time.monotonic()
         thread.start()
         assert ros.spin_until(lambda: not thread.is_alive())
@@ -125,6 +125,19 @@ def test_only_images_twice_as_fast_with_the_bags_clock(ros, bag):
     assert stamps and all(a < b for a, b in itertools.pairwise(stamps))
     begins = min(time for name, time, _ in read_bag(bag[0]) if not name.startswith("/cam/hands"))
     assert stamps[0] == begins and stamps[-1] <= T0 + 20 * STEP  # the clock says when the first message comes
+
+
+def test_years_without_a_message_are_passed_over(ros, tmp_path):
+    """As where the clock was set while it was recorded. What comes after them is not waited for, nor hurried."""
+    years, pairs = 3 * 365 * 86400 * 10**9, HandPairEncoder()
+    times = [T0, T0 + STEP, T0 + years, T0 + years + 6 * STEP]
+    entries = [("/cam/hands", at, bytes(pairs.encode(make_pair(at), "camera", {}))) for at in times]
+    path, told = write_bag(tmp_path / "bag", entries, {"/cam/hands": HAND_PAIR}), []
+    heard, played, seconds = play(ros, path, "hands", 1.0, True, told.append)
+    assert played == 4 and heard["/cam/hands"] == [data for _, _, data in entries] and seconds > 0.99 * 7 * STEP * 1e-9
+    assert told == [f"no message came for 1095 days, 0:00:00 in {path}; that is passed over"]
+    stamps = [t.clock.sec * 10**9 + t.clock.nanosec for t in (deserialize_message(data, Clock) for data in heard["/clock"])]
+    assert all(a < b for a, b in itertools.pairwise(stamps)) and stamps[-1] <= times[-1]
 
 
 def test_a_process_plays_to_the_end(ros, bag):

@@ -7,7 +7,6 @@ import signal
 import sys
 
 import pytest
-from bag_support import read_bag
 from ros_support import PATIENT, REPOSITORY, ended
 from test_ros_start import FAKE
 from video_support import plain_video
@@ -124,13 +123,16 @@ def video(folder) -> str:
 
 @pytest.mark.parametrize("first, second", BOTH)
 def test_signals_to_the_recorder(ros, tmp_path, first, second):
-    """The bag is complete. That nothing was in it is told, however often the recorder itself told how it is."""
+    """That nothing came is told, however often the recorder itself told how it is, and fails; a bag with nothing in it is not
+    kept, but what somebody put beside it."""
     process = ros.process(*PROGRAMS["recorder"], str(tmp_path / "bag"))
     before = said(process, "nothing has come yet")
+    if first == signal.SIGTERM:
+        (tmp_path / "bag/notes.txt").touch()
     for number in (first, second, first):
         process.send_signal(number)
-    assert re.search(r"\[WARN\].*recorded to .*: no topic appeared", ended(process, before=before))
-    assert read_bag(tmp_path / "bag") == []
+    assert re.search(r"\[ERROR\].*nothing came that is recorded, and .* is not kept", ended(process, 2, before=before))
+    assert [path.name for path in tmp_path.rglob("*")] == (["bag", "notes.txt"] if first == signal.SIGTERM else [])
 
 
 @pytest.mark.parametrize(
