@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -10,11 +11,12 @@ import numpy as np
 from rclpy.clock import JumpHandle, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.node import Node
+from rclpy.time import Time
 
 from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_core.geometry.rotations import matrix_from_quaternion
 
-from ..convert.transforms import TransformBuffer, TransformError
+from ..convert.transforms import AHEAD, TransformBuffer, TransformError, going_on
 from .polling import frame_topics
 
 _DEPTH = 1000
@@ -84,24 +86,30 @@ class Tf2Frames:
         self._listener = tf2.TransformListener(self._buffer, node)
         self._jumps = when_time_goes_back(node, self._buffer.clear)
 
-    def lookup(self, target: str, source: str, stamp: int, tolerance: float = 0.05) -> Rigid:
-        """Where `source` stood in `target` at a stamp, nanoseconds; the newest pose where that is at most `tolerance` seconds
+    def lookup(self, target: str, source: str, stamp: int) -> Rigid:
+        """Where `source` stood in `target` at a stamp, nanoseconds; as it moved on from its newest pose where that is a little
         older. Raises TransformError."""
-        from rclpy.time import Time
-
         target, source = target.lstrip("/"), source.lstrip("/")
         try:
             try:
-                found = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp))
+                return self._at(target, source, stamp)[0]
             except self._tf2.ExtrapolationException:
-                found = self._buffer.lookup_transform(target, source, Time())
-                newest = found.header.stamp.sec * 1_000_000_000 + found.header.stamp.nanosec
-                if abs(stamp - newest) > tolerance * 1e9:
+                last, newest = self._at(target, source, 0)
+                beyond = stamp - newest
+                if abs(beyond) > AHEAD * 1e9:
                     raise
+            with contextlib.suppress(self._tf2.ExtrapolationException):  # there is nothing before it
+                return going_on(self._at(target, source, newest - abs(beyond))[0], last, abs(beyond), beyond)
+            return last
         except self._tf2.TransformException as error:
             raise TransformError(f"no transform from {source} to {target} at the image's stamp: {error}") from error
+
+    def _at(self, target: str, source: str, stamp: int) -> tuple[Rigid, int]:
+        """A pose and its stamp; the newest at stamp 0."""
+        found = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp))
         place, turn = found.transform.translation, found.transform.rotation
-        return Rigid(matrix_from_quaternion(np.array((turn.x, turn.y, turn.z, turn.w))), np.array((place.x, place.y, place.z)))
+        pose = Rigid(matrix_from_quaternion(np.array((turn.x, turn.y, turn.z, turn.w))), np.array((place.x, place.y, place.z)))
+        return pose, found.header.stamp.sec * 1_000_000_000 + found.header.stamp.nanosec
 
     def destroy(self) -> None:
         """Close the topics."""
