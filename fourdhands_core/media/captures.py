@@ -8,6 +8,7 @@ with about the frame of a number; `close`.
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import sys
@@ -19,6 +20,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import kind_of, not_a, utf8_name
+from .coded_size import CodedSizes, Size
 from .images import ImageFiles, stated_size
 from .mp4 import display_matrix, states_frames, table
 
@@ -101,12 +103,16 @@ class FileFrames:
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.frame_count, self.stated = count if count > 0 else None, states_frames(path)
         self._wide = self._width_of_pixels()
+        self._sizes = CodedSizes(path, self._codec())
 
     def read(self) -> tuple[int, np.ndarray] | None:
-        """See the module."""
+        """See the module. Raises InputError where the video's resolution changes, of which OpenCV makes torn images."""
         if not self._capture.grab():
             return None
-        stamp = round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+        milliseconds = self._capture.get(cv2.CAP_PROP_POS_MSEC)
+        if change := self._sizes.change(milliseconds):
+            raise InputError(self._changes(*change))
+        stamp = round(milliseconds * 1e6)
         ok, image = self._capture.retrieve()
         if not ok or image is None:
             return None
@@ -119,6 +125,7 @@ class FileFrames:
     def seek(self, number: int) -> None:
         """See the module."""
         self._capture.set(cv2.CAP_PROP_POS_FRAMES, number)
+        self._sizes.seek(number)
 
     def nothing(self) -> str:
         """See the module."""
@@ -133,6 +140,7 @@ class FileFrames:
     def close(self) -> None:
         """Release it."""
         self._capture.release()
+        self._sizes.close()
 
     def _codec(self) -> str:
         """Its code of up to four letters; "" where it has none."""
@@ -162,6 +170,13 @@ class FileFrames:
             return self._not_decoded(codes[0])
         return (
             f"video {self._path} cannot be read; give a file in a format that OpenCV's FFmpeg decodes, such as mp4 with H.264"
+        )
+
+    def _changes(self, milliseconds: float, before: Size, after: Size) -> str:
+        target, at = self._path.with_name(f"{self._path.stem}_rest{self._path.suffix}"), math.ceil(milliseconds / 10) / 100
+        return (
+            f"video {self._path} changes from {before[0]}x{before[1]} to {after[0]}x{after[1]} at {at} s; give each part by "
+            f"itself, the rest as made by: ffmpeg -ss {at} -i {shlex.quote(str(self._path))} {shlex.quote(str(target))}"
         )
 
     def _not_decoded(self, code: str) -> str:

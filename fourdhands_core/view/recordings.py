@@ -215,7 +215,12 @@ class VideoRecording(Recording):
         """See Recording: the next frame."""
         if self._frames is None:
             return False
-        if (frame := next(self._frames, None)) is None:
+        try:
+            frame = next(self._frames, None)
+        except InputError as error:  # of its resolution, which changes
+            frame = None
+            self.warnings.append(str(error))
+        if frame is None:
             self._frames = None
             results = self._session.finish()
             self._session.tell_unseen(self.name)
