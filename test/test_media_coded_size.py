@@ -103,11 +103,10 @@ def test_one_resolution(tmp_path):
 def test_what_came_before_the_change_is_kept(tmp_path):
     """By `fourdhands track`, and shown by `fourdhands view`."""
     path, lens = recording(tmp_path / "a.ivf", [(320, 240), (160, 120)]), CameraSource(65.0, fov=60.0)
-    tracker = HandPairTracker()
     with pytest.raises(InputError, match=r"changes from .* and contact_sheet.png of the first 10 frames are in"):
-        track_video(path, tmp_path / "out", tracker, lens, progress=False)
+        track_video(path, tmp_path / "out", HandPairTracker(), lens, progress=False)
     assert len(np.load(tmp_path / "out/hands.npz")["stamp"]) == 10
-    with contextlib.closing(VideoRecording(str(path), tracker, lens, pair_of(load_generic_hand()))) as shown:
+    with contextlib.closing(VideoRecording(str(path), HandPairTracker(), lens, pair_of(load_generic_hand()))) as shown:
         while shown.advance():
             pass
         assert len(shown.course) == 10 and "changes from 320x240 to 160x120" in shown.warnings[0]
