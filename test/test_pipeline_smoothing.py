@@ -56,6 +56,17 @@ def test_position_prior_follows_constant_velocity_and_forgets_on_reset(gaps):
     assert prior.predict(0.03) is None
 
 
+def test_a_covariance_stays_symmetric_in_a_long_run():
+    """As a camera measures: ten times less exactly along its view, which turns."""
+    prior, rng = PositionFilter(10.0), np.random.default_rng(0)
+    for _ in range(300):
+        predicted = prior.predict(1.0 / 30.0)
+        turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+        information = turn @ np.diag([1e6, 1e6, 1e4]) @ turn.T + (0.0 if predicted is None else predicted[1])
+        prior.update(np.array([0.0, 0.0, 0.5]), np.linalg.inv(information))
+        np.testing.assert_allclose(prior.covariance, prior.covariance.T, rtol=0.0, atol=1e-12)
+
+
 def test_a_steady_and_a_prompt_measurement_make_one_that_is_neither_late_nor_off():
     steps, late, off = 200, 1, Rotation.from_rotvec([0.3, -0.1, 0.2])
 

@@ -34,6 +34,8 @@ def _outer() -> np.ndarray:
 
 
 _OUTER = _outer()
+_TINY = 1e-30
+"""Added where a length that may be zero divides: in float32 too it is not zero, and nothing to any other length."""
 
 
 def _is_torch(value: Any) -> bool:
@@ -66,26 +68,26 @@ def matrix_from_axis_angle(axis_angle: Array) -> Array:
     else:
         xp, value = np, _floating(axis_angle)
         crossing, identity = CROSS.astype(value.dtype, copy=False), np.eye(3, dtype=value.dtype)
-    squared = (value * value).sum(-1)[..., None, None]
-    # sin(t)/t and (1-cos(t))/t^2 by their series near zero, where the quotients (and their gradients) are 0/0.
-    small = squared < 1e-6
-    angle = xp.sqrt(xp.where(small, 1.0, squared))
-    a = xp.where(small, 1.0 - squared / 6.0, xp.sin(angle) / angle)
+    angle = xp.sqrt((value * value).sum(-1) + _TINY)[..., None, None]
     half = xp.sin(0.5 * angle) / angle
-    b = xp.where(small, 0.5 - squared / 24.0, 2.0 * half * half)
     cross = (value @ crossing).reshape(value.shape[:-1] + (3, 3))
-    return identity + a * cross + b * (cross @ cross)
+    return identity + xp.sin(angle) / angle * cross + 2.0 * half * half * (cross @ cross)
 
 
 def quaternion_from_matrix(matrix: np.ndarray) -> np.ndarray:
     """Rotation matrices (..., 3, 3) to unit quaternions (..., 4) in order x, y, z, w, with w >= 0."""
+    quaternion = _multiple_of_quaternion(matrix)
+    quaternion = quaternion / np.sqrt((quaternion * quaternion).sum(-1, keepdims=True))
+    return np.where(quaternion[..., 3:] < 0, -quaternion, quaternion)
+
+
+def _multiple_of_quaternion(matrix: np.ndarray) -> np.ndarray:
+    """The same of any length and sign."""
     m = _floating(matrix)
     # 4 times the outer product of the quaternion with itself: its row with the largest diagonal is well conditioned.
     outer = m.reshape(-1, 9) @ _OUTER.astype(m.dtype, copy=False) + np.eye(4, dtype=m.dtype).ravel()
     best = outer[:, ::5].argmax(-1)
-    quaternion = outer.reshape(-1, 4, 4)[np.arange(len(outer)), best].reshape(m.shape[:-2] + (4,))
-    quaternion = quaternion / np.sqrt((quaternion * quaternion).sum(-1, keepdims=True))
-    return np.where(quaternion[..., 3:] < 0, -quaternion, quaternion)
+    return outer.reshape(-1, 4, 4)[np.arange(len(outer)), best].reshape(m.shape[:-2] + (4,))
 
 
 def matrix_from_quaternion(quaternion: np.ndarray) -> np.ndarray:
@@ -97,14 +99,11 @@ def matrix_from_quaternion(quaternion: np.ndarray) -> np.ndarray:
 
 
 def axis_angle_from_quaternion(quaternion: np.ndarray) -> np.ndarray:
-    """Unit quaternions (..., 4), order x, y, z, w, to axis-angle (..., 3) of angle at most pi, radians."""
+    """Quaternions (..., 4), order x, y, z, w, of any nonzero length, to axis-angle (..., 3) of angle at most pi, radians."""
     q = _floating(quaternion)
-    q = np.where(q[..., 3:] < 0, -q, q)
-    vector = q[..., :3]
+    vector, w = q[..., :3], q[..., 3:]
     sine = np.sqrt((vector * vector).sum(-1, keepdims=True))
-    small = sine < 1e-6
-    factor = np.where(small, 2.0, 2.0 * np.arctan2(sine, q[..., 3:]) / np.where(small, 1.0, sine))
-    return (vector * factor).astype(q.dtype, copy=False)
+    return vector * (np.copysign(2.0, w) * np.arctan2(sine, np.abs(w)) / (sine + _TINY))
 
 
 def quaternion_from_axis_angle(axis_angle: np.ndarray) -> np.ndarray:
@@ -115,7 +114,7 @@ def quaternion_from_axis_angle(axis_angle: np.ndarray) -> np.ndarray:
 
 def axis_angle_from_matrix(matrix: np.ndarray) -> np.ndarray:
     """Rotation matrices (..., 3, 3) to axis-angle (..., 3) of angle at most pi, radians."""
-    return axis_angle_from_quaternion(quaternion_from_matrix(matrix))
+    return axis_angle_from_quaternion(_multiple_of_quaternion(matrix))
 
 
 def matrix_from_6d(six: Array) -> Array:

@@ -46,17 +46,22 @@ class Tone:
 AS_IT_IS = Tone()
 
 
+def some_pixels(image: np.ndarray) -> np.ndarray:
+    """(3, w, h) the red, green and blue of pixels all over an image (H, W, 3): numpy is slow along an axis of three."""
+    return np.ascontiguousarray(image[::_STEP, ::_STEP].T)
+
+
 def tone_of(image: np.ndarray) -> Tone:
     """How the networks are to see an RGB uint8 (H, W, 3) image; as it is where it is neither dark nor grey.
 
     A dark one with a lamp in it, which is more than a hundredth of it, passes for a bright one.
     Measured with clips darkened and greyed: benchmarks/tones.json.
     """
-    some = image[::_STEP, ::_STEP].reshape(-1, 3)
-    brightest = some.max(axis=1)
+    some = some_pixels(image)
+    brightest = some.max(axis=0).ravel()
     bright = float(np.partition(brightest, place := int(_SHARE * (len(brightest) - 1)))[place])
     gain = min(max(_BRIGHT / max(bright, 1.0), 1.0), _MOST)
-    spread = float(np.mean(brightest - some.min(axis=1)))
+    spread = float(np.mean(brightest - some.min(axis=0).ravel()))
     tint = min(max(2.0 - spread * gain / _GREY, 0.0), 1.0)  # none from twice that on, so that little colour does not flicker
     red, green, blue = (gain * (1.0 + tint * (skin - 1.0)) for skin in _SKIN)
     return Tone((red, green, blue), smooth=gain > _NOISY)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ..geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle, mirror_matrix
+from ..geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle
 from ..hand_model.arrays import HandArrays
 from ..hand_model.landmarks import Landmarks
 from ..hand_model.limits import clamp
@@ -56,9 +57,9 @@ class Refine:
         tracks: tuple[HandTrack, HandTrack],
         settings: TrackerSettings,
     ) -> None:
-        self._hands, self._joint_frames, self.tracks, self._settings = hands, joint_frames, tracks, settings
-        flip = MIRROR[LEFT][:, None]
-        self._solve = PoseRefinement(hands, np.stack([flip * joint_frames, joint_frames]), landmarks)
+        self._hands, self.tracks, self._settings = hands, tracks, settings
+        self._joint_frames = np.stack([MIRROR[LEFT][:, None] * joint_frames, joint_frames])
+        self._solve = PoseRefinement(hands, self._joint_frames, landmarks)
         self._landmarks = landmarks
         self.reset()
 
@@ -79,11 +80,11 @@ class Refine:
             wrists = wrists[seen]
         raw = self._within_limits(raw)
         rotations = raw.copy()
+        prompt: Any = (None, None)
+        if regressed.prompt is not None:
+            prompt = corrected(regressed.prompt, regressed.rotations, raw)
         for side in seen:
-            prompt = None
-            if regressed.prompt is not None:
-                prompt = corrected(regressed.prompt[side], regressed.rotations[side], raw[side])
-            rotations[side] = self.tracks[side].smooth(raw[side], prompt, intervals[side])
+            rotations[side] = self.tracks[side].smooth(raw[side], prompt[side], intervals[side])
         rotations = self._within_limits(rotations)
         both = np.stack([rotations, raw])
         joints, bones = self._hands.joints_and_bones(both[:, :, 0], both[:, :, 1:], np.stack([betas, betas]))
@@ -106,14 +107,12 @@ class Refine:
 
     def _within_limits(self, rotations: np.ndarray) -> np.ndarray:
         """Rotations (2, 16, 3, 3) with every joint angle inside the human limits."""
-        own = rotations.copy()
-        own[LEFT] = mirror_matrix(rotations[LEFT])
-        own[:, 1:] = clamp(own[:, 1:], self._joint_frames)
-        own[LEFT] = mirror_matrix(own[LEFT])
-        return own
+        within = rotations.copy()
+        within[:, 1:] = clamp(rotations[:, 1:], self._joint_frames)
+        return within
 
 
 def corrected(prompt: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Rotations (16, 3, 3) turned by `_PROMPT` of what turns `before` to `after`."""
+    """Rotations (..., 3, 3) turned by `_PROMPT` of what turns `before` to `after`."""
     change = axis_angle_from_matrix(np.swapaxes(before, -1, -2) @ after)
     return prompt @ matrix_from_axis_angle(_PROMPT * change)

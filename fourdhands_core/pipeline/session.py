@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.camera_source import CALIBRATED, INVALID, MISMATCH, UNCALIBRATED, UNKNOWN, CameraSource
+from ..perception.tone import some_pixels
 from ..streams import counted
 from .depth_use import UNPLACED, DepthUse
 from .frame import Frame
@@ -322,8 +323,8 @@ class HandSession:
         self._restart = True
 
     def _tell_darkness(self, image: np.ndarray) -> None:
-        some = image[::8, ::8].max(-1)
-        if np.count_nonzero(some > _DARK) < _LIT * some.size and self.counts.count_event(DARK):
+        brightest = some_pixels(image).max(axis=0)
+        if np.count_nonzero(brightest > _DARK) < _LIT * brightest.size and self.counts.count_event(DARK):
             self._logger.warning(
                 f"an image is nearly black (99 of 100 pixels are below {_DARK} of 255), and few hands are "
                 "found in such: more light or exposure is needed; further ones are counted only"

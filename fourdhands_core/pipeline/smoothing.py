@@ -113,3 +113,4 @@ class PositionFilter:
         gain = self.covariance[:, :3] @ np.linalg.inv(prior)
         self.state = self.state + gain @ (position - self.state[:3])
         self.covariance = self.covariance + gain @ (covariance - prior) @ gain.T
+        self.covariance = (self.covariance + self.covariance.T) / 2.0  # what rounding makes of it would grow

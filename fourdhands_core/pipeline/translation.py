@@ -64,20 +64,20 @@ def solve_translations(
         known += weight * _DIFFERENCE
         pull += weight * np.stack([relative[0], -relative[0]])
     known, pull = known.reshape(3 * n, 3 * n), pull.reshape(-1)
-    # rows (1, 0, -u, residual) and (0, 1, -v, residual) of every landmark, weighted: their products hold it all
+    # rows (1, 0, -u, z du) and (0, 1, -v, z dv) of every landmark: their weighted products hold it all
     rows = np.zeros((n, 21, 2, 4))
+    rows[..., 0, 0] = rows[..., 1, 1] = 1.0
+    flat = rows.reshape(n, 42, 4)
     for _ in range(iterations):
         points = joints + t[:, None]
-        z = np.maximum(points[..., 2], NEAREST)
-        projected = points[..., :2] / z[..., None]
+        z = np.maximum(points[..., 2:], NEAREST)
+        projected = points[..., :2] / z
         residual = projected - rays
-        scaled = np.sqrt(information * (residual * residual).sum(-1))
-        root = np.sqrt(information / np.maximum(1.0, scaled / 2.0)) / z
-        rows[..., 0, 0] = rows[..., 1, 1] = root
-        rows[..., 2] = -projected * root[..., None]
-        rows[..., 3] = residual * (root * z)[..., None]
-        flat = rows.reshape(n, 42, 4)
-        products = flat.swapaxes(-1, -2) @ flat
+        rows[..., 2] = -projected
+        rows[..., 3] = residual * z
+        off = np.sqrt(information * (residual * residual).sum(-1))
+        weights = information / np.maximum(1.0, off / 2.0) / (z * z)[..., 0]
+        products = flat.swapaxes(-1, -2) @ (rows * weights[..., None, None]).reshape(n, 42, 4)
         hessian[each, :, each] = products[:, :3, :3] + _DAMPING
         matrix = hessian.reshape(3 * n, 3 * n) + known
         gradient = products[:, :3, 3].reshape(-1) + (known @ t.reshape(-1) - pull)

@@ -12,9 +12,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from fourdhands_core.geometry.camera_source import of_one_shape
 from fourdhands_core.pipeline.session import Counts, Logger
 
-from ..pypi.message_types import deserialize_ros
 from .cdr import stamp_in
-from .images import MalformedImage, decode_compressed_depth, decode_depth
+from .images import MalformedImage, decode_compressed_depth, decode_depth, unpack
 
 _KEPT = 8
 """Messages: a quarter of a second at 30 Hz, which is longer than an image takes to be processed."""
@@ -75,7 +74,7 @@ class DepthBuffer:
             self._counts.count_event("images without a depth image of their moment")
             return None
         try:
-            message = deserialize_ros(found[1], self.message_type)
+            message = unpack(found[1], self.message_type)
             depth = self._decode(message)
         except MalformedImage as error:
             self._refuse(str(error))

@@ -6,6 +6,7 @@ import io
 import re
 import struct
 import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -114,7 +115,7 @@ class ImageDecoder:
         The header's frame is without slashes before it, which drivers bring from ROS 1 and tf2 refuses to look up.
         """
         try:
-            message = deserialize_ros(data, self._type)
+            message = unpack(data, self._type)
         except Exception as error:  # rclpy's RMWError has no public name
             raise MalformedImage("message", f"a message that is not a {self._type.__name__}: {error}") from error
         message.header.frame_id = message.header.frame_id.lstrip("/")
@@ -156,6 +157,35 @@ class ImageDecoder:
         image = self.visible.show(image)
         conversion = _conversion(message.format, image.ndim == 2)
         return image if conversion is None else cv2.cvtColor(image, conversion)
+
+
+def unpack(data: bytes, message_type: Any) -> Any:
+    """A serialised Image or CompressedImage with its fields. Raises what rclpy does where it is none."""
+    return (message_type is Image and _view(data)) or deserialize_ros(data, message_type)
+
+
+def _view(data: bytes) -> Any:
+    """A serialised Image's fields, its data a view on the message, of which rclpy makes two copies. None where it is no whole
+    one in CDR's little-endian numbers: that rclpy may read all the same, or says what is wrong."""
+    if bytes(data[:4]) != b"\x00\x01\x00\x00":
+        return None
+
+    def text(start: int, size: int) -> str:
+        return bytes(data[start : start + size]).partition(b"\x00")[0].decode()
+
+    try:
+        sec, nanosec, size = struct.unpack_from("<iII", data, 4)
+        frame_id, at = text(16, size), 16 + size + -size % 4
+        height, width, size = struct.unpack_from("<III", data, at)
+        encoding, at = text(at + 12, size), at + 12 + size
+        is_bigendian, at = data[at], at + 4 - at % 4
+        step, size = struct.unpack_from("<II", data, at)
+        pixels = np.frombuffer(data, np.uint8, size, at + 8)
+    except (IndexError, ValueError, struct.error):
+        return None
+    header = SimpleNamespace(stamp=SimpleNamespace(sec=sec, nanosec=nanosec), frame_id=frame_id)
+    numbers = {"height": height, "width": width, "is_bigendian": is_bigendian, "step": step}
+    return SimpleNamespace(header=header, encoding=encoding, data=pixels, **numbers)
 
 
 def _row_bytes(message: Any, pixel: int) -> int:

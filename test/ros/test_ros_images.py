@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
 
 from fourdhands_core.errors import InputError
-from fourdhands_ros.convert.images import ImageDecoder, MalformedImage, stamp_of
+from fourdhands_ros.convert.images import ImageDecoder, MalformedImage, stamp_of, unpack
 
 
 def decode_image(message: Image) -> np.ndarray:
@@ -45,6 +46,22 @@ def message_of(rows: np.ndarray, encoding: str, padding: int = 0, bigendian: int
         is_bigendian=bigendian,
         data=array.array("B", data.tobytes()),
     )
+
+
+@settings(max_examples=50)
+@given(st.text(max_size=9), st.text(max_size=9), st.integers(0, 2**32 - 1), st.integers(0, 255), st.binary(max_size=9))
+def test_a_serialised_image_is_read_as_rclpy_reads_it_and_not_copied(frame, encoding, number, endian, pixels):
+    message = Image(height=number, width=7, encoding=encoding, is_bigendian=endian, step=number, data=array.array("B", pixels))
+    message.header.frame_id, message.header.stamp.sec, message.header.stamp.nanosec = frame, -3, number
+    data = serialize_message(message)
+    read, expected = unpack(data, Image), deserialize_message(data, Image)
+    assert (stamp := read.header.stamp).sec == -3 and stamp.nanosec == number
+    assert read.header.frame_id == expected.header.frame_id and bytes(read.data) == pixels
+    for name in ("height", "width", "encoding", "is_bigendian", "step"):
+        assert getattr(read, name) == getattr(expected, name)
+    assert not pixels or np.shares_memory(np.frombuffer(data, np.uint8), read.data)
+    with pytest.raises(Exception, match="deserialize"):
+        unpack(data[: len(data) - 1], Image)
 
 
 def mosaic(picture: np.ndarray, pattern: str) -> np.ndarray:
