@@ -284,7 +284,7 @@ def test_track_where_no_file_may_grow_as_large(noise, limit):
     done = ended(limited(limit, "-m", "fourdhands_core.cli", "track", noise, "--out", out, "--quiet"))
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 2 and last.startswith("fourdhands: error: ") and "Errno" not in last, done.stderr
-    assert f"{out}/overlay.mp4" in last and "make room" in last
+    assert f"{out}/overlay.mp4" in last and "make room" in last and "Traceback" not in done.stderr
     there = {file.name for file in out.iterdir()}
     assert there == ({"hands.npz"} if limit > 10_000 else set())
     assert ("hands.npz of the first 20 frames" in last) == (limit > 10_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -80,8 +81,10 @@ class PairRecord:
 
     def save(self, path: str | Path) -> None:
         """Write the npz; the file appears complete or not at all."""
-        with writing(path) as partial, partial.open("wb") as file:
-            np.savez_compressed(file, **self.arrays())
+        whole = io.BytesIO()  # what zipfile could not write to a full disk it tries again in __del__, and says so
+        np.savez_compressed(whole, **self.arrays())
+        with writing(path) as partial:
+            partial.write_bytes(whole.getbuffer())
 
 
 def read_hands(path: str | Path, keys: Iterable[str] = SHAPES) -> dict[str, np.ndarray]:
