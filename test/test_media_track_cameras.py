@@ -7,6 +7,8 @@ import pytest
 from fusion_support import ASSETS, CAMERA, STEP, Scene, SceneTracker
 from video_support import plain_video
 
+from fourdhands_core import cli
+from fourdhands_core.commands import cameras
 from fourdhands_core.errors import InputError
 from fourdhands_core.fusion.extrinsics import calibrate, compare
 from fourdhands_core.fusion.rig import Rig
@@ -95,3 +97,29 @@ class Nothing(Detector):
 
     def detect(self, image, stamp):
         return []
+
+
+@pytest.mark.parametrize(
+    "sources, first",
+    [
+        (["/left/image_raw", "/b/top/image_raw/compressed", "/right/image_raw"], "left b/top right"),
+        (["BAG"], "b/top left right"),
+        (["BAG", "--topic", "/right/image_raw", "--topic", "/b/top/image_raw"], "right b/top left"),
+        (["right.mp4", "left.mp4", "top.mp4", "--names", "right", "left", "b/top", "--fov", "60"], "right left b/top"),
+    ],
+)
+def test_the_first_camera_is_the_one_given_first(sources, first, monkeypatch):
+    """It was the one whose images came first: poses were in its frame, and --distance was between it and the next to come."""
+    scene = Scene()
+    came = [(name, *_seen_by(scene, k)) for k, name in enumerate(("right", "b/top", "left"))]
+    monkeypatch.setattr(cameras, "_seen", lambda *_: iter(came))
+    given = []
+    monkeypatch.setattr("fourdhands_core.fusion.extrinsics.calibrate", lambda seen, *_: given.extend(seen) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["calibrate-cameras", *sources, "--distance", "0.4"])
+    assert given == first.split()
+
+
+def _seen_by(scene, number):
+    view = scene.view(number % 2, 0)
+    return view.estimate, view.rays

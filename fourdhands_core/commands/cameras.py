@@ -104,7 +104,7 @@ def calibrate_cameras(args: argparse.Namespace) -> int:
         _check_named(args, given, map(camera_of, topics))
     check_out(args, [file for file in (args.out, args.launch, args.picture) if file], *args.sources, args.check, *args.lenses)
     with closing(HandPairTracker(tracker_settings(args))) as tracker:
-        seen = collect(_seen(args, topics, tracker))
+        seen = collect(_seen(args, topics, tracker), _given(args, topics))
         found = calibrate(seen, tracker.assets, args.hand_length, args.distance, tracker.landmarks, args.depth)
     names = list(found.poses)
     lines = _told(found)
@@ -152,6 +152,13 @@ def _check_named(args: argparse.Namespace, given: Rig, names: Iterable[str]) -> 
         raise InputError(f"{args.check} has no camera {', '.join(missing)}; it names {', '.join(given.poses)}")
 
 
+def _given(args: argparse.Namespace, topics: Sequence[str]) -> list[str]:
+    """The cameras' names in the order in which they were given, whichever delivers first."""
+    if topics or len(args.sources) == 1:
+        return [camera_of(topic) for topic in topics or args.topic]
+    return args.names or [file.stem for file in args.sources]
+
+
 def _seen(args: argparse.Namespace, topics: Sequence[str], tracker: Any) -> Iterator[Any]:
     """What the cameras of a bag, of videos, or of topics see. topics: those of the sources that are."""
     from ..geometry.camera_source import CameraSource
@@ -177,7 +184,7 @@ def _seen(args: argparse.Namespace, topics: Sequence[str], tracker: Any) -> Iter
         yield from cameras.watch_bag(args.sources[0], tracker, tuple(args.topic), args.fov, not args.quiet, args.depth)
         return
     refuse_options(args, ("depth",), f"{args.command} {' '.join(map(str, args.sources))}")
-    names = args.names or [file.stem for file in args.sources]
+    names = _given(args, topics)
     if len(names) != len(args.sources) or len(set(names)) < len(names):
         raise InputError(
             f"{len(args.sources)} videos need as many names, all different, and these are {', '.join(names)}; --names"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -161,9 +161,9 @@ def track_cameras(
     )
 
 
-def collect(seen: Iterator[Seen]) -> dict[str, Sightings]:
-    """What a calibration takes, from what cameras see."""
+def collect(seen: Iterable[Seen], first: Sequence[str] = ()) -> dict[str, Sightings]:
+    """What a calibration takes, from what cameras see: `first` those of these names, in this order, then the others by name."""
     cameras: dict[str, Sightings] = {}
     for name, estimate, rays in seen:
         cameras.setdefault(name, Sightings()).add(estimate, rays)
-    return cameras
+    return {name: cameras[name] for name in dict.fromkeys([*first, *sorted(cameras)]) if name in cameras}

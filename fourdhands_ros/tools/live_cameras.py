@@ -38,6 +38,8 @@ _PATIENCE = 5.0
 """Seconds in which each camera's first image and CameraInfo are to come."""
 _SILENT = 1.0
 """Seconds without images of a camera, at the end, that are told."""
+_FEW = 5.0
+"""Images a second of a camera, below which that is told."""
 _PAUSE = 0.002
 """Seconds between two looks at topics on which nothing came."""
 
@@ -74,13 +76,13 @@ class LiveCamera:
         self._place = len(self._topics)
         self.depth_topic = _depth_topic(node, topic) if with_depth else ""
         self._depth: DepthBuffer | None = None
-        self._frame, self._held = "", b""
+        self._frame, self._held, self._newest = "", b"", b""
         if self.depth_topic:
             self._depth = DepthBuffer(Parameters().depth_tolerance, counts, self._notes, self.depth_topic.endswith(COMPRESSED))
             self._depths = PolledSubscription(node, self._depth.message_type, self.depth_topic, sensor)
 
-    def take(self) -> list[Seen]:
-        """What its newest image shows, once."""
+    def hear(self) -> None:
+        """Keep its newest image, and what its other topics say."""
         images, *infos = self._topics
         for data, _ in self._depths.take() if self._depth else ():
             self._depth.put(data)
@@ -89,19 +91,23 @@ class LiveCamera:
                 if place <= self._place:  # the image's own CameraInfo before that of its namespace
                     self._place = place
                     self._inform(data)
-        seen: list[Seen] = []
         for data, _ in images.take():
-            self.images, self.came = self.images + 1, time.monotonic()
-            if not self._has_lens:
-                continue
-            if self._depth is not None:
-                data, self._held = self._held, data
-                if not data:
-                    continue
-            for estimate, _ in self._session.process(partial(self._load, data), self._find):
-                if estimate.rays is not None and estimate.camera.calibrated:
-                    self.hands += sum(hand.valid for hand in estimate.hands)
-                    seen.append((self.name, estimate, estimate.rays))
+            self.images, self.came, self._newest = self.images + 1, time.monotonic(), data
+
+    def take(self) -> list[Seen]:
+        """What the newest image that was heard shows, once."""
+        data, self._newest = self._newest, b""
+        if not data or not self._has_lens:
+            return []
+        if self._depth is not None:
+            data, self._held = self._held, data
+            if not data:
+                return []
+        seen: list[Seen] = []
+        for estimate, _ in self._session.process(partial(self._load, data), self._find):
+            if estimate.rays is not None and estimate.camera.calibrated:
+                self.hands += sum(hand.valid for hand in estimate.hands)
+                seen.append((self.name, estimate, estimate.rays))
         return seen
 
     @property
@@ -196,13 +202,20 @@ def _wait(until: Any, stop: Stop) -> bool:
     return bool(met)
 
 
+def take(cameras: Sequence[LiveCamera]) -> list[Seen]:
+    """What the newest images of all cameras show. All are heard before one is tracked: on a slow computer they would be of
+    other moments otherwise, and hands that move are compared at one only."""
+    for camera in cameras:
+        camera.hear()
+    return [one for camera in cameras for one in camera.take()]
+
+
 def _watch(cameras: Sequence[LiveCamera], stop: Stop, seconds: float, progress: bool) -> list[Seen]:
-    def take() -> bool:
-        for camera in cameras:
-            camera.take()
+    def ready() -> bool:
+        take(cameras)
         return all(camera.images and not camera.uncalibrated for camera in cameras)
 
-    if not _wait(take, stop) and not stop.is_set():
+    if not _wait(ready, stop) and not stop.is_set():
         if silent := ", ".join(camera.topic for camera in cameras if not camera.images):
             raise InputError(f"no images came on {silent} within {_PATIENCE:.0f} s")
         camera = next(camera for camera in cameras if camera.uncalibrated)
@@ -210,10 +223,10 @@ def _watch(cameras: Sequence[LiveCamera], stop: Stop, seconds: float, progress: 
             f"the lens of {camera.name} is not known: {camera.uncalibrated}; give --fov, or publish its CameraInfo"
         )
     seen: list[Seen] = []
-    began = time.monotonic()
+    began, before = time.monotonic(), {camera.name: camera.images for camera in cameras}
     with tqdm(desc="move both hands", total=round(seconds), unit="s", disable=not progress) as bar:
         while (elapsed := time.monotonic() - began) < seconds and not stop.is_set():
-            taken = [one for camera in cameras for one in camera.take()]
+            taken = take(cameras)
             seen += taken
             if int(elapsed) > bar.n:
                 bar.set_postfix({camera.name: f"{camera.hands} hands" for camera in cameras}, refresh=False)
@@ -224,4 +237,9 @@ def _watch(cameras: Sequence[LiveCamera], stop: Stop, seconds: float, progress: 
     for camera in cameras:
         if not stop.is_set() and (since := time.monotonic() - camera.came) > _SILENT:
             warn(f"{camera.name}: no images came for the last {since:.0f} s of {seconds:.0f}")
+        elif not stop.is_set() and (rate := (camera.images - before[camera.name]) / seconds) < _FEW:
+            warn(
+                f"{camera.name}: {rate:.1f} images a second came or could be tracked, too few of hands that move; where this "
+                "computer is slow, record a bag and give that"
+            )
     return seen

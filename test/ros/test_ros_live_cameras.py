@@ -45,13 +45,47 @@ def test_where_running_cameras_stand(ros):
         for camera, message in zip(cameras, (image_message(stamp), compressed_message(stamp))):
             came = camera.images
             ros.deliver(images[camera.topic.lstrip("/")], message)
-            assert ros.spin_until(lambda: seen.extend(camera.take()) or camera.images > came)
+            assert ros.spin_until(lambda: seen.extend(live_cameras.take([camera])) or camera.images > came)
     assert len(seen) == 150 and all(camera.hands == 150 for camera in cameras)
     true = dict(zip(NAMES, scene.poses))
     distance = float(np.linalg.norm(true["left"].position - true["cell/right"].position))
     found = calibrate(collect(iter(seen)), ASSETS, distance=distance)
     difference = compare(true, found)["cell/right"]
     assert difference.angle < 1.0 and difference.baseline < 0.03
+
+
+class SlowTracker(SceneTracker):
+    """Takes so long that something happens meanwhile, `during`."""
+
+    during = staticmethod(lambda: None)
+
+    def estimate(self, frame, with_vertices=False):
+        self.during()
+        return super().estimate(frame)
+
+
+def test_cameras_are_looked_at_at_one_moment(ros):
+    """However long tracking takes: the second camera's image was as much newer, and hands of other moments say nothing."""
+    scene, stamps = Scene(), {name: [] for name in NAMES}
+    user, node, tracker = ros.node("user"), ros.node("calibration"), SlowTracker(scene)
+    images = [user.create_publisher(Image, f"{name}/image_raw", RELIABLE) for name in NAMES]
+    assert ros.spin_until(lambda: all(node.count_publishers(one.topic_name) for one in images))
+    cameras = [
+        LiveCamera(node, one.topic_name, tracker if not k else SceneTracker(scene, k), 60.0) for k, one in enumerate(images)
+    ]
+    moments = iter(range(0, 5 * STEP // 15, STEP // 15))
+
+    def send():
+        stamp = scene.stamp(next(moments))
+        for image in images:
+            ros.deliver(image, image_message(stamp))
+
+    send()
+    tracker.during = send
+    while len(stamps[NAMES[0]]) < 4:
+        for name, estimate, _ in live_cameras.take(cameras):
+            stamps[name].append(estimate.stamp)
+    assert stamps[NAMES[0]] == stamps[NAMES[1]]
 
 
 class CameraTracker(SceneTracker):
@@ -84,11 +118,11 @@ def test_depth_images_beside_an_image(ros):
     stamps = [scene.stamp(moment * STEP // 15) for moment in range(3)]
 
     def heard(stamp):
-        return bool(camera.take()) | (stamp in [one for one, _ in camera._depth._messages])
+        return bool(live_cameras.take([camera])) | (stamp in [one for one, _ in camera._depth._messages])
 
     for number, stamp in enumerate(stamps):
         ros.deliver(image, image_message(stamp))
-        assert ros.spin_until(lambda: bool(camera.take()) | (camera.images > number))
+        assert ros.spin_until(lambda: bool(live_cameras.take([camera])) | (camera.images > number))
         message = Image(
             width=64, height=48, encoding="16UC1", step=128, data=np.full((48, 64), 500 + number, np.uint16).tobytes()
         )
@@ -108,7 +142,7 @@ def test_what_is_nearest_an_image_says_its_lens(ros):
     camera = LiveCamera(node, "/cell/left", SceneTracker(Scene()), None)
 
     def focal():
-        camera.take()
+        live_cameras.take([camera])
         one = camera._source.camera_for(64, 48)
         return one.matrix[0, 0] if camera._source.state == CALIBRATED else None
 
@@ -130,7 +164,7 @@ def test_images_wait_for_the_lens_of_their_camera(ros, monkeypatch, capsys):
     def shown(stamp):
         seen, came = [], camera.images
         ros.deliver(images, image_message(stamp))
-        assert ros.spin_until(lambda: seen.extend(camera.take()) or camera.images > came)
+        assert ros.spin_until(lambda: seen.extend(live_cameras.take([camera])) or camera.images > came)
         return seen
 
     monkeypatch.setattr(live_cameras, "_PATIENCE", 0.0)
@@ -139,9 +173,9 @@ def test_images_wait_for_the_lens_of_their_camera(ros, monkeypatch, capsys):
     assert shown(1) == []
     with pytest.raises(InputError, match="the lens of left is not known: no CameraInfo came on .*; give --fov"):
         live_cameras._watch([camera], stop, 0.1, progress=False)
-    ros.publish_until(infos, info_message(focal=0.0), lambda: camera.take() or camera._has_lens)
+    ros.publish_until(infos, info_message(focal=0.0), lambda: live_cameras.take([camera]) or camera._has_lens)
     assert shown(PERIOD) == [] and camera.uncalibrated == "the focal length in CameraInfo is zero or NaN"
-    ros.publish_until(infos, info_message(), lambda: camera.take() or camera._source._newest[1] == CALIBRATED)
+    ros.publish_until(infos, info_message(), lambda: live_cameras.take([camera]) or camera._source._newest[1] == CALIBRATED)
     assert len(shown(2 * PERIOD)) == 1 and not camera.uncalibrated
     monkeypatch.setattr(live_cameras, "_SILENT", 0.0)
     assert live_cameras._watch([camera], stop, 0.1, progress=False) == []
