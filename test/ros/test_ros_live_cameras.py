@@ -49,7 +49,7 @@ def test_where_running_cameras_stand(ros):
     assert len(seen) == 150 and all(camera.hands == 150 for camera in cameras)
     true = dict(zip(NAMES, scene.poses))
     distance = float(np.linalg.norm(true["left"].position - true["cell/right"].position))
-    found = calibrate(collect(iter(seen)), ASSETS, distance=distance)
+    found = calibrate(collect(seen, NAMES), ASSETS, distance=distance)
     difference = compare(true, found)["cell/right"]
     assert difference.angle < 1.0 and difference.baseline < 0.03
 
