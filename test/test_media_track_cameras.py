@@ -4,17 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fusion_support import ASSETS, CAMERA, STEP, Scene, SceneTracker
+from fusion_support import ASSETS, CAMERA, HANDS, STEP, Scene, SceneTracker
+from program_support import in_process
 from video_support import plain_video
 
 from fourdhands_core import cli
 from fourdhands_core.commands import cameras
 from fourdhands_core.errors import InputError
 from fourdhands_core.fusion.extrinsics import calibrate, compare
-from fourdhands_core.fusion.rig import Rig
+from fourdhands_core.fusion.rig import Rig, load_rig
 from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.media.track_cameras import CameraVideo, collect, track_cameras, watch
 from fourdhands_core.perception.detector import Detector
+from fourdhands_core.pipeline import shape_calibration
+from fourdhands_core.pipeline.shape_calibration import hand_length, save_shape
 from fourdhands_core.pipeline.tracker import HandPairTracker
 
 COUNT = 75
@@ -52,6 +55,21 @@ def test_where_the_cameras_stand_is_found_from_the_videos(videos):
     assert list(found.poses) == NAMES
     difference = compare(rig(scene).poses, found)["right"]
     assert difference.angle < 1.0 and difference.baseline < 0.03
+
+
+def test_the_persons_known_shape_tells_the_scale(videos, tmp_path, monkeypatch, capsys):
+    """As a hand's length does."""
+    scene = Scene(distance=0.6)
+    monkeypatch.setattr(SceneTracker, "hands", HANDS, raising=False)
+    monkeypatch.setattr(shape_calibration, "HandPairTracker", lambda settings: SceneTracker(scene))
+    save_shape(tmp_path / "person.yaml", scene.betas[1], "generic")
+    given = "calibrate-cameras", *(video.path for video in videos), "--fov", 60, "--quiet", "--hand-model", "generic"
+    wanted = "--out", tmp_path / "rig.yaml", "--hand-shape", tmp_path / "person.yaml"
+    code, told, error = in_process(capsys, cli.main, *given, *wanted)
+    assert code == 0 and f"a hand of {1e3 * hand_length(HANDS, scene.betas[1]):.0f} mm" in told, error
+    true = np.linalg.norm(scene.poses[0].position - scene.poses[1].position)
+    found = np.linalg.norm(load_rig(tmp_path / "rig.yaml").poses["right"].position)
+    assert abs(found / true - 1.0) < 0.01  # 4 % less where nothing is known of the person
 
 
 def refused(videos, scene, tmp_path, words, poses=None, out=None, tracker=None):

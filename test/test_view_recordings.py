@@ -209,6 +209,8 @@ def test_two_results_are_compared_by_the_stamps_of_their_images(tmp_path):
         (["0"], "0 is a camera"),
         (["/hands", "--fov", "60"], "--fov means nothing to `view topic`"),
         (["a.npz", "--mirrored"], "--mirrored means nothing to `view hands.npz`"),
+        (["a.npz", "--hand-shape", "me.yaml"], "--hand-shape means nothing to `view hands.npz`"),
+        (["w.mp4", "--hand-shape", "me.yaml"], "hand shape me.yaml does not exist"),
         (["a.npz", "--topic", "/hands"], "--topic means nothing to `view hands.npz`"),
         (["v.mp4", "--against", "a.npz", "--image", "/image"], "--image means nothing to `view video --against hands.npz`"),
     ],
@@ -219,6 +221,7 @@ def test_mistakes_of_the_command(arguments, words, capsys, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     for name in ("a.npz", "v.mp4"):
         (tmp_path / name).touch()
+    numbered_video(tmp_path / "w.mp4", 2)
     assert main(["view", *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line

@@ -126,7 +126,7 @@ def add_lens(command: argparse.ArgumentParser, of: str = "") -> None:
     lens.add_argument("--intrinsics", **FILE, help=f"{of}the camera's calibration: {CALIBRATION_FILES}")
 
 
-def add_shape(command: argparse.ArgumentParser) -> None:
+def add_shape(command: argparse._ActionsContainer) -> None:
     """The option that says how large the person's hands are, and of what proportions."""
     text = "the person's hand shape, which the node's ~/calibrate_hand kept (default: it is estimated)"
     command.add_argument("--hand-shape", **FILE, help=text)

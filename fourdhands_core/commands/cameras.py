@@ -16,6 +16,7 @@ from . import (
     Commands,
     add_command,
     add_settings,
+    add_shape,
     camera_of,
     check_out,
     frame,
@@ -70,6 +71,7 @@ def add(commands: Commands) -> None:
     scale.add_argument(
         "--distance", type=float, default=0.0, metavar="M", help="metres between the first two cameras, likewise"
     )
+    add_shape(scale)
     scale.add_argument(
         "--depth", action="store_true", help="take the metres from depth images in the view of a camera's images, or several's"
     )
@@ -89,7 +91,7 @@ def calibrate_cameras(args: argparse.Namespace) -> int:
     from ..media.images import check_ending, write_image
     from ..media.track_cameras import collect
     from ..outputs import write_text
-    from ..pipeline.tracker import HandPairTracker
+    from ..pipeline.shape_calibration import hand_length, tracker_with_shape
 
     for name, value, most in (("--hand-length", args.hand_length, 0.3), ("--distance", args.distance, 100.0)):
         if not 0.0 <= value <= most:
@@ -103,9 +105,10 @@ def calibrate_cameras(args: argparse.Namespace) -> int:
     if given and topics:
         _check_named(args, given, map(camera_of, topics))
     check_out(args, [file for file in (args.out, args.launch, args.picture) if file], *args.sources, args.check, *args.lenses)
-    with closing(HandPairTracker(tracker_settings(args))) as tracker:
+    with closing(tracker_with_shape(tracker_settings(args), args.hand_shape)) as tracker:
         seen = collect(_seen(args, topics, tracker), _given(args, topics))
-        found = calibrate(seen, tracker.assets, args.hand_length, args.distance, tracker.landmarks, args.depth)
+        length = args.hand_length if tracker.betas is None else hand_length(tracker.hands, tracker.betas)
+        found = calibrate(seen, tracker.assets, length, args.distance, tracker.landmarks, args.depth)
     names = list(found.poses)
     lines = _told(found)
     print(f"scale: {found.scale}")

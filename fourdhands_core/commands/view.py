@@ -19,6 +19,7 @@ from . import (
     add_command,
     add_lens,
     add_settings,
+    add_shape,
     check_there,
     is_bag,
     is_topic,
@@ -80,6 +81,7 @@ def add_recording(command: argparse.ArgumentParser) -> None:
     command.add_argument("--image", metavar="NAME", help="image topic, or of a dataset the camera (default: that of the hands)")
     command.add_argument("--episode", type=int, metavar="N", help="of a dataset or a folder of bags, from 0 (default: 0)")
     add_lens(command, "of a video: ")
+    add_shape(command)
 
 
 def view(args: argparse.Namespace, ros_arguments: Sequence[str] = ()) -> int:
@@ -127,7 +129,7 @@ _MEANT = {
     "episodes": {"topic", "image", "episode"},
     "dataset": {"image", "episode"},
     "hands.npz": {"video", "fov", "intrinsics"},
-    "video": {"fov", "intrinsics", "mirrored"},
+    "video": {"fov", "intrinsics", "mirrored", "hand_shape"},
 }
 """By the kind of a source which of `add_recording`'s arguments mean something to it."""
 
@@ -218,14 +220,14 @@ def open_recording(source: str, args: argparse.Namespace, hands: tuple[HandAsset
         return NpzRecording(place / kind if place.is_dir() else place, hands, args.video, given)
     from ..media.sources import camera_index
     from ..media.video import VideoReader
-    from ..pipeline.tracker import HandPairTracker
+    from ..pipeline.shape_calibration import tracker_with_shape
 
     if camera_index(source) is not None:
         raise InputError(
             f"{source} is a camera; start the node with it, `hands.launch.py video:={source} view:=true`, and view that"
         )
     VideoReader(source).close()  # what is wrong with it is told before the models are loaded
-    return VideoRecording(source, HandPairTracker(tracker_settings(args)), lens, hands)
+    return VideoRecording(source, tracker_with_shape(tracker_settings(args), args.hand_shape), lens, hands)
 
 
 def hands_of(args: argparse.Namespace) -> tuple[HandAsset, HandAsset]:
