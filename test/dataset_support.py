@@ -31,19 +31,19 @@ def released_left(left):
     return replace(left, shapedirs=left.shapedirs * SHAPE_BUG)
 
 
+def arrays_of(hand):
+    """The arrays of a hand model by their names in MANO's files."""
+    names = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "hands_mean")
+    return {name: getattr(hand, name) for name in names} | {
+        "f": hand.faces,
+        "kintree_table": np.stack([hand.parents, np.arange(16)]),
+        "hands_components": np.eye(45) if hand.hands_components is None else hand.hands_components,
+    }
+
+
 def smplx_mano(hand, **options):
     """smplx's model of a hand, as the datasets' own toolkits make it (pose from MANO's mean pose unless told otherwise)."""
-    data = Struct(
-        v_template=hand.v_template,
-        shapedirs=hand.shapedirs,
-        posedirs=hand.posedirs,
-        J_regressor=hand.J_regressor,
-        weights=hand.weights,
-        f=hand.faces,
-        kintree_table=np.stack([hand.parents, np.arange(16)]),
-        hands_components=np.eye(45) if hand.hands_components is None else hand.hands_components,
-        hands_mean=hand.hands_mean,
-    )
+    data = Struct(**arrays_of(hand))
     MANO.SHAPE_SPACE_DIM = 10
     return MANO(
         "",

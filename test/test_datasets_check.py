@@ -19,7 +19,7 @@ import dataset_fixtures_renderih
 import dataset_fixtures_rhd
 import numpy as np
 import pytest
-from dataset_support import assert_hand, camera_pose, hand_models, make_truth, released_left, without
+from dataset_support import arrays_of, assert_hand, camera_pose, hand_models, make_truth, released_left, without
 
 from fourdhands_core.cli import main
 from fourdhands_core.errors import AssetError, DatasetError
@@ -40,26 +40,9 @@ def interhand(tmp_path_factory):
     return root, hands
 
 
-def save_hand(path, hand):
-    np.savez(
-        path,
-        v_template=hand.v_template,
-        shapedirs=hand.shapedirs,
-        posedirs=hand.posedirs,
-        J_regressor=hand.J_regressor,
-        weights=hand.weights,
-        f=hand.faces,
-        kintree_table=np.stack([hand.parents, np.arange(16)]),
-        hands_mean=hand.hands_mean,
-        hands_components=hand.hands_components,
-        is_right=True,
-        name="right",
-    )
-
-
 def test_the_command_says_what_it_found_and_draws_it(interhand, tmp_path, capsys):
     root, hands = interhand
-    save_hand(tmp_path / "right.npz", hands[RIGHT])
+    np.savez(tmp_path / "right.npz", is_right=True, name="right", **arrays_of(hands[RIGHT]))
     files = ["--out", str(tmp_path / "samples.png"), "--hand-model", str(tmp_path / "right.npz")]
     assert main(["data", "check", "interhand2.6m-all", str(root), "--split", "train", *files]) == 0
     text = " ".join(capsys.readouterr().out.split())

@@ -13,7 +13,6 @@ from fourdhands_core.hand_model.arrays import HandArrays
 from fourdhands_core.hand_model.assets import load_human_hand, pair_of
 from fourdhands_core.hand_model.landmark_bias import Pattern, landmark_bias
 from fourdhands_core.hand_model.landmarks import landmarks_at_joints, landmarks_of, landmarks_of_both
-from fourdhands_core.hand_model.limits import joint_frames
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT, TIP_JOINTS
 
 
@@ -41,8 +40,7 @@ def test_the_solvers_derivatives_are_those_of_its_landmarks():
     """By finite differences, for every rotation and the wrist."""
     scene = Scene()
     (sighting,) = [one for one in scene.view(0, 300).sightings() if one.label == RIGHT]
-    asset, frames = ASSETS[RIGHT], joint_frames(ASSETS[RIGHT])
-    solver = HandSolver(HandArrays([asset]), frames, landmarks_of(asset))
+    solver = HandSolver(ASSETS, RIGHT, landmarks_of_both(ASSETS))
     looks = Looks.of([sighting.view.pose], sighting.rays[None], 1e3 * sighting.sigma[None])  # no residual is an outlier
 
     def at(change):

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import InputError
+from ..geometry.rigid import aligned
 from .shared_hands import LEAST_HANDS, Sightings
 
 _RATES = 1.0, 24 / 25, 25 / 24, 24 / 30, 25 / 30, 30 / 25, 30 / 24, 0.5, 2.0
@@ -91,9 +92,6 @@ def _misfit(times: np.ndarray, places: np.ndarray, other: tuple[np.ndarray, np.n
         return np.inf
     a, b, weight = places[known], there[known], np.ones(int(known.sum()))
     for _ in range(6):
-        share = weight / weight.sum()
-        u, _, vt = np.linalg.svd((a - share @ a).T @ ((b - share @ b) * share[:, None]))
-        turn = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
-        apart = np.linalg.norm((a - share @ a) - (b - share @ b) @ turn.T, axis=-1)
+        apart = np.linalg.norm(a - aligned(b, a, weight).apply(b), axis=-1)
         weight = 1.0 / np.maximum(apart, 0.01)
     return float(np.square(np.minimum(apart, 0.1)).mean())

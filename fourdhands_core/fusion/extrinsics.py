@@ -10,15 +10,15 @@ from itertools import product
 import numpy as np
 
 from ..errors import InputError
-from ..geometry.rigid import Rigid
+from ..geometry.rigid import Rigid, aligned
 from ..geometry.rotations import matrix_from_axis_angle
 from ..hand_model.arrays import HandArrays
 from ..hand_model.assets import HandAsset
 from ..hand_model.landmarks import Landmarks, landmarks_of_both
 from ..hand_model.skeleton import LEFT, RIGHT
 from .clocks import clocks_apart
-from .posed_hands import ALIKE, BLOCK, PALM, PosedHands, spread
-from .shared_hands import LEAST_HANDS, Moment, Sightings, shared_moments
+from .posed_hands import ALIKE, PALM, PosedHands, spread
+from .shared_hands import LEAST_HANDS, Moment, Sightings, blocks, shared_moments
 from .views import RADIUS, nearest_points
 
 _HUBER = 1.5
@@ -176,22 +176,14 @@ def _aligned(there: np.ndarray, here: np.ndarray) -> Rigid:
     best, least = Rigid(), np.inf
     for _ in range(60):
         some = rng.choice(len(here), min(6, len(here)), replace=False)
-        pose = _procrustes(here[some].reshape(-1, 3), there[some].reshape(-1, 3), np.ones(21 * len(some)))
+        pose = aligned(here[some].reshape(-1, 3), there[some].reshape(-1, 3), np.ones(21 * len(some)))
         cost = float(np.minimum(np.linalg.norm(pose.apply(here) - there, axis=-1).mean(1), 0.2).mean())
         if cost < least:
             best, least = pose, cost
     for _ in range(20):
         apart = np.linalg.norm(best.apply(here) - there, axis=-1)
-        best = _procrustes(here.reshape(-1, 3), there.reshape(-1, 3), (1.0 / np.maximum(apart, 0.01) ** 2).ravel())
+        best = aligned(here.reshape(-1, 3), there.reshape(-1, 3), (1.0 / np.maximum(apart, 0.01) ** 2).ravel())
     return best
-
-
-def _procrustes(here: np.ndarray, there: np.ndarray, weights: np.ndarray) -> Rigid:
-    share = weights / weights.sum()
-    a, b = share @ here, share @ there
-    u, _, vt = np.linalg.svd((there - b).T @ ((here - a) * share[:, None]))
-    rotation = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
-    return Rigid(rotation, b - rotation @ a)
 
 
 class _Adjustment:
@@ -205,7 +197,6 @@ class _Adjustment:
         for k, one in enumerate(moments):
             self._seen[k, one.cameras] = True
             self._rays[k, one.cameras] = one.rays
-        self.stamps = np.array([one.stamp for one in moments])
 
     def _points(self, poses: Sequence[Rigid]) -> np.ndarray:
         """(N, 21, 3) nearest to the rays, all of them alike."""
@@ -331,8 +322,8 @@ class _Adjustment:
                 f"depth images placed {len(larger)} hands on which the cameras agree, and {LEAST_HANDS} are needed; are they "
                 "in their images' view and hands within their range? Else give --hand-length or --distance"
             )
-        blocks = ((np.array(stamps) - min(stamps)) * 1e-9 / BLOCK).astype(int)
-        means = [np.median(np.array(larger)[blocks == block]) for block in np.unique(blocks)]
+        block = blocks(stamps)
+        means = [np.median(np.array(larger)[block == one]) for one in np.unique(block)]
         return float(np.exp(np.median(larger))), float(np.hypot(np.std(means) / np.sqrt(len(means)), _DEPTH_SIGMA)), len(larger)
 
     def middles(self) -> np.ndarray:
@@ -346,7 +337,7 @@ class _Adjustment:
         weight = np.broadcast_to(robust, residual.shape).reshape(-1)
         weighted = jacobian * weight[:, None]
         score = (weighted * (weight * residual.reshape(-1))[:, None]).reshape(len(good), -1, jacobian.shape[1]).sum(1)
-        block = ((self.stamps - self.stamps.min()) * 1e-9 / BLOCK).astype(int)
+        block = blocks([one.stamp for one in self.moments])
         sums = np.zeros((block.max() + 1, jacobian.shape[1]))
         np.add.at(sums, block, score)
         normal = weighted.T @ weighted

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ..geometry.rotations import axis_angle_from_matrix, mirror_matrix
-from ..hand_model.arrays import HandArrays
 from ..hand_model.assets import HandAsset
 from ..hand_model.landmarks import Landmarks, landmarks_of_both
 from ..hand_model.limits import clamp, joint_frames
@@ -29,7 +28,6 @@ from .times import Times
 from .track import FusedTrack
 from .views import Sighting, View, doubt, triangulate
 
-_MIRROR = np.array([-1.0, 1.0, 1.0])
 _PRIOR, _PRIOR_ALONE = 0.1, 0.2
 """Of a single view's pose, as a prior where several see the hand and where one does: what it guessed others see, or saw."""
 _SHARPER = 0.6
@@ -74,9 +72,8 @@ class HandFusion:
     ) -> None:
         self.settings = settings
         self._joint_frames = joint_frames(assets[RIGHT])
-        frames = _MIRROR[:, None] * self._joint_frames, self._joint_frames
         seen = landmarks or landmarks_of_both(assets)
-        self._solvers = [HandSolver(HandArrays([asset]), frames[side], seen.of_side(side)) for side, asset in enumerate(assets)]
+        self._solvers = [HandSolver(assets, side, seen) for side in (LEFT, RIGHT)]
         self._bias = seen.bias
         self._palms = tuple(solver.palm(np.zeros(10)) for solver in self._solvers)
         self.known = betas

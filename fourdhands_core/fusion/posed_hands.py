@@ -12,12 +12,11 @@ from ..geometry.rigid import Rigid
 from ..hand_model.arrays import HandArrays
 from ..hand_model.assets import HandAsset
 from ..hand_model.landmarks import Landmarks
-from ..hand_model.limits import joint_frames
-from ..hand_model.skeleton import RIGHT
+from ..hand_model.skeleton import LEFT, RIGHT
 from ..pipeline.refinement import SPREAD
 from ..pipeline.settings import TrackerSettings
 from ..pipeline.shape_calibration import hand_length
-from .shared_hands import Moment
+from .shared_hands import Moment, blocks
 from .solution import HandSolver, Linear, Looks, mean_rotations
 from .views import RADIUS, nearest_points
 
@@ -25,8 +24,6 @@ _USED, _ROUNDS, _ITERATIONS = 120, 6, 4
 """Hands that are posed, up to twice as many, how often they are, and in how many steps."""
 PALM = np.array([0, 5, 9, 13, 17])
 """The joints of the palm, which moves as a whole."""
-BLOCK = 0.5
-"""Seconds after which a detector's errors are new ones."""
 ALIKE = 0.01
 """By how much a detector makes one view's hands of one side too wide, too high or oblique in all images, of their extent
 (standard deviation)."""
@@ -58,14 +55,8 @@ class PosedHands:
         self.scale, self.sigma, self.betas = 1.0, 0.0, np.zeros(10)
         self._given, self._moments = poses, moments[:: max(1, len(moments) // _USED)]
         self._hands, self._length = HandArrays(assets), length
-        frames = joint_frames(assets[RIGHT])
-        frames = np.stack([np.array([-1.0, 1.0, 1.0])[:, None] * frames, frames])
-        self._solvers = [
-            HandSolver(HandArrays([asset]), frames[side], landmarks.of_side(side), _ITERATIONS)
-            for side, asset in enumerate(assets)
-        ]
-        stamps = np.array([one.stamp for one in self._moments])
-        self._blocks = ((stamps - stamps.min()) * 1e-9 / BLOCK).astype(int)
+        self._solvers = [HandSolver(assets, side, landmarks, _ITERATIONS) for side in (LEFT, RIGHT)]
+        self._blocks = blocks([one.stamp for one in self._moments])
 
     def run(self) -> None:
         """Solve."""

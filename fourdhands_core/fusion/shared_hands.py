@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,8 @@ _NEAR = 0.02
 _GAP = 0.08
 LEAST_HANDS, _LEAST_SECONDS = 60, 3.0
 """So many hands that two cameras see at one moment, over so long a time, are needed."""
+_BLOCK = 0.5
+"""Seconds after which a detector's errors are new ones."""
 _MOST = 1500
 """Hands of one pair of cameras that are used at most."""
 
@@ -99,6 +101,11 @@ def shared_moments(cameras: Mapping[str, Sightings]) -> list[Moment]:
             )
     step = max(1, len(moments) // _MOST)
     return moments[::step]
+
+
+def blocks(stamps: Sequence[int]) -> np.ndarray:
+    """(N,) numbers of the blocks of time, from the first stamp on, in which a detector errs alike."""
+    return ((np.array(stamps) - min(stamps)) * 1e-9 / _BLOCK).astype(int)
 
 
 def _span(stamps: list[int]) -> float:

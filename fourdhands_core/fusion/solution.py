@@ -11,8 +11,10 @@ import numpy as np
 from ..geometry.rigid import Rigid
 from ..geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle
 from ..hand_model.arrays import HandArrays
+from ..hand_model.assets import HandAsset
 from ..hand_model.landmarks import Landmarks
-from ..hand_model.skeleton import MANO_IN_21, palm_length
+from ..hand_model.limits import joint_frames
+from ..hand_model.skeleton import LEFT, MANO_IN_21, RIGHT, palm_length
 from ..pipeline.refinement import FINGERS, MOVED
 from .views import Sighting
 
@@ -41,14 +43,13 @@ class Looks:
 @dataclass(frozen=True, eq=False)
 class Linear:
     """Residuals (V * 42,) of a hand in V views, in units of sigma and robustly weighted, and their derivatives: by_pose
-    (V * 42, 51), turns and wrist; by_shape (V * 42, 10), betas; rows (V, 21, 2, 3), the landmarks. arms: (V, 21, 3) from each
-    camera to the landmarks. trust: (V, 21) what a change of a ray is worth."""
+    (V * 42, 51), turns and wrist; by_shape (V * 42, 10), betas; rows (V, 21, 2, 3), the landmarks. trust: (V, 21) what a
+    change of a ray is worth."""
 
     by_pose: np.ndarray
     error: np.ndarray
     by_shape: np.ndarray
     rows: np.ndarray
-    arms: np.ndarray
     trust: np.ndarray
 
 
@@ -69,12 +70,15 @@ class Solution:
 class HandSolver:
     """Solves for one side's hand.
 
-    hand: its model alone. frames: (15, 3, 3) each joint's flexion, abduction and twist axes as columns, in its side's axes.
-    landmarks: where the detector sees its joints. precision: (48,) of a single view's turns.
+    assets: (left, right) hand models. landmarks: where the detector sees the joints of both. hand: its side's model alone.
+    precision: (48,) of a single view's turns.
     """
 
-    def __init__(self, hand: HandArrays, frames: np.ndarray, landmarks: Landmarks, iterations: int = 3) -> None:
-        self.hand, self.landmarks, self.iterations = hand, landmarks, iterations
+    def __init__(self, assets: Sequence[HandAsset], side: int, landmarks: Landmarks, iterations: int = 3) -> None:
+        self.hand, self._landmarks, self._iterations = HandArrays([assets[side]]), landmarks.of_side(side), iterations
+        frames = joint_frames(assets[RIGHT])  # (15, 3, 3) flexion, abduction and twist axes as columns
+        if side == LEFT:
+            frames = np.array([-1.0, 1.0, 1.0])[:, None] * frames
         self._axes = np.concatenate([np.eye(3)[None], frames])
         flexion, abduction, twist, orientation = PRIOR
         prior = np.tile([flexion, abduction, twist], (16, 1))
@@ -123,7 +127,7 @@ class HandSolver:
         precision = self.precision * weight
         turned, wrist = np.zeros(48), np.array(start)
         reference, hessian = rotations, np.eye(51)
-        for _ in range(self.iterations):
+        for _ in range(self._iterations):
             joints, points, bones = self._posed(rotations, betas)
             arms = self._arms(joints, points, bones)
             jacobian, error, *_ = self._linearised(points + wrist + shifts, arms, bones, looks)
@@ -148,21 +152,21 @@ class HandSolver:
     def linear(self, looks: Looks, shifts: np.ndarray, solution: Solution, betas: np.ndarray) -> Linear:
         """The residuals of a solution of these, and how they change."""
         joints, points, bones = self._posed(solution.rotations, betas)
-        arms, placed = self._arms(joints, points, bones), points + solution.wrist + shifts
+        placed, arms = points + solution.wrist + shifts, self._arms(joints, points, bones)
         jacobian, error, rows, trust = self._linearised(placed, arms, bones, looks)
         by_shape = self._by_shape(solution.rotations, rows)
-        return Linear(jacobian, error, by_shape, rows, placed - looks.places[:, None], trust)
+        return Linear(jacobian, error, by_shape, rows, trust)
 
     def _posed(self, rotations: np.ndarray, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The joints (21, 3), where the detector sees them, and the bones (16, 3, 3)."""
         points, bones = self.hand.joints_and_bones(rotations[None, 0], rotations[None, 1:], betas[None])
-        return points[0], points[0] + self.landmarks.beside(bones[0]), bones[0]
+        return points[0], points[0] + self._landmarks.beside(bones[0]), bones[0]
 
     def _arms(self, joints: np.ndarray, points: np.ndarray, bones: np.ndarray) -> np.ndarray:
         """(16, 21, 3) from the joint that each MANO rotation turns to the landmarks that it moves; 0 for those that it does
         not. joints, points, bones: see `_posed`."""
         arms = (points[None] - joints[MANO_IN_21, None]) * MOVED[..., None]
-        arms[FINGERS] = (bones @ self.landmarks.after[MANO_IN_21, :, None])[1:, :, 0]
+        arms[FINGERS] = (bones @ self._landmarks.after[MANO_IN_21, :, None])[1:, :, 0]
         return arms
 
     def _linearised(

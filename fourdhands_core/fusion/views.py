@@ -67,7 +67,6 @@ class Sighting:
     joints: np.ndarray
     joint_confidence: np.ndarray
     confidence: float
-    betas: np.ndarray
     by_depth: bool = False
 
     def unclear(self, before: bool) -> bool:
@@ -80,7 +79,7 @@ class Sighting:
         """The hand of a side, which is valid."""
         hand = view.estimate.hands[side]
         assert hand.joints is not None and hand.global_orient is not None and hand.hand_pose is not None
-        assert hand.joint_confidence is not None and hand.betas is not None
+        assert hand.joint_confidence is not None
         rotations = matrix_from_axis_angle(np.vstack([hand.global_orient, hand.hand_pose.reshape(15, 3)]))
         rotations[0] = view.pose.rotation @ rotations[0]
         distance = max(float(hand.joints[:, 2].mean()), 0.1)
@@ -95,7 +94,6 @@ class Sighting:
             view.pose.apply(hand.joints),
             hand.joint_confidence,
             hand.confidence,
-            hand.betas,
             bool(hand.by_depth),
         )
 

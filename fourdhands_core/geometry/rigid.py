@@ -38,3 +38,12 @@ class Rigid:
     def angle_to(self, other: Rigid) -> float:
         """By how much the other one is turned from this, radians."""
         return float(np.linalg.norm(axis_angle_from_matrix(self.rotation.T @ other.rotation)))
+
+
+def aligned(here: np.ndarray, there: np.ndarray, weights: np.ndarray) -> Rigid:
+    """What brings points `here` (N, 3) nearest to `there`, in least squares of weights (N,) (Kabsch, 1976)."""
+    share = weights / weights.sum()
+    a, b = share @ here, share @ there
+    u, _, vt = np.linalg.svd((there - b).T @ ((here - a) * share[:, None]))
+    rotation = u @ np.diag([1.0, 1.0, np.linalg.det(u @ vt)]) @ vt
+    return Rigid(rotation, b - rotation @ a)

@@ -47,6 +47,12 @@ class View:
         return render_meshes(ground, seen, self.camera, Light(ambient=0.35, specular=0.12))[0]
 
 
+def edges(box: np.ndarray) -> np.ndarray:
+    """(24, 3) both ends of each edge of a box, given two opposite corners (2, 3)."""
+    corners = np.array([[box[k >> axis & 1, axis] for axis in range(3)] for k in range(8)])
+    return corners[[k for a in range(8) for b in range(a + 1, 8) if (a ^ b) in (1, 2, 4) for k in (a, b)]]
+
+
 class ModelMeshes:
     """The visible shapes of a model as meshes, wherever its joints are.
 

@@ -9,6 +9,7 @@ import viser
 
 from ..errors import FourDHandsError
 from ..geometry.rigid import Rigid
+from ..media.robot_drawing import edges
 from .posing import wxyz
 from .robots import Posed, RobotState
 from .scene import add_mesh
@@ -18,7 +19,6 @@ _BOX, _OUT = (90, 150, 220), (230, 90, 70)
 _MEASURED, _GHOST = (120, 125, 135), (90, 200, 120)
 _LEFT_OF = 0.5
 """Metres to the camera's left at which a robot is drawn of which /tf does not tell where it stands."""
-_EDGES = [(a, b) for a in range(8) for b in range(a + 1, 8) if bin(a ^ b).count("1") == 1]
 
 
 class RobotScene:
@@ -54,7 +54,7 @@ class RobotScene:
         """To the left of what the first camera sees, turned as the operator is to the robot."""
         if self._beside is None:
             rotation = state.axes.T
-            corners = _corners(state.workspace) @ rotation.T if state.workspace is not None else np.zeros((1, 3))
+            corners = edges(state.workspace) @ rotation.T if state.workspace is not None else np.zeros((1, 3))
             low, high = corners.min(axis=0), corners.max(axis=0)
             self._beside = Rigid(rotation, np.array([-_LEFT_OF - high[0], -0.5 * (low[1] + high[1]), 0.6 - low[2]]))
         return self._beside
@@ -68,8 +68,8 @@ class RobotScene:
                     node.remove()
             self._box = None
             if state.workspace is not None:
-                edges = _corners(state.workspace)[np.array(_EDGES)].astype(np.float32)
-                self._box = self._scene.add_line_segments(f"{self._name}/workspace", edges, _BOX, thickness=0.003)
+                lines = edges(state.workspace).reshape(12, 2, 3).astype(np.float32)
+                self._box = self._scene.add_line_segments(f"{self._name}/workspace", lines, _BOX, thickness=0.003)
             self._balls = [
                 self._scene.add_icosphere(
                     f"{self._name}/keep_out/{k}", float(ball[3]), _OUT, opacity=0.3, position=ball[:3], cast_shadow=False
@@ -133,8 +133,3 @@ class _End:
         rotations, positions = model.poses(posed.fingers)
         for part, turn, place in zip(self._parts, wxyz(rotations), positions):
             part.position, part.wxyz = place, turn
-
-
-def _corners(box: np.ndarray) -> np.ndarray:
-    """(8, 3) of a box (2, 3)."""
-    return np.array([[box[k >> axis & 1, axis] for axis in range(3)] for k in range(8)])

@@ -34,6 +34,7 @@ from .fusing import BagFusion, BagPlaces
 from .info import HAND_PAIR
 from .reading import Bag, Entry
 from .recorder import bag_qos
+from .topics import topics_of
 
 _STATE = "state.npz"
 MADE_OF = "fourdhands.json"
@@ -131,8 +132,7 @@ def _sidecar(source: Path, bag: Bag) -> Sidecar | None:
     """What is said of a bag, for a bag of other HandPairs: by stamps where it was trimmed from its own first HandPair on."""
     sidecar = read_sidecar(source)
     if sidecar is not None and sidecar.trim is not None:
-        pairs = [name for name, topic in bag.topics.items() if topic.type == HAND_PAIR and topic.count]
-        stamps = sorted(stamp for name in pairs for stamp in bag.first_stamps(name))
+        stamps = sorted(stamp for name in topics_of(bag.topics, HAND_PAIR) for stamp in bag.first_stamps(name))
         first = next((one for one in stamps if one > stamps[len(stamps) // 2] - _FAR), None)  # one of them may be wrong
         if first is not None:
             begin, end = (first + round(seconds * 1e9) for seconds in sidecar.trim)

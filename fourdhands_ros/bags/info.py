@@ -16,7 +16,7 @@ from fourdhands_core.streams import counted
 
 from ..pypi.message_types import Hand, typestore
 from .reading import Bag
-from .topics import IMAGES, Topic
+from .topics import IMAGES, Topic, topics_of
 
 HAND_PAIR = "fourdhands_ros/msg/HandPair"
 _GAP = 3.0
@@ -152,7 +152,7 @@ def _summary(rows: list[tuple], images: dict[str, int]) -> CameraSummary:
 
 def pair_topics(bag: Bag, topic: str | None = None) -> list[str]:
     """The topics with hands, `topic` or else the first by name before the others. Raises InputError where there are none."""
-    pairs = sorted(name for name, one in bag.topics.items() if one.type == HAND_PAIR and one.count)
+    pairs = topics_of(bag.topics, HAND_PAIR)
     if topic is not None and topic not in pairs:
         raise InputError(f"{bag.path} holds no hands on {topic}; topics with hands are: {', '.join(pairs) or 'none'}")
     if not pairs:

@@ -32,10 +32,15 @@ class Topic:
     encoding: str = "cdr"
 
 
+def topics_of(topics: Mapping[str, Topic], *types: str) -> list[str]:
+    """Sorted, those of one of these types that hold messages."""
+    return sorted(name for name, topic in topics.items() if topic.type in types and topic.count)
+
+
 def frame_topics(topics: Mapping[str, Topic]) -> tuple[str, str]:
     """Where a bag has the transforms of moving frames and of static ones: TF and TF_STATIC, or with neither those of the only
     namespace that has some, as of a robot whose nodes were remapped (/robot1/tf). The names may not be there."""
-    there = {name for name, topic in topics.items() if topic.type == TF_MESSAGE and topic.count}
+    there = topics_of(topics, TF_MESSAGE)
     spaces = {name.removesuffix(one) for name in there for one in (TF, TF_STATIC) if name.endswith(one)}
     space = "" if "" in spaces or len(spaces) != 1 else spaces.pop()
     return space + TF, space + TF_STATIC

@@ -18,7 +18,7 @@ from fourdhands_core.episodes.resampling import TOPIC
 from fourdhands_core.errors import InputError
 
 from ..bags.reading import Bag
-from ..bags.topics import IMAGES
+from ..bags.topics import IMAGES, topics_of
 from ..convert.cdr import stamp_in
 from ..convert.images import ImageDecoder
 from ..pypi.message_types import deserialize_ros
@@ -55,7 +55,7 @@ def read_cameras(bag: Bag, names: tuple[str, ...], clock: Clock) -> tuple[dict[s
 
 def check_images(bag: Bag, names: Iterable[str]) -> None:
     """Raise InputError where one of the topics holds no images."""
-    there = sorted(name for name, one in bag.topics.items() if one.type in IMAGES and one.count)
+    there = topics_of(bag.topics, *IMAGES)
     for topic in names:
         if topic not in there:
             raise InputError(f"--images {topic} holds no images in {bag.path}; image topics are: {', '.join(there) or 'none'}")

@@ -12,6 +12,7 @@ from fourdhands_core.streams import counted, printable, said_of
 
 from ..bags.info import HAND_PAIR, CameraSummary, summarise
 from ..bags.reading import Bag
+from ..bags.topics import topics_of
 from .finding import find_bags
 
 
@@ -37,7 +38,7 @@ def _holds_hands(bag: Path) -> bool:
     """Whether a bag has, or may have, hands; else nothing is wrong with it where there are none to summarise."""
     try:
         with Bag(bag) as opened:
-            return any(topic.type == HAND_PAIR and topic.count for topic in opened.topics.values())
+            return bool(topics_of(opened.topics, HAND_PAIR))
     except InputError:
         return True
 

@@ -19,7 +19,7 @@ from fourdhands_core.pipeline.settings import TrackerSettings
 
 from ..bags.camera import Options, find_cameras
 from ..bags.reading import Bag
-from ..bags.topics import CAMERA_INFO
+from ..bags.topics import CAMERA_INFO, topics_of
 from ..convert.camera_info import calibration_from_info, info_topics, rectified_by_name
 from ..pypi.message_types import deserialize_ros
 from .beside import stamp_or_time
@@ -146,7 +146,7 @@ def _row(camera: Camera | None) -> np.ndarray:
 
 def _info_topic(bag: Bag, image: str, frame: str, namespace: str) -> str:
     """CameraInfo beside an image topic, or else the only one that names its frame; empty where none does."""
-    there = [name for name, one in sorted(bag.topics.items()) if one.type == CAMERA_INFO and one.count]
+    there = topics_of(bag.topics, CAMERA_INFO)
     if beside := [name for name in info_topics(image) if name in there]:
         return beside[0]
     return _only([name for name in there if frame and "depth" not in name and bag.frame(name) == frame], namespace)

@@ -18,7 +18,7 @@ from fourdhands_core.episodes.resampling import silences
 from fourdhands_core.errors import InputError
 
 from ..bags.reading import Bag
-from ..bags.topics import JOINT_STATE, some
+from ..bags.topics import JOINT_STATE, some, topics_of
 from ..pypi.message_types import deserialize_ros
 
 _OLD = 500_000_000
@@ -107,7 +107,7 @@ def read_robot(
 
 def joint_topic(bag: Bag, wanted: str) -> str | None:
     """The topic of JointState to read, None where there is none; see read_robot."""
-    topics = sorted(name for name, topic in bag.topics.items() if topic.type == JOINT_STATE and topic.count)
+    topics = topics_of(bag.topics, JOINT_STATE)
     if wanted and wanted not in topics:
         raise InputError(f"--robot {wanted} holds no JointState in {bag.path}; there are: {', '.join(topics) or 'none'}")
     if not wanted and len(topics) > 1 and "/joint_states" not in topics:

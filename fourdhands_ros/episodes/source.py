@@ -23,7 +23,7 @@ from fourdhands_core.geometry.rotations import matrix_from_quaternion, quaternio
 from ..bags.camera import Options as Conversion
 from ..bags.info import HAND_PAIR, pair_store
 from ..bags.reading import Bag
-from ..bags.topics import IMAGES, frame_topics
+from ..bags.topics import IMAGES, frame_topics, topics_of
 from ..convert.transforms import TransformBuffer, TransformError
 from .beside import image_size, read_cameras, read_marks
 from .own_camera import Seen, own_images, read_intrinsics
@@ -55,7 +55,7 @@ class Chosen:
 
 def hands_topic(bag: Bag, wanted: str) -> str | None:
     """The HandPair topic to read; None where there is none at all. Raises InputError where it has to be said which."""
-    there = sorted(name for name, topic in bag.topics.items() if topic.type == HAND_PAIR and topic.count)
+    there = topics_of(bag.topics, HAND_PAIR)
     if wanted:
         if there and wanted not in there:
             raise InputError(f"--topic {wanted} holds no HandPair in {bag.path}; there are {', '.join(there)}")
@@ -103,7 +103,7 @@ def read_recording(
         notes.append(f"{topic} is of the camera {own or reader.camera}: {words}")
         reader.facts["other_pictures"] = True
     if chosen.images is None and not cameras:
-        there = sorted(name for name, one in images.topics.items() if one.type in IMAGES and one.count)
+        there = topics_of(images.topics, *IMAGES)
         why = f"choose them with --images: {', '.join(there)}" if there else "`fourdhands bag` leaves them in its input"
         notes.append(f"no images beside {topic}, so there are no pictures; {why}")
     return Recording(

@@ -14,6 +14,7 @@ import numpy as np
 
 from fourdhands_core.errors import FourDHandsError
 from fourdhands_core.geometry.rotations import quaternion_from_matrix
+from fourdhands_core.media.robot_drawing import edges
 from fourdhands_core.media.robot_hand import RobotHand
 from fourdhands_core.teleop import STATE_NAMES, Command, RobotSample, TeleopSettings, TeleopState
 
@@ -27,8 +28,6 @@ _LIFETIME = 1.0
 """Seconds after which RViz removes what is not renewed, as of a node that was killed."""
 _BOX, _BALL, _TARGET = (0.35, 0.59, 0.86, 1.0), (0.9, 0.35, 0.27, 0.3), (0.95, 0.75, 0.2, 0.9)
 _GHOST, _WORDS = (0.35, 0.78, 0.47, 0.35), (1.0, 1.0, 1.0, 1.0)
-_EDGES = [(a, b) for a in range(8) for b in range(a + 1, 8) if bin(a ^ b).count("1") == 1]
-
 
 Pose: TypeAlias = "tuple[np.ndarray, np.ndarray, np.ndarray]"
 """Position (3,) and rotation (3, 3) of the arm's end in the base, joints (n,)."""
@@ -115,7 +114,7 @@ class RobotMarkers:
             parts.append(lambda: marker(template, frame, ns, number, kind, colour, lifetime=_LIFETIME, **more))
 
         if self._arm:
-            add("workspace", 0, LINE_LIST, _BOX, scale=(0.004, 0.0, 0.0), points=("box", 2 * len(_EDGES)))
+            add("workspace", 0, LINE_LIST, _BOX, scale=(0.004, 0.0, 0.0), points=("box", 24))  # both ends of each edge
         for number, (x, y, z, radius) in enumerate(balls.tolist()):
             add("keep_out", number, SPHERE, _BALL, scale=(2.0 * radius,) * 3, pose=(x, y, z, 0.0, 0.0, 0.0, 1.0))
         shown = look.target is not None and self._arm
@@ -142,9 +141,7 @@ class RobotMarkers:
         for number, corners in enumerate(self._points if look.commanded is not None else []):
             template.view(f"ghost_{number}")[:] = corners.ravel()
         if self._arm:
-            box = np.reshape(settings.workspace, (2, 3))
-            corners = np.array([[box[k >> axis & 1, axis] for axis in range(3)] for k in range(8)])
-            template.view("box")[:] = corners[np.array(_EDGES)].ravel()
+            template.view("box")[:] = edges(np.reshape(settings.workspace, (2, 3))).ravel()
         return template
 
 

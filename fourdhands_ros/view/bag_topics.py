@@ -8,7 +8,7 @@ from fourdhands_core.errors import InputError
 
 from ..bags.depth import AUTO, DepthTopic, find_depth
 from ..bags.reading import Bag
-from ..bags.topics import CAMERA_INFO, IMAGES, TF_MESSAGE, Topic
+from ..bags.topics import CAMERA_INFO, IMAGES, TF_MESSAGE, Topic, topics_of
 from ..convert.camera_info import info_topics
 
 DIAGNOSTICS = "/diagnostics"
@@ -44,7 +44,7 @@ def present(bag: Bag, name: str) -> str:
 
 
 def _image_topic(bag: Bag, pairs: str, image: str | None) -> str:
-    there = [name for name, one in bag.topics.items() if one.type in IMAGES and one.count]
+    there = topics_of(bag.topics, *IMAGES)
     if image is not None:
         if image not in there:
             raise InputError(f"{bag.path} holds no images on {image}; image topics are: {', '.join(sorted(there)) or 'none'}")

@@ -18,6 +18,7 @@ from fourdhands_core.pipeline.tracker import TrackerSettings
 from fourdhands_ros.node.node import main
 from fourdhands_ros.node.parameters import Parameters
 from fourdhands_ros.pypi.message_types import HandPair, create_subscription
+from fourdhands_ros.teleop.parameters import TeleopParameters
 
 FAKE = (
     "import sys; sys.path.insert(0, 'test/ros'); from ros_support import FakeTracker; "
@@ -106,15 +107,15 @@ def test_misspelt_parameters_are_told(ros):
     assert ros.spin_until(lambda: process.stdout.readline().find("no parameter is called framme_prefix") >= 0)
 
 
-def test_documented_parameters():
-    """config/hands.yaml explains every parameter in the code's words and gives its default and limits."""
-    text = (REPOSITORY / "config" / "hands.yaml").read_text()
+@pytest.mark.parametrize("file, kind", [("hands.yaml", Parameters), ("teleop.yaml", TeleopParameters)])
+def test_documented_parameters(file, kind):
+    """The file explains every parameter in the code's words and gives its default and limits."""
+    text = (REPOSITORY / "config" / file).read_text()
     documented = yaml.safe_load(text)["/**"]["ros__parameters"]
-    assert documented == {
-        name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(Parameters()).items()
-    }
+    defaults = dataclasses.asdict(kind()).items()
+    assert documented == {name: list(value) if isinstance(value, tuple) else value for name, value in defaults}
     words = re.sub(r"\s*\n\s*# ", " ", text)
-    for spec in dataclasses.fields(Parameters):
+    for spec in dataclasses.fields(kind):
         told = spec.metadata["description"]
         if limits := spec.metadata["limits"]:
             told += f" From {limits[0]:g} to {limits[1]:g}."

@@ -1,16 +1,12 @@
 """The teleoperation node over DDS: what it takes, what it says, its parameters."""
 
-import dataclasses
-import re
-
 import numpy as np
 import pytest
-import yaml
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.parameter import Parameter
-from ros_support import PATIENT, REPOSITORY, T0, make_pair
+from ros_support import PATIENT, T0, make_pair
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState, Joy
 from std_msgs.msg import Bool, Float64MultiArray
@@ -21,7 +17,6 @@ from fourdhands_ros.convert.encoders import HandPairEncoder
 from fourdhands_ros.pypi.message_types import deserialize, message_type
 from fourdhands_ros.teleop.diagnosis import status_of
 from fourdhands_ros.teleop.hand_input import HandInput
-from fourdhands_ros.teleop.parameters import TeleopParameters
 
 pytestmark = pytest.mark.skipif(ruckig is None, reason="teleoperation needs ruckig (pip install 'fourdhands[robot]')")
 
@@ -30,20 +25,6 @@ pytestmark = pytest.mark.skipif(ruckig is None, reason="teleoperation needs ruck
 def person():
     with people() as make:
         yield make
-
-
-def test_documented_parameters():
-    """config/teleop.yaml explains every parameter in the code's words and gives its default and limits."""
-    text = (REPOSITORY / "config" / "teleop.yaml").read_text()
-    documented = yaml.safe_load(text)["/**"]["ros__parameters"]
-    parameters = dataclasses.asdict(TeleopParameters())
-    assert documented == {name: list(value) if isinstance(value, tuple) else value for name, value in parameters.items()}
-    words = re.sub(r"\s*\n\s*# ", " ", text)
-    for spec in dataclasses.fields(TeleopParameters):
-        told = spec.metadata["description"]
-        if limits := spec.metadata["limits"]:
-            told += f" From {limits[0]:g} to {limits[1]:g}."
-        assert told in words, told
 
 
 @pytest.mark.parametrize("state, valid", [(TRACKED, True), (HELD, False), (ABSENT, False)])
