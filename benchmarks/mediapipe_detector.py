@@ -67,7 +67,6 @@ class MediaPipeDetector:
             side=RIGHT if label.label == "Left" else LEFT,
             score=float(label.score),
             landmarks=pixels,
-            depth=points[:, 2] * width,
             world=world,
             confidence=landmark_confidence(pixels, world, float(label.score), (width, height)),
         )

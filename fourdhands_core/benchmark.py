@@ -333,7 +333,7 @@ def _frame(rng: np.random.Generator, image: np.ndarray, number: int) -> Frame:
 
     def hand(side):
         points = np.array([width * (0.7 - 0.4 * side), height / 2]) + rng.normal(0, 40, (21, 2))
-        return HandDetection(side, 1.0, points, np.zeros(21), rng.normal(0, 0.03, (21, 3)), np.ones(21))
+        return HandDetection(side, 1.0, points, rng.normal(0, 0.03, (21, 3)), np.ones(21))
 
     left, right, camera = hand(0), hand(1), Camera.from_fov(width, height, 60.0)
     rays = np.stack([camera.unproject(seen.landmarks) for seen in (left, right)])

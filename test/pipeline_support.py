@@ -52,7 +52,7 @@ class TruthDetector(Detector):
                 continue
             joints = self.truth["joints"][self.frame, side]
             pixels = (self.truth["joints_2d"] + self.beside)[self.frame, side] + self.noise * self.rng.normal(size=(21, 2))
-            found.append(HandDetection(side, 0.95, pixels, np.zeros(21), joints - joints.mean(0), np.ones(21)))
+            found.append(HandDetection(side, 0.95, pixels, joints - joints.mean(0), np.ones(21)))
         return found
 
 
@@ -118,12 +118,7 @@ class Script(Detector):
         hands = (LEFT, RIGHT) if self.number < 20 else (RIGHT,)
         return [
             HandDetection(
-                side,
-                1.0,
-                self.landmarks(self.number)[side],
-                np.zeros(21),
-                self.joints[side] - self.joints[side].mean(0),
-                np.ones(21),
+                side, 1.0, self.landmarks(self.number)[side], self.joints[side] - self.joints[side].mean(0), np.ones(21)
             )
             for side in hands
         ]

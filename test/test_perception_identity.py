@@ -32,7 +32,7 @@ def seen(truth, centre, label=None, score=0.95, length=LENGTH, turn=0.0):
     world = (world - world.mean(axis=0)) @ np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
     label = truth if label is None else label
     landmarks = world[:, :2] / HAND_LENGTH * length + np.asarray(centre, float)
-    return HandDetection(label, score, landmarks, np.zeros(21), world, np.ones(21))
+    return HandDetection(label, score, landmarks, world, np.ones(21))
 
 
 def follow(frames, identity=None, step=FRAME, start=0):

@@ -77,7 +77,7 @@ def test_landmarks_of_a_network_where_the_lens_has_no_rays_are_not_taken():
     """What the detector saw stays; a hand that was only followed there is not seen."""
     camera = Camera(*SIZE, [[420.0, 0, 319.5], [0, 420.0, 239.5], [0, 0, 1]], "plumb_bob", [-0.5, 0, 0, 0])
     seen = np.random.default_rng(0).uniform(-30, 30, (21, 2)) + [440, 320]
-    hand = HandDetection(RIGHT, 0.9, seen, np.zeros(21), np.zeros((21, 3)), np.ones(21))
+    hand = HandDetection(RIGHT, 0.9, seen, np.zeros((21, 3)), np.ones(21))
     landmarks = np.stack([seen, seen + 5.0])
     landmarks[RIGHT, 4] = 570, 420
     for followed in (False, True):

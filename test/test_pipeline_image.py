@@ -21,7 +21,7 @@ from fourdhands_core.runtime.image import TorchImage
 
 def detection(side, centre, rng):
     landmarks = np.array(centre) + rng.normal(0, 18, (21, 2))
-    return HandDetection(side, 1.0, landmarks, np.zeros(21), rng.normal(0, 0.03, (21, 3)), np.ones(21))
+    return HandDetection(side, 1.0, landmarks, rng.normal(0, 0.03, (21, 3)), np.ones(21))
 
 
 def stream(stamps, seed=0):

@@ -22,15 +22,14 @@ class HandDetection:
 
     side: the hand's side as the detector believes, `skeleton.LEFT` or `RIGHT`. score: 0-1, how sure it is of that.
     landmarks: (21, 2) float64 pixels, x right, y down, pixel centres at integers, order of `skeleton.JOINT_NAMES`; they
-    may lie outside the image. depth: (21,) pixels, relative to the wrist, away from the camera positive, at about the
-    scale of `landmarks`. world: (21, 3) metres, the detector's own 3-D hand around its own centre, axes as the camera's
-    optical frame. confidence: (21,) 0-1 for each landmark. presence: 0-1, how sure it is that it reads a hand rightly.
+    may lie outside the image. world: (21, 3) metres, the detector's own 3-D hand around its own centre, axes as the
+    camera's optical frame. confidence: (21,) 0-1 for each landmark. presence: 0-1, how sure it is that it reads a hand
+    rightly.
     """
 
     side: int
     score: float
     landmarks: np.ndarray
-    depth: np.ndarray
     world: np.ndarray
     confidence: np.ndarray
     presence: float = 1.0

@@ -306,7 +306,6 @@ class _Hand:
             side=RIGHT if look.right >= 0.5 else LEFT,
             score=max(look.right, 1.0 - look.right),
             landmarks=look.landmarks,
-            depth=look.depth,
             world=look.world,
             confidence=landmark_confidence(look.landmarks, look.world, look.presence, size),
             presence=look.presence,

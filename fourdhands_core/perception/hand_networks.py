@@ -30,8 +30,6 @@ HAND_INT8 = ASSETS / "hand_landmarks_int8.onnx"
 """The same in numbers of 8 bits, made by tools/hand_int8.py."""
 HAND_SIZE = 224
 """Pixels along a side of what the landmark network sees."""
-_DEPTH = 1.0 / 0.4
-"""Depths are in pixels of the crop, and this much larger than at its scale."""
 _PROVIDERS = {
     "cpu": (),
     "onnx": (),
@@ -48,13 +46,11 @@ TF32 landmarks were up to 1.7 px beside the CPU's."""
 class Look:
     """What the landmark network says of one square.
 
-    landmarks: (21, 2) pixels of the image; depth: (21,) pixels, relative to the wrist, away from the camera positive. world:
-    (21, 3) metres around the hand's centre, axes as the camera's. presence: 0-1, that there is a hand and it is read rightly.
-    right: 0-1, that it is a right one, in an image that is not mirrored.
+    landmarks: (21, 2) pixels of the image. world: (21, 3) metres around the hand's centre, axes as the camera's. presence:
+    0-1, that there is a hand and it is read rightly. right: 0-1, that it is a right one, in an image that is not mirrored.
     """
 
     landmarks: np.ndarray
-    depth: np.ndarray
     world: np.ndarray
     presence: float
     right: float
@@ -94,13 +90,11 @@ class HandNetworks:
 
 
 def _look(square: Square, landmarks: np.ndarray, presence: np.ndarray, right: np.ndarray, world: np.ndarray) -> Look:
-    points = landmarks.reshape(21, 3) / HAND_SIZE
+    points = landmarks.reshape(21, 3)[:, :2] / HAND_SIZE
     cosine, sine = math.cos(square.angle), math.sin(square.angle)
     turned = world.reshape(21, 3).copy()
     turned[:, :2] = turned[:, :2] @ np.array([[cosine, sine], [-sine, cosine]])
-    return Look(
-        square.to_image(points[:, :2]), points[:, 2] * square.side * _DEPTH, turned, float(presence[0]), float(right[0])
-    )
+    return Look(square.to_image(points), turned, float(presence[0]), float(right[0]))
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.camera import Camera
-from ..perception.detector import Detector, HandDetection, check_image, image_scale
+from ..perception.detector import Detector, HandDetection, check_image
 from .frame import Frame
 from .settings import TrackerSettings
 from .types import HELD, HandEstimate, HandPairEstimate
@@ -119,10 +119,7 @@ def _as_detection(hand: HandEstimate, detection: HandDetection | None, frame: Fr
     assert detection is not None and hand.joints is not None and hand.joint_confidence is not None, "it was seen"
     world = hand.joints - hand.joints.mean(0)
     landmarks = frame.camera.project(hand.joints)
-    scale, _ = image_scale(landmarks, world)
-    return HandDetection(
-        hand.side, detection.score, landmarks, scale * (hand.joints[:, 2] - hand.joints[0, 2]), world, hand.joint_confidence
-    )
+    return HandDetection(hand.side, detection.score, landmarks, world, hand.joint_confidence)
 
 
 def _uncertain(expected: list[HandDetection], camera: Camera) -> bool:

@@ -216,7 +216,7 @@ def _as_detection(side: int, hand: HandTruth) -> HandDetection:
         half = size / (2.0 * SQUARE_SCALE * BOX_MARGIN)
         points = np.tile([x + size / 2 - half, y + size / 2 - half], (21, 1))
         points[1:] += 2.0 * half
-    return HandDetection(side, 1.0, points, np.zeros(21), np.full((21, 3), np.nan), np.ones(21))
+    return HandDetection(side, 1.0, points, np.full((21, 3), np.nan), np.ones(21))
 
 
 def _of_estimate(pair) -> Prediction:
