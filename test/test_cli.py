@@ -109,14 +109,6 @@ def test_a_users_error_is_one_message_and_exit_code_2(tmp_path, capsys, argument
     assert code == 2 and message in error
 
 
-def test_a_full_or_forbidden_folder_is_an_error_of_the_user(tmp_path, capsys):
-    (tmp_path / "file").write_text("")
-    plain_video(tmp_path / "in.mp4", [0])
-    out = tmp_path / "file" / "out"
-    code, _, error = in_process(capsys, cli.main, "track", tmp_path / "in.mp4", "--out", out, "--quiet")
-    assert code == 2 and error.startswith("fourdhands: error: ")
-
-
 def test_track_writes_hands_of_a_video(tmp_path):
     plain_video(tmp_path / "in.mp4", 5 * [90], (160, 120))
     result = run("track", tmp_path / "in.mp4", "--out", tmp_path / "out", "--fov", 60)

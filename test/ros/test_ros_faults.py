@@ -13,9 +13,8 @@ import pytest
 from lifecycle_support import RemoteLife
 from pipeline_support import TruthDetector, shown
 from rclpy.lifecycle import TransitionCallbackReturn
-from ros_support import PERIOD, REPOSITORY, SECOND, T0, FakeTracker, image_message, info_message, make_pair, stamp_of
+from ros_support import PERIOD, REPOSITORY, SECOND, T0, image_message, info_message, make_pair, stamp_of
 from sensor_msgs.msg import Image
-from test_ros_malformed import malformed
 from test_ros_services import large_image
 from test_ros_start import FAKE
 
@@ -122,40 +121,6 @@ def test_stamps_of_every_kind(bench):
     values = bench.diagnosis()
     assert values["stamps that went backwards"] == "2" and values["pauses of the camera"] == "2"
     assert int(values["stamps ahead of the clock"]) >= 1 and bench.tracker.resets == 4
-
-
-def test_twenty_of_every_hundred_are_malformed(bench):
-    """Between them eighty good ones, among which ten make detector or network fail: seventy results, all of them true."""
-
-    class Failing(FakeTracker):
-        def observe(self, image, stamp, camera, first=False):
-            frame = super().observe(image, stamp, camera, first)
-            if frame.found[2] == 250:
-                raise RuntimeError("a bug in the detector")
-            return frame
-
-    bench = bench(tracker=Failing())
-    rng = np.random.default_rng(0)
-    kinds = rng.permutation(["malformed"] * 20 + ["detector"] * 5 + ["network"] * 5 + ["good"] * 70)
-    last = T0
-    bench.send(image_message(last, (255, 255, 0)))
-    expected = [(T0, 0)]
-    for i, kind in enumerate(kinds):
-        if kind == "malformed":
-            bench.send(malformed(i, last)[0])
-            continue
-        last = T0 + (i + 1) * PERIOD
-        seed = {"detector": 250, "network": 251, "good": i}[kind]
-        bench.send(image_message(last, (255, 255, seed)))
-        if kind == "good":
-            expected.append((last, i))
-    assert bench.ros.spin_until(lambda: len(bench.pairs) == len(expected))
-    for pair, (stamp, seed) in zip(bench.pairs, expected):
-        assert stamp_of(pair.header) == stamp and pair.left.valid and pair.right.valid
-        np.testing.assert_array_equal(pair.left.hand_pose, np.float32(make_pair(seed=seed).left.hand_pose))
-    statistics = bench.channel.statistics
-    assert statistics.rejected == 30 and statistics.refused["internal error"] == 10
-    assert bench.diagnosis()["refused: internal error"] == "10"
 
 
 def test_a_real_tracker_whose_detector_and_network_fail(bench):
