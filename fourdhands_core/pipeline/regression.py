@@ -105,14 +105,10 @@ class LandmarkRegressor:
         window = [frames[k] for k in picked.tolist()]
         hands = np.array([self._no_hands if frame.tokens is None else frame.tokens.hands for frame in window]).swapaxes(0, 1)
         valid = np.array([[frame.detections[side] is not None for frame in window] for side in (LEFT, RIGHT)])
-        offsets = offsets.astype(np.float32)
-        rotations, _, other_root, other_sigma, joint_sigma = (
-            value.astype(float) for value in self.execution.reason(hands, offsets, valid)
+        rotations, _, other_root, other_sigma, joint_sigma, alone = (
+            value.astype(float) for value in self.execution.reason(hands, offsets.astype(np.float32), valid)
         )
-        prompt = None
-        if len(frames) > 1 and target is frames[-1]:
-            # attention to nothing but this frame is what its repetition gives, section 3.3
-            prompt = self._turned(self.execution.reason(hands, offsets, valid & (offsets == 0.0))[0].astype(float), target)
+        newest = len(frames) > 1 and target is frames[-1]
         # the fewer frames the network has seen of a hand, the less its pose is to be held to
         uncertainty = 1.0 + 1.0 / np.maximum(valid[:, np.diff(picked, prepend=-1) > 0].sum(1), 1)
         relative, relative_sigma = _relative(target.tokens.turn, other_root, other_sigma)
@@ -123,7 +119,7 @@ class LandmarkRegressor:
             joint_sigma,
             relative,
             relative_sigma,
-            prompt=prompt,
+            prompt=self._turned(alone, target) if newest else None,
             uncertainty=uncertainty,
         )
 

@@ -41,13 +41,13 @@ class Execution(ABC):
         """
         return self._run(0, rays, world, has_world, present)
 
-    def reason(self, hands: np.ndarray, offsets: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, ...]:
-        """The fields of `model.HandParameters` for one sample, from a window of T frames.
+    def reason(self, hands: np.ndarray, offsets: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The fields of `model.HandParameters` for one sample, from a window of T frames, then the rotations from the
+        estimated frame alone.
 
-        hands: (2, T, C) float32. offsets: (T,) float32, times relative to the estimated frame in frame gaps. valid:
-        (2, T) bool.
+        hands: (2, T, C) float32. offsets: (T,) float32, times relative to the estimated frame in frame gaps. seen: (2, T) bool.
         """
-        return self._run(1, hands, offsets, valid)
+        return self._run(1, hands, offsets, seen)
 
     @abstractmethod
     def _run(self, part: int, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -12,7 +12,7 @@ BACKBONE, SPATIAL, TEMPORAL = "backbone.onnx", "spatial.onnx", "temporal.onnx"
 """The files of an exported image network: the ViT, what follows it once a frame, and on each window of frames."""
 INPUTS = {
     ENCODE: ["rays", "world", "has_world", "present"],
-    REASON: ["hands", "offsets", "valid"],
+    REASON: ["hands", "offsets", "seen"],
     BACKBONE: ["crops"],
     SPATIAL: ["features", "squares", "present"],
     TEMPORAL: ["tokens", "valid"],

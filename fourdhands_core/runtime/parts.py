@@ -63,9 +63,12 @@ class EncodePart(Part):
 class ReasonPart(Part):
     """`execution.Execution.reason` for one sample, each input and output with a leading axis of 1."""
 
-    def forward(self, hands: torch.Tensor, offsets: torch.Tensor, valid: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        output = self.network.reason(hands, offsets, valid)
-        return output.rotations, output.betas, output.other_root, output.other_root_sigma, output.joint_sigma
+    def forward(self, hands: torch.Tensor, offsets: torch.Tensor, seen: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        # attention to nothing but the estimated frame is what its repetition gives, section 3.3
+        alone = seen & (offsets == 0.0)[:, None]
+        output = self.network.reason(torch.cat([hands, hands]), torch.cat([offsets, offsets]), torch.cat([seen, alone]))
+        rotations, *others = output.rotations, output.betas, output.other_root, output.other_root_sigma, output.joint_sigma
+        return rotations[:1], *(other[:1] for other in others), rotations[1:]
 
     def examples(self) -> tuple[torch.Tensor, ...]:
         """Inputs of the right shapes."""
