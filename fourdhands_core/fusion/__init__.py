@@ -1,16 +1,23 @@
 """One estimate of both hands from the images of several cameras that stand at known places.
 
-`fusion/fusion.py` is the way of an estimate; `fusion/settings.py` its settings, such as how old
-a view may be (`oldest`); `fusion/matching.py` which hand in which view is which; `fusion/solution.py` the
-pose that all views agree on; `fusion/schedule.py` when; `fusion/consistency.py` clocks, and cameras that were moved;
-`fusion/bumps.py` those that were just turned; `fusion/trust.py` whether it is one person's hand at all;
-`fusion/deviations.py` what is remembered of one camera's errors; `fusion/flows.py` how its images show hands moving;
-`fusion/times.py` whose stamps are of another time; `fusion/placed.py` what depth images are worth. Which view is left out of
-a hand is `HandFusion._worst`'s to say, above `FusionSettings.together`, metres at the hand; before it `fusion/matching.py`
-leaves out what is no hand of this person. That is no parameter: the node's `FusedChannel` gives settings, `BagFusion` of
-`fourdhands_ros/bags/fusing.py` too, `media/track_cameras.py` takes the defaults. Why one is left out is told in the words of
-`fusion/matching.py`, by `Consistency.problems`, and in `docs/cameras.md`. Measured by `benchmarks/fusion.py`.
+The way of a camera's estimate, a `View` (`views.py`), through `HandFusion.add` (`fusion.py`):
 
-Calibration: `fusion/extrinsics.py` where cameras stand, of the hands that `fusion/shared_hands.py` chooses;
-`fusion/posed_hands.py` how large all is; `fusion/rig.py` the file.
+1. `times.py`: whether its stamp is of the others' time; `schedule.py`: whether to fuse now or wait for a camera.
+2. `matching.py`: which hand in which view is which, by where `track.py`, the memory of a hand, expects it; what is no hand of
+   this person is left out.
+3. `HandFusion._hand`: `solution.py` finds the pose and the place that all views agree on, each moved to one moment as its own
+   images show the hand moving (`flows.py`), with what is known of depth images (`placed.py`), of a camera's errors
+   (`deviations.py`) and of the hand's shape (`shape.py`). A view that does not fit (`HandFusion._worst`, above
+   `FusionSettings.together`, metres at the hand) is left out, and the others are solved again.
+4. What the views' differences tell: `consistency.py` of clocks, and of cameras that were moved; `bumps.py` of those that were
+   just turned; `trust.py` whether it is one person's hand at all.
+5. `FusedTrack.join`: no jump where other views show the hand than before. Filtered and within human limits, it is an estimate.
+
+Where trackers look ahead, `ordering.py` brings their estimates into the order of their stamps before. `settings.py` are no
+parameters: the node's `FusedChannel` gives some, `BagFusion` of `fourdhands_ros/bags/fusing.py` too, `media/track_cameras.py`
+takes the defaults. Why a view is left out is told in the words of `matching.py` and `times.py`, by `Consistency.problems`, and
+in `docs/cameras.md`. Measured by `benchmarks/fusion.py`.
+
+Calibration: `extrinsics.py` finds where cameras stand, of the hands that `shared_hands.py` chooses; `posed_hands.py` how large
+all is; `clocks.py` why it may have failed; `rig.py` is the file.
 """
