@@ -43,6 +43,8 @@ _MISFIT = 0.02
 """Metres, root mean square, by which landmarks of all views lie beside a hand that is none; of hands by 15 mm at most."""
 _WRONG_SIDE = -4.0
 """Votes of the views below which a hand is the other one."""
+_REMEMBERED = "_views _tracks _schedule _lost _late _arrived _placed _times _deviations shape consistency".split()
+"""Attributes of a HandFusion that are its past."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,26 +134,12 @@ class HandFusion:
 
     def memory(self) -> dict[str, Any]:
         """All that `reset` forgets, and what is known of the cameras' clocks, shared with this one."""
-        return {
-            "views": self._views,
-            "tracks": self._tracks,
-            "schedule": self._schedule,
-            "lost": self._lost,
-            "late": self._late,
-            "arrived": self._arrived,
-            "placed": self._placed,
-            "times": self._times,
-            "deviations": self._deviations,
-            "shape": self.shape,
-            "consistency": self.consistency,
-        }
+        return {name: getattr(self, name) for name in _REMEMBERED}
 
     def recall(self, memory: dict[str, Any]) -> None:
         """Go on from the memory of another one of the same settings."""
-        self._views, self._tracks, self._schedule = memory["views"], memory["tracks"], memory["schedule"]
-        self._lost, self._late, self._times = memory["lost"], memory["late"], memory["times"]
-        self._arrived, self._placed, self._deviations = memory["arrived"], memory["placed"], memory["deviations"]
-        self.shape, self.consistency = memory["shape"], memory["consistency"]
+        for name in _REMEMBERED:
+            setattr(self, name, memory[name])
 
     def newest(self) -> list[View]:
         """The newest estimate of each camera."""

@@ -27,3 +27,11 @@ def bench():
     from ros_support import Bench, makes
 
     yield from makes(Bench)
+
+
+@pytest.fixture
+def person():
+    """Makes Persons (teleop_support.Person)."""
+    from teleop_support import people
+
+    yield from people()

@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from geometry_msgs.msg import PoseStamped, TwistStamped
 from rclpy.duration import Duration
 from ros_support import PATIENT, REPOSITORY, Ros, make_pair
@@ -22,6 +23,7 @@ try:
     import ruckig
 except ModuleNotFoundError:  # a workspace, in which the plugins of launch import the tests, may lack it
     ruckig = None
+needs_ruckig = pytest.mark.skipif(ruckig is None, reason="teleoperation needs ruckig (pip install 'fourdhands[robot]')")
 
 START = np.array([0.4, 0.0, 0.4])
 AXES = "axes:=[1.0,0.0,0.0,0.0,1.0,0.0,0.0,0.0,1.0]"
@@ -142,9 +144,8 @@ def stepped(*parameters):
         node.destroy_node()
 
 
-@contextlib.contextmanager
 def people():
-    """A function that makes a Person, of given parameters of the node; no node is left at the end."""
+    """For a fixture: makes a Person, of given parameters of the node; no node is left at the end."""
     ros, made = Ros(), []
 
     def make(*parameters):

@@ -10,7 +10,7 @@ from ros_support import PATIENT, T0, make_pair
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState, Joy
 from std_msgs.msg import Bool, Float64MultiArray
-from teleop_support import START, people, ruckig, stepped
+from teleop_support import START, needs_ruckig, stepped
 
 from fourdhands_core.pipeline.types import ABSENT, HELD, TRACKED
 from fourdhands_ros.convert.encoders import HandPairEncoder
@@ -18,13 +18,7 @@ from fourdhands_ros.pypi.message_types import deserialize, message_type
 from fourdhands_ros.teleop.diagnosis import status_of
 from fourdhands_ros.teleop.hand_input import HandInput
 
-pytestmark = pytest.mark.skipif(ruckig is None, reason="teleoperation needs ruckig (pip install 'fourdhands[robot]')")
-
-
-@pytest.fixture
-def person():
-    with people() as make:
-        yield make
+pytestmark = needs_ruckig
 
 
 @pytest.mark.parametrize("state, valid", [(TRACKED, True), (HELD, False), (ABSENT, False)])

@@ -6,21 +6,19 @@ from rclpy.qos import QoSProfile
 from ros_support import PATIENT
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
-from teleop_support import people, ruckig
+from teleop_support import needs_ruckig
 
 from fourdhands_core.errors import InputError
 from fourdhands_ros.pypi.message_types import create_subscription, message_type
 from fourdhands_ros.teleop.outputs import JOINT_TRAJECTORY
 from fourdhands_ros.teleop.parameters import TeleopParameters
 
-pytestmark = pytest.mark.skipif(ruckig is None, reason="teleoperation needs ruckig (pip install 'fourdhands[robot]')")
+pytestmark = needs_ruckig
 
 
-@pytest.fixture
-def person():
+@pytest.fixture(autouse=True)
+def _with_mink():
     pytest.importorskip("mink", reason="an arm's inverse kinematics needs mink (pip install 'fourdhands[robot]')")
-    with people() as make:
-        yield make
 
 
 def until_quiet(one, told):

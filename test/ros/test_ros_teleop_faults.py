@@ -15,19 +15,13 @@ from rclpy.qos import DurabilityPolicy, QoSCompatibility, QoSProfile, Reliabilit
 from rclpy.time import Time
 from ros_support import PATIENT, wait_until
 from std_msgs.msg import Bool
-from teleop_support import START, people, ruckig, stepped
+from teleop_support import START, needs_ruckig, stepped
 
 from fourdhands_core.teleop import ESTOP, STATE_NAMES
 from fourdhands_ros.pypi.message_types import HandPair
 from fourdhands_ros.teleop.commanders import publishers_of
 
-pytestmark = pytest.mark.skipif(ruckig is None, reason="teleoperation needs ruckig (pip install 'fourdhands[robot]')")
-
-
-@pytest.fixture
-def person():
-    with people() as make:
-        yield make
+pytestmark = needs_ruckig
 
 
 def test_a_lost_hand_holds_and_has_to_be_engaged_again(person):

@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 from ros_support import T0, make_pair
-from teleop_support import START, ruckig
+from teleop_support import START, needs_ruckig
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.teleop import ENGAGED, RAMP, READY, HandSample, Inputs, RobotSample, TeleopSettings, TeleopState, step
@@ -16,7 +16,7 @@ from fourdhands_ros.teleop.diagnosis import hand_problem
 from fourdhands_ros.teleop.hand_input import HandInput
 from fourdhands_ros.teleop.parameters import TeleopParameters
 
-pytestmark = pytest.mark.skipif(ruckig is None, reason="teleoperation needs ruckig (pip install 'fourdhands[robot]')")
+pytestmark = needs_ruckig
 
 
 @contextlib.contextmanager

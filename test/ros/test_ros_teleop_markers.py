@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message
-from teleop_support import START, people, ruckig
+from teleop_support import START, needs_ruckig
 from visualization_msgs.msg import Marker, MarkerArray
 
 from fourdhands_core.retargeting import load_retargeter
 from fourdhands_core.teleop import TeleopSettings
 from fourdhands_ros.teleop.markers import Look, RobotMarkers
 
-pytestmark = pytest.mark.skipif(ruckig is None, reason="teleoperation needs ruckig (pip install 'fourdhands[robot]')")
+pytestmark = needs_ruckig
 
 TURNED = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 
@@ -90,13 +90,11 @@ def test_a_hand_without_an_arm_has_no_workspace_and_a_robot_that_is_not_drawn_is
     assert ("workspace", 0) in markers(made, Look(1, TeleopSettings()))
 
 
-def test_they_are_published_while_somebody_subscribes():
-    with people() as make:
-        one = make()
-        heard = []
-        one.engage()
-        one.node.create_subscription(MarkerArray, "/hands_teleop/markers", heard.append, 10)
-        one.until(lambda: heard and any(m.ns == "target" and m.action == Marker.ADD for m in heard[-1].markers))
-        one.move(np.array([0.003, 0.0, 0.0]), lambda: one.place[0] > START[0] + 0.05)
-        one.until(lambda: max(p.pose.position.x for p in heard[-1].markers if p.ns == "commanded") > START[0] + 0.04)
-        one.close()
+def test_they_are_published_while_somebody_subscribes(person):
+    one, heard = person(), []
+    one.engage()
+    one.node.create_subscription(MarkerArray, "/hands_teleop/markers", heard.append, 10)
+    one.until(lambda: heard and any(m.ns == "target" and m.action == Marker.ADD for m in heard[-1].markers))
+    one.move(np.array([0.003, 0.0, 0.0]), lambda: one.place[0] > START[0] + 0.05)
+    one.until(lambda: max(p.pose.position.x for p in heard[-1].markers if p.ns == "commanded") > START[0] + 0.04)
+    one.close()

@@ -9,7 +9,7 @@ import pytest
 from rclpy.parameter import Parameter
 from ros_support import PATIENT, make_pair
 from std_srvs.srv import Trigger
-from teleop_support import ruckig, stepped
+from teleop_support import needs_ruckig, stepped
 
 from fourdhands_core.hand_model.arrays import HandArrays
 from fourdhands_core.hand_model.assets import load_generic_hand
@@ -17,7 +17,7 @@ from fourdhands_core.retargeting.operator_range import OperatorRange
 from fourdhands_core.teleop import ENGAGED, ESTOP
 from fourdhands_ros.convert.encoders import HandPairEncoder
 
-pytestmark = pytest.mark.skipif(ruckig is None, reason="teleoperation needs ruckig (pip install 'fourdhands[robot]')")
+pytestmark = needs_ruckig
 OPEN, FIST, PINCH = (0, 0, 0, 0, 0, 0.6), (0.9, 0.95, 0.95, 0.95, 0.95, 0.0), (0.55, 0.5, 0.15, 0.1, 0.1, 0.3)
 
 

@@ -12,7 +12,7 @@ from ros_support import PATIENT, Ros
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import Trigger
-from teleop_support import people, ruckig
+from teleop_support import needs_ruckig
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.retargeting import load_retargeter
@@ -24,7 +24,7 @@ from fourdhands_ros.teleop.node import TeleopNode
 from fourdhands_ros.teleop.outputs import JOINT_TRAJECTORY, trajectory_template
 from fourdhands_ros.teleop.parameters import TeleopParameters
 
-pytestmark = pytest.mark.skipif(ruckig is None, reason="teleoperation needs ruckig (pip install 'fourdhands[robot]')")
+pytestmark = needs_ruckig
 
 KNUCKLE = ("gripper_joint:=knuckle", "gripper_span:=[0.8,0.0]")
 OPEN = 0.085
@@ -34,12 +34,6 @@ OPEN = 0.085
 @pytest.fixture(autouse=True)
 def _with_mujoco():
     pytest.importorskip("mujoco", reason="retargeting needs mujoco (pip install 'fourdhands[robot]')")
-
-
-@pytest.fixture
-def person():
-    with people() as make:
-        yield make
 
 
 class Hand:

@@ -7,12 +7,12 @@ import pytest
 from geometry_msgs.msg import PoseStamped
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
-from teleop_support import START, ruckig, stepped
+from teleop_support import START, needs_ruckig, stepped
 
 from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_core.teleop import ENGAGED, IDLE, RAMP, READY, HandSample
 
-pytestmark = pytest.mark.skipif(ruckig is None, reason="teleoperation needs ruckig (pip install 'fourdhands[robot]')")
+pytestmark = needs_ruckig
 HOME = np.array([0.1, 0.4, 0.0, 1.8, 0.0, 0.9, 0.2])
 ARM = {"arm": "positions", "arm_model": "seven_joints", "base_frame": "base"}
 

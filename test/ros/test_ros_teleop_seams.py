@@ -13,7 +13,7 @@ from rclpy.time import Time
 from ros_support import PATIENT, T0, make_pair
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
-from teleop_support import START, ruckig, stepped
+from teleop_support import START, needs_ruckig, stepped
 
 from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_core.teleop import ENGAGED, HOLD, IDLE, RAMP, READY, HandSample, RobotSample
@@ -22,7 +22,7 @@ from fourdhands_ros.pypi.message_types import deserialize, message_type
 from fourdhands_ros.teleop.commanders import more_than_one
 from fourdhands_ros.teleop.node import TeleopNode
 
-pytestmark = pytest.mark.skipif(ruckig is None, reason="teleoperation needs ruckig (pip install 'fourdhands[robot]')")
+pytestmark = needs_ruckig
 
 
 class Steps:
