@@ -175,21 +175,35 @@ def test_a_whole_video_misses_nothing_and_one_that_was_cut_off_what_it_lacks(tmp
             assert count + reader.missing == 30 and (count == 30) == (file == path)
 
 
+def timed_video(path, milliseconds):
+    """A frame at each of these times."""
+    av = pytest.importorskip("av", reason="OpenCV writes videos of one rate only")
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libvpx" if path.suffix == ".webm" else "mpeg4", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        for i, time in enumerate(milliseconds):
+            frame = av.VideoFrame.from_ndarray(numbered_picture(i), format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.webm", "a.mp4", "a.ts"])
+def test_a_part_of_a_long_recording_lacks_nothing_of_before(tmp_path, name):
+    """Its frames' times begin where those of the part before end."""
+    with VideoReader(timed_video(tmp_path / name, [5000 + round(i * 1000 / 30) for i in range(30)])) as reader:
+        stamps = [stamp for stamp, _ in reader]
+        assert reader.frame_count == 30 and reader.missing == 0
+    np.testing.assert_allclose(stamps, np.arange(30) / 30 * 1e9, atol=2e6)
+
+
 @pytest.mark.parametrize("name, cut", [("a.mkv", 0), ("a.webm", 0), ("a.mp4", 0), ("a.mkv", 6), ("a.webm", 6)])
 def test_frames_at_uneven_times_are_not_missing(tmp_path, name, cut):
     """As screens and browsers are recorded: 28 of 58 frames of such an mkv could not be read, it said. One that was cut off
     lacks some all the same."""
-    av = pytest.importorskip("av", reason="OpenCV writes videos of one rate only")
-    path = tmp_path / name
-    with av.open(str(path), "w") as file:
-        stream = file.add_stream("libvpx" if name.endswith("webm") else "mpeg4", rate=30)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
-        for i in range(30):
-            frame = av.VideoFrame.from_ndarray(numbered_picture(i), format="rgb24")
-            frame.pts, frame.time_base = 33 * min(i, 15) + 100 * max(i - 15, 0), Fraction(1, 1000)
-            file.mux(stream.encode(frame))
-        file.mux(stream.encode())
+    path = timed_video(tmp_path / name, [33 * min(i, 15) + 100 * max(i - 15, 0) for i in range(30)])
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * (10 - cut) // 10])
     with VideoReader(path) as reader:

@@ -22,7 +22,7 @@ from ..errors import InputError
 from ..files import kind_of, not_a, utf8_name
 from .coded_size import CodedSizes, Size
 from .images import ImageFiles, stated_size
-from .mp4 import display_matrix, states_frames, table
+from .mp4 import counts_from_zero, display_matrix, states_frames, table
 
 # What FFmpeg says of each damaged frame; the readers say how many there were.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -102,6 +102,7 @@ class FileFrames:
         self.fps = _fps(self._capture)
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.frame_count, self.stated = count if count > 0 else None, states_frames(path)
+        self._late = counts_from_zero(path)
         self._wide = self._width_of_pixels()
         self._sizes = CodedSizes(path, self._codec())
 
@@ -112,6 +113,9 @@ class FileFrames:
         milliseconds = self._capture.get(cv2.CAP_PROP_POS_MSEC)
         if change := self._sizes.change(milliseconds):
             raise InputError(self._changes(*change))
+        if self._late and self.frame_count:  # until the first frame
+            self.frame_count = max(self.frame_count - round(self._capture.get(cv2.CAP_PROP_PTS)), 1)
+        self._late = False
         stamp = round(milliseconds * 1e6)
         ok, image = self._capture.retrieve()
         if not ok or image is None:

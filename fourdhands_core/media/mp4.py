@@ -42,6 +42,13 @@ def states_frames(path: Path) -> bool:
         return next(_boxes(data, (0, len(data)), b"moof"), None) is None
 
 
+def counts_from_zero(path: Path) -> bool:
+    """Whether the duration that OpenCV gives is up to the last frame's time and not from the first one's, which may come late,
+    as in the parts of a long recording: Matroska's and WebM's."""
+    with path.open("rb") as file:
+        return file.read(4) == b"\x1a\x45\xdf\xa3"
+
+
 def display_matrix(path: Path) -> np.ndarray | None:
     """The matrix (2, 2) by which a player turns the first video: a stored pixel's (x, y) as a row, times it, is where it is
     shown, up to a shift (ISO 14496-12, 8.3.2). None for other files, and where it is damaged."""

@@ -46,7 +46,7 @@ class VideoReader(contextlib.AbstractContextManager["VideoReader"]):
             self.files, self._frames = pictures, PictureFrames(pictures)
         else:
             self.files, self._frames = [Path(str(source))], FileFrames(Path(str(source)))
-        self.fps, self.frame_count = self._frames.fps, self._frames.frame_count
+        self.fps = self._frames.fps
         # The first frame is decoded here, so that a file without frames fails at once and the size is the true one.
         self._begin()
         self._first = self._read()
@@ -54,6 +54,7 @@ class VideoReader(contextlib.AbstractContextManager["VideoReader"]):
             problem = self._frames.nothing()
             self.close()
             raise InputError(problem)
+        self.frame_count = self._frames.frame_count
         self.height, self.width = self._first[1].shape[:2]
 
     @property
