@@ -18,7 +18,7 @@ from .camera import BagCamera, CameraTopics, Options
 from .frames import RecordedFrames, look_up_first
 from .messages import HandMessages
 from .reading import Bag, Entry
-from .topics import frame_topics, some
+from .topics import TF_MESSAGE, frame_topics, some, topics_of
 
 
 class BagPlaces:
@@ -61,9 +61,11 @@ class BagPlaces:
         if options.rig is not None:
             check_named(options.rig, [camera.name for camera in cameras], "the file of --cameras")
         elif not any(name in topics and topics[name].count for name in frame_topics(topics)):
+            others = topics_of(topics, TF_MESSAGE)  # of several robots
+            which = f" (and {some(others)} are those of several robots)" if others else ""
             raise InputError(
-                f"{path} has no messages on /tf or /tf_static, so that nothing says where its cameras stand in {self.frame}; "
-                "give --cameras FILE, as `fourdhands calibrate-cameras` makes it"
+                f"{path} has no messages on /tf or /tf_static{which}, so that nothing says where its cameras stand in "
+                f"{self.frame}; give --cameras FILE, as `fourdhands calibrate-cameras` makes it"
             )
 
     def _check_tree(self, camera: CameraTopics, frames: RecordedFrames) -> None:

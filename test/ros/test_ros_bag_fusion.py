@@ -245,6 +245,15 @@ def test_a_frame_that_tf_does_not_know_is_told(recorded, tmp_path, capsys):
     assert not list(tmp_path.glob("out*"))
 
 
+def test_tf_of_several_robots_is_told(recorded, tmp_path, capsys):
+    entries = [(f"/robot{number}/tf_static", T0, b"\0\1\0\0\0\0\0\0") for number in (1, 2)]
+    bag = write_bag(
+        tmp_path / "two", recorded.entries + entries, recorded.types | {name: "tf2_msgs/msg/TFMessage" for name, *_ in entries}
+    )
+    code = cli.main(["bag", str(bag), str(tmp_path / "out"), "--quiet", "--fixed-frame", "base_link"])
+    assert code == 2 and "(and /robot1/tf_static, /robot2/tf_static are those of several robots)" in capsys.readouterr().err
+
+
 def test_without_a_lens_nothing_is_fused(recorded, tmp_path, capsys):
     entries = [entry for entry in recorded.entries if entry[0] != "/right/camera_info"]
     types = {name: kind for name, kind in recorded.types.items() if name != "/right/camera_info"}
