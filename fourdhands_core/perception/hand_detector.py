@@ -14,7 +14,7 @@ from ..errors import DependencyError, InputError
 from ..hand_model.skeleton import LEFT, RIGHT
 from .beside import Beside
 from .confidence import landmark_confidence
-from .detector import HandDetection, check_image, hand_size
+from .detector import HandDetection, check_image
 from .hand_networks import HAND, HAND_INT8, HandNetworks, Look
 from .palms import Palms
 from .squares import Square, around_landmarks, overlap
@@ -315,15 +315,14 @@ class _Hand:
 def _apart(a: Look, b: Look) -> float:
     """Mean distance of two looks' landmarks in hand lengths."""
     distance = np.sqrt(np.square(a.landmarks - b.landmarks).sum(axis=1)).mean()
-    return float(distance / max(hand_size(a), hand_size(b)))
+    return float(distance / max(a.size, b.size))
 
 
 def _part(look: Look, whole: Look, apart: float) -> bool:
     """Whether a look takes another hand's fingers for a hand: less than half as large, and nowhere `apart` from that one's
     landmarks, in its own lengths and on average.
     """
-    size = hand_size(look)
-    if size >= 0.5 * hand_size(whole):
+    if look.size >= 0.5 * whole.size:
         return False
     distance = np.sqrt(np.square(look.landmarks[:, None] - whole.landmarks).sum(axis=2)).min(axis=1).mean()
-    return bool(distance < apart * size)
+    return bool(distance < apart * look.size)

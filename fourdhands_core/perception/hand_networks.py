@@ -19,6 +19,7 @@ import onnxruntime
 
 from ..errors import DependencyError, InputError
 from .beside import Beside
+from .detector import hand_size
 from .palms import PALM_SIZE, Palms
 from .squares import Square, cut
 from .tone import AS_IT_IS, Tone
@@ -54,6 +55,11 @@ class Look:
     world: np.ndarray
     presence: float
     right: float
+
+    @functools.cached_property
+    def size(self) -> float:
+        """Its `hand_size`, pixels."""
+        return hand_size(self)
 
 
 class HandNetworks:
