@@ -20,9 +20,9 @@ _LED = 0.9
 """Of its speed, with which the end of an arm that is told joints is asked to go: with the rest they catch up."""
 
 
-def within(default: float, smallest: float, largest: float) -> Any:
-    """A setting with its smallest and largest value, both allowed."""
-    return field(default=default, metadata={"limits": (smallest, largest)})
+def setting(default: Any, description: str, limits: tuple[float, float] | None = None) -> Any:
+    """A field with what people are told of it. limits: (smallest, largest), both allowed."""
+    return field(default=default, metadata={"description": description, "limits": limits})
 
 
 class Limits(Protocol):
@@ -55,81 +55,76 @@ class ArmLimits:
 
 @dataclass(frozen=True)
 class TeleopSettings:
-    """How the robot follows. Raises InputError where a value is out of range."""
+    """How the robot follows; what are parameters of the node too are told of here alone. Raises InputError where one is out of
+    range."""
 
-    scale: float = within(1.0, 0.01, 10.0)
-    """Metres of the arm's end per metre of the hand."""
-    scale_depth: float = within(1.0, 0.0, 1.0)
-    """How much of that along the operator's third axis, towards and away from a camera: one camera measures it several times
-    worse than the others, and drifts as the hand closes."""
-    axes: tuple[float, ...] = (0.0, 0.0, -1.0, 1.0, 0.0, 0.0, 0.0, -1.0, 0.0)
-    """Rotation from the operator's frame to the robot's base, row by row; by default of a camera that faces the operator."""
-    absolute: bool = False
-    """The arm's end goes to where the hand is; needs the transform from camera to base, and `scaled` hands."""
-    turns: bool = True
-    """The arm's end turns with the hand; False keeps its orientation."""
-    need_deadman: bool = True
-    """Nothing moves unless somebody holds the deadman's switch."""
-    workspace: tuple[float, ...] = (-1.0, -1.0, 0.0, 1.0, 1.0, 1.5)
-    """Lower and upper corner of the box that the arm's end stays in, metres in its base."""
+    scale: float = setting(1.0, "Metres of the arm's end per metre of the hand.", (0.01, 10.0))
+    scale_depth: float = setting(
+        1.0,
+        "How much of it towards and away from the camera (third axis of the hands' frame), which one camera measures worst: 3 "
+        "cm too far where the hand closes. 0.3 lets fingers meet a thing there, at the price of reaching less far.",
+        (0.0, 1.0),
+    )
+    axes: tuple[float, ...] = setting(
+        (0.0, 0.0, -1.0, 1.0, 0.0, 0.0, 0.0, -1.0, 0.0),
+        "Rotation from the operator's frame, the camera's, to the base, row by row; by default of a camera that faces the "
+        "operator.",
+    )
+    absolute: bool = setting(
+        False, "Go to where the hand is, not by as much as it moves: needs scaled hands, and the camera's frame on /tf."
+    )
+    turns: bool = setting(True, "Turn the arm's end with the hand.")
+    need_deadman: bool = setting(True, "Move only while true comes on ~/deadman, ten times a second or more.")
+    workspace: tuple[float, ...] = setting(
+        (-1.0, -1.0, 0.0, 1.0, 1.0, 1.5), "Box that the arm's end stays in: lower and upper corner, metres."
+    )
     keep_out: tuple[float, ...] = ()
     """Balls that it stays out of: x, y, z and radius of each, metres in its base."""
-    max_speed: float = within(0.25, 0.001, 3.0)
-    """Of each axis of the arm's end, m/s."""
-    max_acceleration: float = within(4.0, 0.01, 50.0)
-    """Likewise, m/s^2."""
-    max_jerk: float = within(300.0, 0.1, 2000.0)
-    """Likewise, m/s^3. `braking` tells how long it takes to stop: 0.09 s by default."""
-    max_turn: float = within(1.0, 0.01, 6.0)
-    """Of the rotation vector of the arm's end from the engaged orientation, rad/s."""
-    max_turn_acceleration: float = within(16.0, 0.1, 100.0)
-    """Likewise, rad/s^2."""
-    max_turn_jerk: float = within(1200.0, 1.0, 5000.0)
-    """Likewise, rad/s^3."""
+    max_speed: float = setting(0.25, "Of each axis of the arm's end, m/s.", (0.001, 3.0))
+    max_acceleration: float = setting(4.0, "Likewise, m/s^2.", (0.01, 50.0))
+    max_jerk: float = setting(300.0, "Likewise, m/s^3.", (0.1, 2000.0))
+    """`braking` tells how long it takes to stop: 0.09 s by default."""
+    max_turn: float = setting(1.0, "Of each axis of the arm's turn from the engaged orientation, rad/s.", (0.01, 6.0))
+    max_turn_acceleration: float = setting(16.0, "Likewise, rad/s^2.", (0.1, 100.0))
+    max_turn_jerk: float = setting(1200.0, "Likewise, rad/s^3.", (1.0, 5000.0))
     finger_lower: tuple[float, ...] = ()
     """Least positions of the hand's joints, in its order; empty without a hand."""
     finger_upper: tuple[float, ...] = ()
     """Greatest positions, likewise."""
     finger_velocity: tuple[float, ...] = ()
     """Greatest velocities, likewise."""
-    max_finger_share: float = within(0.5, 0.01, 1.0)
-    """How much of the fingers' velocity limits is used. Their acceleration and jerk are 16 and 1200 times that."""
+    max_finger_share: float = setting(0.5, "Share of the speed limits of the robot's fingers that is used.", (0.01, 1.0))
     arm_lower: tuple[float, ...] = ()
     """Least positions of the joints of an arm that is told joints, in its order; else empty."""
     arm_upper: tuple[float, ...] = ()
     """Greatest positions, likewise."""
     arm_velocity: tuple[float, ...] = ()
     """Greatest velocities, likewise."""
-    max_joint_share: float = within(0.5, 0.01, 1.0)
-    """As max_finger_share, of those joints."""
-    ramp: float = within(1.5, 0.1, 30.0)
-    """Seconds over which speed grows to its limit after engaging, so that fingers close slowly."""
-    dwell: float = within(0.1, 0.0, 10.0)
-    """Seconds for which all conditions must hold before one can engage."""
-    regain: float = within(0.5, 0.0, 5.0)
-    """Seconds within which a hand that comes back is followed again, from where it and the robot are then."""
-    hand_stale: float = within(0.2, 0.02, 2.0)
-    """Seconds after which the newest image is too old to follow, however lately it came; from half of that on the robot
-    slows down."""
-    hand_silent: float = within(0.15, 0.02, 2.0)
-    """Seconds without a new image of the hand after which it counts as stale, however young the last one is."""
-    robot_stale: float = within(0.15, 0.02, 2.0)
-    """Seconds that the robot's last news may be old, and seconds without news."""
-    deadman_stale: float = within(0.15, 0.02, 2.0)
-    """The same of the deadman's switch."""
-    confidence_to_engage: float = within(0.4, 0.0, 1.0)
-    """Above it one can engage, and the robot moves at full speed."""
-    confidence_to_hold: float = within(0.2, 0.0, 1.0)
-    """Below it the hand counts as lost."""
-    max_hand_speed: float = within(3.0, 0.1, 20.0)
-    """Metres a second: what moves faster between two images is no hand's motion."""
-    max_following_error: float = within(0.1, 0.001, 1.0)
-    """Metres between the commanded and the measured pose, beyond which for 0.3 s the robot is at FAULT. Fingers have no such
-    limit: what they hold keeps them from their command, and moves them where it slips."""
-    max_turn_error: float = within(0.5, 0.01, 3.1)
-    """Radians, likewise."""
-    still_speed: float = within(0.02, 0.001, 1.0)
-    """Metres a second below which the robot counts as still; only then one can engage."""
+    max_joint_share: float = setting(
+        0.5, "Share of the speed limits of an arm's joints that is used, where the arm is told joints.", (0.01, 1.0)
+    )
+    ramp: float = setting(1.5, "Seconds over which speed grows after engaging.", (0.1, 30.0))
+    dwell: float = setting(0.1, "Seconds for which nothing may stand against engaging before.", (0.0, 10.0))
+    regain: float = setting(0.5, "Seconds within which a lost hand that comes back is followed again.", (0.0, 5.0))
+    hand_stale: float = setting(0.2, "Age of the newest image, seconds, at which the robot stops.", (0.02, 2.0))
+    """From half of that on the robot slows down."""
+    hand_silent: float = setting(
+        0.15, "Seconds without a new image of the hand, likewise, however young the last one is.", (0.02, 2.0)
+    )
+    robot_stale: float = setting(0.15, "Age of the robot's own state, and seconds without news of it, likewise.", (0.02, 2.0))
+    deadman_stale: float = setting(0.15, "Age of the last ~/deadman, seconds, likewise.", (0.02, 2.0))
+    confidence_to_engage: float = setting(0.4, "Confidence of the hand with which one can engage.", (0.0, 1.0))
+    """Above it the robot moves at full speed."""
+    confidence_to_hold: float = setting(
+        0.2, "Confidence below which a hand counts as lost; towards it the robot slows down.", (0.0, 1.0)
+    )
+    max_hand_speed: float = setting(3.0, "What moves faster than this between two images, m/s, is no hand.", (0.1, 20.0))
+    max_following_error: float = setting(0.1, "Metres that the robot may be from where it is told to be.", (0.001, 1.0))
+    """Beyond it for 0.3 s the robot is at FAULT. Fingers have no such limit: what they hold keeps them from their command, and
+    moves them where it slips."""
+    max_turn_error: float = setting(0.5, "Likewise of its orientation, radians.", (0.01, 3.1))
+    still_speed: float = setting(0.02, "Speed below which the robot counts as still, m/s.", (0.001, 1.0))
+    """Only then one can engage."""
 
     def __post_init__(self) -> None:
         for one in fields(self):
@@ -223,6 +218,6 @@ class TeleopSettings:
 
 
 RANGES: dict[str, tuple[float, float]] = {
-    one.name: one.metadata["limits"] for one in fields(TeleopSettings) if "limits" in one.metadata
+    one.name: one.metadata["limits"] for one in fields(TeleopSettings) if one.metadata.get("limits")
 }
 """Smallest and largest value of the settings of these names, both allowed."""

@@ -16,13 +16,11 @@ if TYPE_CHECKING:
     from fourdhands_core.retargeting import Retargeter
     from fourdhands_core.retargeting.arm import SerialArm
 
-_S = TeleopSettings()
-"""The core's own defaults are the node's."""
 
-
-def _setting(name: str, description: str) -> Any:
-    """A parameter that is a setting of the core, with its default and range."""
-    return changeable(getattr(_S, name), description, limits=RANGES.get(name))
+def of_core(name: str) -> Any:
+    """A parameter that is the core's setting of this name."""
+    spec = TeleopSettings.__dataclass_fields__[name]
+    return changeable(spec.default, **spec.metadata)
 
 
 @dataclass(frozen=True)
@@ -87,64 +85,48 @@ class TeleopParameters:
     end_frame: str = parameter(
         "tool0", "The arm's end on /tf; not used where ee_pose comes. In arm_model, where that does not say it."
     )
-    scale: float = _setting("scale", "Metres of the arm's end per metre of the hand.")
-    scale_depth: float = _setting(
-        "scale_depth",
-        "How much of it towards and away from the camera (third axis of the hands' frame), which one camera measures worst: "
-        "3 cm too far where the hand closes. 0.3 lets fingers meet a thing there, at the price of reaching less far.",
-    )
-    axes: tuple[float, ...] = _setting(
-        "axes",
-        "Rotation from the operator's frame, the camera's, to the base, row by row; by default of a camera that faces the "
-        "operator.",
-    )
-    absolute: bool = _setting(
-        "absolute", "Go to where the hand is, not by as much as it moves: needs scaled hands, and the camera's frame on /tf."
-    )
-    turns: bool = _setting("turns", "Turn the arm's end with the hand.")
-    need_deadman: bool = _setting("need_deadman", "Move only while true comes on ~/deadman, ten times a second or more.")
+    scale: float = of_core("scale")
+    scale_depth: float = of_core("scale_depth")
+    axes: tuple[float, ...] = of_core("axes")
+    absolute: bool = of_core("absolute")
+    turns: bool = of_core("turns")
+    need_deadman: bool = of_core("need_deadman")
     deadman_button: int = parameter(
         -1,
         "Button of the joystick on joy that is the deadman's switch, counted from 0, beside ~/deadman; -1: none. joy_node's "
         "autorepeat_rate has to be 10 or more.",
         limits=(-1, 63),
     )
-    workspace: tuple[float, ...] = _setting("workspace", "Box that the arm's end stays in: lower and upper corner, metres.")
+    workspace: tuple[float, ...] = of_core("workspace")
     keep_out: tuple[float, ...] = changeable(
         (0.0, 0.0, -9.0, 0.1), "Balls that it stays out of: x, y, z, radius of each, metres."
     )
-    max_speed: float = _setting("max_speed", "Of each axis of the arm's end, m/s.")
-    max_acceleration: float = _setting("max_acceleration", "Likewise, m/s^2.")
-    max_jerk: float = _setting("max_jerk", "Likewise, m/s^3.")
-    max_turn: float = _setting("max_turn", "Of each axis of the arm's turn from the engaged orientation, rad/s.")
-    max_turn_acceleration: float = _setting("max_turn_acceleration", "Likewise, rad/s^2.")
-    max_turn_jerk: float = _setting("max_turn_jerk", "Likewise, rad/s^3.")
-    max_finger_share: float = _setting("max_finger_share", "Share of the speed limits of the robot's fingers that is used.")
-    max_joint_share: float = _setting(
-        "max_joint_share", "Share of the speed limits of an arm's joints that is used, where the arm is told joints."
-    )
-    ramp: float = _setting("ramp", "Seconds over which speed grows after engaging.")
-    dwell: float = _setting("dwell", "Seconds for which nothing may stand against engaging before.")
-    regain: float = _setting("regain", "Seconds within which a lost hand that comes back is followed again.")
-    hand_stale: float = _setting("hand_stale", "Age of the newest image, seconds, at which the robot stops.")
-    hand_silent: float = _setting(
-        "hand_silent", "Seconds without a new image of the hand, likewise, however young the last one is."
-    )
-    robot_stale: float = _setting("robot_stale", "Age of the robot's own state, and seconds without news of it, likewise.")
-    deadman_stale: float = _setting("deadman_stale", "Age of the last ~/deadman, seconds, likewise.")
-    confidence_to_engage: float = _setting("confidence_to_engage", "Confidence of the hand with which one can engage.")
-    confidence_to_hold: float = _setting(
-        "confidence_to_hold", "Confidence below which a hand counts as lost; towards it the robot slows down."
-    )
-    max_hand_speed: float = _setting("max_hand_speed", "What moves faster than this between two images, m/s, is no hand.")
-    max_following_error: float = _setting("max_following_error", "Metres that the robot may be from where it is told to be.")
-    max_turn_error: float = _setting("max_turn_error", "Likewise of its orientation, radians.")
+    max_speed: float = of_core("max_speed")
+    max_acceleration: float = of_core("max_acceleration")
+    max_jerk: float = of_core("max_jerk")
+    max_turn: float = of_core("max_turn")
+    max_turn_acceleration: float = of_core("max_turn_acceleration")
+    max_turn_jerk: float = of_core("max_turn_jerk")
+    max_finger_share: float = of_core("max_finger_share")
+    max_joint_share: float = of_core("max_joint_share")
+    ramp: float = of_core("ramp")
+    dwell: float = of_core("dwell")
+    regain: float = of_core("regain")
+    hand_stale: float = of_core("hand_stale")
+    hand_silent: float = of_core("hand_silent")
+    robot_stale: float = of_core("robot_stale")
+    deadman_stale: float = of_core("deadman_stale")
+    confidence_to_engage: float = of_core("confidence_to_engage")
+    confidence_to_hold: float = of_core("confidence_to_hold")
+    max_hand_speed: float = of_core("max_hand_speed")
+    max_following_error: float = of_core("max_following_error")
+    max_turn_error: float = of_core("max_turn_error")
     robot_stamped: bool = changeable(
         True,
         "Believe the stamps of the robot's state, where it has any; false where the robot's clock is not this computer's, and "
         "its state counts as of when it comes.",
     )
-    still_speed: float = _setting("still_speed", "Speed below which the robot counts as still, m/s.")
+    still_speed: float = of_core("still_speed")
 
     def __post_init__(self) -> None:
         check_values(self)
@@ -192,5 +174,7 @@ class TeleopParameters:
                 joints.update({f"{kind}_{name}": tuple(values.tolist()) for name, values in limits.items()})
         settings = TeleopSettings(**{name: getattr(self, name) for name in names}, **joints)
         if self.arm == "none":  # where its end is does not matter then, and nobody need tell
-            return replace(settings, scale=RANGES["scale"][0], turns=False, absolute=False, workspace=_S.workspace, keep_out=())
+            return replace(
+                settings, scale=RANGES["scale"][0], turns=False, absolute=False, workspace=TeleopSettings.workspace, keep_out=()
+            )
         return settings
