@@ -35,7 +35,8 @@ Work = TypeVar("Work", bound="WorkFolder")
 
 
 def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path | None] = ()) -> None:
-    """Raise InputError where one of these files cannot be written, or is an input, as `refuse_overwriting` says.
+    """Raise InputError where one of these files cannot be written, is another one of them, or is an input, as
+    `refuse_overwriting` says.
 
     To be called before any work. Folders on the way need not be there; nothing is left of the trial.
     """
@@ -43,7 +44,10 @@ def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path | N
     refuse_overwriting(files, inputs)
     for folder in dict.fromkeys(file.parent for file in files):
         check_folder(folder)
+    places: dict[str, Path] = {}
     for output in files:
+        if (other := places.setdefault(os.path.realpath(output), output)) is not output and not _is_special(output):
+            raise InputError(f"{other} and {output} are one file, and two are to be written; give each its own name")
         if output.is_dir():
             raise InputError(f"{output} is a folder, where a file is to be written; choose another place")
         _status(output)

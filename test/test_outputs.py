@@ -83,6 +83,15 @@ def test_an_empty_out(folder, monkeypatch, capsys, command):
     assert "is empty" in expect_refusal(monkeypatch, capsys, [*command.split(), "--out", ""])
 
 
+@pytest.mark.parametrize("other", ["rig.yaml", "pictures/../rig.yaml", "again"])
+def test_two_outputs_in_one_file(folder, monkeypatch, capsys, other):
+    Path("again").symlink_to("rig.yaml")
+    Path("rig.yaml").touch()
+    command = f"calibrate-cameras in.mp4 in.mp4 --names a b --fov 60 --out rig.yaml --launch {other}"
+    assert "are one file, and two are to be written" in expect_refusal(monkeypatch, capsys, command.split())
+    check_outputs(["/dev/null", "/dev/null"])
+
+
 @pytest.mark.parametrize("place", ["out/hands.npz", "out/left/hands.npz"])
 @pytest.mark.parametrize("option", ["--hand-shape", "--weights", "--hand-model", "--intrinsics", "--cameras", ""])
 def test_several_cameras_write_over_none_of_their_inputs(folder, monkeypatch, capsys, option, place):
