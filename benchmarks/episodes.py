@@ -36,6 +36,7 @@ from rclpy.serialization import serialize_message  # noqa: E402
 from ros_support import T0, stamp_to  # noqa: E402
 from sensor_msgs.msg import CompressedImage  # noqa: E402
 
+from fourdhands_core.commands import tell  # noqa: E402
 from fourdhands_core.episodes.recording import Hands  # noqa: E402
 from fourdhands_core.episodes.resampling import Episode, resample  # noqa: E402
 from fourdhands_core.episodes.resampling_error import row_errors  # noqa: E402
@@ -241,10 +242,7 @@ def main() -> None:
         for part in args.parts:
             told[part] = measured[part]()
             print(part, json.dumps(told[part]), file=sys.stderr, flush=True)
-    text = json.dumps(told, indent=1)
-    print(text)
-    if args.json:
-        args.json.write_text(text + "\n")
+    tell(told, args.json)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Sen to the medians of half minutes after the warm-up, in which caches fill and t
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -20,8 +19,9 @@ import rclpy
 from rclpy.signals import SignalHandlerOptions
 from scipy.stats import theilslopes
 
+from fourdhands_core.commands import tell
 from fourdhands_ros.pypi.message_types import HandPair, create_subscription
-from fourdhands_ros.tools.benchmark import _played
+from fourdhands_ros.tools.benchmark import camera_clip
 from fourdhands_ros.tools.demo import CameraProcess, Process, configure_dds, wait_for
 
 _WINDOW = 30.0
@@ -78,7 +78,7 @@ def soak(video: Path, minutes: float, warm_up: float = 2.0, period: float = 2.0)
         hands = Process("fourdhands_ros", "--ros-args", "-r", f"__ns:=/{space}", log=folder / "node.log")
         cleanup.callback(hands.stop)
         camera = CameraProcess(
-            str(_played(video, folder)),
+            str(camera_clip(video, folder)),
             "--fov",
             "60",
             "--subscribers",
@@ -141,10 +141,7 @@ def main() -> None:
     parser.add_argument("--warm-up", type=float, default=2.0, help="minutes among them that are left out (default: 2)")
     parser.add_argument("--out", type=Path, help="also write the JSON to this file")
     args = parser.parse_args()
-    text = json.dumps(soak(args.video, args.minutes, args.warm_up), indent=1)
-    print(text)
-    if args.out is not None:
-        args.out.write_text(text + "\n")
+    tell(soak(args.video, args.minutes, args.warm_up), args.out)
 
 
 if __name__ == "__main__":

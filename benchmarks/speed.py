@@ -7,7 +7,6 @@ python benchmarks/speed.py VIDEO [--out FILE] [--seconds 15] [--size 640x480]
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import subprocess
@@ -21,6 +20,7 @@ import numpy as np
 from mediapipe_detector import MediaPipeDetector
 
 from fourdhands_core.benchmark import percentiles
+from fourdhands_core.commands import tell
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.media.video import VideoReader, VideoWriter
 from fourdhands_core.pipeline.frame import Frame
@@ -198,9 +198,7 @@ def main() -> None:
         "tracker": tracker_beside_mediapipe(frames, Camera.from_fov(width, height, 60.0)),
         "node": node_rates(frames, args.seconds),
     }
-    print(json.dumps(result, indent=1))
-    if args.out:
-        args.out.write_text(json.dumps(result, indent=1) + "\n")
+    tell(result, args.out)
 
 
 if __name__ == "__main__":

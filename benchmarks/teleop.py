@@ -34,7 +34,7 @@ from std_srvs.srv import Trigger
 from fourdhands_core.errors import FourDHandsError, InputError
 from fourdhands_core.retargeting import load_retargeter
 from fourdhands_ros.pypi.message_types import HandPair
-from fourdhands_ros.tools.benchmark import _played
+from fourdhands_ros.tools.benchmark import camera_clip
 from fourdhands_ros.tools.demo import CameraProcess, Process, check_alone, configure_dds, wait_for
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -286,7 +286,7 @@ def run(video: Path, hand: str, seconds: float, repeats: int, others: list[str])
         cleanup.callback(node.destroy_node)
         check_alone(node)
         operator = Operator(node)
-        bench = Bench(operator, _played(video, folder), folder, hand, others, cleanup)
+        bench = Bench(operator, camera_clip(video, folder), folder, hand, others, cleanup)
 
         def ready() -> bool:
             operator.spin(0.05)

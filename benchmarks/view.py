@@ -183,7 +183,7 @@ def node(video: Path, minutes: float, slot: float = 6.0) -> dict:
     from rclpy.signals import SignalHandlerOptions
 
     from fourdhands_ros.pypi.message_types import HandPair, create_subscription
-    from fourdhands_ros.tools.benchmark import _played
+    from fourdhands_ros.tools.benchmark import camera_clip
     from fourdhands_ros.tools.demo import CameraProcess, Process, configure_dds, wait_for
 
     configure_dds(os.environ)
@@ -205,7 +205,7 @@ def node(video: Path, minutes: float, slot: float = 6.0) -> dict:
         tracker = Process("fourdhands_ros", "--ros-args", "-r", f"__ns:=/{space}", log=folder / "node.log")
         cleanup.callback(tracker.stop)
         options = "--fov", "60", "--subscribers", "1", "--loop", "--namespace", space
-        camera = CameraProcess(str(_played(video, folder)), *options, log=folder / "camera.log")
+        camera = CameraProcess(str(camera_clip(video, folder)), *options, log=folder / "camera.log")
         cleanup.callback(camera.stop)
 
         def spin(seconds: float) -> None:

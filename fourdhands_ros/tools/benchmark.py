@@ -323,7 +323,7 @@ def run(
     """
     configure_dds(os.environ)
     folder = Path(tempfile.mkdtemp())
-    played = _played(video, folder)
+    played = camera_clip(video, folder)
     tracker = HandPairTracker(parameters.tracker_settings())
     with VideoReader(played) as reader:
         for stamp, image in reader:
@@ -348,7 +348,7 @@ def run(
         shutil.rmtree(folder)
 
 
-def _played(video: str | Path, folder: Path) -> Path:
+def camera_clip(video: str | Path, folder: Path) -> Path:
     """The first 10 s of a video at 640 x 480, which is what the cameras play."""
     with VideoReader(video) as reader, VideoWriter(folder / "camera.mp4", 30.0) as writer:
         for _, image in islice(reader, 300):
