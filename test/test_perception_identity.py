@@ -6,11 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
-from fourdhands_core.errors import InputError
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.perception.confidence import landmark_confidence
 from fourdhands_core.perception.detector import HAND_LENGTH, HandDetection, hand_size
-from fourdhands_core.perception.identity import HandIdentity, IdentitySettings, _assign
+from fourdhands_core.perception.identity import HandIdentity, _assign
 
 SIZE = (1280, 720)
 LENGTH = 200.0  # pixels
@@ -204,14 +203,6 @@ def test_a_jump_back_in_time_or_another_image_size_is_a_new_beginning(stamp, siz
     assert right is None and left is not None
 
 
-@pytest.mark.parametrize(
-    "values", [{"memory": 0.0}, {"speed": float("nan")}, {"overlap": 1.5}, {"reserve": 2.0}, {"certainty": "many"}]
-)
-def test_settings_are_checked(values):
-    with pytest.raises(InputError, match=next(iter(values))):
-        IdentitySettings(**values)
-
-
 def test_detections_that_are_not_finite_are_ignored():
     broken = seen(RIGHT, (np.nan, 300))
     assert HandIdentity().update([broken, seen(LEFT, (800, 300))], 0, SIZE)[RIGHT] is None
@@ -360,9 +351,8 @@ def test_two_images_at_almost_the_same_time_throw_no_hand_away():
 
 
 def test_a_hand_that_was_not_seen_for_longer_than_its_memory_is_forgotten():
-    identity = HandIdentity(IdentitySettings(memory=0.2, reserve=0.2))
-    frames = [[seen(RIGHT, (400, 300))]] * 60 + [[]] * 9 + [[seen(LEFT, (400, 300))]]
-    left, right = follow(frames, identity)[-1]
+    frames = [[seen(RIGHT, (400, 300))]] * 60 + [[]] * 31 + [[seen(LEFT, (400, 300))]]
+    left, right = follow(frames)[-1]
     assert_is(left, (400, 300))
     assert right is None
 

@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 from test_perception_identity import FRAME, SIZE, seen
 
-from fourdhands_core.errors import InputError
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
-from fourdhands_core.perception.identity import HandIdentity, IdentitySettings
+from fourdhands_core.perception.identity import HandIdentity
 
 SHOWN = 30
 """Images in which the hand is seen well."""
@@ -41,11 +40,6 @@ def test_two_sure_labels_outweigh_those_of_a_hand_that_was_hardly_seen(score, pr
 def test_labels_that_say_little_change_no_side_in_a_second(score, presence):
     unsure = [hand(SHOWN + number, LEFT, score, presence) for number in range(30)]
     assert set(named(surely(0) + unsure)) == {RIGHT}
-
-
-def test_presence_below_which_a_hand_may_be_misread_is_below_one():
-    with pytest.raises(InputError, match="misread=1.0"):
-        IdentitySettings(misread=1.0)
 
 
 @pytest.mark.parametrize(("lost", "met"), [(12, 14), (13, 15)])

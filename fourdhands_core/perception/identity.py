@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from ..errors import InputError
 from ..hand_model.skeleton import LEFT, RIGHT
 from .confidence import inside_hull, steadiness, visibility
 from .detector import HandDetection, hand_size
@@ -27,59 +26,38 @@ _SUREST, _SURE = 0.99, math.log(0.95 / 0.05)
 """A score above which labels count no more, and the log-odds of one that counts as one label."""
 _LEAST = 0.05
 """What the least sure label counts."""
-
-
-@dataclass(frozen=True)
-class IdentitySettings:
-    """Distances are mean distances of landmarks in hand lengths (about 0.18 m), so they hold for any camera."""
-
-    memory: float = 1.0
-    """Seconds after which an unseen hand is forgotten."""
-    reserve: float = 0.3
-    """Seconds for which an unseen hand's side is given to no other hand, and in which what its labels said fades (to 1/e)."""
-    reach: float = 0.6
-    speed: float = 12.0
-    """reach, speed: a detection further than `reach + speed * dt` from where a hand was predicted dt seconds after it was last
-    seen is not that hand; a label that contradicts stops this growth at dt = 0.1."""
-    uncertainty: float = 0.06
-    drift: float = 2.0
-    """uncertainty, drift: mean error of the prediction is `uncertainty + drift * dt`."""
-    label_weight: float = 0.7
-    """What a label that contradicts a hand's side costs, in units of that error, at dt = 0; twice as much at dt = 0.1 and so
-    on, for labels err in runs of frames and past ones say little of new ones."""
-    jump: float = 0.25
-    """From how far on a detection whose label contradicts, while no hand is known on the side it names, is another hand, found
-    as this one was lost. Hands that are followed while their label flips stay nearer."""
-    overlap: float = 0.6
-    """Share of one hand's landmarks inside the other's hull from which the two may be one hand seen twice."""
-    apart: float = 0.35
-    """Two known hands that overlap so much are two all the same if their landmarks are this far apart; hands whose landmarks
-    are less than half of it apart are one in any case."""
-    certainty: float = 30.0
-    """Number of sure labels (at 30 Hz, a second's worth) beyond which a hand's side gets no surer; as many must contradict
-    before a side can change."""
-    margin: float = 1.0
-    """By how many a changed side must be better."""
-    misread: float = 0.7
-    """Up to this presence the detector may have misread a hand, and its label counts for next to nothing."""
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not (isinstance(value, (int, float)) and np.isfinite(value) and value > 0.0):
-                raise InputError(f"identity setting {name}={value!r} must be a positive number")
-        if self.overlap > 1.0:
-            raise InputError(f"identity setting overlap={self.overlap} is a share; give at most 1")
-        if self.misread >= 1.0:
-            raise InputError(f"identity setting misread={self.misread} is a presence; give less than 1")
-        if self.reserve > self.memory:
-            raise InputError(f"identity setting reserve={self.reserve} s is longer than memory={self.memory} s")
+_MEMORY, _RESERVE = 1.0, 0.3
+"""Seconds after which an unseen hand is forgotten, and for which its side is given to no other hand while what its labels said
+fades (to 1/e). Distances below are mean distances of landmarks in hand lengths (about 0.18 m), so they hold for any camera."""
+_REACH, _SPEED = 0.6, 12.0
+"""A detection further than `_REACH + _SPEED * dt` from where a hand was predicted dt seconds after it was last seen is not that
+hand; a label that contradicts stops this growth at dt = 0.1."""
+_UNCERTAINTY, _DRIFT = 0.06, 2.0
+"""Mean error of the prediction is `_UNCERTAINTY + _DRIFT * dt`."""
+_LABEL_WEIGHT = 0.7
+"""What a label that contradicts a hand's side costs, in units of that error, at dt = 0; twice as much at dt = 0.1 and so on,
+for labels err in runs of frames and past ones say little of new ones."""
+_JUMP = 0.25
+"""From how far on a detection whose label contradicts, while no hand is known on the side it names, is another hand, found as
+this one was lost. Hands that are followed while their label flips stay nearer."""
+_OVERLAP = 0.6
+"""Share of one hand's landmarks inside the other's hull from which the two may be one hand seen twice."""
+_APART = 0.35
+"""Two known hands that overlap so much are two all the same if their landmarks are this far apart; hands whose landmarks are
+less than half of it apart are one in any case."""
+_CERTAINTY = 30.0
+"""Number of sure labels (at 30 Hz, a second's worth) beyond which a hand's side gets no surer; as many must contradict before a
+side can change."""
+_MARGIN = 1.0
+"""By how many a changed side must be better."""
+_MISREAD_BELOW = 0.7
+"""Up to this presence the detector may have misread a hand, and its label counts for next to nothing."""
 
 
 class HandIdentity:
     """Follows hands from frame to frame; one object a camera."""
 
-    def __init__(self, settings: IdentitySettings = IdentitySettings()) -> None:
-        self.settings = settings
+    def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
@@ -92,21 +70,19 @@ class HandIdentity:
         """Name the hands of one frame.
 
         detections: any number, of any side, one hand perhaps several times. stamp: the frame's, nanoseconds; one that
-        lies before the last counts as simultaneous with it, or, by more than `memory`, as a new beginning.
+        lies before the last counts as simultaneous with it, or, by more than `_MEMORY`, as a new beginning.
         image_size: width, height; another size than the last frame's is a new beginning too.
         Returns (left, right): each None or one of the detections with its `side` made the hand's own and its
         `confidence` multiplied by what the other hand and the past say about each landmark.
         """
-        if self._image_size != tuple(image_size) or (
-            self._stamp is not None and (self._stamp - stamp) * 1e-9 > self.settings.memory
-        ):
+        if self._image_size != tuple(image_size) or (self._stamp is not None and (self._stamp - stamp) * 1e-9 > _MEMORY):
             self.reset()
         self._image_size, self._stamp = (image_size[0], image_size[1]), stamp
         for hand in self._hands:
             hand.seen, hand.current = min(hand.seen, stamp), False
-        self._hands = [hand for hand in self._hands if hand.age(stamp) <= self.settings.memory]
+        self._hands = [hand for hand in self._hands if hand.age(stamp) <= _MEMORY]
         finite = [d for d in detections if np.isfinite(d.landmarks).all() and np.isfinite(d.world).all()]
-        usable = [_Candidate(d, self.settings.misread) for d in finite]
+        usable = [_Candidate(d) for d in finite]
 
         costs = self._costs(usable, stamp)
         usable, costs = self._without_duplicates(usable, costs)
@@ -116,12 +92,10 @@ class HandIdentity:
         for row, column in matched:
             hand, candidate = self._hands[column], usable[row]
             confidences[hand] = steadiness(candidate.detection.landmarks, hand.predict(stamp), candidate.size, hand.age(stamp))
-            hand.continue_with(candidate, stamp, self.settings)
+            hand.continue_with(candidate, stamp)
         known = [usable[row] for row, _ in matched]
         for row, candidate in enumerate(usable):
-            if row not in {r for r, _ in matched} and not any(
-                candidate.overlap(other) >= self.settings.overlap for other in known
-            ):
+            if row not in {r for r, _ in matched} and not any(candidate.overlap(other) >= _OVERLAP for other in known):
                 self._hands.append(_Hand(candidate, stamp))
                 known.append(candidate)
 
@@ -130,33 +104,32 @@ class HandIdentity:
 
     def _costs(self, candidates: list[_Candidate], stamp: int) -> np.ndarray:
         """(candidates, hands): negative log-likelihood that each is a continuation of each; infinite out of reach."""
-        s = self.settings
         costs = np.full((len(candidates), len(self._hands)), np.inf)
         for column, hand in enumerate(self._hands):
             age = hand.age(stamp)
-            spread = s.uncertainty + s.drift * age
+            spread = _UNCERTAINTY + _DRIFT * age
             for row, candidate in enumerate(candidates):
                 distance, contradiction = hand.distance(candidate, stamp), hand.contradicted_by(candidate)
-                if distance <= s.reach + s.speed * (age if contradiction < 0.5 else min(age, 0.1)):
+                if distance <= _REACH + _SPEED * (age if contradiction < 0.5 else min(age, 0.1)):
                     costs[row, column] = (
                         distance / spread
-                        + 2.0 * math.log(spread / s.uncertainty)
-                        + s.label_weight * (1.0 + age / 0.1) * contradiction
+                        + 2.0 * math.log(spread / _UNCERTAINTY)
+                        + _LABEL_WEIGHT * (1.0 + age / 0.1) * contradiction
                     )
         return costs
 
     def _is_another(self, candidate: _Candidate, hand: _Hand, stamp: int) -> bool:
-        """Whether a detection that continues a hand best is none of the known ones: see `IdentitySettings.jump`."""
+        """Whether a detection that continues a hand best is none of the known ones: see `_JUMP`."""
         known = any(other is not hand and other.side == candidate.detection.side for other in self._hands)
         contradicts = hand.contradicted_by(candidate) > 0.0
-        return contradicts and not known and hand.distance(candidate, stamp) >= self.settings.jump
+        return contradicts and not known and hand.distance(candidate, stamp) >= _JUMP
 
     def _without_duplicates(self, candidates: list[_Candidate], costs: np.ndarray) -> tuple[list[_Candidate], np.ndarray]:
         """Of detections that show one hand twice, keep the one that continues a hand best, else the surest."""
         best = costs.min(axis=1, initial=np.inf)
         kept: list[int] = []
         for row in sorted(range(len(candidates)), key=lambda r: (best[r], -candidates[r].detection.score)):
-            if not any(candidates[row].doubles(candidates[k], self.settings) for k in kept):
+            if not any(candidates[row].doubles(candidates[k]) for k in kept):
                 kept.append(row)
         return [candidates[row] for row in kept], costs[kept]
 
@@ -182,21 +155,20 @@ class HandIdentity:
         """Give each side to at most one hand, so that all labels so far are explained best, but change no side lightly.
 
         A hand without a side gets one that its labels favour. A hand that has one keeps it unless the other side is
-        free, or can be had by exchange, and is better by `margin` for each seen hand that changes (once where none is
+        free, or can be had by exchange, and is better by `_MARGIN` for each seen hand that changes (once where none is
         seen); while it is seen it is not left without a side.
         """
-        s = self.settings
-        hands = [h for h in self._hands if h.current or (h.side is not None and h.age(stamp) <= s.reserve)]
+        hands = [h for h in self._hands if h.current or (h.side is not None and h.age(stamp) <= _RESERVE)]
 
         def worth(hand: _Hand, side: int | None) -> float:
             if side is None:
-                return -2.0 * s.certainty if hand.side is not None and hand.current else 0.0
+                return -2.0 * _CERTAINTY if hand.side is not None and hand.current else 0.0
             support = hand.votes if side == RIGHT else -hand.votes
             return support if support > 0.0 or hand.side is not None else -np.inf
 
         def total(pair: tuple[_Hand | None, _Hand | None]) -> float:
             changed = [h.current for h in hands if h.side is not None and h is not pair[h.side]]
-            margin = s.margin * (sum(changed) or len(changed))  # an unseen hand says nothing more of a seen one's change
+            margin = _MARGIN * (sum(changed) or len(changed))  # an unseen hand says nothing more of a seen one's change
             return sum(worth(h, LEFT if h is pair[LEFT] else RIGHT if h is pair[RIGHT] else None) for h in hands) - margin
 
         pairs = [
@@ -234,11 +206,11 @@ class _Candidate:
     read rightly.
     """
 
-    def __init__(self, detection: HandDetection, misread: float) -> None:
+    def __init__(self, detection: HandDetection) -> None:
         self.detection = detection
         self.size = hand_size(detection)
         score = min(max(detection.score, 0.5), _SUREST)
-        read = min(max((detection.presence - misread) / (1.0 - misread), _LEAST), 1.0)
+        read = min(max((detection.presence - _MISREAD_BELOW) / (1.0 - _MISREAD_BELOW), _LEAST), 1.0)
         said = max(math.log(score / (1.0 - score)) / _SURE, _LEAST) * read
         self.vote = said if detection.side == RIGHT else -said
 
@@ -247,10 +219,10 @@ class _Candidate:
         a, b = self.detection.landmarks, other.detection.landmarks
         return max(inside_hull(a, b).mean(), inside_hull(b, a).mean())
 
-    def doubles(self, other: _Candidate, settings: IdentitySettings) -> bool:
+    def doubles(self, other: _Candidate) -> bool:
         """Whether the two show one hand."""
         distance = _distance(self.detection.landmarks, other.detection.landmarks, max(self.size, other.size))
-        return distance < 0.5 * settings.apart or (distance < settings.apart and self.overlap(other) >= settings.overlap)
+        return distance < 0.5 * _APART or (distance < _APART and self.overlap(other) >= _OVERLAP)
 
 
 class _Hand:
@@ -285,14 +257,14 @@ class _Hand:
         """(21, 2) pixels at `stamp`: constant velocity, slowing down."""
         return self.detection.landmarks + self.velocity * self._COASTING * -math.expm1(-self.age(stamp) / self._COASTING)
 
-    def continue_with(self, candidate: _Candidate, stamp: int, settings: IdentitySettings) -> None:
+    def continue_with(self, candidate: _Candidate, stamp: int) -> None:
         age = self.age(stamp)
         if age > 0.0:
             step = (candidate.detection.landmarks - self.detection.landmarks).mean(axis=0) / age
-            limit = settings.speed * candidate.size
+            limit = _SPEED * candidate.size
             step *= min(1.0, limit / max(math.hypot(*step.tolist()), 1e-9))
             self.velocity = 0.5 * self.velocity + 0.5 * step
-        certainty = settings.certainty * math.exp(-age / settings.reserve)
+        certainty = _CERTAINTY * math.exp(-age / _RESERVE)
         self.votes = min(max(self.votes, -certainty), certainty) + candidate.vote
         self.detection, self.size = candidate.detection, candidate.size
         self.seen, self.current = stamp, True
