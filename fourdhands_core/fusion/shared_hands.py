@@ -142,8 +142,8 @@ def _interpolated(
 
 
 def _weights(stamps: np.ndarray, stamp: int) -> np.ndarray:
-    """(K,) of values at K stamps in the one at a stamp between them, by the polynomial through all (Lagrange's): a line through two
-    cuts the corners of hands that go up and down, by 4 % of their way at 12 images a second."""
+    """(K,) of values at K stamps in the one at a stamp between them, by the polynomial through all (Lagrange's): a line through
+    two cuts the corners of hands that go up and down, by 4 % of their way at 12 images a second."""
     apart = (stamps[:, None] - stamps[None]) * 1e-9 + np.eye(len(stamps))
     beyond = np.where(np.eye(len(stamps), dtype=bool), 1.0, (stamp - stamps[None]) * 1e-9)
     return np.asarray((beyond / apart).prod(1))
