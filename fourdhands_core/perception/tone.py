@@ -33,14 +33,12 @@ class Tone:
 
     def fill(self, crop: np.ndarray, pixels: np.ndarray) -> None:
         """Write pixels (H, W, 3) uint8 into a crop (3, H, W) float32, 0-1."""
-        if self.gains == (1.0, 1.0, 1.0):
-            np.multiply(pixels.transpose(2, 0, 1), np.float32(1.0 / 255.0), out=crop, casting="unsafe")
-            return
         if self.smooth:
             pixels = cv2.GaussianBlur(pixels.astype(np.float32), (0, 0), 1.0)
-        for channel, gain, colour in zip(crop, self.gains, pixels.transpose(2, 0, 1)):
+        for channel, gain, colour in zip(crop, self.gains, cv2.split(pixels)):
             np.multiply(colour, np.float32(gain / 255.0), out=channel, casting="unsafe")
-        np.minimum(crop, 1.0, out=crop)
+        if max(self.gains) > 1.0:
+            np.minimum(crop, 1.0, out=crop)
 
 
 AS_IT_IS = Tone()
