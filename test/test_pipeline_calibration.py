@@ -195,3 +195,14 @@ def test_another_camera_needs_a_detector_of_its_own():
     first = HandPairTracker(detectors=lambda: made.append(TruthDetector(truth)) or made[-1])
     second = first.for_another_camera()
     assert [first.detector, second.detector, second.for_another_camera().detector] == made
+
+
+def test_what_is_no_hand_shape_is_told_in_a_line_that_removes_nothing(tmp_path):
+    """A video that was given by mistake was to be removed."""
+    video, cut = tmp_path / "a.mp4", tmp_path / "a.yaml"
+    video.write_bytes(b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom")
+    cut.write_text("betas: [\n  hand_model: {")
+    for path, words in ((video, "a.mp4 is a video, not a hand shape; give"), (cut, "a.yaml is not a hand shape")):
+        with pytest.raises(AssetError) as told:
+            load_shape(path, "generic")
+        assert words in str(told.value) and "\n" not in str(told.value) and "remove" not in str(told.value)

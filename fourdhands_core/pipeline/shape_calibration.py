@@ -8,7 +8,7 @@ import numpy as np
 import yaml
 
 from ..errors import AssetError, InputError
-from ..files import check_file
+from ..files import check_file, not_a
 from ..geometry.rotations import matrix_from_axis_angle
 from ..hand_model.arrays import HandArrays
 from ..hand_model.landmarks import Landmarks
@@ -134,9 +134,8 @@ def load_shape(path: str | Path, model: str) -> np.ndarray:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         betas, kept = np.array(content["betas"], dtype=float), content["hand_model"]
     except Exception as error:  # YAML's tags have constructors that fail in many ways
-        raise AssetError(
-            f"{path} is not a hand shape ({type(error).__name__}: {error}); calibrate again or remove it"
-        ) from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise AssetError(not_a(path, "a hand shape", reason, "give a file that ~/calibrate_hand wrote, or none")) from error
     if betas.shape != (10,) or not (np.abs(betas) <= _LARGEST).all():
         raise AssetError(f"{path}: betas are not 10 numbers between {-_LARGEST:g} and {_LARGEST:g}; calibrate again")
     if kept != model:
