@@ -28,7 +28,7 @@ from . import (
 )
 
 if TYPE_CHECKING:
-    from ..fusion.extrinsics import Calibration
+    from ..fusion.extrinsics import FoundPoses
     from ..fusion.rig import Rig
 
 
@@ -206,7 +206,7 @@ def _seen(args: argparse.Namespace, topics: Sequence[str], tracker: Any) -> Iter
     yield from watch(videos, tracker, not args.quiet)
 
 
-def _told(found: Calibration) -> dict[str, str]:
+def _told(found: FoundPoses) -> dict[str, str]:
     lines = {}
     for name, pose in found.poses.items():
         one = found.certainty[name]
@@ -218,7 +218,7 @@ def _told(found: Calibration) -> dict[str, str]:
     return lines
 
 
-def _rig(args: argparse.Namespace, found: Calibration) -> Rig:
+def _rig(args: argparse.Namespace, found: FoundPoses) -> Rig:
     from ..fusion.rig import Rig
 
     lenses: dict[str, dict[str, Any]] = {}

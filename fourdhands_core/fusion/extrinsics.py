@@ -51,7 +51,7 @@ class Certainty:
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class FoundPoses:
     """poses: each camera's optical frame in the first one's. scale: where metres come from, in words."""
 
     poses: dict[str, Rigid]
@@ -68,7 +68,7 @@ def calibrate(
     distance: float = 0.0,
     landmarks: Landmarks | None = None,
     by_depth: bool = False,
-) -> Calibration:
+) -> FoundPoses:
     """Solve for the cameras' poses.
 
     assets: (left, right) hand models. hand_length: from the crease of the wrist to the tip of the middle finger, metres; 0
@@ -95,7 +95,7 @@ def _solved(
     distance: float,
     landmarks: Landmarks,
     by_depth: bool,
-) -> Calibration:
+) -> FoundPoses:
     names = list(cameras)
     moments = _unbiased(shared_moments(cameras), landmarks)
     adjusted = _Adjustment(names, moments, _first_guess(names, moments))
@@ -129,7 +129,7 @@ def _solved(
         words = f"a hand of {1e3 * hand_length:.0f} mm"
     else:
         words = f"hands of the usual size, +- {100 * _SIZE_SPREAD:.0f} %"
-    return Calibration(poses, certainty, words, scale * adjusted.middles())
+    return FoundPoses(poses, certainty, words, scale * adjusted.middles())
 
 
 def _unbiased(moments: list[Moment], landmarks: Landmarks) -> list[Moment]:
@@ -375,7 +375,7 @@ class Difference:
     baseline: float
 
 
-def compare(given: Mapping[str, Rigid], found: Calibration) -> dict[str, Difference]:
+def compare(given: Mapping[str, Rigid], found: FoundPoses) -> dict[str, Difference]:
     """How given poses, in any fixed frame, differ from a calibration's."""
     names = list(found.poses)
     base = given[names[0]]

@@ -44,7 +44,7 @@ _PAUSE = 0.002
 """Seconds between two looks at topics on which nothing came."""
 
 
-class LiveCamera:
+class TrackedCamera:
     """Tracks the hands in one topic's images, as they come, once its lens is known.
 
     name: the topic's namespace. images: so many came, the last one at `came`; hands: so many were seen in them. with_depth:
@@ -160,7 +160,7 @@ def watch_topics(
     """What the cameras of these image topics see, for so many seconds from when all of them deliver.
 
     tracker: of the first one; the others' are made of it. fov: degrees, of cameras without CameraInfo. with_depth: see
-    LiveCamera. Raises InputError where a topic is none of images or none come, where two are of one namespace, or with_depth
+    TrackedCamera. Raises InputError where a topic is none of images or none come, where two are of one namespace, or with_depth
     none has depth images, and KeyboardInterrupt where it is to end before.
     """
     seen: list[Seen] = []
@@ -169,12 +169,12 @@ def watch_topics(
         with ExitStack() as made:
             node = made.enter_context(node_alone("calibrate_cameras"))
             _wait(lambda: all(node.count_publishers(topic) for topic in topics), stop)
-            cameras: list[LiveCamera] = []
+            cameras: list[TrackedCamera] = []
             for topic in topics:
                 one = tracker if not cameras else tracker.for_another_camera()
                 if one is not tracker:
                     made.callback(one.close)
-                cameras.append(LiveCamera(node, topic, one, fov, with_depth))
+                cameras.append(TrackedCamera(node, topic, one, fov, with_depth))
                 made.callback(cameras[-1].close)
             if with_depth and not any(camera.depth_topic for camera in cameras):
                 name = usual_depth_names(topics[0])[0]
@@ -188,7 +188,7 @@ def watch_topics(
     return seen
 
 
-def _check_names(cameras: Sequence[LiveCamera]) -> None:
+def _check_names(cameras: Sequence[TrackedCamera]) -> None:
     named: dict[str, str] = {}
     for camera in cameras:
         if named.setdefault(camera.name, camera.topic) != camera.topic:
@@ -202,7 +202,7 @@ def _wait(until: Any, stop: Stop) -> bool:
     return bool(met)
 
 
-def take(cameras: Sequence[LiveCamera]) -> list[Seen]:
+def take(cameras: Sequence[TrackedCamera]) -> list[Seen]:
     """What the newest images of all cameras show. All are heard before one is tracked: on a slow computer they would be of
     other moments otherwise, and hands that move are compared at one only."""
     for camera in cameras:
@@ -210,7 +210,7 @@ def take(cameras: Sequence[LiveCamera]) -> list[Seen]:
     return [one for camera in cameras for one in camera.take()]
 
 
-def _watch(cameras: Sequence[LiveCamera], stop: Stop, seconds: float, progress: bool) -> list[Seen]:
+def _watch(cameras: Sequence[TrackedCamera], stop: Stop, seconds: float, progress: bool) -> list[Seen]:
     def ready() -> bool:
         take(cameras)
         return all(camera.images and not camera.uncalibrated for camera in cameras)

@@ -23,7 +23,7 @@ from ..convert.cdr import stamp_in
 from ..convert.decoders import pair_estimate
 from ..convert.images import ImageDecoder, decode_compressed_depth, decode_depth
 from ..pypi.message_types import deserialize_ros
-from .bag_topics import CameraTopics
+from .bag_topics import HandTopics
 
 _NEAR = 20_000_000
 """Nanoseconds by which the stamp of an image may differ that is shown for want of the right one."""
@@ -32,7 +32,7 @@ _SEARCHED, _FURTHER = 200, 50
 no CameraInfo does."""
 
 
-class BagCamera:
+class RecordedCamera:
     """The hands of one HandPair topic. times: (N,) nanoseconds, when each of its messages was recorded.
 
     warnings: sentences about what could not be read. fused: the hands are made of several cameras' images. model: of the
@@ -40,7 +40,7 @@ class BagCamera:
     bag's definition of HandPair is damaged.
     """
 
-    def __init__(self, bag: Bag, index: BagIndex, topics: CameraTopics) -> None:
+    def __init__(self, bag: Bag, index: BagIndex, topics: HandTopics) -> None:
         self.topics, self._index = topics, index
         self.times = index.times[topics.pairs]
         self._store = pair_store(bag.path, topics.pairs, bag.topics[topics.pairs])
@@ -52,7 +52,7 @@ class BagCamera:
         self._seen = SeenThrough()
         self._look_ahead()
         if self.fused:  # what is beside them is another camera's
-            self.topics = CameraTopics(topics.pairs)
+            self.topics = HandTopics(topics.pairs)
         self._lenses = self._find_lenses()
         self._camera = self._lenses[0]
 

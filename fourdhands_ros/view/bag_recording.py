@@ -27,7 +27,7 @@ from ..bags.topics import frame_topics
 from ..convert.diagnosis import sentences
 from ..convert.transforms import TransformError
 from ..pypi.message_types import deserialize_ros
-from .bag_camera import BagCamera
+from .bag_camera import RecordedCamera
 from .bag_frames import BagFrames
 from .bag_topics import DIAGNOSTICS, STRING, camera_topics, present
 
@@ -113,7 +113,7 @@ class BagRecording(Recording):
         fixed = [name for name in (DIAGNOSTICS, *frames) if present(bag, name)]
         names = dict.fromkeys([*(name for one in topics for name in one.names()), *strings, *fixed])
         self._index = BagIndex(bag, list(names))
-        self._main, *self._others = [BagCamera(bag, self._index, one) for one in topics]
+        self._main, *self._others = [RecordedCamera(bag, self._index, one) for one in topics]
         self._frames = BagFrames(self._index, *frames)
         self._robot_topics = [name for name in sorted(strings) if self._robot_state_of(name, 0) is not None]
 
@@ -149,7 +149,7 @@ class BagRecording(Recording):
         low, high = bisect_left(rows, begin, key=self._main.stamp), bisect_right(rows, end, key=self._main.stamp) - 1
         return int(self.course.stamp[min(low, rows[-1])]), int(self.course.stamp[max(high, 0)])
 
-    def _pictures(self, camera: BagCamera, row: int, shown: Mapping[str, bool]):
+    def _pictures(self, camera: RecordedCamera, row: int, shown: Mapping[str, bool]):
         image = camera.image(row) if shown["Image"] or (shown["Depth cloud"] and camera.topics.depth) else None
         cloud = camera.cloud(row, image) if shown["Depth cloud"] else None
         return image if shown["Image"] else None, cloud

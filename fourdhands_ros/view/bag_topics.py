@@ -17,7 +17,7 @@ STRING = "std_msgs/msg/String"
 
 
 @dataclass(frozen=True)
-class CameraTopics:
+class HandTopics:
     """pairs: of HandPair. image, info: empty where there is none. depth: in the image's view, None where there is none."""
 
     pairs: str
@@ -30,11 +30,11 @@ class CameraTopics:
         return [name for name in (self.pairs, self.image, self.info, self.depth.name if self.depth else "") if name]
 
 
-def camera_topics(bag: Bag, pairs: str, image: str | None) -> CameraTopics:
+def camera_topics(bag: Bag, pairs: str, image: str | None) -> HandTopics:
     """Those of a HandPair topic. image: its images, None for those beside it. Raises InputError where they are not there."""
     found = _image_topic(bag, pairs, image)
     depth = find_depth(bag, found, AUTO) if found and any("depth" in name for name in bag.topics) else None
-    return CameraTopics(pairs, found, _info_topic(bag.topics, pairs, found), depth)
+    return HandTopics(pairs, found, _info_topic(bag.topics, pairs, found), depth)
 
 
 def present(bag: Bag, name: str) -> str:

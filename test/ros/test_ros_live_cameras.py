@@ -17,7 +17,7 @@ from fourdhands_core.fusion.extrinsics import calibrate, compare
 from fourdhands_core.geometry.camera_source import CALIBRATED
 from fourdhands_core.media.track_cameras import collect
 from fourdhands_ros.tools import live_cameras
-from fourdhands_ros.tools.live_cameras import LiveCamera
+from fourdhands_ros.tools.live_cameras import TrackedCamera
 
 TOPICS = {"left/image_raw": Image, "cell/right/image_raw/compressed": CompressedImage}
 NAMES = ["left", "cell/right"]
@@ -36,7 +36,7 @@ def test_where_running_cameras_stand(ros):
     user, node = ros.node("user"), ros.node("calibration")
     images = {topic: user.create_publisher(kind, topic, RELIABLE) for topic, kind in TOPICS.items()}
     assert ros.spin_until(lambda: all(node.count_publishers(f"/{topic}") for topic in TOPICS))
-    cameras = [LiveCamera(node, f"/{topic}", SceneTracker(scene, k), 60.0) for k, topic in enumerate(TOPICS)]
+    cameras = [TrackedCamera(node, f"/{topic}", SceneTracker(scene, k), 60.0) for k, topic in enumerate(TOPICS)]
     assert [camera.name for camera in cameras] == NAMES
     assert ros.spin_until(lambda: all(image.get_subscription_count() for image in images.values()))
     seen = []
@@ -71,7 +71,7 @@ def test_cameras_are_looked_at_at_one_moment(ros):
     images = [user.create_publisher(Image, f"{name}/image_raw", RELIABLE) for name in NAMES]
     assert ros.spin_until(lambda: all(node.count_publishers(one.topic_name) for one in images))
     cameras = [
-        LiveCamera(node, one.topic_name, tracker if not k else SceneTracker(scene, k), 60.0) for k, one in enumerate(images)
+        TrackedCamera(node, one.topic_name, tracker if not k else SceneTracker(scene, k), 60.0) for k, one in enumerate(images)
     ]
     moments = iter(range(0, 5 * STEP // 15, STEP // 15))
 
@@ -112,7 +112,7 @@ def test_depth_images_beside_an_image(ros):
     user, node, tracker = ros.node("user"), ros.node("calibration"), DepthTracker(scene)
     image, depth = (user.create_publisher(Image, f"left/{name}", RELIABLE) for name in ("image_raw", "depth/image_raw"))
     assert ros.spin_until(lambda: all(node.count_publishers(one.topic_name) for one in (image, depth)))
-    camera = LiveCamera(node, "/left/image_raw", tracker, 60.0, with_depth=True)
+    camera = TrackedCamera(node, "/left/image_raw", tracker, 60.0, with_depth=True)
     assert camera.depth_topic == "/left/depth/image_raw"
     assert ros.spin_until(lambda: image.get_subscription_count() and depth.get_subscription_count())
     stamps = [scene.stamp(moment * STEP // 15) for moment in range(3)]
@@ -130,7 +130,7 @@ def test_depth_images_beside_an_image(ros):
         stamp_to(message, stamp)
         ros.publish_until(depth, message, lambda stamp=stamp: heard(stamp))  # best effort may lose it
     assert {stamp: int(one[0, 0]) for stamp, one in tracker.depths.items()} == {stamps[0]: 500, stamps[1]: 501}
-    assert LiveCamera(node, "/left/image_raw", tracker, 60.0).depth_topic == ""
+    assert TrackedCamera(node, "/left/image_raw", tracker, 60.0).depth_topic == ""
 
 
 def test_what_is_nearest_an_image_says_its_lens(ros):
@@ -139,7 +139,7 @@ def test_what_is_nearest_an_image_says_its_lens(ros):
     user.create_publisher(Image, "cell/left", RELIABLE)
     infos = [user.create_publisher(CameraInfo, topic, RELIABLE) for topic in ("cell/left/camera_info", "cell/camera_info")]
     assert ros.spin_until(lambda: node.count_publishers("/cell/left"))
-    camera = LiveCamera(node, "/cell/left", SceneTracker(Scene()), None)
+    camera = TrackedCamera(node, "/cell/left", SceneTracker(Scene()), None)
 
     def focal():
         live_cameras.take([camera])
@@ -149,7 +149,7 @@ def test_what_is_nearest_an_image_says_its_lens(ros):
     for info, sent, used in ((1, 50.0, 50.0), (0, 60.0, 60.0), (1, 70.0, 60.0), (0, 80.0, 80.0)):
         ros.publish_until(infos[info], info_message(focal=sent), lambda used=used: focal() == used)
     with pytest.raises(InputError, match="camera_info is of type sensor_msgs/msg/CameraInfo, and no topic of images"):
-        LiveCamera(node, "/cell/left/camera_info", SceneTracker(Scene()), None)
+        TrackedCamera(node, "/cell/left/camera_info", SceneTracker(Scene()), None)
 
 
 def test_images_wait_for_the_lens_of_their_camera(ros, monkeypatch, capsys):
@@ -158,7 +158,7 @@ def test_images_wait_for_the_lens_of_their_camera(ros, monkeypatch, capsys):
     images = user.create_publisher(Image, "left/image_raw", RELIABLE)
     infos = user.create_publisher(CameraInfo, "left/camera_info", RELIABLE)
     assert ros.spin_until(lambda: node.count_publishers("/left/image_raw"))
-    camera = LiveCamera(node, "/left/image_raw", CameraTracker(Scene()), None)
+    camera = TrackedCamera(node, "/left/image_raw", CameraTracker(Scene()), None)
     assert ros.spin_until(lambda: images.get_subscription_count() and infos.get_subscription_count())
 
     def shown(stamp):
@@ -189,7 +189,7 @@ def test_topics_that_nobody_publishes(ros):
     user.create_publisher(Image, "left/image_raw", RELIABLE)
     assert ros.spin_until(lambda: node.count_publishers("/left/image_raw"))
     with pytest.raises(InputError, match="no node publishes /right/image_raw; topics of images are: /left/image_raw"):
-        LiveCamera(node, "/right/image_raw", SceneTracker(Scene()), None)
+        TrackedCamera(node, "/right/image_raw", SceneTracker(Scene()), None)
 
 
 @pytest.mark.parametrize(
