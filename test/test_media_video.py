@@ -199,6 +199,26 @@ def test_a_part_of_a_long_recording_lacks_nothing_of_before(tmp_path, name):
     np.testing.assert_allclose(stamps, np.arange(30) / 30 * 1e9, atol=2e6)
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "a.ts"])
+def test_sound_that_ends_after_the_images_is_no_missing_frame(tmp_path, name):
+    """A block of it is longer than an image."""
+    av = pytest.importorskip("av", reason="OpenCV writes no sound")
+    with av.open(str(tmp_path / name), "w") as file:
+        stream, sound = file.add_stream("mpeg4", rate=30), file.add_stream("mp2", rate=48000)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for i in range(40):
+            frame = av.VideoFrame.from_ndarray(numbered_picture(i), format="rgb24")
+            frame.pts, frame.time_base = i, Fraction(1, 30)
+            file.mux(stream.encode(frame))
+        for i in range(60):  # of 24 ms
+            block = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.int16), format="s16", layout="mono")
+            block.sample_rate, block.pts, block.time_base = 48000, 1152 * i, Fraction(1, 48000)
+            file.mux(sound.encode(block))
+        file.mux(stream.encode()), file.mux(sound.encode())
+    with VideoReader(tmp_path / name) as reader:
+        assert len(list(reader)) == 40 < reader.frame_count and reader.missing == 0
+
+
 @pytest.mark.parametrize("name, cut", [("a.mkv", 0), ("a.webm", 0), ("a.mp4", 0), ("a.mkv", 6), ("a.webm", 6)])
 def test_frames_at_uneven_times_are_not_missing(tmp_path, name, cut):
     """As screens and browsers are recorded: 28 of 58 frames of such an mkv could not be read, it said. One that was cut off

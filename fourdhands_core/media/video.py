@@ -20,6 +20,9 @@ from .sources import camera_index, pictures_of
 _FEW = 0.1
 """Part of a video's frames that may come later than its rate says before that is taken for its way, and not for losses."""
 
+_TAIL = 0.2
+"""Seconds by which sound may end after the images: a duration is that of all tracks."""
+
 
 class VideoReader(contextlib.AbstractContextManager["VideoReader"]):
     """Frames of a video file, camera or images, in order, once, as a player shows them: upright, with square pixels.
@@ -63,7 +66,10 @@ class VideoReader(contextlib.AbstractContextManager["VideoReader"]):
         there = self._count
         if not self._frames.stated and self._uneven > _FEW * there:  # the duration times the rate is no number of frames
             there = max(there, round((self._stamp + self._longest) * self.fps / 1e9) + 1)
-        return max(self._failed, (self.frame_count or 0) - there)
+        lacking = (self.frame_count or 0) - there
+        if not self._frames.stated and lacking <= _TAIL * self.fps:
+            lacking = 0
+        return max(self._failed, lacking)
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         while True:
