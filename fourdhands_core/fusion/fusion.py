@@ -37,8 +37,11 @@ _LOST = 3
 _GAP = 0.1
 """Seconds without a hand after which it takes a view that sees it well and calls it by its side: what others see may be another
 one. Until then one of the two is enough."""
-_OF_SEVERAL = 0.4
-"""Of `together`, where others are left that agree: rays of two that see different persons' hands may meet."""
+_OLDEST = 0.12
+"""Seconds between a view and the moment of the estimate at which it is still used."""
+_TOGETHER, _OF_SEVERAL = 0.025, 0.4
+"""Metres, of the landmarks as a whole, by which a view may lie beside the others before it is left out; and of that, where
+others are left that agree: rays of two that see different persons' hands may meet."""
 _MISFIT = 0.02
 """Metres, root mean square, by which landmarks of all views lie beside a hand that is none; of hands by 15 mm at most."""
 _WRONG_SIDE = -4.0
@@ -160,7 +163,7 @@ class HandFusion:
         emitted = self._schedule.emitted
         if stamp is None or (emitted is not None and stamp <= emitted):
             return []
-        oldest = stamp - int(self.settings.oldest * 1e9)
+        oldest = stamp - int(_OLDEST * 1e9)
         views = [view for view in self._views.values() if view.stamp >= oldest]
         self._schedule.fused(stamp)
         intervals = [track.begin(stamp) for track in self._tracks]
@@ -352,7 +355,7 @@ class HandFusion:
         beside = np.array(
             [float(np.linalg.norm(np.median(one.misses(joints + shift), axis=0))) for one, shift in zip(sightings, shifts)]
         )
-        if beside.max() < self.settings.together * (1.0 if len(sightings) == 2 else _OF_SEVERAL):
+        if beside.max() < _TOGETHER * (1.0 if len(sightings) == 2 else _OF_SEVERAL):
             return None
         if len(sightings) > 2:
             rests = [sightings[:k] + sightings[k + 1 :] for k in range(len(sightings))]
