@@ -2,6 +2,7 @@
 
 import contextlib
 import struct
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -93,6 +94,27 @@ def test_images_until_the_resolution_changes(tmp_path, sizes):
             else:
                 with pytest.raises(InputError, match=f"changes from {width}x{height} to {wide}x{high}"):
                     next(iter(reader))
+
+
+def test_a_stream_without_times(tmp_path):
+    """As a camera's network stream is dumped: H.264 and nothing around it."""
+    av = pytest.importorskip("av", reason="OpenCV writes no H.264")
+    whole = b""
+    for size in ((320, 240), (160, 120)):
+        codec = av.CodecContext.create("libx264", "w")
+        codec.width, codec.height, codec.pix_fmt, codec.time_base = *size, "yuv420p", Fraction(1, 25)
+        codec.options = {"x264-params": "repeat-headers=1"}
+        for k in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), 10 * k, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = k, Fraction(1, 25)
+            whole += b"".join(map(bytes, codec.encode(frame)))
+        whole += b"".join(map(bytes, codec.encode(None)))
+    (tmp_path / "a.h264").write_bytes(whole)
+    with VideoReader(tmp_path / "a.h264") as reader:
+        seen = iter(reader)
+        assert len([next(seen) for _ in range(10)]) == 10
+        with pytest.raises(InputError, match=r"changes from 320x240 to 160x120 at 0.4 s"):
+            next(seen)
 
 
 def test_one_resolution(tmp_path):

@@ -104,7 +104,7 @@ class FileFrames:
         self.frame_count, self.stated = count if count > 0 else None, states_frames(path)
         self._late = counts_from_zero(path)
         self._wide = self._width_of_pixels()
-        self._sizes = CodedSizes(path, self._codec())
+        self._sizes, self._number = CodedSizes(path, self._codec()), 0
 
     def read(self) -> tuple[int, np.ndarray] | None:
         """See the module. Raises InputError where the video's resolution changes, of which OpenCV makes torn images."""
@@ -112,7 +112,9 @@ class FileFrames:
             return None
         milliseconds = self._capture.get(cv2.CAP_PROP_POS_MSEC)
         if change := self._sizes.change(milliseconds):
-            raise InputError(self._changes(*change))
+            at, *sizes = change
+            raise InputError(self._changes(at or self._number * 1e3 / self.fps, *sizes))  # a stream may have no times
+        self._number += 1
         if self._late and self.frame_count:  # until the first frame
             self.frame_count = max(self.frame_count - round(self._capture.get(cv2.CAP_PROP_PTS)), 1)
         self._late = False

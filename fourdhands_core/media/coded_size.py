@@ -20,6 +20,7 @@ _SYNC = 0x498342
 _DETAILED = 44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244
 """H.264's profiles that tell of their colours."""
 _START = re.compile(b"\0\0\1")
+_LARGEST = 1 << 14
 Size = tuple[int, int]
 
 
@@ -29,9 +30,10 @@ def coded_size(codec: str, packet: bytes) -> Size | None:
     codec: its four letters. packet: of H.264 and H.265 with start codes, as OpenCV gives it.
     """
     try:
-        return _CODECS[codec](packet)
+        size = _CODECS[codec](packet)
     except (KeyError, IndexError, ValueError):
         return None
+    return size if size and all(0 < side <= _LARGEST for side in size) else None
 
 
 class CodedSizes:
@@ -52,12 +54,16 @@ class CodedSizes:
             there, packet = self._capture.retrieve()
             if not there:
                 continue
-            self._read = milliseconds if self._sought else self._capture.get(cv2.CAP_PROP_POS_MSEC)
-            self._sought = False
+            self._read = self._capture.get(cv2.CAP_PROP_POS_MSEC)
+            timed, self._sought = self._read >= 0.0 and not self._sought, False
+            if not timed:
+                self._read = milliseconds
             if size := coded_size(self._codec, packet.tobytes()):
                 self._first = self._first or size
                 if size != self._first and self._read < self._change[0]:
                     self._change = self._read, self._first, size
+            if not timed:  # a stream without times has about a packet an image
+                break
         return self._change if self._change[0] <= milliseconds else None
 
     def seek(self, number: int) -> None:
