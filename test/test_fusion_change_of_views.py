@@ -187,3 +187,41 @@ def test_a_slow_camera_that_comes_to_a_quick_one_counts_from_its_second_image_on
     views = [one for one, _ in run(scene, 90, seen)]
     first, second = [frame for frame in range(41, 90) if frame % every == 0 and (not hidden or frame // every % 2)][:2]
     assert next(n for n, one in enumerate(views) if "camera_1" in one) == second - 10 > first - 10
+
+
+def leaps(results, scene):
+    """Metres by which wrists that are valid in two estimates in a row step beyond their motion. results: of `Fused`."""
+    steps, before = [], [None, None]
+    for fused in results:
+        truth = scene.truth(round((fused.pair.stamp - 1) * 1e-9 * STEP))
+        now = [hand.joints[0] - truth[hand.side, 0] if hand.valid else None for hand in fused.pair.hands]
+        steps += [np.linalg.norm(new - old) for new, old in zip(now, before) if new is not None and old is not None]
+        before = now
+    return steps
+
+
+@pytest.mark.parametrize("apart", [(0.17, 0.0, 0.0), (-0.1, 0.1, 0.1), (0.0, -0.25, 0.0)])
+def test_a_camera_that_comes_back_and_shows_other_hands_makes_none_leap_that_is_valid(apart):
+    """As one whose driver was started anew and plays its video from the start, where the other camera loses a hand: all views
+    said that it was elsewhere, and it was published there, 0.1 to 0.3 m away, as valid in the next image."""
+    scene, fusion, results = Scene(noise=0.7), HandFusion(ASSETS), []
+    for frame in range(60):
+        lost = frame % 10 > 5 and frame >= 30
+        results += fusion.add(scene.view(0, frame * FRAME, (RIGHT,) if lost else (LEFT, RIGHT)))
+        if not 20 <= frame < 30:
+            elsewhere = apart if frame >= 30 else None
+            results += fusion.add(scene.view(1, frame * FRAME, (LEFT,) if lost else (LEFT, RIGHT), elsewhere=elsewhere))
+    steps = leaps(results, scene)
+    assert len(steps) > 80 and max(steps) < 0.06
+
+
+def test_hands_whose_sides_are_exchanged_are_not_valid_in_that_image():
+    scene, fusion, results = Scene(noise=0.7), HandFusion(ASSETS), []
+    for frame in range(40):
+        if frame == 20:
+            for track in fusion.memory()["tracks"]:
+                track.votes = -20.0  # as where views have long called them otherwise
+        for number in (0, 1):
+            results += fusion.add(scene.view(number, frame * FRAME))
+    valid = [fused.pair.left.valid and fused.pair.right.valid for fused in results]
+    assert all(valid[10:20]) and not all(valid[20:]) and max(leaps(results, scene)) < 0.06

@@ -193,7 +193,8 @@ class HandFusion:
             left_out += [(one.view.name, BESIDE) for one in wrong]
         if self._contradicted(stamp, used, fit, left_out):
             estimates = [HandEstimate(side, valid=False, state=ABSENT, age=float("nan")) for side in (LEFT, RIGHT)]
-            used = [(), ()]
+        estimates = [track.without_leap(hand, stamp) for track, hand in zip(self._tracks, estimates)]
+        used = [cameras if hand.valid else () for hand, cameras in zip(estimates, used)]
         self._settle_sides(matched.hands)
         both = estimates[LEFT].valid and estimates[RIGHT].valid
         first, second = (hand.joints for hand in estimates)
@@ -379,6 +380,7 @@ class HandFusion:
             settings = self.settings
             fresh = [FusedTrack(side, settings.hold, settings.smoothing, settings.acceleration) for side in (LEFT, RIGHT)]
             for side in (LEFT, RIGHT):  # a pose of the other side is none of this one's
+                fresh[side].published = self._tracks[side].published
                 other = self._tracks[1 - side]
                 if other.joints is not None:
                     fresh[side].joints, fresh[side].velocity, fresh[side].stamp = other.joints, other.velocity, other.stamp

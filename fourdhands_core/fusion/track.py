@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..pipeline.hand_track import SideTrack
+from ..pipeline.hand_track import SideTrack, held
 from ..pipeline.types import HandEstimate
 from .flows import Flows
 from .views import Sighting
@@ -43,6 +43,11 @@ _MEMORY = 0.5
 """Of the joints' velocities, from one estimate to the next."""
 
 
+_WAY, _SWERVE = 0.045, 15.0
+"""Metres by which a hand lies beside its way in the next image at most, and metres a second squared, half of what shaken hands
+change their speed by: together 62 mm at 30 images a second."""
+
+
 class FusedTrack(SideTrack):
     """One side's memory of all cameras' estimate.
 
@@ -51,8 +56,11 @@ class FusedTrack(SideTrack):
     sightings: as `join` was given them last. shown: by views that showed the hand just now, its `age` then, where they had the
     wrist, metres (3,), and what is to be added to that. agreed: several views have shown this hand together. unclear: views
     that were left out as they saw it badly. votes: how often views that showed this hand called it by its side, less how often
-    by the other; fades. flows: how each camera's own images show it moving.
+    by the other; fades. flows: how each camera's own images show it moving. published: the hand in the last estimate where it
+    was valid, that one's stamp, and metres a second (3,) by which it moved; what was published stays so where it is forgotten.
     """
+
+    published: tuple[HandEstimate, int, np.ndarray] | None = None
 
     def forget(self) -> None:
         """Forget the hand."""
@@ -102,6 +110,24 @@ class FusedTrack(SideTrack):
         if self.joints is None or len(self.sightings) < 2 or self.age < _YOUNG or not 0.0 < interval <= _GAP:
             return False
         return float(np.linalg.norm(wrist + self.offset - self.joints[0] - interval * self.motion)) > _NO_STEP
+
+    def without_leap(self, hand: HandEstimate, stamp: int) -> HandEstimate:
+        """The hand as it is published: where it is further beside its way than hands go from one image to the next, as one that
+        was mistaken for it before, it is not valid in this one."""
+        before, self.published = self.published, None
+        if hand.joints is None or not hand.valid:
+            return hand
+        self.published = hand, stamp, self.velocity.mean(0)
+        if before is None:
+            return hand
+        last, when, velocity = before
+        interval = (stamp - when) * 1e-9
+        assert last.joints is not None, "it was valid"
+        beside = hand.joints[0] - last.joints[0] - interval * velocity
+        if interval > _GAP or np.linalg.norm(beside) < _WAY + _SWERVE * interval**2:
+            return hand
+        self.published = hand, stamp, np.zeros(3)
+        return held(last, interval, self.hold)
 
     def join(self, sightings: Sequence[Sighting], wrist: np.ndarray, interval: float) -> np.ndarray:
         """What is added to the solution's wrist (3,), so that the hand does not jump where other views show it than before:

@@ -11,6 +11,13 @@ from .smoothing import ComplementaryFilter, PositionFilter, RotationFilter
 from .types import ABSENT, HELD, HandEstimate
 
 
+def held(last: HandEstimate, age: float, hold: float) -> HandEstimate:
+    """A hand that was last seen `age` seconds ago: HELD, or ABSENT where that is longer than `hold`."""
+    if not 0.0 < age <= hold:
+        return HandEstimate(last.side, valid=False, state=ABSENT, age=float("nan"))
+    return replace(last, valid=False, state=HELD, age=age)
+
+
 class SideTrack:
     """One side's memory: its filters, its last estimate. A hand that is unseen for longer than `hold` is forgotten."""
 
@@ -45,10 +52,9 @@ class SideTrack:
 
     def withheld(self, stamp: int) -> HandEstimate:
         """The same of a frame in which the hand is seen, but not as what goes on from before."""
-        age = float("nan") if self.stamp is None else (stamp - self.stamp) * 1e-9
-        if self.last is None or not 0.0 < age <= self.hold:
+        if self.last is None or self.stamp is None:
             return HandEstimate(self.side, valid=False, state=ABSENT, age=float("nan"))
-        return replace(self.last, valid=False, state=HELD, age=age)
+        return held(self.last, (stamp - self.stamp) * 1e-9, self.hold)
 
 
 class HandTrack(SideTrack):

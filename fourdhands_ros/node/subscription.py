@@ -85,6 +85,8 @@ class ImageSubscription:
             self._change(ReliabilityPolicy.BEST_EFFORT, "a publisher of it offers best effort only: asking for no more")
             return True
         now = time.monotonic()
+        if self._publishers and not before:
+            self._arrived = now  # nobody was there who could have sent any
         if self._looked is None:  # before, the node was busy with its start, or the publishers with finding it
             self._arrived = now
             self._look(now, infos)

@@ -105,6 +105,25 @@ def test_where_nothing_ever_came_and_nothing_is_known_reliable_is_tried(ros):
     hands.close()
 
 
+def test_a_silence_in_which_nobody_publishes_is_none(ros, monkeypatch):
+    """A driver that was started later, or anew, than the node was said to lose images for as long as it was away."""
+    now = [100.0]
+    hands, _, user = subscribed(ros)
+    monkeypatch.setattr(delivery, "_STALL", 3.0)
+    monkeypatch.setattr(subscription.time, "monotonic", lambda: now[0])
+    for _ in range(2):
+        assert not hands.watch(0)
+        now[0] += 20.0
+    user.create_publisher(Image, "/image_raw", RELIABLE)
+    known(ros, hands._node, 1)
+    for _ in range(3):
+        assert not hands.watch(0)
+        now[0] += 0.9
+    now[0] += 1.0
+    assert hands.watch(0) and hands.reliability == ReliabilityPolicy.RELIABLE
+    hands.close()
+
+
 @pytest.mark.parametrize("came", [1, 5, 14, 100])
 def test_images_that_came_and_then_stay_away_without_camera_info(ros, monkeypatch, came):
     """Seven a second, then none: publishers are there, and nothing else tells of them."""
