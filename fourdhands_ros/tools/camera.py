@@ -13,6 +13,7 @@ import select
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 
 import numpy as np
 import rclpy
@@ -42,6 +43,8 @@ _STUCK = 10
 """Frames left out in a row without gain after which a file plays slower."""
 _GONE = 5_000_000_000
 """Nanoseconds: a frame more overdue than that was not waited for, but the computer slept or its clock was set."""
+_GAP, _STEP = 60_000_000_000, 33_333_333
+"""Nanoseconds: so long without a frame is not waited for, as a recorder's pause, but the next one comes this much later."""
 _TELL = 10.0
 """Seconds between two lines of the log that say the same."""
 
@@ -130,6 +133,15 @@ class Pace:
         self.skipped += 1
         return True
 
+    def passed_over(self, time_in_file: int) -> int:
+        """How long before this frame there is none, where that is so long that it is not waited for; else 0. To be asked before
+        `overdue`."""
+        gap = 0 if self._before is None else time_in_file - self._before
+        if gap <= _GAP:
+            return 0
+        self._start -= gap - _STEP
+        return gap
+
     def awaited(self, time_in_file: int, now: int) -> int:
         """The stamp of a frame that was waited for."""
         early = self.due(time_in_file) - now
@@ -203,6 +215,9 @@ class CameraPublisher:
             if self._stop.is_set():
                 break
             if not self._source.is_camera:
+                if gap := pace.passed_over(stamp):
+                    silent = timedelta(seconds=round(gap / 1e9))
+                    self._node.get_logger().warning(f"the file has no frame for {silent}; that is passed over")
                 if pace.overdue(stamp, waiting.now()):
                     self._node.get_logger().warning(
                         f"this computer is too busy to publish every frame: {pace.skipped} left out so far",

@@ -1,5 +1,6 @@
 """The camera made of a file: on a busy computer it leaves frames out and says so, and what is wrong goes to the log."""
 
+import itertools
 import json
 import signal
 import time
@@ -61,6 +62,20 @@ def test_a_stall_is_caught_up_with():
     pace, published = play(300, 2 * MS, 2 * MS, stalls=[(100, 1500 * MS)])
     assert 30 < pace.skipped < 60 and pace.slowed == 0
     assert [stamp for stamp, _ in published[-50:]] == [START + i * 33 * MS for i in range(250, 300)]
+
+
+@pytest.mark.parametrize("gap, waited", [(59, 59_000 * MS), (61, 33_333_333), (3 * 365 * 86400, 33_333_333)])
+def test_a_minute_or_years_without_a_frame_are_not_waited_for(gap, waited):
+    """As where the recorder was paused, or its clock set."""
+    pace, times, stamps = Pace(START), [0, 33 * MS, 33 * MS + gap * 1000 * MS, 66 * MS + gap * 1000 * MS], []
+    told = []
+    for time_in_file in times:
+        told.append(pace.passed_over(time_in_file))
+        now = stamps[-1] if stamps else START
+        assert not pace.overdue(time_in_file, now)
+        stamps.append(pace.awaited(time_in_file, pace.due(time_in_file)))
+    assert [b - a for a, b in itertools.pairwise(stamps)] == [33 * MS, waited, 33 * MS]
+    assert told == [0, 0, 0 if gap < 60 else gap * 1000 * MS, 0] and pace.slowed == pace.skipped == 0
 
 
 def test_after_a_sleep_of_the_computer_the_file_goes_on_from_where_it_was():
