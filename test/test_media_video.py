@@ -199,6 +199,15 @@ def test_a_part_of_a_long_recording_lacks_nothing_of_before(tmp_path, name):
     np.testing.assert_allclose(stamps, np.arange(30) / 30 * 1e9, atol=2e6)
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "a.webm", "a.mp4"])
+def test_a_recorders_pause_lacks_no_frames(tmp_path, name):
+    times = [round(i * 1000 / 30) + 3_600_000 * (i >= 10) for i in range(30)]
+    with VideoReader(timed_video(tmp_path / name, times)) as reader:
+        stamps = [stamp for stamp, _ in reader]
+        assert reader.missing == 0
+    np.testing.assert_allclose(stamps, np.array(times) * 1e6, atol=2e6)
+
+
 @pytest.mark.parametrize("name", ["a.mkv", "a.ts"])
 def test_sound_that_ends_after_the_images_is_no_missing_frame(tmp_path, name):
     """A block of it is longer than an image."""

@@ -20,6 +20,8 @@ from .sources import camera_index, pictures_of
 _FEW = 0.1
 """Part of a video's frames that may come later than its rate says before that is taken for its way, and not for losses."""
 
+_PAUSE = 60_000_000_000
+"""Nanoseconds without a frame that are a recorder's pause, and no losses."""
 _TAIL = 0.2
 """Seconds by which sound may end after the images: a duration is that of all tracks."""
 
@@ -63,12 +65,13 @@ class VideoReader(contextlib.AbstractContextManager["VideoReader"]):
     @property
     def missing(self) -> int:
         """Frames that could not be decoded or that the file announces and does not hold; to be asked at the end."""
-        there = self._count
-        if not self._frames.stated and self._uneven > _FEW * there:  # the duration times the rate is no number of frames
-            there = max(there, round((self._stamp + self._longest) * self.fps / 1e9) + 1)
-        lacking = (self.frame_count or 0) - there
-        if not self._frames.stated and lacking <= _TAIL * self.fps:
-            lacking = 0
+        lacking = (self.frame_count or 0) - self._count
+        if not self._frames.stated:  # then it is the duration times the rate
+            lacking -= round(self._paused * self.fps / 1e9)
+            if self._uneven > _FEW * self._count:  # which is no number of frames
+                lacking = min(lacking, (self.frame_count or 0) - round((self._stamp + self._longest) * self.fps / 1e9) - 1)
+            if lacking <= _TAIL * self.fps:
+                lacking = 0
         return max(self._failed, lacking)
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
@@ -79,7 +82,7 @@ class VideoReader(contextlib.AbstractContextManager["VideoReader"]):
             yield frame
 
     def _begin(self) -> None:
-        self._count = self._failed = self._uneven = self._longest = 0
+        self._count = self._failed = self._uneven = self._longest = self._paused = 0
         self._stamp = -1
 
     def _read(self):
@@ -94,6 +97,7 @@ class VideoReader(contextlib.AbstractContextManager["VideoReader"]):
         gap = stamp - self._stamp if self._count else 0
         self._uneven += abs(gap * self.fps / 1e9 - 1) > 0.5 and self._count > 0
         self._longest = max(self._longest, gap)
+        self._paused += gap if gap > _PAUSE else 0
         self._stamp = stamp = max(stamp, 0)
         self._count += 1
         self._failed += failed
