@@ -231,7 +231,10 @@ def _rig(args: argparse.Namespace, found: FoundPoses) -> Rig:
     return Rig(args.fixed_frame or f"{next(iter(found.poses)).strip('/')}_optical_frame", found.poses, lenses)
 
 
-_LAUNCH = '''"""Where the cameras stand; replace the names of their frames by those that their images name."""
+_LAUNCH = '''"""Where the cameras stand; replace the names of their frames by those that their images name.
+
+Drivers must not publish these too: a frame has one parent.
+"""
 
 from launch import LaunchDescription
 from launch_ros.actions import Node
