@@ -225,3 +225,14 @@ def test_hands_whose_sides_are_exchanged_are_not_valid_in_that_image():
             results += fusion.add(scene.view(number, frame * FRAME))
     valid = [fused.pair.left.valid and fused.pair.right.valid for fused in results]
     assert all(valid[10:20]) and not all(valid[20:]) and max(leaps(results, scene)) < 0.06
+
+
+@pytest.mark.parametrize(("rate", "leap"), [(30, 0.07), (15, 0.085), (10, 0.11)])
+def test_what_a_hand_may_do_from_one_image_to_the_next(rate, leap):
+    """One that swings by 0.15 m each second is valid, one that leaps is not, once; 0.16 m in a tenth of a second were."""
+    track, one, valid = FusedTrack(LEFT, 0.3, 0.3, 10.0), Scene().view(0, 0).estimate.left, []
+    for k in range(3 * rate):
+        swing = 0.15 * np.sin(2.0 * np.pi * k / rate)
+        way = np.array([swing, leap if k >= 2 * rate else 0.0, 0.0])
+        valid.append(track.without_leap(replace(one, joints=one.joints + way), 1 + k * 10**9 // rate).valid)
+    assert np.flatnonzero(~np.array(valid)).tolist() == [2 * rate]

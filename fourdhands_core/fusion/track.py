@@ -42,10 +42,9 @@ _FASTEST = 3.0
 _MEMORY = 0.5
 """Of the joints' velocities, from one estimate to the next."""
 
-
-_WAY, _SWERVE = 0.045, 15.0
-"""Metres by which a hand lies beside its way in the next image at most, and metres a second squared, half of what shaken hands
-change their speed by: together 62 mm at 30 images a second."""
+_WAY, _SWERVE = 0.055, 5.0
+"""Metres by which a hand lies beside its way in the next image at most, and metres a second squared, half of a hand's
+acceleration: together 61 mm at 30 images a second."""
 
 
 class FusedTrack(SideTrack):
@@ -117,16 +116,16 @@ class FusedTrack(SideTrack):
         before, self.published = self.published, None
         if hand.joints is None or not hand.valid:
             return hand
-        self.published = hand, stamp, self.velocity.mean(0)
+        self.published = hand, stamp, np.zeros(3)
         if before is None:
             return hand
         last, when, velocity = before
         interval = (stamp - when) * 1e-9
         assert last.joints is not None, "it was valid"
-        beside = hand.joints[0] - last.joints[0] - interval * velocity
-        if interval > _GAP or np.linalg.norm(beside) < _WAY + _SWERVE * interval**2:
+        moved = hand.joints[0] - last.joints[0]
+        if interval > _GAP or np.linalg.norm(moved - interval * velocity) < _WAY + _SWERVE * interval**2:
+            self.published = hand, stamp, moved / interval
             return hand
-        self.published = hand, stamp, np.zeros(3)
         return held(last, interval, self.hold)
 
     def join(self, sightings: Sequence[Sighting], wrist: np.ndarray, interval: float) -> np.ndarray:
