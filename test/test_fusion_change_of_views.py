@@ -203,7 +203,7 @@ def leaps(results, scene):
 @pytest.mark.parametrize("apart", [(0.17, 0.0, 0.0), (-0.1, 0.1, 0.1), (0.0, -0.25, 0.0)])
 def test_a_camera_that_comes_back_and_shows_other_hands_makes_none_leap_that_is_valid(apart):
     """As one whose driver was started anew and plays its video from the start, where the other camera loses a hand: all views
-    said that it was elsewhere, and it was published there, 0.1 to 0.3 m away, as valid in the next image."""
+    say that it is elsewhere, 0.1 to 0.3 m away, and which are right nobody knows."""
     scene, fusion, results = Scene(noise=0.7), HandFusion(ASSETS), []
     for frame in range(60):
         lost = frame % 10 > 5 and frame >= 30
@@ -212,7 +212,9 @@ def test_a_camera_that_comes_back_and_shows_other_hands_makes_none_leap_that_is_
             elsewhere = apart if frame >= 30 else None
             results += fusion.add(scene.view(1, frame * FRAME, (LEFT,) if lost else (LEFT, RIGHT), elsewhere=elsewhere))
     steps = leaps(results, scene)
-    assert len(steps) > 80 and max(steps) < 0.06
+    assert len(steps) > 50 and max(steps) < 0.02
+    assert not any(hand.valid for fused in results if fused.pair.stamp > scene.stamp(36 * FRAME) for hand in fused.pair.hands)
+    assert "no hand is valid" in fusion.consistency.trust.problem(fusion.emitted)
 
 
 def test_hands_whose_sides_are_exchanged_are_not_valid_in_that_image():

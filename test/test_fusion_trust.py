@@ -9,6 +9,7 @@ from fusion_support import ASSETS, STEP, Scene, wrist_errors
 from fourdhands_core.fusion.fusion import HandFusion
 from fourdhands_core.fusion.trust import Trust
 from fourdhands_core.geometry.rigid import Rigid
+from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 
 FRAME = STEP // 30
 LATER = 3
@@ -89,13 +90,28 @@ def test_sides_that_are_wrong_everywhere_from_the_start_teach_no_shape():
 
 def test_doubt_passes_and_trust_is_earned_again():
     trust, step = Trust(), 33_000_000
-    assert not trust.contradicted(0, together=True, apart=False) and not trust.proven
-    assert trust.contradicted(step, together=False, apart=True)
-    assert trust.contradicted(2 * step, together=True, apart=False)  # a moment later
+    assert not trust.contradicted(0, together=True, apart=False, left_out=False) and not trust.proven
+    assert trust.contradicted(step, together=False, apart=True, left_out=True)
+    assert trust.contradicted(2 * step, together=True, apart=False, left_out=False)  # a moment later
     for k in range(20, 28):
-        assert not trust.contradicted(k * step, together=True, apart=False)
-    assert trust.proven and not trust.contradicted(30 * step, together=False, apart=True)
-    assert trust.contradicted(30 * step + 11_000_000_000, together=False, apart=True) and not trust.proven
+        assert not trust.contradicted(k * step, together=True, apart=False, left_out=False)
+    assert trust.proven and not trust.contradicted(30 * step, together=False, apart=True, left_out=True)
+    assert trust.contradicted(30 * step + 11_000_000_000, together=False, apart=True, left_out=True) and not trust.proven
+
+
+def test_cameras_that_are_doubted_are_not_believed_until_all_agree_anew():
+    trust, step = Trust(), 33_000_000
+    for k in range(9):
+        trust.contradicted(k * step, together=True, apart=False, left_out=False)
+    assert trust.proven
+    trust.doubt(9 * step)
+    for k in range(9, 40):
+        assert trust.contradicted(k * step, together=True, apart=False, left_out=True)
+    believed = [not trust.contradicted(k * step, together=True, apart=False, left_out=False) for k in range(40, 60)]
+    assert believed.index(True) == 9 and all(believed[9:]) and trust.proven
+    trust.doubt(60 * step)
+    alone = [not trust.contradicted(k * step, together=False, apart=False, left_out=False) for k in range(60, 140)]
+    assert alone.index(True) == 61 and all(alone[61:]) and not trust.proven
 
 
 @pytest.mark.parametrize("beside", [(0.1, 0.0, 0.0), (-0.1, 0.0, 0.05)])
@@ -129,23 +145,39 @@ def test_depth_of_a_wrong_scale_is_told_and_not_believed():
     )
 
 
-@pytest.mark.parametrize(("angles", "exchanged"), [((-25.0, 25.0), (0, 1)), ((-35.0, 0.0, 35.0), (0, 2))])
-def test_topics_exchanged_while_hands_are_followed_make_no_hand_leap(angles, exchanged):
+THREE = -35.0, 0.0, 35.0
+
+
+@pytest.mark.parametrize(
+    ("angles", "exchanged", "of_one"),
+    [((-25.0, 25.0), (0, 1), False), *((THREE, pair, of_one) for pair in ((0, 1), (1, 2), (0, 2)) for of_one in (False, True))],
+)
+def test_topics_exchanged_while_hands_are_followed_make_no_hand_leap(angles, exchanged, of_one):
+    """Until they are exchanged again. of_one: the left hand is seen by one of these cameras alone."""
     scene, fusion, valid = Scene(angles, noise=0.7), HandFusion(ASSETS), []
-    for frame in range(100):
+    for frame in range(140):
         for number, pose in enumerate(scene.poses):
-            other = exchanged[1 - exchanged.index(number)] if frame >= 60 and number in exchanged else number
-            for fused in fusion.add(scene.view(other, frame * STEP // 30, name=f"camera_{number}", pose=pose)):
+            other = exchanged[1 - exchanged.index(number)] if 60 <= frame < 100 and number in exchanged else number
+            sides = (RIGHT,) if of_one and other != exchanged[0] else (LEFT, RIGHT)
+            for fused in fusion.add(scene.view(other, frame * FRAME, sides, name=f"camera_{number}", pose=pose)):
                 valid.append([hand.valid for hand in fused.pair.hands])
-    assert np.all(valid[10:59]) and not np.any(valid[60:])
-    assert "no hand is valid" in fusion.consistency.trust.problem(fusion.emitted)
+        if frame == 99:
+            assert "no hand is valid" in fusion.consistency.trust.problem(fusion.emitted)
+    assert np.all(valid[10:59]) and not np.any(valid[60:99]) and np.all(valid[125:])
 
 
-@pytest.mark.parametrize(("swing", "often"), [(0.06, 2.5), (0.08, 3.0)])
-def test_hands_that_are_shaken_as_fast_as_people_can_are_followed(swing, often):
-    scene, fusion = Scene(noise=0.7), HandFusion(ASSETS)
+@pytest.mark.parametrize(
+    ("angles", "swing", "often", "every"),
+    [
+        *(((-25.0, 25.0), *one) for one in ((0.06, 2.5, 1), (0.08, 3.0, 1), (0.06, 2.5, 3))),
+        *((THREE, 0.06, 2.5, every) for every in (1, 3)),
+    ],
+)
+def test_hands_that_are_shaken_as_fast_as_people_can_are_followed(angles, swing, often, every):
+    """In images of 30, 15 or 10 a second."""
+    scene, fusion = Scene(angles, noise=0.7), HandFusion(ASSETS)
     scene.wrists[..., 1] += swing * np.sin(2.0 * np.pi * often * np.arange(len(scene.wrists))[:, None] / STEP)
-    for frame in range(90):
-        for number in (0, 1):
-            for fused in fusion.add(scene.view(number, frame * STEP // 30)):
-                assert frame < 10 or all(hand.valid for hand in fused.pair.hands)
+    for frame in range(0, 90, every):
+        for number in range(len(angles)):
+            for fused in fusion.add(scene.view(number, frame * FRAME + number * LATER)):
+                assert frame < 10 * every or all(hand.valid for hand in fused.pair.hands), frame

@@ -173,6 +173,8 @@ class HandFusion:
         left_out += matched.left_out
         self._arrived.clear()
         self._lost = self._lost + 1 if any(matched.lost) else 0
+        if any(lost and track.agreed for track, lost in zip(self._tracks, matched.lost)):
+            self.consistency.trust.doubt(stamp)
         if self._lost >= _LOST:
             for track, lost in zip(self._tracks, matched.lost):
                 if lost:
@@ -220,7 +222,7 @@ class HandFusion:
         followed = any(track.agreed for track, cameras in zip(self._tracks, used) if cameras)
         misfit = any(len(cameras) > 1 and not fits for cameras, fits in zip(used, fit))
         apart = (misfit or (bool(out) and len(out.union(*used)) > 1)) and not followed and not any(fit)
-        contradicted = self.consistency.trust.contradicted(stamp, any(fit), apart)
+        contradicted = self.consistency.trust.contradicted(stamp, any(fit), apart, bool(out))
         for track, fits in zip(self._tracks, fit):
             track.agreed = (track.agreed and not contradicted) or (fits and self.consistency.trust.proven)
         return contradicted
@@ -240,6 +242,10 @@ class HandFusion:
         kept, wrong = track.told(clear, interval, self._schedule.period), []
         past = track.position.predict(interval) if interval > 0.0 else None
         expected, shifts = track.expected(interval), self._shifts(track, kept, stamp)
+        if expected is not None and len(kept) > 2:
+            away = [one.distance_to(expected + track.beside + shift) for one, shift in zip(kept, shifts)]
+            if track.torn(away, interval):
+                self.consistency.trust.doubt(stamp)
         while True:
             steady = {one.view.name for one in kept} == {one.view.name for one in track.sightings}
             solution = self._solve(track, kept, shifts, past if steady else None)

@@ -17,7 +17,7 @@ DEPTH = "its depth images alone, which place hands elsewhere than the cameras' r
 LATE = "its images come too late, or its clock is apart"
 _ERROR = 0.012
 """Metres by which a sighting lies beside where its hand was expected, and beside another view's, root mean square."""
-_UNSTEADY = 5.0
+UNSTEADY = 5.0
 """Metres a second squared, half of a hand's acceleration: at five images a second nobody can tell where it went meanwhile."""
 _HUBER = 2.0
 """Such errors beyond which the cost grows in proportion: what one view alone has placed may be far off along its rays."""
@@ -102,7 +102,7 @@ class _Costs:
     """What giving sides to sightings costs. seen: by view. expected, intervals: see `match`."""
 
     def __init__(self, seen: list[list[Sighting]], expected: list[Places], intervals: Sequence[float]) -> None:
-        errors = [float(np.hypot(_ERROR, _UNSTEADY * interval**2)) for interval in intervals]
+        errors = [float(np.hypot(_ERROR, UNSTEADY * interval**2)) for interval in intervals]
         self._seen = seen
         self._pairs: dict[tuple[int, int], float] = {}
         self._own = [

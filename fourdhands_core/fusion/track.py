@@ -9,6 +9,7 @@ import numpy as np
 from ..pipeline.hand_track import SideTrack, held
 from ..pipeline.types import HandEstimate
 from .flows import Flows
+from .matching import UNSTEADY
 from .views import Sighting
 
 _RATE = 0.14
@@ -37,6 +38,11 @@ _YOUNG = 0.2
 """Seconds since a hand was first seen in which it may still jump."""
 _NO_STEP = 0.06
 """Metres by which a hand that several views show does not leave its way in an image: of rendered hands 42 mm at most."""
+_STAYS, _ELSEWHERE = 0.012, 0.017
+"""Metres from where a hand was to be within which a view has it there, and beyond which it has not, beside what a hand's
+acceleration may do: 14 mm for 99 of 100 rendered hands, 34 at most, images 33 ms apart."""
+_STRAYED, _CALM = 2.0, 0.2
+"""How many times as far as it just left its way a hand may be from there, and seconds in which that is forgotten."""
 _FASTEST = 3.0
 """Metres a second that joints move at most."""
 _MEMORY = 0.5
@@ -55,8 +61,9 @@ class FusedTrack(SideTrack):
     sightings: as `join` was given them last. shown: by views that showed the hand just now, its `age` then, where they had the
     wrist, metres (3,), and what is to be added to that. agreed: several views have shown this hand together. unclear: views
     that were left out as they saw it badly. votes: how often views that showed this hand called it by its side, less how often
-    by the other; fades. flows: how each camera's own images show it moving. published: the hand in the last estimate where it
-    was valid, that one's stamp, and metres a second (3,) by which it moved; what was published stays so where it is forgotten.
+    by the other; fades. strayed: metres by which it left its way, of late. flows: how each camera's own images show it moving.
+    published: the hand in the last estimate where it was valid, that one's stamp, and metres a second (3,) by which it moved;
+    what was published stays so where it is forgotten.
     """
 
     published: tuple[HandEstimate, int, np.ndarray] | None = None
@@ -76,6 +83,7 @@ class FusedTrack(SideTrack):
         self.votes = 0.0
         self.age = 0.0
         self.agreed = False
+        self.strayed = 0.0
         self.flows = Flows()
 
     def velocities(self, sightings: Sequence[Sighting]) -> np.ndarray:
@@ -104,11 +112,19 @@ class FusedTrack(SideTrack):
                 known.add(one.view.name)
         return [one for one in sightings if one.view.name in known] or list(sightings)
 
+    def torn(self, away: Sequence[float], interval: float) -> bool:
+        """Whether a view shows the hand where it was to be, and two others elsewhere: their topics were exchanged, or one that
+        shows it is not right. away: metres of each view's landmarks from there."""
+        if self.age < _YOUNG or not 0.0 < interval <= _GAP:
+            return False
+        elsewhere = float(np.linalg.norm((_ELSEWHERE, UNSTEADY * interval**2, _STRAYED * self.strayed)))
+        return min(away) < _STAYS and sum(one > elsewhere for one in away) > 1
+
     def leaps(self, wrist: np.ndarray, interval: float) -> bool:
         """Whether a wrist (3,) of several views, as before, is so far from where it was to be as no hand goes in an image."""
         if self.joints is None or len(self.sightings) < 2 or self.age < _YOUNG or not 0.0 < interval <= _GAP:
             return False
-        return float(np.linalg.norm(wrist + self.offset - self.joints[0] - interval * self.motion)) > _NO_STEP
+        return self._strays(wrist, interval) > max(_NO_STEP, _STRAYED * self.strayed)
 
     def without_leap(self, hand: HandEstimate, stamp: int) -> HandEstimate:
         """The hand as it is published: where it is further beside its way than hands go from one image to the next, as one that
@@ -133,6 +149,8 @@ class FusedTrack(SideTrack):
         what sets them apart at that moment, which then fades. sightings: those that the solution is made of. interval: seconds
         since the last estimate."""
         self.age += interval
+        if self.joints is not None and 0.0 < interval <= _GAP:
+            self.strayed = max(self._strays(wrist, interval), float(np.exp(-interval / _CALM)) * self.strayed)
         before, self.sightings = self.sightings, list(sightings)
         views = frozenset(one.view.name for one in sightings)
         self.shown = {names: one for names, one in self.shown.items() if 0.0 < self.age - one[0] < _RECENT}
@@ -159,6 +177,11 @@ class FusedTrack(SideTrack):
             self._follow(wrist, self.motion)
         self.shown[views] = self.age, wrist, meant
         return self.offset
+
+    def _strays(self, wrist: np.ndarray, interval: float) -> float:
+        """Metres of a wrist (3,) from where it was to be."""
+        assert self.joints is not None
+        return float(np.linalg.norm(wrist + self.offset - self.joints[0] - interval * self.motion))
 
     def _step(self, wrist: np.ndarray, before: Sequence[Sighting], interval: float) -> np.ndarray:
         """(3,) metres by which a wrist (3,) most likely moves in an image in which views change: as it did; as landmarks move

@@ -20,6 +20,8 @@ _DOUBTED = 0.3
 """Seconds since cameras contradicted each other in which no hand is believed."""
 _TRUST = 10.0
 """Seconds for which cameras that have agreed on a hand are believed where they contradict each other."""
+_ANEW = 2.0
+"""Seconds without a contradiction after which cameras that have to agree anew are believed though no two show a hand."""
 
 
 class Trust:
@@ -28,14 +30,14 @@ class Trust:
     Rays of two cameras that see different persons, or whose places are wrong, may meet by chance, at one height even always,
     but nearer or further away than either hand: what they make up is smaller or larger than hands are, or none. And rays
     that met once need not be of one hand: cameras are believed once they have agreed for a while. proven: they have, and
-    not too long ago.
+    not too long ago. Where hands are suddenly elsewhere for some cameras (`doubt`), none is believed until all agree anew.
     """
 
     def __init__(self) -> None:
         self._sizes: dict[frozenset[str], tuple[int, float, int]] = {}
         self._unlike: tuple[int, str] | None = None
         self._met, self._agreed, self._doubted = 0, -1, -1
-        self.proven = False
+        self.proven = self._anew = False
 
     def fits(
         self, stamp: int, sightings: list[Sighting], shifts: np.ndarray, points: np.ndarray, scale: float, known: bool
@@ -59,11 +61,13 @@ class Trust:
 
     def doubt(self, stamp: int) -> None:
         """The cameras that agreed do not any more: they have to agree anew."""
-        self._met, self._agreed, self._doubted = 0, -1, stamp
+        self._met, self._agreed, self._doubted, self._anew = 0, -1, stamp, True
 
-    def contradicted(self, stamp: int, together: bool, apart: bool) -> bool:
+    def contradicted(self, stamp: int, together: bool, apart: bool, left_out: bool) -> bool:
         """Whether no hand of this estimate is to be believed: which camera is right cannot be known. together: several cameras
-        show a hand that fits. apart: they see hands at different places."""
+        show a hand that fits. apart: they see hands at different places. left_out: one that others show is left out."""
+        if self._anew:
+            together, apart = together and not left_out, apart or left_out
         self._met = min(max(self._met + (1 if together else -_LESS if apart else 0), 0), _PROVEN)
         unlike = self._unlike is not None and self._unlike[0] == stamp
         if unlike:
@@ -73,11 +77,12 @@ class Trust:
         self.proven = self._agreed >= 0 and stamp - self._agreed < _TRUST * 1e9
         if unlike or (apart and not self.proven):
             self._doubted = stamp
-        return self._doubted >= 0 and stamp - self._doubted < _DOUBTED * 1e9
+        self._anew = self._anew and not self.proven and stamp - self._doubted < _ANEW * 1e9
+        return self._anew or (self._doubted >= 0 and stamp - self._doubted < _DOUBTED * 1e9)
 
     def problem(self, stamp: int) -> str:
         """Of the last second, in words; empty where nothing is wrong."""
-        if self._doubted < 0 or abs(stamp - self._doubted) > 1e9:
+        if self._doubted < 0 or (abs(stamp - self._doubted) > 1e9 and not self._anew):
             return ""
         seen = "what the cameras see makes up no hand"
         if self._unlike is not None and abs(stamp - self._unlike[0]) < 1e9:
