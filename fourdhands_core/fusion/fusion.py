@@ -173,8 +173,6 @@ class HandFusion:
         left_out += matched.left_out
         self._arrived.clear()
         self._lost = self._lost + 1 if any(matched.lost) else 0
-        if any(lost and track.agreed for track, lost in zip(self._tracks, matched.lost)):
-            self.consistency.trust.doubt(stamp)
         if self._lost >= _LOST:
             for track, lost in zip(self._tracks, matched.lost):
                 if lost:
@@ -193,6 +191,9 @@ class HandFusion:
             estimates.append(estimate)
             used.append(tuple(sorted(one.view.name for one in kept)))
             left_out += [(one.view.name, BESIDE) for one in wrong]
+        for track, lost, cameras in zip(self._tracks, matched.lost, used):
+            if lost and track.agreed and len(cameras) == 1:
+                self.consistency.trust.doubt(stamp)
         if self._contradicted(stamp, used, fit, left_out):
             estimates = [HandEstimate(side, valid=False, state=ABSENT, age=float("nan")) for side in (LEFT, RIGHT)]
         estimates = [track.without_leap(hand, stamp) for track, hand in zip(self._tracks, estimates)]
