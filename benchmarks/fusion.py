@@ -104,6 +104,7 @@ def measure(layout, seed, path, trackers):
     together, several, single = Errors(), Errors(), Errors()
     union = spent = outputs = 0
     jumps, old, last, first = [], [], {}, {}
+    steady = {"one": [], "several": []}
     for _, number, k in sorted((row[0].stamp, number, k) for number, one in enumerate(rows) for k, row in enumerate(one)):
         estimate, rays = rows[number][k][:2]
         pose = seen.poses[number]
@@ -126,11 +127,15 @@ def measure(layout, seed, path, trackers):
                     error = joints[0] - truth[side, 0]
                     if side not in last or pair.stamp - last[side][0] > 3e8:
                         first[side] = pair.stamp
-                    if side in last and pair.stamp - last[side][0] < 7e7 and last[side][2] != fused.pair.cameras[side]:
-                        jumps.append(1e3 * float(np.linalg.norm(error - last[side][1])))
+                    cameras = fused.pair.cameras[side]
+                    if side in last and pair.stamp - last[side][0] < 7e7:
+                        step = 1e3 * float(np.linalg.norm(error - last[side][1]))
+                        if last[side][2] != cameras:
+                            jumps.append(step)
                         if pair.stamp - first[side] > 2e8:
-                            old.append(jumps[-1])
-                    last[side] = pair.stamp, error, fused.pair.cameras[side]
+                            which = steady["several" if len(cameras) > 1 else "one"] if last[side][2] == cameras else old
+                            which.append(step)
+                    last[side] = pair.stamp, error, cameras
     trackers.append((spent, sum(row[2] for one in rows for row in one)))
     return {
         "alone": [one.figures() for one in alone],
@@ -145,6 +150,9 @@ def measure(layout, seed, path, trackers):
             "median": round(float(np.median(old)), 1) if old else None,
             "above_5": sum(jump > 5.0 for jump in old),
             "largest": round(max(old), 1) if old else None,
+        },
+        "steps_where_the_same_cameras_see_it_mm": {
+            views: {"images": len(steps), "above_5": sum(step > 5.0 for step in steps)} for views, steps in steady.items()
         },
         "mpjpe_of_best_alone": round(together.figures()["mpjpe_mm"] / min(one.figures()["mpjpe_mm"] for one in alone), 2),
     }
@@ -175,6 +183,13 @@ def summary(results, layouts, spent):
             "changes": sum(one["changes"] for one in jumps),
             "above_5": sum(one["above_5"] for one in jumps),
             "largest": max((one["largest"] for one in jumps if one["changes"]), default=None),
+        },
+        "steps_where_the_same_cameras_see_it_mm": {
+            views: {
+                key: sum(one["steps_where_the_same_cameras_see_it_mm"][views][key] for one in clips)
+                for key in ("images", "above_5")
+            }
+            for views in ("one", "several")
         },
         "cost_of_fusion": round(1.0 + sum(fused for fused, _ in spent) / sum(tracked for _, tracked in spent), 3),
     }

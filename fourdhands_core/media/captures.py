@@ -94,7 +94,7 @@ class FileFrames:
         if not self._capture.isOpened():
             raise InputError(self._not_opened())
         if self._codec() in _TEXTS:
-            self.close()
+            self._capture.release()
             raise InputError(f"{path} is a text, not a video, though its letters could be drawn as one; give a video file")
         self._mirror = _mirroring(path)
         # OpenCV turns, and takes a mirror for a turn: a right hand would come out as a left one.
