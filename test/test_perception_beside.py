@@ -14,10 +14,12 @@ from fourdhands_core.perception.beside import Beside
 @pytest.fixture(params=[1, 2, 4])
 def cores(request, monkeypatch):
     """So many cores."""
-    beside._pool.cache_clear()
+    for each in (beside._pool, beside._cores):
+        each.cache_clear()
     monkeypatch.setattr(beside.os, "sched_getaffinity", lambda _: range(request.param))
     yield request.param
-    beside._pool.cache_clear()
+    for each in (beside._pool, beside._cores):
+        each.cache_clear()
 
 
 def test_results_and_errors_are_the_calls(cores):

@@ -34,4 +34,5 @@ def person():
     """Makes Persons (teleop_support.Person)."""
     from teleop_support import people
 
-    yield from people()
+    with people() as person_of:
+        yield person_of

@@ -144,8 +144,9 @@ def stepped(*parameters):
         node.destroy_node()
 
 
+@contextlib.contextmanager
 def people():
-    """For a fixture: makes a Person, of given parameters of the node; no node is left at the end."""
+    """A function that makes a Person, of given parameters of the node; no node is left at the end."""
     ros, made = Ros(), []
 
     def make(*parameters):
