@@ -48,6 +48,26 @@ def _in_another_thread() -> bool:
 
 
 @pytest.mark.parametrize("cores", [2], indirect=True)
+def test_where_every_core_has_an_image_of_its_own_nothing_is_done_beside(cores):
+    go_on, there = threading.Event(), threading.Event()
+
+    def other():
+        with beside.working():
+            there.set()
+            go_on.wait(30.0)
+
+    with beside.working():
+        assert _in_another_thread()
+        thread = threading.Thread(target=other)
+        thread.start()
+        there.wait(30.0)
+        assert Beside(threading.current_thread).result() is threading.current_thread()
+        go_on.set()
+        thread.join()
+        assert _in_another_thread()
+
+
+@pytest.mark.parametrize("cores", [2], indirect=True)
 def test_a_forked_process_has_threads_of_its_own(cores):
     assert _in_another_thread()  # so that there is one that the fork does not copy
     with multiprocessing.get_context("fork").Pool(1) as pool:

@@ -6,7 +6,8 @@ import contextlib
 import ctypes
 import functools
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
@@ -14,6 +15,18 @@ Result = TypeVar("Result")
 
 _core: Callable[[], int] = getattr(ctypes.CDLL(None), "sched_getcpu", lambda: -1)
 """The core that the calling thread is on; -1 where that cannot be known."""
+_working: set[int] = set()
+"""Threads that are in `working`."""
+
+
+@contextlib.contextmanager
+def working() -> Iterator[None]:
+    """This thread works on an image: where as many do as there are cores, each does all by itself."""
+    _working.add(threading.get_ident())
+    try:
+        yield
+    finally:
+        _working.discard(threading.get_ident())
 
 
 class Beside(Generic[Result]):
@@ -24,7 +37,7 @@ class Beside(Generic[Result]):
     def __init__(self, function: Callable[..., Result], *arguments: Any, at_once: bool = True) -> None:
         self._call = functools.partial(function, *arguments)
         self._begun: Future[Result] | None = None
-        if at_once and (pool := _pool()) is not None:
+        if at_once and len(_working) < len(_cores()) and (pool := _pool()) is not None:
             with contextlib.suppress(RuntimeError):  # where the interpreter ends, or has no further thread
                 self._begun = pool.submit(_elsewhere, _core(), self._call)
 
@@ -54,5 +67,10 @@ def _pool() -> ThreadPoolExecutor | None:
     return ThreadPoolExecutor(len(_cores()) - 1, "beside") if len(_cores()) > 1 else None
 
 
+def _forked() -> None:
+    _pool.cache_clear()
+    _working.clear()
+
+
 if hasattr(os, "register_at_fork"):  # a forked process has none of the threads, and would keep all that it gives to them
-    os.register_at_fork(after_in_child=_pool.cache_clear)
+    os.register_at_fork(after_in_child=_forked)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import DependencyError, InputError
 from ..hand_model.skeleton import LEFT, RIGHT
-from .beside import Beside
+from .beside import Beside, working
 from .confidence import landmark_confidence
 from .detector import HandDetection, check_image
 from .hand_networks import HAND, HAND_INT8, HandNetworks, Look
@@ -177,13 +177,14 @@ class HandDetector:
             self._memory, self._forget = DetectorMemory(), False
         memory, tone = self._memory, tone_of(image) if self._rules.toned else AS_IT_IS
         before = len(memory.hands)
-        search = self._search(networks, image, tone) if before < self._most and self._due() else None
-        self._follow(networks, image, tone)
-        if len(memory.hands) < before:
-            memory.vain = memory.idle = 0
-            search = search or self._search(networks, image, tone)
-        if search:
-            self._find(networks, image, tone, search)
+        with working():
+            search = self._search(networks, image, tone) if before < self._most and self._due() else None
+            self._follow(networks, image, tone)
+            if len(memory.hands) < before:
+                memory.vain = memory.idle = 0
+                search = search or self._search(networks, image, tone)
+            if search:
+                self._find(networks, image, tone, search)
         size = image.shape[1], image.shape[0]
         return [hand.detection(size) for hand in memory.hands]
 
