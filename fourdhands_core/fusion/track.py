@@ -48,9 +48,9 @@ _FASTEST = 3.0
 _MEMORY = 0.5
 """Of the joints' velocities, from one estimate to the next."""
 
-_WAY, _SWERVE = 0.055, 5.0
-"""Metres by which a hand lies beside its way in the next image at most, and metres a second squared, half of a hand's
-acceleration: together 61 mm at 30 images a second."""
+_WAY = 0.055
+"""Metres by which a hand lies beside its way in the next image at most, beside what its acceleration may do: together 61 mm at
+30 images a second."""
 
 
 class FusedTrack(SideTrack):
@@ -139,7 +139,7 @@ class FusedTrack(SideTrack):
         interval = (stamp - when) * 1e-9
         assert last.joints is not None, "it was valid"
         moved = hand.joints[0] - last.joints[0]
-        if interval > _GAP or np.linalg.norm(moved - interval * velocity) < _WAY + _SWERVE * interval**2:
+        if interval > _GAP or np.linalg.norm(moved - interval * velocity) < _WAY + UNSTEADY * interval**2:
             self.published = hand, stamp, moved / interval
             return hand
         return held(last, interval, self.hold)
