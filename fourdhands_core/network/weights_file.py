@@ -19,6 +19,7 @@ KEY = "fourdhands"
 """What the configuration stands under in a file's metadata."""
 _CONFIGS: dict[str, type[LandmarkConfig] | type[ImageConfig]] = {"landmark": LandmarkConfig, "image": ImageConfig}
 """By the configuration's `tokenizer`."""
+_ADVICE = "give weights written by `fourdhands train` or `fourdhands import-weights`"
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """numpy's names of safetensors' floating-point types; it has none for bfloat16, the upper half of a float32."""
 
@@ -27,23 +28,21 @@ Tensor = TypeVar("Tensor")
 
 def read_header(path: str | Path) -> tuple[LandmarkConfig | ImageConfig, dict]:
     """The configuration and the `about` of a weights file."""
-    path = check_file(path, "weights file", "leave it out to use the shipped ones", CheckpointError)
+    path = check_file(path, "weights file", f"{_ADVICE}; without, model landmark takes those of this package", CheckpointError)
     try:
         with utf8_name(path) as name, safe_open(name, framework="np") as file:
             header = json.loads((file.metadata() or {})[KEY])
         kind = _CONFIGS[header["config"]["tokenizer"]]
         return kind.from_dict(header["config"]), header.get("about", {})
     except (SafetensorError, OSError) as error:
-        advice = "give weights written by `fourdhands train` or `fourdhands import-weights`"
         raise CheckpointError(
-            not_a(path, "a readable safetensors file", f"{error}; it may be truncated", advice, ["a safetensors file"])
+            not_a(path, "a readable safetensors file", f"{error}; it may be truncated", _ADVICE, ["a safetensors file"])
         ) from error
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"{path} holds no FourDHands configuration ({type(error).__name__}: {error}); give weights "
-            "written by `fourdhands train` or `fourdhands import-weights`"
+            f"{path} holds no FourDHands configuration ({type(error).__name__}: {error}); {_ADVICE}"
         ) from error
 
 
