@@ -3,7 +3,8 @@
 Services of the node hands_recorder (std_srvs/Trigger): ~/start, ~/stop, ~/toggle, which does either, ~/keep, ~/discard,
 ~/success, ~/failure, and the topic ~/note of std_msgs/String; in a terminal the same words as lines, `note TEXT` for notes, or
 KEYS (episode_keys.py). keep, discard and notes are of the episode that is recorded, or else of the last one; of none where the
-last start was refused, as on a full disk, of which nothing stays. An episode that is stopped is kept until it is discarded.
+last start was refused, as on a full disk, of which nothing stays. An episode that is stopped is kept until it is discarded; one
+that shows nothing (`_BESIDE`) is discarded until it is kept.
 """
 
 from __future__ import annotations
@@ -39,12 +40,14 @@ from .episode_keys import NOTE, TO_TYPE, WORDS, can_read, lines_typed, word_of
 from .info import HAND_PAIR
 from .recorded_topics import Selection
 from .recorder import Recorder
-from .topics import CAMERA_INFO, JOINT_STATE, some
+from .topics import CAMERA_INFO, JOINT_STATE, TF_MESSAGE, some
 
 _STALE = 2.0
 """Seconds without a HandPair, or without a valid hand, after which that is missing."""
 _ROOM = 2 << 30
 """Bytes of the disk below which it is nearly full."""
+_BESIDE = {CAMERA_INFO, TF_MESSAGE, "diagnostic_msgs/msg/DiagnosticArray"}
+"""Types that come beside hands and images, and show nothing by themselves."""
 _LOOK = 0.5
 _STAMPS = 5
 """HandPairs by whose stamps it is told which stamp is now."""
@@ -170,7 +173,7 @@ class EpisodeRecorder:
             state = DISCARDED if word == "discard" else KEPT
             if self._recorder is not None:
                 self._sidecar.state = state  # also where the disk is full
-                self._stop()
+                return self._stop()
             self._sidecar.state = state
         elif word == NOTE:
             self._sidecar.notes.append(text)
@@ -259,20 +262,24 @@ class EpisodeRecorder:
         begin = self._sidecar.span[0] if self._sidecar.span else None
         if begin is not None:
             self._sidecar.span = (begin, max(self.watch.moment(), begin + 1))
-        elif self._go is not None:
+        elif self._go is not None and self._sidecar.state == RECORDING:
             self._sidecar.state = DISCARDED  # stopped before its beginning
         self._go = None
         try:
             recorder.close()
         finally:
-            if self._sidecar.state == RECORDING:
+            empty = recorder.types <= _BESIDE
+            if empty:
+                self._sidecar.state = DISCARDED
+            elif self._sidecar.state == RECORDING:
                 self._sidecar.state = KEPT
             try:
                 self._sidecar.write(self._bag)
             finally:
                 self._under.destroy_node()  # last: Fast DDS may fail where it leaves what a killed process wrote to
         counts = ", ".join(f"{topic} {count}" for topic, count in sorted(recorder.counts.items())) or "no message"
-        return f"{self._bag.name}: {self._sidecar.state}; {counts}"
+        why = ", as neither hands nor images came" if empty else ""
+        return f"{self._bag.name}: {self._sidecar.state}{why}; {counts}"
 
 
 def record_episodes(folder: Path, task: str, selection: Selection, countdown: float, stop: Stop) -> int:

@@ -154,7 +154,7 @@ class RecordedTopic:
         self._sequence: int | None = None
         self._alone, self._numbered = True, False
         self._spacing = Spacing() if type_name in _STAMPED else None
-        self._type_name = type_name
+        self.type_name = type_name
         self._companions: Companions | None = None
         self.listeners: list[Callable[[int], None]] = []
         self._sparse = self._looks = 0
@@ -175,7 +175,7 @@ class RecordedTopic:
         """Compare with the CameraInfo beside this topic, if both are recorded; call it when topics are added."""
         folder = re.sub(r"/compressed$", "", self.topic).rpartition("/")[0]
         info = topics.get(folder + "/camera_info")
-        if self._type_name not in (_IMAGE, _COMPRESSED) or self._companions is not None or info is None:
+        if self.type_name not in (_IMAGE, _COMPRESSED) or self._companions is not None or info is None:
             return
         self._companions = companions = Companions()
         self.listeners.append(companions.image)

@@ -89,6 +89,11 @@ class Recorder:
         return {name: topic.written for name, topic in tuple(self._topics.items())}
 
     @property
+    def types(self) -> set[str]:
+        """Of the messages that are in the bag, or will be."""
+        return {topic.type_name for topic in tuple(self._topics.values()) if topic.written}
+
+    @property
     def lost(self) -> dict[str, str]:
         """In words, how many messages are missing, by topic; only of topics where any are."""
         losses = {name: topic.losses for name, topic in tuple(self._topics.items())}

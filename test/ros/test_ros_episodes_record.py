@@ -161,8 +161,8 @@ def test_keys_of_another_terminal(ros, tmp_path):
     for line, done in (
         ("what\n\n", lambda: begun(first)),
         ("n it slipped\nf\n", lambda: read_sidecar(first).outcome == "failure"),
-        ("\n", lambda: read_sidecar(first).state == "kept"),
-        ("n twice\nd\n", lambda: read_sidecar(first).state == "discarded" and len(read_sidecar(first).notes) == 2),
+        ("\n", lambda: read_sidecar(first).state == "discarded"),  # no hand was shown
+        ("n twice\nk\n", lambda: read_sidecar(first).state == "kept" and len(read_sidecar(first).notes) == 2),
     ):
         print(line, end="", file=keys.stdin, flush=True)
         assert ros.spin_until(done)
@@ -200,14 +200,17 @@ def test_images_that_are_asked_for_and_nobody_publishes_are_missing(ros, tmp_pat
     assert ros.spin_until(lambda: (watch.look(), watch.missing()[1:])[1] == [])
 
 
-def test_of_a_start_that_is_refused_nothing_stays(ros, tmp_path, monkeypatch):
-    """And what is said then is said of no other episode."""
-
+def recorder_of(ros, folder):
     def make():
         return rclpy.create_node("episode", context=ros.context, enable_rosout=False)
 
     node = ros.node("hands_recorder", enable_rosout=False)
-    recorder = EpisodeRecorder(node, tmp_path, "", Selection(["/nothing"]), 0.0, make)
+    return EpisodeRecorder(node, folder, "", Selection(["/nothing"]), 0.0, make)
+
+
+def test_of_a_start_that_is_refused_nothing_stays(ros, tmp_path, monkeypatch):
+    """And what is said then is said of no other episode."""
+    recorder = recorder_of(ros, tmp_path)
     recorder.do("start"), recorder.tick(), recorder.do("stop")
     before = files(tmp_path)
     with monkeypatch.context() as full:
@@ -220,6 +223,17 @@ def test_of_a_start_that_is_refused_nothing_stays(ros, tmp_path, monkeypatch):
     assert files(tmp_path) == before and len([*tmp_path.iterdir()]) == 1
     assert recorder.do("start").startswith("episode_000001") and read_sidecar(tmp_path / "episode_000001").span is None
     recorder.close()
+
+
+def test_an_episode_that_shows_nothing_is_discarded(ros, tmp_path):
+    """Such as one of the recorder's own diagnostics alone: it was kept, and an export failed for it. What is kept then stays."""
+    recorder = recorder_of(ros, tmp_path)
+    for word in "stop", "keep":
+        recorder.do("start"), recorder.tick()
+        assert ros.spin_until(lambda: recorder._recorder.counts.get("/diagnostics"))
+        assert "discarded, as neither hands nor images came; /diagnostics" in recorder.do(word)
+    assert read_sidecar(tmp_path / "episode_000001").state == "discarded"
+    assert "kept" in recorder.do("keep") and read_sidecar(tmp_path / "episode_000001").state == "kept"
 
 
 @pytest.mark.parametrize("gone", [False, True])
