@@ -226,7 +226,7 @@ def test_of_a_start_that_is_refused_nothing_stays(ros, tmp_path, monkeypatch):
 
 
 def test_an_episode_that_shows_nothing_is_discarded(ros, tmp_path):
-    """Such as one of the recorder's own diagnostics alone: it was kept, and an export failed for it. What is kept then stays."""
+    """Such as one of the recorder's own diagnostics alone: it was kept, and an export failed for it. It can be kept then."""
     recorder = recorder_of(ros, tmp_path)
     for word in "stop", "keep":
         recorder.do("start"), recorder.tick()
