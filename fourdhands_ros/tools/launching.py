@@ -37,13 +37,12 @@ def start_node(executable: str, **node: Any) -> Node:
 
 
 def end_launch(event: Any, context: Any) -> list[Shutdown] | None:
-    """For `on_exit`: the other programs end too, and the reason is told. A program that failed makes the launch fail."""
-    if context.is_shutdown:
-        return None
+    """For `on_exit`: the other programs end too, and the reason is told. A program that failed makes the launch fail, after
+    Ctrl-C too, such as a recorder to which nothing came."""
     reason = f"{event.process_name} ended with exit code {event.returncode}"
     if event.returncode:
         raise InputError(f"{reason}; what it said stands above")
-    return [Shutdown(reason=reason)]
+    return None if context.is_shutdown else [Shutdown(reason=reason)]
 
 
 def end_launch_on_failure(event: Any, context: Any) -> list[Shutdown] | None:

@@ -278,7 +278,8 @@ def test_arguments_that_launch_would_pass_over(launched, monkeypatch):
 
 
 def test_a_program_that_ends_ends_the_launch(launched):
-    """With the reason, and as a failure where it failed; RViz may be closed, and a bag come to its end, by themselves."""
+    """With the reason, and as a failure where it failed, after Ctrl-C too, as a recorder does to which nothing came: that was
+    exit code 0. RViz may be closed, and a bag come to its end, by themselves."""
     nodes = launched("hands.launch.py", video="clip.mp4", record="true", rviz="true")
     nodes.update(launched("record.launch.py"), player=launched("replay.launch.py", bag="b")["hands_player"])
     shut_down, running = types.SimpleNamespace(is_shutdown=True), types.SimpleNamespace(is_shutdown=False)
@@ -287,10 +288,11 @@ def test_a_program_that_ends_ends_the_launch(launched):
             assert not hasattr(node, "on_exit")
             continue
         event = types.SimpleNamespace(process_name="hands_node-1", returncode=1)
-        assert node.on_exit(event, shut_down) is None
-        with pytest.raises(InputError, match="hands_node-1 ended with exit code 1"):
-            node.on_exit(event, running)
+        for context in (shut_down, running):
+            with pytest.raises(InputError, match="hands_node-1 ended with exit code 1"):
+                node.on_exit(event, context)
         event.returncode = 0
+        assert node.on_exit(event, shut_down) is None
         done = node.on_exit(event, running)
         assert done is None if name == "player" else done[0].reason == "hands_node-1 ended with exit code 0"
 
