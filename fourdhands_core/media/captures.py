@@ -22,7 +22,7 @@ from ..errors import InputError
 from ..files import kind_of, not_a, utf8_name
 from .coded_size import CodedSizes, Size
 from .images import ImageFiles, stated_size
-from .mp4 import counts_from_zero, display_matrix, states_frames, table
+from .mp4 import counts_from_zero, display_matrix, empty_frames, states_frames, table
 
 # What FFmpeg says of each damaged frame; the readers say how many there were.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -100,7 +100,7 @@ class FileFrames:
         # OpenCV turns, and takes a mirror for a turn: a right hand would come out as a left one.
         self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, float(self._mirror is None))
         self.fps = _fps(self._capture)
-        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)) - empty_frames(path)
         self.frame_count, self.stated = count if count > 0 else None, states_frames(path)
         self._late = counts_from_zero(path)
         self._wide = self._width_of_pixels()

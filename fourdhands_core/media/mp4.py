@@ -1,4 +1,4 @@
-"""What the boxes of an mp4 or mov say that OpenCV does not: whether the file is whole, its codecs, how it is to be shown."""
+"""What the boxes of an mp4 or mov, and an AVI's index, say that OpenCV does not: whether it is whole, codecs, how it is shown."""
 
 from __future__ import annotations
 
@@ -40,6 +40,21 @@ def states_frames(path: Path) -> bool:
         if data[4:8] != b"ftyp":
             return data[:4] == b"RIFF"
         return next(_boxes(data, (0, len(data)), b"moof"), None) is None
+
+
+def empty_frames(path: Path) -> int:
+    """How many of the frames that an AVI counts hold nothing, in place of a time at which none comes, by its index (AVIOLDINDEX;
+    that of a file beyond 1 GB is not looked at); 0 of other files."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at = 12 if data[:4] == b"RIFF" else len(data)
+        while at + 8 <= len(data):
+            name, size = struct.unpack_from("<4sI", data, at)
+            if name == b"idx1":
+                entries = data[at + 8 : at + 8 + size]
+                whole = entries[: len(entries) // 16 * 16]
+                return sum(name[2:] == b"dc" and not held for name, _, _, held in struct.iter_unpack("<4sIII", whole))
+            at += 8 + size + size % 2
+    return 0
 
 
 def counts_from_zero(path: Path) -> bool:
