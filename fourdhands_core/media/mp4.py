@@ -1,4 +1,4 @@
-"""What the boxes of an mp4 or mov, and an AVI's index, say that OpenCV does not: whether it is whole, codecs, how it is shown."""
+"""What an mp4's or mov's boxes, and an AVI's index, say that OpenCV does not: whether it is whole, codecs, how it is shown."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def states_frames(path: Path) -> bool:
 
 
 def empty_frames(path: Path) -> int:
-    """How many of the frames that an AVI counts hold nothing, in place of a time at which none comes, by its index (AVIOLDINDEX;
-    that of a file beyond 1 GB is not looked at); 0 of other files."""
+    """How many of the frames that an AVI counts hold nothing, in place of a time at which none comes, by its index of the first
+    gigabyte (AVIOLDINDEX); 0 of other files."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         at = 12 if data[:4] == b"RIFF" else len(data)
         while at + 8 <= len(data):
