@@ -20,6 +20,9 @@ from .tracker import HandPairTracker
 from .types import HandEstimate, HandPairEstimate
 
 _MIDDLE_TIP = JOINT_NAMES.index("middle_4")
+_TELLING = np.array([joint for joint, name in enumerate(JOINT_NAMES) if not name.startswith("thumb")])
+"""Joints whose landmarks tell a shape. Of a thumb that points towards the camera or away, one camera takes the shortening for
+a short thumb (by 5 mm on average, of rendered hands), where no other finger's being straight says so."""
 
 LEAST_SEEN = 15
 """Sightings of an open hand that a calibration needs: fewer follow single views."""
@@ -39,7 +42,8 @@ class ShapeCalibration:
 
     hands: the tracker's. length: from the wrist to the tip of the stretched middle finger, metres; 0 where not known. One
     camera sees a large hand far away as it sees a small one near: without the length, the size stays the usual one and
-    only the proportions are fixed. A bent finger hides its length, so only open hands are taken in. landmarks: the tracker's.
+    only the proportions are fixed. A bent finger hides its length, so only open hands are taken in, and of them not the thumb.
+    landmarks: the tracker's.
     """
 
     def __init__(self, hands: HandArrays, length: float, landmarks: Landmarks) -> None:
@@ -67,14 +71,15 @@ class ShapeCalibration:
 
     def _add(self, landmarks: np.ndarray, rays: np.ndarray, depth: float) -> None:
         """landmarks: (11, 21, 3) relative to the wrist, for shape 0 and each unit vector; depth: of the hand, metres."""
-        radius = radius_of(rays)
+        scale = depth * _LANDMARK_ERROR * radius_of(rays)
+        landmarks, rays = landmarks[:, _TELLING], rays[_TELLING]
         # (x + t_x) - u (z + t_z) = 0 of every landmark, in units of its error; the same of y.
-        rows = (landmarks[..., :2] - rays * landmarks[..., 2:]) / (depth * _LANDMARK_ERROR * radius)
-        free = np.zeros((21, 2, 3))
+        rows = (landmarks[..., :2] - rays * landmarks[..., 2:]) / scale
+        free = np.zeros((len(rays), 2, 3))
         free[:, 0, 0] = free[:, 1, 1] = 1.0
         free[..., 2] = -rays
-        free = np.linalg.qr(free.reshape(42, 3))[0]
-        rows = rows.reshape(11, 42)
+        free = np.linalg.qr(free.reshape(-1, 3))[0]
+        rows = rows.reshape(11, -1)
         rows = rows - (rows @ free) @ free.T  # what the wrist's position cannot explain
         shape = rows[1:] - rows[0]
         self._normal += shape @ shape.T
