@@ -9,7 +9,7 @@ from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.perception.detector import Detector
-from fourdhands_core.pipeline.session import INTERNAL, Counts, HandSession, Notes
+from fourdhands_core.pipeline.session import INTERNAL, LENS, Counts, HandSession, Notes
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
 from fourdhands_core.pipeline.types import ABSENT, TRACKED
 
@@ -376,3 +376,16 @@ def test_stamps_that_a_driver_has_not_set_at_a_recordings_start(stamps, taken, r
         found += [pair.stamp for pair, _ in session.process(given(bright, times[stamp]))]
     assert found == [times[stamp] for stamp in taken]
     assert counts.refused == refused and not counts.events
+
+
+def test_a_lens_that_changes_is_counted(clip):
+    """As where two cameras tell of theirs on one topic: no hand is valid in an image of another lens than the one before."""
+    motion, truth = clip
+    session = session_of(HandPairTracker(detector=TruthDetector(truth)))
+    session.cameras.camera_for = lambda width, height: CAMERA if number < 4 or number % 2 else other
+    other = Camera.from_fov(CAMERA.width, CAMERA.height, 50.0, calibrated=True)
+    valid = []
+    for number in range(8):
+        ((pair, _),) = session.process(given(IMAGE, int(motion.stamp[number]) + 1))
+        valid.append(pair.right.valid)
+    assert session.counts.events == {LENS: 4} and valid == [True] * 4 + [False] * 4

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import InputError
+from ..geometry.camera import Camera
 from ..geometry.camera_source import CALIBRATED, INVALID, MISMATCH, UNCALIBRATED, UNKNOWN, CameraSource
 from ..perception.tone import some_pixels
 from ..streams import counted
@@ -25,6 +26,8 @@ INTERNAL = "internal error"
 """The reason under which images are refused that made this package fail."""
 DARK = "dark images"
 """The event under which images are counted that are nearly black."""
+LENS = "changes of the lens"
+"""The event under which images are counted whose camera is another than the last one's: hands are not valid in them."""
 _DARK, _LIT = 12, 0.01
 """An image is dark where fewer of its pixels than a share are brighter than a level of 255: a 25th of a usual scene's light,
 of which two thirds of two hands' and all of one hand's looks are still found (benchmarks/tones.json)."""
@@ -137,6 +140,7 @@ class HandSession:
         self._restart, self._unset = False, live
         self._said: list[str] = []
         self._without_info = 0
+        self._camera: Camera | None = None
         self._waiting: dict[int, Any] = {}
         self._images, self._hands = 0, 0
         self.depth_use = DepthUse()
@@ -169,7 +173,10 @@ class HandSession:
             image, stamp, companion = load()
             if not self._follows(stamp):
                 return None
-            camera = self.cameras.camera_for(image.shape[1], image.shape[0])
+            before, camera = self._camera, self.cameras.camera_for(image.shape[1], image.shape[0])
+            self._camera = camera
+            if before is not None and not camera.is_like(before):
+                self.counts.count_event(LENS)
             self._tell_calibration()
             self._tell_darkness(image)
             if first := self._restart:  # which another thread may set; it is never set back unseen

@@ -13,6 +13,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from fourdhands_core.geometry.camera_source import CALIBRATED, CameraSource
+from fourdhands_core.pipeline.session import LENS
 
 from ..convert.camera_info import calibration_from_info, is_rectified, resolved_info_topics
 from ..convert.depth_buffer import DepthBuffer
@@ -82,7 +83,7 @@ class Channel:
                 infos = node.create_subscription(CameraInfo, topic, take, qos, raw=True, qos_overriding_options=policies)
                 made.callback(node.destroy_subscription, infos)
             self._made = made.pop_all()
-        self.paused, self._told = False, ("", "")
+        self.paused, self._told, self._changes = False, ("", ""), 0
 
     def __str__(self) -> str:
         return self.topic + (" (rectified)" if self.cameras.rectified else "")
@@ -126,6 +127,7 @@ class Channel:
         colour = self._images[0]
         values["camera's rate (Hz)"] = f"{colour.rate:.1f}" if colour.rate else "unknown"
         values.update(self._about)
+        changes, self._changes = self.statistics.events[LENS] - self._changes, self.statistics.events[LENS]
         conflict = frames_problem or self._same_topic()
         unnamed = self.outputs.frames_problem(processor.frame_id) if self.statistics.published else ""
         for name, problem, before in zip(("conflict", "frames"), (conflict, unnamed), self._told):
@@ -140,6 +142,9 @@ class Channel:
         problems = (
             conflict or unnamed,
             colour.missing and f"{colour.missing}: the others are lost: docs/troubleshooting.md, Large images",
+            f"CameraInfo changed {changes} times, and hands are not valid where it does: do two programs publish it?"
+            if changes > 1
+            else "",
             "not calibrated: positions are not scaled" if cameras.state != CALIBRATED else "",
             "no depth images of the images' moments and view: colour alone places hands" if depthless else "",
             self._depth.elsewhere if self._depth is not None else "",
@@ -153,10 +158,14 @@ class Channel:
         return diagnostic_status(self.name, processor.frame_id, level, message, values)
 
     def _same_topic(self) -> str:
-        """What is wrong where another node publishes `hands` too, or ""."""
-        if self._node.count_publishers(self.outputs.topic) < 2:
-            return ""
-        return f"another node publishes {self.outputs.topic} too: give one of the two a namespace, or end it"
+        """What is wrong where another node publishes `hands` too, or more than one what this takes; else ""."""
+        if self._node.count_publishers(self.outputs.topic) > 1:
+            return f"another node publishes {self.outputs.topic} too: give one of the two a namespace, or end it"
+        for topic in (images.topic for images in self._images):
+            if (number := self._node.count_publishers(topic)) > 1:
+                told = f"{number} programs publish {topic}, and images of all are taken by turns: end all but one"
+                return f"{told} (one that was killed counts for a while)"
+        return ""
 
     def _on_camera_info(self, place: int, data: bytes) -> None:
         if place > self._info_place:

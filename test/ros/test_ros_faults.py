@@ -10,6 +10,7 @@ import threading
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_support import RemoteLife
 from pipeline_support import TruthDetector, shown
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -66,6 +67,19 @@ def other_image(stamp, width, height, encoding, pixel=(255, 255, 9)):
     message.width, message.height, message.encoding, message.step = width, height, encoding, width * len(channels)
     message.data = array.array("B", np.full((height, width, len(channels)), np.array(pixel)[channels], np.uint8).tobytes())
     return message
+
+
+def test_cameras_that_tell_of_their_lenses_by_turns(bench):
+    """On one topic of CameraInfo: hands are not valid where the lens is another one, and the node called it tracking."""
+    bench = bench({"diagnostics_period": 60.0})
+    for number in range(6):
+        focal = (60.0, 90.0)[number % 2]
+        bench.inform(info_message(64, 48, focal), lambda f=focal: bench.channel.cameras.camera_for(64, 48).matrix[0, 0] == f)
+        bench.good(T0 + number * PERIOD)
+    status = bench.channel.status()
+    assert status.level == DiagnosticStatus.WARN and status.message.startswith("CameraInfo changed 5 times, and hands are not")
+    bench.good(T0 + 10 * PERIOD)
+    assert bench.channel.status().level == DiagnosticStatus.OK
 
 
 def test_a_camera_that_changes_in_mid_stream(bench):

@@ -145,6 +145,15 @@ def test_two_nodes_of_one_topic(bench, monkeypatch):
     assert scene.told(lambda: None, warned)
 
 
+def test_two_cameras_of_one_topic(bench, monkeypatch):
+    """Images of both were taken by turns, and the node called it tracking."""
+    scene = Scene(bench, monkeypatch)
+    scene.other.create_publisher(Image, "/image_raw", 1)
+    assert scene.told(
+        lambda: None, lambda words: words.startswith("2 programs publish /image_raw, and images of all are taken")
+    )
+
+
 def test_changes_of_the_own_frames_are_no_conflict(bench, monkeypatch):
     scene = Scene(bench, monkeypatch)
     for values in ({"tf": "joints"}, {"frame_prefix": "a/"}, {"tf": "none"}, {"tf": "wrist"}, {"frame_prefix": ""}):
