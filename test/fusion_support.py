@@ -12,6 +12,7 @@ from fourdhands_core.hand_model.landmarks import landmarks_at_joints, landmarks_
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.media.choreography import demo_motion
 from fourdhands_core.pipeline.frame import Frame
+from fourdhands_core.pipeline.settings import TrackerSettings
 from fourdhands_core.pipeline.types import ABSENT, TRACKED, HandEstimate, HandPairEstimate
 
 ASSETS = pair_of(load_generic_hand())
@@ -112,7 +113,10 @@ class SceneTracker:
     assets, betas, landmarks = ASSETS, None, landmarks_of_both(ASSETS)
 
     def __init__(self, scene, number=0):
-        self.scene, self.number, self.made = scene, number, number
+        self.scene, self.number, self.made, self.settings = scene, number, number, TrackerSettings()
+
+    def apply(self, settings):
+        self.settings = settings
 
     def for_another_camera(self):
         self.made += 1

@@ -86,6 +86,8 @@ def add_settings(command: argparse.ArgumentParser, *more: str, **defaults: Any) 
         told: dict[str, Any] = {"default": default, "help": f"{text} (default: {default})" if default != "" else text}
         if isinstance(default, bool):
             told.update(action=argparse.BooleanOptionalAction if default else "store_true", help=text)
+        elif isinstance(default, tuple):
+            told.update(nargs="+", metavar="NAME", help=text)
         elif isinstance(default, (int, float)):
             low, high = spec.metadata["limits"]
             told.update(type=_within(type(default), low, high), metavar="N")
@@ -111,7 +113,8 @@ def _within(kind: type, low: float, high: float) -> Callable[[str], Any]:
 
 def given_settings(args: argparse.Namespace) -> dict[str, Any]:
     """The tracker's settings among parsed arguments, those of `add_settings`."""
-    return {name: value for name, value in vars(args).items() if name in TrackerSettings.__dataclass_fields__}
+    given = {name: value for name, value in vars(args).items() if name in TrackerSettings.__dataclass_fields__}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
 def tracker_settings(args: argparse.Namespace) -> TrackerSettings:

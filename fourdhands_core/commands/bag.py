@@ -74,7 +74,7 @@ def add(commands: Commands) -> None:
         "(default: auto, by the topic's name, image_rect and the like)",
     )
     add_shape(command)
-    add_settings(command, "mirrored", "lookahead", lookahead=OFFLINE_LOOKAHEAD)
+    add_settings(command, "mirrored", "mirrored_cameras", "lookahead", lookahead=OFFLINE_LOOKAHEAD)
     command.add_argument(
         "--cameras",
         **FILE,

@@ -80,7 +80,7 @@ def add(commands: Commands) -> None:
     )
     command.add_argument("--intrinsics", **FILE, dest="lenses", nargs="+", default=[], help="calibration of each video's lens")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
-    add_settings(command, "mirrored")
+    add_settings(command, "mirrored", "mirrored_cameras")
 
 
 def calibrate_cameras(args: argparse.Namespace) -> int:

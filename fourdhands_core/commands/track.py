@@ -52,7 +52,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--mesh", action="store_true", help="draw the meshes on the overlay too")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
     add_shape(command)
-    add_settings(command, "mirrored", "lookahead")
+    add_settings(command, "mirrored", "mirrored_cameras", "lookahead")
 
 
 def track(args: argparse.Namespace) -> int:
@@ -63,6 +63,7 @@ def track(args: argparse.Namespace) -> int:
         raise InputError(
             f"{1 + len(args.others)} videos were given; say where their cameras stand with --cameras FILE, or give one"
         )
+    refuse_options(args, ["mirrored_cameras"], "track of one camera")
     from ..media.sources import camera_index
     from ..media.video import VideoReader
 

@@ -53,6 +53,10 @@ def watch(videos: Sequence[CameraVideo], tracker: HandPairTracker, progress: boo
         for _ in videos[1:]:
             trackers.append(tracker.for_another_camera())
             stack.callback(trackers[-1].close)
+        settings = tracker.settings
+        settings.check_cameras(video.name for video in videos)
+        for video, one in zip(videos, trackers):
+            one.apply(settings.of_camera(video.name))
         sessions = []
         for video, one in zip(videos, trackers):
             sessions.append(HandSession(one, video.lens, Counts(), Notes(partial(_warn, video.name))))

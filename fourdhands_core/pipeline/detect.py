@@ -23,11 +23,11 @@ _IN_VIEW = 0.7
 class Detect:
     """Makes a Frame of an image.
 
-    keeps_image: the network sees the image too, so that it can follow hands.
+    mirrored: whether the images are. keeps_image: the network sees the image too, so that it can follow hands.
     """
 
     def __init__(self, detector: Detector, settings: TrackerSettings, keeps_image: bool) -> None:
-        self.detector, self._settings, self._keeps_image = detector, settings, keeps_image
+        self.detector, self.mirrored, self._keeps_image = detector, settings.mirrored, keeps_image
         self.schedule = DetectionSchedule(interval_of(settings))
         self._assumed = functools.lru_cache(1)(lambda width, height: Camera.from_fov(width, height, settings.default_fov))
         self._unmirrored = functools.lru_cache(1)(Camera.mirrored)  # the same object again for the same camera
@@ -44,7 +44,7 @@ class Detect:
             )
         began = time.perf_counter()
         camera = given
-        if self._settings.mirrored:
+        if self.mirrored:
             image, camera = np.ascontiguousarray(image[:, ::-1]), self._unmirrored(given)
         if first:
             self.reset()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,10 @@ def setting(
     return field(default=default, metadata={"description": description, "choices": choices, "limits": limits, **more})
 
 
+def _bare(name: str) -> str:
+    return name.strip("/")
+
+
 @dataclass(frozen=True)
 class TrackerSettings:
     """Settings of a HandPairTracker. Raises InputError where one is out of range."""
@@ -40,6 +44,9 @@ class TrackerSettings:
     mirrored: bool = setting(False, "The camera delivers mirrored images, as in a selfie: left and right would be swapped.")
     """Poses are then in the optical frame of the camera as it would be unmirrored, `joints_2d` in the image as given, whose
     intrinsics are given too."""
+    mirrored_cameras: tuple[str, ...] = setting(
+        ("",), "Of several cameras those that deliver mirrored images where the others do not, by their names, such as [right]."
+    )
     lookahead: int = setting(
         0,
         f"Images of the future to wait for: steadier, and that much later; 0 for a robot, for recordings {OFFLINE_LOOKAHEAD}, "
@@ -106,6 +113,18 @@ class TrackerSettings:
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if limits and not (number and limits[0] <= value <= limits[1]):
                 raise InputError(f"{spec.name} = {value!r} is out of range; give a number from {limits[0]} to {limits[1]}")
+
+    def of_camera(self, name: str) -> TrackerSettings:
+        """Those of one of several cameras."""
+        return replace(self, mirrored=self.mirrored or (bool(name) and _bare(name) in map(_bare, self.mirrored_cameras)))
+
+    def check_cameras(self, names: Iterable[str]) -> None:
+        """Raises InputError where a camera that mirrors is none of these."""
+        there = sorted(map(_bare, names))
+        for name in filter(None, map(_bare, self.mirrored_cameras)):
+            if name not in there:
+                told = ", ".join(there) or "one without a name"
+                raise InputError(f"mirrored_cameras names {name}, and the cameras are {told}; name some, or set mirrored")
 
     @property
     def hand_name(self) -> str:

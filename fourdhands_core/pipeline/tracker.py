@@ -120,12 +120,13 @@ class HandPairTracker:
 
     def apply(self, settings: TrackerSettings) -> None:
         """Use other values of `hold`, `smoothing` and `detect_every`, of nothing else, from the next frame on; any thread may
-        call this."""
-        changed = {name: getattr(settings, name) for name in ("hold", "smoothing", "detect_every")}
+        call this. Of `mirrored` too, which is the camera's own, before its first frame."""
+        changed = {name: getattr(settings, name) for name in ("hold", "smoothing", "detect_every", "mirrored")}
         self.settings = settings = replace(self.settings, **changed)
         for track in self._tracks:
             track.apply(settings.hold, _smoothing(settings))
         self._detect.schedule.interval = interval_of(settings)
+        self._detect.mirrored = settings.mirrored
 
     def memory(self) -> dict[str, Any]:
         """All that `reset` forgets, shared with this tracker; of other detectors than HandDetector nothing."""

@@ -145,6 +145,7 @@ def find_cameras(
         info = options.camera_info or info
         others = () if info else tuple(name for name, topic in sorted(topics.items()) if topic.type == CAMERA_INFO)
         found[namespace] = CameraTopics(name, images[name], info, namespace, prefix, others)
+    options.parameters.tracker_settings().check_cameras(camera.name for camera in found.values())
     return [camera for _, camera in sorted(found.items())]
 
 
@@ -212,7 +213,7 @@ class BagCamera:
     def __init__(self, topics: CameraTopics, options: Options, depth: tuple[Bag, DepthTopic] | None = None) -> None:
         self.topics = topics
         parameters = options.parameters
-        self.tracker = tracker_with_shape(parameters.tracker_settings(), parameters.hand_shape)
+        self.tracker = tracker_with_shape(parameters.tracker_settings().of_camera(topics.name), parameters.hand_shape)
         self.messages = HandMessages(self.tracker.faces, parameters, topics.namespace, topics.frame_prefix, options.markers)
         self._source = _camera_source(topics, options)
         self.notes = Notes()

@@ -47,6 +47,7 @@ class Channel:
         prefix = camera + "/" if camera else ""
         self._about = {"network": parameters.network, "hand model": parameters.hand_name, "device": parameters.device}
         self.tracker = tracker
+        tracker.apply(parameters.tracker_settings().of_camera(camera))
         self.statistics = Statistics()
         self.name = f"{node.get_fully_qualified_name().lstrip('/')}: {prefix.lstrip('/')}hands"
         compressed_depth = parameters.depth_transport == "compressedDepth"
@@ -91,7 +92,7 @@ class Channel:
     def apply(self, parameters: Parameters) -> None:
         """Use other values of the parameters that may change while the node runs."""
         self.outputs.apply(parameters)
-        self.tracker.apply(parameters.tracker_settings())
+        self.tracker.apply(parameters.tracker_settings().of_camera(self.camera))
         self.processor.session.reset_gap = parameters.reset_gap
         self.cameras.default_fov = parameters.default_fov
         if self._depth is not None:

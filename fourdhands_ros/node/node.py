@@ -62,6 +62,7 @@ class HandsNode(ActiveNode):
         self, tracker_factory: Callable[[Parameters], Any] = create_tracker, node_name: str = "hands", **kwargs: Any
     ) -> None:
         super().__init__(node_name, declare, **kwargs)
+        self.parameters.tracker_settings().check_cameras(self.parameters.cameras)
         self._tracker_factory = tracker_factory
         self.channels: list[Channel] = []
         self.fused: FusedChannel | None = None

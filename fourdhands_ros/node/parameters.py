@@ -122,6 +122,7 @@ class Parameters:
         limits=(0.0, 0.5),
     )
     mirrored: bool = of_tracker("mirrored")
+    mirrored_cameras: tuple[str, ...] = of_tracker("mirrored_cameras")
     rectified: str = parameter(
         "auto",
         "Whether the images are rectified: P of CameraInfo holds for them and no distortion, else K and D. auto: by "

@@ -170,10 +170,13 @@ def watch_topics(
             node = made.enter_context(node_alone("calibrate_cameras"))
             _wait(lambda: all(node.count_publishers(topic) for topic in topics), stop)
             cameras: list[TrackedCamera] = []
+            settings = tracker.settings
+            settings.check_cameras(map(camera_of, topics))
             for topic in topics:
                 one = tracker if not cameras else tracker.for_another_camera()
                 if one is not tracker:
                     made.callback(one.close)
+                one.apply(settings.of_camera(camera_of(topic)))
                 cameras.append(TrackedCamera(node, topic, one, fov, with_depth))
                 made.callback(cameras[-1].close)
             if with_depth and not any(camera.depth_topic for camera in cameras):

@@ -94,17 +94,19 @@ def compared(pairs, other):
             np.testing.assert_allclose(joints_of(hand), joints_of(same), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("lookahead, mirrored", [(0, False), (4, False), (0, True)])
+@pytest.mark.parametrize("lookahead, mirrored", [(0, []), (4, []), (0, NAMES), (0, NAMES[1:])])
 def test_one_pair_of_hands_as_of_videos_of_the_same_images(recorded, fused, tmp_path, lookahead, mirrored):
-    """mirrored: of videos whose images are mirrored, where that is said."""
+    """mirrored: the cameras whose videos are mirrored, where that is said: all, or one alone."""
     folders = []
     for name, clip in recorded.clips.items():
         folders.append(tmp_path / name)
         folders[-1].mkdir()
         for k, (_, image) in enumerate(clip.images):
-            cv2.imwrite(str(folders[-1] / f"{k:03}.png"), np.ascontiguousarray(image[:, :: -1 if mirrored else 1, ::-1]))
+            across = -1 if name in mirrored else 1
+            cv2.imwrite(str(folders[-1] / f"{k:03}.png"), np.ascontiguousarray(image[:, ::across, ::-1]))
     command = ["track", *folders, "--cameras", recorded.rig, "--out", tmp_path / "tracked", "--lookahead", lookahead]
-    assert cli.main([str(word) for word in (*command, "--quiet", *["--mirrored"] * mirrored)]) == 0
+    told = ["--mirrored"] if mirrored == NAMES else ["--mirrored-cameras", *mirrored] if mirrored else []
+    assert cli.main([str(word) for word in (*command, "--quiet", *told)]) == 0
     tracked = np.load(tmp_path / "tracked" / "hands.npz")
     pairs = fused
     if lookahead:
@@ -120,6 +122,18 @@ def test_one_pair_of_hands_as_of_videos_of_the_same_images(recorded, fused, tmp_
                 both += list(cameras) == NAMES
                 np.testing.assert_allclose(joints_of(hand), tracked["joints"][k, side], rtol=0, atol=1e-6)
     assert both > COUNT
+
+
+def test_a_camera_of_a_bag_that_alone_mirrors(recorded, fused, tmp_path, capsys):
+    entries = []
+    for name, clip in recorded.clips.items():
+        entries += camera_entries(clip, f"/{name}", compressed=True, flipped=name == "right")[0]
+    bag = write_bag(tmp_path / "drive", sorted(entries, key=lambda entry: entry[1]), recorded.types)
+    options = "--lookahead", 0, "--cameras", recorded.rig, "--mirrored-cameras"
+    compared(convert(bag, tmp_path / "out", *options, "/right"), fused)
+    command = ["bag", bag, tmp_path / "other", *options, "rigth"]
+    assert cli.main([str(word) for word in command]) == cli.EXIT_USER_ERROR
+    assert "mirrored_cameras names rigth, and the cameras are left, right" in capsys.readouterr().err
 
 
 def test_each_cameras_own_hands_are_there_too_and_frames_in_the_fixed_one(recorded, fused, capsys):

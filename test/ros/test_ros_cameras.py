@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from ros_context import stderr_in
 from ros_support import (
     PATIENT,
@@ -101,6 +102,13 @@ def test_two_cameras(cameras):
     assert list(status) == ["hands: left/hands", "hands: robot/right/hands"]
     assert [values["calibration"].split(":")[0] for _, values in status.values()] == ["calibrated", "unknown"]
     assert [values["published"] for _, values in status.values()] == ["1", "1"]
+
+
+def test_a_camera_that_alone_mirrors(cameras):
+    bench = cameras(["/left", "robot/right"], {"mirrored_cameras": ["/robot/right"]})
+    assert [bench.of(name).tracker.settings.mirrored for name in bench.names] == [False, True]
+    assert bench.node.set_parameters([Parameter("hold", value=1.0)])[0].successful
+    assert [bench.of(name).tracker.settings.mirrored for name in bench.names] == [False, True]
 
 
 def test_the_log_says_of_which_camera_it_speaks(cameras, tmp_path):

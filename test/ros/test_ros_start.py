@@ -65,6 +65,7 @@ def test_a_process_answers_and_ends(ros, end):
         (["-p", "default_fov:=sixty"], "parameter default_fov"),
         (["-p", "lookahead:=-1"], "parameter lookahead"),
         (["-p", "frame_prefix:=/a"], "parameter frame_prefix: '/a'"),
+        (["-p", "mirrored_cameras:=[left]"], "mirrored_cameras names left, and the cameras are one without a name"),
         (["-p", "weights:=/nowhere/weights.safetensors"], "/nowhere/weights.safetensors does not exist"),
     ],
 )
