@@ -94,6 +94,7 @@ def test_what_is_written_beside_the_model_counts(tmp_path, capsys):
         ({"upper": "90"}, "limits beyond a turn: index_a (0 to 90), .* and 11 more; a URDF counts in radians"),
         ({"upper": "0"}, "without limits, or with equal or reversed ones: index_a, index_b, .*; half a turn"),
         ({"upper": "-1"}, "without limits, or with equal or reversed ones: index_a, index_b, .*"),
+        ({"velocity": "1e9"}, "speeds beyond 50 rad/s, .*, which limit nothing: index_a, index_b, .*; write velocity"),
         ({"kind": "prismatic", "upper": "0.05"}, "most joints slide; .* a gripper is `kind: gripper`"),
     ],
 )
@@ -221,6 +222,16 @@ def test_a_slip_in_the_file_is_named(tmp_path, change, words):
         (urdf(kind="prismatic", upper="0"), "the model has no limits of index_a, which slides"),
         (urdf(velocity="0"), "hand.yaml: the model's velocity limit of index_a is 0, which is no speed"),
         (urdf(velocity="three"), "hand.urdf: velocity 'three' of the joint index_a is no number"),
+        (urdf().replace('"0.9"', '"nan"', 1), "hand.urdf holds numbers that are none .NaN, or infinite., in eq_data"),
+        (
+            urdf().replace('"0 0 0.045"', '"0 nan 0.045"', 1),
+            "hand.urdf holds numbers that are none .NaN, or infinite., in geom_pos",
+        ),
+        (urdf().replace("middle_a", "index_a"), "hand.urdf has more than one joint named index_a; rename"),
+        (
+            urdf().replace('link name="middle_1"', 'link name="index_1"'),
+            "hand.urdf has more than one link named index_1; rename",
+        ),
         (
             urdf().replace(
                 '"hand">', '"hand" xmlns:xacro="http://www.ros.org/wiki/xacro"><xacro:include filename="palm.xacro"/>'

@@ -174,6 +174,15 @@ def test_a_urdf_whose_speeds_are_none(tmp_path, speed):
     assert SerialArm(tmp_path / "two.yaml").velocity.tolist() == [1.5, 0.7]
 
 
+@pytest.mark.parametrize("speed", ["180", "1e9"])
+def test_a_speed_that_is_in_degrees_or_stands_for_none_is_refused(tmp_path, speed):
+    """Half of it was what the joint was led with."""
+    path = tmp_path / "two.urdf"
+    path.write_text(URDF.replace('velocity="0.5"', f'velocity="{speed}"'))
+    with pytest.raises(InputError, match=r"velocity limit of elbow is (180|1e\+09), which no arm's joint reaches.*rad/s"):
+        SerialArm(path, "tool0", "base_link")
+
+
 @pytest.mark.parametrize("joint", [0, 2, 6])
 def test_where_a_joint_is_at_its_limit_the_others_lead_the_end_on(joint):
     """It stood still before, for as long as the hand asked for what is beyond: going there as fast as there was room, the joint

@@ -28,7 +28,7 @@ NEAR, LOOKS_FROM = 0.02, 0.08
 _TURN = 0.3
 """Metres of the end's place that a radian of its turn counts as much as, where the arm reaches no pose exactly."""
 _MOST = 20.0
-"""Radians either way; limits beyond are degrees, or stand for none."""
+"""Radians either way, and rad/s; limits beyond are degrees, or stand for none."""
 _FREE = 6
 """Joints, with fewer of which an arm's end goes where it is asked to be, and turns as that wants it."""
 _DAMPING = 1e-3
@@ -192,6 +192,12 @@ class SerialArm:
         known = velocities(config, self.names)
         default = VELOCITY if config.default_velocity is None else config.default_velocity
         self.velocity = np.array([known.get(name, default) for name in self.names])
+        for name, velocity in zip(self.names, self.velocity):
+            if velocity > _MOST:
+                raise InputError(
+                    f"{config.source.name}: the velocity limit of {name} is {velocity:g}, which no arm's joint reaches; give it "
+                    f"in rad/s (m/s of slides) in a YAML file beside the model, as velocity: {{{name}: 1.0}}"
+                )
 
     def _prepare_collisions(self) -> None:
         """The pairs of shapes that are kept apart: not those that the arm cannot take apart, as neighbours."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,12 @@ def load_spec(path: Path, radians: bool = False) -> Any:
         if any("ros.org" in part.tag and "xacro" in part.tag for part in root.iter()):
             raise InputError(f"the robot's model {path} is a xacro file; make a URDF of it: xacro {path.name} > robot.urdf")
         if root.tag == "robot":
+            for kind in ("joint", "link"):  # of two of one name MuJoCo leaves one without
+                names = Counter(part.get("name") for part in root.findall(kind))
+                if twice := [str(name) for name, count in names.items() if count > 1]:
+                    raise InputError(
+                        f"the robot's model {path} has more than one {kind} named {', '.join(twice)}; rename all but one"
+                    )
             return mujoco.MjSpec.from_string(_without_pictures(root, Path(path).parent))
         spec = mujoco.MjSpec.from_file(str(path))
         spec.compiler.degree = bool(spec.compiler.degree) and not radians
@@ -53,10 +60,14 @@ def load_spec(path: Path, radians: bool = False) -> Any:
 def compiled(spec: Any, path: Path) -> Any:
     """The mujoco.MjModel of a specification that was read from that file. Raises InputError."""
     try:
-        return spec.compile()
+        model = spec.compile()
     except ValueError as error:
         words = " ".join(str(error).split())
         raise InputError(f"the robot's model {path} cannot be used ({words})") from error
+    for name in ("body_pos", "body_quat", "jnt_pos", "jnt_axis", "jnt_range", "geom_pos", "geom_size", "eq_data"):
+        if not np.isfinite(getattr(model, name)).all():
+            raise InputError(f"the robot's model {path} holds numbers that are none (NaN, or infinite), in {name}; mend it")
+    return model
 
 
 def _without_pictures(root: ElementTree.Element, folder: Path) -> str:
@@ -109,9 +120,12 @@ def urdf_limits(path: Path) -> tuple[dict[str, tuple[str, float, float]], dict[s
     def number(name: str, element: ElementTree.Element, key: str, default: float) -> float:
         text = element.get(key, default)
         try:
-            return float(text)
-        except ValueError as error:
-            raise InputError(f"the robot's model {path}: {key} {text!r} of the joint {name} is no number") from error
+            value = float(text)
+            if key == "velocity" or np.isfinite(value):  # of a velocity `velocities` says more
+                return value
+        except ValueError:
+            pass
+        raise InputError(f"the robot's model {path}: {key} {text!r} of the joint {name} is no number")
 
     with contextlib.suppress(OSError, ElementTree.ParseError):
         for joint in ElementTree.parse(path).getroot().iter("joint"):

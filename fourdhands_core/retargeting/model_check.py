@@ -17,6 +17,8 @@ _SHORT, _LONG = 0.01, 0.5
 """Metres: a finger's length and a gripper's width are between."""
 _TURN, _DEGREE = 2.0 * np.pi + 0.01, np.radians(2.0)
 """Radians: a hinge that goes further than the one and less than the other was hardly meant so."""
+_FAST, _SLIDES = 50.0, 5.0
+"""rad/s of hinges and m/s of slides, which no finger's joint reaches."""
 
 
 def model_complaints(robot: HandRetargeter) -> list[str]:
@@ -26,7 +28,13 @@ def model_complaints(robot: HandRetargeter) -> list[str]:
         found.append(f"the fingers are {np.median(robot.lengths):.3g} m long; a model's lengths are metres")
     if robot.radii.max() > 0.5 * robot.lengths.min():
         found.append(f"radius: a tip's sphere of {robot.radii.max():.3g} m is too large for a finger; it is in metres")
+    if config.near > _LONG:
+        found.append(f"near: {config.near:g} m are between no two tips of a human's; it is in metres")
     found += _axes(robot)
+    most = np.where(model.slides, _SLIDES, _FAST)[[model.joints.index(name) for name in model.names]]
+    if fast := [name for name, one in zip(model.names, model.velocity > most) if one]:
+        said = f"speeds beyond {_FAST:g} rad/s, or {_SLIDES:g} m/s of slides, which limit nothing: {', '.join(fast)}"
+        found.append(f"{said}; write velocity, in radians and metres")
     low, high = model.model.jnt_range.T
     by_model = np.array([name not in config.limits for name in model.joints])
     limited = model.model.jnt_limited.astype(bool) & ~model.slides & by_model
