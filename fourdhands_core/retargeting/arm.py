@@ -195,8 +195,8 @@ class SerialArm:
         for name, velocity in zip(self.names, self.velocity):
             if velocity > _MOST:
                 raise InputError(
-                    f"{config.source.name}: the velocity limit of {name} is {velocity:g}, which no arm's joint reaches; give it "
-                    f"in rad/s (m/s of slides) in a YAML file beside the model, as velocity: {{{name}: 1.0}}"
+                    f"{config.source.name}: the velocity limit of {name} is {velocity:g}, which no arm's joint reaches; give "
+                    f"it in rad/s (m/s of slides) in a YAML file beside the model, as velocity: {{{name}: 1.0}}"
                 )
 
     def _prepare_collisions(self) -> None:
