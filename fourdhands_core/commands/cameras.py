@@ -105,7 +105,7 @@ def calibrate_cameras(args: argparse.Namespace) -> int:
     if given and topics:
         _check_named(args, given, map(camera_of, topics))
     check_out(args, [file for file in (args.out, args.launch, args.picture) if file], *args.sources, args.check, *args.lenses)
-    with closing(tracker_with_shape(tracker_settings(args), args.hand_shape)) as tracker:
+    with closing(tracker_with_shape(tracker_settings(args), args.hand_shape, measured=True)) as tracker:
         seen = collect(_seen(args, topics, tracker), _given(args, topics))
         length = args.hand_length if tracker.betas is None else hand_length(tracker.hands, tracker.betas)
         found = calibrate(seen, tracker.assets, length, args.distance, tracker.landmarks, args.depth)

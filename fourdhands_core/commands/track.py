@@ -88,7 +88,7 @@ def _tracker(args: argparse.Namespace) -> HandPairTracker:
     """That of the arguments, which knows the person's hand shape where they name it."""
     from ..pipeline.shape_calibration import tracker_with_shape
 
-    return tracker_with_shape(tracker_settings(args), args.hand_shape)
+    return tracker_with_shape(tracker_settings(args), args.hand_shape, measured=bool(args.cameras))
 
 
 def _track_cameras(args: argparse.Namespace) -> int:

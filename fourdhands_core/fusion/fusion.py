@@ -153,6 +153,11 @@ class HandFusion:
         """Stamp of the last estimate; None before the first."""
         return self._schedule.emitted
 
+    def know(self, betas: np.ndarray | None) -> None:
+        """The hands' shape is that (10,) from now on; None: it is to be found."""
+        self.known = betas
+        self.consistency.trust.forget_sizes()  # which are beside another hand's
+
     @property
     def betas(self) -> np.ndarray:
         """(10,) the hands' shape as far as it is known."""

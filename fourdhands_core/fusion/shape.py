@@ -16,11 +16,12 @@ _MOST = 0.998
 
 class SharedShape:
     """The likeliest betas (10,), given all that views have told of it. Changes slowly, so that no bone jumps. wanted:
-    whether the next estimate should tell of it: all at first, then one in a few, as they tell the same."""
+    whether the next estimate should tell of it: all at first, then one in a few, as they tell the same. count: of those that
+    did."""
 
     def __init__(self) -> None:
         self._information, self._right = np.zeros((10, 10)), np.zeros(10)
-        self.mean, self._count, self._asked = np.zeros(10), 0, 0
+        self.mean, self.count, self._asked = np.zeros(10), 0, 0
 
     @property
     def wanted(self) -> bool:
@@ -30,10 +31,10 @@ class SharedShape:
 
     def add(self, information: np.ndarray, pull: np.ndarray) -> None:
         """What one estimate of a hand says about the change of `mean`: see `solution.Solution.shape`."""
-        self._count += 1
-        weight = max(_INDEPENDENT, 1.0 / self._count)
+        self.count += 1
+        weight = max(_INDEPENDENT, 1.0 / self.count)
         self._information = _MOST * self._information + weight * information
         self._right = _MOST * self._right + weight * (pull + information @ self.mean)
         likely = np.linalg.solve(self._information + _PRIOR * np.eye(10), self._right)
-        limit = max(0.05, 1.0 / self._count)
+        limit = max(0.05, 1.0 / self.count)
         self.mean = self.mean + np.clip(likely - self.mean, -limit, limit)

@@ -59,6 +59,10 @@ class Trust:
         self._unlike = stamp, f"{listed(names)} together see hands {percent:.0f} % {words} than {whose}"
         return False
 
+    def forget_sizes(self) -> None:
+        """Those that come are beside those of another hand."""
+        self._sizes.clear()
+
     def doubt(self, stamp: int) -> None:
         """The cameras that agreed do not any more: they have to agree anew."""
         self._met, self._agreed, self._doubted, self._anew = 0, -1, stamp, True

@@ -33,6 +33,8 @@ _LANDMARK_ERROR, _INDEPENDENT = 0.05, 4.0
 together give: a detector errs the same way again and again, so a thousand images do not make it exact."""
 _LENGTH_ERROR = 0.001
 """Metres, of a length that was measured with a ruler."""
+_GUESSED = "guessed"
+"""Of a shape's size in its file, where one camera without a length has found it."""
 _LARGEST = 10.0
 """No person's shape has a coefficient beyond this; a file that says so is damaged."""
 
@@ -120,20 +122,22 @@ def _is_open(hand: HandEstimate) -> bool:
     return hand.valid and hand.joints is not None and straightness(hand.joints) > _OPEN
 
 
-def save_shape(path: str | Path, betas: np.ndarray, model: str) -> None:
+def save_shape(path: str | Path, betas: np.ndarray, model: str, measured: bool = True) -> None:
     """Write a shape (10,) and the name of the hand model that it belongs to; the file appears complete or not at all.
 
-    Raises InputError where it cannot be written.
+    measured: its size is, and no guess. Raises InputError where it cannot be written.
     """
-    text = yaml.safe_dump({"hand_model": model, "betas": [round(float(b), 5) for b in betas]})
+    content = {"hand_model": model, "betas": [round(float(b), 5) for b in betas], "size": "measured" if measured else _GUESSED}
+    text = yaml.safe_dump(content)
     try:
         write_text(Path(path).expanduser(), "# Hand shape of a person: MANO's betas, as ~/calibrate_hand found them.\n" + text)
     except InputError as error:
         raise InputError(f"the hand shape cannot be kept: {error}") from error
 
 
-def load_shape(path: str | Path, model: str) -> np.ndarray:
-    """The shape (10,) in a file of `save_shape`. Raises AssetError where it is missing, damaged or of another hand model."""
+def load_shape(path: str | Path, model: str, measured: bool = False) -> np.ndarray:
+    """The shape (10,) in a file of `save_shape`. measured: it has to be. Raises AssetError where it is missing, damaged, of
+    another hand model, or not as asked for."""
     path = check_file(Path(path).expanduser(), "hand shape", "give the file that the node's ~/calibrate_hand wrote", AssetError)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -145,12 +149,18 @@ def load_shape(path: str | Path, model: str) -> np.ndarray:
         raise AssetError(f"{path}: betas are not 10 numbers between {-_LARGEST:g} and {_LARGEST:g}; calibrate again")
     if kept != model:
         raise AssetError(f"{path} was calibrated with hand model {kept!r} and this one is {model!r}; calibrate again")
+    if measured and content.get("size") == _GUESSED:
+        raise AssetError(
+            f"the hands' size in {path} is a guess, of one camera without hand_length, and several cameras measure it: give no "
+            "hand shape, or calibrate again, with several cameras or hand_length"
+        )
     return betas
 
 
-def tracker_with_shape(settings: TrackerSettings, path: str | Path | None) -> HandPairTracker:
-    """A tracker that knows the person's hand shape, of a file of `save_shape`, where one is given. Raises as both do."""
-    betas = load_shape(path, settings.hand_name) if path else None
+def tracker_with_shape(settings: TrackerSettings, path: str | Path | None, measured: bool = False) -> HandPairTracker:
+    """A tracker that knows the person's hand shape, of a file of `save_shape`, where one is given. measured: see `load_shape`.
+    Raises as both do."""
+    betas = load_shape(path, settings.hand_name, measured) if path else None
     tracker = HandPairTracker(settings)
     tracker.betas = betas
     return tracker

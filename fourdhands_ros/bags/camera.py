@@ -213,7 +213,8 @@ class BagCamera:
     def __init__(self, topics: CameraTopics, options: Options, depth: tuple[Bag, DepthTopic] | None = None) -> None:
         self.topics = topics
         parameters = options.parameters
-        self.tracker = tracker_with_shape(parameters.tracker_settings().of_camera(topics.name), parameters.hand_shape)
+        settings, measured = parameters.tracker_settings().of_camera(topics.name), bool(options.fused_frame)
+        self.tracker = tracker_with_shape(settings, parameters.hand_shape, measured)
         self.messages = HandMessages(self.tracker.faces, parameters, topics.namespace, topics.frame_prefix, options.markers)
         self._source = _camera_source(topics, options)
         self.notes = Notes()

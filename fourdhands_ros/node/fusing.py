@@ -14,6 +14,7 @@ from rclpy.node import Node
 from fourdhands_core.fusion.fusion import Fused, HandFusion
 from fourdhands_core.fusion.rig import Rig, load_rig
 from fourdhands_core.fusion.settings import FusionSettings
+from fourdhands_core.fusion.shape import SharedShape
 from fourdhands_core.fusion.views import View
 from fourdhands_core.pipeline.tracker import HandPairTracker
 from fourdhands_core.pipeline.types import HandPairEstimate
@@ -115,10 +116,25 @@ class FusedChannel:
             self.reset()
             self._seen = dict.fromkeys(self._seen, time.monotonic())
 
+    def begin_calibration(self) -> None:
+        """Find the hands' shape anew, by what several cameras show together from now on."""
+        with self._lock:
+            self._before = self.fusion.known, self.fusion.shape
+            self.fusion.know(None)
+            self.fusion.shape = SharedShape()
+
+    def end_calibration(self) -> SharedShape:
+        """What was found since then; what was known before holds again."""
+        with self._lock:
+            found = self.fusion.shape
+            known, self.fusion.shape = self._before
+            self.fusion.know(known)
+        return found
+
     def set_shape(self, betas: Any) -> None:
         """The hands' shape (10,) is known now."""
         with self._lock:
-            self.fusion.known = betas
+            self.fusion.know(betas)
 
     def apply(self, parameters: Parameters) -> None:
         """Use other values of the parameters that may change while the node runs."""

@@ -109,7 +109,7 @@ class HandsNode(ActiveNode):
         """A tracker for each camera, which know the person's hand shape where it was calibrated."""
         parameters = self.parameters
         path = Path(parameters.hand_shape)
-        kept = load_shape(path, parameters.hand_name) if parameters.hand_shape and path.exists() else None
+        kept = load_shape(path, parameters.hand_name, parameters.fusion) if parameters.hand_shape and path.exists() else None
         trackers = [self._tracker_factory(parameters)]
         made.callback(trackers[0].close)
         if kept is not None:

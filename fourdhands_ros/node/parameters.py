@@ -146,7 +146,8 @@ class Parameters:
     hand_length: float = changeable(
         0.0,
         "Metres from the crease of the wrist to the tip of the stretched middle finger, of the person whose hand "
-        "~/calibrate_hand sees. With 0 the size of the hand, and so its distance, remains a guess.",
+        "~/calibrate_hand sees. With 0 the size of the hand, and so its distance, remains a guess, unless cameras are fused, "
+        "which measure it.",
         limits=(0.0, 0.3),
     )
     lookahead: int = of_tracker("lookahead")

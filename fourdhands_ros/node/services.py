@@ -8,12 +8,14 @@ import traceback
 from collections.abc import Generator
 from typing import Any
 
+import numpy as np
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import SetBool, Trigger
 
 from fourdhands_core.errors import FourDHandsError, InputError
+from fourdhands_core.fusion.shape import SharedShape
 from fourdhands_core.outputs import check_outputs
-from fourdhands_core.pipeline.shape_calibration import ShapeCalibration, hand_length, save_shape
+from fourdhands_core.pipeline.shape_calibration import LEAST_SEEN, ShapeCalibration, hand_length, save_shape
 from fourdhands_core.pipeline.types import HandPairEstimate
 from fourdhands_core.streams import printable
 
@@ -88,6 +90,7 @@ class Services:
         if parameters.hand_shape:
             check_outputs([parameters.hand_shape])
         first = channels[0].tracker
+        fused = None if parameters.hand_length else node.fused  # which measures lengths
         calibration = ShapeCalibration(first.hands, parameters.hand_length, first.landmarks)
         lock = threading.Lock()  # one thread for each camera
 
@@ -97,6 +100,8 @@ class Services:
 
         for channel in channels:
             channel.processor.watcher = watch
+        if fused is not None:
+            fused.begin_calibration()
         try:
             end = time.monotonic() + CALIBRATION_SECONDS
             while time.monotonic() < end and node.channels is channels:
@@ -104,27 +109,39 @@ class Services:
         finally:
             for channel in channels:
                 channel.processor.watcher = None
+            shared = None if fused is None else fused.end_calibration()
         if node.channels is not channels:
             raise InputError("the node was deactivated meanwhile; nothing was calibrated")
         with lock:
-            betas = calibration.result()
+            seen, betas = (calibration.count, calibration.result()) if shared is None else _shared(shared)
         for channel in channels:
             channel.tracker.betas = betas
             channel.processor.session.reset()
         if node.fused is not None:
             node.fused.set_shape(betas)
         length = hand_length(channels[0].tracker.hands, betas)
+        measured = bool(parameters.hand_length) or shared is not None
         message = (
-            f"{calibration.count} open hands seen; from the wrist to the tip of the middle finger "
-            f"{1e3 * length:.0f} mm" + ("" if parameters.hand_length else ", a guess without hand_length")
+            f"{seen} {'open hands seen' if shared is None else 'hands that several cameras saw'}; from the wrist to the tip of "
+            f"the middle finger {1e3 * length:.0f} mm" + ("" if measured else ", a guess without hand_length")
         )
         if not parameters.hand_shape:
             return message + "; not kept, as hand_shape names no file"
         try:
-            save_shape(parameters.hand_shape, betas, parameters.hand_name)
+            save_shape(parameters.hand_shape, betas, parameters.hand_name, measured)
         except FourDHandsError as error:
             raise InputError(f"{message}; in use until the node is deactivated, but not kept: {error}") from error
         return f"{message}; kept in {parameters.hand_shape}"
+
+
+def _shared(shape: SharedShape) -> tuple[int, np.ndarray]:
+    """How many hands tell a shape (10,), and that. Raises InputError where too few do."""
+    if shape.count < LEAST_SEEN:
+        raise InputError(
+            f"several cameras saw a hand together {shape.count} times and {LEAST_SEEN} are needed; hold a hand where "
+            "they all see it, fingers stretched, or give hand_length"
+        )
+    return shape.count, shape.mean
 
 
 def _answered(response: Any, channels: Any, done: str) -> Any:
