@@ -117,6 +117,14 @@ def test_without_a_length_the_size_stays():
     assert np.abs(found).max() > 0.3
 
 
+@pytest.mark.parametrize("length", [0.019, 0.08, 0.3])
+def test_a_length_that_is_no_hands_fixes_nothing(length):
+    """It was kept in a file, which the next start refused, and hands were somewhere between 1 cm and 48 m."""
+    motion, truth = shown(np.zeros(10), count=20)
+    with pytest.raises(InputError, match=f"hand_length is {length:g}, which is no hand's; give metres"):
+        calibrate(HandPairTracker(detector=TruthDetector(truth)), motion, length)
+
+
 def test_a_left_hand_tells_the_same_as_its_mirror_image():
     betas = np.random.default_rng(0).normal(0.0, 1.2, 10)
     shapes = []

@@ -36,7 +36,7 @@ _LENGTH_ERROR = 0.001
 _GUESSED = "guessed"
 """Of a shape's size in its file, where one camera without a length has found it."""
 _LARGEST = 10.0
-"""No person's shape has a coefficient beyond this; a file that says so is damaged."""
+"""No person's shape has a coefficient beyond this (hands of 0.10 to 0.28 m): a file that says so is damaged."""
 
 
 class ShapeCalibration:
@@ -88,7 +88,7 @@ class ShapeCalibration:
         self._right -= shape @ rows[0]
 
     def result(self) -> np.ndarray:
-        """The most likely shape (10,). Raises InputError where too few open hands were seen."""
+        """The most likely shape (10,). Raises InputError where too few open hands were seen, or the length is no hand's."""
         if self.count < LEAST_SEEN:
             raise InputError(
                 f"an open hand was seen {self.count} times and {LEAST_SEEN} are needed; hold one or both "
@@ -99,9 +99,15 @@ class ShapeCalibration:
         gradient = (lengths[1:] - lengths[0]) / _LENGTH_ERROR
         # Without any length the smallest hand would fit best, as its errors in metres are the smallest.
         missing = (self._length - lengths[0] if self._length else 0.0) / _LENGTH_ERROR
-        return np.linalg.solve(
+        betas = np.linalg.solve(
             weight * self._normal + np.eye(10) + np.outer(gradient, gradient), weight * self._right + gradient * missing
         )
+        if np.abs(betas).max() > _LARGEST:
+            raise InputError(
+                f"hand_length is {self._length:g}, which is no hand's; give metres from the crease of the wrist to the tip of "
+                "the stretched middle finger, such as 0.19, or 0 where that is not known"
+            )
+        return betas
 
 
 def hand_length(hands: HandArrays, betas: np.ndarray) -> float:
