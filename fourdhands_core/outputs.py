@@ -10,7 +10,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -79,25 +79,36 @@ def _refuse_kept(folder: Path) -> None:
     """Raise InputError where a folder is in what others read as a whole, by its own name or a link's."""
     place = Path(os.path.realpath(folder))
     for there in (place, *place.parents):
-        for mark, word, kind in _KEPT:
-            if os.path.isfile(there / mark) and word in _beginning(there / mark) and (kind != "bag" or _holds_messages(there)):
-                of = f"is a {kind}" if there == place else f"is in the {kind} {there}"
-                raise InputError(f"{folder} {of}, into which nothing else is written; choose another place")
+        if kind := kept_kind(str(there), os.path.isfile, _beginning, os.listdir):
+            of = f"is a {kind}" if there == place else f"is in the {kind} {there}"
+            raise InputError(f"{folder} {of}, into which nothing else is written; choose another place")
 
 
-def _beginning(path: Path) -> bytes:
+def kept_kind(
+    folder: str, is_file: Callable[[str], bool], beginning: Callable[[str, int], bytes], names: Callable[[str], Iterable[str]]
+) -> str:
+    """ "dataset" or "bag" where a folder is one, which others read as a whole; else "". is_file, beginning (of so many bytes),
+    names: how what is there is looked at."""
+    for mark, word, kind in _KEPT:
+        path = f"{folder}/{mark}"
+        if is_file(path) and word in beginning(path, _BEGINNING) and (kind != "bag" or _hold_messages(folder, names)):
+            return kind
+    return ""
+
+
+def _beginning(path: str, count: int) -> bytes:
     """Of a file; nothing where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return file.read(_BEGINNING)
+        with open(path, "rb") as file:
+            return file.read(count)
     except OSError:
         return b""
 
 
-def _holds_messages(folder: Path) -> bool:
+def _hold_messages(folder: str, names: Callable[[str], Iterable[str]]) -> bool:
     """Whether a bag's own files are there: its metadata.yaml alone, in a home folder say, makes none of it."""
     try:
-        return any(re.search(r"\.(mcap|db3)(\.\w+)?$", name) for name in os.listdir(folder))
+        return any(re.search(r"\.(mcap|db3)(\.\w+)?$", name) for name in names(folder))
     except OSError:
         return True
 

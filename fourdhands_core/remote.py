@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 from .errors import DependencyError, FourDHandsError, InputError
 from .extras import needed_for
 from .files import local_path
-from .outputs import FULL
+from .outputs import FULL, kept_kind
 
 _URL = re.compile(r"[a-z][a-z0-9+.:-]*://", re.IGNORECASE)
 UPLOADING = ".uploading"
@@ -187,10 +187,28 @@ class Remote:
                 system.rm(path, recursive=True)
 
     def check_writable(self) -> None:
-        """Raise InputError where no file can be written in this place, which need not be there."""
+        """Raise InputError where no file can be written in this place, which need not be there, or it is, or is in, a dataset
+        or a bag, unless that is being brought here."""
+        self._check_writable()
+        self._refuse_kept()
         trial = self.inside(f".{uuid.uuid4().hex}")
         trial.write_text("")
         trial.remove()
+
+    def _refuse_kept(self) -> None:
+        with self._reached() as (system, path):
+            there = path if not system.isfile(f"{path}/{UPLOADING}") else posixpath.dirname(path)
+            while there.strip("/"):
+                kind = kept_kind(
+                    there,
+                    system.isfile,
+                    lambda file, count: system.cat_file(file, end=count),
+                    lambda folder: system.ls(folder, detail=False),
+                )
+                if kind:
+                    words = f"is a {kind}" if there == path else f"is in a {kind}, {there}"
+                    raise InputError(f"{self} {words}, into which nothing else is written; choose another place")
+                there = posixpath.dirname(there)
 
     def _check_writable(self) -> None:
         if _protocol(self.url) in _READ_ONLY:

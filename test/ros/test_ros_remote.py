@@ -64,6 +64,23 @@ def test_the_same_bytes_as_of_paths(storage, exported, tmp_path, capsys, monkeyp
     assert code == 0 and "nothing was done" in out, said
 
 
+def test_nothing_is_written_into_a_bag_or_a_dataset(storage, tmp_path, capsys):
+    """As on a local disk: a dataset was written among the files of a bag that was read, and of another dataset."""
+    assert export(capsys, storage)[0] == 0
+    before = files_on(storage)
+    for out, kind in (("cups/new", "dataset"), ("cups/data/new", "dataset"), ("bags/bag_2/new", "bag")):
+        words = f"is in a {kind}"
+        code, _, said = run(capsys, "export", storage / "bags", "--out", storage / out, "--task", "lift", "--quiet")
+        assert code == 2 and f"{storage / out} {words}" in said and "into which nothing else is written" in said, said
+        assert cli.main(["bag", str((storage / "bags/bag_2").url), str((storage / out).url), "--quiet"]) == 2
+        assert f"{storage / out} {words}" in capsys.readouterr().err
+    assert files_on(storage) == before
+
+
+def files_on(storage):
+    return [(file.name, file.tag) for file in storage.with_all().files]
+
+
 def test_killed_while_it_is_brought(storage, exported, tmp_path, capsys, monkeypatch):
     """Nobody takes it for whole; the rerun brings what was made."""
     with monkeypatch.context() as broken:
