@@ -57,7 +57,7 @@ def tracker_beside_mediapipe(frames, camera) -> dict:
     return {"mediapipe": percentiles(theirs[first:]), **rows["float32"], "int8": rows["int8"]}
 
 
-CAMERAS = 1.1, 2.0
+CAMERAS = 1.1, 1.5, 2.0
 """Images a second of the node's cameras, beside what MediaPipe takes in an empty process."""
 
 
@@ -83,6 +83,9 @@ class MediaPipeAlone:
     def reset(self):
         pass
 
+    def apply(self, settings):
+        pass
+
     def close(self):
         self.detector.close()
 
@@ -90,8 +93,8 @@ class MediaPipeAlone:
 def node_rates(frames, seconds: float) -> dict:
     """HandPair messages a second from the node, and from the same node with MediaPipe alone in the tracker's place.
 
-    All get their images from the same camera, in a process of its own, at each of two rates: images that are more than a
-    program takes cost it time, and fewer than it takes say only how fast the camera is. The better rate of each counts.
+    All get their images from the same camera, in a process of its own, at each of some rates: images that are more than a
+    program takes cost it time, and fewer than it takes say only how fast the camera is. The best of each counts.
     """
     import rclpy
 
