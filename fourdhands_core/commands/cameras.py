@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +107,8 @@ def calibrate_cameras(args: argparse.Namespace) -> int:
         _check_named(args, given, map(camera_of, topics))
     check_out(args, [file for file in (args.out, args.launch, args.picture) if file], *args.sources, args.check, *args.lenses)
     with closing(tracker_with_shape(tracker_settings(args), args.hand_shape, measured=True)) as tracker:
-        seen = collect(_seen(args, topics, tracker), _given(args, topics))
+        frames: dict[str, str] = {}
+        seen = collect(_seen(args, topics, tracker, frames), _given(args, topics))
         length = args.hand_length if tracker.betas is None else hand_length(tracker.hands, tracker.betas)
         found = calibrate(seen, tracker.assets, length, args.distance, tracker.landmarks, args.depth)
     names = list(found.poses)
@@ -114,7 +116,8 @@ def calibrate_cameras(args: argparse.Namespace) -> int:
     print(f"scale: {found.scale}")
     for name, line in lines.items():
         print(f"{name}: {line}")
-    rig = _rig(args, found)
+    frames = _own_frames(names, frames)
+    rig = _rig(args, found, frames)
     if args.out:
         notes = {
             name: {
@@ -128,7 +131,7 @@ def calibrate_cameras(args: argparse.Namespace) -> int:
         save_rig(args.out, rig, f"Found from hands by `fourdhands calibrate-cameras`; scale: {found.scale}.", notes)
         print(f"written to {args.out}")
     if args.launch:
-        write_text(args.launch, launch_file(rig))
+        write_text(args.launch, launch_file(rig, frames))
         print(f"written to {args.launch}")
     if args.picture:
         write_image(args.picture, draw_rig(found.poses, found.points, lines))
@@ -162,8 +165,9 @@ def _given(args: argparse.Namespace, topics: Sequence[str]) -> list[str]:
     return args.names or [file.stem for file in args.sources]
 
 
-def _seen(args: argparse.Namespace, topics: Sequence[str], tracker: Any) -> Iterator[Any]:
-    """What the cameras of a bag, of videos, or of topics see. topics: those of the sources that are."""
+def _seen(args: argparse.Namespace, topics: Sequence[str], tracker: Any, frames: dict[str, str]) -> Iterator[Any]:
+    """What the cameras of a bag, of videos, or of topics see. topics: those of the sources that are. frames: gets, by camera,
+    the one that its images name."""
     from ..geometry.camera_source import CameraSource
     from ..media.track_cameras import CameraVideo, watch
 
@@ -174,7 +178,8 @@ def _seen(args: argparse.Namespace, topics: Sequence[str], tracker: Any) -> Iter
             raise InputError(f"{topics[0]} is one camera's, and one alone does not tell where it stands; give all topics")
         refuse_options(args, ("names", "topic", "lenses"), f"{args.command} {' '.join(topics)}")
         (live,) = ros_side("live topics", "tools.live_cameras")
-        yield from live.watch_topics(list(dict.fromkeys(topics)), tracker, args.seconds, args.fov, not args.quiet, args.depth)
+        topics = list(dict.fromkeys(topics))
+        yield from live.watch_topics(topics, tracker, args.seconds, args.fov, not args.quiet, args.depth, frames)
         return
     if len(args.sources) == 1:
         if args.sources[0].is_file() and kind_of(args.sources[0])[0] == "a video":
@@ -184,7 +189,7 @@ def _seen(args: argparse.Namespace, topics: Sequence[str], tracker: Any) -> Iter
             )
         refuse_options(args, ("names", "lenses"), f"{args.command} {args.sources[0]}")
         (cameras,) = ros_side("calibrate-cameras BAG", "bags.cameras")
-        yield from cameras.watch_bag(args.sources[0], tracker, tuple(args.topic), args.fov, not args.quiet, args.depth)
+        yield from cameras.watch_bag(args.sources[0], tracker, tuple(args.topic), args.fov, not args.quiet, args.depth, frames)
         return
     refuse_options(args, ("depth",), f"{args.command} {' '.join(map(str, args.sources))}")
     names = _given(args, topics)
@@ -218,7 +223,14 @@ def _told(found: FoundPoses) -> dict[str, str]:
     return lines
 
 
-def _rig(args: argparse.Namespace, found: FoundPoses) -> Rig:
+def _own_frames(names: Sequence[str], frames: Mapping[str, str]) -> dict[str, str]:
+    """By camera the frame that its images name, of those of which no other's name it too."""
+    named = {name: frames.get(name, "").lstrip("/") for name in names}
+    count = Counter(named.values())
+    return {name: frame for name, frame in named.items() if frame and count[frame] == 1}
+
+
+def _rig(args: argparse.Namespace, found: FoundPoses, frames: Mapping[str, str]) -> Rig:
     from ..fusion.rig import Rig
 
     lenses: dict[str, dict[str, Any]] = {}
@@ -228,10 +240,14 @@ def _rig(args: argparse.Namespace, found: FoundPoses) -> Rig:
                 lenses[name] = {"intrinsics": args.lenses[k % len(args.lenses)].resolve()}
             elif args.fov is not None:
                 lenses[name] = {"fov": args.fov}
-    return Rig(args.fixed_frame or f"{next(iter(found.poses)).strip('/')}_optical_frame", found.poses, lenses)
+    return Rig(args.fixed_frame or _frame_of(next(iter(found.poses)), frames), found.poses, lenses)
 
 
-_LAUNCH = '''"""Where the cameras stand; replace the names of their frames by those that their images name.
+def _frame_of(name: str, frames: Mapping[str, str]) -> str:
+    return frames.get(name) or f"{name.strip('/')}_optical_frame"
+
+
+_LAUNCH = '''"""Where the cameras stand{unknown}.
 
 Drivers must not publish these too: a frame has one parent.
 """
@@ -243,23 +259,25 @@ from launch_ros.actions import Node
 def generate_launch_description():
     return LaunchDescription(
         [
-{}
+{nodes}
         ]
     )
 '''
 
 
-def launch_file(rig: Rig) -> str:
-    """A launch file that publishes a rig's poses as static transforms; each camera's frame is called <name>_optical_frame."""
+def launch_file(rig: Rig, frames: Mapping[str, str]) -> str:
+    """A launch file that publishes a rig's poses as static transforms. frames: by camera the one that its images name; of
+    others it is called <name>_optical_frame."""
     from ..geometry.rotations import quaternion_from_matrix
 
     nodes = []
     for name, pose in rig.poses.items():
-        frame = f"{name.strip('/')}_optical_frame"
+        frame = _frame_of(name, frames)
         if frame == rig.fixed_frame:
             continue
         numbers = [f"{value:.6f}" for value in (*pose.position, *quaternion_from_matrix(pose.rotation))]
         keys = "--x", "--y", "--z", "--qx", "--qy", "--qz", "--qw", "--frame-id", "--child-frame-id"
         words = [word for pair in zip(keys, [*numbers, rig.fixed_frame, frame]) for word in pair]
         nodes.append(f'            Node(package="tf2_ros", executable="static_transform_publisher", arguments={words!r}),')
-    return _LAUNCH.format("\n".join(nodes))
+    unknown = "" if frames.keys() >= rig.poses.keys() else "; replace the names of their frames by those that their images name"
+    return _LAUNCH.format(unknown=unknown, nodes="\n".join(nodes))

@@ -25,17 +25,21 @@ def watch_bag(
     fov: float | None = None,
     progress: bool = True,
     with_depth: bool = False,
+    frames: dict[str, str] | None = None,
 ) -> Iterator[tuple[str, HandPairEstimate, np.ndarray]]:
     """Each camera, its estimates of its images, and the rays (2, 21, 2) that they were made of.
 
-    tracker: whose settings hold for all cameras. with_depth: place hands by the depth images beside the images. Raises
-    InputError where the bag holds the images of less than two cameras, or with_depth no depth images in an image's view.
+    tracker: whose settings hold for all cameras. with_depth: place hands by the depth images beside the images. frames:
+    gets, by camera, the one that its images name. Raises InputError where the bag holds the images of less than two cameras, or
+    with_depth no depth images in an image's view.
     """
     options = Options(Parameters.of(tracker.settings), topics, fov=fov, markers=False)
     with Bag(path) as bag, Bag(path) as beside:
         found = find_cameras(bag.topics, options, bag.unread)
         if len(found) < 2:
             raise InputError(f"{path} holds the images of one camera, {found[0].image}; several are needed")
+        if frames is not None:
+            frames.update({one.name: bag.frame(one.image) for one in found})
         depths = {one.image: find_depth(bag, one.image, AUTO) for one in found} if with_depth else {}
         if with_depth and not any(depths.values()):
             words = ". ".join([f"{path} holds no depth images in the view of {' or '.join(depths)}", *bag.warnings])

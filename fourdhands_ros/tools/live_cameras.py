@@ -47,9 +47,9 @@ _PAUSE = 0.002
 class TrackedCamera:
     """Tracks the hands in one topic's images, as they come, once its lens is known.
 
-    name: the topic's namespace. images: so many came, the last one at `came`; hands: so many were seen in them. with_depth:
-    place hands by the depth images beside them, if `depth_topic` there is one; each image then waits for the next one, as its
-    depth image comes later than it.
+    name: the topic's namespace. images: so many came, the last one at `came`; hands: so many were seen in them. frame: that
+    they name. with_depth: place hands by the depth images beside them, if `depth_topic` there is one; each image then waits for
+    the next one, as its depth image comes later than it.
     """
 
     def __init__(self, node: Node, topic: str, tracker: HandPairTracker, fov: float | None, with_depth: bool = False) -> None:
@@ -76,7 +76,7 @@ class TrackedCamera:
         self._place = len(self._topics)
         self.depth_topic = _depth_topic(node, topic) if with_depth else ""
         self._depth: DepthBuffer | None = None
-        self._frame, self._held, self._newest = "", b"", b""
+        self.frame, self._held, self._newest = "", b"", b""
         if self.depth_topic:
             self._depth = DepthBuffer(Parameters().depth_tolerance, counts, self._notes, self.depth_topic.endswith(COMPRESSED))
             self._depths = PolledSubscription(node, self._depth.message_type, self.depth_topic, sensor)
@@ -122,12 +122,12 @@ class TrackedCamera:
 
     def _load(self, data: bytes) -> tuple[Any, int, None]:
         header, image = self._decoder.decode(data)
-        self._frame = header.frame_id
+        self.frame = header.frame_id
         return image, stamp_of(header), None
 
     def _find(self, frame: Frame) -> Any:
         size = frame.camera.width, frame.camera.height
-        return None if self._depth is None else self._depth.find(frame.stamp, size, self._frame)
+        return None if self._depth is None else self._depth.find(frame.stamp, size, self.frame)
 
     def _inform(self, data: bytes) -> None:
         try:
@@ -156,12 +156,14 @@ def watch_topics(
     fov: float | None = None,
     progress: bool = True,
     with_depth: bool = False,
+    frames: dict[str, str] | None = None,
 ) -> list[Seen]:
     """What the cameras of these image topics see, for so many seconds from when all of them deliver.
 
     tracker: of the first one; the others' are made of it. fov: degrees, of cameras without CameraInfo. with_depth: see
-    TrackedCamera. Raises InputError where a topic is none of images or none come, where two are of one namespace, or with_depth
-    none has depth images, and KeyboardInterrupt where it is to end before.
+    TrackedCamera. frames: gets, by camera, the one that its images name. Raises InputError where a topic is none of images or
+    none come, where two are of one namespace, or with_depth none has depth images, and KeyboardInterrupt where it is to end
+    before.
     """
     seen: list[Seen] = []
 
@@ -184,6 +186,8 @@ def watch_topics(
                 raise InputError(f"no node publishes depth images in a camera's view, such as {name}; --depth needs them")
             _check_names(cameras)
             seen.extend(_watch(cameras, stop, seconds, progress))
+            if frames is not None:
+                frames.update({camera.name: camera.frame for camera in cameras})
         return 130 if stop.is_set() else 0
 
     if run_ros("calibrate_cameras", "fourdhands calibrate-cameras", sys.argv[:1], body, failed=None) == 130:

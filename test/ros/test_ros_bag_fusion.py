@@ -15,8 +15,10 @@ from test_ros_transforms import message
 
 from fourdhands_core import cli
 from fourdhands_core.errors import InputError
+from fourdhands_core.fusion import extrinsics
+from fourdhands_core.fusion.extrinsics import Certainty, FoundPoses
 from fourdhands_core.fusion.fusion import HandFusion
-from fourdhands_core.fusion.rig import Rig, save_rig
+from fourdhands_core.fusion.rig import Rig, load_rig, save_rig
 from fourdhands_core.geometry.rigid import Rigid
 
 NAMES = ["left", "right"]
@@ -302,3 +304,16 @@ def test_depth_images_that_a_calibration_asks_for(recorded, tmp_path, capsys, mo
     monkeypatch.setattr("fourdhands_ros.bags.cameras.BagCamera", camera)
     assert cli.main([*command, str(bag)]) == 2
     assert "that is enough" in capsys.readouterr().err and asked == {"left": "/left/depth/image_raw", "right": None}
+
+
+def test_found_poses_are_of_the_frames_that_the_images_name(recorded, tmp_path, monkeypatch):
+    """Others were made up, which are on no /tf: fused hands hung on nothing, and the launch file's transforms helped nobody."""
+    sure = Certainty(100, 0.001, 0.1, 0.001)
+    poses = {"left": Rigid(), "right": Rigid(np.eye(3), np.array([0.4, 0.0, 0.0]))}
+    found = FoundPoses(poses, dict.fromkeys(NAMES, sure), "a hand of 190 mm", np.zeros((0, 3)))
+    monkeypatch.setattr(extrinsics, "calibrate", lambda *_: found)
+    files = "--out", str(tmp_path / "rig.yaml"), "--launch", str(tmp_path / "rig.launch.py")
+    assert cli.main(["calibrate-cameras", str(recorded.bag), "--quiet", *files]) == 0
+    assert load_rig(tmp_path / "rig.yaml").fixed_frame == "left_optical"
+    launch = (tmp_path / "rig.launch.py").read_text()
+    assert "'--frame-id', 'left_optical', '--child-frame-id', 'right_optical'" in launch and "replace" not in launch
