@@ -142,11 +142,23 @@ def test_a_hand_of_the_users_own_follows_too(tmp_path, hands, capsys):
     with np.load(out / "trajectory.npz") as file:
         assert len(file["hand_names"]) == file["hand_target"].shape[1] > 3 and "RAMP" in file["state"]
         moving = file["hand_target"][file["state"] == "RAMP"]
-    assert np.ptp(moving, axis=0).max() > 0.05 and "following the right hand" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert np.ptp(moving, axis=0).max() > 0.05 and "following the right hand" in said.out and not said.err
     (tmp_path / "three_fingers.xml").rename(tmp_path / "robot.mp4")
     mine.write_text(mine.read_text().replace("three_fingers.xml", "robot.mp4"))
     assert main(["teleop", str(hands), "--robot", str(mine), "--out", str(tmp_path), "--quiet"]) == 2
     assert (tmp_path / "robot.mp4").read_bytes() == (ROBOTS / "three_fingers.xml").read_bytes()
+
+
+def test_what_looks_wrong_with_the_users_own_hand_is_told(tmp_path, hands, capsys):
+    """Of one in millimetres it was said that a workspace, which nobody had given, is no box."""
+    from fourdhands_core.retargeting.config import ROBOTS
+
+    text = (ROBOTS / "three_fingers.yaml").read_text() + "\nnear: 40\n"
+    (tmp_path / "mine.yaml").write_text(text.replace("three_fingers.xml", str(ROBOTS / "three_fingers.xml")))
+    mine, out = str(tmp_path / "mine.yaml"), str(tmp_path / "out")
+    assert main(["teleop", str(hands), "--robot", mine, "--side", "right", "--out", out, "--quiet"]) == 0
+    assert f"{mine}: near: 40 m are between no two tips" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -62,12 +62,15 @@ def add(commands: Commands) -> None:
 def teleop(args: argparse.Namespace) -> int:
     """Track the hand where it is not, and replay it on the robot."""
     from ..retargeting import load_retargeter
+    from ..retargeting.model_check import tell_of_model
     from ..simulation.robot import SimulatedRobot
     from ..simulation.scene import Cube
+    from ..streams import warn
 
     if not 0.01 <= args.scale <= 10.0:
         raise InputError(f"--scale {args.scale} is no number from 0.01 to 10; 1 moves the robot as far as the hand")
     retargeter = load_retargeter(args.robot, args.side, args.operator)
+    tell_of_model(args.robot, retargeter, warn)
     robot = SimulatedRobot(args.robot, [Cube(0.45, 0.0), Cube(0.52, 0.14, colour=(0.2, 0.42, 0.8), turn=0.4)])
     described = [robot.config.source, robot.config.model]
     check_out(args, [args.out / name for name in OUTPUTS], args.video, args.operator, *described)

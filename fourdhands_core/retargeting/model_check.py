@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 
 from ..hand_model.skeleton import SIDES
 from .config import EITHER, RobotConfig
 from .model import RobotModel, missing_shapes
-
-if TYPE_CHECKING:
-    from .retargeter import HandRetargeter
+from .retargeter import HandRetargeter, Retargeter
 
 _SHORT, _LONG = 0.01, 0.5
 """Metres: a finger's length and a gripper's width are between."""
@@ -60,6 +58,13 @@ def model_complaints(robot: HandRetargeter) -> list[str]:
             f"links without shapes for collisions: {', '.join(gone)}; they are drawn as sticks, and nothing keeps them apart"
         )
     return found
+
+
+def tell_of_model(name: str, retargeter: Retargeter, say: Callable[[str], object]) -> None:
+    """Say what looks wrong with the model of the robot of that name, where that is a hand."""
+    if isinstance(retargeter, HandRetargeter):
+        for complaint in model_complaints(retargeter):
+            say(f"{name}: {complaint}")
 
 
 def gripper_complaints(config: RobotConfig) -> list[str]:

@@ -17,6 +17,8 @@ from ..node.diagnostics import diagnostic_status
 from .parameters import TeleopParameters
 
 _FOLLOWS = ("RAMP", "ENGAGED")
+_SILENT = 1.0
+"""Seconds without hands, after which that is told: no matter of one that is late."""
 
 
 def status_of(name: str, said: Mapping[str, Any]) -> DiagnosticStatus:
@@ -74,6 +76,8 @@ def hand_problem(state: TeleopState, hand: HandSample | None, now: float, topic:
     """Why no hand is followed, in words, where that is not for its person to mend; else empty. topic: of the hands."""
     if not publishers and {"hand_not_seen", "hand_stale"} & {*state.reasons}:
         return f"nobody publishes {topic}; start hands.launch.py, or say by hands:= where hands come"
+    if (silent := state.silent[0]) > _SILENT:
+        return f"no hands have come on {topic} for {silent:.0f} s, though somebody publishes it: /diagnostics says why"
     if "hand_stale" not in state.reasons or hand is None or state.silent[0] > 0.1:
         return ""
     off = f"{abs(now - hand.stamp):.1f} s {'old' if now > hand.stamp else 'ahead'}"

@@ -11,9 +11,8 @@ import numpy as np
 from fourdhands_core.errors import FourDHandsError
 from fourdhands_core.outputs import check_outputs
 from fourdhands_core.retargeting import Retargeter, load_retargeter
-from fourdhands_core.retargeting.model_check import model_complaints
+from fourdhands_core.retargeting.model_check import tell_of_model
 from fourdhands_core.retargeting.operator_range import OperatorRange
-from fourdhands_core.retargeting.retargeter import HandRetargeter
 from fourdhands_core.streams import counted
 
 from .hand_input import HandInput
@@ -30,9 +29,7 @@ def load_led(robot: str, side: str, file: str, warn: Callable[[str], Any]) -> Re
     if file and not there:
         warn(f"operator: {file} is not there, the usual range is taken; ~/show_open, show_fist and show_pinch write it")
     retargeter = load_retargeter(robot, side, there)
-    if isinstance(retargeter, HandRetargeter):
-        for complaint in model_complaints(retargeter):
-            warn(f"{robot}: {complaint}")
+    tell_of_model(robot, retargeter, warn)
     return retargeter
 
 

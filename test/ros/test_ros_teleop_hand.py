@@ -93,6 +93,17 @@ def test_why_no_hand_is_followed_is_told(stamp, publishers, words):
     assert words in said and bool(words) == bool(said)
 
 
+def test_that_no_hands_come_is_told():
+    """As of images without stamps, of a node that is paused or hangs: it said nothing."""
+    state = TeleopState(TeleopSettings(need_deadman=False))
+    for hand in (None, HandSample(10.0, np.zeros(3), np.eye(3))):
+        for now in np.arange(10.0, 12.5, 0.01):
+            state, _ = step(state, Inputs(hand), float(now))
+        assert hand_problem(state, hand, 12.5, "/hands", 1).startswith("no hands have come on /hands for 2 s, though somebody")
+        state, _ = step(state, Inputs(HandSample(12.5, np.zeros(3), np.eye(3))), 12.5)
+        assert not hand_problem(state, hand, 12.5, "/hands", 1)
+
+
 def test_hands_of_fused_cameras_have_no_way_to_a_camera():
     given = TeleopParameters(scale_depth=0.3, axes=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     assert "set it to 1.0" in axes_problem("base_link", True, given, given.settings())
