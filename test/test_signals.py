@@ -8,6 +8,7 @@ import sys
 import pytest
 from program_support import REPOSITORY, python
 from video_support import plain_video
+from view_support import moving, write_npz
 
 from fourdhands_core import signals
 
@@ -34,10 +35,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run(folder, *arguments, hook="", **options):
+def run(folder, *arguments, hook="", limit=6000, **options):
     (folder / "sitecustomize.py").write_text(hook)
     given = (str(argument).replace("{folder}", str(folder)) for argument in arguments)
-    return python(*given, env=os.environ | {"PYTHONPATH": f"{folder}:{REPOSITORY}"}, timeout=6000, cwd=folder, **options)
+    return python(*given, env=os.environ | {"PYTHONPATH": f"{folder}:{REPOSITORY}"}, timeout=limit, cwd=folder, **options)
 
 
 def said(number) -> str:
@@ -98,6 +99,25 @@ sys.exit(cli.main([]))
     done = run(folder, "-c", script)
     assert (done.returncode, done.stderr) == (128 + number, said(number))
     assert (folder / "whole.txt").read_text() == "before" and not (folder / "whole.partial.txt").exists()
+
+
+def test_a_signal_that_does_not_wake_the_page_ends_it(folder):
+    """As where it comes just before the main thread waits, on a busy computer: it slept on for an hour. Here another thread
+    takes it."""
+    pytest.importorskip("viser", reason="the extra view is not installed")
+    write_npz(folder / "hands.npz", moving(5))
+    hook = """
+import signal, sys, threading, time
+def sleep(seconds, original=time.sleep):
+    if sys._getframe(1).f_globals["__name__"] == "fourdhands_core.commands.view":
+        time.sleep = original
+        threading.Timer(0.5, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM)).start()
+    original(seconds)
+if "fourdhands" in " ".join(sys.orig_argv):
+    time.sleep = sleep
+"""
+    done = run(folder, *STARTS["package"], "view", "hands.npz", "--port", "0", hook=hook, limit=120)
+    assert done.returncode == 0 and done.stdout.startswith("open "), done.stderr
 
 
 def test_a_signal_that_is_ignored_stays_so(folder):

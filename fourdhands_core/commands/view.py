@@ -119,7 +119,7 @@ def view(args: argparse.Namespace, ros_arguments: Sequence[str] = ()) -> int:
         print(served.text(), flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             while True:
-                time.sleep(3600.0)
+                time.sleep(0.5)  # a signal that comes just before it is heard only after it
     return 0
 
 

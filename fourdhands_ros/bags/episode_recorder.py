@@ -63,7 +63,7 @@ class Watch:
         self._came = self._seen = -1e9
         self._robots: dict[str, dict[str, float]] = {}
         self._scaled = self._informed = True
-        self._imageless = ""
+        self._unpublished: list[str] = []
         self._ahead: deque[int] = deque(maxlen=_STAMPS)
 
     def look(self) -> None:
@@ -74,7 +74,7 @@ class Watch:
                 self._topics[name] = create_subscription(self._node, HandPair, name, self._take, qos)
         selected = self._selected(self._node)
         self._informed = any(kind == CAMERA_INFO and self._node.count_publishers(name) for name, kind in selected.items())
-        self._imageless = self._selected.without_images(self._node)
+        self._unpublished = self._selected.missing(self._node)
         for name, kind in selected.items():
             if kind == JOINT_STATE and name not in self._topics:
                 joints = self._robots[name] = {"": time.monotonic()}
@@ -82,12 +82,17 @@ class Watch:
                     JointState, name, lambda state, joints=joints: _hear(joints, state), qos
                 )
 
-    def moment(self) -> int:
-        """What the stamp of a HandPair of now would be, ns, by the last ones', of which one may be wrong; the time of the clock
-        where none comes."""
-        if time.monotonic() - self._came > _STALE or not self._ahead:
-            return self._node.get_clock().now().nanoseconds
-        return time.monotonic_ns() + sorted(self._ahead)[len(self._ahead) // 2]
+    @property
+    def stamped(self) -> bool:
+        """Whether HandPairs come, by whose stamps `moment` goes."""
+        return time.monotonic() - self._came <= _STALE and len(self._ahead) > _STAMPS // 2
+
+    def moment(self, at: float) -> int:
+        """What the stamp of a HandPair would be, ns, at a time of `time.monotonic`: by the last ones', of which one may be
+        wrong; the time of the clock where none comes."""
+        if not self.stamped:
+            return self._node.get_clock().now().nanoseconds - round((time.monotonic() - at) * 1e9)
+        return round(at * 1e9) + sorted(self._ahead)[len(self._ahead) // 2]
 
     def missing(self) -> list[str]:
         """What is not there, in words."""
@@ -103,14 +108,15 @@ class Watch:
             if silent:
                 some_come = len(silent) < len(joints)
                 words.append(f"no JointState {f'of {some(silent)} ' if some_come else ''}comes on {name}")
-        if self._imageless:
-            words.append(self._imageless)
+        words += self._unpublished
         free = shutil.disk_usage(self._folder).free
         if free < _ROOM:
             words.append(f"the disk is nearly full: less than {1 << (free >> 20).bit_length()} MB are left")
         return words
 
     def _take(self, pair: Any) -> None:
+        if time.monotonic() - self._came > _STALE:
+            self._ahead.clear()  # their clock may be another now
         self._came = time.monotonic()
         with contextlib.suppress(InputError):  # a stamp that is no time says of no moment, and ends no recording
             self._ahead.append(stamp_of(pair.header) - time.monotonic_ns())
@@ -142,6 +148,7 @@ class EpisodeRecorder:
         self._under: Any = None
         self._sidecar, self._bag, self._refused = Sidecar(), Path(), False
         self._go: float | None = None
+        self._begin, self._stamped = 0.0, False
         self._told: list[str] = []
         check_folder(folder)
         make_folder(folder)
@@ -197,10 +204,13 @@ class EpisodeRecorder:
         if self._recorder is not None:
             self._recorder.check()
             if self._go is not None and time.monotonic() >= self._go:
-                self._go = None
-                self._sidecar.span = (self.watch.moment(), None)
+                self._begin, self._stamped, self._go = time.monotonic(), False, None
+                self._sidecar.span = (self._first(), None)
                 self._sidecar.write(self._bag)
                 logger.info(f"{self._bag.name}: go")
+            elif self._sidecar.span and not self._stamped and self.watch.stamped:
+                self._sidecar.span = (self._first(), None)
+                self._sidecar.write(self._bag)
             new = [words for words in missing if words not in self._sidecar.missing]
             if new and self._go is None:
                 self._sidecar.missing += new
@@ -209,6 +219,12 @@ class EpisodeRecorder:
         level = DiagnosticStatus.WARN if missing else DiagnosticStatus.OK
         status = diagnostic_status("hands_recorder", str(self._folder), level, "; ".join(missing) or state, {"state": state})
         self._diagnostics.publish(array_of(status))
+
+    def _first(self) -> int:
+        """The stamp from which on is exported what is recorded: by HandPairs, or by the clock until some come, as where the
+        recorder is started before what it records, whose clock may be another."""
+        self._stamped = self._stamped or self.watch.stamped
+        return self.watch.moment(self._begin)
 
     def close(self) -> None:
         """Stop what is recorded."""
@@ -261,7 +277,8 @@ class EpisodeRecorder:
         recorder, self._recorder = self._recorder, None
         begin = self._sidecar.span[0] if self._sidecar.span else None
         if begin is not None:
-            self._sidecar.span = (begin, max(self.watch.moment(), begin + 1))
+            begin = begin if self._stamped or not self.watch.stamped else self._first()
+            self._sidecar.span = (begin, max(self.watch.moment(time.monotonic()), begin + 1))
         elif self._go is not None and self._sidecar.state == RECORDING:
             self._sidecar.state = DISCARDED  # stopped before its beginning
         self._go = None

@@ -42,19 +42,22 @@ class Selection:
     """
 
     def __init__(self, names: Sequence[str] = (), images: str = "none", markers: bool = True, everything: bool = False) -> None:
+        self._asked = [re.compile(name) for name in names]
         names = [*HANDS, *IMAGES[images], *names, *([MARKERS] if markers else [])]
         self._names = re.compile("|".join(f"(?:{name})" for name in names))
         self._images, self._markers, self._everything = images, markers, everything
 
-    def without_images(self, node: Node) -> str:
-        """In words, that images are to be recorded and nobody publishes any; "" otherwise."""
-        if self._images == "none":
-            return ""
-        if self._has_images(node):
-            return ""
-        other = "compressed" if self._images == "raw" else "raw"
-        there = Selection(images=other)._has_images(node)
-        return f"nobody publishes {self._images} images" + (f", but {other} ones: record --images {other}" if there else "")
+    def missing(self, node: Node) -> list[str]:
+        """In words, what is to be recorded and nobody publishes: images, topics that were asked for."""
+        words = []
+        if self._images != "none" and not self._has_images(node):
+            other = "compressed" if self._images == "raw" else "raw"
+            there = Selection(images=other)._has_images(node)
+            advice = f", but {other} ones: record --images {other}" if there else ""
+            words.append(f"nobody publishes {self._images} images{advice}")
+        published = [topic for topic, _ in node.get_topic_names_and_types() if node.count_publishers(topic)]
+        absent = [name.pattern for name in self._asked if not any(map(name.fullmatch, published))]
+        return [*words, *(f"nobody publishes a topic whose whole name is {name}, which is to be recorded" for name in absent)]
 
     def _has_images(self, node: Node) -> bool:
         kind = _IMAGE if self._images == "raw" else _COMPRESSED

@@ -308,8 +308,8 @@ def _record(bag: Path, selection: Selection, stop: Stop) -> int:
                         silent_until = math.inf
                         if not any(recorder.counts.values()):
                             logger.warning(f"nothing has come yet; {_ADVICE}")
-                        elif imageless := selection.without_images(node):
-                            logger.warning(imageless)
+                        for words in selection.missing(node):
+                            logger.warning(words)
         except (InputError, OSError) as error:
             problem = printable(str(error))
             logger.error(problem)
