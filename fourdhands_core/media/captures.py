@@ -96,6 +96,9 @@ class FileFrames:
         if self._codec() in _TEXTS:
             self._capture.release()
             raise InputError(f"{path} is a text, not a video, though its letters could be drawn as one; give a video file")
+        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0.0)
+        width, height = (int(self._capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        self._sizes, self._number = CodedSizes(path, self._codec(), (width, height)), 0
         self._mirror = _mirroring(path)
         # OpenCV turns, and takes a mirror for a turn: a right hand would come out as a left one.
         self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, float(self._mirror is None))
@@ -104,22 +107,26 @@ class FileFrames:
         self.frame_count, self.stated = count if count > 0 else None, states_frames(path)
         self._late = counts_from_zero(path)
         self._wide = self._width_of_pixels()
-        self._sizes, self._number = CodedSizes(path, self._codec()), 0
 
     def read(self) -> tuple[int, np.ndarray] | None:
-        """See the module. Raises InputError where the video's resolution changes, of which OpenCV makes torn images."""
+        """See the module. Raises InputError where the resolution changes: OpenCV makes torn images of that, or crashes."""
         if not self._capture.grab():
             return None
         milliseconds = self._capture.get(cv2.CAP_PROP_POS_MSEC)
-        if change := self._sizes.change(milliseconds):
-            at, *sizes = change
-            raise InputError(self._changes(at or self._number * 1e3 / self.fps, *sizes))  # a stream may have no times
+        since, size = self._sizes.at(milliseconds)
+        if size is not None and size != self._sizes.first:  # a stream may have no times
+            raise InputError(self._changes(since or self._number * 1e3 / self.fps, self._sizes.first, size))
         self._number += 1
         if self._late and self.frame_count:  # until the first frame
             self.frame_count = max(self.frame_count - round(self._capture.get(cv2.CAP_PROP_PTS)), 1)
         self._late = False
+        if size is None:
+            return None
         stamp = round(milliseconds * 1e6)
-        ok, image = self._capture.retrieve()
+        try:
+            ok, image = self._capture.retrieve()
+        except cv2.error:  # of a damaged header, whose image is narrower than OpenCV takes it for
+            return None
         if not ok or image is None:
             return None
         if self._mirror is not None:

@@ -1,14 +1,19 @@
-"""What size the packets of a video say that their images have: OpenCV tells the first one's for ever.
+"""Where the size changes that the packets of a video say that their images have: OpenCV tells the first one's for ever.
 
 Of the codecs that change it midway in practice: H.264 and H.265 (ITU-T H.264 7.3.2.1.1, H.265 7.3.2.2), VP8 (RFC 6386 9.1) and
-VP9 (its bitstream's 6.2 and 7.2), as recorders of screens, calls and streams write them.
+VP9 (its bitstream's 6.2 and 7.2), as recorders of screens, calls and streams write them. A packet with another header is
+decoded by itself, whose image has the size: with a header that is damaged it mostly gives none.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import re
-from collections.abc import Callable, Iterator
+import struct
+from collections import deque
+from collections.abc import Callable, Hashable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -17,39 +22,29 @@ from ..files import utf8_name
 
 _SYNC = 0x498342
 """Of VP9's key frames."""
-_DETAILED = 44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244
-"""H.264's profiles that tell of their colours."""
-_START = re.compile(b"\0\0\1")
+_BETWEEN = 0b100
+"""Of the first byte of VP9's images: not a key frame, which alone can be decoded by itself."""
 _LARGEST = 1 << 14
 Size = tuple[int, int]
 
 
-def coded_size(codec: str, packet: bytes) -> Size | None:
-    """Width and height that a packet states; None where it states none, is damaged, or is of another codec.
-
-    codec: its four letters. packet: of H.264 and H.265 with start codes, as OpenCV gives it.
-    """
-    try:
-        size = _CODECS[codec](packet)
-    except (KeyError, IndexError, ValueError):
-        return None
-    return size if size and all(0 < side <= _LARGEST for side in size) else None
-
-
 class CodedSizes:
-    """What size a video file's packets state, read beside its images. codec: as of `coded_size`."""
+    """What size a video file's packets state, read beside its images. codec: its four letters. first: what OpenCV takes for the
+    size of all."""
 
-    def __init__(self, path: Path, codec: str) -> None:
+    def __init__(self, path: Path, codec: str, first: Size) -> None:
         self._codec, self._capture = codec, cv2.VideoCapture()
-        if codec in _CODECS:
+        if codec in _HEADERS:
             with utf8_name(path) as name:
                 self._capture.open(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
-        self._first: Size | None = None
-        self._read, self._change = -math.inf, (math.inf, (0, 0), (0, 0))
+        self.first = first
+        self._first: Hashable | None = None
+        self._sizes: dict[Hashable, Size | None] = {}
+        self._read, self._coming = -math.inf, deque[tuple[float, Size | None]]()
         self._sought = False  # then OpenCV tells a wrong time of the next packet, which begins no later than the image sought
 
-    def change(self, milliseconds: float) -> tuple[float, Size, Size] | None:
-        """Where the size has changed until the image of this time: when, from what, and to what."""
+    def at(self, milliseconds: float) -> tuple[float, Size | None]:
+        """The size of the image of this time, None where its header is damaged; and since when that holds."""
         while self._read <= milliseconds and self._capture.grab():
             there, packet = self._capture.retrieve()
             if not there:
@@ -58,22 +53,61 @@ class CodedSizes:
             timed, self._sought = self._read >= 0.0 and not self._sought, False
             if not timed:
                 self._read = milliseconds
-            if size := coded_size(self._codec, packet.tobytes()):
-                self._first = self._first or size
-                if size != self._first and self._read < self._change[0]:
-                    self._change = self._read, self._first, size
+            data = packet.tobytes()
+            if (header := coded_header(self._codec, data)) is not None:
+                self._coming.append((self._read, self._size(header, data)))
             if not timed:  # a stream without times has about a packet an image
                 break
-        return self._change if self._change[0] <= milliseconds else None
+        while len(self._coming) > 1 and self._coming[1][0] <= milliseconds:
+            self._coming.popleft()
+        return self._coming[0] if self._coming and self._coming[0][0] <= milliseconds else (0.0, self.first)
 
     def seek(self, number: int) -> None:
         """Go on at about the image of a number."""
         self._capture.set(cv2.CAP_PROP_POS_FRAMES, number)
         self._read, self._sought = -math.inf, True
+        self._coming.clear()
 
     def close(self) -> None:
         """Release the file."""
         self._capture.release()
+
+    def _size(self, header: Hashable, packet: bytes) -> Size | None:
+        self._first = self._first or header
+        if header == self._first:
+            return self.first
+        if header not in self._sizes:
+            self._sizes[header] = image_size(self._codec, packet)
+        return self._sizes[header]
+
+
+def coded_header(codec: str, packet: bytes) -> Hashable | None:
+    """What is another where the size is: of H.264 and H.265 a unit of parameters, of VP8 and VP9 width and height. None where a
+    packet has none, is damaged, or is of another codec.
+
+    codec: its four letters. packet: of H.264 and H.265 with start codes, as OpenCV gives it.
+    """
+    try:
+        return _HEADERS[codec](packet)
+    except (KeyError, IndexError, ValueError):
+        return None
+
+
+def image_size(codec: str, packet: bytes) -> Size | None:
+    """Width and height of the image of a packet that has a header; None where none can be decoded."""
+    header = coded_header(codec, packet)
+    if isinstance(header, tuple):
+        if _HEADERS[codec] is _vp9 and packet[0] & _BETWEEN:
+            return header if max(header) <= _LARGEST else None
+        name = b"VP80" if _HEADERS[codec] is _vp8 else b"VP90"
+        packet = struct.pack("<4sHH4sHHIIIIIQ", b"DKIF", 0, 32, name, *header, 30, 1, 1, 0, len(packet), 0) + packet  # as IVF
+    capture = cv2.VideoCapture()
+    try:
+        capture.open(io.BytesIO(packet), cv2.CAP_FFMPEG, [])  # type: ignore[call-overload]
+        _, image = capture.read()
+    except cv2.error:
+        return None
+    return None if image is None else (image.shape[1], image.shape[0])
 
 
 class _Bits:
@@ -89,88 +123,10 @@ class _Bits:
             raise ValueError("the data end")
         return self._number >> self._left & (1 << count) - 1
 
-    def golomb(self) -> int:
-        """A number in exponential Golomb code."""
-        zeros = 0
-        while not self.take():
-            zeros += 1
-        return (1 << zeros) - 1 + self.take(zeros)
 
-    def signed(self) -> int:
-        """The same, where half of the numbers are negative."""
-        code = self.golomb()
-        return (code + 1) // 2 if code % 2 else -(code // 2)
-
-
-def _units(packet: bytes) -> Iterator[bytes]:
-    """The beginnings of a packet's units, without the bytes that keep start codes out of them."""
-    for start in _START.finditer(packet):
-        unit = packet[start.end() : start.end() + 256]
-        if unit:
-            yield unit.replace(b"\0\0\3", b"\0\0")
-
-
-def _h264(packet: bytes) -> Size | None:
-    data = next((unit[1:] for unit in _units(packet) if unit[0] & 31 == 7), None)
-    if data is None:
-        return None
-    profile, bits = data[0], _Bits(data[3:])
-    bits.golomb()
-    colours = 1
-    if profile in _DETAILED:
-        colours = bits.golomb()
-        if colours == 3:
-            bits.take()
-        bits.golomb(), bits.golomb(), bits.take()
-        if bits.take():
-            for number in range(8 if colours != 3 else 12):
-                if bits.take():
-                    _skip_scaling(bits, 16 if number < 6 else 64)
-    bits.golomb()
-    order = bits.golomb()
-    if order == 0:
-        bits.golomb()
-    elif order == 1:
-        bits.take(), bits.signed(), bits.signed()
-        for _ in range(bits.golomb()):
-            bits.signed()
-    bits.golomb(), bits.take()
-    width, rows, frames = 16 * (bits.golomb() + 1), 16 * (bits.golomb() + 1), bits.take()
-    if not frames:
-        bits.take()
-    bits.take()
-    left, right, top, bottom = (bits.golomb() for _ in range(4)) if bits.take() else (0, 0, 0, 0)
-    across, down = 2 if colours in (1, 2) else 1, (2 if colours == 1 else 1) * (2 - frames)
-    return width - across * (left + right), rows * (2 - frames) - down * (top + bottom)
-
-
-def _skip_scaling(bits: _Bits, count: int) -> None:
-    last = following = 8
-    for _ in range(count):
-        if following:
-            following = (last + bits.signed()) % 256
-        last = following or last
-
-
-def _h265(packet: bytes) -> Size | None:
-    data = next((unit[2:] for unit in _units(packet) if unit[0] >> 1 & 63 == 33), None)
-    if data is None:
-        return None
-    bits = _Bits(data)
-    bits.take(4)
-    layers = bits.take(3)
-    bits.take(1 + 96)
-    there = [(bits.take(), bits.take()) for _ in range(8 if layers else 0)][:layers]
-    for profile, level in there:
-        bits.take(88 * profile + 8 * level)
-    bits.golomb()
-    colours = bits.golomb()
-    if colours == 3:
-        bits.take()
-    width, height = bits.golomb(), bits.golomb()
-    left, right, top, bottom = (bits.golomb() for _ in range(4)) if bits.take() else (0, 0, 0, 0)
-    across, down = 2 if colours in (1, 2) else 1, 2 if colours == 1 else 1
-    return width - across * (left + right), height - down * (top + bottom)
+def _unit(start: re.Pattern[bytes], packet: bytes) -> bytes | None:
+    found = start.search(packet)
+    return packet[found.start(1) :].partition(b"\0\0\1")[0] if found else None
 
 
 def _vp8(packet: bytes) -> Size | None:
@@ -207,9 +163,9 @@ def _vp9(packet: bytes) -> Size | None:
     return bits.take(16) + 1, bits.take(16) + 1
 
 
-_CODECS: dict[str, Callable[[bytes], Size | None]] = {
-    **dict.fromkeys(("h264", "avc1", "avc3"), _h264),
-    **dict.fromkeys(("hevc", "h265", "hvc1", "hev1"), _h265),
+_HEADERS: dict[str, Callable[[bytes], Hashable | None]] = {
+    **dict.fromkeys(("h264", "avc1", "avc3"), partial(_unit, re.compile(b"\0\0\1([\x07\x27\x47\x67])"))),
+    **dict.fromkeys(("hevc", "h265", "hvc1", "hev1"), partial(_unit, re.compile(b"\0\0\1([\x42\x43])"))),
     **dict.fromkeys(("vp80", "vp8"), _vp8),
     **dict.fromkeys(("vp90", "vp9", "vp09"), _vp9),
 }
