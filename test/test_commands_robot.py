@@ -93,6 +93,8 @@ def test_an_operator_is_calibrated(tmp_path, capsys):
     assert main(["retarget", "--calibrate", str(path), *parts, "--out", str(out)]) == 0
     np.testing.assert_allclose(OperatorRange.read(out).gain[1:, :2], 1.0, atol=0.06)
     assert "written to" in capsys.readouterr().out
+    assert main(["retarget", "--calibrate", str(path), *parts[:-1], "20:22", "--out", str(out)]) == 2
+    assert f"--pinch 20:22: {path} is 2.90 s long; give a part of it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def _add_export(inner: Commands) -> None:
         "--split",
         default="gap",
         metavar="HOW",
-        help="gap (default): an episode ends where a hand is lost; bag: one a bag, lost hands masked; topic:/NAME: by a topic "
+        help="gap (default): an episode ends where a hand is lost; bag: it does not, lost hands are masked; topic:/NAME: by a topic "
         "of Bool or String",
     )
     command.add_argument(

@@ -78,6 +78,8 @@ def _calibrate(args: argparse.Namespace) -> int:
         if (text := getattr(args, what)) is None:
             raise InputError(f"--{what} FROM:TO is missing: the seconds of the recording that show {_SHOWN[what]}")
         begin, end = _seconds(what, text)
+        if begin > seconds[-1]:
+            raise InputError(f"--{what} {text}: {args.calibrate} is {seconds[-1]:.2f} s long; give a part of it")
         parts.append(joints[(seconds >= begin) & (seconds <= end)])
     found = OperatorRange.of_recordings(parts[0], parts[1], parts[2], side)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -33,8 +33,8 @@ class Cutting:
     """How a recording becomes episodes.
 
     fps: rows a second. hands: which have to be there: both, left, right, or auto: each that is valid in the share USED of a
-    recording's messages. split: gap: a new episode wherever such a hand is lost or messages are missing; bag: the whole
-    recording is one, with the lost hand masked; topic:/NAME: the same of each part that a topic of Bool or String marks.
+    recording's messages. split: gap: a new episode wherever such a hand is lost or messages are missing; bag: only where
+    messages are, with the lost hand masked; topic:/NAME: the same of each part that a topic of Bool or String marks.
     min_valid: of such whole episodes, the share of the messages in which those hands have to be valid. min_seconds: shorter
     ones are left out.
     """

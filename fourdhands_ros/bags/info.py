@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -156,8 +157,9 @@ def pair_topics(bag: Bag, topic: str | None = None) -> list[str]:
     if topic is not None and topic not in pairs:
         raise InputError(f"{bag.path} holds no hands on {topic}; topics with hands are: {', '.join(pairs) or 'none'}")
     if not pairs:
-        held = ", ".join(sorted(bag.topics))
-        raise InputError(f"{bag.path} holds no hands, but {held}; `fourdhands bag {bag.path} OUT` finds them in its images")
+        held = ", ".join(sorted(bag.topics)) or "no topic"
+        advice = f"; `fourdhands bag {shlex.quote(str(bag.path))} OUT` finds them in its images"
+        raise InputError(f"{bag.path} holds no hands, but {held}{advice if topics_of(bag.topics, *IMAGES) else ''}")
     return sorted(pairs, key=lambda name: name != (topic or pairs[0]))
 
 

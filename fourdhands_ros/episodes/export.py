@@ -66,7 +66,7 @@ def export(
         check_folder(out.parent)
     report = Report()
     kept, failed = _kept(bags, options, report)
-    run = _Run(kept, failed, len(bags), options, form, jobs, address, quiet, skip_failed)
+    run = _Run(kept, failed, len(kept) + len(failed), options, form, jobs, address, quiet, skip_failed)
     if isinstance(out, Path):
         run.into(out, report)
     elif out.holds(MANIFEST):
@@ -93,7 +93,7 @@ _OF_A_PART = re.compile(r"parts/[0-9a-f]{32}/")
 
 @dataclass(frozen=True)
 class _Run:
-    """An export with its options. kept, failed: see _kept. of: bags in all. The rest as in export."""
+    """An export with its options. kept, failed: see _kept. of: how many those are. The rest as in export."""
 
     kept: list[Place]
     failed: dict[Place, str]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from fourdhands_core.episodes.check import is_dataset
 from fourdhands_core.errors import InputError
 from fourdhands_core.files import not_a
 from fourdhands_core.remote import Place, Remote
@@ -53,6 +54,8 @@ def find_places(paths: Sequence[Place], also: Callable[[Path], bool] = lambda pa
             if not path.is_dir():
                 raise InputError(not_a(path, "a bag", advice="give bags, or a folder with bags"))
             here = _within(path)
+            if not here and is_dataset(path):
+                raise InputError(f"{path} is a dataset, not a bag; `fourdhands episodes import` makes bags of one")
             if not here:
                 advice = (
                     f"; videos are given by themselves, as {there[0]}" if (there := list(filter(also, path.iterdir()))) else ""

@@ -82,7 +82,8 @@ def _said(sidecar: Sidecar) -> str:
     words = [sidecar.state, sidecar.outcome or "outcome not said", repr(sidecar.task) if sidecar.task else "no task"]
     if sidecar.trim:
         words.append(f"trimmed to {sidecar.trim[0]:.2f} to {sidecar.trim[1]:.2f} s")
-    return ", ".join([*words, *(" ".join(note.split()) for note in sidecar.notes), *sidecar.missing])
+    missing = (f"missing while recorded: {one}" for one in sidecar.missing)
+    return ", ".join([*words, *(" ".join(note.split()) for note in sidecar.notes), *missing])
 
 
 def _folder(bag: Path) -> Path:

@@ -23,6 +23,7 @@ from ros_support import PATIENT, REPOSITORY, SECOND, T0
 from fourdhands_core import cli
 from fourdhands_core.episodes.folder import ExportFolder
 from fourdhands_core.episodes.parts import made_whole
+from fourdhands_core.episodes.sidecar import Sidecar
 from fourdhands_core.pipeline.types import HandPairEstimate
 from fourdhands_ros.convert.encoders import HandPairEncoder
 from fourdhands_ros.episodes import whole
@@ -33,8 +34,10 @@ pytestmark = pytest.mark.skipif("pyarrow" not in globals(), reason="datasets nee
 
 
 def test_a_truncated_bag_among_others(bags, tmp_path, capsys):
-    """What can be read of it is exported, and said; one without anything is a failure that the others survive."""
+    """What can be read of it is exported, and said; one without anything is a failure that the others survive, among which a
+    discarded one does not count."""
     folder = shutil.copytree(bags, tmp_path / "bags")
+    Sidecar(state="discarded").write(shutil.copytree(folder / "bag_2", folder / "bag_1"))
     cut = shutil.copytree(folder / "bag_2", folder / "bag_3")
     file = next(cut.glob("*.mcap"))
     file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 3])

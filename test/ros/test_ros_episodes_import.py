@@ -212,6 +212,7 @@ def test_a_foreign_dataset_and_what_is_none(exported, tmp_path, capsys):
 def test_episodes_are_listed_trimmed_and_labelled(tmp_path, capsys):
     for name in ("a", "b", "c"):
         Demonstration(seconds=2, images=False, robot=False).write(tmp_path / "bags" / name)
+    Sidecar(missing=["no hand is seen"]).write(tmp_path / "bags" / "a")
     assert (
         run(capsys, "relabel", tmp_path / "bags" / "a", "--task", "pour", "--outcome", "success", "--note", "spilt a bit")[0]
         == 0
@@ -220,7 +221,8 @@ def test_episodes_are_listed_trimmed_and_labelled(tmp_path, capsys):
     assert run(capsys, "trim", tmp_path / "bags" / "c", "--begin", "0.5", "--end", "1.7")[0] == 0
     code, out, _ = run(capsys, "list", tmp_path / "bags")
     a, b, c = out.splitlines()
-    assert code == 0 and "2.0 s" in a and "'pour'" in a and "success" in a and "spilt a bit" in a
+    assert code == 0 and "2.0 s" in a and "'pour'" in a and "success" in a
+    assert a.endswith("spilt a bit, missing while recorded: no hand is seen")
     assert "discarded" in b and "trimmed to 0.50 to 1.70 s" in c
     assert run(capsys, "export", tmp_path / "bags", "--out", tmp_path / "out", "--task", "other")[0] == 0
     dataset, table = Dataset(tmp_path / "out"), rows(tmp_path / "out")
@@ -238,6 +240,7 @@ def test_episodes_are_listed_trimmed_and_labelled(tmp_path, capsys):
         (["trim", tmp_path / "bags", "--begin", "1.5"], "--begin 1.5: give a part of the 1.00 s of"),
         (["relabel", tmp_path / "bags"], "nothing to change"),
         (["list", tmp_path / "nothing"], "does not exist"),
+        (["list", tmp_path / "out"], "is a dataset, not a bag; `fourdhands episodes import` makes bags of one"),
     ):
         code, _, said = run(capsys, *arguments)
         assert code == 2 and words in said
