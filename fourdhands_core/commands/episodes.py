@@ -110,8 +110,8 @@ def _add_export(inner: Commands) -> None:
         "--split",
         default="gap",
         metavar="HOW",
-        help="gap (default): an episode ends where a hand is lost; bag: it does not, lost hands are masked; topic:/NAME: by a topic "
-        "of Bool or String",
+        help="gap (default): an episode ends where a hand is lost; bag: it does not, lost hands are masked; topic:/NAME: by a "
+        "topic of Bool or String",
     )
     command.add_argument(
         "--hands",
