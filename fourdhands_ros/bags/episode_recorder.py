@@ -22,7 +22,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import CameraInfo, JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
@@ -50,21 +50,43 @@ _BESIDE = {CAMERA_INFO, TF_MESSAGE, "diagnostic_msgs/msg/DiagnosticArray"}
 """Types that come beside hands and images, and show nothing by themselves."""
 _LOOK = 0.5
 _STAMPS = 5
-"""HandPairs by whose stamps it is told which stamp is now."""
+"""Messages by whose stamps it is told which stamp is now."""
+
+
+class _Stamps:
+    """By how much the stamps of messages are ahead of `time.monotonic`. came: when, by that, the last one did."""
+
+    def __init__(self) -> None:
+        self.came = -1e9
+        self._ahead: deque[int] = deque(maxlen=_STAMPS)
+
+    def add(self, header: Any) -> None:
+        """One more has come."""
+        if time.monotonic() - self.came > _STALE:
+            self._ahead.clear()  # their clock may be another now
+        self.came = time.monotonic()
+        with contextlib.suppress(InputError):  # a stamp that is no time says of no moment, and ends no recording
+            self._ahead.append(stamp_of(header) - time.monotonic_ns())
+
+    @property
+    def ahead(self) -> int | None:
+        """Nanoseconds, by the last ones, of which one may be wrong; None where none comes."""
+        known = time.monotonic() - self.came <= _STALE and len(self._ahead) > _STAMPS // 2
+        return sorted(self._ahead)[len(self._ahead) // 2] if known else None
 
 
 class Watch:
-    """Looks at the HandPairs of all cameras, and whether the robot's states come that are selected, while nothing and something
-    is recorded, and says what is missing."""
+    """Looks at the HandPairs and CameraInfo of all cameras, and whether the robot's states come that are selected, while
+    nothing and something is recorded, and says what is missing."""
 
     def __init__(self, node: Any, folder: Path, selected: Selection) -> None:
         self._node, self._folder, self._selected = node, folder, selected
         self._topics: dict[str, Any] = {}
-        self._came = self._seen = -1e9
+        self._seen = -1e9
         self._robots: dict[str, dict[str, float]] = {}
         self._scaled = self._informed = True
         self._unpublished: list[str] = []
-        self._ahead: deque[int] = deque(maxlen=_STAMPS)
+        self._hands, self._infos = _Stamps(), dict[str, _Stamps]()
 
     def look(self) -> None:
         """Subscribe to what has come up."""
@@ -81,23 +103,34 @@ class Watch:
                 self._topics[name] = self._node.create_subscription(
                     JointState, name, lambda state, joints=joints: _hear(joints, state), qos
                 )
+            if kind == CAMERA_INFO and name not in self._topics:
+                stamps = self._infos[name] = _Stamps()
+                self._topics[name] = self._node.create_subscription(
+                    CameraInfo, name, lambda info, stamps=stamps: stamps.add(info.header), qos
+                )
+
+    @property
+    def _ahead(self) -> int | None:
+        """See _Stamps: of HandPairs, or where none comes of CameraInfo, as of images in which the hands are found later."""
+        found = (one.ahead for one in (self._hands, *(one for _, one in sorted(self._infos.items()))))
+        return next((ahead for ahead in found if ahead is not None), None)
 
     @property
     def stamped(self) -> bool:
-        """Whether HandPairs come, by whose stamps `moment` goes."""
-        return time.monotonic() - self._came <= _STALE and len(self._ahead) > _STAMPS // 2
+        """Whether messages come by whose stamps `moment` goes."""
+        return self._ahead is not None
 
     def moment(self, at: float) -> int:
-        """What the stamp of a HandPair would be, ns, at a time of `time.monotonic`: by the last ones', of which one may be
-        wrong; the time of the clock where none comes."""
-        if not self.stamped:
-            return self._node.get_clock().now().nanoseconds - round((time.monotonic() - at) * 1e9)
-        return round(at * 1e9) + sorted(self._ahead)[len(self._ahead) // 2]
+        """What the stamp of a HandPair would be, ns, at a time of `time.monotonic`: by the stamps of what comes, or the clock
+        where nothing does."""
+        if (ahead := self._ahead) is not None:
+            return round(at * 1e9) + ahead
+        return self._node.get_clock().now().nanoseconds - round((time.monotonic() - at) * 1e9)
 
     def missing(self) -> list[str]:
         """What is not there, in words."""
         now, words = time.monotonic(), []
-        if now - self._came > _STALE:
+        if now - self._hands.came > _STALE:
             words.append("no HandPair comes: start the node or its camera")
         elif now - self._seen > _STALE:
             words.append("no hand is seen" if self._informed else "no hand is seen, and nobody publishes CameraInfo")
@@ -115,14 +148,10 @@ class Watch:
         return words
 
     def _take(self, pair: Any) -> None:
-        if time.monotonic() - self._came > _STALE:
-            self._ahead.clear()  # their clock may be another now
-        self._came = time.monotonic()
-        with contextlib.suppress(InputError):  # a stamp that is no time says of no moment, and ends no recording
-            self._ahead.append(stamp_of(pair.header) - time.monotonic_ns())
+        self._hands.add(pair.header)
         hands = [hand for hand in (pair.left, pair.right) if hand.valid]
         if hands:
-            self._seen, self._scaled = self._came, all(hand.scaled for hand in hands)
+            self._seen, self._scaled = self._hands.came, all(hand.scaled for hand in hands)
 
 
 def _hear(joints: dict[str, float], state: JointState) -> None:
@@ -221,8 +250,8 @@ class EpisodeRecorder:
         self._diagnostics.publish(array_of(status))
 
     def _first(self) -> int:
-        """The stamp from which on is exported what is recorded: by HandPairs, or by the clock until some come, as where the
-        recorder is started before what it records, whose clock may be another."""
+        """The stamp from which on is exported what is recorded: by what comes, or by the clock until something does, as where
+        the recorder is started before what it records, whose clock may be another."""
         self._stamped = self._stamped or self.watch.stamped
         return self.watch.moment(self._begin)
 

@@ -20,7 +20,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from episode_support import CAMERA, files, hand
 from rclpy.duration import Duration
 from ros_support import PATIENT, RELIABLE, SECOND, T0
-from sensor_msgs.msg import CompressedImage, Image, JointState
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
@@ -253,6 +253,16 @@ def test_an_episode_begins_where_it_does_though_hands_come_later(ros, tmp_path, 
     now[0] = 111.0
     recorder.do("stop")
     assert read_sidecar(bag).span == (SECOND, 8 * SECOND)
+
+
+def test_without_hands_the_stamps_of_images_say_where_an_episode_is(ros, tmp_path):
+    """In which the hands are found later, of a camera with a clock of its own: nothing of it was exported."""
+    recorder, camera = recorder_of(ros, tmp_path), ros.node("camera", enable_rosout=False)
+    publisher, info = camera.create_publisher(CameraInfo, "/cam/camera_info", 1), CameraInfo()
+    info.header.stamp.sec = T0 // SECOND
+    assert ros.spin_until(lambda: (recorder.watch.look(), publisher.publish(info), recorder.watch.stamped)[2])
+    recorder.do("start"), recorder.tick(), recorder.do("keep")
+    assert all(abs(stamp - T0) < 600 * SECOND for stamp in read_sidecar(tmp_path / "episode_000000").span)
 
 
 def test_of_a_start_that_is_refused_nothing_stays(ros, tmp_path, monkeypatch):
