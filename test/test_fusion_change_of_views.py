@@ -221,7 +221,7 @@ def test_hands_whose_sides_are_exchanged_are_not_valid_in_that_image():
     scene, fusion, results = Scene(noise=0.7), HandFusion(ASSETS), []
     for frame in range(40):
         if frame == 20:
-            for track in fusion.memory()["_tracks"]:
+            for track in fusion.memory.tracks:
                 track.votes = -20.0  # as where views have long called them otherwise
         for number in (0, 1):
             results += fusion.add(scene.view(number, frame * FRAME))

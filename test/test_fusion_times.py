@@ -90,4 +90,4 @@ def test_one_wrong_stamp_is_passed_over():
     scene = Scene()
     fusion, results = fused(scene, lambda number, moment: 3600.0 * (number == 1 and moment == STEP), 2.0)
     assert all(BEGIN < one.pair.stamp < BEGIN + 3e9 for _, one in results) and len(results) >= 59
-    assert fusion.shape.mean.any() and results[-1][1].pair.cameras[0] == ("camera_0", "camera_1")
+    assert fusion.betas.any() and results[-1][1].pair.cameras[0] == ("camera_0", "camera_1")

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..geometry.rigid import Rigid
-from ..geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle
+from ..geometry.rotations import axis_angle_from_matrix, matrix_from_axis_angle, mirror_matrix
 from ..hand_model.arrays import HandArrays
 from ..hand_model.assets import HandAsset
 from ..hand_model.landmarks import Landmarks
-from ..hand_model.limits import joint_frames
+from ..hand_model.limits import clamp, joint_frames
 from ..hand_model.skeleton import LEFT, MANO_IN_21, RIGHT, palm_length
 from ..pipeline.refinement import FINGERS, MOVED
 from .views import Sighting
@@ -71,24 +71,27 @@ class HandSolver:
     """Solves for one side's hand.
 
     assets: (left, right) hand models. landmarks: where the detector sees the joints of both. hand: its side's model alone.
-    precision: (48,) of a single view's turns.
+    precision: (48,) of a single view's turns. usual_palm: metres from the wrist to the middle finger's root of a hand of usual
+    shape, in any pose.
     """
 
     def __init__(self, assets: Sequence[HandAsset], side: int, landmarks: Landmarks, iterations: int = 3) -> None:
         self.hand, self._landmarks, self._iterations = HandArrays([assets[side]]), landmarks.of_side(side), iterations
-        frames = joint_frames(assets[RIGHT])  # (15, 3, 3) flexion, abduction and twist axes as columns
-        if side == LEFT:
-            frames = np.array([-1.0, 1.0, 1.0])[:, None] * frames
-        self._axes = np.concatenate([np.eye(3)[None], frames])
+        self.side, self._frames = side, joint_frames(assets[RIGHT])  # (15, 3, 3) flexion, abduction and twist axes as columns
+        mirrored = np.array([-1.0 if side == LEFT else 1.0, 1.0, 1.0])
+        self._axes = np.concatenate([np.eye(3)[None], mirrored[:, None] * self._frames])
         flexion, abduction, twist, orientation = PRIOR
         prior = np.tile([flexion, abduction, twist], (16, 1))
         prior[0] = orientation
         self.precision = 1.0 / prior.ravel() ** 2
+        flat = np.tile(np.eye(3), (1, 15, 1, 1))
+        self.usual_palm = float(palm_length(self.hand.joints(flat[:, 0], flat, np.zeros((1, 10)))[0]))
 
-    def palm(self, betas: np.ndarray) -> float:
-        """Metres from the wrist to the middle finger's root of a hand of that shape (10,), in any pose."""
-        joints = self.hand.joints(np.eye(3)[None], np.tile(np.eye(3), (1, 15, 1, 1)), betas[None])[0]
-        return float(palm_length(joints))
+    def limited(self, rotations: np.ndarray) -> np.ndarray:
+        """Rotations (16, 3, 3) of its side with the joints' within human limits."""
+        right = mirror_matrix(rotations) if self.side == LEFT else rotations.copy()
+        right[1:] = clamp(right[1:], self._frames)
+        return mirror_matrix(right) if self.side == LEFT else right
 
     def __call__(
         self,

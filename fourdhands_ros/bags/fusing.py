@@ -8,7 +8,6 @@ from typing import Any
 from fourdhands_core.errors import InputError
 from fourdhands_core.fusion.fusion import Fused, HandFusion
 from fourdhands_core.fusion.ordering import InOrder
-from fourdhands_core.fusion.settings import FusionSettings
 from fourdhands_core.fusion.views import View
 from fourdhands_core.pipeline.session import Counts, Notes, Result
 
@@ -88,8 +87,7 @@ class BagFusion:
     def __init__(self, cameras: Sequence[BagCamera], options: Options, places: BagPlaces) -> None:
         self._cameras, self._places = cameras, places
         parameters, tracker = options.parameters, cameras[0].tracker
-        settings = FusionSettings(hold=parameters.hold, smoothing=parameters.smoothing)
-        self._fusion = HandFusion(tracker.assets, settings, tracker.betas, tracker.landmarks)
+        self._fusion = HandFusion(tracker.assets, parameters.tracker_settings(), tracker.betas, tracker.landmarks)
         self.messages = HandMessages(tracker.faces, parameters, "", parameters.frame_prefix, options.markers)
         self._order, self._times = InOrder(), dict[int, int]()
         self.counts, self.notes = Counts(), Notes()
@@ -98,7 +96,7 @@ class BagFusion:
     def state(self) -> dict[str, Any]:
         """All that a new BagFusion needs to go on from here; shared with this one."""
         return {
-            "fusion": self._fusion.memory(),
+            "fusion": self._fusion.memory,
             "kept": list(self._order.kept),
             "last": self._order.last,
             "times": dict(self._times),
@@ -112,7 +110,7 @@ class BagFusion:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from the state of another one."""
-        self._fusion.recall(state["fusion"])
+        self._fusion.memory = state["fusion"]
         self._order.kept, self._order.last = list(state["kept"]), state["last"]
         self._times, self.messages.meshes.shown = dict(state["times"]), state["shown"]
         self.images, self.published = state["images"], state["published"]

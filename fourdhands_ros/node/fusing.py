@@ -13,7 +13,6 @@ from rclpy.node import Node
 
 from fourdhands_core.fusion.fusion import Fused, HandFusion
 from fourdhands_core.fusion.rig import Rig, load_rig
-from fourdhands_core.fusion.settings import FusionSettings
 from fourdhands_core.fusion.shape import SharedShape
 from fourdhands_core.fusion.views import View
 from fourdhands_core.pipeline.tracker import HandPairTracker
@@ -44,7 +43,7 @@ class FusedChannel:
         if self._rig is not None:
             check_named(self._rig, parameters.cameras, parameters.camera_poses)
         self.frame = self._rig.frame(parameters.fixed_frame) if self._rig else parameters.fixed_frame
-        self.fusion = HandFusion(tracker.assets, _settings(parameters), landmarks=tracker.landmarks)
+        self.fusion = HandFusion(tracker.assets, parameters.tracker_settings(), landmarks=tracker.landmarks)
         self.statistics = Statistics()
         self.name = f"{node.get_fully_qualified_name().lstrip('/')}: fused hands"
         self._lock, self._paused = threading.Lock(), False
@@ -119,15 +118,15 @@ class FusedChannel:
     def begin_calibration(self) -> None:
         """Find the hands' shape anew, by what several cameras show together from now on."""
         with self._lock:
-            self._before = self.fusion.known, self.fusion.shape
+            self._before = self.fusion.known, self.fusion.memory.shape
             self.fusion.know(None)
-            self.fusion.shape = SharedShape()
+            self.fusion.memory.shape = SharedShape()
 
     def end_calibration(self) -> SharedShape:
         """What was found since then; what was known before holds again."""
         with self._lock:
-            found = self.fusion.shape
-            known, self.fusion.shape = self._before
+            found = self.fusion.memory.shape
+            known, self.fusion.memory.shape = self._before
             self.fusion.know(known)
         return found
 
@@ -140,7 +139,7 @@ class FusedChannel:
         """Use other values of the parameters that may change while the node runs."""
         self.outputs.apply(parameters)
         with self._lock:
-            self.fusion.apply(_settings(parameters))
+            self.fusion.apply(parameters.tracker_settings())
 
     def status(self, frames_problem: str = "") -> DiagnosticStatus:
         """What happened since the last call."""
@@ -179,7 +178,3 @@ class FusedChannel:
     def close(self) -> None:
         """Close the topics."""
         self._made.close()
-
-
-def _settings(parameters: Parameters) -> FusionSettings:
-    return FusionSettings(hold=parameters.hold, smoothing=parameters.smoothing)

@@ -66,11 +66,11 @@ def test_what_was_known_holds_where_one_camera_alone_sees_hands(fused, monkeypat
     person = Person(fused, monkeypatch, 1.1, hand_model="generic", hand_shape=str(tmp_path / "person.yaml"))
     person.show(20)
     person.show(8, cameras=["left"])  # until the other one's last image is too old
-    learned = person.bench.node.fused.fusion.shape
+    learned = person.bench.node.fused.fusion.memory.shape
     answer = person.calibrate(cameras=["left"])
     assert not answer.success and "several cameras saw a hand together 0 times" in answer.message
     fusion = person.bench.node.fused.fusion
-    assert fusion.shape is learned and fusion.known is None and not (tmp_path / "person.yaml").exists()
+    assert fusion.memory.shape is learned and fusion.known is None and not (tmp_path / "person.yaml").exists()
 
 
 def test_a_file_whose_size_is_a_guess_is_refused_where_cameras_measure_it(tmp_path):
