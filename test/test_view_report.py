@@ -128,3 +128,5 @@ def test_lines_are_broken_where_nothing_is_known():
     assert "nothing" in line_plot(x, [("a", np.full(6, np.nan), (0, 0, 0))], "t")
     assert "1700</text>" in line_plot(x, [("a", np.linspace(1500, 1900, 6), (0, 0, 0))], "milliseconds")
     assert "nan" not in line_plot(x[:1], [("a", y[:1], (0, 0, 0))], "t")
+    for least, written in ((0.0, "0"), (-1.0, "-1.05")):  # no distance is below 0
+        assert f"{written}</text>" in line_plot(x, [("a", np.linspace(least, least + 1, 6), (0, 0, 0))], "mm").split("<line")[1]

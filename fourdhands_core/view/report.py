@@ -200,7 +200,7 @@ def line_plot(
         return f"<p>{html.escape(title)}: nothing.</p>"
     low, high = float(values.min()), float(values.max())
     pad = 0.05 * (high - low) or max(abs(high), 1.0) * 0.05
-    low, high = low - pad, high + pad
+    low, high = low - pad if low < 0 else max(low - pad, 0.0), high + pad  # no distance or time is below 0
     left, right, top, bottom = 60.0, 990.0, 20.0, height - 20.0
     span = float(x[-1] - x[0]) or 1.0
     px = left + (x - x[0]) / span * (right - left)
