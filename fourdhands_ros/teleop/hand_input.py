@@ -28,6 +28,9 @@ _APART, _NEARER = 0.06, 0.5
 the other one."""
 _OWN_RECENT, _OTHER_RECENT = 1.0, 0.2
 """Seconds for which it is remembered where this hand and the other one were."""
+_BESIDE, _DOUBT = 0.15, 0.5
+"""Metres from a hand within which the other one, no longer seen, may hide it or be taken for it, and what its confidence counts
+then: in clips of hands that cross it was 5 cm beside its place in every tenth such image, 1 cm in all others."""
 
 
 class HandInput:
@@ -104,23 +107,33 @@ class HandInput:
             self._seen.append((stamp, joints))
             fingers = self._previous = self._retargeter.solve(joints, self._previous)
         size = float(palm_length(joints)) if len(hand.betas) else None  # of a model's hand it stays
-        confidence, exchanges = float(hand.confidence), self._exchanges
+        exchanges = self._exchanges
+        confidence = float(hand.confidence) * (_DOUBT if self._hides_other(position, stamp) else 1.0)
         return HandSample(stamp, position, rotation, fingers, confidence, True, bool(hand.scaled), size, exchanges), frame
 
     def _look_for_exchange(self, pair: Any, stamp: float) -> None:
-        """Count where this hand is found where the other one just was, and not where it was itself."""
+        """Count where this hand is found where the other one just was, or that one where this was, and it is elsewhere."""
         now = {}
         for side in _OTHER:
             if getattr(pair, side).valid:
                 place = getattr(pair, side).wrist.position
                 now[side] = stamp, np.array([place.x, place.y, place.z])
         own, other = self._were.get(self._side), self._were.get(_OTHER[self._side])
-        if self._side in now and own is not None and other is not None:
+        if self._side in now and own is not None:
             place = now[self._side][1]
-            moved, beside = (float(np.linalg.norm(place - one[1])) for one in (own, other))
-            recent = 0.0 < stamp - own[0] <= _OWN_RECENT and 0.0 < stamp - other[0] <= _OTHER_RECENT
-            self._exchanges += recent and moved > _APART and beside < _NEARER * moved
+            moved = float(np.linalg.norm(place - own[1]))
+            besides = []  # how far it is from where the other one was, and that one from where this was, then being that one
+            if other is not None and 0.0 < stamp - own[0] <= _OWN_RECENT and 0.0 < stamp - other[0] <= _OTHER_RECENT:
+                besides.append(np.linalg.norm(place - other[1]))
+            if _OTHER[self._side] in now and 0.0 < stamp - own[0] <= _OTHER_RECENT:
+                besides.append(np.linalg.norm(now[_OTHER[self._side]][1] - own[1]))
+            self._exchanges += bool(moved > _APART and min(besides, default=np.inf) < _NEARER * moved)
         self._were.update(now)
+
+    def _hides_other(self, position: np.ndarray, stamp: float) -> bool:
+        """Whether the other hand was lost beside this one's wrist, (3,), a while ago."""
+        since, place = self._were.get(_OTHER[self._side], (stamp, position))
+        return 0.0 < stamp - since <= _OWN_RECENT and float(np.linalg.norm(position - place)) < _BESIDE
 
 
 def _check(joints: np.ndarray, position: np.ndarray, quaternion: np.ndarray, confidence: float) -> None:

@@ -131,7 +131,9 @@ HERE, THERE = (0.1, 0.0, 0.5), (-0.15, 0.02, 0.52)
         ((THERE, HERE), (None, (-0.13, 0.03, 0.54)), True),
         ((THERE, HERE), (THERE, (0.13, 0.02, 0.5)), False),
         ((THERE, HERE), (THERE, (0.4, 0.0, 0.5)), False),  # a jump, but not to the other hand
-        ((None, HERE), (HERE, THERE), False),
+        ((None, HERE), (HERE, THERE), True),  # it was the other one all the while that was called this one
+        ((None, HERE), (HERE, (0.04, 0.0, 0.5)), True),  # as after hands have crossed: no jump for a hand as fast as it may be
+        ((None, HERE), ((0.05, 0.0, 0.5), (0.17, 0.0, 0.5)), False),  # one hand after the other
         (((0.08, 0.0, 0.5), HERE), ((0.1, 0.0, 0.5), (0.08, 0.0, 0.5)), False),  # wrists side by side tell nothing
     ],
 )
@@ -142,6 +144,19 @@ def test_a_hand_that_is_where_the_other_one_was_is_the_other_one(before, after, 
         assert second.exchanges - first.exchanges == exchanged
         later = hand._read(pair_at(T0 + 2_000_000_000, *before))[0]
         assert later.exchanges == second.exchanges
+
+
+@pytest.mark.parametrize(
+    "other, seconds, doubted",
+    [((0.0, 0.0, 0.5), 0.1, True), ((0.0, 0.0, 0.5), 0.9, True), ((0.0, 0.0, 0.5), 1.1, False), (THERE, 0.1, False)],
+)
+def test_a_hand_beside_which_the_other_one_was_lost_is_doubted(other, seconds, doubted):
+    """It may be that one: the robot is slow then, and not engaged. It followed at full speed."""
+    with hand_input() as hand:
+        sure = hand._read(pair_at(T0, other, HERE))[0].confidence
+        then = hand._read(pair_at(T0 + int(seconds * 1e9), None, HERE))[0].confidence
+        assert then == pytest.approx(0.5 * sure if doubted else sure)
+        assert hand._read(pair_at(T0 + 2_000_000_000, other, HERE))[0].confidence == pytest.approx(sure)
 
 
 def test_a_hand_that_was_exchanged_has_to_be_engaged_again():
