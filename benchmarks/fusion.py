@@ -22,8 +22,8 @@ import cv2
 import numpy as np
 
 from fourdhands_core.errors import InputError
-from fourdhands_core.fusion.extrinsics import calibrate, compare
 from fourdhands_core.fusion.fusion import HandFusion
+from fourdhands_core.fusion.rig.extrinsics import calibrate, compare
 from fourdhands_core.fusion.views import View
 from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle

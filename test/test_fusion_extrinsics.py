@@ -5,10 +5,9 @@ import pytest
 from fusion_support import ASSETS, HANDS, STEP, Scene
 
 from fourdhands_core.errors import InputError
-from fourdhands_core.fusion import posed_hands
-from fourdhands_core.fusion.extrinsics import calibrate, compare
-from fourdhands_core.fusion.rig import Rig, load_rig, save_rig
-from fourdhands_core.fusion.shared_hands import Sightings
+from fourdhands_core.fusion.rig import Rig, load_rig, posed_hands, save_rig
+from fourdhands_core.fusion.rig.extrinsics import calibrate, compare
+from fourdhands_core.fusion.rig.shared_hands import Sightings
 from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle
 from fourdhands_core.hand_model.skeleton import LEFT

@@ -11,8 +11,8 @@ from video_support import plain_video
 from fourdhands_core import cli
 from fourdhands_core.commands import cameras
 from fourdhands_core.errors import InputError
-from fourdhands_core.fusion.extrinsics import calibrate, compare
 from fourdhands_core.fusion.rig import Rig, load_rig
+from fourdhands_core.fusion.rig.extrinsics import calibrate, compare
 from fourdhands_core.geometry.camera_source import CameraSource
 from fourdhands_core.media.track_cameras import CameraVideo, collect, track_cameras, watch
 from fourdhands_core.perception.detector import Detector
@@ -132,7 +132,7 @@ def test_the_first_camera_is_the_one_given_first(sources, first, monkeypatch):
     came = [(name, *_seen_by(scene, k)) for k, name in enumerate(("right", "b/top", "left"))]
     monkeypatch.setattr(cameras, "_seen", lambda *_: iter(came))
     given = []
-    monkeypatch.setattr("fourdhands_core.fusion.extrinsics.calibrate", lambda seen, *_: given.extend(seen) or 1 / 0)
+    monkeypatch.setattr("fourdhands_core.fusion.rig.extrinsics.calibrate", lambda seen, *_: given.extend(seen) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cli.main(["calibrate-cameras", *sources, "--distance", "0.4"])
     assert given == first.split()

@@ -29,8 +29,8 @@ from . import (
 )
 
 if TYPE_CHECKING:
-    from ..fusion.extrinsics import FoundPoses
     from ..fusion.rig import Rig
+    from ..fusion.rig.extrinsics import FoundPoses
 
 
 def add(commands: Commands) -> None:
@@ -86,8 +86,8 @@ def add(commands: Commands) -> None:
 
 def calibrate_cameras(args: argparse.Namespace) -> int:
     """Solve, tell, and write."""
-    from ..fusion.extrinsics import calibrate, compare
     from ..fusion.rig import load_rig, save_rig
+    from ..fusion.rig.extrinsics import calibrate, compare
     from ..media.draw_rig import draw_rig
     from ..media.images import check_ending, write_image
     from ..media.track_cameras import collect

@@ -20,6 +20,5 @@ tracker's `hold` and `smoothing`: the node's `FusedChannel` and `BagFusion` of `
 in the words of `matching.py` and `times.py`, by `Consistency.problems`, and in `docs/cameras.md`. Measured by
 `benchmarks/fusion.py`.
 
-Calibration: `extrinsics.py` finds where cameras stand, of the hands that `shared_hands.py` chooses; `posed_hands.py` how large
-all is; `clocks.py` why it may have failed; `rig.py` is the file.
+Where cameras stand is said and found in `rig/`.
 """

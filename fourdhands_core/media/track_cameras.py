@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..fusion.fusion import Fused, HandFusion
 from ..fusion.ordering import InOrder
 from ..fusion.rig import Rig
-from ..fusion.shared_hands import Sightings
+from ..fusion.rig.shared_hands import Sightings
 from ..fusion.views import View
 from ..geometry.camera_source import CameraSource
 from ..outputs import check_outputs

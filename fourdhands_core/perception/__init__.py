@@ -17,6 +17,6 @@ take it as `HandPairTracker.landmarks`;
 how far landmarks are off: `landmark_error` of `pipeline/settings.py`, `SPREAD` of `pipeline/refinement.py`;
 by `fourdhands train errors`, for training: `learning/landmark/detector_errors.py`;
 how long errors last and how large they are: `ComplementaryFilter` of `pipeline/smoothing.py`, `_LANDMARK_ERROR` of
-`pipeline/shape_calibration.py`, `_BLOCK` of `fusion/shared_hands.py`, `_ERROR` of `fusion/extrinsics.py`;
+`pipeline/shape_calibration.py`, `_BLOCK` of `fusion/rig/shared_hands.py`, `_ERROR` of `fusion/rig/extrinsics.py`;
 what is undone of bends: `retargeting/operator_range.py`.
 """

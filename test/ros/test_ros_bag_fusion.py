@@ -15,10 +15,9 @@ from test_ros_transforms import message
 
 from fourdhands_core import cli
 from fourdhands_core.errors import InputError
-from fourdhands_core.fusion import extrinsics
-from fourdhands_core.fusion.extrinsics import Certainty, FoundPoses
 from fourdhands_core.fusion.fusion import HandFusion
-from fourdhands_core.fusion.rig import Rig, load_rig, save_rig
+from fourdhands_core.fusion.rig import Rig, extrinsics, load_rig, save_rig
+from fourdhands_core.fusion.rig.extrinsics import Certainty, FoundPoses
 from fourdhands_core.geometry.rigid import Rigid
 
 NAMES = ["left", "right"]

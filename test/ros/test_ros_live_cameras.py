@@ -13,7 +13,7 @@ from ros_support import PERIOD, RELIABLE, image_message, info_message, stamp_to
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from fourdhands_core.errors import InputError
-from fourdhands_core.fusion.extrinsics import calibrate, compare
+from fourdhands_core.fusion.rig.extrinsics import calibrate, compare
 from fourdhands_core.geometry.camera_source import CALIBRATED
 from fourdhands_core.media.track_cameras import collect
 from fourdhands_ros.tools import live_cameras

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..errors import InputError
-from ..geometry.rigid import aligned
+from ...errors import InputError
+from ...geometry.rigid import aligned
 from .shared_hands import LEAST_HANDS, Sightings
 
 _RATES = 1.0, 24 / 25, 25 / 24, 24 / 30, 25 / 30, 30 / 25, 30 / 24, 0.5, 2.0

@@ -8,17 +8,17 @@ from itertools import product
 
 import numpy as np
 
-from ..geometry.rigid import Rigid
-from ..hand_model.arrays import HandArrays
-from ..hand_model.assets import HandAsset
-from ..hand_model.landmarks import Landmarks
-from ..hand_model.skeleton import LEFT, RIGHT
-from ..pipeline.refinement import SPREAD
-from ..pipeline.settings import TrackerSettings
-from ..pipeline.shape_calibration import hand_length
+from ...geometry.rigid import Rigid
+from ...hand_model.arrays import HandArrays
+from ...hand_model.assets import HandAsset
+from ...hand_model.landmarks import Landmarks
+from ...hand_model.skeleton import LEFT, RIGHT
+from ...pipeline.refinement import SPREAD
+from ...pipeline.settings import TrackerSettings
+from ...pipeline.shape_calibration import hand_length
+from ..solution import HandSolver, Linear, Looks, mean_rotations
+from ..views import RADIUS, nearest_points
 from .shared_hands import Moment, blocks
-from .solution import HandSolver, Linear, Looks, mean_rotations
-from .views import RADIUS, nearest_points
 
 _USED, _ROUNDS, _ITERATIONS = 120, 6, 4
 """Hands that are posed, up to twice as many, how often they are, and in how many steps."""

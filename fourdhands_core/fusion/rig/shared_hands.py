@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..errors import InputError
-from ..geometry.rotations import matrix_from_axis_angle
-from ..hand_model.skeleton import LEFT, RIGHT
-from ..pipeline.types import HandPairEstimate
+from ...errors import InputError
+from ...geometry.rotations import matrix_from_axis_angle
+from ...hand_model.skeleton import LEFT, RIGHT
+from ...pipeline.types import HandPairEstimate
 
 _NEAR = 0.02
 """Seconds up to which an image stands for another camera's moment where no two images are around that."""

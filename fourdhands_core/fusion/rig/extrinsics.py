@@ -9,17 +9,17 @@ from itertools import product
 
 import numpy as np
 
-from ..errors import InputError
-from ..geometry.rigid import Rigid, aligned
-from ..geometry.rotations import matrix_from_axis_angle
-from ..hand_model.arrays import HandArrays
-from ..hand_model.assets import HandAsset
-from ..hand_model.landmarks import Landmarks, landmarks_of_both
-from ..hand_model.skeleton import LEFT, RIGHT
+from ...errors import InputError
+from ...geometry.rigid import Rigid, aligned
+from ...geometry.rotations import matrix_from_axis_angle
+from ...hand_model.arrays import HandArrays
+from ...hand_model.assets import HandAsset
+from ...hand_model.landmarks import Landmarks, landmarks_of_both
+from ...hand_model.skeleton import LEFT, RIGHT
+from ..views import RADIUS, nearest_points
 from .clocks import clocks_apart
 from .posed_hands import ALIKE, PALM, PosedHands, spread
 from .shared_hands import LEAST_HANDS, Moment, Sightings, blocks, shared_moments
-from .views import RADIUS, nearest_points
 
 _HUBER = 1.5
 _ERROR, _FIRST = (0.002, 0.015), 0.1

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ..errors import InputError
-from ..geometry.rigid import Rigid
-from ..geometry.rotations import matrix_from_quaternion, quaternion_from_matrix
-from ..outputs import write_text
+from ...errors import InputError
+from ...geometry.rigid import Rigid
+from ...geometry.rotations import matrix_from_quaternion, quaternion_from_matrix
+from ...outputs import write_text
 
 _FARTHEST = 1000.0
 """Metres; no cameras that see the same hands stand further away."""
