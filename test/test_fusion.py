@@ -337,6 +337,14 @@ def test_beside_whom_cameras_see_the_hands(monkeypatch, beside, words):
     assert Consistency().problems(0)[0].startswith(words)
 
 
+def test_of_reasons_that_are_as_frequent_the_first_is_told():
+    """It was another one in each process."""
+    consistency = Consistency()
+    for number in range(12):
+        consistency.left_out(number, ["left", "right"], [("left", f"reason {number % 6}")])
+    assert consistency.problems(12) == ["left is left out: reason 0"]
+
+
 @pytest.mark.parametrize(
     "degrees, larger, told", [(1.3, 0.03, True), (0.5, 0.03, False), (1.2, 0.01, False), (0.1, -0.06, True)]
 )

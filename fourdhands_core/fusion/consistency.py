@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from statistics import mode
 
 import numpy as np
 
@@ -107,7 +108,7 @@ class Consistency:
             recent = [why for when, why in entries if 0 <= stamp - when < _WINDOW * 1e9]
             reasons = [why for why in recent if why]
             if len(recent) > 4 and len(reasons) > _OUT * len(recent):
-                told.append(f"{camera} is left out: {max(set(reasons), key=reasons.count)}")
+                told.append(f"{camera} is left out: {mode(reasons)}")
         if 1 < len(told) == len(self._out) and (bump := self.bumps.problem(stamp)):
             told = [bump]  # each is left out in turn: which is wrong cannot be told, only by how much they differ
         late = {name: one for name, one in self.clocks().items() if one[1] < _SURE}

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import mode
 
 import numpy as np
 from tqdm import tqdm
@@ -160,7 +161,7 @@ def track_cameras(
     newest = max((view.stamp for view in fusion.newest()), default=0)
     return FusedSummary(
         *record.counts(),
-        {camera: (len(whys), max(set(whys), key=whys.count)) for camera, whys in counts.items()},
+        {camera: (len(whys), mode(whys)) for camera, whys in counts.items()},
         fusion.consistency.problems(newest),
     )
 
