@@ -38,6 +38,11 @@ _TURNS: tuple[tuple[float, float, float, float], ...] = (
 )
 """Where else palms are searched: zoom, centre as shares of the image's width and height, angle. The palm network was trained on
 upright hands that are not small."""
+_KEEP, _GLANCE, _SURE = 0.5, 0.1, 0.9
+"""Least presence of a hand that was there in the image before; in a palm's square, with which a new hand is looked at again;
+and of a new hand whose palm is faint."""
+_ALIKE = 1.5
+"""How many times as large as a hand that is followed, or as small, a faint palm's hand may be."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,6 @@ class SearchRules:
     """Least score of a palm that is looked at."""
     start: float = 0.7
     """Least presence of a new hand, 0-1."""
-    keep: float = 0.5
-    """Least presence of a hand that was there in the image before."""
     again: bool = True
     """A new hand is looked at a second time, in the square of its own landmarks: the palm's is coarse."""
     apart: float = 0.35
@@ -64,8 +67,6 @@ class SearchRules:
     """While a hand is missing, palms are searched in every so manieth image, and in the one in which a hand was lost."""
     rest: int = 4
     """The same, at least, beside a hand that is followed, once a whole round of searches has found no other."""
-    glance: float = 0.1
-    """Least presence in a palm's square with which a new hand is looked at again."""
     still: float = 0.05
     """Of its square's side that a hand moves between images and is looked for where it was. One that moves more is looked for
     where it goes on to: the network draws a hand beside the middle of its square towards there."""
@@ -73,10 +74,6 @@ class SearchRules:
     """Least score of palms in the whole image that are looked at too, three while no hand is followed, else one of three by
     turns; after a whole round of searches in vain in every `rest`-th image. To the palm network many a hand is no palm that the
     landmark network reads: closed, from behind, from the side."""
-    sure: float = 0.9
-    """Least presence of a new hand whose palm is faint."""
-    alike: float = 1.5
-    """How many times as large as a hand that is followed, or as small, a faint palm's hand may be."""
 
 
 SEARCHES = {"thorough": SearchRules(), "fast": SearchRules(every=5, faint=1.0)}
@@ -196,7 +193,7 @@ class HandDetector:
             followed = [(h, other) for h, other in followed if overlap(square, other) <= self._rules.overlap]
             followed.append((hand, square))
         looks = networks.looks(image, [square for _, square in followed], tone)
-        seen = [(hand, look) for (hand, _), look in zip(followed, looks) if look.presence > self._rules.keep]
+        seen = [(hand, look) for (hand, _), look in zip(followed, looks) if look.presence > _KEEP]
         for (hand, look), (other, that) in itertools.combinations(seen, 2):
             if _part(look, that, self._rules.apart):
                 hand.lost = True
@@ -249,10 +246,10 @@ class HandDetector:
                 if all(overlap(square, other) <= 0.5 for other in known):
                     (squares if palm.score >= rules.palm else faint).append(square)
         chosen = self._chosen(faint)
-        starts = [rules.start] * len(squares) + [rules.sure] * len(chosen)
+        starts = [rules.start] * len(squares) + [_SURE] * len(chosen)
         new = list(zip(networks.looks(image, squares + chosen, tone), starts))
         if rules.again:
-            new = [(look, start) for look, start in new if look.presence >= rules.glance]
+            new = [(look, start) for look, start in new if look.presence >= _GLANCE]
             promising = [around_landmarks(look.landmarks) for look, _ in new]
             new = list(zip(networks.looks(image, promising, tone), [start for _, start in new]))
         for look, start in sorted(new, key=lambda each: -each[0].presence):
@@ -267,11 +264,7 @@ class HandDetector:
     def _chosen(self, faint: list[Square]) -> list[Square]:
         """Of the hands of faint palms, the surest first, those that are looked at."""
         sides = [around_landmarks(hand.look.landmarks).side for hand in self._memory.hands]
-        faint = [
-            square
-            for square in faint
-            if all(1.0 / self._rules.alike <= square.side / side <= self._rules.alike for side in sides)
-        ]
+        faint = [square for square in faint if all(1.0 / _ALIKE <= square.side / side <= _ALIKE for side in sides)]
         turn = (self._memory.searches - 1) // 2 % max(len(faint[:3]), 1)
         return faint[turn : turn + 1] if sides else faint[:3]
 
