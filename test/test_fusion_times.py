@@ -59,6 +59,13 @@ def test_clocks_that_are_far_apart_are_told(offset):
     assert all(one.pair.cameras[0] in (("camera_0",), ("camera_1",)) for _, one in results[2:])
 
 
+@pytest.mark.parametrize("apart", [0.0, 0.09])
+def test_clocks_that_are_apart_in_calm_motion(apart):
+    """Wrists were 7 mm off in the mean, and 31 at most, without a word."""
+    fusion, _ = fused(Scene(), lambda number, moment: apart * number, 4.0)
+    assert ("the clocks are apart: stamps of camera_1 are" in problems(fusion)) == bool(apart)
+
+
 def test_two_cameras_of_one_time_count_more_than_one_of_a_later_one():
     fusion, results = fused(Scene(angles=(-25.0, 25.0, 0.0)), lambda number, moment: 3600.0 * (number == 2), 2.0)
     assert "camera_2 is left out: its stamps are 3600.0 s later" in problems(fusion)

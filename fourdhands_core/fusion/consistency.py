@@ -17,6 +17,8 @@ _BESIDE, _CLOCK = 0.02, 0.1
 _MEMORY = 0.9993
 _APART, _SURE = 0.02, 0.008
 """Seconds by which clocks are apart to be told, and how sure that must be."""
+_FAR = 0.5
+"""How sure it must be beside what it is: calm motion tells of less than there is, and of nothing where there is nothing."""
 _HEARD, _OFTEN = 0.008, 15
 """Seconds by which a clock is off to be corrected, and estimates between two looks at that."""
 _SHIFTED = 0.012
@@ -111,7 +113,7 @@ class Consistency:
                 told.append(f"{camera} is left out: {mode(reasons)}")
         if 1 < len(told) == len(self._out) and (bump := self.bumps.problem(stamp)):
             told = [bump]  # each is left out in turn: which is wrong cannot be told, only by how much they differ
-        late = {name: one for name, one in self.clocks().items() if one[1] < _SURE}
+        late = {name: one for name, one in self.clocks().items() if one[1] < max(_SURE, _FAR * abs(one[0]))}
         if len(late) > 1:
             first, last = min(late, key=lambda name: late[name][0]), max(late, key=lambda name: late[name][0])
             apart = late[last][0] - late[first][0]
