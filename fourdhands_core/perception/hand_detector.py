@@ -38,9 +38,8 @@ _TURNS: tuple[tuple[float, float, float, float], ...] = (
 )
 """Where else palms are searched: zoom, centre as shares of the image's width and height, angle. The palm network was trained on
 upright hands that are not small."""
-_KEEP, _GLANCE, _SURE = 0.5, 0.1, 0.9
-"""Least presence of a hand that was there in the image before; in a palm's square, with which a new hand is looked at again;
-and of a new hand whose palm is faint."""
+_GLANCE, _SURE = 0.1, 0.8
+"""Least presence in a palm's square, with which a new hand is looked at again; and of a new hand whose palm is faint."""
 _ALIKE = 1.5
 """How many times as large as a hand that is followed, or as small, a faint palm's hand may be."""
 
@@ -49,10 +48,12 @@ _ALIKE = 1.5
 class SearchRules:
     """When a hand is believed, and where hands are searched."""
 
-    palm: float = 0.3
+    palm: float = 0.15
     """Least score of a palm that is looked at."""
-    start: float = 0.7
+    start: float = 0.6
     """Least presence of a new hand, 0-1."""
+    keep: float = 0.4
+    """Least presence of a hand that was there in the image before."""
     again: bool = True
     """A new hand is looked at a second time, in the square of its own landmarks: the palm's is coarse."""
     apart: float = 0.35
@@ -79,7 +80,17 @@ class SearchRules:
 SEARCHES = {"thorough": SearchRules(), "fast": SearchRules(every=5, faint=1.0)}
 """By the name that the setting `search` gives them."""
 CLASSIC = SearchRules(
-    palm=0.5, start=0.5, again=False, toned=False, turned=False, rest=1, apart=0.0, overlap=0.5, still=math.inf, faint=1.0
+    palm=0.5,
+    start=0.5,
+    keep=0.5,
+    again=False,
+    toned=False,
+    turned=False,
+    rest=1,
+    apart=0.0,
+    overlap=0.5,
+    still=math.inf,
+    faint=1.0,
 )
 """MediaPipe's own."""
 
@@ -193,7 +204,7 @@ class HandDetector:
             followed = [(h, other) for h, other in followed if overlap(square, other) <= self._rules.overlap]
             followed.append((hand, square))
         looks = networks.looks(image, [square for _, square in followed], tone)
-        seen = [(hand, look) for (hand, _), look in zip(followed, looks) if look.presence > _KEEP]
+        seen = [(hand, look) for (hand, _), look in zip(followed, looks) if look.presence > self._rules.keep]
         for (hand, look), (other, that) in itertools.combinations(seen, 2):
             if _part(look, that, self._rules.apart):
                 hand.lost = True
