@@ -55,10 +55,8 @@ class Consistency:
         velocity: np.ndarray,
         size: float,
     ) -> None:
-        """One hand's solution at a stamp, and the sightings (V) that show it, also such as were left out. shifts: (V, 21, 3) as
-        the solver takes them. velocity: (21, 3) metres a second. size: as `size_beside` has it."""
-        if len(sightings) < 2:
-            return
+        """One hand's solution at a stamp, and two sightings (V) or more that show it, also such as were left out. shifts:
+        (V, 21, 3) as the solver takes them. velocity: (21, 3) metres a second. size: as `size_beside` has it."""
         points = solution.landmarks + solution.wrist
         misses = np.array([np.median(one.misses(points + shift), axis=0) for one, shift in zip(sightings, shifts)])
         axes = [one.view.pose.rotation.T for one in sightings]
