@@ -83,9 +83,6 @@ class MediaPipeAlone:
     def reset(self):
         pass
 
-    def apply(self, settings):
-        pass
-
     def close(self):
         self.detector.close()
 

@@ -47,7 +47,9 @@ class Channel:
         prefix = camera + "/" if camera else ""
         self._about = {"network": parameters.network, "hand model": parameters.hand_name, "device": parameters.device}
         self.tracker = tracker
-        tracker.apply(parameters.tracker_settings().of_camera(camera))
+        settings = parameters.tracker_settings().of_camera(camera)
+        if settings.mirrored != parameters.mirrored:  # the tracker was made for cameras as the others are
+            tracker.apply(settings)
         self.statistics = Statistics()
         self.name = f"{node.get_fully_qualified_name().lstrip('/')}: {prefix.lstrip('/')}hands"
         compressed_depth = parameters.depth_transport == "compressedDepth"
