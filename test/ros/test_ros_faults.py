@@ -72,6 +72,7 @@ def other_image(stamp, width, height, encoding, pixel=(255, 255, 9)):
 def test_cameras_that_tell_of_their_lenses_by_turns(bench):
     """On one topic of CameraInfo: hands are not valid where the lens is another one, and the node called it tracking."""
     bench = bench({"diagnostics_period": 60.0})
+    assert bench.ros.spin_until(lambda: bench.user.count_publishers("image_raw") == 1), "cameras of tests before still count"
     for number in range(6):
         focal = (60.0, 90.0)[number % 2]
         bench.inform(info_message(64, 48, focal), lambda f=focal: bench.channel.cameras.camera_for(64, 48).matrix[0, 0] == f)
