@@ -271,6 +271,7 @@ def test_a_program_that_is_killed_ends_the_launch(shell, video):
     text = shell.said(launched, "process started with pid", count=3)
     shell.said(launched, '"ready": true')
     shell.said(launched, "recording to bag")
+    shell.ros2("topic", "echo", "/hands", "--once", "--no-arr")  # so that there is something to record
     os.kill(int(re.search(r"hands_node-\d+\]: process started with pid \[(\d+)\]", text)[1]), signal.SIGKILL)
     text = shell.said(launched, "ended with exit code -9")
     assert process.wait(PATIENT) == 1
