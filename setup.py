@@ -70,5 +70,5 @@ setup(
         # make test in several processes; what .ci/run asks of pytest
         "parallel": ["pytest-xdist>=3.5", "pytest-rerunfailures>=16.2", "pytest-timeout>=2.3"],
     },
-    entry_points={"console_scripts": ["fourdhands = fourdhands_core.cli:main"]},
+    entry_points={"console_scripts": ["fourdhands = fourdhands_core.cli:run"]},
 )

@@ -12,7 +12,7 @@ from . import __version__, signals
 from .commands import EXIT_USER_ERROR, Parser
 from .errors import FourDHandsError
 from .extras import needed_for
-from .streams import flush_output, prepare_streams
+from .streams import flush_output, leave, prepare_streams
 
 COMMANDS = "track cameras view report benchmark bag episodes retarget teleop weights train evaluate ablate data".split()
 """Modules of `commands` in the order of the help, each with one subcommand or several."""
@@ -57,10 +57,8 @@ def _sentence(error: Exception) -> str:
 
 
 def run() -> NoReturn:
-    """The command as `python -m`: ends with main's exit code."""
-    exit_code = main()
-    exec("")  # forgets an interrupt handled above: CPython ends `-m` by SIGINT if one passed through exec of a string
-    sys.exit(exit_code)
+    """The command as its script and `python -m` start it: ends with main's exit code."""
+    leave(main())
 
 
 if __name__ == "__main__":

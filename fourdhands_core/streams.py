@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import contextlib
 import io
 import os
 import sys
+from typing import NoReturn
 
 from .errors import InputError
 
@@ -36,6 +39,18 @@ def flush_output() -> None:
     except InputError:
         sys.stdout = open(os.devnull, "w")
         raise
+
+
+def leave(status: int) -> NoReturn:
+    """End the command, whose output is flushed, after what is registered for the end.
+
+    Python's own teardown is left out: it waits without end for a thread that a signal interrupted the start of, and aborts
+    the process where a thread that it does not wait for comes back from native code.
+    """
+    atexit._run_exitfuncs()
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, full, or nobody reads it
+        sys.stderr.flush()
+    os._exit(status)
 
 
 def counted(number: int, things: str) -> str:

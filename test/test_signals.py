@@ -31,7 +31,7 @@ if "fourdhands" in " ".join(sys.orig_argv):
 @pytest.fixture
 def folder(tmp_path):
     plain_video(tmp_path / "in.mp4", [0], (160, 120))
-    (tmp_path / "fourdhands").write_text("import sys\nfrom fourdhands_core.cli import main\nsys.exit(main())\n")
+    (tmp_path / "fourdhands").write_text("from fourdhands_core.cli import run\nrun()\n")
     return tmp_path
 
 
@@ -99,6 +99,56 @@ sys.exit(cli.main([]))
     done = run(folder, "-c", script)
     assert (done.returncode, done.stderr) == (128 + number, said(number))
     assert (folder / "whole.txt").read_text() == "before" and not (folder / "whole.partial.txt").exists()
+
+
+THREADS = {
+    "interrupted as it started": """
+def sent(self, timeout=None, original=threading.Event.wait):
+    original(self, timeout)
+    threading.Event.wait = original
+    os.kill(os.getpid(), {number})
+    for _ in range(100): pass
+threading.Event.wait = sent
+pool = ThreadPoolExecutor(1)
+pool.submit(print, end="")
+""",
+    "in native code": """
+def calls():
+    image = np.zeros((1200, 1200, 3), np.uint8)
+    while True:
+        cv2.GaussianBlur(image, (31, 31), 5)
+        called.set()
+called = threading.Event()
+threading.Thread(target=calls, daemon=True).start()
+called.wait()
+os.kill(os.getpid(), {number})
+for _ in range(100): pass
+""",
+}
+
+
+@pytest.mark.parametrize("number", ALL)
+@pytest.mark.parametrize("thread", THREADS)
+def test_a_thread_that_a_signal_leaves_behind_does_not_keep_the_command(folder, thread, number):
+    """It was waited for without end, or aborted the process as it came back to a Python that had ended."""
+    script = """
+import atexit, os, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+import cv2, numpy as np
+from fourdhands_core import cli
+def work(args):
+    atexit.register(print, "the end", file=sys.stderr)
+    print("begun")
+    exec(sys.argv[1], globals())
+class Args:
+    run, extra, command = staticmethod(work), None, "work"
+class Parser:
+    parse_args = staticmethod(lambda argv: Args)
+cli.build_parser = Parser
+cli.run()
+"""
+    done = run(folder, "-c", script, THREADS[thread].replace("{number}", str(int(number))), limit=120)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + number, "begun\n", said(number) + "the end\n")
 
 
 def test_a_signal_that_does_not_wake_the_page_ends_it(folder):

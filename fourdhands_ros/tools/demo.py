@@ -32,7 +32,7 @@ from fourdhands_core.geometry import CALIBRATION_FILES
 from fourdhands_core.outputs import check_folder, make_folder, write_text
 from fourdhands_core.streams import counted, prepare_streams
 
-from ..executable import parser_of
+from ..executable import end, parser_of
 from .dds import make_room_for_images
 
 if TYPE_CHECKING:
@@ -308,4 +308,4 @@ def run_demo(demo: Callable[[], int | None]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

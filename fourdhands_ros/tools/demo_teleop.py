@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import itertools
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,7 +28,7 @@ from fourdhands_core.outputs import check_outputs
 from fourdhands_core.simulation.outcome import cube_report
 from fourdhands_core.streams import prepare_streams
 
-from ..executable import parser_of
+from ..executable import end, parser_of
 from .demo import CameraProcess, Process, check_alone, run_demo, wait_for
 from .demo_operator import Operator
 
@@ -305,4 +304,4 @@ def _told(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())
