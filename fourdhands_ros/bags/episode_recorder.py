@@ -10,6 +10,7 @@ that shows nothing (`_BESIDE`) is discarded until it is kept.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 import time
 from collections import deque
@@ -39,7 +40,7 @@ from ..pypi.message_types import HandPair, create_subscription
 from .episode_keys import NOTE, TO_TYPE, WORDS, can_read, lines_typed, word_of
 from .info import HAND_PAIR
 from .recorded_topics import Selection
-from .recorder import Recorder
+from .recorder import Recorder, first_free
 from .topics import CAMERA_INFO, JOINT_STATE, TF_MESSAGE, some
 
 _STALE = 2.0
@@ -279,12 +280,12 @@ class EpisodeRecorder:
         if self._recorder is not None:
             raise InputError(f"start: {self._bag.name} is being recorded; stop it first")
         taken = [int(path.name[8:]) for path in self._folder.glob("episode_*") if path.name[8:].isdigit()]
-        bag = self._folder / f"episode_{max(taken, default=-1) + 1:06}"
+        names = (self._folder / f"episode_{number:06}" for number in itertools.count(max(taken, default=-1) + 1))
         # Until it is there: what is said of an episode that was refused must not be said of the one before.
         self._bag, self._sidecar, self._refused = Path(), Sidecar(task=self._task, state=RECORDING), True
         under = self._make()
         try:
-            recorder = Recorder(under, bag, self._selection, memory=0)
+            bag, recorder = first_free(names, partial(Recorder, under, selection=self._selection, memory=0))
             try:
                 self._sidecar.write(bag)
             except InputError:

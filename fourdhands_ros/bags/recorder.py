@@ -16,6 +16,7 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -36,7 +37,7 @@ from ..node.diagnostics import array_of, diagnostic_status
 from ..process import node_alone, parse, run_ros
 from ..pypi.message_types import message_type, typestore
 from .recorded_topics import IMAGES, RecordedTopic, Selection
-from .writing import BagWriter, WriteQueue
+from .writing import BagWriter, NameTaken, WriteQueue
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -248,7 +249,8 @@ def main(args: list[str] | None = None) -> int:
         parser.error("--episodes DIR names the folder of the bags; give neither a bag nor --rosbag2")
     if not 0.0 <= given.countdown <= 60.0:
         parser.error("--countdown is from 0 to 60 seconds")
-    bag = given.bag or Path(f"hands_{datetime.now():%Y_%m_%d-%H_%M_%S}")
+    now = f"hands_{datetime.now():%Y_%m_%d-%H_%M_%S}"
+    names = [given.bag] if given.bag else [Path(now), *(Path(f"{now}_{number}") for number in range(2, 100))]
     try:
         selection = Selection(given.topic, given.images, not given.no_markers)
     except re.error as error:
@@ -259,11 +261,23 @@ def main(args: list[str] | None = None) -> int:
 
         body = partial(record_episodes, given.episodes, given.task, selection, given.countdown)
     elif given.rosbag2:
-        return _hand_over(bag, selection, parser.prog, command_line)
+        return _hand_over(names[0], selection, parser.prog, command_line)
     else:
-        body = partial(_record, bag, selection)
+        body = partial(_record, names, selection)
     # The bag is completed, however long that takes.
     return run_ros("hands_recorder", parser.prog, command_line, body, patience=None)
+
+
+def first_free(names: Iterable[Path], make: Callable[[Path], Recorder]) -> tuple[Path, Recorder]:
+    """The first name that nobody has taken, not even in this moment, and what records under it. Raises NameTaken where all are
+    taken."""
+    taken = NameTaken("no name is left")
+    for name in names:
+        try:
+            return name, make(name)
+        except NameTaken as error:
+            taken = error
+    raise taken
 
 
 def _hand_over(bag: Path, selection: Selection, prog: str, command_line: list[str]) -> int:
@@ -291,14 +305,16 @@ def _hand_over(bag: Path, selection: Selection, prog: str, command_line: list[st
     return status
 
 
-def _record(bag: Path, selection: Selection, stop: Stop) -> int:
+def _record(names: Sequence[Path], selection: Selection, stop: Stop) -> int:
+    bag = names[0]
     with node_alone("hands_recorder") as node:
         logger, recorder = node.get_logger(), None
         diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         try:
             check_folder(bag.parent)
             bag.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.closing(Recorder(node, bag, selection, memory=0)) as recorder:
+            bag, begun = first_free(names, partial(Recorder, node, selection=selection, memory=0))
+            with contextlib.closing(begun) as recorder:
                 logger.info(printable(f"recording to {bag}"))
                 silent_until = time.monotonic() + _SILENCE
                 while not stop.wait(_DIAGNOSTICS_PERIOD):

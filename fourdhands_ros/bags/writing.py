@@ -13,7 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, WriterError
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.outputs import FULL
@@ -83,25 +83,29 @@ class DurableFile:
         self._file.close()
 
 
+class NameTaken(InputError):
+    """A bag's name is somebody's already."""
+
+
 class BagWriter:
     """A new mcap bag, of which nothing older than the last `keep` is lost by `kill -9` or a loss of power.
 
-    pack: also compress large messages. connections are rosbags'. Raises InputError where the bag cannot be made, OSError
-    where the disk is full: then `close` ends it in order with what there was before.
+    pack: also compress large messages. connections are rosbags'. Raises NameTaken where the name is another's, InputError where
+    the bag cannot be made, OSError where the disk is full: then `close` ends it in order with what there was before.
     """
 
     def __init__(self, path: str | Path, pack: bool = True) -> None:
         path = Path(path)
-        if path.exists():
-            raise InputError(f"{path} is there already; choose another name for the bag")
         self._pack = pack
-        self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
-        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)  # mcap's own, a fifth of the size
         try:
+            self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
+            self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)  # mcap's own, a fifth of the size
             self._writer.open()
             self._storage = storage = cast(Any, self._writer.storage)  # the mcap writer, whose parts its types do not tell
             self._file = storage.bio = DurableFile(storage.bio)
             self._file.flush()
+        except WriterError as error:  # it was there, or another program has made it in this moment
+            raise NameTaken(f"{path} is there already; choose another name for the bag") from error
         except OSError as error:
             if not isinstance(error, FileExistsError):  # then it is somebody else's
                 shutil.rmtree(path, ignore_errors=True)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -31,6 +32,7 @@ from fourdhands_ros.bags import episode_keys
 from fourdhands_ros.bags.episode_recorder import EpisodeRecorder, Watch
 from fourdhands_ros.bags.reading import Bag
 from fourdhands_ros.bags.recorded_topics import Selection
+from fourdhands_ros.bags.writing import BagWriter
 from fourdhands_ros.convert.encoders import HandPairEncoder
 from fourdhands_ros.pypi.message_types import HandPair
 
@@ -280,6 +282,19 @@ def test_of_a_start_that_is_refused_nothing_stays(ros, tmp_path, monkeypatch):
     assert files(tmp_path) == before and len([*tmp_path.iterdir()]) == 1
     assert recorder.do("start").startswith("episode_000001") and read_sidecar(tmp_path / "episode_000001").span is None
     recorder.close()
+
+
+def test_names_that_another_recorder_takes_in_the_same_moment(ros, tmp_path, monkeypatch):
+    """The second got a traceback, or no episode. A link to nothing is there for whoever makes it, not for who looks before."""
+    recorder = recorder_of(ros, tmp_path)
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: iter(()))  # as it was when it looked
+    (tmp_path / "episode_000000").mkdir()
+    (tmp_path / "episode_000001").symlink_to("nowhere")
+    assert recorder.do("start").startswith("episode_000002: ")
+    recorder.close()
+    with pytest.raises(InputError, match="episode_000001 is there already; choose another name"):
+        BagWriter(tmp_path / "episode_000001")
+    assert not [*os.scandir(tmp_path / "episode_000000")] and (tmp_path / "episode_000001").is_symlink()
 
 
 def test_an_episode_that_shows_nothing_is_discarded(ros, tmp_path):
