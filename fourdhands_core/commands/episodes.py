@@ -174,7 +174,7 @@ def export(args: argparse.Namespace) -> int:
 
 
 def check(args: argparse.Namespace) -> int:
-    """Say what is wrong with datasets or folders with episodes; 1 where something is."""
+    """Say what is wrong with datasets or folders with episodes; 1 where something is that is kept."""
     from ..copies import call_here, fetched
     from ..episodes.folder import MANIFEST
     from ..remote import UPLOADING, Remote

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from fourdhands_core.episodes.sidecar import RECORDING, Sidecar, read_sidecar
+from fourdhands_core.episodes.sidecar import DISCARDED, RECORDING, Sidecar, read_sidecar
 from fourdhands_core.errors import DatasetError, InputError
 from fourdhands_core.progress import short_names
 from fourdhands_core.streams import counted, printable, said_of
@@ -44,9 +44,11 @@ def _holds_hands(bag: Path) -> bool:
 
 
 def check(path: Path) -> tuple[list[str], list[str]]:
-    """What the episodes of a bag or folder hold, and what is wrong with them, in words."""
-    good, wrong = [], []
+    """What the episodes of a bag or folder hold, and what is wrong with them, in words. Of one that was discarded nothing is
+    wrong: what it lacks is told of what it holds."""
+    good, bad = list[str](), list[str]()
     for bag, called in short_names(find_bags([path])).items():
+        wrong: list[str] = []
         try:
             sidecar = read_sidecar(bag)
         except DatasetError as error:
@@ -54,11 +56,12 @@ def check(path: Path) -> tuple[list[str], list[str]]:
             wrong.append(said_of(called, str(error).replace(printable(str(bag)), called)))
         if sidecar and sidecar.state == RECORDING:
             wrong.append(f"{called}: its recording was not ended; `fourdhands episodes relabel --state kept` takes it as it is")
+        summaries, warnings = dict[str, CameraSummary](), list[str]()
         try:
             summaries, warnings = summarise(bag)
+            good.append(f"{bag}: " + "; ".join(_words(name, one) for name, one in summaries.items()))
         except InputError as error:
             wrong.append(said_of(called, str(error).replace(printable(str(bag)), called)))
-            continue
         wrong += [f"{called}: {warning}" for warning in warnings]
         for name, one in summaries.items():
             if not one.left and not one.right:
@@ -70,8 +73,11 @@ def check(path: Path) -> tuple[list[str], list[str]]:
                 wrong.append(f"{called}: of {counted(one.pairs, 'HandPairs')} of {name} {one.repeated} have {words}: left out")
             if one.gaps:
                 wrong.append(f"{called}: {one.missing:.1f} s of images are missing in {name}")
-        good.append(f"{bag}: " + "; ".join(_words(name, one) for name, one in summaries.items()))
-    return good, wrong
+        if sidecar and sidecar.state == DISCARDED:
+            good += [f"{words} (discarded)" for words in wrong]
+        else:
+            bad += wrong
+    return good, bad
 
 
 def _words(name: str, one: CameraSummary) -> str:

@@ -246,6 +246,26 @@ def test_episodes_are_listed_trimmed_and_labelled(tmp_path, capsys):
         assert code == 2 and words in said
 
 
+def test_what_discarded_episodes_lack_fails_no_check(tmp_path, capsys):
+    """They were discarded for that, and no export takes them."""
+    for name in ("damaged", "empty", "good"):
+        there = (lambda side, seconds: False) if name == "empty" else (lambda side, seconds: True)
+        Demonstration(seconds=1, there=there, images=False, robot=False).write(tmp_path / name)
+    (file,) = (tmp_path / "damaged").glob("*.mcap")
+    file.write_bytes(b"damaged")
+    code, _, said = run(capsys, "check", tmp_path)
+    assert code == 1 and "empty: no hand is ever valid in /cam/hands\n" in said and f"{tmp_path}: damaged" in said
+    wrong = [f"{line.split(': ', 1)[1]} (discarded)" for line in said.splitlines()]
+    for name in ("damaged", "empty"):
+        assert run(capsys, "relabel", tmp_path / name, "--state", "discarded")[0] == 0
+    code, out, said = run(capsys, "check", tmp_path)
+    assert (code, said) == (0, "") and f"{tmp_path / 'good'}: /cam/hands" in out
+    assert [line for line in out.splitlines() if "(discarded)" in line] == wrong
+    for name in ("damaged", "empty"):
+        assert run(capsys, "relabel", tmp_path / name, "--state", "kept")[0] == 0
+        assert run(capsys, "check", tmp_path / name)[0] != 0
+
+
 def test_a_folder_of_episodes_is_trimmed(tmp_path, capsys):
     for name in ("a", "b"):
         Demonstration(seconds=2, images=False, robot=False).write(tmp_path / name)
