@@ -142,29 +142,38 @@ def sense(
         reasons.append("two_operators")
     if inputs.commanders > 1:
         reasons.append("two_commanders")
-    if robot is None:
-        reasons.append("robot_not_seen")
-    else:
-        age = now - robot.stamp
-        if age > s.robot_stale or age < -AHEAD or silent[1] > s.robot_stale:
-            reasons.append("robot_stale")
-        if robot.speed > s.still_speed:
-            reasons.append("robot_moving")
-        if stood.settle > 0.0:
-            reasons.append("robot_jumped")
-        low, high = s.arm_limits.bounds
-        there = bool(((robot.joints >= low) & (robot.joints <= high)).all())
-        if not following and not (there and allowed(np.concatenate([robot.position, np.zeros(3), robot.fingers]), s)):
-            reasons.append("robot_outside_limits")
-    if s.need_deadman:
-        age = now - inputs.deadman_stamp if finite(inputs.deadman_stamp) else math.inf
-        if not inputs.deadman:
-            reasons.append("deadman_released")
-        elif age > s.deadman_stale or age < -AHEAD or silent[2] > s.deadman_stale:
-            reasons.append("deadman_stale")
+    reasons += ["robot_not_seen"] if robot is None else _against_robot(s, robot, stood, silent[1], now, following)
+    reasons += _against_switch(s, inputs, silent[2], now) if s.need_deadman else []
     if inputs.estop:
         reasons.append("estop")
     return Sensed(hand, robot, seen, stood, reasons)
+
+
+def _is_old(age: float, silent: float, stale: float) -> bool:
+    """Whether news is too old, by its stamp or by when it came, or is of the future; seconds."""
+    return age > stale or age < -AHEAD or silent > stale
+
+
+def _against_robot(
+    s: TeleopSettings, robot: RobotSample, stood: Stood, silent: float, now: float, following: bool
+) -> list[str]:
+    low, high = s.arm_limits.bounds
+    there = bool(((robot.joints >= low) & (robot.joints <= high)).all())
+    inside = following or (there and allowed(np.concatenate([robot.position, np.zeros(3), robot.fingers]), s))
+    against = {
+        "robot_stale": _is_old(now - robot.stamp, silent, s.robot_stale),
+        "robot_moving": robot.speed > s.still_speed,
+        "robot_jumped": stood.settle > 0.0,
+        "robot_outside_limits": not inside,
+    }
+    return [reason for reason, holds in against.items() if holds]
+
+
+def _against_switch(s: TeleopSettings, inputs: Inputs, silent: float, now: float) -> list[str]:
+    if not inputs.deadman:
+        return ["deadman_released"]
+    age = now - inputs.deadman_stamp if finite(inputs.deadman_stamp) else math.inf
+    return ["deadman_stale"] if _is_old(age, silent, s.deadman_stale) else []
 
 
 def _hand(
