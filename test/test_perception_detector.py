@@ -269,6 +269,10 @@ class Networks:
             found.append(Look(shape * length + (x, y), world, 0.9, 0.9))
         return found
 
+    def mirrored(self, image, square, tone):
+        (look,) = self.looks(image, [square], tone)
+        return look.presence
+
 
 def test_fingers_of_a_hand_are_no_second_hand_and_a_small_hand_beside_it_is():
     image = np.zeros((480, 640, 3), np.uint8)

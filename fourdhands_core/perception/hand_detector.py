@@ -38,8 +38,9 @@ _TURNS: tuple[tuple[float, float, float, float], ...] = (
 )
 """Where else palms are searched: zoom, centre as shares of the image's width and height, angle. The palm network was trained on
 upright hands that are not small."""
-_GLANCE, _SURE = 0.1, 0.8
-"""Least presence in a palm's square, with which a new hand is looked at again; and of a new hand whose palm is faint."""
+_GLANCE, _SURE, _MIRRORED = 0.1, 0.7, 0.3
+"""Least presence in a palm's square, with which a new hand is looked at again; of a new hand whose palm is faint, and of each
+in a second picture, its palm's square or the mirror image of its own; and in that mirror image in any case."""
 _ALIKE = 1.5
 """How many times as large as a hand that is followed, or as small, a faint palm's hand may be."""
 
@@ -55,7 +56,9 @@ class SearchRules:
     keep: float = 0.4
     """Least presence of a hand that was there in the image before."""
     again: bool = True
-    """A new hand is looked at a second time, in the square of its own landmarks: the palm's is coarse."""
+    """A new hand is looked at a second time, in the square of its own landmarks, as the palm's is coarse, and believed if
+    another picture shows it too (`_SURE`): of what does not move, the same square says the same in every image, and a foot or
+    a face that passes for a hand in one seldom does in another."""
     apart: float = 0.35
     """Looks whose landmarks are less than this apart on average, in hand lengths, are of one hand."""
     overlap: float = 1.0
@@ -259,15 +262,20 @@ class HandDetector:
         chosen = self._chosen(faint)
         starts = [rules.start] * len(squares) + [_SURE] * len(chosen)
         new = list(zip(networks.looks(image, squares + chosen, tone), starts))
+        seen: dict[Look, float] = {}
         if rules.again:
             new = [(look, start) for look, start in new if look.presence >= _GLANCE]
             promising = [around_landmarks(look.landmarks) for look, _ in new]
-            new = list(zip(networks.looks(image, promising, tone), [start for _, start in new]))
+            closer = networks.looks(image, promising, tone)
+            seen = {look: coarse.presence for look, (coarse, _) in zip(closer, new)}
+            new = list(zip(closer, [start for _, start in new]))
         for look, start in sorted(new, key=lambda each: -each[0].presence):
             if len(hands) == self._most:
                 return
-            if look.presence >= start and all(
-                _apart(look, hand.look) >= rules.apart and not _part(look, hand.look, rules.apart) for hand in hands
+            if (
+                look.presence >= start
+                and all(_apart(look, hand.look) >= rules.apart and not _part(look, hand.look, rules.apart) for hand in hands)
+                and (not seen or _borne_out(seen[look], networks, image, tone, look))
             ):
                 hands.append(_Hand(look))
                 self._memory.vain = 0
@@ -315,6 +323,12 @@ class _Hand:
             confidence=landmark_confidence(look.landmarks, look.world, look.presence, size),
             presence=look.presence,
         )
+
+
+def _borne_out(coarse: float, networks: HandNetworks, image: np.ndarray, tone: Tone, look: Look) -> bool:
+    """Whether other pictures than its own square show a new hand too. coarse: presence in its palm's square."""
+    mirrored = networks.mirrored(image, around_landmarks(look.landmarks), tone)
+    return mirrored >= _MIRRORED and max(coarse, mirrored) >= _SURE
 
 
 def _apart(a: Look, b: Look) -> float:

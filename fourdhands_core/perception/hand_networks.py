@@ -88,11 +88,22 @@ class HandNetworks:
         others = [Beside(self._look, image, square, tone, at_once=self.at_once) for square in squares[1:]]
         return [self._look(image, square, tone) for square in squares[:1]] + [other.result() for other in others]
 
+    def mirrored(self, image: np.ndarray, square: Square, tone: Tone = AS_IT_IS) -> float:
+        """Presence of what a square of an RGB uint8 image shows, mirrored: another picture of the same hand."""
+        crops = np.ascontiguousarray(_crops(image, square, tone)[..., ::-1])
+        (presence,) = self._hand.run(["presence"], {"image": crops})
+        return float(presence[0, 0])
+
     def _look(self, image: np.ndarray, square: Square, tone: Tone) -> Look:
-        crops = np.empty((1, 3, HAND_SIZE, HAND_SIZE), np.float32)
-        tone.fill(crops[0], cut(image, square, HAND_SIZE, cv2.BORDER_REPLICATE))
-        said = self._hand.run(["landmarks", "presence", "handedness", "world"], {"image": crops})
+        said = self._hand.run(["landmarks", "presence", "handedness", "world"], {"image": _crops(image, square, tone)})
         return _look(square, *(values[0].astype(np.float64) for values in said))
+
+
+def _crops(image: np.ndarray, square: Square, tone: Tone) -> np.ndarray:
+    """(1, 3, HAND_SIZE, HAND_SIZE): what the landmark network sees of a square."""
+    crops = np.empty((1, 3, HAND_SIZE, HAND_SIZE), np.float32)
+    tone.fill(crops[0], cut(image, square, HAND_SIZE, cv2.BORDER_REPLICATE))
+    return crops
 
 
 def _look(square: Square, landmarks: np.ndarray, presence: np.ndarray, right: np.ndarray, world: np.ndarray) -> Look:
