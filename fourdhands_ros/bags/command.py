@@ -35,35 +35,11 @@ def convert_bags(
     """
     sources = [bag_at(source) for source in sources]
     if len(sources) == 1 and not address:
-        if _is_there(out) and (made_of := _made_of(out)) and made_of == _key_of(sources[0], options):
-            print(f"{sources[0]}: {out} is there already; nothing was done")
-            return
-        with Board(sources, "image", quiet) as board:
-
-            def progress(done: int, total: int) -> None:
-                board.at(sources[0], done, total)
-                board.draw()
-
-            if isinstance(out, Remote):
-                if out.holds(METADATA):
-                    raise InputError(f"{out} is there already; choose another name for the bag of hands")
-                out.check_writable()
-            board.begin(sources[0])
-            conversion = call_here(convert, fetched(sources[0]), brought(out, METADATA), options, progress)
-        _tell(sources[0], conversion)
+        _convert_one(sources[0], out, options, quiet)
         return
     # One error instead of many where the lens is none.
     CameraSource(options.parameters.default_fov, fov=options.fov, intrinsics=options.intrinsics)
-    names = {one: one.name if isinstance(one, Remote) else one.resolve().name for one in sources}
-    outs = {source: out / name.removesuffix(".mcap").removesuffix(".db3") for source, name in names.items()}
-    if len(set(outs.values())) < len(outs):
-        raise InputError("two of the bags have one name; convert them one by one")
-    out.check_writable() if isinstance(out, Remote) else check_folder(out)
-    for target in outs.values():
-        if isinstance(target, Remote) and target in sources:
-            raise InputError(f"{target} is a recording that is read; give another folder for the bags of hands")
-        if isinstance(target, Path):
-            refuse_recordings(target, [source for source in sources if isinstance(source, Path)])
+    outs = _outs(sources, out)
     waiting, failed = {}, {}
     for source, target in outs.items():
         if not _is_there(target):
@@ -86,6 +62,40 @@ def convert_bags(
     if failed:
         words = [f"{source}: {reason}" for source, reason in failed.items()]
         raise InputError("\n".join([f"{len(failed)} of {len(outs)} bags were not converted", *words]))
+
+
+def _convert_one(source: Place, out: Place, options: Options, quiet: bool) -> None:
+    if _is_there(out) and (made_of := _made_of(out)) and made_of == _key_of(source, options):
+        print(f"{source}: {out} is there already; nothing was done")
+        return
+    with Board([source], "image", quiet) as board:
+
+        def progress(done: int, total: int) -> None:
+            board.at(source, done, total)
+            board.draw()
+
+        if isinstance(out, Remote):
+            if out.holds(METADATA):
+                raise InputError(f"{out} is there already; choose another name for the bag of hands")
+            out.check_writable()
+        board.begin(source)
+        conversion = call_here(convert, fetched(source), brought(out, METADATA), options, progress)
+    _tell(source, conversion)
+
+
+def _outs(sources: Sequence[Place], out: Place) -> dict[Place, Place]:
+    """Where in the folder each bag's hands go. Raises InputError where that cannot be, or is where a recording is."""
+    names = {one: one.name if isinstance(one, Remote) else one.resolve().name for one in sources}
+    outs = {source: out / name.removesuffix(".mcap").removesuffix(".db3") for source, name in names.items()}
+    if len(set(outs.values())) < len(outs):
+        raise InputError("two of the bags have one name; convert them one by one")
+    out.check_writable() if isinstance(out, Remote) else check_folder(out)
+    for target in outs.values():
+        if isinstance(target, Remote) and target in sources:
+            raise InputError(f"{target} is a recording that is read; give another folder for the bags of hands")
+        if isinstance(target, Path):
+            refuse_recordings(target, [source for source in sources if isinstance(source, Path)])
+    return outs
 
 
 def _is_there(out: Place) -> bool:
