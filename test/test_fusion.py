@@ -374,3 +374,12 @@ def test_after_a_reset_no_estimate_comes_of_a_stamp_that_is_out():
     fusion.reset(fusion.emitted)
     assert fusion.add(scene.view(0, 737, stamp=1)) or fusion.add(scene.view(1, 737, stamp=1))
     assert not HandFusion(ASSETS).emitted
+
+
+def test_one_hand_of_each_of_two_persons_is_no_pair():
+    """Both cameras see a right hand, which lie far apart: one of them was taken for the left hand, and both were valid."""
+    scene = Scene(seed=3)
+    views = lambda m: [scene.view(0, m, (RIGHT,)), scene.view(1, m, (RIGHT,), elsewhere=(0.25, 0.1, 0.1))]
+    _, results = run(scene, range(0, 40 * FRAME, FRAME), views)
+    together = [fused.pair for fused, _ in results if len(fused.views) > 1]
+    assert len(together) > 30 and not any(hand.valid for pair in together for hand in pair.hands)

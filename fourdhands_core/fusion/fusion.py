@@ -14,7 +14,7 @@ from ..pipeline.settings import TrackerSettings
 from ..pipeline.types import ABSENT, SOURCE_JOINT, SOURCE_NONE, HandEstimate, HandPairEstimate
 from .consistency import Consistency
 from .hand import FusedHand, SideFusion
-from .matching import BESIDE, DEPTH, ELSEWHERE, LATE, Matched, match
+from .matching import BESIDE, DEPTH, ELSEWHERE, EXCHANGED, LATE, Matched, match
 from .memory import Memory, new_tracks
 from .schedule import Schedule
 from .solution import HandSolver
@@ -195,8 +195,9 @@ class HandFusion:
         out = {camera for camera, why in left_out if why in (ELSEWHERE, BESIDE)}
         followed = any(track.agreed for track, hand in zip(tracks, hands) if hand.cameras)
         misfit = any(len(hand.cameras) > 1 and not hand.fits for hand in hands)
-        shown = out.union(*(hand.cameras for hand in hands))
-        apart = (misfit or (bool(out) and len(shown) > 1)) and not followed and not fit
+        odd = out | {camera for camera, why in left_out if why.startswith(EXCHANGED)}  # or another person's, of the same side
+        shown = odd.union(*(hand.cameras for hand in hands))
+        apart = (misfit or (bool(odd) and len(shown) > 1)) and not followed and not fit
         contradicted = trust.contradicted(stamp, fit, apart, bool(out))
         for track, hand in zip(tracks, hands):
             track.agreed = (track.agreed and not contradicted) or (hand.fits and trust.proven)
