@@ -372,7 +372,7 @@ def test_after_a_reset_no_estimate_comes_of_a_stamp_that_is_out():
     assert results and not fusion.add(scene.view(1, 729)) and not fusion.add(scene.view(0, 728))
     assert fusion.add(scene.view(0, 737)) or fusion.add(scene.view(1, 737))
     fusion.reset(fusion.emitted)
-    assert fusion.add(scene.view(0, 737, stamp=1)) or fusion.add(scene.view(1, 737, stamp=1))
+    assert any(fusion.add(scene.view(number, 737, stamp=1)) for number in (0, 1, 0))
     assert not HandFusion(ASSETS).emitted
 
 

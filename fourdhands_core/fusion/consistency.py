@@ -8,6 +8,7 @@ from statistics import mode
 import numpy as np
 
 from .bumps import INDEPENDENT, NOISE, Bumps, PerCamera, sees
+from .exchanged import Exchanged
 from .solution import Solution
 from .trust import Trust
 from .views import Sighting
@@ -39,6 +40,7 @@ class Consistency:
 
     def __init__(self) -> None:
         self.trust = Trust()
+        self.exchanged = Exchanged()
         self._out: dict[str, deque[tuple[int, str]]] = {}
         self._sums = PerCamera()
         self._count = 0
@@ -126,7 +128,7 @@ class Consistency:
             )
         if not told and (bump := self.bumps.problem(stamp)):
             told.append(bump)
-        if problem := self.trust.problem(stamp):
+        if problem := self.exchanged.problem or self.trust.problem(stamp):
             told.insert(0, problem)
         return told
 

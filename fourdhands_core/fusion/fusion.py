@@ -145,6 +145,9 @@ class HandFusion:
         oldest = stamp - int(_OLDEST * 1e9)
         views = [view for view in memory.views.values() if view.stamp >= oldest]
         memory.schedule.fused(stamp)
+        self.consistency.exchanged.take(views)
+        if self.consistency.exchanged.order:
+            self.consistency.trust.doubt(stamp)
         matched, intervals = self._matched(views, stamp)
         late = [(name, LATE) for name in sorted(memory.arrived) if memory.views[name].stamp < oldest]
         memory.arrived.clear()

@@ -88,9 +88,10 @@ class SideFusion:
     def _chosen(self, sightings: list[Sighting]) -> list[Sighting]:
         """Those that count; none where they are too few to say that it is this hand."""
         track, interval = self._track, self._interval
-        unclear = {one.view.name for one in sightings if one.unclear(one.view.name in track.unclear)}
+        followed = 0.0 < interval <= _GAP
+        unclear = {one.view.name for one in sightings if one.unclear(followed and one.view.name in track.unclear)}
         track.unclear = unclear | (track.unclear - {one.view.name for one in sightings})
-        enough = any if 0.0 < interval <= _GAP else all
+        enough = any if followed else all
         if not any(enough((one.view.name not in unclear, one.label == self._side)) for one in sightings):
             return []
         track.flows.look(sightings, None if track.joints is None else track.joints.mean(0))

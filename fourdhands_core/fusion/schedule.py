@@ -38,6 +38,8 @@ class Schedule:
         """Whether to fuse now, with what this camera has just delivered."""
         if self.emitted is not None and stamp <= self.emitted:
             return False
+        if self.last.keys() == {camera} and camera not in self.period:
+            return False  # the very first image: another camera's may be of this moment
         self._waiting.discard(camera)
         shortest = min(self.period.values(), default=0.0)
         for other, last in self.last.items():

@@ -139,7 +139,8 @@ class FusedTrack(SideTrack):
         interval = (stamp - when) * 1e-9
         assert last.joints is not None, "it was valid"
         moved = hand.joints[0] - last.joints[0]
-        if interval > _GAP or np.linalg.norm(moved - interval * velocity) < _WAY + UNSTEADY * interval**2:
+        beside = min(float(np.linalg.norm(moved)), float(np.linalg.norm(moved - interval * velocity)))
+        if interval > _GAP or beside < _WAY + UNSTEADY * interval**2:
             self.published = hand, stamp, moved / interval
             return hand
         return held(last, interval, self.hold)
