@@ -6,6 +6,8 @@ _PATIENCE = 2.5
 """Periods after which a camera that delivers nothing is silent."""
 _SAME = 0.6
 """Of the fastest camera's period: images that are so near in time are of one moment."""
+_FIRST = 20_000_000
+"""Nanoseconds for which the very first image waits for another camera's of its moment."""
 
 
 class Schedule:
@@ -16,15 +18,18 @@ class Schedule:
         self.period: dict[str, float] = {}
         self._late: set[str] = set()
         self._waiting: set[str] = set()
+        self._alone = False
         self.emitted = emitted
 
     def arrived(self, camera: str, stamp: int) -> bool:
         """A camera has delivered: whether to fuse what there was before it, as it is this camera's turn again."""
-        overdue = bool(self._waiting) and camera not in self._waiting and self.last.get(camera) != stamp
+        before = self.last.get(camera)
+        overdue = bool(self._waiting) and camera not in self._waiting and before != stamp
         if overdue:
             self._late |= self._waiting
             self._waiting.clear()
-        before = self.last.get(camera)
+        if self._alone:
+            overdue, self._alone = before is not None or abs(stamp - max(self.last.values())) > _FIRST, False
         if before is not None and stamp > before:
             period = float(stamp - before)
             known = self.period.get(camera, period)
@@ -39,7 +44,8 @@ class Schedule:
         if self.emitted is not None and stamp <= self.emitted:
             return False
         if self.last.keys() == {camera} and camera not in self.period:
-            return False  # the very first image: another camera's may be of this moment
+            self._alone = True
+            return False
         self._waiting.discard(camera)
         shortest = min(self.period.values(), default=0.0)
         for other, last in self.last.items():

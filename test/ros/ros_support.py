@@ -249,11 +249,12 @@ class Bench:
         )
 
     def good(self, stamp, pixel=(255, 255, 0), **kwargs):
-        """Send a good image and return the HandPair that comes of it."""
+        """Send a good image and return the HandPair that comes of it, not of one before that was still on its way."""
         before = len(self.pairs)
         self.send(image_message(stamp, pixel, **kwargs))
-        assert self.ros.spin_until(lambda: len(self.pairs) > before), "no HandPair came"
-        return self.pairs[-1]
+        of_it = lambda: [pair for pair in self.pairs[before:] if stamp_of(pair.header) == stamp]
+        assert self.ros.spin_until(of_it), "no HandPair came"
+        return of_it()[-1]
 
     def diagnosis(self) -> dict:
         """The values of the next diagnostics, with its level and message."""
