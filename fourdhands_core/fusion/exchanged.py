@@ -11,7 +11,7 @@ from ..geometry.rigid import Rigid
 from ..hand_model.skeleton import LEFT, RIGHT
 from .bumps import listed
 from .solution import cross
-from .views import Sighting, View
+from .views import View
 
 _PASSING, _TURNED = 0.003, float(np.radians(25.0))
 """Metres by which rays of one hand usually pass by its landmarks, root mean square, and radians between what two views make of
@@ -50,8 +50,8 @@ class Exchanged:
         if sure and here == self._here and self._count % _SELDOM:
             return
         self._here = here
-        seen = [{sighting.label: _Seen(sighting) for sighting in view.sightings()} for view in views]
-        hands = [[one.get(side) for one in seen] for side in (LEFT, RIGHT) if sum(side in one for one in seen) > 1]
+        seen = [[_Seen.of(view, side) for view in views] for side in (LEFT, RIGHT)]
+        hands = [hand for hand in seen if sum(one is not None for one in hand) > 1]
         evidence = self._evidence
         for order in [order for order in evidence if not here.issuperset(camera for camera, _ in order)]:
             evidence[order] -= _UNLIKELY  # of a camera that delivers nothing
@@ -82,10 +82,17 @@ class Exchanged:
 class _Seen:
     """A hand in its camera's own frame. lines: (21, 3) from the camera. rotation: (3, 3) the wrist's."""
 
-    def __init__(self, sighting: Sighting) -> None:
-        lines = np.column_stack([sighting.rays, np.ones(len(sighting.rays))])
-        self.lines = lines / np.linalg.norm(lines, axis=1, keepdims=True)
-        self.rotation = sighting.view.pose.rotation.T @ sighting.rotations[0]
+    def __init__(self, rays: np.ndarray, rotation: np.ndarray) -> None:
+        lines = np.column_stack([rays, np.ones(len(rays))])
+        self.lines, self.rotation = lines / np.linalg.norm(lines, axis=1, keepdims=True), rotation
+
+    @classmethod
+    def of(cls, view: View, side: int) -> _Seen | None:
+        """The hand of a side in a view; None where it is not seen."""
+        hand, rays = view.estimate.hands[side], view.rays[side]
+        if not hand.valid or hand.wrist_rotation is None or not np.isfinite(rays).all():
+            return None
+        return cls(rays, hand.wrist_rotation)
 
     def beside(self, pose: Rigid, other: _Seen, its: Rigid) -> float:
         """What it costs that another view shows the same hand, from where the cameras stand in such poses."""
