@@ -98,7 +98,9 @@ class _Seen:
         """What it costs that another view shows the same hand, from where the cameras stand in such poses."""
         one, two, between = self.lines @ pose.rotation.T, other.lines @ its.rotation.T, its.position - pose.position
         normal = cross(one, two)
-        behind = min(cross(between[None], two)[k] @ normal[k] for k in (0, 9)) < 0.0
+        behind = any(
+            (cross(between[None], lines) * normal).sum(1).min() < 0.0 for lines in (one, two)
+        )  # where rays are nearest
         away = np.square(normal @ between) / np.maximum(np.square(normal).sum(1), 1e-6)  # squares of distances between rays
         passing = _MOST if behind else min(0.125 * float(away.mean()) / _PASSING**2, _MOST)
         cosine = 0.5 * (float(np.sum((pose.rotation @ self.rotation) * (its.rotation @ other.rotation))) - 1.0)
@@ -116,7 +118,7 @@ def _cost(hands: Sequence[Sequence[_Seen | None]], poses: Sequence[Rigid]) -> fl
 
 
 def _orders(count: int) -> Iterator[tuple[int, ...]]:
-    """Other orders of so many cameras."""
+    """Other orders of so many cameras, see `_FEW`."""
     usual = tuple(range(count))
     if count <= _FEW:
         yield from (order for order in permutations(usual) if order != usual)

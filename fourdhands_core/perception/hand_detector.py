@@ -261,21 +261,18 @@ class HandDetector:
                     (squares if palm.score >= rules.palm else faint).append(square)
         chosen = self._chosen(faint)
         starts = [rules.start] * len(squares) + [_SURE] * len(chosen)
-        new = list(zip(networks.looks(image, squares + chosen, tone), starts))
-        seen: dict[Look, float] = {}
+        new = [(look, start, look.presence) for look, start in zip(networks.looks(image, squares + chosen, tone), starts)]
         if rules.again:
-            new = [(look, start) for look, start in new if look.presence >= _GLANCE]
-            promising = [around_landmarks(look.landmarks) for look, _ in new]
-            closer = networks.looks(image, promising, tone)
-            seen = {look: coarse.presence for look, (coarse, _) in zip(closer, new)}
-            new = list(zip(closer, [start for _, start in new]))
-        for look, start in sorted(new, key=lambda each: -each[0].presence):
+            new = [each for each in new if each[0].presence >= _GLANCE]
+            closer = networks.looks(image, [around_landmarks(look.landmarks) for look, *_ in new], tone)
+            new = [(look, start, coarse) for look, (_, start, coarse) in zip(closer, new)]
+        for look, start, coarse in sorted(new, key=lambda each: -each[0].presence):
             if len(hands) == self._most:
                 return
             if (
                 look.presence >= start
                 and all(_apart(look, hand.look) >= rules.apart and not _part(look, hand.look, rules.apart) for hand in hands)
-                and (not seen or _borne_out(seen[look], networks, image, tone, look))
+                and (not rules.again or _borne_out(coarse, networks, image, tone, look))
             ):
                 hands.append(_Hand(look))
                 self._memory.vain = 0
