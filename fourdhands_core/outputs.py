@@ -22,6 +22,8 @@ FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 """Where a disk, a quota or the limit of a file's size gives no more."""
 TEXT: Any = {"encoding": "utf-8", "errors": "backslashreplace"}
 """How `open` and `Path.write_text` write texts: names of files that are not UTF-8 are escaped, as JSON reads them."""
+PARTIAL = ".partial"
+"""How the folders begin in which files are written that are not complete yet."""
 _LOCK = "lock"
 _KEPT = (
     ("meta/fourdhands.json", b"", "dataset"),
@@ -127,27 +129,24 @@ def make_folder(folder: str | Path) -> Path:
 def writing(path: str | Path) -> Iterator[Path]:
     """Another name to write a file under, which becomes `path` when the context ends: the file appears complete or not at all.
 
-    What an exception leaves is removed. Raises InputError, which names the file, for an OSError. Where `path` is a device
-    or a pipe, it is the name; where it is a link, what it leads to is written.
+    It is in a folder `.partial…` of its own beside the file, which only `kill -9` leaves there. Raises InputError, which names
+    the file, for an OSError. A device or a pipe is itself the name; where `path` is a link, what it leads to is written.
     """
     path = Path(path)
     make_folder(path.parent)
     target = Path(os.path.realpath(path))
-    special = _is_special(target)
-    partial = target if special else target.with_name(f"{target.stem}.partial{target.suffix}")
     with under_way():
         try:
-            yield partial
-            if not special:
-                os.replace(partial, target)
-        except BaseException as error:
-            if not special:
-                with contextlib.suppress(OSError):
-                    partial.unlink()
-            if isinstance(error, OSError):
-                raise InputError(unwritable(path, error)) from error
-            if isinstance(error, RuntimeError):
-                again()
+            if _is_special(target):
+                yield target
+                return
+            with _partial(target.parent) as folder:
+                yield folder / target.name
+                os.replace(folder / target.name, target)
+        except OSError as error:
+            raise InputError(unwritable(path, error)) from error
+        except RuntimeError:
+            again()
             raise
 
 
@@ -157,12 +156,19 @@ def writing_folder(folder: str | Path) -> Iterator[Path]:
     folder = make_folder(folder)
     with under_way():
         try:
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".partial") as partial:
-                yield Path(partial)
-                for file in sorted(Path(partial).iterdir()):
+            with _partial(folder) as partial:
+                yield partial
+                for file in sorted(partial.iterdir()):
                     os.replace(file, folder / file.name)
         except OSError as error:
             raise InputError(unwritable(folder, error)) from error
+
+
+@contextlib.contextmanager
+def _partial(folder: Path) -> Iterator[Path]:
+    """A new folder in a folder, for what is not complete yet."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=PARTIAL, ignore_cleanup_errors=True) as partial:
+        yield Path(partial)
 
 
 def unwritable(path: str | Path, error: OSError) -> str:

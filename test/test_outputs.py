@@ -221,6 +221,16 @@ def test_what_fails_leaves_what_was_there(tmp_path, error, words):
     assert [path.name for path in sorted(tmp_path.rglob("*"))] == ["a.txt", "b"]
 
 
+def test_two_that_write_one_file_at_once_share_nothing(tmp_path):
+    """Each file appears as it was written; the one that ends last stays."""
+    with writing(tmp_path / "a.txt") as first:
+        first.write_text("first")
+        with writing(tmp_path / "a.txt") as second:
+            second.write_text("second")
+        assert (tmp_path / "a.txt").read_text() == "second"
+    assert (tmp_path / "a.txt").read_text() == "first" and os.listdir(tmp_path) == ["a.txt"]
+
+
 def test_a_signal_while_a_library_writes_is_no_error_of_that(tmp_path):
     """torch makes a RuntimeError of it, which was a traceback."""
 

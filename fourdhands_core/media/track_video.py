@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from tqdm import tqdm
 from ..errors import FourDHandsError, InputError
 from ..geometry.camera import Camera
 from ..geometry.camera_source import CameraSource
-from ..outputs import check_outputs, make_folder
+from ..outputs import PARTIAL, check_outputs, make_folder
 from ..pipeline.session import Counts, HandSession, Notes, loaded
 from ..pipeline.settings import TrackerSettings
 from ..signals import number_of, words
@@ -27,10 +28,8 @@ from .images import SUFFIXES, write_image
 from .video import VideoReader, VideoWriter
 
 RESULTS = "hands.npz", "overlay.mp4", "contact_sheet.png"
-"""What track_video leaves in its folder. Another one is written by `_keep`, has its unfinished name in OUTPUTS, and is
-told of by `commands/track.py` and README.md; tests: `test_media_track.py`, `test_outputs.py`, `test_cli.py`."""
-OUTPUTS = (*RESULTS, "hands.partial.npz", "overlay.partial.mp4", "contact_sheet.partial.png")
-"""What it writes there."""
+"""What track_video leaves in its folder. Another one is written by `_keep` and told of by `commands/track.py` and README.md;
+tests: `test_media_track.py`, `test_outputs.py`, `test_cli.py`."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def check_results(out: Path, files: Sequence[Path], *inputs: str | Path | None) 
 
     files: what the video is read from. inputs: what else is read.
     """
-    check_outputs([out / name for name in OUTPUTS], [*files, *inputs])
+    check_outputs([out / name for name in RESULTS], [*files, *inputs])
     pictures = len(files) > 1 or (files and files[0].suffix.lower() in SUFFIXES)
     if pictures and out.is_dir() and out.samefile(files[0].parent):
         raise InputError(f"{out} is the folder of the images, where {RESULTS[2]} would be one of them; choose another place")
@@ -109,8 +108,10 @@ def track_video(
         check_results(out, video.files)
         cameras.camera_for(video.width, video.height)  # raises what is wrong with it before anything is written
         make_folder(out)
-        for name in OUTPUTS:  # of an earlier run, which would be taken for this one's
+        for name in RESULTS:  # of an earlier run, which would be taken for this one's
             (out / name).unlink(missing_ok=True)
+        for left in out.glob(f"{PARTIAL}*"):  # by one that was killed, of a long video much
+            shutil.rmtree(left, ignore_errors=True)
         bar = tqdm(total=video.frame_count, unit="frame", disable=not progress)
         try:
             with VideoWriter(out / "overlay.mp4", video.fps) as writer, bar:
