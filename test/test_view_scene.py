@@ -1,6 +1,7 @@
 """The scene and the page as a server builds them: bones, lens, words, controls; the browser's part is in test_extras."""
 
 import contextlib
+import threading
 import time
 from dataclasses import replace
 
@@ -90,7 +91,7 @@ def test_a_mirrored_cameras_hands_are_before_its_picture(served, tmp_path, camer
     assert shown.camera is camera and shown.mirrored
     scene = CameraScene(served.server, "/camera", HANDS, shown={**dict.fromkeys(PARTS, True), "Skeleton on the image": False})
     scene.draw(sight(shown, image))
-    rows, columns = np.nonzero(np.asarray(scene._frustum.image)[..., 0] > 128)
+    rows, columns = np.nonzero(np.asarray(scene.frustum.image)[..., 0] > 128)
     x, y, z = found.right.joints[0]
     height = 2 * np.tan(scene.pinhole.fov / 2)
     expected = (scene.pinhole.width - 1) / 2 + x / z / (height * scene.pinhole.aspect) * scene.pinhole.width
@@ -118,16 +119,16 @@ def test_what_is_shown(served):
     image = np.full((480, 640, 3), 99, np.uint8)
     scene.draw(sight(pair(0, hand(0), hand(1)), image))
     assert (image == 99).all()
-    left, right = scene._hands
-    assert left._mesh.visible and right._joints.visible and right._wrist.visible
-    np.testing.assert_allclose(right._joints.points, hand(1).joints, atol=1e-6)
-    assert right._joints.colors[0].tolist() == [230, 60, 40] and right._joints.colors[20].tolist() == [60, 220, 90]
+    left, right = scene.hands
+    assert left.mesh.visible and right.joints.visible and right.wrist.visible
+    np.testing.assert_allclose(right.joints.points, hand(1).joints, atol=1e-6)
+    assert right.joints.colors[0].tolist() == [230, 60, 40] and right.joints.colors[20].tolist() == [60, 220, 90]
     scene.draw(sight(pair(10**8, hand(0, state=HELD), hand(1, state=ABSENT)), image))
-    assert left._mesh.visible and left._mesh.opacity < 0.5 and not right._mesh.visible and not right._joints.visible
+    assert left.mesh.visible and left.mesh.opacity < 0.5 and not right.mesh.visible and not right.joints.visible
     for part in PARTS:
         scene.shown[part] = False
     scene.draw(sight(pair(2 * 10**8, hand(0), hand(1)), image))
-    nodes = (left._mesh, left._joints, left._lines, left._wrist, left._past, scene._frustum)
+    nodes = (left.mesh, left.joints, left.lines, left.wrist, left.past, scene.frustum)
     assert not any(node.visible for node in nodes)
 
 
@@ -138,7 +139,7 @@ def test_no_image_stays_that_is_of_another_time(served):
 
     def shows(stamp, image=None):
         scene.draw(sight(pair(stamp, hand(0)), image))
-        return scene._frustum.image is not None
+        return scene.frustum.image is not None
 
     assert not shows(0) and shows(10**8, image) and shows(3 * 10**8) and not shows(10**9)
     assert shows(2 * 10**9, image)
@@ -151,8 +152,8 @@ def test_the_image_stands_behind_the_hands(served):
     scene = CameraScene(served.server, "/camera", HANDS)
     for depth in (0.5, 3.0):
         scene.draw(sight(pair(0, right=hand(1, (0.0, 0.0, depth))), np.zeros((480, 640, 3), np.uint8)))
-        half = np.tan(scene._frustum.fov / 2)
-        plane = scene._frustum.scale / np.cbrt(half**2 * scene._frustum.aspect / 3)
+        half = np.tan(scene.frustum.fov / 2)
+        plane = scene.frustum.scale / np.cbrt(half**2 * scene.frustum.aspect / 3)
         assert plane > depth + 0.1
 
 
@@ -161,61 +162,64 @@ def test_nothing_is_done_without_a_client(served, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(recording, "moment", asked.append)
     page = RecordingPage(served, recording)
-    assert not page._presence.wait(0.3)
+    assert not served.gateway.presence.wait(0.3)
     page.close()
-    assert not asked and not page._thread.is_alive()
+    assert not asked and "page" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_wishes_of_clients_are_kept_within_the_recording(served, tmp_path, closing):
     recording = NpzRecording(write_npz(tmp_path / "hands.npz", moving(20, range(5, 9))), HANDS)
     page = closing(RecordingPage(served, recording))
     for wish, row in ((10**12, 19), (-5, 0), (7, 7)):
-        page._go(wish)
-        assert page._row == row
-    page._jump("loss", True)
-    assert page._row == 5 and page._said == "Image 5: left lost."
-    page._jump("refusal", False)
-    assert page._row == 5 and page._said == "No refusal after this image."
-    page._jump("nonsense", False)
+        page.go(wish)
+        assert page.row == row
+    page.jump("loss", True)
+    page.turn()
+    assert page.row == 5 and "Image 5: left lost." in page.panel.words.content
+    page.jump("refusal", False)
+    page.turn()
+    assert page.row == 5 and "No refusal after this image." in page.panel.words.content
+    page.jump("nonsense", False)
 
 
 def test_the_page_shows_the_recording(served, tmp_path, monkeypatch, closing):
     """As its own thread does where a client is there."""
     recording = NpzRecording(write_npz(tmp_path / "a_b*<b>.npz", moving(20, range(5, 9))), HANDS)
     page = closing(RecordingPage(served, recording))
-    assert "a_b*&lt;b&gt;.npz" in page._panel._heading.content  # names are no markup
-    page._row = 6
-    assert page._turn() is False
-    assert "left HELD" not in page._panel._words.content and "right TRACKED" in page._panel._words.content
-    assert page._slider.value == 6 and page._slider.max == 19 and "image 6 of 20" in page._clock.content
-    assert page._line.content.count("M") == 4 + 1  # left in three parts, right in one, the cursor
+    assert "a_b*&lt;b&gt;.npz" in page.panel.heading.content  # names are no markup
+    page.row = 6
+    assert page.turn() is False
+    assert "left HELD" not in page.panel.words.content and "right TRACKED" in page.panel.words.content
+    assert page.slider.value == 6 and page.slider.max == 19 and "image 6 of 20" in page.clock.content
+    assert page.line.content.count("M") == 4 + 1  # left in three parts, right in one, the cursor
     with monkeypatch.context() as patch:
         patch.setattr("fourdhands_core.view.timeline._band", None)  # of an hour it takes longer than a picture: not for each
-        page._row = 12
-        page._turn()
-    assert page._slider.value == 12 and '"M12 0h' in page._line.content
-    page._toggle()
-    page._play_on(0.0)
-    page._play_on(0.1)
-    assert page._row == 15
-    page._play_on(10.0)
-    assert page._row == 19 and not page._playing
-    page._turn()
+        page.row = 12
+        page.turn()
+    assert page.slider.value == 12 and '"M12 0h' in page.line.content
+    page.toggle()
+    page.play_on(0.0)
+    page.play_on(0.1)
+    assert page.row == 15
+    page.play_on(10.0)
+    assert page.row == 19 and not page.playing
+    page.turn()
     recording.course.add(Moment(replace(pair(), stamp=20 * PERIOD)))  # as of a video that is tracked meanwhile
-    page._chosen, page._drawn = -1.0, -2.0
-    page._turn()
-    assert page._slider.max == 20 and "image 19 of 21" in page._clock.content
+    monkeypatch.setattr("fourdhands_core.view.page._QUIET", -1.0)  # however busy the computer is
+    monkeypatch.setattr("fourdhands_core.view.page._PLOT_PERIOD", -1.0)
+    page.turn()
+    assert page.slider.max == 20 and "image 19 of 21" in page.clock.content
 
 
 def test_a_pause_is_not_waited_for(served, tmp_path, closing):
     """Nor the years after which the clock of the recording was set."""
     years = [replace(pair, stamp=pair.stamp + (number > 9) * 10**18) for number, pair in enumerate(moving(20))]
     page = closing(RecordingPage(served, NpzRecording(write_npz(tmp_path / "hands.npz", years), HANDS)))
-    page._row = 9
-    page._toggle()
+    page.row = 9
+    page.toggle()
     for seconds, row in ((4.0, 9), (2.0, 10), (1.5 * PERIOD * 1e-9, 11), (10.0, 19)):
-        page._play_on(seconds)
-        assert page._row == row
+        page.play_on(seconds)
+        assert page.row == row
 
 
 def test_a_result_of_other_images_is_compared_with_nothing(served, tmp_path, closing):
@@ -223,19 +227,19 @@ def test_a_result_of_other_images_is_compared_with_nothing(served, tmp_path, clo
     one = NpzRecording(write_npz(tmp_path / "one.npz", moving(5)), HANDS)
     later = [replace(pair, stamp=pair.stamp + 10**12) for pair in moving(5)]
     page = closing(RecordingPage(served, one, against=NpzRecording(write_npz(tmp_path / "other.npz", later), HANDS)))
-    page._turn()
-    assert "other.npz has no hands of this image's stamp" in page._panel._words.content
+    page.turn()
+    assert "other.npz has no hands of this image's stamp" in page.panel.words.content
 
 
 def test_a_wish_comes_before_reading_on(served, tmp_path, monkeypatch, closing):
     recording = NpzRecording(write_npz(tmp_path / "hands.npz", moving(20)), HANDS)
     page, read = closing(RecordingPage(served, recording)), []
-    monkeypatch.setattr(recording, "advance", lambda: (read.append(page._row), page._go(page._row + 5))[1] is None)
-    monkeypatch.setattr("fourdhands_core.view.page._QUIET", 60.0)  # however busy the computer is
+    monkeypatch.setattr(recording, "advance", lambda: (read.append(page.row), page.go(page.row + 5))[1] is None)
     for turn in range(3):
-        assert page._turn() and len(read) == turn + 1  # which was broken off by the wish
-        assert page._turn() and len(read) == turn + 1 and page._shown == 5 * turn + 5  # while what was chosen is drawn
-        page._chosen -= 61.0
+        monkeypatch.setattr("fourdhands_core.view.page._QUIET", -1.0)  # however busy the computer is
+        assert page.turn() and len(read) == turn + 1  # which was broken off by the wish
+        monkeypatch.setattr("fourdhands_core.view.page._QUIET", 60.0)
+        assert page.turn() and len(read) == turn + 1 and page.shown == 5 * turn + 5  # while what was chosen is drawn
 
 
 @pytest.mark.parametrize(
@@ -318,10 +322,10 @@ def test_malformed_frames_end_one_connection(served, tmp_path, capfd, frame, clo
             with contextlib.suppress(Exception):
                 while True:
                     client.recv(timeout=1.0)
-        page._go(7)
-        until(lambda: page._shown == 7)
+        page.go(7)
+        until(lambda: page.shown == 7)
         other.recv(timeout=PATIENT)
-    until(lambda: not page._presence)
+    until(lambda: not served.gateway.presence)
     assert "Traceback" not in capfd.readouterr().err
 
 
@@ -330,9 +334,9 @@ def test_a_client_that_reads_nothing_holds_up_nobody(served, tmp_path, closing):
     recording = NpzRecording(write_npz(tmp_path / "hands.npz", moving(200)), HANDS)
     page = closing(RecordingPage(served, recording, rate=60.0))
     with looking(served):  # which never reads
-        until(lambda: page._presence)
+        until(lambda: served.gateway.presence)
         for row in range(0, 200, 5):
-            page._go(row)
-            until(lambda row=row: page._shown == row)
+            page.go(row)
+            until(lambda row=row: page.shown == row)
         buffer = served.server._websock_server._broadcast_buffer.message_from_id
         assert len(buffer) < 1000

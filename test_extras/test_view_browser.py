@@ -57,7 +57,7 @@ def test_the_page_plays_and_asks_nobody_else(browser, tmp_path):
         tab.page.get_by_text("Show", exact=True).click()
         tab.page.get_by_label("Image", exact=True).last.uncheck()
         tab.wait_for(lambda picture: (picture.min(axis=2) > 250).mean() > 0.3)
-        assert not page._stage.shown["Image"]
+        assert not page.stage.shown["Image"]
         assert tab.wrong == [] and tab.asked == {"localhost"}
         tab.close()
 
@@ -70,13 +70,13 @@ def test_hands_are_drawn_at_their_pixels(browser, tmp_path, part):
         tab = Tab(browser, served.url)
         tab.press("Look through the camera")
         for name in PARTS:
-            page._stage.shown[name] = name == part
-        page._panel.changed.set()
+            page.stage.shown[name] = name == part
+        page.panel.changed.set()
         tab.wait_for(lambda picture: 0.5 < (picture.min(axis=2) > 250).mean() < 0.99)
         picture = tab.still()
         covered = picture.min(axis=2) < 235
         for side, one in enumerate(hands):
-            expected = box_of(one.vertices if part == "Meshes" else one.joints, page._stage.eye()[0].fov, picture)
+            expected = box_of(one.vertices if part == "Meshes" else one.joints, page.stage.eye()[0].fov, picture)
             found = covered_box(covered, expected)
             margin = 4.0 if part == "Meshes" else 8.0  # joints are balls
             np.testing.assert_allclose(found, expected, atol=margin)
@@ -102,12 +102,12 @@ def test_two_look_at_once(browser, tmp_path):
         assert other.wrong == []
         other.close()
         end = time.monotonic() + PATIENT
-        while page._presence:
+        while served.gateway.presence:
             assert time.monotonic() < end
             time.sleep(0.05)
-        page._go(25)
+        page.go(25)
         time.sleep(0.3)
-        assert page._shown == 2
+        assert page.shown == 2
 
 
 def test_without_the_token(browser, tmp_path):

@@ -46,9 +46,9 @@ class Panel:
     def __init__(self, server: viser.ViserServer, stages: Sequence[Stage], heading: str) -> None:
         self._server, self._stages = server, stages
         self.changed = threading.Event()
-        self._heading = server.gui.add_html("")
+        self.heading = server.gui.add_html("")
         self.name(heading)
-        self._words = server.gui.add_html(_as_html("nothing yet"))
+        self.words = server.gui.add_html(_as_html("nothing yet"))
         eye = server.gui.add_button("Look through the camera", hint="from where the camera is, the hands lie on its image")
         eye.on_click(lambda event: self._look_through(event.client))
 
@@ -61,13 +61,13 @@ class Panel:
 
     def name(self, heading: str) -> None:
         """What is shown."""
-        self._heading.content = _as_html(heading, "font-weight:bold")
+        self.heading.content = _as_html(heading, "font-weight:bold")
 
     def say(self, lines: Sequence[str]) -> None:
         """Sentences, one a line."""
         text = _as_html("\n".join(lines))
-        if self._words.content != text:
-            self._words.content = text
+        if self.words.content != text:
+            self.words.content = text
 
     def _shower(self, part: str, box: Any) -> Callable[[Any], None]:
         def show(_: Any) -> None:
@@ -120,14 +120,14 @@ class RecordingPage:
         self._episodes, self._wanted, self._current = episodes, current, current
         self._period = 1.0 / rate
         self._presence = served.gateway.presence
-        self._stage = Stage(server, recording.hands)
-        stages = [self._stage]
+        self.stage = Stage(server, recording.hands)
+        stages = [self.stage]
         if against is not None:
             self._other = Stage(server, against.hands, "/against", AGAINST)
             stages.append(self._other)
-        self._panel = Panel(server, stages, recording.name)
-        self._row, self._shown = 0, -1
-        self._playing, self._played = False, -1
+        self.panel = Panel(server, stages, recording.name)
+        self.row, self.shown = 0, -1
+        self.playing, self._played = False, -1
         self._time: float | None = None
         self._said = ""
         self._end = threading.Event()
@@ -139,15 +139,15 @@ class RecordingPage:
         self._add_controls()
         more = None if against is None else {kind: difference_plot(kind, against) for kind in DIFFERENCES}
         self._plots = PlotPanel(server, more)
-        self._plots.choice.on_update(lambda _: self._panel.changed.set())
-        self._panel.add_choices()
+        self._plots.choice.on_update(lambda _: self.panel.changed.set())
+        self.panel.add_choices()
         self._thread = threading.Thread(target=self._run, name="page", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """End the thread, and close what was opened here."""
         self._end.set()
-        self._panel.changed.set()
+        self.panel.changed.set()
         self._thread.join(10.0)
         if self._recording is not self._first:
             self._recording.close()
@@ -160,37 +160,38 @@ class RecordingPage:
             choice = gui.add_dropdown("Episode", labels, initial_value=labels[self._current])
             choice.on_update(lambda _: self._choose(labels.index(choice.value) if choice.value in labels else self._current))
         with gui.add_folder("Time"):
-            self._line = gui.add_html("")
-            self._slider: Any = gui.add_slider("Image", 0, count, 1, 0)
-            self._clock = gui.add_html("")
+            self.line = gui.add_html("")
+            self.slider: Any = gui.add_slider("Image", 0, count, 1, 0)
+            self.clock = gui.add_html("")
             self._play = gui.add_button("Play")
             self._speed = gui.add_dropdown("Speed", tuple(f"{speed:g}" for speed in _SPEEDS), initial_value="1")
             step = gui.add_button_group("Step", ("back", "forward"))
             jump = gui.add_button_group("Next", events.KINDS)
             back = gui.add_button_group("Before", events.KINDS)
-        self._slider.on_update(lambda event: self._go(int(self._slider.value)) if event.client is not None else None)
-        self._play.on_click(lambda _: self._toggle())
-        step.on_click(lambda _: self._go(self._row + (1 if step.value == "forward" else -1)))
-        jump.on_click(lambda _: self._jump(str(jump.value), False))
-        back.on_click(lambda _: self._jump(str(back.value), True))
+        self.slider.on_update(lambda event: self.go(int(self.slider.value)) if event.client is not None else None)
+        self._play.on_click(lambda _: self.toggle())
+        step.on_click(lambda _: self.go(self.row + (1 if step.value == "forward" else -1)))
+        jump.on_click(lambda _: self.jump(str(jump.value), False))
+        back.on_click(lambda _: self.jump(str(back.value), True))
 
-    def _toggle(self) -> None:
+    def toggle(self) -> None:
+        """Play or pause; at the end, play from the beginning."""
         with self._lock:
-            self._playing = not self._playing
-            if self._playing and self._row >= len(self._recording.course) - 1:
-                self._row = 0
-        self._play.label = "Pause" if self._playing else "Play"
-        self._panel.changed.set()
+            self.playing = not self.playing
+            if self.playing and self.row >= len(self._recording.course) - 1:
+                self.row = 0
+        self._play.label = "Pause" if self.playing else "Play"
+        self.panel.changed.set()
 
-    def _go(self, row: int) -> None:
+    def go(self, row: int) -> None:
         """A client's wish, which may be any number."""
         with self._lock:
-            self._row = min(max(row, 0), max(len(self._recording.course) - 1, 0))
-        self._panel.changed.set()
+            self.row = min(max(row, 0), max(len(self._recording.course) - 1, 0))
+        self.panel.changed.set()
 
     def _choose(self, number: int) -> None:
         self._wanted = number
-        self._panel.changed.set()
+        self.panel.changed.set()
 
     def _change_episode(self) -> None:
         """Show another episode; where it cannot be opened, that is said and the one before stays."""
@@ -198,29 +199,30 @@ class RecordingPage:
         try:
             opened = episode.open()
         except FourDHandsError as error:
-            self._panel.say([f"{episode.label} cannot be shown: {error}"])
-            self._said, self._shown = "", self._row
+            self.panel.say([f"{episode.label} cannot be shown: {error}"])
+            self._said, self.shown = "", self.row
             return
         if self._recording is not self._first:
             self._recording.close()
         with self._lock:
-            self._recording, self._row, self._shown, self._time = opened, 0, -1, None
+            self._recording, self.row, self.shown, self._time = opened, 0, -1, None
         self._unread, self._drawn = True, 0.0
-        self._panel.name(opened.name)
-        self._stage.forget()
+        self.panel.name(opened.name)
+        self.stage.forget()
 
-    def _jump(self, kind: str, backwards: bool) -> None:
+    def jump(self, kind: str, backwards: bool) -> None:
+        """To the next event of one of events.KINDS; of another kind, which a client may ask for, nothing is done."""
         if kind not in events.KINDS:
             return
         course = self._recording.course
-        if (row := events.following(course, kind, self._row, backwards)) is None:
+        if (row := events.following(course, kind, self.row, backwards)) is None:
             unread = "" if course.read == len(course) else " in what has been read so far"
             self._said = f"No {kind} {'before' if backwards else 'after'} this image{unread}."
-            self._shown = -1
+            self.shown = -1
         else:
             self._said = f"Image {row}: {events.describe(course, kind, row)}."
-            self._go(row)
-        self._panel.changed.set()
+            self.go(row)
+        self.panel.changed.set()
 
     def _run(self) -> None:
         last = time.monotonic()
@@ -230,45 +232,45 @@ class RecordingPage:
                 continue
             began = time.monotonic()
             try:
-                self._play_on(began - last)
+                self.play_on(began - last)
                 last = began
-                busy = self._turn()
+                busy = self.turn()
             except Exception as error:  # a file that is damaged within, or taken away: the page stays and says it
-                self._panel.say([f"{type(error).__name__}: {error}"])
+                self.panel.say([f"{type(error).__name__}: {error}"])
                 busy = False
             wait = self._period - (time.monotonic() - began)
             if not busy or wait > 0:
-                self._panel.changed.wait(max(wait, 0.01) if busy or self._playing else 0.5)
+                self.panel.changed.wait(max(wait, 0.01) if busy or self.playing else 0.5)
 
-    def _play_on(self, seconds: float) -> None:
+    def play_on(self, seconds: float) -> None:
         """Move on in the recording's time."""
         with self._lock:
             stamps = self._recording.course.stamp
-            if not self._playing or not len(stamps):
+            if not self.playing or not len(stamps):
                 self._time = None
                 return
-            if self._time is None or self._row != self._played:
-                self._time = float(stamps[self._row])
+            if self._time is None or self.row != self._played:
+                self._time = float(stamps[self.row])
             self._time += seconds * 1e9 * float(self._speed.value)
             row = max(int(np.searchsorted(stamps, self._time, "right")) - 1, 0)
             if self._time - stamps[row] > _PAUSE and row < len(stamps) - 1:
                 row += 1
                 self._time = float(stamps[row])
-            self._row = self._played = row
-            if self._row == len(stamps) - 1 and not self._unread:
-                self._playing = False
-        if not self._playing:
+            self.row = self._played = row
+            if self.row == len(stamps) - 1 and not self._unread:
+                self.playing = False
+        if not self.playing:
             self._play.label = "Play"
 
-    def _turn(self) -> bool:
+    def turn(self) -> bool:
         """Show what is to be shown, read on; whether there is more to do."""
-        choice = self._panel.changed.is_set()
-        self._panel.changed.clear()
+        choice = self.panel.changed.is_set()
+        self.panel.changed.clear()
         if self._wanted != self._current:
             self._change_episode()
-            choice = self._shown < 0
-        if len(self._recording.course) and (self._row != self._shown or choice):
-            self._draw(self._row)
+            choice = self.shown < 0
+        if len(self._recording.course) and (self.row != self.shown or choice):
+            self._draw(self.row)
         now = time.monotonic()
         self._chosen = now if choice else self._chosen
         if now - self._chosen > _QUIET:
@@ -277,11 +279,11 @@ class RecordingPage:
                 self._draw_course()
         elif self._drawn == 0.0 or self._plotted[:1] != (self._plots.title,):
             self._draw_course()
-        return self._playing or self._unread
+        return self.playing or self._unread
 
     def _read_on(self, until: float) -> None:
         recordings = [self._recording, *([self._against] if self._against else [])]
-        while self._unread and time.monotonic() < until and not self._panel.changed.is_set():  # a wish comes first
+        while self._unread and time.monotonic() < until and not self.panel.changed.is_set():  # a wish comes first
             more = [recording.advance() for recording in recordings]  # of all of them
             self._unread = any(more)
 
@@ -291,10 +293,10 @@ class RecordingPage:
             self._banded = course, course.read
             self._bands = bands(course, self._recording.span)
             self._show_line()
-        if self._slider.max != max(len(course) - 1, 1):
-            self._slider.max = max(len(course) - 1, 1)
-        if self._shown >= 0:
-            self._show_clock(self._shown)  # of a video that is being tracked there are more images now
+        if self.slider.max != max(len(course) - 1, 1):
+            self.slider.max = max(len(course) - 1, 1)
+        if self.shown >= 0:
+            self._show_clock(self.shown)  # of a video that is being tracked there are more images now
         plotted = self._plots.title, course, course.read, self._against and self._against.course.read
         if plotted != self._plotted:
             self._plots.draw(course)
@@ -303,40 +305,40 @@ class RecordingPage:
 
     def _draw(self, row: int) -> None:
         recording = self._recording
-        if self._shown >= 0 and not 0 <= row - self._shown < 60:
-            self._stage.forget()
-        sights, robots = recording.sights(row, self._stage.shown), recording.robots(row)
+        if self.shown >= 0 and not 0 <= row - self.shown < 60:
+            self.stage.forget()
+        sights, robots = recording.sights(row, self.stage.shown), recording.robots(row)
         second = self._second(sights[0].moment)
         lines = words(sights[0].moment)
         for sight in sights[1:]:
             lines += [f"{sight.name}:", *words(sight.moment)]
         with self._server.atomic():
-            lines += self._stage.draw(sights, robots)
+            lines += self.stage.draw(sights, robots)
             if second is not None and self._against is not None:
                 self._other.draw([Sight("camera", second, fused=sights[0].fused, model=self._against.model)])
                 lines += ["Against it:", *words(second)[:2]]
             elif self._against is not None:
                 lines.append(f"Against it: {self._against.name} has no hands of this image's stamp.")
-            if self._slider.value != row:
-                self._slider.value = row
+            if self.slider.value != row:
+                self.slider.value = row
             self._show_line()
             self._show_clock(row)
             said = [self._said] if self._said else []
-            self._panel.say([*lines, *said, *recording.about, *recording.warnings[:4]])
+            self.panel.say([*lines, *said, *recording.about, *recording.warnings[:4]])
         self._server.flush()  # not with the next sixtieth of a second
-        self._shown, self._said = row, ""
+        self.shown, self._said = row, ""
 
     def _show_clock(self, row: int) -> None:
         stamps = self._recording.course.stamp
         text = _as_html(f"image {row} of {len(stamps)}, {(int(stamps[row]) - int(stamps[0])) / 1e9:.2f} s")
-        if text != self._clock.content:
-            self._clock.content = text
+        if text != self.clock.content:
+            self.clock.content = text
 
     def _show_line(self) -> None:
-        line = with_cursor(self._bands, len(self._recording.course), self._row)
+        line = with_cursor(self._bands, len(self._recording.course), self.row)
         line = f'<div style="padding:0 0.8em" title="{_LEGEND}">{line}</div>'
-        if line != self._line.content:
-            self._line.content = line
+        if line != self.line.content:
+            self.line.content = line
 
     def _second(self, moment: Moment) -> Moment | None:
         """What the other result has nearest to an image."""

@@ -26,11 +26,11 @@ class RobotScene:
 
     def __init__(self, server: viser.ViserServer, name: str, shown: dict[str, bool]) -> None:
         self._scene, self._name, self._shown = server.scene, name, shown
-        self._root = self._scene.add_frame(name, axes_length=0.15, axes_radius=0.003)
-        self._box: Any = None
+        self.root = self._scene.add_frame(name, axes_length=0.15, axes_radius=0.003)
+        self.box: Any = None
         self._balls: list[Any] = []
         self._drawn: tuple[bytes, bytes] = (b"", b"")
-        self._ends = [_End(server, f"{name}/measured", _MEASURED, None), _End(server, f"{name}/commanded", _GHOST, 0.35)]
+        self.ends = [_End(server, f"{name}/measured", _MEASURED, None), _End(server, f"{name}/commanded", _GHOST, 0.35)]
         self._model: _HandModel | None = None
         self._beside: Rigid | None = None
         self.problem = ""
@@ -38,17 +38,17 @@ class RobotScene:
     def draw(self, sight: RobotSight) -> None:
         """Show what a robot says of itself."""
         state = sight.state
-        self._root.visible = True
+        self.root.visible = True
         pose = sight.pose or self._place_beside(state)
-        self._root.position, self._root.wxyz = pose.position, wxyz(pose.rotation)
+        self.root.position, self.root.wxyz = pose.position, wxyz(pose.rotation)
         self._draw_limits(state)
         model = self._hand_of(state)
-        for end, posed in zip(self._ends, (state.measured, state.commanded)):
+        for end, posed in zip(self.ends, (state.measured, state.commanded)):
             end.draw(posed if self._shown["Robot"] else None, model)
 
     def hide(self) -> None:
         """Show nothing of it until the next `draw`."""
-        self._root.visible = False
+        self.root.visible = False
 
     def _place_beside(self, state: RobotState) -> Rigid:
         """To the left of what the first camera sees, turned as the operator is to the robot."""
@@ -63,13 +63,13 @@ class RobotScene:
         box = b"" if state.workspace is None else state.workspace.tobytes()
         if (box, state.keep_out.tobytes()) != self._drawn:
             self._drawn = box, state.keep_out.tobytes()
-            for node in (self._box, *self._balls):
+            for node in (self.box, *self._balls):
                 if node is not None:
                     node.remove()
-            self._box = None
+            self.box = None
             if state.workspace is not None:
                 lines = edges(state.workspace).reshape(12, 2, 3).astype(np.float32)
-                self._box = self._scene.add_line_segments(f"{self._name}/workspace", lines, _BOX, thickness=0.003)
+                self.box = self._scene.add_line_segments(f"{self._name}/workspace", lines, _BOX, thickness=0.003)
             self._balls = [
                 self._scene.add_icosphere(
                     f"{self._name}/keep_out/{k}", float(ball[3]), _OUT, opacity=0.3, position=ball[:3], cast_shadow=False
@@ -77,7 +77,7 @@ class RobotScene:
                 for k, ball in enumerate(state.keep_out)
                 if 0 < ball[3] and np.linalg.norm(ball[:3]) < 5.0  # the default is far away: none
             ]
-        for node in (self._box, *self._balls):
+        for node in (self.box, *self._balls):
             if node is not None:
                 node.visible = self._shown["Workspace"]
 
@@ -111,25 +111,25 @@ class _End:
 
     def __init__(self, server: viser.ViserServer, name: str, colour: tuple[int, int, int], opacity: float | None) -> None:
         self._scene, self._name, self._colour, self._opacity = server.scene, name, colour, opacity
-        self._frame = self._scene.add_frame(name, axes_length=0.08, axes_radius=0.0025, visible=False)
+        self.frame = self._scene.add_frame(name, axes_length=0.08, axes_radius=0.0025, visible=False)
         self._model: _HandModel | None = None
-        self._parts: list[Any] = []
+        self.parts: list[Any] = []
 
     def draw(self, posed: Posed | None, model: _HandModel | None) -> None:
-        self._frame.visible = posed is not None
+        self.frame.visible = posed is not None
         if posed is None:
             return
-        self._frame.position, self._frame.wxyz = posed.end.position, wxyz(posed.end.rotation)
+        self.frame.position, self.frame.wxyz = posed.end.position, wxyz(posed.end.rotation)
         if model is not self._model:
-            for part in self._parts:
+            for part in self.parts:
                 part.remove()
             self._model = model
-            self._parts = [
+            self.parts = [
                 add_mesh(self._scene, f"{self._name}/{k}", *shape, self._colour, self._opacity)
                 for k, shape in enumerate(model.shapes if model else [])
             ]
-        if model is None or not self._parts:
+        if model is None or not self.parts:
             return
         rotations, positions = model.poses(posed.fingers)
-        for part, turn, place in zip(self._parts, wxyz(rotations), positions):
+        for part, turn, place in zip(self.parts, wxyz(rotations), positions):
             part.position, part.wxyz = place, turn

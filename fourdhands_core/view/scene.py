@@ -54,24 +54,24 @@ class CameraScene:
         self.shown = dict.fromkeys(PARTS, True) if shown is None else shown
         self.pinhole: Pinhole | None = None
         self._plane = _FARTHEST
-        self._frustum: viser.CameraFrustumHandle | None = None
+        self.frustum: viser.CameraFrustumHandle | None = None
         self._imaged: int | None = None
-        self._cloud: Any = None
+        self.cloud: Any = None
         self._clouded: Cloud | None = None
         self.pose = Rigid()
-        self._root = self._scene.add_frame(name, show_axes=False)
-        self._hands = [_HandNodes(server, f"{name}/{side}", HandPoser(hands[k]), colours[k]) for k, side in enumerate(SIDES)]
+        self.root = self._scene.add_frame(name, show_axes=False)
+        self.hands = [_HandNodes(server, f"{name}/{side}", HandPoser(hands[k]), colours[k]) for k, side in enumerate(SIDES)]
 
     def change_hands(self, hands: Sequence[HandAsset]) -> None:
         """Draw other models (left, right) from now on."""
-        for nodes, hand in zip(self._hands, hands):
+        for nodes, hand in zip(self.hands, hands):
             nodes.change_hand(HandPoser(hand))
 
     def draw(self, sight: Sight) -> None:
         """Show a moment. Without an image the last one is kept for a while; a sight of no camera of its own has no frustum."""
         pair = sight.moment.pair
-        self._root.visible = True
-        for nodes, hand in zip(self._hands, pair.hands):
+        self.root.visible = True
+        for nodes, hand in zip(self.hands, pair.hands):
             nodes.draw(hand, pair.stamp, self.shown)
         self._draw_cloud(sight.cloud)
         if sight.fused:
@@ -89,23 +89,23 @@ class CameraScene:
     def place(self, pose: Rigid) -> None:
         """Show where the camera stands among others."""
         self.pose = pose
-        self._root.position, self._root.wxyz = pose.position, wxyz(pose.rotation)
+        self.root.position, self.root.wxyz = pose.position, wxyz(pose.rotation)
 
     def hide(self) -> None:
         """Show nothing of it until the next `draw`."""
-        self._root.visible = False
+        self.root.visible = False
         self.forget()
 
     def hide_image(self) -> None:
         """Without the image and its frustum, until one comes."""
         self.pinhole = None
-        if self._frustum is not None:
-            self._frustum.visible = False
+        if self.frustum is not None:
+            self.frustum.visible = False
 
     def forget(self) -> None:
         """What was before, after a jump in time: where the hands have been, and the image where none comes."""
         self._imaged = None
-        for nodes in self._hands:
+        for nodes in self.hands:
             nodes.trail.clear()
 
     def _set_camera(self, camera: Camera) -> None:
@@ -113,8 +113,8 @@ class CameraScene:
         half_height = np.tan(0.5 * lens.fov)
         # viser gives a frustum of scale 1 the volume of a unit cube, whatever its shape
         scale = self._plane * np.cbrt(half_height**2 * lens.aspect / 3.0)
-        if self._frustum is None:
-            self._frustum = self._scene.add_camera_frustum(
+        if self.frustum is None:
+            self.frustum = self._scene.add_camera_frustum(
                 f"{self.name}/image",
                 lens.fov,
                 lens.aspect,
@@ -127,29 +127,29 @@ class CameraScene:
                 receive_shadow=False,
             )
         else:
-            self._frustum.fov, self._frustum.aspect, self._frustum.scale = lens.fov, lens.aspect, scale
+            self.frustum.fov, self.frustum.aspect, self.frustum.scale = lens.fov, lens.aspect, scale
 
     def _draw_cloud(self, cloud: Cloud | None) -> None:
         wanted = cloud is not None and len(cloud.points) > 0 and self.shown["Depth cloud"]
-        if self._cloud is not None:
-            self._cloud.visible = wanted
+        if self.cloud is not None:
+            self.cloud.visible = wanted
         if not wanted or cloud is None or cloud is self._clouded:
             return
         self._clouded = cloud
-        if self._cloud is None:
-            self._cloud = self._scene.add_point_cloud(
+        if self.cloud is None:
+            self.cloud = self._scene.add_point_cloud(
                 f"{self.name}/depth", cloud.points, cloud.colours, point_size=0.004, point_shape="square", point_shading="flat"
             )
-        self._cloud.points, self._cloud.colors = cloud.points, cloud.colours
+        self.cloud.points, self.cloud.colors = cloud.points, cloud.colours
 
     def _draw_image(self, pair: HandPairEstimate, image: np.ndarray | None, overlaid: bool) -> None:
-        assert self._frustum is not None and self.pinhole is not None
-        self._frustum.visible = self.shown["Image"]
+        assert self.frustum is not None and self.pinhole is not None
+        self.frustum.visible = self.shown["Image"]
         if not self.shown["Image"]:
             return
         if image is None:
             if self._imaged is None or abs(pair.stamp - self._imaged) > _KEPT:
-                self._frustum.image = None
+                self.frustum.image = None
             return
         self._imaged = pair.stamp
         if self.shown["Skeleton on the image"] and not overlaid:
@@ -157,7 +157,7 @@ class CameraScene:
             draw_hands(image, pair)
         if pair.mirrored:
             image = image[:, ::-1]
-        self._frustum.image = self.pinhole.picture(np.ascontiguousarray(image))
+        self.frustum.image = self.pinhole.picture(np.ascontiguousarray(image))
 
 
 class _HandNodes:
@@ -165,42 +165,42 @@ class _HandNodes:
 
     def __init__(self, server: viser.ViserServer, name: str, poser: HandPoser, colour: tuple[int, int, int]) -> None:
         self._scene, self._name, self._poser, self._colour = server.scene, name, poser, colour
-        self._mesh: Any = None
+        self.mesh: Any = None
         self.trail: deque[tuple[int, np.ndarray]] = deque()
         nothing = np.zeros((1, 3), np.float32)
-        self._joints = self._scene.add_point_cloud(
+        self.joints = self._scene.add_point_cloud(
             f"{name}/joints", nothing, nothing.astype(np.uint8), point_size=0.006, point_shape="circle", precision="float32"
         )
-        self._lines = self._scene.add_line_segments(
+        self.lines = self._scene.add_line_segments(
             f"{name}/bones", np.zeros((len(BONES), 2, 3), np.float32), colour, thickness=0.002
         )
-        self._wrist = self._scene.add_frame(f"{name}/wrist", axes_length=0.06, axes_radius=0.002)
-        self._past = self._scene.add_line_segments(f"{name}/trail", np.zeros((1, 2, 3), np.float32), colour, thickness=0.0015)
-        for node in (self._joints, self._lines, self._wrist, self._past):
+        self.wrist = self._scene.add_frame(f"{name}/wrist", axes_length=0.06, axes_radius=0.002)
+        self.past = self._scene.add_line_segments(f"{name}/trail", np.zeros((1, 2, 3), np.float32), colour, thickness=0.0015)
+        for node in (self.joints, self.lines, self.wrist, self.past):
             node.visible = False
 
     def change_hand(self, poser: HandPoser) -> None:
         """Draw another model from now on."""
         self._poser = poser
-        if self._mesh is not None:
-            self._mesh.remove()
-            self._mesh = None
+        if self.mesh is not None:
+            self.mesh.remove()
+            self.mesh = None
 
     def draw(self, hand: HandEstimate, stamp: int, shown: dict[str, bool]) -> None:
         """Show the hand as it is at a stamp, nanoseconds."""
         points = hand.joints if hand.state != ABSENT else None
         here = points is not None
-        self._joints.visible = self._lines.visible = here and shown["Joints"]
+        self.joints.visible = self.lines.visible = here and shown["Joints"]
         rotation = wrist_rotation(hand) if here else None
-        self._wrist.visible = rotation is not None and shown["Wrist frames"]
+        self.wrist.visible = rotation is not None and shown["Wrist frames"]
         if points is not None:
             sure = np.ones(21) if hand.joint_confidence is None else np.clip(hand.joint_confidence, 0.0, 1.0)
-            self._joints.points = np.asarray(points, np.float32)
-            self._joints.colors = (_DOUBTFUL + np.asarray(sure)[:, None] * (_SURE - _DOUBTFUL)).astype(np.uint8)
-            self._lines.points = np.asarray(points, np.float32)[np.array(BONES)]
-            self._wrist.position = points[0]
+            self.joints.points = np.asarray(points, np.float32)
+            self.joints.colors = (_DOUBTFUL + np.asarray(sure)[:, None] * (_SURE - _DOUBTFUL)).astype(np.uint8)
+            self.lines.points = np.asarray(points, np.float32)[np.array(BONES)]
+            self.wrist.position = points[0]
             if rotation is not None:
-                self._wrist.wxyz = wxyz(rotation)
+                self.wrist.wxyz = wxyz(rotation)
         self._draw_mesh(hand, here and shown["Meshes"])
         self._draw_trail(hand, stamp, shown["Trails"])
 
@@ -209,15 +209,15 @@ class _HandNodes:
         (benchmarks/view_meshes.py). And viser 1.1's skinned meshes take the page down when it connects again."""
         vertices = self._poser.vertices(hand) if wanted else None
         if vertices is None or hand.joints is None:
-            if self._mesh is not None:
-                self._mesh.visible = False
+            if self.mesh is not None:
+                self.mesh.visible = False
             return
-        if self._mesh is None:
-            self._mesh = add_mesh(self._scene, f"{self._name}/mesh", vertices, self._poser.faces, self._colour, _OPAQUE)
-        self._mesh.vertices = vertices
-        self._mesh.position = hand.joints[0]
-        self._mesh.opacity = _FAINT if hand.state == HELD else _OPAQUE
-        self._mesh.visible = True
+        if self.mesh is None:
+            self.mesh = add_mesh(self._scene, f"{self._name}/mesh", vertices, self._poser.faces, self._colour, _OPAQUE)
+        self.mesh.vertices = vertices
+        self.mesh.position = hand.joints[0]
+        self.mesh.opacity = _FAINT if hand.state == HELD else _OPAQUE
+        self.mesh.visible = True
 
     def _draw_trail(self, hand: HandEstimate, stamp: int, wanted: bool) -> None:
         if self.trail and not 0 <= stamp - self.trail[-1][0] < TRAIL * 1e9:
@@ -226,10 +226,10 @@ class _HandNodes:
             self.trail.append((stamp, np.asarray(hand.joints, np.float32)[list(_TRAILED)]))
         while self.trail and stamp - self.trail[0][0] > TRAIL * 1e9:
             self.trail.popleft()
-        self._past.visible = wanted and len(self.trail) > 1
-        if self._past.visible:
+        self.past.visible = wanted and len(self.trail) > 1
+        if self.past.visible:
             places = np.stack([place for _, place in self.trail])  # (time, point, 3)
-            self._past.points = np.stack([places[:-1], places[1:]], axis=2).reshape(-1, 2, 3)
+            self.past.points = np.stack([places[:-1], places[1:]], axis=2).reshape(-1, 2, 3)
 
 
 def add_mesh(

@@ -71,23 +71,23 @@ class LivePage:
         find: bool = False,
         estop: bool = False,
     ) -> None:
-        self._node, self._cameras, self._period, self._find = node, list(cameras), 1.0 / rate, find
+        self._node, self.cameras, self._period, self._find = node, list(cameras), 1.0 / rate, find
         self._server = served.server
-        self._stage = Stage(served.server, hands)
+        self.stage = Stage(served.server, hands)
         self._presence = served.gateway.presence
-        self._panel = Panel(served.server, [self._stage], "")
-        self._robots = LiveRobots(node, estop)
+        self.panel = Panel(served.server, [self.stage], "")
+        self.robots = LiveRobots(node, estop)
         self._models = LiveModels(node, hands)
         self._stopped = ""
         if estop:
             button = served.server.gui.add_button("Emergency stop", color="red", hint="true on ~/estop of all robots here")
-            button.on_click(lambda _: self._stop_robots())
-        self._of: Any = None
+            button.on_click(lambda _: self.stop_robots())
+        self.choice: Any = None
         self._plots = PlotPanel(served.server, span=_SPAN)
-        self._panel.add_choices()
+        self.panel.add_choices()
         self._open = False
         self._looked = 0.0
-        self._sights: dict[str, Sight] = {}
+        self.sights: dict[str, Sight] = {}
         self._words: dict[str, list[str]] = {}
         self._standing: list[str] = []
         self._diagnostics: PolledSubscription | None = None
@@ -106,33 +106,35 @@ class LivePage:
             while not stop.is_set():
                 there = self._presence.wait(0.2)
                 if there != self._open:
-                    self._switch(there)
+                    self.switch(there)
                 if there:
                     began = time.monotonic()
-                    self._turn()
+                    self.turn()
                     while (left := began + self._period - time.monotonic()) > 0:
                         time.sleep(min(left, _QUEUE_PERIOD))
                         if left > _QUEUE_PERIOD:
-                            for camera in self._cameras:
+                            for camera in self.cameras:
                                 camera.take()
         finally:
-            self._switch(False)
+            self.switch(False)
             executor.shutdown()
             spinning.join(5.0)
 
     def _name(self) -> None:
         """What is shown, and of several cameras a choice whose plots are."""
-        names = [camera.pairs for camera in self._cameras]
-        self._panel.name(", ".join(names) or "hands")
-        if self._of is not None and names:
-            self._of.options = tuple(names)
+        names = [camera.pairs for camera in self.cameras]
+        self.panel.name(", ".join(names) or "hands")
+        if self.choice is not None and names:
+            self.choice.options = tuple(names)
         elif len(names) > 1:
-            self._of = self._server.gui.add_dropdown("Plots of", tuple(names), order=self._plots.choice.order - 0.1)
+            self.choice = self._server.gui.add_dropdown("Plots of", tuple(names), order=self._plots.choice.order - 0.1)
 
-    def _stop_robots(self) -> None:
-        self._stopped = self._robots.stop()
+    def stop_robots(self) -> None:
+        """Ask for the emergency stop of all robots, and say what came of it."""
+        self._stopped = self.robots.stop()
 
-    def _switch(self, there: bool) -> None:
+    def switch(self, there: bool) -> None:
+        """Subscribe where somebody looks, let go of all topics where nobody does."""
         self._open, self._looked = there, 0.0
         if self._diagnostics is not None:
             self._diagnostics.destroy()
@@ -140,11 +142,11 @@ class LivePage:
         if self._frames is not None:
             self._frames.destroy()
             self._frames = None
-        self._robots.close()
+        self.robots.close()
         self._models.close()
         if there:
             self._diagnostics = PolledSubscription(self._node, DiagnosticArray, "/diagnostics", QoSProfile(depth=50))
-        for camera in self._cameras:
+        for camera in self.cameras:
             camera.close()
             if there:
                 camera.came = time.monotonic()
@@ -154,34 +156,34 @@ class LivePage:
         """At what has come up since."""
         topics = self._node.get_topic_names_and_types()
         if self._find:
-            known = {camera.pairs for camera in self._cameras}
+            known = {camera.pairs for camera in self.cameras}
             for name, types in sorted(topics):
                 if HAND_PAIR in types and name not in known and self._node.count_publishers(name):
                     camera = LiveCamera(self._node, name, None)
                     camera.came = time.monotonic()
                     camera.open()
-                    self._cameras.append(camera)
+                    self.cameras.append(camera)
                     self._name()
-            for camera in self._cameras[:]:
+            for camera in self.cameras[:]:
                 if time.monotonic() - camera.came > _GONE and not self._node.count_publishers(camera.pairs):
                     camera.close()
-                    self._cameras.remove(camera)
+                    self.cameras.remove(camera)
                     self._words.pop(camera.pairs, None)
                     self._name()
-            if not self._cameras:
+            if not self.cameras:
                 self._words[""] = ["no node publishes hands: start one, such as with hands.launch.py"]
             else:
                 self._words.pop("", None)
-        self._robots.look(topics)
-        for camera in self._cameras:
+        self.robots.look(topics)
+        for camera in self.cameras:
             camera.look_for_images(topics)
-            camera.look_for_depth(topics, self._stage.shown["Depth cloud"])
-        if self._frames is None and (len(self._cameras) > 1 or self._robots.states()):
+            camera.look_for_depth(topics, self.stage.shown["Depth cloud"])
+        if self._frames is None and (len(self.cameras) > 1 or self.robots.states()):
             self._frames = watch_frames(self._node)
 
-    def _pose(self, source: str, stamp: int) -> tuple[Rigid | None, str]:
+    def pose(self, source: str, stamp: int) -> tuple[Rigid | None, str]:
         """Where a frame stands in the first camera's at a stamp, or why that is not known."""
-        first = self._cameras[0].frame_id if self._cameras else ""
+        first = self.cameras[0].frame_id if self.cameras else ""
         if self._frames is None or not first or not source:
             return None, "nothing names its frame yet"
         try:
@@ -195,7 +197,7 @@ class LivePage:
                 self._hear(deserialize_ros(data, DiagnosticArray))
 
     def _hear(self, array: DiagnosticArray) -> None:
-        for frame in {status.hardware_id for status in array.status} & {camera.frame_id for camera in self._cameras}:
+        for frame in {status.hardware_id for status in array.status} & {camera.frame_id for camera in self.cameras}:
             self._told[frame] = sentences(array, frame)
         if recorder := recorder_words(array):
             self._recorder = time.monotonic(), recorder
@@ -205,7 +207,7 @@ class LivePage:
         newest = camera.newest()
         if newest is None:
             if now - camera.came > _SILENCE:
-                self._sights.pop(camera.pairs, None)  # what is old is not shown as if it were now
+                self.sights.pop(camera.pairs, None)  # what is old is not shown as if it were now
                 self._models.forget(camera.pairs)
                 publishers = self._node.count_publishers(camera.pairs)
                 why = "the node sends none" if publishers else "no node publishes it"
@@ -213,40 +215,41 @@ class LivePage:
             return
         moment, image = newest
         camera.add(moment)
-        pose, problem = self._pose(camera.frame_id, moment.stamp) if camera is not self._cameras[0] else (Rigid(), "")
+        pose, problem = self.pose(camera.frame_id, moment.stamp) if camera is not self.cameras[0] else (Rigid(), "")
         cloud = camera.cloud(moment.stamp, image)
         hands, unknown = self._models.of(camera.pairs, camera.model)
         sight = Sight(camera.pairs, moment, image, False, cloud, camera.fused, pose, problem, camera.model, hands)
-        self._sights[camera.pairs] = sight
+        self.sights[camera.pairs] = sight
         told = [f"Meshes: {unknown}."] if unknown else []
         self._words[camera.pairs] = [*words(moment), *told, *self._told.get(camera.frame_id, ())]
 
-    def _turn(self) -> None:
+    def turn(self) -> None:
+        """Take in what has come, and show it."""
         now = time.monotonic()
         looks = now - self._looked > _LOOK_PERIOD
         if looks:
             self._looked = now
             self._look()
             self._take_diagnostics()
-        before = dict(self._sights)
-        for camera in self._cameras:
+        before = dict(self.sights)
+        for camera in self.cameras:
             self._see(camera, now)
-        self._robots.repeat_stop()
-        robots = self._robots.states()
-        said = self._draw(robots) if robots or self._sights != before else self._standing
+        self.robots.repeat_stop()
+        robots = self.robots.states()
+        said = self._draw(robots) if robots or self.sights != before else self._standing
         self._standing = said
-        if looks and self._cameras:
-            wanted = self._of.value if self._of is not None else ""
-            shown = next((camera for camera in self._cameras if camera.pairs == wanted), self._cameras[0])
+        if looks and self.cameras:
+            wanted = self.choice.value if self.choice is not None else ""
+            shown = next((camera for camera in self.cameras if camera.pairs == wanted), self.cameras[0])
             self._plots.draw(shown.course)
         self._say(said, now)
 
     def _draw(self, robots: dict[str, RobotState]) -> list[str]:
-        stamp = max((sight.moment.stamp for sight in self._sights.values()), default=0)
-        posed = [RobotSight(name, state, *self._pose(state.base_frame, stamp)) for name, state in sorted(robots.items())]
-        order = [self._sights[camera.pairs] for camera in self._cameras if camera.pairs in self._sights]
+        stamp = max((sight.moment.stamp for sight in self.sights.values()), default=0)
+        posed = [RobotSight(name, state, *self.pose(state.base_frame, stamp)) for name, state in sorted(robots.items())]
+        order = [self.sights[camera.pairs] for camera in self.cameras if camera.pairs in self.sights]
         with self._server.atomic():
-            return self._stage.draw(order, posed)
+            return self.stage.draw(order, posed)
 
     def _say(self, said: Sequence[str], now: float) -> None:
         lines: list[str] = []
@@ -257,7 +260,7 @@ class LivePage:
             lines.append(self._recorder[1])
         if self._stopped:
             lines.append(self._stopped)
-        self._panel.say([*lines, *(text for camera in self._cameras for text in camera.problems.values())])
+        self.panel.say([*lines, *(text for camera in self.cameras for text in camera.problems.values())])
 
 
 def _step_back() -> None:

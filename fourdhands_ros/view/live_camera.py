@@ -61,7 +61,7 @@ class LiveCamera:
 
     def __init__(self, node: Node, pairs: str, image: str | None) -> None:
         self._node, self.pairs, self._wanted = node, pairs, image
-        self._images: deque[tuple[int, bytes]] = deque(maxlen=_KEPT)
+        self.images: deque[tuple[int, bytes]] = deque(maxlen=_KEPT)
         self._hands: PolledSubscription | None = None
         self._pictures: PolledSubscription | None = None
         self._infos: list[PolledSubscription] = []
@@ -70,7 +70,7 @@ class LiveCamera:
         self._camera: Camera | None = None
         self._lenses: list[Camera] = []  # that CameraInfo may mean, the likely one first
         self._seen = SeenThrough()
-        self._pairs: deque[tuple[int | None, float, bytes]] = deque(maxlen=_KEPT)  # stamp, when it came, message
+        self.waiting: deque[tuple[int | None, float, bytes]] = deque(maxlen=_KEPT)  # stamp, when it came, message
         self._imaged: deque[bool] = deque(maxlen=_JUDGED)
         self._depth: DepthBuffer | None = None
         self._depths: PolledSubscription | None = None
@@ -140,15 +140,15 @@ class LiveCamera:
             if topic is not None:
                 topic.destroy()
         self._hands, self._pictures, self._infos, self._image_topic = None, None, [], ""
-        self._images.clear()
-        self._pairs.clear()
+        self.images.clear()
+        self.waiting.clear()
         self._imaged.clear()
 
     def take(self) -> None:
         """Take in what has come; hands first, so that their image is there too."""
         for data in _of(self._hands):
             self.came = time.monotonic()
-            self._pairs.append((stamp_in(data), self.came, data))
+            self.waiting.append((stamp_in(data), self.came, data))
         for info in self._infos:
             for data in _of(info):
                 self._take_info(data)
@@ -160,7 +160,7 @@ class LiveCamera:
     def newest(self) -> tuple[Moment, np.ndarray | None] | None:
         """The newest hands that have their image, once; without it where that does not come in time; None where none came."""
         self.take()
-        images = dict(self._images)  # by stamp
+        images = dict(self.images)  # by stamp
         data = self._next_pair(images)
         if data is None:
             return None
@@ -170,7 +170,7 @@ class LiveCamera:
             self.frame_id = str(message.header.frame_id)
             self.model = next((str(one.model) for one in (message.left, message.right) if one.valid), self.model)
             stored = images.get(pair.stamp)
-            self._images = deque((one for one in self._images if one[0] > pair.stamp), _KEPT)  # hands come in their order
+            self.images = deque((one for one in self.images if one[0] > pair.stamp), _KEPT)  # hands come in their order
             image = None if stored is None else self._decoder.decode(stored)[1]
             self.problems.pop("image", None)
             self._judge(image is not None)
@@ -191,12 +191,12 @@ class LiveCamera:
 
     def _next_pair(self, images: Mapping[int, bytes]) -> bytes | None:
         """The message to be shown of those that wait; those before it are let go."""
-        imaged = [number for number, (stamp, _, _) in enumerate(self._pairs) if stamp in images]
-        late = self._pictures is None or (self._pairs and time.monotonic() - self._pairs[0][1] > _LATE)
-        number = imaged[-1] if imaged else len(self._pairs) - 1 if late else -1
-        data = self._pairs[number][2] if number >= 0 else None
+        imaged = [number for number, (stamp, _, _) in enumerate(self.waiting) if stamp in images]
+        late = self._pictures is None or (self.waiting and time.monotonic() - self.waiting[0][1] > _LATE)
+        number = imaged[-1] if imaged else len(self.waiting) - 1 if late else -1
+        data = self.waiting[number][2] if number >= 0 else None
         for _ in range(number + 1):
-            self._pairs.popleft()
+            self.waiting.popleft()
         return data
 
     def _judge(self, imaged: bool) -> None:
@@ -235,9 +235,9 @@ class LiveCamera:
         stamp = stamp_in(data)
         if stamp is None:
             return
-        self._images.append((stamp, data))
-        while len(self._images) > max(2, _KEPT_BYTES // len(data)):
-            self._images.popleft()
+        self.images.append((stamp, data))
+        while len(self.images) > max(2, _KEPT_BYTES // len(data)):
+            self.images.popleft()
 
     def _take_depth(self, data: bytes) -> None:
         """Only what is in the images' view, which its frame tells."""

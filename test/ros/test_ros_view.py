@@ -252,19 +252,19 @@ def test_a_second_camera_stands_where_tf_says(ros, closing):
     static = publisher.create_publisher(TFMessage, "/tf_static", LATCHED)
     page = LivePage(served, node, [LiveCamera(node, f"/{name}/hands", None) for name in "ab"], HANDS, 15.0)
     try:
-        page._switch(True)
-        page._look()
-        page._cameras[0].frame_id = "a_optical"
+        page.switch(True)
+        page.turn()
+        page.cameras[0].frame_id = "a_optical"
         first, moment = Sight("/a/hands", Moment(moving(1)[0])), Moment(moving(1)[0])
-        words = page._stage.draw([first, Sight("/b/hands", moment, None, False, None, False, *page._pose("b_optical", T0))])
+        words = page.stage.draw([first, Sight("/b/hands", moment, None, False, None, False, *page.pose("b_optical", T0))])
         assert "/b/hands is drawn beside the first camera: " in words[0]
-        np.testing.assert_allclose(page._stage.cameras["/b/hands"]._root.position, [1.5, 0, 0])
+        np.testing.assert_allclose(page.stage.cameras["/b/hands"].root.position, [1.5, 0, 0])
         static.publish(transform_message("a_optical", "b_optical", Rigid(position=np.array([0.4, 0.0, 0.0]))))
-        assert ros.spin_until(lambda: page._pose("b_optical", T0)[0] is not None, PATIENT)
-        assert not page._stage.draw([first, Sight("/b/hands", moment, None, False, None, False, *page._pose("b_optical", T0))])
-        np.testing.assert_allclose(page._stage.cameras["/b/hands"]._root.position, [0.4, 0, 0])
+        assert ros.spin_until(lambda: page.pose("b_optical", T0)[0] is not None, PATIENT)
+        assert not page.stage.draw([first, Sight("/b/hands", moment, None, False, None, False, *page.pose("b_optical", T0))])
+        np.testing.assert_allclose(page.stage.cameras["/b/hands"].root.position, [0.4, 0, 0])
     finally:
-        page._switch(False)
+        page.switch(False)
 
 
 @needs_viser
@@ -305,16 +305,16 @@ def test_live_topics_are_open_only_while_somebody_looks(ros):
             if (newest := camera.newest()) is not None:
                 seen.append(newest)
                 camera.add(newest[0])
-            return not camera._pairs
+            return not camera.waiting
 
         for name, data in messages:
             {"/cam/hands": hands, "/cam/image_raw": images, "/cam/camera_info": infos}[name].publish(data)
-            ros.spin_until(lambda: (camera.take(), camera._pairs)[1], 5.0 if name == "/cam/hands" else 0.01)
+            ros.spin_until(lambda: (camera.take(), camera.waiting)[1], 5.0 if name == "/cam/hands" else 0.01)
             shown()
         assert ros.spin_until(shown, PATIENT) and len(seen) > 3
         with_image = [(moment, image) for moment, image in seen if image is not None]
         assert with_image and all(
-            stamp > seen[-1][0].stamp for stamp, _ in camera._images
+            stamp > seen[-1][0].stamp for stamp, _ in camera.images
         )  # what no hands can come for is let go
         for moment, image in with_image:
             assert moment.stamp == T0 + number_in(image) * PERIOD

@@ -2,6 +2,7 @@
 
 import contextlib
 from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -63,11 +64,12 @@ def page_of(ros, topics=(), **options):
     node = ros.node("viewer")
     cameras = [LiveCamera(node, topic, None) for topic in topics]
     page = LivePage(served, node, cameras, pair_of(load_human_hand()), 15.0, find=not topics, **options)
-    page._switch(True)
+    page.switch(True)
     try:
-        yield page
+        with mock.patch("fourdhands_ros.view.live._LOOK_PERIOD", -1.0):  # at each turn
+            yield page
     finally:
-        page._switch(False)
+        page.switch(False)
         served.close()
 
 
@@ -76,41 +78,40 @@ def turns_until(ros, page, robot, condition):
 
     def turn():
         robot.play()
-        page._looked = 0.0
-        page._turn()
+        page.turn()
         return condition()
 
-    assert ros.spin_until(turn, PATIENT), page._panel._words.content
+    assert ros.spin_until(turn, PATIENT), page.panel.words.content
 
 
 def test_what_comes_up_is_shown(ros):
     """Cameras where /tf says they stand, depth, and a robot: nobody named a topic."""
     with page_of(ros) as page:
-        page._turn()
-        assert "no node publishes hands" in page._panel._words.content
+        page.turn()
+        assert "no node publishes hands" in page.panel.words.content
         robot = Robot(ros)
 
         def all_there():
-            scene = page._stage.cameras
+            scene = page.stage.cameras
             return (
                 {"/left/hands", "/right/hands"} <= scene.keys()
-                and scene["/left/hands"]._cloud is not None
+                and scene["/left/hands"].cloud is not None
                 and not np.allclose(scene["/right/hands"].pose.position, [1.5, 0.0, 0.0])
                 and scene["/right/hands"].pinhole is not None
-                and "/hands_teleop" in page._stage.robots
-                and "ENGAGED: the robot follows the right hand" in page._panel._words.content
+                and "/hands_teleop" in page.stage.robots
+                and "ENGAGED: the robot follows the right hand" in page.panel.words.content
             )
 
         turns_until(ros, page, robot, all_there)
-        cloud = page._stage.cameras["/left/hands"]._cloud.points
+        cloud = page.stage.cameras["/left/hands"].cloud.points
         np.testing.assert_allclose(np.asarray(cloud, float)[:, 2], PLANE, atol=2e-3)
-        meshes = [nodes._mesh for nodes in page._stage.cameras["/left/hands"]._hands]
+        meshes = [nodes.mesh for nodes in page.stage.cameras["/left/hands"].hands]
         assert all((mesh.faces == hand.faces).all() for mesh, hand in zip(meshes, HANDS) if mesh)  # as the messages name it
-        assert "held back by the speed" in page._panel._words.content
-        assert page._of is not None and set(page._of.options) == {"/left/hands", "/right/hands"}
-        page._stage.shown["Depth cloud"] = False
+        assert "held back by the speed" in page.panel.words.content
+        assert page.choice is not None and set(page.choice.options) == {"/left/hands", "/right/hands"}
+        page.stage.shown["Depth cloud"] = False
         turns_until(ros, page, robot, lambda: not robot.publishers["/left/depth/image_raw"].get_subscription_count())
-        page._switch(False)
+        page.switch(False)
         assert ros.spin_until(lambda: not any(one.get_subscription_count() for one in robot.publishers.values()), PATIENT)
 
 
@@ -118,20 +119,20 @@ def test_a_camera_that_was_found_and_is_gone_is_left_out(ros):
     """After a while, in which its silence is told; where it comes again it is found again."""
     robot = Robot(ros)
     with page_of(ros) as page:
-        turns_until(ros, page, robot, lambda: page._of is not None)
-        gone = next(camera for camera in page._cameras if camera.pairs == "/right/hands")
+        turns_until(ros, page, robot, lambda: page.choice is not None)
+        gone = next(camera for camera in page.cameras if camera.pairs == "/right/hands")
         robot.node.destroy_publisher(robot.publishers.pop("/right/hands"))
 
         def silent():
             gone.came -= 1.0
-            return "no node publishes it" in page._panel._words.content
+            return "no node publishes it" in page.panel.words.content
 
         turns_until(ros, page, robot, silent)
         gone.came -= 30.0
-        turns_until(ros, page, robot, lambda: "/right/hands" not in page._panel._words.content)
-        assert set(page._of.options) == {"/left/hands"}
+        turns_until(ros, page, robot, lambda: "/right/hands" not in page.panel.words.content)
+        assert set(page.choice.options) == {"/left/hands"}
         robot.publishers["/right/hands"] = robot.node.create_publisher(HandPair, "/right/hands", 10)
-        turns_until(ros, page, robot, lambda: "/right/hands" in page._of.options and "/right/hands" in page._sights)
+        turns_until(ros, page, robot, lambda: "/right/hands" in page.choice.options and "/right/hands" in page.sights)
 
 
 def test_hands_have_their_image_where_the_page_is_held_up(ros):
@@ -140,7 +141,7 @@ def test_hands_have_their_image_where_the_page_is_held_up(ros):
     images = [data for name, _, data in robot.entries if name == "/left/image_raw"]
     hands = next(data for name, _, data in robot.entries if name == "/left/hands")
     with page_of(ros, ["/left/hands"]) as page:
-        (camera,) = page._cameras
+        (camera,) = page.cameras
 
         def shown():
             camera.look_for_images(robot.node.get_topic_names_and_types())
@@ -159,13 +160,13 @@ def test_hands_wait_for_an_image_that_comes_later(ros, monkeypatch):
     robot = Robot(ros)
     first = {name: next(data for one, _, data in robot.entries if one == name) for name in robot.publishers}
     with page_of(ros, ["/left/hands"]) as page:
-        (camera,) = page._cameras
+        (camera,) = page.cameras
 
         def waits():
             camera.look_for_images(robot.node.get_topic_names_and_types())
             robot.publishers["/left/hands"].publish(first["/left/hands"])
             newest = camera.newest()
-            return camera._pictures is not None and len(camera._pairs) > 3 and newest is None
+            return robot.publishers["/left/image_raw"].get_subscription_count() and len(camera.waiting) > 3 and newest is None
 
         def comes():
             robot.publishers["/left/image_raw"].publish(first["/left/image_raw"])
@@ -176,11 +177,10 @@ def test_hands_wait_for_an_image_that_comes_later(ros, monkeypatch):
         monkeypatch.setattr(live_camera, "_LATE", 0.0)
         monkeypatch.setattr(live_camera, "_JUDGED", 3)
         robot.entries = [entry for entry in robot.entries if entry[0] == "/left/hands"]
-        turns_until(ros, page, robot, lambda: "of 3 images come here" in page._panel._words.content)
-        camera._pictures.destroy()
-        camera._pictures = None
+        turns_until(ros, page, robot, lambda: "of 3 images come here" in page.panel.words.content)
         robot.node.destroy_publisher(robot.publishers.pop("/left/image_raw"))
-        turns_until(ros, page, robot, lambda: "none are published beside them" in page._panel._words.content)
+        page.switch(True)  # as for who looks again
+        turns_until(ros, page, robot, lambda: "none are published beside them" in page.panel.words.content)
 
 
 def test_mirrored_images_are_turned_round(ros):
@@ -195,7 +195,7 @@ def test_mirrored_images_are_turned_round(ros):
             number[0] += 1
             given = replace(pair, left=left, right=right, stamp=number[0])
             robot.publishers["/left/hands"].publish(encoder.encode(given, "camera", {}))
-            return "/left/hands" in page._sights and page._sights["/left/hands"].moment.pair.mirrored
+            return "/left/hands" in page.sights and page.sights["/left/hands"].moment.pair.mirrored
 
         turns_until(ros, page, robot, seen)
 
@@ -215,21 +215,21 @@ def test_meshes_are_of_the_nodes_own_hand_model(ros, tmp_path):
         def said(words):
             number[0] += 1
             publisher.publish(encoder.encode(moving(1)[0], "camera", {}, (number[0], 0, 0)))
-            return words in page._panel._words.content
+            return words in page.panel.words.content
 
         turns_until(ros, page, robot, lambda: said("/arm/hands: poses are of the hand model mine, meshes of human"))
         turns_until(ros, page, robot, lambda: said("the hand model of /arm/hands cannot be read here: "))
         write_hand(path.value, 1.5)
         turns_until(ros, page, robot, lambda: said("TRACKED") and not said("hand model"))
-        size = np.ptp(page._stage.cameras["/arm/hands"]._hands[1]._mesh.vertices, axis=0)
+        size = np.ptp(page.stage.cameras["/arm/hands"].hands[1].mesh.vertices, axis=0)
         pose = HandPoser(pair_of(load_human_hand())[1]).vertices(moving(1)[0].right)
         np.testing.assert_allclose(size, 1.5 * np.ptp(pose, axis=0), rtol=1e-3)
         write_hand(path.value, 0.8)  # as for a node that is started anew
-        turns_until(ros, page, robot, lambda: "no hands on /arm/hands" in page._panel._words.content)
+        turns_until(ros, page, robot, lambda: "no hands on /arm/hands" in page.panel.words.content)
 
         def resized():
             said("")
-            mesh = page._stage.cameras["/arm/hands"]._hands[1]._mesh
+            mesh = page.stage.cameras["/arm/hands"].hands[1].mesh
             return mesh is not None and np.allclose(np.ptp(mesh.vertices, axis=0), 0.8 * np.ptp(pose, axis=0), rtol=1e-3)
 
         turns_until(ros, page, robot, resized)
@@ -245,7 +245,7 @@ def test_who_publishes_hands_without_such_parameters(ros):
         def said():
             publisher.publish(encoder.encode(moving(1)[0], "camera", {}, (1, 0, 0)))
             words = "/robot does not tell which file its hand model mine is"
-            return words in page._panel._words.content
+            return words in page.panel.words.content
 
         turns_until(ros, page, robot, said)
 
@@ -253,15 +253,15 @@ def test_who_publishes_hands_without_such_parameters(ros):
 def test_a_page_only_looks_unless_it_may_stop(ros):
     robot = Robot(ros)
     with page_of(ros, ["/left/hands"]) as page:
-        turns_until(ros, page, robot, lambda: "/hands_teleop" in page._stage.robots)
+        turns_until(ros, page, robot, lambda: "/hands_teleop" in page.stage.robots)
         assert not robot.node.count_publishers("/hands_teleop/estop")
     with page_of(ros, ["/left/hands"], estop=True) as page:
-        assert page._robots.stop() == "No robot follows a hand here: there is nothing to stop."
+        assert page.robots.stop() == "No robot follows a hand here: there is nothing to stop."
         turns_until(ros, page, robot, lambda: robot.node.count_publishers("/hands_teleop/estop"))
         assert not robot.stops
-        page._stop_robots()
+        page.stop_robots()
         turns_until(ros, page, robot, lambda: robot.stops)
-        assert set(robot.stops) == {True} and "Emergency stop sent to /hands_teleop/estop" in page._panel._words.content
+        assert set(robot.stops) == {True} and "Emergency stop sent to /hands_teleop/estop" in page.panel.words.content
 
 
 def test_reasons_in_words(ros):
@@ -273,10 +273,10 @@ def test_reasons_in_words(ros):
 
         def told():
             robot.publishers["/hands_teleop/state"].publish(said)
-            return "IDLE" in page._panel._words.content
+            return "IDLE" in page.panel.words.content
 
         turns_until(ros, page, robot, told)
-        text = page._panel._words.content
+        text = page.panel.words.content
         assert "Against following: nobody presses the deadman's switch; new_reason." in text
         assert "It last stopped because: the newest image of the hand is too old." in text
 
@@ -289,7 +289,7 @@ def test_the_recorder_is_shown(ros):
 
         def told():
             diagnostics.publish(DiagnosticArray(status=[status]))
-            return "Recorder: no hand is seen." in page._panel._words.content
+            return "Recorder: no hand is seen." in page.panel.words.content
 
         turns_until(ros, page, robot, told)
 
@@ -298,15 +298,15 @@ def test_silence_is_said_and_nothing_old_is_shown(ros):
     """As where the node is restarted: then it goes on."""
     robot = Robot(ros)
     with page_of(ros, ["/left/hands"]) as page:
-        turns_until(ros, page, robot, lambda: "left TRACKED" in page._panel._words.content)
+        turns_until(ros, page, robot, lambda: "left TRACKED" in page.panel.words.content)
         for publisher in robot.publishers.values():
             robot.node.destroy_publisher(publisher)
         robot.entries = []
-        turns_until(ros, page, robot, lambda: "no node publishes it" in page._panel._words.content)
-        assert not page._stage.cameras["/left/hands"]._root.visible
+        turns_until(ros, page, robot, lambda: "no node publishes it" in page.panel.words.content)
+        assert not page.stage.cameras["/left/hands"].root.visible
         again = Robot(ros)
-        turns_until(ros, page, again, lambda: "left TRACKED" in page._panel._words.content)
-        assert page._stage.cameras["/left/hands"]._root.visible
+        turns_until(ros, page, again, lambda: "left TRACKED" in page.panel.words.content)
+        assert page.stage.cameras["/left/hands"].root.visible
 
 
 def test_a_robots_words_may_be_anything(ros):
@@ -316,11 +316,11 @@ def test_a_robots_words_may_be_anything(ros):
 
             def told(text=text):
                 robot.publishers["/hands_teleop/state"].publish(String(data=text))
-                return "left TRACKED" in page._panel._words.content
+                return "left TRACKED" in page.panel.words.content
 
             robot.entries = [entry for entry in robot.entries if entry[0] != "/hands_teleop/state"]
             turns_until(ros, page, robot, told)
-        turns_until(ros, page, robot, lambda: (told(), "nothing.yaml is not drawn" in page._panel._words.content)[1])
+        turns_until(ros, page, robot, lambda: (told(), "nothing.yaml is not drawn" in page.panel.words.content)[1])
 
 
 def test_the_frame_of_a_serialised_message():

@@ -72,8 +72,8 @@ def test_hands_are_drawn_with_the_shipped_model_that_the_bag_names(bag, closing)
         sight = recording.sights(row, ALL)[0]
         assert sight.model == "generic"
         assert stage.draw([replace(sight, model=model)]) == said
-        for nodes, expected in zip(stage.cameras["/left/hands"]._hands, moving(40, camera=CAMERA)[row].hands):
-            off = np.abs(nodes._mesh.vertices + nodes._mesh.position - expected.vertices).max()
+        for nodes, expected in zip(stage.cameras["/left/hands"].hands, moving(40, camera=CAMERA)[row].hands):
+            off = np.abs(nodes.mesh.vertices + nodes.mesh.position - expected.vertices).max()
             assert (off < 1e-4) == (model == "generic")
 
 
@@ -110,22 +110,22 @@ def test_the_stage_shows_all_of_it(recording, closing):
     stage = Stage(served.server, HANDS)
     said = stage.draw(recording.sights(5, ALL), recording.robots(5))
     assert said == ["/hands_teleop ENGAGED: the robot follows the right hand.", "It is held back by the speed."]
-    np.testing.assert_allclose(stage.cameras["/right/hands"]._root.position, SECOND.position)
-    assert stage.cameras["/left/hands"]._cloud.visible
+    np.testing.assert_allclose(stage.cameras["/right/hands"].root.position, SECOND.position)
+    assert stage.cameras["/left/hands"].cloud.visible
     robot = stage.robots["/hands_teleop"]
-    np.testing.assert_allclose(robot._root.position, BASE.position)
-    measured, commanded = robot._ends
-    np.testing.assert_allclose(commanded._frame.position - measured._frame.position, [0.05, 0, 0], atol=1e-9)
-    assert len(measured._parts) == len(commanded._parts) > 3 and commanded._parts[0].opacity < 0.5
-    fingers = [part.position for part in measured._parts]
+    np.testing.assert_allclose(robot.root.position, BASE.position)
+    measured, commanded = robot.ends
+    np.testing.assert_allclose(commanded.frame.position - measured.frame.position, [0.05, 0, 0], atol=1e-9)
+    assert len(measured.parts) == len(commanded.parts) > 3 and commanded.parts[0].opacity < 0.5
+    fingers = [part.position for part in measured.parts]
     assert max(place[1] for place in fingers) > 0.015  # the gripper is open by 4 cm
     eye, pose = stage.eye()
     assert eye.camera.width == 64 and not pose.position.any()
     stage.shown["Workspace"] = stage.shown["Robot"] = False
     stage.draw(recording.sights(6, ALL), recording.robots(6))
-    assert not robot._box.visible and not measured._frame.visible
+    assert not robot.box.visible and not measured.frame.visible
     stage.draw(recording.sights(7, ALL)[:1])
-    assert not stage.cameras["/right/hands"]._root.visible and not robot._root.visible
+    assert not stage.cameras["/right/hands"].root.visible and not robot.root.visible
 
 
 def test_without_transforms_what_stands_where_is_said(tmp_path, closing):
@@ -157,7 +157,7 @@ def test_fused_hands_have_no_image(tmp_path, closing):
     served = closing(serve(port=0))
     stage = Stage(served.server, HANDS)
     stage.draw([first, second, third])
-    assert stage.cameras["/hands"]._frustum is None and stage.eye()[0] is stage.cameras["/left/hands"].pinhole
+    assert stage.cameras["/hands"].frustum is None and stage.eye()[0] is stage.cameras["/left/hands"].pinhole
 
 
 def test_fused_hands_that_come_late_are_in_no_picture_either(tmp_path, closing):
