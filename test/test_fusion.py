@@ -315,7 +315,8 @@ def test_one_of_two_cameras_that_was_bumped_is_told_within_two_seconds(turn):
 @pytest.mark.parametrize(
     "turned, words",
     [
-        ({"left": 0.1, "right": 0.0}, "left sees the hands turned by 6 degrees"),
+        ({"left": 0.1, "right": 0.0, "top": 0.0}, "left sees the hands turned by 6 degrees"),
+        ({"left": 0.1, "right": 0.0}, "left and right see the hands turned by 6 degrees"),  # which of two is not known
         ({"right": 0.1, "left": 0.09, "top": 0.0}, "left and right see the hands turned"),
         ({"right": 0.1, "left": 0.09, "top": 0.1}, "left, right and top see the hands turned"),
     ],
@@ -328,7 +329,8 @@ def test_one_camera_sees_and_several_see(monkeypatch, turned, words):
 @pytest.mark.parametrize(
     "beside, words",
     [
-        ({"left": 0.02, "right": 0.01}, "left sees the hands 20 mm beside the others"),
+        ({"left": 0.02, "right": 0.01, "top": 0.01}, "left sees the hands 20 mm beside the others"),
+        ({"left": 0.02, "right": 0.01}, "left and right see the hands 20 mm beside one another"),
         ({"left": 0.02, "right": 0.03}, "left and right see the hands 30 mm beside one another"),
     ],
 )

@@ -35,6 +35,11 @@ def sees(names: Collection[str]) -> str:
     return f"{listed(names)} {'see' if len(names) > 1 else 'sees'}"
 
 
+def doubted(which: Collection[str], cameras: Collection[str]) -> Collection[str]:
+    """Those of cameras that are named where some see hands elsewhere: of two both, as which of them moved cannot be known."""
+    return cameras if which and len(cameras) < 3 else which
+
+
 class PerCamera:
     """Least squares for three numbers of each camera: sums of what observations say of them, in the order of names."""
 
@@ -119,7 +124,7 @@ class Bumps:
         turned = {name: one for name, one in turns.items() if one > _TURNED}
         if turned:
             degrees = np.degrees(max(turned.values()))
-            return f"{sees(turned)} the hands turned by {degrees:.0f} degrees: {told}"
+            return f"{sees(doubted(turned, turns))} the hands turned by {degrees:.0f} degrees: {told}"
         for names, (change, hands) in self.sizes(stamp).items():
             size = abs(change) / (_SIZE_BOTH if hands > 1 else _SIZE_ONE)
             turn = max(turns.get(name, 0.0) for name in names) / _TURNED

@@ -7,7 +7,7 @@ from statistics import mode
 
 import numpy as np
 
-from .bumps import INDEPENDENT, NOISE, Bumps, PerCamera, sees
+from .bumps import INDEPENDENT, NOISE, Bumps, PerCamera, doubted, sees
 from .exchanged import Exchanged
 from .solution import Solution
 from .trust import Trust
@@ -119,11 +119,12 @@ class Consistency:
             apart = late[last][0] - late[first][0]
             if apart > _APART:
                 told.append(f"the clocks are apart: stamps of {last} are {1e3 * apart:.0f} ms later than those of {first}")
-        beside = {name: one for name, one in self.shifts().items() if one > _SHIFTED}
+        shifts = self.shifts()
+        beside = doubted([name for name, one in shifts.items() if one > _SHIFTED], shifts)
         if beside and not told:
             other = "one another" if len(beside) > 1 else "the others"
             told.append(
-                f"{sees(beside)} the hands {1e3 * max(beside.values()):.0f} mm beside {other}: "
+                f"{sees(beside)} the hands {1e3 * max(shifts.values()):.0f} mm beside {other}: "
                 "a camera has moved, or its pose is wrong; `fourdhands calibrate-cameras --check` tells by how much"
             )
         if not told and (bump := self.bumps.problem(stamp)):

@@ -50,7 +50,7 @@ class Places:
         try:
             return self._frames.lookup(self.frame, frame_id, estimate.stamp)
         except TransformError as error:
-            raise Unplaced("no transform", str(error)) from error
+            raise Unplaced("no transform", f"where {camera} stands in {self.frame} is not known: {error}") from error
 
 
 def check_named(rig: Rig, cameras: Sequence[str], path: object) -> None:

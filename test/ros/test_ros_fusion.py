@@ -163,6 +163,16 @@ def test_a_camera_that_is_not_calibrated_has_no_place():
     assert raised.value.reason == "not calibrated"
 
 
+def test_a_camera_without_a_transform_is_named():
+    """Its frame's name may say nothing of it, as that of a driver's own or of a robot's tool."""
+    places, seen = (
+        Places("cell", None, TransformBuffer()),
+        make_pair(T0, camera=Camera.from_fov(640, 480, 60.0, calibrated=True)),
+    )
+    with pytest.raises(Unplaced, match="where right stands in cell is not known: no transform from tool0 to cell is on /tf"):
+        places.pose("right", "tool0", seen)
+
+
 def test_cameras_whose_images_name_one_frame_have_no_place():
     """As drivers do that nobody told of another: both would stand where one does."""
     buffer, seen = TransformBuffer(), make_pair(T0, camera=Camera.from_fov(640, 480, 60.0, calibrated=True))
