@@ -9,7 +9,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from .cluster_notes import Notes
 from .copies import call_here
@@ -78,60 +78,102 @@ def run_on_cluster(
     quiet: bool,
     told: Callable[[Key, Any], None],
 ) -> None:
-    """Ray's actors, each of which does one piece after another: a task of Ray that waits for a processor is offered from node
-    to node whenever another ends, for which 200 took 8 processor seconds; an actor that waits takes none. A few for which there
-    is no room wait, and begin when there is, as on nodes that come later. What ran on a node that is lost begins anew on
-    another. The package has to be installed on every node, and the folders to be on storage that all of them share."""
+    """As `engine.run_apart`, on a cluster: on each of its nodes the package has to be installed, and the folders have to be on
+    storage that all of them share."""
     with needed_for("--address", "cluster"):
         import ray
     _check_address(address)
     if not ray.is_initialized():
         _connect(ray.init, address)
-    actor = ray.remote(num_cpus=1)(Pieces)
-    keys = list(work)
-    waiting, lost, died = list(range(len(keys)))[::-1], Counter[int](), 0
-    beginning, running = dict[Any, Any](), dict[Any, tuple[Any, int]]()
-    progress = _Told(ray, board, keys, quiet)
-    while waiting or running:
-        room = min(jobs or _AT_ONCE, len(waiting) + len(running)) - len(running)
-        while len(beginning) < min(room, max(_BEGINNING, len(running))):
-            one = actor.remote()
-            beginning[one.begin.remote()] = one
-        for done in ray.wait([*beginning, *running], num_returns=1, timeout=_TOLD, fetch_local=False)[0]:
-            one, number = (beginning.pop(done), None) if done in beginning else running.pop(done)
-            try:
-                result = ray.get(done)
-                if number is not None:
-                    told(keys[number], result)
-                    board.end(keys[number])
-            except ray.exceptions.RayTaskError as error:
-                if number is not None:
-                    board.end(keys[number], error.cause if isinstance(error.cause, Exception) else error)
-            except ray.exceptions.RayError as error:
-                ray.kill(one)  # it may live, and only be out of reach
-                if number is None:
-                    died += 1
-                    if died > RETRIES * max(_BEGINNING, len(running)) and waiting:  # or it would be begun for ever
-                        number = waiting.pop()
-                if number is not None:
-                    lost[number] += 1
-                    if lost[number] <= RETRIES:
-                        waiting.append(number)
-                    else:
-                        why = f"the cluster lost it {lost[number]} times ({type(error).__name__}); run the same command again"
-                        board.end(keys[number], why)
-                continue
-            died = 0
-            if waiting:
-                number = waiting.pop()
-                running[one.call.remote(function, work[keys[number]], number, progress.name)] = one, number
-            else:
-                ray.kill(one)
-        while beginning and not waiting:
-            ray.kill(beginning.popitem()[1])
-        progress.look({number for _, number in running.values()})
+    progress = _Told(ray, board, list(work), quiet)
+    actors = _Actors(ray, function, work, board, told, progress.name)
+    while actors.waiting or actors.running:
+        actors.begin(jobs or _AT_ONCE)
+        for answer in ray.wait([*actors.beginning, *actors.running], num_returns=1, timeout=_TOLD, fetch_local=False)[0]:
+            actors.take(answer)
+        if not actors.waiting:
+            actors.end_beginning()
+        progress.look({number for _, number in actors.running.values()})
         board.draw()
     progress.close()
+
+
+class _Actors(Generic[Key]):
+    """Ray's actors, each of which does one piece of work after another. Not a task of Ray for each piece: one that waits for a
+    processor is offered from node to node whenever another ends, for which 200 took 8 processor seconds; an actor that waits
+    takes none. A few actors wait for room, and begin when there is, as on nodes that come later. What ran on a node that is
+    lost begins anew on another.
+
+    waiting: numbers of pieces to be done, the next one last. beginning, running: by the answer that is awaited the actor that
+    is to say that it is there, and the one that does a piece, with the piece's number.
+    """
+
+    def __init__(
+        self,
+        ray: Any,
+        function: Callable[..., Any],
+        work: Mapping[Key, tuple],
+        board: Board[Key],
+        told: Callable[[Key, Any], None],
+        notes: str,
+    ) -> None:
+        self._ray, self._function, self._board, self._told, self._notes = ray, function, board, told, notes
+        self._keys, self._arguments = list(work), list(work.values())
+        self._actor = ray.remote(num_cpus=1)(Pieces)
+        self.waiting = list(range(len(work)))[::-1]
+        self.beginning = dict[Any, Any]()
+        self.running = dict[Any, tuple[Any, int]]()
+        self._lost = Counter[int]()  # how often, by the piece's number
+        self._died = 0  # as they began, one after another
+
+    def begin(self, most: int) -> None:
+        """Begin as many as there is work for, at most so many."""
+        room = min(most, len(self.waiting) + len(self.running)) - len(self.running)
+        while len(self.beginning) < min(room, max(_BEGINNING, len(self.running))):
+            actor = self._actor.remote()
+            self.beginning[actor.begin.remote()] = actor
+
+    def end_beginning(self) -> None:
+        """End those that have not begun yet."""
+        while self.beginning:
+            self._ray.kill(self.beginning.popitem()[1])
+
+    def take(self, answer: Any) -> None:
+        """Take an answer that has come, and give the actor its next piece of work, or end it."""
+        actor, number = (self.beginning.pop(answer), None) if answer in self.beginning else self.running.pop(answer)
+        try:
+            result = self._ray.get(answer)
+            if number is not None:
+                self._told(self._keys[number], result)
+                self._board.end(self._keys[number])
+        except self._ray.exceptions.RayTaskError as error:
+            if number is not None:
+                self._board.end(self._keys[number], error.cause if isinstance(error.cause, Exception) else error)
+        except self._ray.exceptions.RayError as error:
+            self._ray.kill(actor)  # it may live, and only be out of reach
+            self._lose(number, error)
+            return
+        self._died = 0
+        if self.waiting:
+            number = self.waiting.pop()
+            answer = actor.call.remote(self._function, self._arguments[number], number, self._notes)
+            self.running[answer] = actor, number
+        else:
+            self._ray.kill(actor)
+
+    def _lose(self, number: int | None, error: Exception) -> None:
+        """An actor is lost, which did the piece of this number, or none yet: the piece waits again, or has failed."""
+        if number is None:
+            self._died += 1
+            if self._died <= RETRIES * max(_BEGINNING, len(self.running)) or not self.waiting:
+                return
+            number = self.waiting.pop()  # or actors would be begun for ever
+        self._lost[number] += 1
+        if self._lost[number] <= RETRIES:
+            self.waiting.append(number)
+        else:
+            why = f"the cluster lost it {self._lost[number]} times ({type(error).__name__}); run the same command again"
+            self._board.end(self._keys[number], why)
 
 
 def _connect(init: Callable[..., Any], address: str) -> None:

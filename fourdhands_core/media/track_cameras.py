@@ -50,16 +50,12 @@ def watch(videos: Sequence[CameraVideo], tracker: HandPairTracker, progress: boo
     """
     with contextlib.ExitStack() as stack:
         readers = [stack.enter_context(VideoReader(video.path)) for video in videos]
-        trackers = [tracker]
-        for _ in videos[1:]:
-            trackers.append(tracker.for_another_camera())
-            stack.callback(trackers[-1].close)
+        trackers = [tracker, *(stack.enter_context(contextlib.closing(tracker.for_another_camera())) for _ in videos[1:])]
         settings = tracker.settings
         settings.check_cameras(video.name for video in videos)
-        for video, one in zip(videos, trackers):
-            one.apply(settings.of_camera(video.name))
         sessions = []
         for video, one in zip(videos, trackers):
+            one.apply(settings.of_camera(video.name))
             sessions.append(HandSession(one, video.lens, Counts(), Notes(partial(_warn, video.name))))
         total = sum(reader.frame_count or 0 for reader in readers)
         bar = stack.enter_context(tqdm(total=total or None, unit="frame", disable=not progress))

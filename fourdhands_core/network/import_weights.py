@@ -7,7 +7,7 @@ from the files. They and MANO are under licences of their own.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -92,24 +92,11 @@ def import_released(path: str | Path, window: int | None = None) -> Imported:
         window = 1 if "image" in Path(path).stem.lower() else RELEASED.window
     network = empty_network(replace(RELEASED, depth=depth, window=window))
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found: dict[str, tuple[str, torch.Tensor]] = {}
-    faults, superfluous = [], []
-    for name, tensor in tensors.items():
-        ours = _renamed(name, _NAMES)
-        if ours in expected:
-            found[ours] = (name, tensor)
-        elif not name.endswith("to_token_embedding.weight") and not name.endswith("to_token_embedding.bias"):
-            superfluous.append(name)
-    for published, ours in _QUERIES.items():  # a learned query is a zero through a linear layer, plus its position
-        bias = tensors.get(f"{published}.to_token_embedding.bias")
-        place, position = found.get(f"{ours}.query") or (None, None)
-        if bias is None or place is None or position is None or position.numel() != bias.numel():
-            faults.append(f"missing or misshapen {published}.to_token_embedding.bias, {published}.pos_embedding")
-        elif not (bias.is_floating_point() and position.is_floating_point()):
-            faults.append(f"{published}.to_token_embedding.bias is {bias.dtype}, {place} {position.dtype}, not numbers")
-        else:
-            found[f"{ours}.query"] = (place, position.float().reshape(-1) + bias.float().reshape(-1))
-    state = {}
+    renamed = {name: _renamed(name, _NAMES) for name in tensors}
+    found = {ours: (name, tensors[name]) for name, ours in renamed.items() if ours in expected}
+    embeddings = "to_token_embedding.weight", "to_token_embedding.bias"
+    superfluous = [name for name, ours in renamed.items() if ours not in expected and not name.endswith(embeddings)]
+    faults, state = _take_queries(tensors, found), {}
     for ours, shape in expected.items():
         if ours not in found:
             faults.append(f"missing {_published(ours)}")
@@ -129,6 +116,22 @@ def import_released(path: str | Path, window: int | None = None) -> Imported:
     return Imported(network.eval(), sorted(superfluous))
 
 
+def _take_queries(tensors: Mapping[str, torch.Tensor], found: dict[str, tuple[str, torch.Tensor]]) -> list[str]:
+    """Make the queries in `found` what they are here: a released one is a zero through a linear layer, plus its position.
+    found: name and tensor of the file, by our names. Returns what is wrong with them."""
+    faults = []
+    for published, ours in _QUERIES.items():
+        bias = tensors.get(f"{published}.to_token_embedding.bias")
+        place, position = found.get(f"{ours}.query") or (None, None)
+        if bias is None or place is None or position is None or position.numel() != bias.numel():
+            faults.append(f"missing or misshapen {published}.to_token_embedding.bias, {published}.pos_embedding")
+        elif not (bias.is_floating_point() and position.is_floating_point()):
+            faults.append(f"{published}.to_token_embedding.bias is {bias.dtype}, {place} {position.dtype}, not numbers")
+        else:
+            found[f"{ours}.query"] = (place, position.float().reshape(-1) + bias.float().reshape(-1))
+    return faults
+
+
 def import_backbone(path: str | Path, config: ImageConfig) -> Imported:
     """A network of `config`, untrained but for its backbone, which is that of a HaMeR or ViTPose checkpoint.
 
@@ -142,14 +145,10 @@ def import_backbone(path: str | Path, config: ImageConfig) -> Imported:
     tensors = read_checkpoint(path)
     network = ImageNetwork(config)
     expected = {name: tuple(tensor.shape) for name, tensor in network.backbone.state_dict().items()}
-    state: dict[str, torch.Tensor] = {}
-    superfluous, faults = [], []
-    for name, tensor in tensors.items():
-        ours = _renamed(re.sub(r"^(model\.)?backbone\.", "", name), _BACKBONE)
-        if ours in expected:
-            state[ours] = tensor
-        else:
-            superfluous.append(name)
+    renamed = {name: _renamed(re.sub(r"^(model\.)?backbone\.", "", name), _BACKBONE) for name in tensors}
+    state = {ours: tensors[name] for name, ours in renamed.items() if ours in expected}
+    superfluous = [name for name, ours in renamed.items() if ours not in expected]
+    faults = []
     for name, shape in expected.items():
         if name not in state:
             faults.append(f"missing backbone {name}")
@@ -167,11 +166,13 @@ def import_backbone(path: str | Path, config: ImageConfig) -> Imported:
 
 
 def _count(names: Iterable[str], pattern):
+    """How many blocks there are, by the highest number in a name that the pattern matches."""
     numbers = [int(match[1]) for name in names if (match := re.match(pattern, name))]
     return max(numbers, default=-1) + 1
 
 
 def _renamed(name, table):
+    """Our name of a published one by a table of (pattern, ours); None where none of it matches."""
     for old, new in table:
         renamed, count = re.subn("^" + old, new, name)
         if count:
@@ -182,9 +183,8 @@ def _renamed(name, table):
 def _published(ours):
     """What the released file calls one of our tensors, for messages."""
     for old, new in _NAMES:
-        pattern = "^" + re.escape(new).replace(r"\\1", r"(\d+)").replace(r"\\\1", r"(\d+)")
-        match = re.match(pattern, ours)
-        if match:
+        pattern = "^" + re.escape(new).replace(r"\\1", r"(\d+)")
+        if match := re.match(pattern, ours):
             plain = old.replace("\\.", ".").rstrip("$")
             return plain.replace(r"(\d+)", match[1] if match.groups() else "") + ours[match.end() :]
     return ours

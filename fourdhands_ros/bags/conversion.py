@@ -164,16 +164,15 @@ def _convert_interval(
 ) -> None:
     """Track through the next options.interval images, or to the end of the entries. counts: of images, by their topics."""
     state = work.state
-    cameras = {}
     with contextlib.ExitStack() as cleanup:
+        cameras = {}
         for one, before in zip(topics, state["cameras"]):
             cameras[one.image] = camera = BagCamera(one, options, depths.get(one.image))
             cleanup.callback(camera.close)
             camera.restore(before)
         infos = by_info(cameras.values())
-        fusion = None
-        if places is not None:
-            fusion = BagFusion(list(cameras.values()), options, places)
+        fusion = None if places is None else BagFusion(list(cameras.values()), options, places)
+        if fusion:
             fusion.restore(state["fused"])
         begun, consumed = sum(camera.images for camera in cameras.values()), 0
         done = begun
@@ -196,15 +195,19 @@ def _convert_interval(
                     break
         else:
             state["finished"] = True
-            for camera in cameras.values():
-                _write(write, camera, camera.flush(), fusion)
-            for message in fusion.finish() if fusion else ():
-                write(message)
+            _write_rest(write, cameras.values(), fusion)
     state["consumed"] += consumed
     state["cameras"] = [camera.state() for camera in cameras.values()]
     if fusion:
         state["fused"] = fusion.state()
     work.finish_part()
+
+
+def _write_rest(write: Callable[[Entry], None], cameras: Iterable[BagCamera], fusion: BagFusion | None) -> None:
+    for camera in cameras:
+        _write(write, camera, camera.flush(), fusion)
+    for message in fusion.finish() if fusion else ():
+        write(message)
 
 
 def _write(write: Callable[[Entry], None], camera: BagCamera, results: list[Result], fusion: BagFusion | None) -> None:

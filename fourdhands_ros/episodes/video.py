@@ -26,7 +26,7 @@ from ..bags.recorder import bag_qos
 from ..bags.writing import BagWriter
 from ..pypi.message_types import typestore
 from .options import Options
-from .source import CAMERA_FRAME, read_recording
+from .source import CAMERA_FRAME, Chosen, read_recording
 
 FRAME, NAME = "camera_optical_frame", "observation.images.camera"
 _TOPIC = "/hands"
@@ -44,15 +44,8 @@ def read_video(source: Path, scratch: Path, options: Options, progress: Progress
 
     Raises InputError where it cannot be read, or something is asked of it that only bags have.
     """
-    chosen = options.chosen
-    split = chosen.split if chosen.split.startswith("topic:") else ""
-    frame = chosen.frame if chosen.frame != CAMERA_FRAME else ""
-    for option, value in (("topic", chosen.topic), ("robot", chosen.robot), ("frame", frame), ("split", split)):
-        if value:
-            raise InputError(f"--{option} {value}: {source} is a video, which has neither topics nor frames; leave it out")
-    if chosen.images:
-        raise InputError(f"--images {chosen.images[0]}: {source} is a video, which has no topics; leave it out")
-    conversion = options.conversion
+    chosen, conversion = options.chosen, options.conversion
+    _refuse_bags_options(source, chosen)
     cameras = CameraSource(
         conversion.parameters.default_fov,
         fov=conversion.fov,
@@ -105,6 +98,16 @@ def read_video(source: Path, scratch: Path, options: Options, progress: Progress
     recording.unusable |= {f"frame refused ({reason})": count for reason, count in session_counts.refused.items()}
     recording.warnings = [*recording.warnings, *notes.kept]
     return recording
+
+
+def _refuse_bags_options(source: Path, chosen: Chosen) -> None:
+    split = chosen.split if chosen.split.startswith("topic:") else ""
+    frame = chosen.frame if chosen.frame != CAMERA_FRAME else ""
+    for option, value in (("topic", chosen.topic), ("robot", chosen.robot), ("frame", frame), ("split", split)):
+        if value:
+            raise InputError(f"--{option} {value}: {source} is a video, which has neither topics nor frames; leave it out")
+    if chosen.images:
+        raise InputError(f"--images {chosen.images[0]}: {source} is a video, which has no topics; leave it out")
 
 
 def frames_of(source: Path, numbers: np.ndarray) -> Iterator[np.ndarray]:

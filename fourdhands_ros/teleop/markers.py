@@ -125,10 +125,8 @@ class RobotMarkers:
                 colour = [float(axis == k) for k in range(3)]
                 add(name, axis, LINE_LIST, (*colour, alpha), points=(f"{name}_axis_{axis}", 2), **more)
         for number, corners in enumerate(self._points):
-            if look.commanded is None:
-                add("ghost", number, TRIANGLE_LIST, _GHOST, action=DELETE)
-            else:
-                add("ghost", number, TRIANGLE_LIST, _GHOST, pose="ghost", points=(f"ghost_{number}", len(corners)))
+            filled = {"pose": "ghost", "points": (f"ghost_{number}", len(corners))}
+            add("ghost", number, TRIANGLE_LIST, _GHOST, **({"action": DELETE} if look.commanded is None else filled))
         action = ADD if look.words and (look.commanded or look.measured) else DELETE
         add("words", 0, TEXT, _WORDS, action=action, scale=(0.0, 0.0, 0.04), pose="words", text=look.words)
         template.constant("u4", len(parts))
