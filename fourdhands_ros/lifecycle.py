@@ -104,6 +104,13 @@ class ActiveNode(LifecycleNode):
         return SetParametersResult(successful=True)
 
 
+def open_publisher(node: Node, made: contextlib.ExitStack, kind: Any, topic: str, qos: Any = 10, **options: Any) -> Any:
+    """A publisher that lasts as long as `made`."""
+    publisher = node.create_publisher(kind, topic, qos, **options)
+    made.callback(node.destroy_publisher, publisher)
+    return publisher
+
+
 def run_node(make: Callable[..., ActiveNode], stop: Stop, *args: Any) -> int:
     """Make a node by calling `make` with args, activate it unless its parameters say otherwise, and spin it until `stop`.
 

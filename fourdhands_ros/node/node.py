@@ -20,7 +20,7 @@ from fourdhands_core.pipeline.tracker import HandPairTracker
 from fourdhands_core.streams import printable
 
 from ..executable import end, program
-from ..lifecycle import ActiveNode, run_node
+from ..lifecycle import ActiveNode, open_publisher, run_node
 from ..process import parse, run_ros
 from .channel import Channel
 from .frame_watch import FrameWatch
@@ -74,10 +74,8 @@ class HandsNode(ActiveNode):
         parameters = self.parameters
         trackers = self._make_trackers(made)
         policies = QoSOverridingOptions.with_default_policies()
-        diagnostics = self._diagnostics = self.create_publisher(
-            DiagnosticArray, "/diagnostics", 10, qos_overriding_options=policies, event_callbacks=PUBLISHES_QUIETLY
-        )
-        made.callback(self.destroy_publisher, diagnostics)
+        quiet: Any = {"qos_overriding_options": policies, "event_callbacks": PUBLISHES_QUIETLY}
+        self._diagnostics = open_publisher(self, made, DiagnosticArray, "/diagnostics", **quiet)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # which goes on where a simulation's stands still
         timer = self.create_timer(parameters.diagnostics_period, self._publish_diagnostics, clock=steady)
         made.callback(self.destroy_timer, timer)

@@ -19,6 +19,7 @@ from visualization_msgs.msg import MarkerArray
 from fourdhands_core.pipeline.types import HandPairEstimate
 
 from ..convert.encoders import HandPairEncoder, MarkerEncoder, TransformEncoder, encode_faces
+from ..lifecycle import open_publisher
 from ..pypi.message_types import HandFaces, HandPair, TFMessage
 from .debug_image import DebugImage
 from .diagnostics import Statistics
@@ -58,9 +59,7 @@ class Outputs:
             def publisher(kind: Any, topic: str, depth: int, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE) -> Any:
                 qos = QoSProfile(depth=depth, durability=durability)
                 quiet: Any = {"qos_overriding_options": options, "event_callbacks": PUBLISHES_QUIETLY}
-                one = node.create_publisher(kind, topic, qos, **quiet)
-                made.callback(node.destroy_publisher, one)
-                return one
+                return open_publisher(node, made, kind, topic, qos, **quiet)
 
             self._hands = publisher(HandPair, camera + "hands", 5)
             self.topic = self._hands.topic_name

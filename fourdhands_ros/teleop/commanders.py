@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from rclpy.node import Node
 from std_msgs.msg import String
 
+from ..lifecycle import open_publisher
 from .parameters import TeleopParameters
 
 _INPUTS = "target_frame", "delta_twist_cmds", "pose_target_cmds", "delta_joint_cmds"
@@ -52,8 +53,7 @@ class Commanders:
             led[f"{end} in {base}"] = ("arm", joints, pose, base, end)
         for what, key in led.items():
             digest = hashlib.sha256("\n".join(key).encode()).hexdigest()[:16]
-            publisher = node.create_publisher(String, f"/_hands_teleop/leads_{digest}", 1)
-            made.callback(node.destroy_publisher, publisher)
+            publisher = open_publisher(node, made, String, f"/_hands_teleop/leads_{digest}", 1)
             self._alone[publisher.topic_name] = what
 
     def count(self) -> int:

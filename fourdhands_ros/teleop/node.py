@@ -27,7 +27,7 @@ from fourdhands_core.teleop.motion import planning
 from fourdhands_core.teleop.types import MOVING_STATES
 
 from ..executable import end, program
-from ..lifecycle import ActiveNode, run_node
+from ..lifecycle import ActiveNode, open_publisher, run_node
 from ..node.frames import when_time_goes_back
 from ..node.parameters import declare
 from ..node.quiet import LISTENS_QUIETLY
@@ -121,41 +121,8 @@ class TeleopNode(ActiveNode):
         self.hand = HandInput(p.side, self._retargeter, lambda sec, nanosec: self._seconds(sec * 1_000_000_000 + nanosec))
         made.callback(self.hand.close)
         self._operator = OperatorShown(self.hand, self._retargeter, p.side, p.operator)
-
-        def subscribe(kind: Any, topic: str, callback: Any, qos: Any, raw: bool = False, **options: Any) -> None:
-            made.callback(self.destroy_subscription, self.create_subscription(kind, topic, callback, qos, raw=raw, **options))
-
-        subscribe(message_type(HAND_PAIR), "hands", self.hand.put, qos_profile_sensor_data, raw=True)
-        subscribe(JointState, "joint_states", self._robot.on_joints, qos_profile_sensor_data)
-        subscribe(PoseStamped, "ee_pose", self._robot.on_pose, qos_profile_sensor_data)
-        subscribe(Bool, "~/deadman", self._on_deadman, 10)
-        if p.deadman_button >= 0:
-            subscribe(Joy, "joy", self._on_joy, qos_profile_sensor_data)
-        subscribe(TFMessage, "/tf", self._robot.put, 100, raw=True)
-        made.callback(when_time_goes_back(self, self._robot.forget_frames).unregister)
-        latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        # also what was said before this node began, and by whom promises nothing; others are no matter of a warning
-        for qos in (QoSProfile(depth=10), latched, qos_profile_sensor_data):
-            subscribe(Bool, "~/estop", self._on_estop, qos, event_callbacks=LISTENS_QUIETLY)
-        subscribe(TFMessage, "/tf_static", self._robot.put_static, latched, raw=True)
-
-        def publisher(kind: Any, topic: str) -> Any:
-            made_publisher = self.create_publisher(kind, topic, 10)
-            made.callback(self.destroy_publisher, made_publisher)
-            return made_publisher
-
-        arm, hand = self._arm.names if self._arm else (), self._joints.names if self._joints else ()
-        self._outputs = Outputs(self, p, self._joints, arm, made)
-        self._state_out = publisher(String, "~/state")
-        own = *self._outputs.topics, self._state_out.topic_name  # by ~/state it knows of another node of its name
-        self._commanders = Commanders(self, p, own, arm, hand, made)
-        has_arm = p.arm != "none"
-        markers = RobotMarkers(p.base_frame if has_arm else p.end_frame, p.led, has_arm)
-        if markers.problem:
-            self.get_logger().warning(markers.problem)
-        self._markers = MarkerThread(markers, publisher(MarkerArray, "~/markers"))
-        made.callback(self._markers.close)
-        self._diagnostics, self._since_diagnostics = publisher(DiagnosticArray, "/diagnostics"), 0.0
+        self._open_inputs(made)
+        self._open_outputs(made)
         self._warn_of_standstill()
         if by_clock:  # a step each tick of a simulation's time, however slowly that passes
             made.callback(self.destroy_timer, self.create_timer(1.0 / p.rate, self._step, clock=self.get_clock()))
@@ -169,6 +136,39 @@ class TeleopNode(ActiveNode):
             f"ready to follow the {p.side} hand on {self.resolve_topic_name('hands')}: call "
             f"{self.get_fully_qualified_name()}/engage; what stands against it is on {self.get_fully_qualified_name()}/state"
         )
+
+    def _open_inputs(self, made: contextlib.ExitStack) -> None:
+        def subscribe(kind: Any, topic: str, callback: Any, qos: Any, raw: bool = False, **options: Any) -> None:
+            made.callback(self.destroy_subscription, self.create_subscription(kind, topic, callback, qos, raw=raw, **options))
+
+        subscribe(message_type(HAND_PAIR), "hands", self.hand.put, qos_profile_sensor_data, raw=True)
+        subscribe(JointState, "joint_states", self._robot.on_joints, qos_profile_sensor_data)
+        subscribe(PoseStamped, "ee_pose", self._robot.on_pose, qos_profile_sensor_data)
+        subscribe(Bool, "~/deadman", self._on_deadman, 10)
+        if self.parameters.deadman_button >= 0:
+            subscribe(Joy, "joy", self._on_joy, qos_profile_sensor_data)
+        subscribe(TFMessage, "/tf", self._robot.put, 100, raw=True)
+        made.callback(when_time_goes_back(self, self._robot.forget_frames).unregister)
+        latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        # also what was said before this node began, and by whom promises nothing; others are no matter of a warning
+        for qos in (QoSProfile(depth=10), latched, qos_profile_sensor_data):
+            subscribe(Bool, "~/estop", self._on_estop, qos, event_callbacks=LISTENS_QUIETLY)
+        subscribe(TFMessage, "/tf_static", self._robot.put_static, latched, raw=True)
+
+    def _open_outputs(self, made: contextlib.ExitStack) -> None:
+        p, publisher = self.parameters, functools.partial(open_publisher, self, made)
+        arm, hand = self._arm.names if self._arm else (), self._joints.names if self._joints else ()
+        self._outputs = Outputs(self, p, self._joints, arm, made)
+        self._state_out = publisher(String, "~/state")
+        own = *self._outputs.topics, self._state_out.topic_name  # by ~/state it knows of another node of its name
+        self._commanders = Commanders(self, p, own, arm, hand, made)
+        has_arm = p.arm != "none"
+        markers = RobotMarkers(p.base_frame if has_arm else p.end_frame, p.led, has_arm)
+        if markers.problem:
+            self.get_logger().warning(markers.problem)
+        self._markers = MarkerThread(markers, publisher(MarkerArray, "~/markers"))
+        made.callback(self._markers.close)
+        self._diagnostics, self._since_diagnostics = publisher(DiagnosticArray, "/diagnostics"), 0.0
 
     # Callbacks
 

@@ -20,6 +20,7 @@ from fourdhands_core.teleop import Command
 
 from ..convert.cdr import Template
 from ..convert.encoders import split_stamp
+from ..lifecycle import open_publisher
 from ..pypi.message_types import message_type
 from .gripper import ACTIONS, GripperAction, action_type, gripper_goal
 from .hand_joints import HandJoints
@@ -149,12 +150,7 @@ class Outputs:
     ) -> None:
         self._parameters, self._joints = parameters, joints
         self._arm = self._arm_joints = self._hand = self._gripper = None
-
-        def publisher(kind: Any, topic: str) -> Any:
-            one = node.create_publisher(kind, topic, 10)
-            made.callback(node.destroy_publisher, one)
-            return one
-
+        publisher = functools.partial(open_publisher, node, made)
         p, seconds = parameters, parameters.trajectory_time
         if p.arm in ARMS:
             self._arm = publisher(*ARMS[p.arm][:2])
