@@ -102,7 +102,7 @@ def soak(video: Path, minutes: float, warm_up: float = 2.0, period: float = 2.0)
                         "age_p50_ms": p50,
                         "age_p99_ms": p99,
                         "hz": len(ages) / period,
-                        **memory(hands._process.pid),
+                        **memory(hands.process.pid),
                     }
                 )
                 ages.clear()

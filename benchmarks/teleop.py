@@ -152,12 +152,12 @@ class Bench:
 
     def pid(self, name: str) -> int:
         """Of a process."""
-        return int(self.processes[name]._process.pid)
+        return int(self.processes[name].process.pid)
 
     def kill(self, name: str) -> None:
         """As the kernel does when memory is short."""
         os.kill(self.pid(name), signal.SIGKILL)
-        self.processes[name]._process.wait()
+        self.processes[name].process.wait()
 
     def checks(self) -> list[Callable[[], None]]:
         """What raises where a process has ended by itself."""

@@ -216,10 +216,10 @@ def node(video: Path, minutes: float, slot: float = 6.0) -> dict:
         def measure(who: str, viewer: int | None = None) -> None:
             spin(2.0)
             ages.clear()
-            start, before = time.monotonic(), [used(pid) for pid in (tracker._process.pid, viewer)]
+            start, before = time.monotonic(), [used(pid) for pid in (tracker.process.pid, viewer)]
             spin(slot)
             seconds = time.monotonic() - start
-            busy = [used(pid) - was for pid, was in zip((tracker._process.pid, viewer), before)]
+            busy = [used(pid) - was for pid, was in zip((tracker.process.pid, viewer), before)]
             slots[who].append(Slot(seconds, *busy, np.array(ages)))
 
         wait_for(lambda: rclpy.spin_once(listener, timeout_sec=0.05) or len(ages) > 30, [tracker.check, camera.check])
@@ -231,11 +231,11 @@ def node(video: Path, minutes: float, slot: float = 6.0) -> dict:
             viewer = Process(*command, log=folder / "view.log")
             try:
                 wait_for(lambda port=port: spin(0.2) or listening(port), [viewer.check])
-                measure("nobody", viewer._process.pid)
+                measure("nobody", viewer.process.pid)
                 with looking(port):
-                    measure("one client", viewer._process.pid)
-                    measure("one client", viewer._process.pid)
-                measure("nobody", viewer._process.pid)
+                    measure("one client", viewer.process.pid)
+                    measure("one client", viewer.process.pid)
+                measure("nobody", viewer.process.pid)
             finally:
                 viewer.stop()
             measure("no viewer")

@@ -164,7 +164,8 @@ def test_ctrl_c_ends_the_recording_and_still_reports(tmp_path):
 
 
 def test_what_libraries_print_beside_the_cameras_lines_is_passed_over():
-    camera = SimpleNamespace(stdout=["[XMLPARSER Error] no file\n", '{"published": 3}\n'], said={}, ended=threading.Event())
+    process = SimpleNamespace(stdout=["[XMLPARSER Error] no file\n", '{"published": 3}\n'])
+    camera = SimpleNamespace(process=process, said={}, ended=threading.Event())
     CameraProcess._listen(camera)
     assert camera.said == {"published": 3} and camera.ended.is_set()
 

@@ -99,36 +99,36 @@ class TeleopNode(ActiveNode):
         """Load the robot's hand and open the topics."""
         planning()  # at the first motion it would be missing with a robot that moves
         p = self.parameters
-        self._retargeter = load_led(p.led, p.side, p.operator, self.get_logger().warning) if p.led else None
-        self._joints = HandJoints.of(self._retargeter, p.gripper_joint, p.gripper_span) if self._retargeter else None
+        self.retargeter = load_led(p.led, p.side, p.operator, self.get_logger().warning) if p.led else None
+        self._joints = HandJoints.of(self.retargeter, p.gripper_joint, p.gripper_span) if self.retargeter else None
         self._arm = SerialArm(p.arm_model, p.end_frame, p.base_frame) if p.arm_model else None
         if self._arm is not None and self._arm.problem:
             self.get_logger().warning(self._arm.problem)
-        self._settings = p.settings(self._retargeter, self._arm)
+        self._settings = p.settings(self.retargeter, self._arm)
         made.callback(setattr, self, "state", None)  # of a failed activation too
         self.state, self._told = TeleopState(self._settings, arm=self._arm), ""
         self._deadman, self._deadman_at, self._estop = False, -np.inf, EmergencyStop(self)
         self._asked.clear()
         by_clock = bool(self.get_parameter("use_sim_time").value)
-        self._pace = (lambda: self.get_clock().now().nanoseconds * 1e-9) if by_clock else time.monotonic
-        self._steady = self._pace()
+        self.pace = (lambda: self.get_clock().now().nanoseconds * 1e-9) if by_clock else time.monotonic
+        self._steady = self.pace()
         self._since_state, self._stepped = 0.0, IDLE
         self._followed, self._latencies = -np.inf, list[float]()
         self._sample: RobotSample | None = None
         self._frame = ""
         self._begin = self.get_clock().now().nanoseconds
-        self._robot = RobotInput(p, self._settings, self._joints, self._arm, self.get_clock(), self._seconds)
-        self.hand = HandInput(p.side, self._retargeter, lambda sec, nanosec: self._seconds(sec * 1_000_000_000 + nanosec))
+        self.robot = RobotInput(p, self._settings, self._joints, self._arm, self.get_clock(), self._seconds)
+        self.hand = HandInput(p.side, self.retargeter, lambda sec, nanosec: self._seconds(sec * 1_000_000_000 + nanosec))
         made.callback(self.hand.close)
-        self._operator = OperatorShown(self.hand, self._retargeter, p.side, p.operator)
+        self._operator = OperatorShown(self.hand, self.retargeter, p.side, p.operator)
         self._open_inputs(made)
         self._open_outputs(made)
         self._warn_of_standstill()
         if by_clock:  # a step each tick of a simulation's time, however slowly that passes
-            made.callback(self.destroy_timer, self.create_timer(1.0 / p.rate, self._step, clock=self.get_clock()))
+            made.callback(self.destroy_timer, self.create_timer(1.0 / p.rate, self.step, clock=self.get_clock()))
         else:
-            self._stream = Stream(1.0 / p.rate, self)
-            made.callback(self._stream.close)
+            self.stream = Stream(1.0 / p.rate, self)
+            made.callback(self.stream.close)
             made.callback(self._come_to_rest)
             steady = Clock(clock_type=ClockType.STEADY_TIME)  # the other one may be set back, and this would wait as long
             made.callback(self.destroy_timer, self.create_timer(0.5, self._look_at_stream, clock=steady))
@@ -142,26 +142,26 @@ class TeleopNode(ActiveNode):
             made.callback(self.destroy_subscription, self.create_subscription(kind, topic, callback, qos, raw=raw, **options))
 
         subscribe(message_type(HAND_PAIR), "hands", self.hand.put, qos_profile_sensor_data, raw=True)
-        subscribe(JointState, "joint_states", self._robot.on_joints, qos_profile_sensor_data)
-        subscribe(PoseStamped, "ee_pose", self._robot.on_pose, qos_profile_sensor_data)
+        subscribe(JointState, "joint_states", self.robot.on_joints, qos_profile_sensor_data)
+        subscribe(PoseStamped, "ee_pose", self.robot.on_pose, qos_profile_sensor_data)
         subscribe(Bool, "~/deadman", self._on_deadman, 10)
         if self.parameters.deadman_button >= 0:
             subscribe(Joy, "joy", self._on_joy, qos_profile_sensor_data)
-        subscribe(TFMessage, "/tf", self._robot.put, 100, raw=True)
-        made.callback(when_time_goes_back(self, self._robot.forget_frames).unregister)
+        subscribe(TFMessage, "/tf", self.robot.put, 100, raw=True)
+        made.callback(when_time_goes_back(self, self.robot.forget_frames).unregister)
         latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         # also what was said before this node began, and by whom promises nothing; others are no matter of a warning
         for qos in (QoSProfile(depth=10), latched, qos_profile_sensor_data):
             subscribe(Bool, "~/estop", self._on_estop, qos, event_callbacks=LISTENS_QUIETLY)
-        subscribe(TFMessage, "/tf_static", self._robot.put_static, latched, raw=True)
+        subscribe(TFMessage, "/tf_static", self.robot.put_static, latched, raw=True)
 
     def _open_outputs(self, made: contextlib.ExitStack) -> None:
         p, publisher = self.parameters, functools.partial(open_publisher, self, made)
         arm, hand = self._arm.names if self._arm else (), self._joints.names if self._joints else ()
-        self._outputs = Outputs(self, p, self._joints, arm, made)
+        self.outputs = Outputs(self, p, self._joints, arm, made)
         self._state_out = publisher(String, "~/state")
-        own = *self._outputs.topics, self._state_out.topic_name  # by ~/state it knows of another node of its name
-        self._commanders = Commanders(self, p, own, arm, hand, made)
+        own = *self.outputs.topics, self._state_out.topic_name  # by ~/state it knows of another node of its name
+        self.commanders = Commanders(self, p, own, arm, hand, made)
         has_arm = p.arm != "none"
         markers = RobotMarkers(p.base_frame if has_arm else p.end_frame, p.led, has_arm)
         if markers.problem:
@@ -175,13 +175,14 @@ class TeleopNode(ActiveNode):
     def _seconds(self, nanoseconds: int) -> float:
         return (nanoseconds - self._begin) * 1e-9
 
-    def _now(self) -> float:
+    def now(self) -> float:
+        """Seconds of the node's clock since it was activated, as those of all stamps here."""
         return self._seconds(self.get_clock().now().nanoseconds)
 
     def _on_deadman(self, message: Bool) -> None:
-        self._deadman, self._deadman_at = message.data, self._now()
+        self._deadman, self._deadman_at = message.data, self.now()
         if not message.data:  # however short: another publisher may say true at once
-            self._ask("let_go")
+            self.ask("let_go")
 
     def _on_joy(self, message: Joy) -> None:
         button = self.parameters.deadman_button
@@ -195,9 +196,9 @@ class TeleopNode(ActiveNode):
     def _on_estop(self, message: Bool) -> None:
         self._estop.take(message.data)
         if message.data:
-            self._ask("estop")
+            self.ask("estop")
 
-    def _ask(self, what: str) -> None:
+    def ask(self, what: str) -> None:
         """Leave it for the next step, once."""
         if what not in self._asked:
             self._asked.append(what)
@@ -207,10 +208,10 @@ class TeleopNode(ActiveNode):
             response.success, response.message = False, "the node is not active"
             return response
         done, response.success, response.message = answer(
-            name, self.state, self._estop.problem(), lambda: self._robot.unheard() or self._outside()
+            name, self.state, self._estop.problem(), lambda: self.robot.unheard() or self._outside()
         )
         if done:
-            self._ask(name)
+            self.ask(name)
         return response
 
     def _on_shown(self, part: str, request: Any, response: Any) -> Any:
@@ -219,13 +220,13 @@ class TeleopNode(ActiveNode):
         elif problem := fingers_follow(self.state):
             response.message = problem
         else:
-            response.success, response.message = self._operator.show(part, self._now())
+            response.success, response.message = self._operator.show(part, self.now())
         return response
 
     def _apply(self, parameters: TeleopParameters) -> None:
         if self.state is not None:
-            self._robot.parameters = parameters
-            self._settings = parameters.settings(self._retargeter, self._arm)  # in force as soon as the robot stands in IDLE
+            self.robot.parameters = parameters
+            self._settings = parameters.settings(self.retargeter, self._arm)  # in force as soon as the robot stands in IDLE
             self._warn_of_standstill()
 
     def _warn_of_standstill(self) -> None:
@@ -238,20 +239,20 @@ class TeleopNode(ActiveNode):
         """The step that is told at `due`, seconds of its clock: all is as old as it is then. Changes nothing."""
         assert self.state is not None
         asked = list(self._asked)
-        now = self._now() + max(due - self._pace(), 0.0)
+        now = self.now() + max(due - self.pace(), 0.0)
         hand, frame = self.hand.newest
         by_frame = self.parameters.absolute or self.state.settings.absolute
         inputs = Inputs(
             None if self._misleads(frame) else hand,
-            self._robot.sample(),
+            self.robot.sample(),
             self._deadman and "let_go" not in asked,
             self._deadman_at,
             self._estop.pressed or "estop" in asked,
             operators=max(self.count_publishers(self.resolve_topic_name("hands")), 1),
-            commanders=self._commanders.count(),
-            absolute=self._robot.from_frame(frame) if by_frame else None,
-            camera=self._robot.camera(frame),
-            then=self._robot.from_frame_at(frame, hand.stamp) if by_frame and hand is not None else None,
+            commanders=self.commanders.count(),
+            absolute=self.robot.from_frame(frame) if by_frame else None,
+            camera=self.robot.camera(frame),
+            then=self.robot.from_frame_at(frame, hand.stamp) if by_frame and hand is not None else None,
             **{name: name in asked for name in ("engage", "release", "reset")},
         )
         return _Step(due, len(asked), frame, inputs, *step(self.state, inputs, now, self._settings, due - self._steady))
@@ -267,7 +268,7 @@ class TeleopNode(ActiveNode):
 
     def tell(self, made: _Step) -> None:
         """Tell the robot, and go on from there."""
-        self._outputs.send(made.command, self.get_clock().now().to_msg(), not _moves(made.state), made.due)
+        self.outputs.send(made.command, self.get_clock().now().to_msg(), not _moves(made.state), made.due)
         if self.state is None or self.state.state not in _FOLLOWS:
             self._frame = made.frame  # that the robot is engaged in, if it is
         self.state, self._steady, self._sample = made.state, made.due, made.inputs.robot
@@ -278,10 +279,10 @@ class TeleopNode(ActiveNode):
         """What else is said of a step, and has time."""
         state, command, hand = made.state, made.command, made.inputs.hand
         if state.motion is not None:
-            self._robot.told(command)
+            self.robot.told(command)
         if state.target is not None and hand is not None and hand.stamp != self._followed:
             self._followed = hand.stamp
-            self._latencies.append(round(self._now() - self._followed, 4))
+            self._latencies.append(round(self.now() - self._followed, 4))
         if self._markers.wanted:
             stamp = self.get_clock().now().nanoseconds
             self._markers.look = look_of(stamp, state, command, self._fresh(), self.parameters.arm != "none")
@@ -290,29 +291,31 @@ class TeleopNode(ActiveNode):
             self._stepped, self._since_state = command.state, 0.0
             self._tell(command)
 
-    def _step(self) -> None:
-        made = self.compute(self._pace())
+    def step(self) -> None:
+        """Compute a step and tell it at once."""
+        made = self.compute(self.pace())
         self.tell(made)
         self.after(made)
 
     def _come_to_rest(self) -> None:
         """Let go of the robot, and wait until what it is told rests: a controller without a time-out would go on."""
-        self._ask("release")
+        self.ask("release")
         end = time.monotonic() + REST
-        while self._stream.runs and time.monotonic() < end and (self._asked or _moves(self.state)):
+        while self.stream.runs and time.monotonic() < end and (self._asked or _moves(self.state)):
             time.sleep(1.0 / self.parameters.rate)
 
     def _look_at_stream(self) -> None:
-        if self._stream.error is not None:
-            raise self._stream.error
+        if self.stream.error is not None:
+            raise self.stream.error
 
     def _fresh(self) -> RobotSample | None:
         """Where the robot is, where that is no older than its robot_stale."""
         robot = self._sample
-        return robot if robot is not None and self._now() - robot.stamp <= self.parameters.robot_stale else None
+        return robot if robot is not None and self.now() - robot.stamp <= self.parameters.robot_stale else None
 
     def _tell(self, command: Command) -> None:
         state = STATE_NAMES[command.state]
+        silent = self.state.silent if self.state is not None else (0.0, 0.0, 0.0)
         said = {
             "stamp": self.get_clock().now().nanoseconds,
             "state": state,
@@ -321,12 +324,12 @@ class TeleopNode(ActiveNode):
             "stopped_by": command.stopped_by,
             "limits": command.limits,
             "age": round(command.age, 4) if np.isfinite(command.age) else None,
-            "silent": self._silent(),
+            "silent": {name: round(seconds, 4) for name, seconds in zip(("hand", "robot", "deadman"), silent)},
             "image_to_command": self._latencies,
             "apart": apart(self._sample, command),
             "standstill": round(self.state.settings.standstill(1.0 / self.parameters.rate), 4) if self.state else None,
-            "refused_messages": self.hand.refused + self._robot.refused,
-            "problem": self._problem(),
+            "refused_messages": self.hand.refused + self.robot.refused,
+            "problem": self.problem(),
             **place_said(self.parameters, self.state.settings if self.state else self._settings, self._fresh(), command),
         }
         self._state_out.publish(String(data=json.dumps(said)))
@@ -338,11 +341,11 @@ class TeleopNode(ActiveNode):
             array.header.stamp = self.get_clock().now().to_msg()
             self._diagnostics.publish(array)
         told = f"{state}: stopped by {', '.join(command.stopped_by)}" if command.stopped_by else state
-        if (told != self._told and state not in ("IDLE", "READY")) or (command.stopped_by and told != self._told):
+        if told != self._told and (command.stopped_by or state not in ("IDLE", "READY")):
             self.get_logger().info(told)
         self._told = told
 
-    def _problem(self) -> str:
+    def problem(self) -> str:
         """What somebody has to do something about, in words; else empty."""
         state, frame = self.state, self.hand.newest[1]
         if state is None:
@@ -352,14 +355,14 @@ class TeleopNode(ActiveNode):
         topic = self.resolve_topic_name("hands")
         if "two_operators" in state.reasons and (several := more_than_one(self, topic)):
             return several
-        if "two_commanders" in state.reasons and (others := self._commanders.problem()):
+        if "two_commanders" in state.reasons and (others := self.commanders.problem()):
             return others
         if "no_transform_to_base" in state.reasons:
-            return self._robot.lost_frame
-        problem = self.hand.problem or self._outputs.problem or self._robot.unheard() or self._outside()
+            return self.robot.lost_frame
+        problem = self.hand.problem or self.outputs.problem or self.robot.unheard() or self._outside()
         problem = problem or axes_problem(frame, self.hand.fused, self.parameters, self._settings)
         hand = self.hand.newest[0]
-        problem = problem or hand_problem(state, hand, self._now(), topic, self.count_publishers(topic))
+        problem = problem or hand_problem(state, hand, self.now(), topic, self.count_publishers(topic))
         problem = problem or scale_problem(hand, self.parameters)
         if not problem and state.settings is not self._settings and state.state not in (IDLE, READY):
             how = "reset" if state.state in (ESTOP, FAULT) else "release"
@@ -370,18 +373,13 @@ class TeleopNode(ActiveNode):
         """Which limits or jumps of its own state keep the robot from being engaged, in words; else empty."""
         robot, state = self._sample, self.state
         if state is not None and "robot_jumped" in state.reasons:
-            topics = map(self.resolve_topic_name, self._robot.told_by())
+            topics = map(self.resolve_topic_name, self.robot.told_by())
             said = "; ".join(f"{topic} is of {', '.join(publishers_of(self, topic)) or 'nobody'}" for topic in topics)
             return f"where the robot is jumps from one message to the next, as where two programs tell of it: {said}"
         if robot is None or state is None or "robot_outside_limits" not in state.reasons:
             return ""
-        fingers = self._retargeter.names if self._retargeter else ()
+        fingers = self.retargeter.names if self.retargeter else ()
         return outside(robot, state.settings, fingers, self._arm.names if self._arm else ())
-
-    def _silent(self) -> dict[str, float]:
-        """Seconds without news of the hand, the robot and the deadman's switch."""
-        silent = self.state.silent if self.state is not None else (0.0, 0.0, 0.0)
-        return {name: round(seconds, 4) for name, seconds in zip(("hand", "robot", "deadman"), silent)}
 
 
 def main(args: list[str] | None = None) -> int:

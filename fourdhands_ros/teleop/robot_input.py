@@ -91,7 +91,7 @@ class RobotInput:
         clock: Any,
         seconds: Callable[[int], float],
     ) -> None:
-        self.parameters, self._arm, self._clock, self._seconds = parameters, arm, clock, seconds
+        self.parameters, self._arm, self.clock, self._seconds = parameters, arm, clock, seconds
         self._hand = None
         if hand is not None:
             low, high = (bound[6:] for bound in settings.bounds)
@@ -104,20 +104,20 @@ class RobotInput:
         self._placed: np.ndarray | None = None
         box = np.array(settings.workspace)
         self._end = 0.5 * (box[:3] + box[3:]), np.eye(3)  # of an arm that there is not
-        self._transforms = TransformBuffer()
+        self.transforms = TransformBuffer()
         self._looks = threading.Lock()
-        self.put_static = functools.partial(self._transforms.put, static=True)
-        self.forget_frames = self._transforms.clear
+        self.put_static = functools.partial(self.transforms.put, static=True)
+        self.forget_frames = self.transforms.clear
         self.lost_frame = ""
 
     def put(self, data: bytes) -> None:
         """Of /tf."""
-        self._transforms.put(data)
+        self.transforms.put(data)
         if self._arm is None and not self._posed and self.parameters.arm != "none":
             self._look_up()  # at each of its messages, as two programs may tell of the arm by turns
 
     def _now(self) -> float:
-        return self._seconds(self._clock.now().nanoseconds)
+        return self._seconds(self.clock.now().nanoseconds)
 
     def on_joints(self, message: Any) -> None:
         """Of joint_states."""
@@ -207,21 +207,21 @@ class RobotInput:
         """Where the arm's end is on /tf, as of its newest transforms."""
         p = self.parameters
         with self._looks, contextlib.suppress(TransformError):
-            stamp = self._transforms.newest(p.base_frame, p.end_frame)
+            stamp = self.transforms.newest(p.base_frame, p.end_frame)
             if stamp is None or stamp == self._looked_at:
                 return
             if p.robot_stamped and self._seconds(stamp) > self._now() + _BEFORE:
                 self.forget_frames()
                 return
-            pose = self._transforms.lookup(p.base_frame, p.end_frame, stamp)
+            pose = self.transforms.lookup(p.base_frame, p.end_frame, stamp)
             self._looked_at, self._pose.came, self._pose.wrong = stamp, self._now(), ""
             self._measured(self._seconds(stamp) if p.robot_stamped else self._now(), pose.position, pose.rotation)
 
     def from_frame(self, frame: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Rotation and position of a frame in the arm's base, where /tf knows it now."""
-        p, now = self.parameters, self._clock.now().nanoseconds
+        p, now = self.parameters, self.clock.now().nanoseconds
         try:
-            pose = self._transforms.lookup(p.base_frame, frame, now, p.robot_stale)
+            pose = self.transforms.lookup(p.base_frame, frame, now, p.robot_stale)
         except TransformError as error:
             self.lost_frame = str(error)
             return None
@@ -230,20 +230,20 @@ class RobotInput:
 
     def from_frame_at(self, frame: str, seconds: float) -> tuple[np.ndarray, np.ndarray] | None:
         """The same at a time, on teleoperation's clock, when an image was taken; None where /tf does not know it."""
-        p, now = self.parameters, self._clock.now().nanoseconds
+        p, now = self.parameters, self.clock.now().nanoseconds
         age = min(max(self._seconds(now) - seconds, 0.0), KEPT)
         with contextlib.suppress(TransformError):
-            pose = self._transforms.lookup(p.base_frame, frame, now - round(age * 1e9), p.robot_stale)
+            pose = self.transforms.lookup(p.base_frame, frame, now - round(age * 1e9), p.robot_stale)
             return pose.rotation, pose.position
         return None
 
     def camera(self, frame: str) -> tuple[np.ndarray, np.ndarray] | None:
         """The pose of the frame of hands now in the one on which the arm's base hangs too; None where /tf does not know it. A
         base that moves moves no camera."""
-        p, now = self.parameters, self._clock.now().nanoseconds
+        p, now = self.parameters, self.clock.now().nanoseconds
         with contextlib.suppress(TransformError):
-            stands = self._transforms.above_both(p.base_frame, frame)
-            pose = self._transforms.lookup(stands, frame, now, p.robot_stale)
+            stands = self.transforms.above_both(p.base_frame, frame)
+            pose = self.transforms.lookup(stands, frame, now, p.robot_stale)
             return pose.rotation, pose.position
         return None
 
@@ -266,7 +266,7 @@ class RobotInput:
         if np.isfinite(self._pose.said) or self._pose.wrong:
             return self._pose.old("ee_pose" if self._posed else f"/tf with {p.end_frame} in {p.base_frame}", now, stale)
         try:
-            self._transforms.lookup(p.base_frame, p.end_frame, self._clock.now().nanoseconds, np.inf)
+            self.transforms.lookup(p.base_frame, p.end_frame, self.clock.now().nanoseconds, np.inf)
             why = "on /tf nothing moves between the two"
         except TransformError as error:
             why = str(error)

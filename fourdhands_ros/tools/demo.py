@@ -54,28 +54,27 @@ class Process:
         self.name, self.log = module, log
         self._file = open(log, "w")
         options = {"stdout": self._file, **options}
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments], stderr=self._file, start_new_session=True, text=True, **options
         )
-        self.stdin, self.stdout = self._process.stdin, self._process.stdout
 
     def check(self) -> None:
         """Raise InputError with the end of its log where the process has ended."""
-        if self._process.poll() is not None:
+        if self.process.poll() is not None:
             lines = self.log.read_text(errors="replace").splitlines()[-15:]
             raise InputError(
-                f"{self.name} ended with exit code {self._process.returncode}; the end of {self.log}:\n  " + "\n  ".join(lines)
+                f"{self.name} ended with exit code {self.process.returncode}; the end of {self.log}:\n  " + "\n  ".join(lines)
             )
 
     def stop(self, timeout: float = 15.0) -> None:
         """Interrupt the process as Ctrl-C would, and end it where that takes too long."""
         with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGINT)
+            self.process.send_signal(signal.SIGINT)
         try:
-            self._process.wait(timeout)
+            self.process.wait(timeout)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.process.kill()
+            self.process.wait()
         self._file.close()
 
 
@@ -89,7 +88,7 @@ class CameraProcess(Process):
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self):
-        for line in self.stdout:
+        for line in self.process.stdout:
             with contextlib.suppress(json.JSONDecodeError):  # libraries say something there too
                 self.said.update(json.loads(line))
         self.ended.set()
@@ -104,8 +103,8 @@ class CameraProcess(Process):
 
     def start(self) -> None:
         """Let it play."""
-        self.stdin.write("\n")
-        self.stdin.flush()
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
 
 
 def wait_for(condition: Callable[[], bool], checks: Iterable[Callable[[], None]], pause: float = 0.05) -> None:

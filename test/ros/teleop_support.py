@@ -139,7 +139,7 @@ def stepped(*parameters):
         node = TeleopNode(context=ros.context, parameter_overrides=[*parameters])
         node.trigger_configure()
         node.trigger_activate()
-        node._stream.close()
+        node.stream.close()
         yield node
         node.destroy_node()
 

@@ -59,7 +59,7 @@ def test_the_arm_follows_and_the_limits_hold(person):
 def test_a_joysticks_button_is_the_deadmans_switch(buttons, pressed):
     with stepped(Parameter("deadman_button", value=2)) as node:
         node._on_joy(Joy(buttons=buttons))
-        node._step()
+        node.step()
         assert ("deadman_released" not in node.state.reasons) == pressed
 
 

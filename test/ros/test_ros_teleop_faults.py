@@ -155,14 +155,14 @@ def teleop():
 def test_a_transition_that_there_is_not_from_its_state_does_not_end_it(teleop, label, number):
     asked = ChangeState.Request(transition=Transition(id=number, label=label))
     assert not teleop._service_change_state.callback(asked, ChangeState.Response()).success
-    teleop._step()
+    teleop.step()
     assert teleop.state is not None
 
 
 def test_an_estop_that_is_let_go_before_the_next_step_stops(teleop):
     for pressed in (True, False):
         teleop._on_estop(Bool(data=pressed))
-    teleop._step()
+    teleop.step()
     assert STATE_NAMES[teleop.state.state] == "ESTOP"
 
 
@@ -180,9 +180,9 @@ def test_an_estop_is_heard_whatever_its_publisher_offers(teleop, reliability, du
 def test_a_deadman_that_is_let_go_between_two_steps_is_released(teleop):
     for pressed in (True, False, True):
         teleop._on_deadman(Bool(data=pressed))
-    teleop._step()
+    teleop.step()
     assert "deadman_released" in teleop.state.reasons
-    teleop._step()
+    teleop.step()
     assert "deadman_released" not in teleop.state.reasons
 
 
@@ -263,7 +263,7 @@ def test_what_ends_the_commands_ends_the_node_however_its_clock_is_set():
         executor = SingleThreadedExecutor(context=node.context)
         node.get_clock()._set_ros_time_is_active(True)  # a clock that stands still, as one that was set back seems to
         node.get_clock().set_ros_time_override(Time(seconds=1, clock_type=ClockType.ROS_TIME))
-        node._stream.error = OSError("no memory")
+        node.stream.error = OSError("no memory")
         executor.add_node(node)
         with pytest.raises(OSError, match="no memory"):
             for _ in range(30):

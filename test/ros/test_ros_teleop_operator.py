@@ -27,7 +27,7 @@ class Shown:
     def __init__(self, node, monkeypatch):
         self._node, self._seconds, self._encoder = node, 100.0, HandPairEncoder("landmark", "generic")
         self._arrays = HandArrays([load_generic_hand()])
-        monkeypatch.setattr(node, "_now", lambda: self._seconds)
+        monkeypatch.setattr(node, "now", lambda: self._seconds)
 
     def hold(self, curl, images=20):
         """Show a right hand bent so, 20 images a second."""
@@ -73,11 +73,11 @@ def test_the_range_is_in_use_and_kept(shown, tmp_path):
         done, said = person.ask(part)
         assert done and words in said, said
     found = OperatorRange.read(tmp_path / "me.yaml")
-    np.testing.assert_allclose(node._retargeter.operator.gain, found.gain, atol=1e-3)
+    np.testing.assert_allclose(node.retargeter.operator.gain, found.gain, atol=1e-3)
     assert np.abs(found.gain - OperatorRange().gain).max() > 0.05
-    assert node._retargeter.solve(node.hand.seen_since(0.0)[-1])[0] == node._retargeter.lower[0]  # a pinch closes it
+    assert node.retargeter.solve(node.hand.seen_since(0.0)[-1])[0] == node.retargeter.lower[0]  # a pinch closes it
     again, _ = shown(robot="gripper", operator=str(tmp_path / "me.yaml"))
-    np.testing.assert_allclose(again._retargeter.operator.pinch, found.pinch, atol=1e-6)
+    np.testing.assert_allclose(again.retargeter.operator.pinch, found.pinch, atol=1e-6)
 
 
 def test_what_cannot_be_used_is_told(shown, tmp_path):
@@ -87,15 +87,15 @@ def test_what_cannot_be_used_is_told(shown, tmp_path):
     person.wait(1.5)
     done, said = person.ask("open")
     assert not done and "was seen in 0 images of the last second, and 5 are needed; show the open hand" in said
-    before = node._retargeter.operator
+    before = node.retargeter.operator
     for part, curl in (("open", OPEN), ("fist", OPEN), ("pinch", PINCH)):
         person.hold(curl)
         done, said = person.ask(part)
-    assert not done and "hardly differ" in said and node._retargeter.operator is before
+    assert not done and "hardly differ" in said and node.retargeter.operator is before
     (tmp_path / "me.yaml").mkdir()
     person.hold(FIST)
     done, said = person.ask("fist")
-    assert not done and "but not kept" in said and node._retargeter.operator is not before
+    assert not done and "but not kept" in said and node.retargeter.operator is not before
 
 
 @pytest.mark.parametrize("state, words", [(ENGAGED, "call ~/release first"), (ESTOP, "call ~/reset first")])

@@ -25,15 +25,15 @@ class Told:
         self.now = self.begin
         time = SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=self.now, to_msg=lambda: None))
         node.get_clock = lambda: time
-        node._robot._clock, node._outputs.send = time, lambda *_: None
+        node.robot.clock, node.outputs.send = time, lambda *_: None
 
     def go(self, *messages, hand=None):
-        node, robot = self.node, self.node._robot
+        node, robot = self.node, self.node.robot
         self.now += 10_000_000
         for message in messages:
             message(robot, self.now)
         seconds = robot._seconds(self.now)
-        node._now, node._pace = (lambda: seconds), (lambda: seconds)
+        node.now, node.pace = (lambda: seconds), (lambda: seconds)
         fingers = np.zeros(node._settings.joints) if node._settings.joints else None
         node.hand.newest = hand or HandSample(seconds, np.zeros(3), np.eye(3), fingers), "camera"
         made = node.compute(seconds)
@@ -58,7 +58,7 @@ def pose(x):
 
 def frame(x):
     def tell(robot, now):
-        robot._transforms.set("base_link", "tool0", Rigid(np.eye(3), START + [x, 0.0, 0.0]), now + 10**6 * (x > 0.0))
+        robot.transforms.set("base_link", "tool0", Rigid(np.eye(3), START + [x, 0.0, 0.0]), now + 10**6 * (x > 0.0))
         robot.put(b"")  # as a message with nothing more to tell
 
     return tell
@@ -91,15 +91,15 @@ def test_a_robot_that_two_programs_tell_of_is_not_engaged_where_it_is_not(parame
         for _ in range(200):
             told.go(true, other)  # at each step it is the other that came last
             assert node.state.state == IDLE
-            node._ask("engage")
+            node.ask("engage")
         assert "robot_jumped" in node.state.reasons
-        assert topic in node._problem() and "two programs" in node._problem()
+        assert topic in node.problem() and "two programs" in node.problem()
         assert "two programs" in node._on_service("engage", None, SimpleNamespace()).message
         node._asked.clear()
         for _ in range(120):
             told.go(true)
         assert node.state.state == READY and not node._outside()
-        node._ask("engage")
+        node.ask("engage")
         made = told.go(true)
         assert made.state.state == RAMP
         robot = made.inputs.robot
@@ -112,7 +112,7 @@ def test_a_robot_that_is_led_far_between_two_messages_goes_on():
         told = Told(node)
         for _ in range(30):
             told.go(pose(0.0))
-        node._ask("engage")
+        node.ask("engage")
         assert told.go(pose(0.0)).state.state == RAMP
         for i in range(20):
             told.go(pose(0.02 * (i % 2)))
@@ -127,12 +127,12 @@ def test_a_hand_is_where_its_camera_was_when_it_took_the_image():
         for i in range(100):
             moved += 0.003 * (i > 60)
             place = np.array([moved, 0.0, 0.0])
-            node._robot._transforms.set("base_link", "camera", Rigid(np.eye(3), place), told.now + 10_000_000)
-            now = node._robot._seconds(told.now + 10_000_000)
+            node.robot.transforms.set("base_link", "camera", Rigid(np.eye(3), place), told.now + 10_000_000)
+            now = node.robot._seconds(told.now + 10_000_000)
             then = 0.003 * max(i - 70, 0)
             hand = HandSample(now - 0.1, START - [then, 0.0, 0.0], np.eye(3))
             if i == 40:
-                node._ask("engage")
+                node.ask("engage")
             made = told.go(pose(0.0), hand=hand)
         assert made.state.state == ENGAGED
         np.testing.assert_allclose(made.command.position, START, atol=1e-6)
@@ -141,15 +141,15 @@ def test_a_hand_is_where_its_camera_was_when_it_took_the_image():
 def test_where_a_camera_stands_is_told_in_what_its_robot_hangs_on_too():
     with stepped() as node:
         told = Told(node)
-        robot, now = node._robot, told.now
+        robot, now = node.robot, told.now
         assert robot.camera("camera") is None
-        robot._transforms.set("map", "base_link", Rigid(np.eye(3), START), now)  # a base that drives
-        robot._transforms.set("map", "camera", Rigid())
-        robot._transforms.set("tool0", "eye", Rigid())
+        robot.transforms.set("map", "base_link", Rigid(np.eye(3), START), now)  # a base that drives
+        robot.transforms.set("map", "camera", Rigid())
+        robot.transforms.set("tool0", "eye", Rigid())
         for place in (0.1, 0.4):
             now += 10**7
             told.now = now
             for parent, child in (("map", "base_link"), ("base_link", "tool0")):
-                robot._transforms.set(parent, child, Rigid(np.eye(3), np.array([place, 0.0, 0.0])), now)
+                robot.transforms.set(parent, child, Rigid(np.eye(3), np.array([place, 0.0, 0.0])), now)
             np.testing.assert_allclose(robot.camera("camera")[1], 0.0)
             np.testing.assert_allclose(robot.camera("eye")[1], [place, 0.0, 0.0])

@@ -32,11 +32,11 @@ class Steps:
         given = {"need_deadman": False, "ramp": 0.1, **parameters}
         self._made = stepped(*(Parameter(name, value=value) for name, value in given.items()))
         self.node = self._made.__enter__()
-        self.due, self.hand, self.frame = self.node._pace(), np.zeros(3), "camera"
+        self.due, self.hand, self.frame = self.node.pace(), np.zeros(3), "camera"
         self.sent = []
-        self.node._outputs.send = lambda command, *_: self.sent.append(command)
-        self.node._pace = self.node._now = lambda: self.due
-        self.node._robot.unheard = lambda: ""
+        self.node.outputs.send = lambda command, *_: self.sent.append(command)
+        self.node.pace = self.node.now = lambda: self.due
+        self.node.robot.unheard = lambda: ""
 
     def close(self):
         self._made.__exit__(None, None, None)
@@ -44,12 +44,12 @@ class Steps:
     def go(self, count=1, asks=()):
         node = self.node
         for name in asks:
-            node._ask(name)
+            node.ask(name)
         for _ in range(count):
             self.due += 0.01
             node.hand.newest = HandSample(self.due, self.hand, np.eye(3)), self.frame
             place = self.sent[-1].position if self.sent and self.sent[-1].publish else START
-            node._robot.sample = lambda place=place: RobotSample(self.due, place, np.eye(3))
+            node.robot.sample = lambda place=place: RobotSample(self.due, place, np.eye(3))
             node.tell(node.compute(self.due))
         return node.state.state
 
@@ -61,15 +61,15 @@ class Steps:
 
 def at(robot, nanoseconds):
     """Let its clock stand there."""
-    robot._clock = SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=nanoseconds))
+    robot.clock = SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=nanoseconds))
 
 
 @contextlib.contextmanager
 def heard(*parameters):
     """What the node hears of its robot, at one time."""
     with stepped(*parameters) as node:
-        at(node._robot, node.get_clock().now().nanoseconds)
-        yield node._robot
+        at(node.robot, node.get_clock().now().nanoseconds)
+        yield node.robot
 
 
 @pytest.fixture
@@ -83,10 +83,10 @@ def test_hands_in_another_frame_are_not_followed_until_it_is_engaged_again(steps
     steps.engaged()
     steps.frame, steps.hand = "other_camera", np.array([0.001, 0.0, 0.0])
     assert steps.go(1) == HOLD
-    words = steps.node._problem()
+    words = steps.node.problem()
     assert "other_camera" in words and "camera" in words and "engage it again" in words
     steps.frame = "camera"  # the first is back in time
-    assert steps.go(20) in (RAMP, ENGAGED) and not steps.node._problem()
+    assert steps.go(20) in (RAMP, ENGAGED) and not steps.node.problem()
     steps.frame = "other_camera"
     while steps.go() == HOLD:
         pass
@@ -101,12 +101,12 @@ def test_fused_hands_in_the_arms_base_do_not_lead_it_by_a_cameras_axes(steps):
     """Up would be back. With the axes set, up is up."""
     steps.frame = "base_link"
     assert steps.go(30) == IDLE and "hand_not_seen" in steps.node.state.reasons
-    assert "hands come in base_link, the arm's base" in steps.node._problem() and "set axes" in steps.node._problem()
+    assert "hands come in base_link, the arm's base" in steps.node.problem() and "set axes" in steps.node.problem()
     assert steps.node.set_parameters([Parameter("axes", value=np.eye(3).ravel().tolist())])[0].successful
     steps.engaged()
     steps.hand = np.array([0.0, 0.0, 0.004])
     steps.go(40)
-    assert not steps.node._problem()
+    assert not steps.node.problem()
     np.testing.assert_allclose(steps.sent[-1].position - START, steps.hand, atol=5e-4)
 
 
@@ -118,9 +118,9 @@ def test_fused_hands_in_another_fixed_frame_with_a_cameras_axes_are_told(steps, 
     assert steps.node.hand._read(deserialize(message, message_type("fourdhands_ros/msg/HandPair")))[0].valid
     steps.frame = frame
     steps.engaged()
-    assert ("fused cameras come in world" in steps.node._problem()) == told == bool(steps.node._problem())
+    assert ("fused cameras come in world" in steps.node.problem()) == told == bool(steps.node.problem())
     assert steps.node.set_parameters([Parameter("axes", value=np.eye(3).ravel().tolist())])[0].successful
-    assert "fused cameras" not in steps.node._problem()
+    assert "fused cameras" not in steps.node.problem()
 
 
 def test_parameters_changed_while_it_follows_wait_and_that_is_told(steps):
@@ -128,7 +128,7 @@ def test_parameters_changed_while_it_follows_wait_and_that_is_told(steps):
     for name, value in (("absolute", True), ("workspace", [0.0, -1.0, 0.0, 0.5, 1.0, 1.0])):
         assert steps.node.set_parameters([Parameter(name, value=value)])[0].successful
     assert steps.go(20) == ENGAGED
-    assert "once the robot stands in IDLE" in steps.node._problem()
+    assert "once the robot stands in IDLE" in steps.node.problem()
     said = []
     steps.node._state_out = SimpleNamespace(publish=lambda message: said.append(message.data), topic_name="state")
     steps.node._tell(steps.sent[-1])
@@ -137,21 +137,21 @@ def test_parameters_changed_while_it_follows_wait_and_that_is_told(steps):
     steps.go(40)
     assert steps.node.state.settings.absolute
     assert steps.node.state.reasons == ("no_transform_to_base",)
-    assert "camera" in steps.node._problem() and "/tf" in steps.node._problem()
+    assert "camera" in steps.node.problem() and "/tf" in steps.node.problem()
 
 
 @pytest.mark.parametrize("steps", [{"absolute": True, "regain": 0.0}], indirect=True)
 def test_absolute_ends_with_what_it_says_where_the_cameras_frame_stops(steps):
-    robot, now = steps.node._robot, 10**18
+    robot, now = steps.node.robot, 10**18
     at(robot, now)
-    robot._transforms.set("base_link", "camera", Rigid(np.eye(3), START), now)
+    robot.transforms.set("base_link", "camera", Rigid(np.eye(3), START), now)
     steps.engaged()
     assert steps.node.set_parameters([Parameter("absolute", value=False)])[0].successful
     assert steps.go(10) == ENGAGED  # what is in force goes on
     at(robot, now + 200_000_000)
     assert steps.go(1) == IDLE
     assert steps.node.state.stopped_by == ("no_transform_to_base",)
-    assert "camera" in steps.node._problem() and "away from" in steps.node._problem()
+    assert "camera" in steps.node.problem() and "away from" in steps.node.problem()
 
 
 @pytest.mark.parametrize("service, words", [("reset", "nothing to reset"), ("engage", "follows already")])
@@ -164,9 +164,9 @@ def test_a_service_that_changes_nothing_says_so(steps, service, words):
 
 def test_hands_that_are_not_in_metres_are_told(steps):
     steps.engaged()
-    assert not steps.node._problem()
+    assert not steps.node.problem()
     steps.node.hand.newest = replace(steps.node.hand.newest[0], scaled=False), steps.frame
-    assert "not in metres" in steps.node._problem() and "CameraInfo" in steps.node._problem()
+    assert "not in metres" in steps.node.problem() and "CameraInfo" in steps.node.problem()
 
 
 @pytest.mark.parametrize("steps", [{"robot": "gripper", "keep_out": [0.6, 0.0, 0.4, 0.05]}], indirect=True)
@@ -180,10 +180,10 @@ def test_hands_that_are_not_in_metres_are_told(steps):
 )
 def test_which_limits_the_robot_is_beyond_is_told(steps, place, width, words):
     node = steps.node
-    node._robot.sample = lambda: RobotSample(steps.due, np.array(place), np.eye(3), np.array([width]))
+    node.robot.sample = lambda: RobotSample(steps.due, np.array(place), np.eye(3), np.array([width]))
     steps.due += 0.01
     node.tell(node.compute(steps.due))
-    assert "robot_outside_limits" in node.state.reasons and words in node._problem()
+    assert "robot_outside_limits" in node.state.reasons and words in node.problem()
     assert words in node._on_service("engage", None, SimpleNamespace()).message
 
 
@@ -238,7 +238,7 @@ def test_a_second_node_of_its_name_is_another_commander(steps):
         time.sleep(0.01)
     steps.go(1)
     assert steps.node.state.stopped_by == ("two_commanders",)
-    assert "/hands_teleop/state has 2 publishers" in steps.node._problem()
+    assert "/hands_teleop/state has 2 publishers" in steps.node.problem()
     steps.node.destroy_publisher(other)
 
 
@@ -270,14 +270,14 @@ def test_nodes_of_other_names_and_topics_that_lead_one_robot_see_each_other(step
     assert waited(lambda: steps.node.count_publishers(said) == other.count_publishers("/hands_teleop/state") == 1)
     nodes = steps.node, other
     if words:
-        assert waited(lambda: all(node._commanders.count() > 1 for node in nodes))
+        assert waited(lambda: all(node.commanders.count() > 1 for node in nodes))
         assert steps.go(30) == IDLE and "two_commanders" in steps.node.state.reasons
-        assert words in steps.node._problem() and "another" in steps.node._problem()
+        assert words in steps.node.problem() and "another" in steps.node.problem()
         assert "two_commanders" in steps.node._on_service("engage", None, SimpleNamespace()).message
     else:
-        assert [node._commanders.count() for node in nodes] == [1, 1] and steps.go(30) == READY
+        assert [node.commanders.count() for node in nodes] == [1, 1] and steps.go(30) == READY
     other.trigger_deactivate()
-    assert waited(lambda: steps.node._commanders.count() == 1)
+    assert waited(lambda: steps.node.commanders.count() == 1)
     steps.go(30)
     assert "two_commanders" not in steps.node.state.reasons
     other.destroy_node()
@@ -295,7 +295,7 @@ def test_who_can_lead_the_arm_by_another_input_of_its_controller_stops_it(steps)
     other = steps.node.create_publisher(PoseStamped, "pose_target_cmds", 10)
     assert waited(lambda: steps.node.count_publishers("/pose_target_cmds"))
     assert steps.go(1) == IDLE and steps.node.state.stopped_by == ("two_commanders",)
-    assert "/pose_target_cmds too, whose publishers have to end: /hands_teleop" in steps.node._problem()
+    assert "/pose_target_cmds too, whose publishers have to end: /hands_teleop" in steps.node.problem()
     steps.node.destroy_publisher(other)
 
 
@@ -328,14 +328,14 @@ def test_an_arms_end_that_nobody_tells_of_is_told_of():
     with heard() as robot:
         assert robot.sample() is None
         assert "no ee_pose" in robot.unheard() and "tool0" in robot.unheard()
-        robot._transforms.set("base_link", "tool0", Rigid())
+        robot.transforms.set("base_link", "tool0", Rigid())
         assert robot.sample() is None and "nothing moves" in robot.unheard()
 
 
 @pytest.mark.parametrize("seconds, words", [(-5, "5.0 s old"), (50, "50.0 s ahead")])
 def test_a_robots_clock_that_is_another_is_told_of(seconds, words):
     with heard() as robot:
-        now = robot._clock.now().nanoseconds
+        now = robot.clock.now().nanoseconds
         stamp = Time(nanoseconds=now + seconds * 10**9)
         robot.on_pose(pose_of(stamp=stamp))
         assert words in robot.unheard() and "robot_stamped: false" in robot.unheard()
@@ -358,7 +358,7 @@ def test_joints_that_are_no_numbers_are_refused_and_named():
         robot.on_joints(joints_of(float("inf")))
         assert robot.sample().fingers == [0.05] and robot.refused == 2
         robot.on_joints(joints_of())
-        at(robot, robot._clock.now().nanoseconds + 10**9)
+        at(robot, robot.clock.now().nanoseconds + 10**9)
         assert "no position of width of gripper any more" in robot.unheard()
 
 
@@ -366,18 +366,18 @@ def test_how_fast_a_robot_was_that_fell_silent_is_not_told():
     with heard() as robot:
         for x in (0.4, 0.5):
             robot.on_pose(pose_of(x=x))
-            at(robot, robot._clock.now().nanoseconds + 10**8)
+            at(robot, robot.clock.now().nanoseconds + 10**8)
         assert robot.sample().speed > 0.9
-        at(robot, robot._clock.now().nanoseconds + 10**9)
+        at(robot, robot.clock.now().nanoseconds + 10**9)
         assert robot.sample().speed == 0.0
 
 
 def test_frames_of_before_a_clock_went_back_are_forgotten():
     with heard() as robot:
-        now = robot._clock.now().nanoseconds
-        robot._transforms.set("base_link", "tool0", Rigid(np.eye(3), START), now + 5 * 10**9)  # a late one, of before
+        now = robot.clock.now().nanoseconds
+        robot.transforms.set("base_link", "tool0", Rigid(np.eye(3), START), now + 5 * 10**9)  # a late one, of before
         assert robot.sample() is None
-        robot._transforms.set("base_link", "tool0", Rigid(np.eye(3), START), now)
+        robot.transforms.set("base_link", "tool0", Rigid(np.eye(3), START), now)
         assert robot.sample() is not None
 
 
@@ -388,7 +388,7 @@ def test_a_node_that_ends_lets_the_robot_come_to_rest(steps, monkeypatch):
         steps.hand = steps.hand + [0.002, 0.0, 0.0]
         steps.go()
     assert steps.sent[-1].linear.any()
-    steps.node._stream = SimpleNamespace(runs=True)
+    steps.node.stream = SimpleNamespace(runs=True)
     monkeypatch.setattr(time, "sleep", lambda _: steps.go())
     steps.node.trigger_deactivate()
     last = steps.sent[-1]
