@@ -46,6 +46,18 @@ def test_hands_of_two_persons_at_one_height_are_not_taken_for_one_pair(beside):
     assert not any(h.valid for fused, _ in results[8:] for h in fused.pair.hands)
 
 
+def test_of_two_persons_whose_right_hands_are_one_the_left_ones_are_not_taken_for_one():
+    """What cameras agree on of one hand says nothing of the other: a hand of either person, or of both, was valid beside it."""
+    scene, apart = Scene(angles=(-20.0, 20.0)), np.array([[[0.3, 0.1, 0.1]], [[0.0, 0.0, 0.0]]])
+    fusion = HandFusion(ASSETS)
+    results = run(fusion, scene, range(60), elsewhere=apart)[20:]
+    assert all(fused.pair.right.valid for fused, _ in results) and not any(fused.pair.left.valid for fused, _ in results)
+    told = fusion.consistency.problems(fusion.newest()[0].stamp)
+    assert any("camera_0 and camera_1 see the left hand at different places" in one for one in told)
+    results = run(fusion, scene, range(60, 90))
+    assert np.max([wrist_errors(scene, *one) for one in results[-10:]]) < 0.012  # NaN is no less
+
+
 def test_where_the_size_is_known_less_is_needed():
     scene, apart = Scene(), np.array([-0.1, 0.0, 0.0])
     known = HandFusion(ASSETS, betas=scene.betas[1])

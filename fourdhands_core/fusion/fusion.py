@@ -19,7 +19,7 @@ from .memory import Memory, new_tracks
 from .schedule import Schedule
 from .solution import HandSolver
 from .times import Times
-from .views import View
+from .views import Sighting, View
 
 _LOST = 3
 """Estimates in a row in which all views say that a hand is not where it was expected, until that is forgotten."""
@@ -27,6 +27,10 @@ _ANEW = 2.0
 """Seconds between a view and the newest of the others from which on all begins anew."""
 _OLDEST = 0.12
 """Seconds between a view and the moment of the estimate at which it is still used."""
+_ELSEWHERE, _ELSEWHERE_UNCLEAR = 0.05, 0.1
+"""Metres, root mean square, from a hand beyond which a view sees another one of its side; where it sees that badly."""
+_APART = 0.015
+"""Metres, root mean square, that a view of a hand lies beside it at most where several have not agreed on it yet."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +165,11 @@ class HandFusion:
                 self.consistency.trust.doubt(stamp)
         estimates = [hand.estimate for hand in hands]
         if self._contradicted(stamp, hands, left_out):
-            estimates = [HandEstimate(side, valid=False, state=ABSENT, age=float("nan")) for side in (LEFT, RIGHT)]
+            estimates = [_absent(LEFT), _absent(RIGHT)]
+        seen = matched.strangers + matched.hands[LEFT] + matched.hands[RIGHT]
+        for side, hand in enumerate(hands):
+            if self._contested(stamp, side, hand, seen):
+                estimates[side] = _absent(side)
         left, right = (track.without_leap(hand, stamp) for track, hand in zip(memory.tracks, estimates))
         memory.settle_sides(self.settings)
         both = left.valid and right.valid
@@ -191,6 +199,24 @@ class HandFusion:
             intervals = [track.begin(stamp) for track in memory.tracks]
         return matched, intervals
 
+    def _contested(self, stamp: int, side: int, hand: FusedHand, seen: list[Sighting]) -> bool:
+        """Whether a hand on which no cameras agree, nor have agreed, is not where a camera sees one of its side: another
+        person's. On the other hand cameras may well agree."""
+        track, joints = self.memory.tracks[side], hand.estimate.joints
+        if track.agreed or hand.fits or joints is None:
+            return False
+        others = {
+            one.view.name
+            for one in seen
+            if one.label == side
+            and one.view.name not in hand.cameras
+            and one.distance_to(joints) > (_ELSEWHERE_UNCLEAR if one.view.name in track.unclear else _ELSEWHERE)
+        }
+        if others or (len(hand.cameras) > 1 and hand.apart > _APART):
+            self.consistency.trust.contested(stamp, side, others.union(hand.cameras))
+            return True
+        return False
+
     def _contradicted(self, stamp: int, hands: Sequence[FusedHand], left_out: list[tuple[str, str]]) -> bool:
         """Whether the cameras see hands at different places, and have not agreed yet, nor for long, or make up none:
         topics that are exchanged, two persons, poses that are all wrong. Which of them is right cannot be known then."""
@@ -205,3 +231,7 @@ class HandFusion:
         for track, hand in zip(tracks, hands):
             track.agreed = (track.agreed and not contradicted) or (hand.fits and trust.proven)
         return contradicted
+
+
+def _absent(side: int) -> HandEstimate:
+    return HandEstimate(side, valid=False, state=ABSENT, age=float("nan"))

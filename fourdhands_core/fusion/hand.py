@@ -31,12 +31,14 @@ _MISFIT = 0.02
 @dataclass(frozen=True, eq=False)
 class FusedHand:
     """cameras: those whose sightings the estimate is made of, in order. beside: those whose sightings lie beside the others'.
-    fits: whether several that it is made of may be of this hand."""
+    fits: whether several that it is made of may be of this hand. apart: metres, root mean square, of the one that lies farthest
+    from it."""
 
     estimate: HandEstimate
     cameras: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
     fits: bool = False
+    apart: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +55,6 @@ class _Agreed:
     def points(self) -> np.ndarray:
         """(21, 3) the landmarks, fixed frame."""
         return self.solution.landmarks + self.solution.wrist
-
-    @property
-    def fit(self) -> bool:
-        """Whether any of them shows this hand: none does as where all views call it by the other one's side."""
-        return min(one.distance_to(self.points + shift) for one, shift in zip(self.kept, self.shifts)) <= _MISFIT
 
 
 class SideFusion:
@@ -79,11 +76,13 @@ class SideFusion:
             return FusedHand(self._track.unseen(self._stamp))
         agreed = self._agreed(chosen)
         beside = tuple(one.view.name for one in agreed.wrong)
-        if not agreed.fit:
+        apart = _apart(agreed.kept, agreed.points, agreed.shifts)
+        if min(apart) > _MISFIT:  # as where all views call it by the other one's side
             return FusedHand(self._track.unseen(self._stamp), beside=beside)
         fits = self._judged(agreed)
         estimate = self._estimate(agreed, fits, with_vertices)
-        return FusedHand(estimate, tuple(sorted(one.view.name for one in agreed.kept)), beside, fits)
+        names = tuple(sorted(one.view.name for one in agreed.kept))
+        return FusedHand(estimate, names, beside, fits, max(apart))
 
     def _chosen(self, sightings: list[Sighting]) -> list[Sighting]:
         """Those that count; none where they are too few to say that it is this hand."""

@@ -41,10 +41,11 @@ Places = tuple[np.ndarray | None, np.ndarray | None]
 
 @dataclass
 class Matched:
-    """By side the sightings of that hand; left_out: what was left out, camera and why. lost: by side, whether the hand cannot
-    be where it was expected, so all views say."""
+    """By side the sightings of that hand. strangers: those that show neither hand. left_out: what was left out, camera and why.
+    lost: by side, whether the hand cannot be where it was expected, so all views say."""
 
     hands: tuple[list[Sighting], list[Sighting]] = field(default_factory=lambda: ([], []))
+    strangers: list[Sighting] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
     lost: tuple[bool, bool] = (False, False)
 
@@ -72,6 +73,7 @@ def match(views: list[View], expected: list[Places], intervals: Sequence[float])
     for one, chosen in zip(seen, sides):
         for sighting, side in zip(one, chosen):
             if side is None:
+                matched.strangers.append(sighting)
                 matched.left_out.append((sighting.view.name, ELSEWHERE))
                 continue
             matched.hands[side].append(sighting)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
+from ..hand_model.skeleton import SIDES
 from .bumps import listed
 from .views import Sighting
 
@@ -38,6 +41,7 @@ class Trust:
         self._unlike: tuple[int, str] | None = None
         self._met, self._agreed, self._doubted = 0, -1, -1
         self.proven = self._anew = False
+        self._contested: tuple[int, str] | None = None
 
     def fits(
         self, stamp: int, sightings: list[Sighting], shifts: np.ndarray, points: np.ndarray, scale: float, known: bool
@@ -84,10 +88,16 @@ class Trust:
         self._anew = self._anew and not self.proven and stamp - self._doubted < _ANEW * 1e9
         return self._anew or (self._doubted >= 0 and stamp - self._doubted < _DOUBTED * 1e9)
 
+    def contested(self, stamp: int, side: int, cameras: Iterable[str]) -> None:
+        """Cameras show two hands of a side at different places, and have not agreed on either: that hand is not believed."""
+        self._contested = stamp, f"{listed(cameras)} see the {SIDES[side]} hand at different places"
+
     def problem(self, stamp: int) -> str:
         """Of the last second, in words; empty where nothing is wrong."""
         if self._doubted < 0 or (abs(stamp - self._doubted) > 1e9 and not self._anew):
-            return ""
+            if self._contested is None or abs(stamp - self._contested[0]) > 1e9:
+                return ""
+            return f"{self._contested[1]}: hands of two persons, or a camera's pose is wrong; it is not valid until they agree"
         seen = "what the cameras see makes up no hand"
         if self._unlike is not None and abs(stamp - self._unlike[0]) < 1e9:
             seen = self._unlike[1]
