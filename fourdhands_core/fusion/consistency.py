@@ -105,6 +105,8 @@ class Consistency:
 
     def problems(self, stamp: int) -> list[str]:
         """What is wrong with the cameras, in words; the first is the worst."""
+        if self.exchanged.problem:
+            return [self.exchanged.problem]  # all else comes of it
         told = []
         for camera, entries in self._out.items():
             recent = [why for when, why in entries if 0 <= stamp - when < _WINDOW * 1e9]
@@ -129,7 +131,7 @@ class Consistency:
             )
         if not told and (bump := self.bumps.problem(stamp)):
             told.append(bump)
-        if problem := self.exchanged.problem or self.trust.problem(stamp):
+        if problem := self.trust.problem(stamp):
             told.insert(0, problem)
         return told
 
