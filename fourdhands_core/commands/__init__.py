@@ -135,6 +135,13 @@ def add_shape(command: argparse._ActionsContainer) -> None:
     command.add_argument("--hand-shape", **FILE, help=text)
 
 
+def add_jobs(command: argparse.ArgumentParser, also: str = "") -> None:
+    """The options that say where bags are worked on. also: what else --address means."""
+    command.add_argument("--jobs", **COUNT, help="bags at once (default: one a core)")
+    text = f"of a Ray cluster to work on, ray://HOST:PORT or auto{also} (extra [cluster])"
+    command.add_argument("--address", default="", metavar="ADDRESS", help=text)
+
+
 def lens_of(args: argparse.Namespace) -> CameraSource:
     """The camera that the options of `add_lens` name, and --rectified where there is one."""
     from ..geometry.camera_source import CameraSource
@@ -277,5 +284,6 @@ def replaced(settings: Settings, assignments: list[str]) -> Settings:
 FILE: dict[str, Any] = {"type": path, "metavar": "FILE"}
 FOLDER: dict[str, Any] = {"type": path, "metavar": "DIR"}
 COUNT: dict[str, Any] = {"type": positive, "metavar": "N"}
+TOPIC: dict[str, Any] = {"default": "", "metavar": "TOPIC"}
 REPEATED: dict[str, Any] = {"action": "append", "default": []}
 """What most options are: `add_argument` takes them with a help."""

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from ..pipeline.settings import OFFLINE_LOOKAHEAD
 from . import (
-    COUNT,
     FILE,
+    REPEATED,
+    TOPIC,
     Commands,
     add_command,
+    add_jobs,
     add_lens,
     add_settings,
     add_shape,
@@ -45,19 +47,9 @@ def add(commands: Commands) -> None:
         "after the word `info` bags with hands. Each may be a URL (s3://, sftp://, https://, ...; extra [cluster]). "
         "The command of a run that was ended continues it",
     )
-    command.add_argument(
-        "--topic",
-        action="append",
-        default=[],
-        metavar="TOPIC",
-        help="image topic, raw or compressed; may be repeated (default: every camera's)",
-    )
-    command.add_argument(
-        "--camera-info",
-        default="",
-        metavar="TOPIC",
-        help="the camera's CameraInfo topic (default: camera_info beside the image topic)",
-    )
+    text = "image topic, raw or compressed; may be repeated (default: every camera's)"
+    command.add_argument("--topic", **REPEATED, metavar="TOPIC", help=text)
+    command.add_argument("--camera-info", **TOPIC, help="the camera's CameraInfo topic (default: camera_info beside the image)")
     command.add_argument(
         "--depth",
         default="auto",
@@ -96,13 +88,7 @@ def add(commands: Commands) -> None:
         default=1000,
         help="images after which what was done is kept if the run is killed (default: 1000)",
     )
-    command.add_argument("--jobs", **COUNT, help="bags to convert at once (default: one a core)")
-    command.add_argument(
-        "--address",
-        default="",
-        metavar="ADDRESS",
-        help="Ray cluster that converts the bags, ray://HOST:PORT or auto; OUT is then the folder for them (extra [cluster])",
-    )
+    add_jobs(command, "; OUT is then the folder for the bags")
     command.add_argument("--json", action="store_true", help="info: print JSON")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
 

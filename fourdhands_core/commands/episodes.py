@@ -11,11 +11,12 @@ from ..errors import InputError
 from ..pipeline.settings import OFFLINE_LOOKAHEAD
 from ..streams import counted, said_of, utf8
 from . import (
-    COUNT,
     FILE,
     REPEATED,
+    TOPIC,
     Commands,
     add_command,
+    add_jobs,
     add_lens,
     add_settings,
     add_shape,
@@ -124,26 +125,16 @@ def _add_export(inner: Commands) -> None:
     )
     command.add_argument("--min-seconds", type=float, default=1.0, metavar="S", help="shorter ones are left out (default: 1)")
     command.add_argument("--outcome", choices=("success", "failure"), default="", help="only episodes that ended so")
-    command.add_argument("--topic", default="", metavar="TOPIC", help="of HandPair, where a bag has several cameras' hands")
-    command.add_argument(
-        "--images",
-        action="append",
-        metavar="TOPIC",
-        help="image topic to export; may be repeated (default: the hands' camera's)",
-    )
+    command.add_argument("--topic", **TOPIC, help="of HandPair, where a bag has several cameras' hands")
+    text = "image topic to export; may be repeated (default: the hands' camera's)"
+    command.add_argument("--images", action="append", metavar="TOPIC", help=text)
     command.add_argument("--no-images", action="store_true", help="export no images")
-    command.add_argument("--robot", default="", metavar="TOPIC", help="of JointState (default: the only one, or /joint_states)")
+    command.add_argument("--robot", **TOPIC, help="of JointState (default: the only one, or /joint_states)")
     add_lens(command, "of videos, and of bags with images alone, without CameraInfo: ")
     add_shape(command)
     add_settings(command, "mirrored")
     command.add_argument("--vcodec", default="h264", metavar="CODEC", help="of images: h264 or av1 (default: h264)")
-    command.add_argument("--jobs", **COUNT, help="bags at once (default: one a core)")
-    command.add_argument(
-        "--address",
-        default="",
-        metavar="ADDRESS",
-        help="of a Ray cluster to work on, ray://HOST:PORT or auto (extra [cluster])",
-    )
+    add_jobs(command)
     command.add_argument("--skip-failed", action="store_true", help="make the dataset without the bags that failed")
     command.add_argument("--quiet", action="store_true", help="no progress bar, no list of what was left out")
 

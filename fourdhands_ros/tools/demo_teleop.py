@@ -123,14 +123,13 @@ def cube_for(tool: str, side: str, motion: Any) -> tuple[float, float, float]:
     return float(x), float(y), float(turn + askew)
 
 
-def run(args: argparse.Namespace) -> dict:
-    """The demo; returns the report."""
-    import rclpy
-    from rclpy.executors import SingleThreadedExecutor
-    from rclpy.signals import SignalHandlerOptions
+def _is_rendered(args: argparse.Namespace) -> bool:
+    return args.video is None and args.camera is None
 
-    from fourdhands_core.simulation.tools import LOWEST
 
+def _played(args: argparse.Namespace) -> tuple[Path, str, list[str], float | None]:
+    """What is played, which is rendered here where none is given: the video or the camera's number, where the cube lies as
+    simulated_robot takes it, the lens as options, and the seconds between images, None of a live camera."""
     out: Path = args.out
     period: float | None = None
     files: Sequence[Path] = ()
@@ -139,17 +138,45 @@ def run(args: argparse.Namespace) -> dict:
             files, period = reader.files, 1.0 / reader.fps
     check_outputs([out / name for name in OUTPUTS], files)
     out.mkdir(parents=True, exist_ok=True)
-    lens: list[str] = []
-    if args.video is None and args.camera is None:
-        motion = motion_of(args.side, args.seed, args.lose)
-        clip = rendered(motion, args.seed, out, args.again)
-        period = 1.0 / FPS
-        x, y, turn = cube_for(args.tool, args.side, motion)
-        video, cube = clip.video, f"{x:.4f},{y:.4f},{CUBE},{np.degrees(turn):.1f}"
-        lens = ["--intrinsics", str(clip.intrinsics)]
-    else:
-        video, cube = Path(args.video if args.video is not None else str(args.camera)), f"0.45,0,{CUBE}"
-        lens = ["--fov", str(args.fov)] if args.fov else []
+    if not _is_rendered(args):
+        video = Path(args.video if args.video is not None else str(args.camera))
+        return video, f"0.45,0,{CUBE}", ["--fov", str(args.fov)] if args.fov else [], period
+    motion = motion_of(args.side, args.seed, args.lose)
+    clip = rendered(motion, args.seed, out, args.again)
+    x, y, turn = cube_for(args.tool, args.side, motion)
+    return clip.video, f"{x:.4f},{y:.4f},{CUBE},{np.degrees(turn):.1f}", ["--intrinsics", str(clip.intrinsics)], 1.0 / FPS
+
+
+def _teleop_arguments(args: argparse.Namespace, simulated: bool) -> list[str]:
+    """Of the teleoperation node. simulated: its time is the demo's."""
+    from fourdhands_core.simulation.tools import LOWEST
+
+    settings = {
+        "robot": args.tool,
+        "side": args.side,
+        "turns": "false",
+        "workspace": json.dumps([0.15, -0.5, LOWEST[args.tool], 0.75, 0.5, 0.65]),
+        "max_speed": "0.4",
+        "scale_depth": str(DEPTH),
+        "confidence_to_engage": "0.45",
+        "confidence_to_hold": "0.2",
+    }
+    if not simulated:
+        settings |= dict.fromkeys(("hand_stale", "hand_silent", "robot_stale", "deadman_stale"), STALE)
+    if _is_rendered(args):
+        settings["operator"] = str((args.out / OPERATOR).resolve())
+    chosen = [word for name, value in settings.items() for word in ("-p", f"{name}:={value}")]
+    return ["--ros-args", "-r", "__ns:=/robot", "-r", "hands:=/hands", *chosen]
+
+
+def run(args: argparse.Namespace) -> dict:
+    """The demo; returns the report."""
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.signals import SignalHandlerOptions
+
+    out: Path = args.out
+    video, cube, lens, period = _played(args)
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     with contextlib.ExitStack() as cleanup:
         cleanup.callback(rclpy.try_shutdown)
@@ -162,25 +189,9 @@ def run(args: argparse.Namespace) -> dict:
         camera = CameraProcess(str(video), "--wait", "--subscribers", "1", *lens, *simulated, log=out / "camera.log")
         cleanup.callback(camera.stop)
         processes: list[Process] = [camera]
-        box = [0.15, -0.5, LOWEST[args.tool], 0.75, 0.5, 0.65]
-        settings = {
-            "robot": args.tool,
-            "side": args.side,
-            "turns": "false",
-            "workspace": json.dumps(box),
-            "max_speed": "0.4",
-            "scale_depth": str(DEPTH),
-            "confidence_to_engage": "0.45",
-            "confidence_to_hold": "0.2",
-        }
-        if not operator.simulated:
-            settings |= dict.fromkeys(("hand_stale", "hand_silent", "robot_stale", "deadman_stale"), STALE)
-        if args.video is None and args.camera is None:
-            settings["operator"] = str((out / OPERATOR).resolve())
-        chosen = [word for name, value in settings.items() for word in ("-p", f"{name}:={value}")]
         for name, module, arguments in (
             ("hands", "fourdhands_ros", []),
-            ("teleop", "fourdhands_ros.teleop.node", ["--ros-args", "-r", "__ns:=/robot", "-r", "hands:=/hands", *chosen]),
+            ("teleop", "fourdhands_ros.teleop.node", _teleop_arguments(args, operator.simulated)),
             ("robot", "fourdhands_ros.tools.simulated_robot", ["--tool", args.tool, "--cube", cube]),
         ):
             process = Process(module, *arguments, *simulated, log=out / f"{name}.log")
@@ -299,8 +310,7 @@ def _told(args: argparse.Namespace) -> int:
         raise DependencyError(f"the demo needs ROS 2 and MuJoCo, and {error.name} is not installed: `make install`") from error
     print(json.dumps(numbers, indent=1))
     print(f"\nwritten to {args.out}: {', '.join(OUTPUTS)}")
-    rendered = args.video is None and args.camera is None
-    return 0 if numbers["cube"]["placed"] or not rendered else 1
+    return 0 if numbers["cube"]["placed"] or not _is_rendered(args) else 1
 
 
 if __name__ == "__main__":
