@@ -55,6 +55,7 @@ def test_the_command_writes_one_file(folder, tmp_path, capsys):
     assert not tags.open and "script" not in tags.names and "b" not in tags.names  # the folder's name is text
     assert tags.links and all(link.startswith("data:image/jpeg;base64,") for link in tags.links)
     assert "://" not in text
+    assert ">z, m<" in text  # and no direction of a camera: hands of fused cameras are in another frame
     for link in tags.links:
         image = cv2.imdecode(np.frombuffer(base64.b64decode(link.partition(",")[2]), np.uint8), cv2.IMREAD_COLOR)
         assert image.shape[1] == 480

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -149,10 +150,7 @@ def flexion(joints: np.ndarray) -> np.ndarray:
 
 def words(moment: Moment) -> list[str]:
     """The moment for people, a sentence a line: each hand, whether positions are metres, what was dropped and refused."""
-    lines = [_hand_words(hand) for hand in moment.pair.hands]
-    for side, cameras in enumerate(moment.pair.cameras):
-        if cameras:
-            lines[side] += f", made of {' and '.join(cameras)}"
+    lines = [_hand_words(hand, cameras) for hand, cameras in zip(moment.pair.hands, moment.pair.cameras)]
     there = [hand for hand in moment.pair.hands if hand.state != ABSENT]
     if there and not all(hand.scaled for hand in there):
         lines.append("Not scaled: the camera is not calibrated, distances mean nothing.")
@@ -163,11 +161,14 @@ def words(moment: Moment) -> list[str]:
     return [*lines, *moment.notes]
 
 
-def _hand_words(hand: HandEstimate) -> str:
+def _hand_words(hand: HandEstimate, cameras: Sequence[str]) -> str:
+    """cameras: those that it is made of, where they are fused; from their fixed frame it is not away."""
     name = SIDES[hand.side]
     if hand.state == TRACKED:
-        where = "" if hand.joints is None else f", {np.linalg.norm(hand.joints[0]):.2f} m away"
-        return f"{name} TRACKED, confidence {hand.confidence:.2f}{where if hand.scaled else ''}"
+        where = f", {np.linalg.norm(hand.joints[0]):.2f} m away" if hand.joints is not None and hand.scaled else ""
+        if cameras:
+            where = f", made of {' and '.join(cameras)}"
+        return f"{name} TRACKED, confidence {hand.confidence:.2f}{where}"
     if hand.state == HELD:
         return f"{name} HELD, seen {hand.age:.2f} s ago"
     return f"{name} ABSENT" + (f", seen {hand.age:.1f} s ago" if np.isfinite(hand.age) else "")

@@ -52,7 +52,8 @@ def report(recording: Recording) -> str:
         f"<h2>Time line</h2>{drawing(course)}<p>Above the left hand, below the right one: coloured where tracked, pale where "
         "held, dark where absent. Below: red where images were refused, violet where left and right are exchanged, grey where "
         "images are missing.</p>",
-        f"<h2>Wrists</h2>{_trajectories(course)}",
+        f"<h2>Wrists</h2>{_trajectories(course)}<p>In the frame of the positions: a camera's, x to its right, y down, z away "
+        "from it, or another one, such as the fixed frame of several cameras.</p>",
         f"<h2>Pinch</h2>{_pinch(course)}",
         f"<h2>Latency</h2>{_latency(course)}",
         f"<h2>Worst moments</h2>{_pictures(recording)}",
@@ -155,8 +156,7 @@ def _pictures(recording: Recording) -> str:
 def _trajectories(course: Course) -> str:
     """x, y and z of both wrists over time."""
     wrist = course.joints[thinned(len(course)), :, 0].astype(np.float64)
-    axes = enumerate(("x, to the right", "y, down", "z, away from the camera"))
-    return "".join(_by_side(course, wrist[:, :, axis], f"{name}, m") for axis, name in axes)
+    return "".join(_by_side(course, wrist[:, :, axis], f"{name}, m") for axis, name in enumerate("xyz"))
 
 
 def _pinch(course: Course) -> str:

@@ -152,7 +152,8 @@ def test_fused_hands_have_no_image(tmp_path, closing):
     first, second, third = recording.sights(3, ALL)
     assert first.name == "/hands" and first.fused and first.image is None and first.moment.pair.left.valid
     np.testing.assert_allclose(second.pose.position, BASE.inverse().position, atol=1e-9)
-    assert "left TRACKED" in words(first.moment)[0] and words(first.moment)[0].endswith("made of left and right")
+    said = words(first.moment)[0]  # and not how far it is from the fixed frame's origin, as if that were a camera
+    assert "left TRACKED" in said and said.endswith("made of left and right") and "away" not in said
     assert not any("no images" in warning for warning in recording.warnings)
     served = closing(serve(port=0))
     stage = Stage(served.server, HANDS)
