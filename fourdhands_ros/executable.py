@@ -20,6 +20,7 @@ from fourdhands_core.streams import flush_output, prepare_streams
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+    from collections.abc import MutableMapping
 
 _PROGRAMS = "", "bags.recorder", "camera", "episodes.player", "node.node", "player", "recorder", "teleop.node", "tools.camera"
 
@@ -176,3 +177,11 @@ def _say(words: str) -> None:
 def _executable() -> str:
     name = Path(sys.argv[0]).name
     return name if name.startswith("hands_") else ""
+
+
+def make_room_for_images(environment: MutableMapping[str, str]) -> None:
+    """Have Fast DDS, which is started later, make its shared memory large enough for images, unless the user has said what it
+    reads."""
+    names = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"  # of Fast DDS 2 and 3
+    if not any(name in environment for name in names):
+        environment.update(dict.fromkeys(names, str(Path(__file__).parent / "tools" / "fastdds_large_images.xml")))

@@ -16,6 +16,7 @@ from fourdhands_core.fusion.schedule import Schedule
 from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
+from fourdhands_core.pipeline.types import HELD
 
 FRAME = STEP // 30
 LATER = 3
@@ -376,6 +377,18 @@ def test_after_a_reset_no_estimate_comes_of_a_stamp_that_is_out():
     fusion.reset(fusion.emitted)
     assert any(fusion.add(scene.view(number, 737, stamp=1)) for number in (0, 1, 0))
     assert not HandFusion(ASSETS).emitted
+
+
+def test_hands_are_not_valid_in_the_first_estimate_after_a_reset():
+    """They jump there, by 27 mm where one camera is the first to deliver, and a robot that follows them is to know."""
+    scene = Scene(seed=3)
+    fusion, _ = run(scene, range(0, 30 * FRAME, FRAME), both(scene))
+    fusion.add(scene.view(0, 30 * FRAME))
+    fusion.reset(fusion.emitted)
+    results = [fused.pair for fused in fusion.add(scene.view(1, 30 * FRAME + LATER))]
+    results += [one.pair for one, _ in run(scene, range(31 * FRAME, 34 * FRAME, FRAME), both(scene), fusion)[1]]
+    assert [hand.state for hand in results[0].hands] == [HELD, HELD] and len(results) > 2
+    assert all(hand.valid for pair in results[1:] for hand in pair.hands)
 
 
 def test_one_hand_of_each_of_two_persons_is_no_pair():

@@ -65,8 +65,13 @@ class HandFusion:
         self.memory = Memory(new_tracks(settings), Schedule(), Times())
 
     def reset(self, emitted: int | None = None) -> None:
-        """Forget the past, but for the cameras' clocks. emitted: stamp up to which estimates are out, and none comes again."""
-        self.memory = Memory(new_tracks(self.settings), Schedule(emitted), self.memory.times)
+        """Forget the past, but for the cameras' clocks. emitted: stamp up to which estimates are out, and none comes again;
+        time goes on from there, and hands of just now are not valid in the next one."""
+        tracks = new_tracks(self.settings)
+        if emitted is not None:
+            for track, before in zip(tracks, self.memory.tracks):
+                track.published, track.anew = before.published, True
+        self.memory = Memory(tracks, Schedule(emitted), self.memory.times)
 
     def apply(self, settings: TrackerSettings) -> None:
         """Use other settings from the next estimate on; `acceleration` from the next beginning on."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..pipeline.hand_track import SideTrack, held
-from ..pipeline.types import HandEstimate
+from ..pipeline.types import HELD, HandEstimate
 from .flows import Flows
 from .matching import UNSTEADY
 from .views import Sighting
@@ -63,10 +63,11 @@ class FusedTrack(SideTrack):
     that were left out as they saw it badly. votes: how often views that showed this hand called it by its side, less how often
     by the other; fades. strayed: metres by which it left its way, of late. flows: how each camera's own images show it moving.
     published: the hand in the last estimate where it was valid, that one's stamp, and metres a second (3,) by which it moved;
-    what was published stays so where it is forgotten.
+    what was published stays so where it is forgotten. anew: tracking was asked to begin anew since then.
     """
 
     published: tuple[HandEstimate, int, np.ndarray] | None = None
+    anew = False
 
     def forget(self) -> None:
         """Forget the hand."""
@@ -128,8 +129,9 @@ class FusedTrack(SideTrack):
 
     def without_leap(self, hand: HandEstimate, stamp: int) -> HandEstimate:
         """The hand as it is published: where it is further beside its way than hands go from one image to the next, as one that
-        was mistaken for it before, it is not valid in this one."""
+        was mistaken for it before, or where tracking begins anew, it is not valid in this one."""
         before, self.published = self.published, None
+        anew, self.anew = self.anew, False
         if hand.joints is None or not hand.valid:
             return hand
         self.published = hand, stamp, np.zeros(3)
@@ -138,6 +140,8 @@ class FusedTrack(SideTrack):
         last, when, velocity = before
         interval = (stamp - when) * 1e-9
         assert last.joints is not None, "it was valid"
+        if anew and (instead := held(last, interval, self.hold)).state == HELD:
+            return instead
         moved = hand.joints[0] - last.joints[0]
         beside = min(float(np.linalg.norm(moved)), float(np.linalg.norm(moved - interval * velocity)))
         if interval > _GAP or beside < _WAY + UNSTEADY * interval**2:

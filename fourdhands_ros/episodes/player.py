@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import re
 import sys
 import time
@@ -34,7 +35,7 @@ from ..bags.info import HAND_PAIR
 from ..bags.reading import Bag
 from ..bags.topics import Topic
 from ..convert.encoders import split_stamp
-from ..executable import Stop, end, parser_of
+from ..executable import Stop, end, make_room_for_images, parser_of
 from ..process import node_alone, parse, run_ros
 from ..pypi.message_types import message_type
 from .finding import find_bags, is_bag
@@ -139,12 +140,14 @@ def main(args: list[str] | None = None) -> int:
     given, command_line = parse(parser, args)
     if not given.rate > 0 or not given.delay >= 0:
         parser.error("--rate must be above 0, --delay at least 0")
+    make_room_for_images(os.environ)
     return run_ros("hands_player", parser.prog, command_line, lambda stop: _play(given, stop))
 
 
 def play(source: Path, episode: int | None, rate: float) -> int:
     """As `main`, for a command, which says what is wrong: raises InputError, and DatasetError."""
     given = argparse.Namespace(bag=source, episode=episode, rate=rate, what="all", delay=1.0, loop=False, clock=False)
+    make_room_for_images(os.environ)
     body = partial(_play, given, say=lambda text: print(text, flush=True), warn=warn)
     return run_ros("hands_player", "fourdhands episodes play", sys.argv[:1], body, failed=None)
 

@@ -33,9 +33,8 @@ from fourdhands_core.media.video import VideoReader
 from ..convert.camera_info import resolved_info_topics
 from ..convert.cdr import Template
 from ..convert.marker import header
-from ..executable import Stop, end, program
+from ..executable import Stop, end, make_room_for_images, program
 from ..process import make_node, parse, run_ros
-from .dds import make_room_for_images
 
 _LATE = 200_000_000
 """Nanoseconds by which a frame of a file may be published too late; one that is more overdue is left out."""

@@ -32,8 +32,7 @@ from fourdhands_core.geometry import CALIBRATION_FILES
 from fourdhands_core.outputs import check_folder, make_folder, write_text
 from fourdhands_core.streams import counted, prepare_streams
 
-from ..executable import end, parser_of
-from .dds import make_room_for_images
+from ..executable import end, make_room_for_images, parser_of
 
 if TYPE_CHECKING:
     from rclpy.node import Node

@@ -14,8 +14,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 from video_support import plain_video
 
+from fourdhands_ros.executable import make_room_for_images
 from fourdhands_ros.tools.camera import Pace
-from fourdhands_ros.tools.dds import make_room_for_images
 
 MS = 10**6
 START = 1_700_000_000 * 10**9

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import re
 import signal
 import threading
@@ -28,6 +29,7 @@ from fourdhands_ros.bags.info import HAND_PAIR, summarise
 from fourdhands_ros.bags.reading import Bag
 from fourdhands_ros.bags.topics import Topic
 from fourdhands_ros.convert.encoders import HandPairEncoder, encode_faces
+from fourdhands_ros.episodes import player
 from fourdhands_ros.episodes.player import KINDS, Player, lacking, todays
 from fourdhands_ros.episodes.source import Chosen, read_recording
 from fourdhands_ros.executable import Stop
@@ -87,6 +89,16 @@ def test_everything_comes_back_byte_for_byte(ros, bag):
     for topic, messages in heard.items():
         assert messages == [data for name, _, data in entries if name == topic]
     assert played == 41 and seconds > 0.99 * 20 * STEP * 1e-9
+
+
+def test_there_is_room_for_images(bag, monkeypatch):
+    """Two cameras' pictures filled Fast DDS' 512 kB: a third did not come to the node, and the recorder's CameraInfo came 3 s
+    late or, at its end, not at all."""
+    monkeypatch.setattr(os, "environ", environment := {})
+    for start in (lambda: player.main([str(bag[0])]), lambda: player.play(bag[0], None, 1.0)):
+        environment.clear()
+        monkeypatch.setattr(player, "run_ros", lambda *_, **__: 0)
+        assert start() == 0 and environment["FASTRTPS_DEFAULT_PROFILES_FILE"].endswith("fastdds_large_images.xml")
 
 
 def test_hands_of_before_named_no_cameras(ros, tmp_path, closing):
