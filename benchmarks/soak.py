@@ -77,17 +77,8 @@ def soak(video: Path, minutes: float, warm_up: float = 2.0, period: float = 2.0)
     with ExitStack() as cleanup:
         hands = Process("fourdhands_ros", "--ros-args", "-r", f"__ns:=/{space}", log=folder / "node.log")
         cleanup.callback(hands.stop)
-        camera = CameraProcess(
-            str(camera_clip(video, folder)),
-            "--fov",
-            "60",
-            "--subscribers",
-            "1",
-            "--loop",
-            "--namespace",
-            space,
-            log=folder / "camera.log",
-        )
+        options = "--fov", "60", "--subscribers", "1", "--loop", "--namespace", space
+        camera = CameraProcess(str(camera_clip(video, folder)), *options, log=folder / "camera.log")
         cleanup.callback(camera.stop)
         checks = [hands.check, camera.check]
         wait_for(lambda: rclpy.spin_once(listener, timeout_sec=0.05) or len(ages) > 30, checks)
@@ -96,15 +87,8 @@ def soak(video: Path, minutes: float, warm_up: float = 2.0, period: float = 2.0)
         while (now := time.monotonic() - start) < 60.0 * minutes:
             if now >= period * (len(samples) + 1):
                 p50, p99 = np.percentile(ages, [50, 99]) * 1e3 if ages else (np.nan, np.nan)
-                samples.append(
-                    {
-                        "hours": now / 3600,
-                        "age_p50_ms": p50,
-                        "age_p99_ms": p99,
-                        "hz": len(ages) / period,
-                        **memory(hands.process.pid),
-                    }
-                )
+                told = {"hours": now / 3600, "age_p50_ms": p50, "age_p99_ms": p99, "hz": len(ages) / period}
+                samples.append({**told, **memory(hands.process.pid)})
                 ages.clear()
                 hands.check()
             rclpy.spin_once(listener, timeout_sec=0.05)

@@ -195,13 +195,11 @@ def node(video: Path, minutes: float, slot: float = 6.0) -> dict:
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as cleanup:
         cleanup.callback(rclpy.try_shutdown)
         folder = Path(name)
-        create_subscription(
-            listener,
-            HandPair,
-            "hands",
-            lambda pair: ages.append(time.time() - pair.header.stamp.sec - pair.header.stamp.nanosec * 1e-9),
-            10,
-        )
+
+        def take(pair) -> None:
+            ages.append(time.time() - pair.header.stamp.sec - pair.header.stamp.nanosec * 1e-9)
+
+        create_subscription(listener, HandPair, "hands", take, 10)
         tracker = Process("fourdhands_ros", "--ros-args", "-r", f"__ns:=/{space}", log=folder / "node.log")
         cleanup.callback(tracker.stop)
         options = "--fov", "60", "--subscribers", "1", "--loop", "--namespace", space
@@ -233,16 +231,21 @@ def node(video: Path, minutes: float, slot: float = 6.0) -> dict:
                 wait_for(lambda port=port: spin(0.2) or listening(port), [viewer.check])
                 measure("nobody", viewer.process.pid)
                 with looking(port):
-                    measure("one client", viewer.process.pid)
-                    measure("one client", viewer.process.pid)
+                    for _ in range(2):
+                        measure("one client", viewer.process.pid)
                 measure("nobody", viewer.process.pid)
             finally:
                 viewer.stop()
             measure("no viewer")
         listener.destroy_node()
+    result: dict = {"video": video.name, "slots of each": len(slots["nobody"]) // 2 * 2, "seconds a slot": slot}
+    return result | compared(slots)
+
+
+def compared(slots: dict[str, list[Slot]]) -> dict:
+    """What was measured by who looked, and beside no viewer, with intervals."""
     rounds = len(slots["nobody"]) // 2
-    result: dict = {"video": video.name, "slots of each": 2 * rounds, "seconds a slot": slot}
-    result |= {"cores": os.cpu_count(), "load at the end (5 min)": round(os.getloadavg()[1], 1)}
+    result: dict = {"cores": os.cpu_count(), "load at the end (5 min)": round(os.getloadavg()[1], 1)}
     # a node that others hold up says nothing of what a viewer costs one that keeps up
     found = {who: put_together(rows) for who, rows in slots.items()}
     result["the node kept up"] = found["no viewer"]["hands (Hz)"] > 0.9 * HZ

@@ -183,8 +183,8 @@ def reduce_mesh(
             # What one collapse forbade, later ones may have made possible.
             if not heap and mesh.alive == before:
                 raise ValueError(f"mesh cannot be reduced below {mesh.alive} vertices; {count} were wanted")
-            for entry in waiting:
-                heapq.heappush(heap, entry)
+            heap.extend(waiting)
+            heapq.heapify(heap)
             waiting, before = [], mesh.alive
             continue
         entry = heapq.heappop(heap)

@@ -255,7 +255,6 @@ def ages(video: Path, cameras: int, seconds: float, parameters: Parameters = Par
     node = rclpy.create_node("age_benchmark")
     arrived = {name: Arrivals() for name in names}
     folder = Path(tempfile.mkdtemp())
-
     for name in names:
         create_subscription(node, HandPair, f"{name}/hands", arrived[name].take, 10)
     told = {spec.name: getattr(parameters, spec.name) for spec in fields(Parameters) if spec.name != "cameras"}
