@@ -90,6 +90,60 @@ class Watch:
         return int(self.told.get(name, 0))
 
 
+class Camera:
+    """Sends what a camera may. last: stamp of its newest image; sent: images; seeds: by stamp, of the hands in an image."""
+
+    def __init__(self, ros, watch):
+        self.ros, self.watch, self.rng = ros, watch, np.random.default_rng(5)
+        self.last, self.sent, self.seeds = watch.node.get_clock().now().nanoseconds, 0, {}
+        self._pause = 0.01
+
+    def send(self, message):
+        self.watch.images.publish(message)
+        self.sent += 1
+        self.ros.spin_for(self._pause)
+
+    def good(self, later=PERIOD, **other):
+        """An image with hands, so many nanoseconds after the last one, or before it."""
+        self.last += later
+        seed = int(self.rng.integers(0, 250))
+        self.seeds[self.last], began, pause = seed, time.monotonic(), self._pause
+        colour = 255, 255, seed
+        self.send(other_image(self.last, pixel=colour, **other) if other else image_message(self.last, colour))
+        if self.ros.spin_until(lambda: self.watch.pairs and self.shown() == self.last, 2.0):  # else it was lost
+            self._pause = min(max(2.0 * (time.monotonic() - began - pause), 0.01), 1.0)  # as long as this computer needs
+
+    def shown(self):
+        """The stamp of the newest hands."""
+        return stamp_of(self.watch.pairs[-1].header)
+
+    def faulty(self, kind, number):
+        """Something of a kind; why it is to be refused, or None."""
+        if kind == "malformed":
+            message, reason = malformed(int(self.rng.integers(0, 9)) + 10 * number, self.last)
+            self.send(message)
+            return reason
+        if kind in ("doubled", "late"):
+            stamp = self.last - (PERIOD // 2 if kind == "late" else 0)
+            # taken where the one before was lost
+            self.send(image_message(stamp, (255, 255, self.seeds.setdefault(stamp, 0))))
+            self.good()
+            return "repeated stamp" if kind == "doubled" else "late"
+        if kind == "failing":
+            self.last += PERIOD
+            self.seeds[self.last] = 251
+            self.send(image_message(self.last, (255, 255, 251)))
+            return "internal error"
+        size = (64, 48), (640, 480), (0, 0)
+        self.watch.infos.publish(info_message(*size[number % 3], focal=float(self.rng.choice([0.0, 60.0, 1e300]))))
+        return None
+
+    def changed(self):
+        """An image of another size and encoding."""
+        width, height = (int(self.rng.integers(16, 200)) for _ in range(2))
+        self.good(width=width, height=height, encoding=str(self.rng.choice(["rgb8", "bgr8", "bgra8"])))
+
+
 def test_every_fault_of_a_camera_in_one_stream(ros):
     """Five hundred images, half of them malformed, doubled, late, of the future, the past, other sizes and encodings.
 
@@ -99,87 +153,39 @@ def test_every_fault_of_a_camera_in_one_stream(ros):
     watch = Watch(ros)
     process = ros.process("-c", FAKE, "--ros-args", "-p", "diagnostics_period:=0.2")
     watch.wait_for_node(process)
-    rng = np.random.default_rng(5)
-    last = watch.node.get_clock().now().nanoseconds
-    sent, seeds, expected, pause = 0, {}, collections.Counter(), 0.01
-
-    def send(message):
-        nonlocal sent
-        watch.images.publish(message)
-        sent += 1
-        ros.spin_for(pause)
-
-    def good(stamp, **other):
-        nonlocal pause
-        seed = int(rng.integers(0, 250))
-        seeds[stamp], began = seed, time.monotonic()
-        send(other_image(stamp, pixel=(255, 255, seed), **other) if other else image_message(stamp, (255, 255, seed)))
-        if ros.spin_until(lambda: watch.pairs and stamp_of(watch.pairs[-1].header) == stamp, 2.0):  # else it was lost
-            pause = min(max(2.0 * (time.monotonic() - began - pause), 0.01), 1.0)  # as long as this computer needs
-
+    camera, expected = Camera(ros, watch), collections.Counter()
     while not watch.pairs:  # the node has not found this camera yet
-        last += PERIOD
-        good(last)
+        camera.good()
     told = watch.levels.total()
     assert ros.spin_until(lambda: watch.levels.total() > told + 1)  # the second was made after that
     unheard = watch.count("published") - len(watch.pairs)  # what it published before it had found who watches
-    for i in range(400):
-        kind = rng.choice(
-            ["good", "malformed", "doubled", "late", "changed", "info", "failing"], p=[0.5, 0.2, 0.05, 0.05, 0.1, 0.05, 0.05]
-        )
-        if kind in ("good", "changed"):
-            last += PERIOD
-            good(
-                last,
-                **(
-                    {}
-                    if kind == "good"
-                    else dict(
-                        width=int(rng.integers(16, 200)),
-                        height=int(rng.integers(16, 200)),
-                        encoding=str(rng.choice(["rgb8", "bgr8", "bgra8"])),
-                    )
-                ),
-            )
-        elif kind == "malformed":
-            message, reason = malformed(int(rng.integers(0, 9)) + 10 * i, last)
+    kinds = {"good": 0.5, "malformed": 0.2, "doubled": 0.05, "late": 0.05, "changed": 0.1, "info": 0.05, "failing": 0.05}
+    for number in range(400):
+        kind = camera.rng.choice([*kinds], p=[*kinds.values()])
+        if kind == "good":
+            camera.good()
+        elif kind == "changed":
+            camera.changed()
+        elif reason := camera.faulty(kind, number):
             expected[reason] += 1
-            send(message)
-        elif kind in ("doubled", "late"):
-            expected["repeated stamp" if kind == "doubled" else "late"] += 1
-            stamp = last - (PERIOD // 2 if kind == "late" else 0)
-            send(image_message(stamp, (255, 255, seeds.setdefault(stamp, 0))))  # taken where the one before was lost
-            last += PERIOD
-            good(last)
-        elif kind == "info":
-            watch.infos.publish(
-                info_message(*((64, 48), (640, 480), (0, 0))[i % 3], focal=float(rng.choice([0.0, 60.0, 1e300])))
-            )
-        else:
-            last += PERIOD
-            expected["internal error"] += 1
-            seeds[last] = 251
-            send(image_message(last, (255, 255, 251)))
     for jump in (3600 * SECOND, -7200 * SECOND, 3601 * SECOND):  # the future, the past, and back
-        last += jump
-        good(last)
-        while stamp_of(watch.pairs[-1].header) < last - SECOND or stamp_of(watch.pairs[-1].header) > last:  # it was lost
-            last += PERIOD
-            good(last)
+        camera.good(jump)
+        while not camera.last - SECOND <= camera.shown() <= camera.last:  # it was lost
+            camera.good()
     # What the middleware itself drops of a best-effort topic is in no count.
     assert ros.spin_until(
         lambda: (
-            0.6 * sent
+            0.6 * camera.sent
             < watch.count("published") + watch.count("dropped") + watch.count("refused")
             == watch.count("received")
-            <= sent
+            <= camera.sent
             and watch.count("published") == len(watch.pairs) + unheard
         )
     ), watch.told
-    lost = watch.count("dropped") + sent - watch.count("received")
-    assert lost < 0.4 * sent
+    lost = watch.count("dropped") + camera.sent - watch.count("received")
+    assert lost < 0.4 * camera.sent
     for pair in watch.pairs:
-        expect = make_pair(seed=seeds[stamp_of(pair.header)])  # KeyError: of an image that was never sent, or refused
+        expect = make_pair(seed=camera.seeds[stamp_of(pair.header)])  # KeyError: of an image that was never sent, or refused
         for hand, wanted in ((pair.left, expect.left), (pair.right, expect.right)):
             assert hand.valid
             np.testing.assert_array_equal(hand.hand_pose, np.float32(wanted.hand_pose))
