@@ -106,8 +106,8 @@ def not_a(path: str | Path, wanted: str, reason: str = "", advice: str = "", kno
 
 
 def local_path(text: str) -> str:
-    """The path that the address of a local file stands for, as a browser or a file manager copies it (file:///a%20b), or that
-    ~/ does, which shells leave as it is in NAME:=~/FILE and --NAME=~/FILE; any other text as it is."""
+    """The path of a local file's address, as a browser or a file manager copies it (file:///a%20b), and of one that begins with
+    ~/, which shells leave as it is in NAME:=~/FILE and --NAME=~/FILE; any other text as it is."""
     address = re.fullmatch(r"file:(?://(?:localhost)?)?(/(?!/).*)", text, re.IGNORECASE | re.DOTALL)
     return unquote(address[1], errors="surrogateescape") if address else os.path.expanduser(text)
 

@@ -58,8 +58,8 @@ def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path | N
 
 
 def check_folder(folder: str | Path) -> None:
-    """Raise InputError where no file could be written into this folder, which need not be there, or it is, or is in, a dataset
-    or a bag."""
+    """Raise InputError where no file could be written into this folder, which need not be there yet, and where it is in a
+    dataset or a bag, or is one."""
     folder = there = Path(folder)
     _refuse_kept(folder)
     while (status := _status(there)) is None:

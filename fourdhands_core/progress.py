@@ -53,11 +53,6 @@ class _Piece:
         return f"{self.name} {self.done} of {self.total}" if self.total else self.name
 
 
-def _words_of(error: BaseException) -> str:
-    """What went wrong: the sentence of an error that a user can cause, else with its class."""
-    return str(error) if isinstance(error, (FourDHandsError, OSError)) else f"{type(error).__name__}: {error}"
-
-
 class Board(Generic[Key]):
     """Shows pieces of work, of which others tell. A context manager. May be told of by several threads, but drawn by one.
 
@@ -94,7 +89,8 @@ class Board(Generic[Key]):
         piece = self._pieces[key]
         piece.state = _DONE if error is None else _FAILED
         if error is not None:
-            self.failed[key] = error if isinstance(error, str) else _words_of(error)
+            known = isinstance(error, (str, FourDHandsError, OSError))  # a sentence for the user
+            self.failed[key] = str(error) if known else f"{type(error).__name__}: {error}"
             again = f"begun {piece.tries} times: " if piece.tries > 1 else ""
             piece.reason = again + " ".join(self.failed[key].replace(str(key), piece.name).split())
             if not (self._live or self._quiet):

@@ -187,8 +187,8 @@ class Remote:
                 system.rm(path, recursive=True)
 
     def check_writable(self) -> None:
-        """Raise InputError where no file can be written in this place, which need not be there, or it is, or is in, a dataset
-        or a bag, unless that is being brought here."""
+        """Raise InputError where no file can be written in this folder, which need not be there yet, and where it is in a
+        dataset or a bag, or is one, unless that is being brought here."""
         self._check_writable()
         self._refuse_kept()
         trial = self.inside(f".{uuid.uuid4().hex}")

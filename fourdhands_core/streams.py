@@ -44,8 +44,8 @@ def flush_output() -> None:
 def leave(status: int) -> NoReturn:
     """End the command, whose output is flushed, after what is registered for the end.
 
-    Python's own teardown is left out: it waits without end for a thread that a signal interrupted the start of, and aborts
-    the process where a thread that it does not wait for comes back from native code.
+    Python's own teardown is left out. It would wait for ever for a thread whose start a signal interrupted, and abort the
+    process where a daemon thread comes back from native code.
     """
     atexit._run_exitfuncs()
     with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, full, or nobody reads it

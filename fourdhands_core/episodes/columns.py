@@ -119,8 +119,8 @@ def _columns(
 
 
 def valid_by(name: str, action: Action, width: int) -> tuple[str, np.ndarray] | None:
-    """Of a column that has numbers only where a hand is there, or the robot's state, the column that says where, and which of
-    that one's numbers says it of each of this one's, (D,). width: D."""
+    """Which other column says where a column is valid, and the numbers of that one which say it of each of this one's: (D,)
+    indices. None of a column that always is. width: D."""
     if name == STATE:
         return "hand.valid", action.sides
     if name == ACTION:

@@ -35,8 +35,8 @@ def _is_far(stamp: np.ndarray, time: np.ndarray, *three: int) -> bool:
 
 
 def _rising(stamp: np.ndarray) -> np.ndarray:
-    """Which are used: as many as can be, but of stamps that a clock, which was set back, showed twice those of the first time,
-    of every topic alike, though messages were lost in it."""
+    """(M,) which messages are used, by their stamps (N,) in the order of recording: as many as can be whose stamps rise. Where
+    a clock was set back, and showed stamps twice, the first ones are used of every topic, even where more came again."""
     if (np.diff(stamp) > 0).all():
         return np.arange(len(stamp))
     kept, falls = _most_rising(stamp), np.append(np.flatnonzero(np.diff(stamp) <= 0), len(stamp) - 1)

@@ -163,7 +163,8 @@ def _cut(result: Plan, hands: HandRows, first: int, last: int, start: int, cutti
     if whole:
         share = float(together[first : last + 1].mean())
         if share < cutting.min_valid:
-            words = f"{_named(result.required)} valid in {100 * share:.0f} %, below --min-valid {cutting.min_valid:g}"
+            named = "both hands" if len(result.required) == 2 else f"{SIDES[result.required[0]]} hand"
+            words = f"{named} valid in {100 * share:.0f} %, below --min-valid {cutting.min_valid:g}"
             _leave(result, start, int(hands.stamp[first]), int(hands.stamp[last]), words)
             return
         joined = steps <= longest_step
@@ -196,10 +197,6 @@ def _take(result: Plan, hands: HandRows, first: int, last: int, start: int, cutt
         numbers = np.arange(at, min(at + longest, rows) + 1, dtype=np.int64)
         stamp = begin + (numbers * 1_000_000_000 + cutting.fps // 2) // cutting.fps
         result.episodes.append(Episode(stamp, hands, _GAP * usual_period(hands.stamp)))
-
-
-def _named(sides: tuple[int, ...]) -> str:
-    return "both hands" if len(sides) == 2 else f"{SIDES[sides[0]]} hand"
 
 
 def _reason(hands: HandRows, index: int, missing: bool, pictured: np.ndarray, required: tuple[int, ...]) -> str:

@@ -24,6 +24,8 @@ def pair_of_row(table: Mapping[str, np.ndarray], row: int, stamp: int, camera: C
 
 
 def _hand(table: Mapping[str, np.ndarray], row: int, side: int) -> HandEstimate:
+    """One side's hand of a row of a dataset's columns; ABSENT where it is not valid."""
+
     def of(name: str, *shape: int) -> np.ndarray:
         return np.asarray(table[f"hand.{name}"][row], np.float64).reshape(2, *shape)[side]
 

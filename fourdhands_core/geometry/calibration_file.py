@@ -129,6 +129,7 @@ def _entry(document: dict) -> dict:
 
 
 def _calibration(document: dict) -> Calibration:
+    """What the keys of one camera say, under any of their names."""
     if "intrinsics" in document:
         return _of_kalibr(document)
     if (size := _value(document, _SIZE)) is not None:

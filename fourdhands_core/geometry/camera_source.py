@@ -47,7 +47,7 @@ class CameraSource:
         self._fov, self._intrinsics = fov, intrinsics
         self._fixed = read_views(intrinsics, rectified) if intrinsics is not None else []
         self._calibration: Calibration | None = None
-        self._newest: tuple[list[View], str, str] = ([], UNKNOWN, unknown)
+        self.newest: tuple[list[View], str, str] = ([], UNKNOWN, unknown)
         self._matched: Camera | None = None
         self._matched_from: tuple = ()
         self.state, self.problem = UNKNOWN, ""
@@ -61,9 +61,9 @@ class CameraSource:
         try:
             views = calibration.views(self.rectified)
             zero = "the focal length in CameraInfo is zero or NaN"
-            self._newest = (views, CALIBRATED, "") if views else ([], UNCALIBRATED, zero)
+            self.newest = (views, CALIBRATED, "") if views else ([], UNCALIBRATED, zero)
         except InputError as error:
-            self._newest = [], INVALID, f"CameraInfo is malformed: {error}"
+            self.newest = [], INVALID, f"CameraInfo is malformed: {error}"
 
     def camera_for(self, width: int, height: int) -> Camera:
         """The camera of an image of that size; its `calibrated` is False where the field of view is assumed.
@@ -71,7 +71,7 @@ class CameraSource:
         The same object again as long as nothing changes, so that nothing downstream has to compare matrices. Raises
         InputError for a fixed lens that is of images of another shape.
         """
-        views, self.state, self.problem = self._newest
+        views, self.state, self.problem = self.newest
         view = _of_size(views, width, height)
         if views and view is None:
             camera = views[0].camera

@@ -130,12 +130,14 @@ def _unit(start: re.Pattern[bytes], packet: bytes) -> bytes | None:
 
 
 def _vp8(packet: bytes) -> Size | None:
+    """Width and height of a key frame (RFC 6386, 9.1); None of others."""
     if packet[0] & 1 or packet[3:6] != b"\x9d\x01\x2a" or len(packet) < 10:
         return None
     return int.from_bytes(packet[6:8], "little") & 0x3FFF, int.from_bytes(packet[8:10], "little") & 0x3FFF
 
 
 def _vp9(packet: bytes) -> Size | None:
+    """Width and height where the uncompressed header has them (VP9 bitstream specification, 6.2); None where it does not."""
     bits = _Bits(packet[:32])
     if bits.take(2) != 2:
         return None

@@ -286,6 +286,7 @@ class HandPairTracker:
         placement: Placement,
         vertices: np.ndarray | None,
     ) -> dict[int, HandEstimate]:
+        """The estimates, by side, of the hands that are seen. seen: their sides; vertices: (2, V, 3) from the wrist."""
         wrists = placement.wrists
         pixels = frame.camera.project(placement.scales * pose.joints + wrists[:, None])
         if self.settings.mirrored:

@@ -163,6 +163,7 @@ class SerialArm:
         return tuple(model.joint(row).name for row in rows)
 
     def _limit(self) -> None:
+        """Each joint's limits and velocity, of the model and its YAML file, radians, or metres of slides. Raises InputError."""
         model, config = self.model, self.config
         ends = np.where(model.jnt_limited[:, None].astype(bool), model.jnt_range, [-2.0 * np.pi, 2.0 * np.pi])
         for name in {*config.limits, *config.velocity}:

@@ -222,6 +222,12 @@ class HandRetargeter:
         nearness: float,
         slopes: bool,
     ) -> tuple[np.ndarray, np.ndarray | None]:
+        """(R,) the residuals whose squares are to be least, and with `slopes` their derivatives by the joints q (n,): (R, n).
+
+        One after the other: how far points are from their `wanted` places (P, 3), tips from being `gaps` (pairs,) metres apart,
+        by `weights` (pairs,), joints from neutral, and shapes from being as far apart as they have to be, by `nearness`. pose:
+        the robot's with these joints.
+        """
         scale = self._weights
         between = pose.points[self._pairs[:, 1]] - pose.points[self._pairs[:, 0]]
         distance = np.sqrt((between**2).sum(-1)) + 1e-9

@@ -2,8 +2,8 @@
 
 Where the end is to be (`step.py`) is what the joints aim at, by the arm's inverse kinematics. Between the two stands a
 trajectory generator of their speeds, as the aim keeps to the joints' speed, but not to their acceleration and jerk. All joints
-change their speeds in one time, so that their end stays on its way, and no step is made after which the end could not stop
-within its speed, in the workspace and out of what is kept out.
+take the same time to change their speeds, so that the end stays on its way. No step is made after which the end could not stop
+within its speed, inside the workspace and outside keep_out.
 """
 
 from __future__ import annotations
@@ -62,9 +62,11 @@ class Arm(Protocol):
         room: tuple[np.ndarray, np.ndarray],
         dt: float,
     ) -> np.ndarray:
-        """(n,) with which the end gets nearest to a pose, position (3,) and rotation (3, 3), in `dt` seconds: each joint's from
-        `lowest` to `most` (n,), the end's along and about each axis of its base at most `end` (6,), and in directions (D, 3)
-        of its base by no more metres (D,), which are `room`; within the joints' limits and clear of the arm itself."""
+        """(n,) joints' speeds with which the end gets nearest to a pose, position (3,) and rotation (3, 3), in `dt` seconds.
+
+        lowest, most: (n,) between which they are. end: (6,) the end's speed at most, along and about each axis of its base.
+        room: directions (D, 3) in the base, and metres (D,) that the end may go in each. The joints stay within their limits
+        and the arm clear of itself."""
 
 
 @dataclass(frozen=True, eq=False)

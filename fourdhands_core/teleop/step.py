@@ -305,6 +305,8 @@ def _end(state: TeleopState) -> tuple[np.ndarray, np.ndarray]:
 def _command(
     state: TeleopState, moved: bool, robot: RobotSample | None, hand: HandSample | None, now: float, acting: tuple[str, ...]
 ) -> Command:
+    """What the robot is told: of a motion where that is now, else, not to be published, where the robot is. acting: limits that
+    hold the motion back."""
     age = now - hand.stamp if hand is not None and finite(hand.stamp) else np.inf
     zero = np.zeros(3)
     if state.motion is None or state.base is None:

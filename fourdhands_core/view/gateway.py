@@ -205,8 +205,9 @@ class Gateway:
                 return await asyncio.start_server(self._serve, host, number, limit=_HEAD)
             except OSError as error:
                 problem = error
+        why = os.strerror(problem.errno) if problem.errno else str(problem)  # without asyncio's repetition of the address
         raise InputError(
-            f"the page cannot be served at {host}:{port} ({_reason(problem)}); choose another --port, or the "
+            f"the page cannot be served at {host}:{port} ({why}); choose another --port, or the "
             "--host of an interface of this machine"
         ) from problem
 
@@ -287,11 +288,6 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         while data := await reader.read(_CHUNK):
             writer.write(data)
             await writer.drain()
-
-
-def _reason(error: OSError) -> str:
-    """Without asyncio's repetition of the address."""
-    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def make_token() -> str:

@@ -27,8 +27,8 @@ class BagIndex:
 
     times: by topic, when each of its messages was recorded, nanoseconds, increasing. Not for several threads.
 
-    Of a file `times` says when the messages of a topic were recorded, (N,) nanoseconds, and where each of them lies, (N, 2)
-    int64, and `read` gives the message at such a place.
+    Each kind of file has `times`, when the messages of a topic were recorded, (N,) nanoseconds, with the place of each, (N, 2)
+    int64, and `read`, which gives the message at such a place.
     """
 
     def __init__(self, bag: Bag, topics: Collection[str]) -> None:

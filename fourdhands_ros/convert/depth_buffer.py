@@ -35,7 +35,7 @@ class DepthBuffer:
         self.tolerance, self._counts, self._logger = tolerance, counts, logger
         self.message_type, self._decode = (CompressedImage, decode_compressed_depth) if compressed else (Image, decode_depth)
         self._lock = threading.Lock()
-        self._messages: deque[tuple[int, bytes]] = deque(maxlen=kept)
+        self.messages: deque[tuple[int, bytes]] = deque(maxlen=kept)
         self._found = self._missed = 0
         self.elsewhere = ""
 
@@ -46,7 +46,7 @@ class DepthBuffer:
             self._refuse(f"a message that is not of type {self.message_type.__name__}")
             return
         with self._lock:
-            self._messages.append((stamp if time is None else time, data))
+            self.messages.append((stamp if time is None else time, data))
 
     def absent(self) -> bool:
         """Whether none of the images since the last call had a depth image."""
@@ -69,7 +69,7 @@ class DepthBuffer:
 
     def _find(self, stamp: int, size: tuple[int, int], frame_id: str) -> Any:
         with self._lock:
-            found = min(reversed(self._messages), key=lambda item: abs(item[0] - stamp), default=None)
+            found = min(reversed(self.messages), key=lambda item: abs(item[0] - stamp), default=None)
         if found is None or abs(found[0] - stamp) > self.tolerance * 1e9:
             self._counts.count_event("images without a depth image of their moment")
             return None

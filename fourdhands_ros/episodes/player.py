@@ -1,9 +1,9 @@
 """Plays a bag, whole or cut off, or a dataset's episodes: images as a camera, hands for RViz. ROS 2 from PyPI has no rosbag2.
 
-`python -m fourdhands_ros.player BAG` (in a workspace `hands_player`) publishes the recorded messages, serialised as they
-are (HandPairs of before in today's form), under their own names and as they were offered, in the order and at the pace in
-which they came, but for a minute and more without any. Of a LeRobot dataset each episode is made a bag first, which is
-removed after it was played.
+`python -m fourdhands_ros.player BAG` (in a workspace `hands_player`) publishes the recorded messages under their own names,
+with the QoS that was recorded, in their order and at their pace; a minute and more without any is passed over. They are
+serialised as they were recorded, older HandPairs in today's form. Each episode of a LeRobot dataset is made a bag first, which
+is removed after it was played.
 """
 
 from __future__ import annotations

@@ -231,6 +231,7 @@ class _HandReader:
             ) from error
 
     def _add(self, time: int, pair: Any, moved: bool) -> None:
+        """Take in a HandPair that was recorded at a time, ns. moved: into the frame of positions, by recorded transforms."""
         stamp = pair.header.stamp.sec * 1_000_000_000 + pair.header.stamp.nanosec
         camera = pair.header.frame_id.lstrip("/")
         self.camera = self.camera or camera

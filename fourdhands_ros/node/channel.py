@@ -54,9 +54,9 @@ class Channel:
         self.name = f"{node.get_fully_qualified_name().lstrip('/')}: {prefix.lstrip('/')}hands"
         compressed_depth = parameters.depth_transport == "compressedDepth"
         self._info, self._infos, self._info_place = b"", 0, float("inf")
-        self._depth: DepthBuffer | None = None
+        self.depth: DepthBuffer | None = None
         if parameters.depth:
-            self._depth = DepthBuffer(parameters.depth_tolerance, self.statistics, self._logger, compressed_depth)
+            self.depth = DepthBuffer(parameters.depth_tolerance, self.statistics, self._logger, compressed_depth)
         compressed = parameters.image_transport == "compressed"
         self.topic = _transport_topic(node, prefix + "image_raw", "compressed" if compressed else "")
         rectified = is_rectified(parameters.rectified, self.topic)
@@ -66,19 +66,19 @@ class Channel:
             self.outputs = Outputs(node, parameters, tracker.faces, prefix)
             made.callback(self.outputs.destroy)
             self.processor = FrameProcessor(
-                node, self._logger, parameters, tracker, self.outputs, self.cameras, self.statistics, self._depth
+                node, self._logger, parameters, tracker, self.outputs, self.cameras, self.statistics, self.depth
             )
             made.callback(self.processor.stop)
             # Serialised (raw): an image that is dropped was never unpacked, and one that does not unpack is counted.
-            self._images = []
+            self.images = []
             sources = [(CompressedImage if compressed else Image, self.topic, self.processor.put)]
-            if self._depth is not None:
+            if self.depth is not None:
                 transport = "compressedDepth" if compressed_depth else ""
                 depth_topic = _transport_topic(node, prefix + "depth/image_raw", transport)
-                sources.append((self._depth.message_type, depth_topic, self._depth.put))
+                sources.append((self.depth.message_type, depth_topic, self.depth.put))
             for source in sources:
-                self._images.append(ImageSubscription(node, *source, parameters.image_reliability))
-                made.callback(self._images[-1].close)
+                self.images.append(ImageSubscription(node, *source, parameters.image_reliability))
+                made.callback(self.images[-1].close)
             qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
             policies = QoSOverridingOptions.with_default_policies()
             for place, topic in enumerate(resolved_info_topics(node, prefix + "camera_info", self.topic)):
@@ -97,15 +97,15 @@ class Channel:
         self.tracker.apply(parameters.tracker_settings().of_camera(self.camera))
         self.processor.session.reset_gap = parameters.reset_gap
         self.cameras.default_fov = parameters.default_fov
-        if self._depth is not None:
-            self._depth.tolerance = parameters.depth_tolerance
+        if self.depth is not None:
+            self.depth.tolerance = parameters.depth_tolerance
 
     def pause(self, paused: bool) -> None:
         """Take no images and publish no hands for a while; then track the next image as the first one."""
         if paused == self.paused:
             return
         self.paused = paused
-        for images in self._images:
+        for images in self.images:
             (images.close if paused else images.open)()
         if not paused:
             self.processor.session.reset()
@@ -120,14 +120,14 @@ class Channel:
 
         frames_problem: what is wrong with the frames on /tf, or "".
         """
-        for images, infos in zip(self._images, (self._infos, 0)):  # CameraInfo is the colour camera's
+        for images, infos in zip(self.images, (self._infos, 0)):  # CameraInfo is the colour camera's
             if not self.paused and images.watch(infos):
                 self.statistics.count_event(f"changes to {images.reliability.name.lower()} delivery")
         cameras, processor = self.cameras, self.processor
         values, level, message = self.statistics.report()
         values["calibration"] = ": ".join(filter(None, (cameras.state, cameras.problem, *cameras.remarks)))
         values["left hand"], values["right hand"] = processor.hand_states
-        colour = self._images[0]
+        colour = self.images[0]
         values["camera's rate (Hz)"] = f"{colour.rate:.1f}" if colour.rate else "unknown"
         values.update(self._about)
         changes, self._changes = self.statistics.events[LENS] - self._changes, self.statistics.events[LENS]
@@ -139,7 +139,7 @@ class Channel:
                 if not before:
                     self._logger.warning(problem)
         self._told = conflict, unnamed
-        depthless, depth_use = self._depth is not None and self._depth.absent(), processor.session.depth_use
+        depthless, depth_use = self.depth is not None and self.depth.absent(), processor.session.depth_use
         if depth_use.words and not depthless:
             values["depth"] = depth_use.words
         problems = (
@@ -150,7 +150,7 @@ class Channel:
             else "",
             "not calibrated: positions are not scaled" if cameras.state != CALIBRATED else "",
             "no depth images of the images' moments and view: colour alone places hands" if depthless else "",
-            self._depth.elsewhere if self._depth is not None else "",
+            self.depth.elsewhere if self.depth is not None else "",
             depth_use.problem(),
         )
         if level == DiagnosticStatus.OK and any(problems):
@@ -164,7 +164,7 @@ class Channel:
         """What is wrong where another node publishes `hands` too, or more than one what this takes; else ""."""
         if self._node.count_publishers(self.outputs.topic) > 1:
             return f"another node publishes {self.outputs.topic} too: give one of the two a namespace, or end it"
-        for topic in (images.topic for images in self._images):
+        for topic in (images.topic for images in self.images):
             if (number := self._node.count_publishers(topic)) > 1:
                 told = f"{number} programs publish {topic}, and images of all are taken by turns: end all but one"
                 return f"{told} (one that was killed counts for a while)"

@@ -63,7 +63,7 @@ class HandsNode(ActiveNode):
     ) -> None:
         super().__init__(node_name, declare, **kwargs)
         self.parameters.tracker_settings().check_cameras(self.parameters.cameras)
-        self._tracker_factory = tracker_factory
+        self.tracker_factory = tracker_factory
         self.channels: list[Channel] = []
         self.fused: FusedChannel | None = None
         Services(self)
@@ -108,7 +108,7 @@ class HandsNode(ActiveNode):
         parameters = self.parameters
         path = Path(parameters.hand_shape)
         kept = load_shape(path, parameters.hand_name, parameters.fusion) if parameters.hand_shape and path.exists() else None
-        trackers = [self._tracker_factory(parameters)]
+        trackers = [self.tracker_factory(parameters)]
         made.callback(trackers[0].close)
         if kept is not None:
             trackers[0].betas = kept

@@ -61,18 +61,18 @@ class Outputs:
                 quiet: Any = {"qos_overriding_options": options, "event_callbacks": PUBLISHES_QUIETLY}
                 return open_publisher(node, made, kind, topic, qos, **quiet)
 
-            self._hands = publisher(HandPair, camera + "hands", 5)
-            self.topic = self._hands.topic_name
-            self._tf = publisher(TFMessage, "/tf", 100)
-            self._markers = publisher(MarkerArray, camera + "hands/markers", 5)
+            self.hands = publisher(HandPair, camera + "hands", 5)
+            self.topic = self.hands.topic_name
+            self.tf = publisher(TFMessage, "/tf", 100)
+            self.markers = publisher(MarkerArray, camera + "hands/markers", 5)
             self._faces_topic = publisher(HandFaces, camera + "hands/faces", 1, DurabilityPolicy.TRANSIENT_LOCAL)
-            self._poses = HandPoses(node, lambda kind, topic: publisher(kind, topic, 5), camera, parameters.target_frame, made)
-            self._debug = None
+            self.poses = HandPoses(node, lambda kind, topic: publisher(kind, topic, 5), camera, parameters.target_frame, made)
+            self.debug = None
             if pictures:
                 plain = publisher(Image, camera + "hands/debug_image", 1)
                 compressed = publisher(CompressedImage, camera + "hands/debug_image/compressed", 1)
-                self._debug = DebugImage(plain, compressed, node.get_logger(), parameters.lookahead)
-                made.callback(self._debug.stop)
+                self.debug = DebugImage(plain, compressed, node.get_logger(), parameters.lookahead)
+                made.callback(self.debug.stop)
             self._faces_topic.publish(encode_faces(faces, parameters.hand_name))
             self.apply(parameters)
             self._made = made.pop_all()
@@ -96,12 +96,12 @@ class Outputs:
     @property
     def wants_vertices(self) -> bool:
         """True while somebody takes meshes: `HandPairTracker.process` computes them only then."""
-        return self._settings[1] or self._markers.get_subscription_count() > 0
+        return self._settings[1] or self.markers.get_subscription_count() > 0
 
     def keep_image(self, stamp: int, image: np.ndarray) -> None:
         """Hand over an image (H, W, 3) uint8 RGB before its estimate, for `hands/debug_image`."""
-        if self._debug is not None and self._debug.wanted:
-            self._debug.keep(stamp, image)
+        if self.debug is not None and self.debug.wanted:
+            self.debug.keep(stamp, image)
 
     def publish(
         self, estimate: HandPairEstimate, frame_id: str, latency: dict[str, float], received: float, statistics: Statistics
@@ -119,15 +119,15 @@ class Outputs:
             transforms, with_vertices = self._settings
             if (data := transforms.encode(estimate, frame_id)) is not None:
                 self.sent.append(hash(data))  # before: it may come back at once
-                _publish(self._tf, data)
+                _publish(self.tf, data)
             latency["total"] = time.perf_counter() - received
             counts = statistics.published + 1, statistics.dropped, statistics.rejected
-            _publish(self._hands, self._pairs.encode(estimate, frame_id, latency, counts, with_vertices))
-            self._poses.publish(estimate, frame_id)
-            if self._markers.get_subscription_count() > 0:
-                _publish(self._markers, self._meshes.encode(estimate, frame_id))
-            if self._debug is not None and self._debug.wanted:
-                self._debug.show(estimate, frame_id)
+            _publish(self.hands, self._pairs.encode(estimate, frame_id, latency, counts, with_vertices))
+            self.poses.publish(estimate, frame_id)
+            if self.markers.get_subscription_count() > 0:
+                _publish(self.markers, self._meshes.encode(estimate, frame_id))
+            if self.debug is not None and self.debug.wanted:
+                self.debug.show(estimate, frame_id)
             latency["publish"] = time.perf_counter() - began
             return True
 
@@ -135,11 +135,11 @@ class Outputs:
         """Remove what is shown from viewers and publish nothing more, until that is taken back."""
         with self._lock:
             self._hidden = hidden
-            _publish(self._markers, self._meshes.clear())
+            _publish(self.markers, self._meshes.clear())
 
     def destroy(self) -> None:
         """Remove what is shown from viewers, and the publishers."""
-        _publish(self._markers, self._meshes.clear())
+        _publish(self.markers, self._meshes.clear())
         self._made.close()
 
 

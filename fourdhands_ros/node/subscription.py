@@ -41,14 +41,14 @@ class ImageSubscription:
     """
 
     def __init__(self, node: Node, message_type: Any, topic: str, callback: Callable, reliability: str = "auto") -> None:
-        self._node, self._type, self.topic, self._callback = node, message_type, topic, callback
+        self.node, self._type, self.topic, self._callback = node, message_type, topic, callback
         # Who overrides the QoS of the topic has decided.
         overridden = f"qos_overrides.{topic}.subscription.reliability" in getattr(node, "_parameter_overrides", {})
         self._watched = reliability == "auto" and not overridden
-        self._patience = _PATIENCE
+        self.patience = _PATIENCE
         self.rate = 0.0
         self._arrived = 0.0
-        self._came = self._lost = self._lost_ever = self._infos_before = 0
+        self.came = self._lost = self._lost_ever = self._infos_before = 0
         self._was_short = False
         self._spacing = Spacing()
         self._publishers: dict[bytes, ReliabilityPolicy] = {}
@@ -62,10 +62,10 @@ class ImageSubscription:
         self.missing = ""
         wanted = self._type, self.topic, self._take, QoSProfile(depth=1, reliability=self.reliability)
         policies = self._policies
-        self._subscription = listen(self._node, *wanted, lost=self._count_lost, warns=True, qos_overriding_options=policies)
+        self._subscription = listen(self.node, *wanted, lost=self._count_lost, warns=True, qos_overriding_options=policies)
 
     def _take(self, data: Any) -> None:
-        self._came += 1
+        self.came += 1
         self._arrived = time.monotonic()
         if (stamp := stamp_in(data)) is not None:
             self._spacing.add(stamp)
@@ -92,11 +92,11 @@ class ImageSubscription:
             self._look(now, infos)
             return False
         seconds = now - self._looked
-        if seconds < (self._patience if self.reliability == ReliabilityPolicy.BEST_EFFORT else _PATIENCE):
+        if seconds < (self.patience if self.reliability == ReliabilityPolicy.BEST_EFFORT else _PATIENCE):
             return False
         interval = Interval(
             seconds,
-            self._came,
+            self.came,
             self._lost,
             infos - self._infos_before,
             0 if self._lost_ever + self._lost else self._spacing.count(),  # less exact, for a middleware that does not tell
@@ -115,7 +115,7 @@ class ImageSubscription:
         """Begin another interval."""
         self._looked, self._infos_before = now, infos
         self._lost_ever += self._lost
-        self._came = self._lost = 0
+        self.came = self._lost = 0
         self._spacing.forget()
 
     def _judge(self, interval: Interval, reliable: bool) -> bool:
@@ -127,7 +127,7 @@ class ImageSubscription:
             return False
         if not reliable or self.reliability == ReliabilityPolicy.RELIABLE:
             return False
-        self._patience = min(2.0 * self._patience, _MOST_PATIENCE)
+        self.patience = min(2.0 * self.patience, _MOST_PATIENCE)
         self._was_short = False
         if not interval.surely_short:  # a camera that has slowed down looks the same
             told = f"{interval.came} images came in {interval.seconds:.1f} s, perhaps of {interval.due}"
@@ -140,15 +140,15 @@ class ImageSubscription:
 
     def _found(self) -> dict[bytes, ReliabilityPolicy]:
         """The topic's publishers, and what each offers."""
-        infos = self._node.get_publishers_info_by_topic(self.topic)
+        infos = self.node.get_publishers_info_by_topic(self.topic)
         return {bytes(info.endpoint_gid): info.qos_profile.reliability for info in infos}
 
     def _change(self, reliability: ReliabilityPolicy, words: str) -> None:
         self.close()
         self.reliability, self._policies = reliability, QoSOverridingOptions((QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH))
         self.open()
-        self._node.get_logger().warning(f"{self.topic}: {words}")
+        self.node.get_logger().warning(f"{self.topic}: {words}")
 
     def close(self) -> None:
         """Close the topic; what is known of it stays."""
-        self._node.destroy_subscription(self._subscription)
+        self.node.destroy_subscription(self._subscription)

@@ -81,14 +81,15 @@ class HandInput:
                     return
                 data, self._waiting = self._waiting, None
             try:
-                self.newest = self._read(deserialize(bytes(data or b""), message_type(HAND_PAIR)))
+                self.newest = self.read(deserialize(bytes(data or b""), message_type(HAND_PAIR)))
                 self.problem = ""
             except Exception as error:  # a message of another kind, or a hand that is none: it is not followed
                 self.refused += 1
                 self.problem = str(error) if isinstance(error, FourDHandsError) else f"{type(error).__name__}: {error}"
                 self.newest = None, ""
 
-    def _read(self, pair: Any) -> tuple[HandSample, str]:
+    def read(self, pair: Any) -> tuple[HandSample, str]:
+        """The hand to be followed in a HandPair, and the frame that it is in."""
         hand = getattr(pair, self._side)
         stamp = self._seconds_of(pair.header.stamp.sec, pair.header.stamp.nanosec)
         frame = str(pair.header.frame_id)

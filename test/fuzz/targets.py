@@ -92,7 +92,7 @@ def depth_image(data: bytes) -> bool:
     statistics = Statistics()
     buffer = DepthBuffer(0.02, statistics, rclpy.logging.get_logger("fuzz"))
     buffer.put(data)
-    stamps = [stamp for stamp, _ in buffer._messages]
+    stamps = [stamp for stamp, _ in buffer.messages]
     try:
         message = deserialize_message(data, Image)
         size = max(message.width, 1), max(message.height, 1)

@@ -229,13 +229,13 @@ class Bench:
     def join_outputs(self, outputs):
         """Wait until this user hears what a channel publishes."""
         heard = {one.topic_name for one in self.user.subscriptions}
-        publishers = outputs._hands, outputs._tf, outputs._markers
+        publishers = outputs.hands, outputs.tf, outputs.markers
         self.ros.join(self.user, *(one for one in publishers if one.topic_name in heard))
-        assert self.ros.spin_until(lambda: outputs._tf.get_subscription_count() > 1)  # the node watches /tf itself
+        assert self.ros.spin_until(lambda: outputs.tf.get_subscription_count() > 1)  # the node watches /tf itself
 
     def inform(self, message, taken=None) -> None:
         """Publish a CameraInfo until `taken`, or until the node is calibrated: it is asked for by best effort."""
-        taken = taken or (lambda: self.channel.cameras._newest[1] == "calibrated")
+        taken = taken or (lambda: self.channel.cameras.newest[1] == "calibrated")
         self.ros.publish_until(self.infos, message, taken)
 
     def send(self, message) -> None:

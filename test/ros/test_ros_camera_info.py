@@ -130,7 +130,7 @@ class Remapped:
         self.pairs = []
         create_subscription(user, HandPair, "hands", self.pairs.append, RELIABLE)
         self.ros.join(self.node, self.image)
-        self.ros.join(user, self.channel.outputs._hands)
+        self.ros.join(user, self.channel.outputs.hands)
 
     def tell(self, number: int, message: CameraInfo, arrives=True) -> None:
         """Publish a CameraInfo on one of the topics, and wait until the node has it, or see that it does not take it."""

@@ -81,7 +81,7 @@ def cameras():
 def test_two_cameras(cameras):
     """Each camera's image comes back on its own topics, with its own calibration, stamp and frames."""
     bench = cameras(["left", "robot/right"], {"frame_prefix": "a/", "tf": "wrist"})
-    bench.ros.publish_until(bench.infos["left"], info_message(), lambda: bench.of("left").cameras._newest[1] == "calibrated")
+    bench.ros.publish_until(bench.infos["left"], info_message(), lambda: bench.of("left").cameras.newest[1] == "calibrated")
     bench.images["left"].publish(image_message(T0, (255, 0, 3), frame_id="camera_l"))
     bench.images["robot/right"].publish(image_message(T0 - SECOND, (255, 255, 4), frame_id="camera_r"))
     assert bench.ros.spin_until(lambda: all(bench.pairs.values()) and len(bench.transforms) == 2)

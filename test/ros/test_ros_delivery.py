@@ -48,22 +48,22 @@ def known(ros, node, count):
 def test_images_that_are_due_and_do_not_come_are_asked_for_reliably(ros):
     hands, images, user = subscribed(ros)
     publisher = user.create_publisher(Image, "/image_raw", RELIABLE)
-    known(ros, hands._node, 1)
+    known(ros, hands.node, 1)
     assert arrives(ros, publisher, images)
-    came = hands._came
+    came = hands.came
     assert not hands.watch(1000)  # before the first look nothing counts
     assert not hands.watch(1000 + EVIDENCE - 1)  # a few that are missing say nothing
     assert hands.watch(1000 + EVIDENCE)
     assert hands.reliability == ReliabilityPolicy.RELIABLE and arrives(ros, publisher, images) and came
 
     def reliable():
-        infos = hands._node.get_subscriptions_info_by_topic("/image_raw")
+        infos = hands.node.get_subscriptions_info_by_topic("/image_raw")
         return [info.qos_profile.reliability for info in infos] == [ReliabilityPolicy.RELIABLE]
 
     assert ros.spin_until(reliable)
     # a publisher that offers less would not be heard
     second = user.create_publisher(Image, "/image_raw", BEST_EFFORT)
-    known(ros, hands._node, 2)
+    known(ros, hands.node, 2)
     assert not hands.watch(1000)  # it has just been found
     assert hands.watch(1000) and hands.reliability == ReliabilityPolicy.BEST_EFFORT
     assert arrives(ros, second, images) and arrives(ros, publisher, images)
@@ -73,10 +73,10 @@ def test_images_that_are_due_and_do_not_come_are_asked_for_reliably(ros):
 def test_some_that_are_missing_are_asked_for_the_second_time(ros):
     hands, images, user = subscribed(ros)
     user.create_publisher(Image, "/image_raw", RELIABLE)
-    known(ros, hands._node, 1)
+    known(ros, hands.node, 1)
     hands.watch(0)
     for again in (False, True):
-        hands._came = 80
+        hands.came = 80
         assert hands.watch(100 + 100 * again) == again
         assert bool(hands.missing) != again
     hands.close()
@@ -85,7 +85,7 @@ def test_some_that_are_missing_are_asked_for_the_second_time(ros):
 def test_a_pause_or_a_publisher_of_best_effort_changes_nothing(ros):
     hands, images, user = subscribed(ros)
     publisher = user.create_publisher(Image, "/image_raw", BEST_EFFORT)
-    known(ros, hands._node, 1)
+    known(ros, hands.node, 1)
     hands.watch(0)
     assert not hands.watch(100)  # a hundred are due, but no more is offered
     assert re.fullmatch(r"0 of 100 images came in \d+\.\d s", hands.missing)
@@ -100,7 +100,7 @@ def test_where_nothing_ever_came_and_nothing_is_known_reliable_is_tried(ros):
     ros.spin_for(0.3)
     assert not hands.watch(0) and not hands.watch(0)  # there is no publisher
     publisher = user.create_publisher(Image, "/image_raw", RELIABLE)
-    known(ros, hands._node, 1)
+    known(ros, hands.node, 1)
     assert ros.spin_until(lambda: hands.watch(0)) and arrives(ros, publisher, images)
     hands.close()
 
@@ -115,7 +115,7 @@ def test_a_silence_in_which_nobody_publishes_is_none(ros, monkeypatch):
         assert not hands.watch(0)
         now[0] += 20.0
     user.create_publisher(Image, "/image_raw", RELIABLE)
-    known(ros, hands._node, 1)
+    known(ros, hands.node, 1)
     for _ in range(3):
         assert not hands.watch(0)
         now[0] += 0.9
@@ -130,8 +130,8 @@ def test_images_that_came_and_then_stay_away_without_camera_info(ros, monkeypatc
     now, stamp = [100.0], T0
     hands, _, user = subscribed(ros)
     user.create_publisher(Image, "/image_raw", RELIABLE)
-    known(ros, hands._node, 1)
-    hands._patience = 2.0
+    known(ros, hands.node, 1)
+    hands.patience = 2.0
     monkeypatch.setattr(delivery, "_STALL", 3.0)
     monkeypatch.setattr(subscription.time, "monotonic", lambda: now[0])
     assert not hands.watch(0)
@@ -153,8 +153,8 @@ def test_what_a_slower_camera_may_bring_about_as_well_is_no_count(ros, monkeypat
     now, said = [100.0], []
     hands, _, user = subscribed(ros)
     user.create_publisher(Image, "/image_raw", RELIABLE)
-    known(ros, hands._node, 1)
-    hands._patience = 1.9
+    known(ros, hands.node, 1)
+    hands.patience = 1.9
     monkeypatch.setattr(subscription.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(hands, "_change", lambda reliability, text: said.append(text))
     assert not hands.watch(0)
@@ -180,7 +180,7 @@ def test_publishers_that_come_and_go_do_not_turn_it_to_and_fro(ros, monkeypatch)
     """Each time it waits twice as long before it asks for reliable delivery again."""
     now = [100.0]
     hands, images, user = subscribed(ros)
-    hands._patience = 2.0
+    hands.patience = 2.0
     offered = [{}]
     monkeypatch.setattr(hands, "_found", lambda: offered[0])
     monkeypatch.setattr(subscription.time, "monotonic", lambda: now[0])
@@ -213,7 +213,7 @@ def test_it_does_not_change_while_publishers_are_being_found(ros, monkeypatch):
 def test_what_was_asked_for_stays(ros, reliability):
     hands, images, user = subscribed(ros, reliability)
     publisher = user.create_publisher(Image, "/image_raw", RELIABLE)
-    known(ros, hands._node, 1)
+    known(ros, hands.node, 1)
     assert not hands.watch(1000) and not hands.watch(2000)
     assert hands.reliability.name.lower() == reliability and arrives(ros, publisher, images)
     assert re.fullmatch(r"0 of 1000 images came in \d+\.\d s", hands.missing)  # told all the same
@@ -254,7 +254,7 @@ def test_lost_images_come_in_the_end(bench, monkeypatch, pattern, with_info):
     monkeypatch.setattr(delivery, "_STALL", 0.6)
     bench = bench({"image_reliability": "auto"})
     network = LossyNetwork(bench, pattern)
-    images = bench.channel._images[0]
+    images = bench.channel.images[0]
 
     def reliable():
         network.send()

@@ -264,7 +264,7 @@ def depth_bench(bench, **kwargs):
 
 def give(bench, publisher, messages):
     """Publish one message after the other, as they arrive: the node's subscription holds one."""
-    taken, events = bench.channel._depth._messages, bench.channel.statistics.events
+    taken, events = bench.channel.depth.messages, bench.channel.statistics.events
 
     def newest():
         return taken[-1][1] if taken else None, events["malformed depth images"]

@@ -240,7 +240,7 @@ def test_round_and_round_the_lifecycle(bench):
     What is allowed, 12 MB a round, is half of what traced networks would leave and more than MediaPipe's threads do.
     """
     bench = bench(activate=False)
-    bench.node._tracker_factory = create_tracker
+    bench.node.tracker_factory = create_tracker
     node, taken = bench.node, []
     for i in range(18):
         assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS

@@ -71,7 +71,7 @@ class Fused(Cameras):
         create_subscription(self.user, HandPair, "hands", self.fused.append, RELIABLE)
         for channel in self.node.channels:
             channel.cameras.update(calibrated())
-        self.ros.join(self.user, self.node.fused.outputs._hands)
+        self.ros.join(self.user, self.node.fused.outputs.hands)
 
     def send(self, camera, moment, pixel=(255, 255, 0), frame_id=None):
         """Publish an image of a camera and wait until the node has dealt with it."""
@@ -234,7 +234,7 @@ def test_a_pause_hides_the_fused_hands_too(fused):
     """With a marker_lifetime of 0 their meshes stayed in viewers."""
     bench, markers = fused(Scene(), marker_lifetime=0.0), Unread(MarkerArray)
     bench.user.create_subscription(MarkerArray, "hands/markers", markers.append, RELIABLE, raw=True)
-    bench.ros.join(bench.user, bench.node.fused.outputs._markers)
+    bench.ros.join(bench.user, bench.node.fused.outputs.markers)
     bench.run(range(0, 4 * FRAME, FRAME))
     assert bench.ros.spin_until(lambda: markers and bench.fused)
     client = bench.user.create_client(SetBool, "hands/pause")

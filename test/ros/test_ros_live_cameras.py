@@ -118,7 +118,7 @@ def test_depth_images_beside_an_image(ros):
     stamps = [scene.stamp(moment * STEP // 15) for moment in range(3)]
 
     def heard(stamp):
-        return bool(live_cameras.take([camera])) | (stamp in [one for one, _ in camera._depth._messages])
+        return bool(live_cameras.take([camera])) | (stamp in [one for one, _ in camera._depth.messages])
 
     for number, stamp in enumerate(stamps):
         ros.deliver(image, image_message(stamp))
@@ -175,7 +175,7 @@ def test_images_wait_for_the_lens_of_their_camera(ros, monkeypatch, capsys):
         live_cameras._watch([camera], stop, 0.1, progress=False)
     ros.publish_until(infos, info_message(focal=0.0), lambda: live_cameras.take([camera]) or camera._has_lens)
     assert shown(PERIOD) == [] and camera.uncalibrated == "the focal length in CameraInfo is zero or NaN"
-    ros.publish_until(infos, info_message(), lambda: live_cameras.take([camera]) or camera._source._newest[1] == CALIBRATED)
+    ros.publish_until(infos, info_message(), lambda: live_cameras.take([camera]) or camera._source.newest[1] == CALIBRATED)
     assert len(shown(2 * PERIOD)) == 1 and not camera.uncalibrated
     monkeypatch.setattr(live_cameras, "_SILENT", 0.0)
     assert live_cameras._watch([camera], stop, 0.1, progress=False) == []

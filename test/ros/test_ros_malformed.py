@@ -138,7 +138,7 @@ def test_uncalibrated_says_so(bench):
     assert diagnosis["calibration"] == "unknown: no CameraInfo has been received"
     message = info_message()
     message.k = [0.0] * 9
-    bench.inform(message, lambda: bench.channel.cameras._newest[1] == "uncalibrated")
+    bench.inform(message, lambda: bench.channel.cameras.newest[1] == "uncalibrated")
     bench.good(T0 + PERIOD)
     assert bench.diagnosis()["calibration"].startswith("uncalibrated: the focal length")
 
@@ -195,7 +195,7 @@ def test_calibrations_that_are_no_cameras_have_no_scale(bench, monkeypatch):
         message = info_message()
         for name, value in change.items():
             setattr(message, name, list(map(float, value)))
-        bench.inform(message, lambda: bench.channel.cameras._newest[1] == "invalid")
+        bench.inform(message, lambda: bench.channel.cameras.newest[1] == "invalid")
         pair = bench.good(T0 + (2 * number + 1) * PERIOD)
         assert pair.left.valid and pair.right.valid and not pair.left.scaled and not pair.right.scaled, kind
         told = bench.diagnosis()
@@ -209,7 +209,7 @@ def test_slashes_before_a_frame_are_left_out_everywhere(bench, frame_id):
     bench = bench({"tf": "joints", "frame_prefix": "robot/"})
     drawn = []
     bench.user.create_subscription(Image, "hands/debug_image", drawn.append, 10)
-    assert bench.ros.spin_until(lambda: bench.channel.outputs._debug.wanted)
+    assert bench.ros.spin_until(lambda: bench.channel.outputs.debug.wanted)
     pair = bench.good(T0, frame_id=frame_id)
     assert {pair.header.frame_id, pair.left.header.frame_id, pair.right.header.frame_id} == {"camera"}
     assert bench.ros.spin_until(lambda: bench.transforms and bench.markers and drawn)

@@ -241,10 +241,10 @@ def test_a_model_that_does_not_load(bench):
     def fail(_):
         raise AssetError("weights.safetensors does not exist; give a file")
 
-    bench.node._tracker_factory, works = fail, bench.node._tracker_factory
+    bench.node.tracker_factory, works = fail, bench.node.tracker_factory
     assert bench.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     assert bench.node.trigger_activate() == TransitionCallbackReturn.FAILURE
-    bench.node._tracker_factory = works
+    bench.node.tracker_factory = works
     assert bench.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
     bench.connect()
     assert bench.good(T0).left.valid

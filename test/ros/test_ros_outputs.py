@@ -193,7 +193,7 @@ def test_openxrs_joints_of_both_hands(bench):
     bench = bench()
     arrays = []
     bench.user.create_subscription(PoseArray, "hands/openxr", arrays.append, RELIABLE)
-    assert bench.ros.spin_until(lambda: bench.channel.outputs._poses.openxr.get_subscription_count() > 0)
+    assert bench.ros.spin_until(lambda: bench.channel.outputs.poses.openxr.get_subscription_count() > 0)
     bench.good(T0, (0, 255, 0), frame_id="lens")
     assert bench.ros.spin_until(lambda: bool(arrays))
     (array,), right = arrays, make_pair(T0).right
@@ -211,4 +211,4 @@ def test_openxrs_joints_of_both_hands(bench):
 
 
 def wrists(bench):
-    return bench.channel.outputs._poses.wrists
+    return bench.channel.outputs.poses.wrists

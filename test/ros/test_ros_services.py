@@ -134,7 +134,7 @@ def test_a_pause_of_all_cameras_with_depth_and_reliable_delivery(bench):
     bench = bench({"cameras": ["a", "b"], "depth": True, "image_reliability": "auto"}, activate=False)
     bench.node.trigger_configure()
     bench.node.trigger_activate()
-    images = [subscription for channel in bench.node.channels for subscription in channel._images]
+    images = [subscription for channel in bench.node.channels for subscription in channel.images]
     assert len(images) == 4
     images[0]._change(ReliabilityPolicy.RELIABLE, "for a test")
     assert call(bench, "pause", data=True).success
@@ -286,7 +286,7 @@ def test_the_debug_image(bench):
     """While somebody subscribes, the image with the hands drawn on it, under the image's header; otherwise nothing."""
     bench = bench()
     bench.good(T0)
-    debug = bench.channel.outputs._debug
+    debug = bench.channel.outputs.debug
     assert not debug._images
     images = []
     subscription = bench.user.create_subscription(Image, "hands/debug_image", images.append, 1)
@@ -315,7 +315,7 @@ def test_the_compressed_debug_image(bench, monkeypatch):
         lambda image, estimate: drawn.append(estimate.stamp) or draw_hands(image, estimate),
     )
     bench = bench()
-    debug = bench.channel.outputs._debug
+    debug = bench.channel.outputs.debug
     compressed, plain = [], []
     bench.user.create_subscription(CompressedImage, "hands/debug_image/compressed", compressed.append, 1)
     assert bench.ros.spin_until(lambda: debug.wanted)
@@ -339,7 +339,7 @@ def test_a_debug_image_that_fails_ends_nothing(bench, monkeypatch):
     bench = bench()
     images, logged = [], []
     bench.user.create_subscription(Image, "hands/debug_image", images.append, 1)
-    debug = bench.channel.outputs._debug
+    debug = bench.channel.outputs.debug
     debug._logger.error = lambda text, **_: logged.append(text)
     assert bench.ros.spin_until(lambda: debug.wanted)
     monkeypatch.setattr("fourdhands_ros.node.debug_image.draw_hands", lambda *_: 1 / 0)

@@ -27,7 +27,7 @@ def test_a_hand_that_is_held_counts_as_not_seen(state, valid):
     hand = HandInput("right", None, lambda sec, nanosec: sec + 1e-9 * nanosec)
     try:
         encoded = HandPairEncoder("net").encode(make_pair(T0, (TRACKED, state)), "camera", {})
-        sample, frame = hand._read(deserialize(encoded, message_type("fourdhands_ros/msg/HandPair")))
+        sample, frame = hand.read(deserialize(encoded, message_type("fourdhands_ros/msg/HandPair")))
     finally:
         hand.close()
     assert (sample.valid, sample.stamp, frame) == (valid, T0 / 1e9, "camera")

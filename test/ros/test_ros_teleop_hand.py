@@ -61,12 +61,12 @@ def test_a_hand_whose_numbers_are_none_is_refused(edit, words):
     """In millimetres the arm would go a thousand times as far."""
     with hand_input() as hand:
         given = message()
-        assert hand._read(given)[0].valid
+        assert hand.read(given)[0].valid
         edit(given.right)
         with pytest.raises(InputError, match=words):
-            hand._read(given)
+            hand.read(given)
         given.right.valid = False  # nothing is asked of one that is not seen
-        assert not hand._read(given)[0].valid
+        assert not hand.read(given)[0].valid
 
 
 def test_a_models_hand_has_a_size_and_one_that_is_measured_has_none():
@@ -75,9 +75,9 @@ def test_a_models_hand_has_a_size_and_one_that_is_measured_has_none():
         given = message()
         knuckle, wrist = given.right.joints[9], given.right.joints[0]
         size = np.linalg.norm([knuckle.x - wrist.x, knuckle.y - wrist.y, knuckle.z - wrist.z])
-        assert hand._read(given)[0].size == pytest.approx(size)
+        assert hand.read(given)[0].size == pytest.approx(size)
         given.right.betas = []
-        assert hand._read(given)[0].size is None
+        assert hand.read(given)[0].size is None
 
 
 @pytest.mark.parametrize(
@@ -139,10 +139,10 @@ HERE, THERE = (0.1, 0.0, 0.5), (-0.15, 0.02, 0.52)
 )
 def test_a_hand_that_is_where_the_other_one_was_is_the_other_one(before, after, exchanged):
     with hand_input() as hand:
-        first = hand._read(pair_at(T0, *before))[0]
-        second = hand._read(pair_at(T0 + 33_000_000, *after))[0]
+        first = hand.read(pair_at(T0, *before))[0]
+        second = hand.read(pair_at(T0 + 33_000_000, *after))[0]
         assert second.exchanges - first.exchanges == exchanged
-        later = hand._read(pair_at(T0 + 2_000_000_000, *before))[0]
+        later = hand.read(pair_at(T0 + 2_000_000_000, *before))[0]
         assert later.exchanges == second.exchanges
 
 
@@ -153,10 +153,10 @@ def test_a_hand_that_is_where_the_other_one_was_is_the_other_one(before, after, 
 def test_a_hand_beside_which_the_other_one_was_lost_is_doubted(other, seconds, doubted):
     """It may be that one: the robot is slow then, and not engaged. It followed at full speed."""
     with hand_input() as hand:
-        sure = hand._read(pair_at(T0, other, HERE))[0].confidence
-        then = hand._read(pair_at(T0 + int(seconds * 1e9), None, HERE))[0].confidence
+        sure = hand.read(pair_at(T0, other, HERE))[0].confidence
+        then = hand.read(pair_at(T0 + int(seconds * 1e9), None, HERE))[0].confidence
         assert then == pytest.approx(0.5 * sure if doubted else sure)
-        assert hand._read(pair_at(T0 + 2_000_000_000, other, HERE))[0].confidence == pytest.approx(sure)
+        assert hand.read(pair_at(T0 + 2_000_000_000, other, HERE))[0].confidence == pytest.approx(sure)
 
 
 def test_a_hand_that_was_exchanged_has_to_be_engaged_again():

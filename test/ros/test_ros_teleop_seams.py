@@ -115,7 +115,7 @@ def test_fused_hands_in_the_arms_base_do_not_lead_it_by_a_cameras_axes(steps):
 )
 def test_fused_hands_in_another_fixed_frame_with_a_cameras_axes_are_told(steps, frame, cameras, told):
     message = HandPairEncoder("net").encode(replace(make_pair(T0), cameras=(cameras, cameras)), frame, {})
-    assert steps.node.hand._read(deserialize(message, message_type("fourdhands_ros/msg/HandPair")))[0].valid
+    assert steps.node.hand.read(deserialize(message, message_type("fourdhands_ros/msg/HandPair")))[0].valid
     steps.frame = frame
     steps.engaged()
     assert ("fused cameras come in world" in steps.node.problem()) == told == bool(steps.node.problem())

@@ -129,6 +129,7 @@ class ImagePredictor:
         return _Encoded(frame, encoded, present, offset)
 
     def _predicted(self, window, position):
+        """The frame at a position of the window, an _Encoded for each of its frames, and its Prediction."""
         frame, found = window[position].frame, Prediction()
         present = np.flatnonzero(window[position].present)
         if not len(present):
