@@ -23,11 +23,27 @@ class _File(paramiko.SFTPHandle):
 
 
 def _answer(function, *arguments):
+    """What a function returns, or that it succeeded, or the number of its OSError."""
     try:
-        function(*arguments)
+        result = function(*arguments)
     except OSError as error:
         return paramiko.SFTPServer.convert_errno(error.errno)
-    return paramiko.SFTP_OK
+    return paramiko.SFTP_OK if result is None else result
+
+
+def _attributes(path):
+    return paramiko.SFTPAttributes.from_stat(os.stat(path))
+
+
+def _listed(path):
+    return [paramiko.SFTPAttributes.from_stat(entry.stat(), entry.name) for entry in os.scandir(path)]
+
+
+def _opened(path, flags):
+    handle = _File(flags)
+    mode = "wb" if flags & os.O_WRONLY else "r+b" if flags & os.O_RDWR else "rb"
+    handle.readfile = handle.writefile = os.fdopen(os.open(path, flags, 0o644), mode)
+    return handle
 
 
 def folder_server(root: Path) -> type:
@@ -38,31 +54,15 @@ def folder_server(root: Path) -> type:
             return os.path.join(root, self.canonicalize(path).lstrip("/"))
 
         def list_folder(self, path):
-            try:
-                found = []
-                for entry in os.scandir(self._at(path)):
-                    found.append(paramiko.SFTPAttributes.from_stat(entry.stat(), entry.name))
-                return found
-            except OSError as error:
-                return paramiko.SFTPServer.convert_errno(error.errno)
+            return _answer(_listed, self._at(path))
 
         def stat(self, path):
-            try:
-                return paramiko.SFTPAttributes.from_stat(os.stat(self._at(path)))
-            except OSError as error:
-                return paramiko.SFTPServer.convert_errno(error.errno)
+            return _answer(_attributes, self._at(path))
 
         lstat = stat
 
         def open(self, path, flags, attr):
-            try:
-                number = os.open(self._at(path), flags, 0o644)
-                file = os.fdopen(number, "wb" if flags & os.O_WRONLY else "r+b" if flags & os.O_RDWR else "rb")
-            except OSError as error:
-                return paramiko.SFTPServer.convert_errno(error.errno)
-            handle = _File(flags)
-            handle.readfile = handle.writefile = file
-            return handle
+            return _answer(_opened, self._at(path), flags)
 
         def remove(self, path):
             return _answer(os.remove, self._at(path))
