@@ -129,6 +129,7 @@ class SideFusion:
             memory.betas(self._known),
             met[0],
             (mean, known) if known.any() else None,
+            before=self._track.last_rotations if 0.0 < self._interval <= _GAP else None,
             scale=_SHARPER,
             with_shape=several and self._known is None and memory.shape.wanted,
         )

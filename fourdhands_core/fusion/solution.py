@@ -101,16 +101,18 @@ class HandSolver:
         betas: np.ndarray,
         start: np.ndarray,
         past: tuple[np.ndarray, np.ndarray] | None = None,
+        before: np.ndarray | None = None,
         with_shape: bool = False,
         scale: float = 1.0,
     ) -> Solution:
         """shifts: (V, 21, 3) metres, what is added to the joints at the estimate's moment to have them at each view's. prior:
         rotations (16, 3, 3) and how many views' worth of them. betas: (10,). start: (3,) wrist. past: (mean (3,), information
-        (3, 3)) of the wrist. with_shape: also find what the landmarks say of the shape."""
+        (3, 3)) of the wrist. before: rotations (16, 3, 3) just before, from which one step less leads to the answer.
+        with_shape: also find what the landmarks say of the shape."""
         sigma = scale * np.array([one.sigma for one in sightings])
         poses = [one.view.pose for one in sightings]
         looks = Looks.of(poses, np.array([one.rays for one in sightings]), sigma)
-        solution, hessian = self.solve(looks, shifts, prior, betas, start, past)
+        solution, hessian = self.solve(looks, shifts, prior, betas, start, past, before)
         if not with_shape:
             return solution
         linear = self.linear(looks, shifts, solution, betas)
@@ -124,13 +126,16 @@ class HandSolver:
         betas: np.ndarray,
         start: np.ndarray,
         past: tuple[np.ndarray, np.ndarray] | None = None,
+        before: np.ndarray | None = None,
     ) -> tuple[Solution, np.ndarray]:
         """The same, given how views look at the hand; also the last step's Hessian (51, 51) of turns and wrist."""
-        rotations, weight = prior
+        reference, weight = prior
         precision = self.precision * weight
-        turned, wrist = np.zeros(48), np.array(start)
-        reference, hessian = rotations, np.eye(51)
-        for _ in range(self._iterations):
+        turned, wrist, rotations = np.zeros(48), np.array(start), reference
+        if before is not None:
+            rotations, turned = before, self._turns(reference, before)
+        hessian = np.eye(51)
+        for _ in range(self._iterations - (before is not None)):
             joints, points, bones = self._posed(rotations, betas)
             arms = self._arms(joints, points, bones)
             jacobian, error, *_ = self._linearised(points + wrist + shifts, arms, bones, looks)
@@ -147,10 +152,14 @@ class HandSolver:
             vectors = (self._axes @ step[:48].reshape(16, 3, 1))[..., 0]
             rotations = rotations @ matrix_from_axis_angle(vectors)
             wrist = wrist + step[48:]
-            apart = axis_angle_from_matrix(np.swapaxes(reference, -1, -2) @ rotations)
-            turned = (np.swapaxes(self._axes, -1, -2) @ apart[..., None]).reshape(48)
+            turned = self._turns(reference, rotations)
         joints, points, _ = self._posed(rotations, betas)
         return Solution(rotations, wrist, np.linalg.inv(hessian)[48:, 48:], joints, points), hessian
+
+    def _turns(self, reference: np.ndarray, rotations: np.ndarray) -> np.ndarray:
+        """(48,) by which rotations (16, 3, 3) are turned from others, about each one's axes."""
+        apart = axis_angle_from_matrix(np.swapaxes(reference, -1, -2) @ rotations)
+        return (np.swapaxes(self._axes, -1, -2) @ apart[..., None]).reshape(48)
 
     def linear(self, looks: Looks, shifts: np.ndarray, solution: Solution, betas: np.ndarray) -> Linear:
         """The residuals of a solution of these, and how they change."""

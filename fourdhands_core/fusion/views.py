@@ -109,7 +109,8 @@ class Sighting:
 
     def distance_to(self, joints: np.ndarray) -> float:
         """Metres by which joints (21, 3) lie beside the rays, root mean square."""
-        return float(np.sqrt(np.square(self.misses(joints)).sum(-1).mean()))
+        misses = self.misses(joints)
+        return float(np.sqrt(np.vdot(misses, misses) / len(misses)))
 
     def moved_since(self, before: Sighting, wrist: np.ndarray) -> np.ndarray:
         """(3,) metres by which a wrist that was at (3,), fixed frame, has moved since this camera's image before, by how the
