@@ -111,22 +111,8 @@ def test_command_with_an_image_network(tmp_path, capsys):
     (tmp_path / "data").mkdir()
     freihand.write(tmp_path / "data", HANDS)
     save_weights(image_network(), tmp_path / "small.safetensors")
-    arguments = (
-        "--dataset",
-        "freihand",
-        "--data",
-        tmp_path / "data",
-        "--split",
-        "training",
-        "--model",
-        "image",
-        "--weights",
-        tmp_path / "small.safetensors",
-        "--frames",
-        2,
-        "--out",
-        tmp_path / "out",
-    )
+    arguments = f"--dataset freihand --data {tmp_path}/data --split training --model image --frames 2".split()
+    arguments += ["--weights", tmp_path / "small.safetensors", "--out", tmp_path / "out"]
     code, text, _ = run(capsys, *arguments)
     assert code == 0 and "FreiHAND training: 2 frames, 2 hands with joints, 2 found" in text
     assert "MRRPE mm" in text.split("left out")[1] and "human hand stands in" in text and "2 of 12 frames" in text

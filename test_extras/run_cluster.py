@@ -13,17 +13,7 @@ from ray.cluster_utils import Cluster
 parts = Path(sys.argv[1] + ".partial") / "parts"
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
 others = [cluster.add_node(num_cpus=1) for _ in range(2)]
-command = [
-    sys.executable,
-    "-m",
-    "fourdhands_core.cli",
-    "episodes",
-    "export",
-    "--out",
-    *sys.argv[1:],
-    "--address",
-    cluster.address,
-]
+command = [sys.executable, *"-m fourdhands_core.cli episodes export --out".split(), *sys.argv[1:], "--address", cluster.address]
 export = subprocess.Popen(command)
 deadline = time.monotonic() + 300
 while not any(parts.glob("[!.]*")) and export.poll() is None and time.monotonic() < deadline:

@@ -143,16 +143,7 @@ Path(sys.argv[1]).write_text(json.dumps([failed, sorted(ran)]))
 
 def test_no_cluster_answers(tmp_path, with_ray):
     Demonstration(seconds=1.5).write(tmp_path / "bag")
-    command = [
-        sys.executable,
-        "-m",
-        "fourdhands_core.cli",
-        "episodes",
-        "export",
-        str(tmp_path / "bag"),
-        "--out",
-        str(tmp_path / "out"),
-    ]
+    command = [sys.executable, *f"-m fourdhands_core.cli episodes export {tmp_path}/bag --out {tmp_path}/out".split()]
     done = subprocess.run([*command, "--address", "127.0.0.1:1"], env=with_ray, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2 and "no Ray cluster answers there" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()

@@ -30,21 +30,8 @@ ENCODINGS = (
 ).split()
 
 
-_PIXEL = {
-    "rgb8": 3,
-    "bgr8": 3,
-    "rgba8": 4,
-    "bgra8": 4,
-    "mono16": 2,
-    "8UC3": 3,
-    "bayer_grbg16": 2,
-    "yuv422": 2,
-    "yuyv": 2,
-    "16UC1": 2,
-    "32FC1": 4,
-    "rgba16": 8,
-    "16UC3": 6,
-}
+_SIZES = {2: "mono16 bayer_grbg16 yuv422 yuyv 16UC1", 3: "rgb8 bgr8 8UC3", 4: "rgba8 bgra8 32FC1", 6: "16UC3", 8: "rgba16"}
+_PIXEL = {name: size for size, names in _SIZES.items() for name in names.split()}
 """Bytes of a pixel, where more than one."""
 
 
@@ -95,28 +82,15 @@ def _pictures() -> tuple[bytes, ...]:
     return tuple(encoded)
 
 
+_FORMATS = (
+    "jpeg|png|rgb8; jpeg compressed bgr8|16UC1; compressedDepth png|rgb8; tiff compressed |rgb8; jpeg compressed rgb8|"
+    "bayer_rggb8; png compressed |bayer_; png compressed |h264"
+).split("|")
+
+
 @st.composite
 def compressed(draw) -> bytes:
-    message = CompressedImage(
-        format=draw(
-            st.one_of(
-                st.sampled_from(
-                    [
-                        "jpeg",
-                        "png",
-                        "rgb8; jpeg compressed bgr8",
-                        "16UC1; compressedDepth png",
-                        "rgb8; tiff compressed ",
-                        "rgb8; jpeg compressed rgb8",
-                        "bayer_rggb8; png compressed ",
-                        "bayer_; png compressed ",
-                        "h264",
-                    ]
-                ),
-                TEXTS,
-            )
-        )
-    )
+    message = CompressedImage(format=draw(st.one_of(st.sampled_from(_FORMATS), TEXTS)))
     _header(draw, message)
     data = draw(st.one_of(mutated(_pictures(), 4), mutated(_pictures(), 4), st.binary(max_size=200)))
     message.data = array.array("B", data)

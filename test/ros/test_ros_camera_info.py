@@ -49,35 +49,17 @@ def full_info(width=WIDTH, height=HEIGHT, focal=60.0, rectified_focal=45.0) -> C
 # By names
 
 
-@pytest.mark.parametrize(
-    "topic, rectified",
-    [
-        ("/cam/image_rect", True),
-        ("/cam/image_rect_color", True),
-        ("/camera/infra1/image_rect_raw", True),
-        ("/camera/color/image_rect_raw/compressed", True),
-        ("/cam/image_rect_color/compressed", True),
-        ("image_rect", True),
-        ("/cam/Image_Rectified", True),
-        ("/cam/image_undistorted", True),
-        ("/zed/zed_node/rgb/color/rect/image", True),
-        ("/stereo/left/rectified/image/compressed", True),
-        ("/zed/zed_node/left_raw/image_rect_color", True),
-        ("/cam/image_raw", False),
-        ("/cam/image_raw/compressed", False),
-        ("/zed/rgb_raw/image_raw_color", False),
-        ("/zed/zed_node/rgb/color/raw/image", False),
-        ("/rect/image_raw", False),
-        ("/camera/color/image_raw", False),
-        ("/cam/image", None),
-        ("/cam/image_color", None),
-        ("/cam/image_mono/compressed", None),
-        ("/rectangle/image", None),
-        ("/direct/image", None),
-        ("/compressed", None),
-        ("/corrections/draw", None),
-    ],
-)
+RECTIFIED = {
+    True: "/cam/image_rect /cam/image_rect_color /camera/infra1/image_rect_raw /camera/color/image_rect_raw/compressed "
+    "/cam/image_rect_color/compressed image_rect /cam/Image_Rectified /cam/image_undistorted "
+    "/zed/zed_node/rgb/color/rect/image /stereo/left/rectified/image/compressed /zed/zed_node/left_raw/image_rect_color",
+    False: "/cam/image_raw /cam/image_raw/compressed /zed/rgb_raw/image_raw_color /zed/zed_node/rgb/color/raw/image "
+    "/rect/image_raw /camera/color/image_raw",
+    None: "/cam/image /cam/image_color /cam/image_mono/compressed /rectangle/image /direct/image /compressed /corrections/draw",
+}
+
+
+@pytest.mark.parametrize("topic, rectified", [(name, kind) for kind, names in RECTIFIED.items() for name in names.split()])
 def test_topics_whose_images_are_rectified(topic, rectified):
     assert rectified_by_name(topic) is rectified
     assert is_rectified("auto", topic) is rectified
