@@ -9,6 +9,7 @@ from fusion_support import ASSETS, STEP, Scene, wrist_errors
 from fourdhands_core.fusion.fusion import HandFusion
 from fourdhands_core.fusion.trust import Trust
 from fourdhands_core.geometry.rigid import Rigid
+from fourdhands_core.geometry.rotations import matrix_from_axis_angle
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 
 FRAME = STEP // 30
@@ -190,3 +191,35 @@ def test_hands_that_are_shaken_as_fast_as_people_can_are_followed(angles, swing,
         for number in range(len(angles)):
             for fused in fusion.add(scene.view(number, frame * FRAME + number * LATER)):
                 assert frame < 10 * every or all(hand.valid for hand in fused.pair.hands), frame
+
+
+@pytest.mark.parametrize("angles", [(-17.5, 17.5), (-35.0, 0.0, 35.0)])
+def test_a_camera_that_lies_beside_the_others_shows_no_hand_alone_until_it_agrees_again(angles):
+    """As where one that was bumped alone goes on to see a hand: valid, it was as far off as the camera was turned."""
+    scene, fusion, last = Scene(angles=angles), HandFusion(ASSETS), len(angles) - 1
+    turned = scene.poses[last] @ Rigid(matrix_from_axis_angle(np.radians((5.0, 0.0, 0.0))))
+
+    def go(frames, sides=(LEFT, RIGHT), **wrong):
+        """Of each frame the left hand: whether it is valid, and how far off. sides: which the cameras but the last one show."""
+        found = []
+        for moment in (frame * FRAME for frame in frames):
+            for number in range(len(angles)):
+                view = (
+                    scene.view(number, moment + number, **wrong)
+                    if number == last
+                    else scene.view(number, moment + number, sides)
+                )
+                for fused in fusion.add(view):
+                    truth = scene.truth(round((fused.pair.stamp - 1) * 1e-9 * STEP))[LEFT, 0]
+                    left = fused.pair.left
+                    found.append((left.valid, np.linalg.norm(left.joints[0] - truth) if left.valid else 0.0))
+        return np.array(found)
+
+    assert go(range(60))[2:, 0].all()
+    assert go(range(60, 100), pose=turned)[:, 1].max() < 0.05
+    lost = go(range(100, 150), (RIGHT,), pose=turned)
+    assert not lost[2:, 0].any() and lost[:, 1].max() < 0.05
+    told = [f"camera_{last} is left out: its landmarks lie beside the others'"]
+    assert fusion.consistency.problems(fusion.emitted) == told
+    assert go(range(150, 200), pose=scene.poses[last])[-15:, 0].all()
+    assert go(range(200, 210), (RIGHT,))[:, 0].all()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection, Sequence
 from statistics import mode
 
 import numpy as np
 
 from .bumps import INDEPENDENT, NOISE, Bumps, PerCamera, doubted, sees
 from .exchanged import Exchanged
+from .matching import BESIDE
 from .solution import Solution
 from .trust import Trust
-from .views import Sighting
+from .views import Sighting, View
 
 _BESIDE, _CLOCK = 0.02, 0.1
 """How far a view may lie beside, metres, and how far its clock may be off, seconds, before anything is known."""
@@ -42,6 +44,7 @@ class Consistency:
         self.trust = Trust()
         self.exchanged = Exchanged()
         self._out: dict[str, deque[tuple[int, str]]] = {}
+        self._beside = set[str]()
         self._sums = PerCamera()
         self._count = 0
         self.applied: dict[str, float] = {}
@@ -81,14 +84,29 @@ class Consistency:
         if self._count % _OFTEN == 0:
             self.applied = {name: late for name, (late, sigma) in self.clocks().items() if sigma < _SURE and abs(late) > _HEARD}
 
-    def left_out(self, stamp: int, cameras: list[str], left_out: list[tuple[str, str]]) -> None:
-        """Of one estimate, the cameras that were there, and those that were left out and why."""
+    def believed(self, sightings: list[Sighting], views: Sequence[View]) -> list[Sighting]:
+        """Those of a hand without those of cameras that lie beside the others, but for a look at whether they still do: that
+        is possible beside two others, or the only other one. views: all that are there."""
+        sure = [one for one in sightings if one.view.name not in self._beside]
+        others = sum(view.name not in self._beside for view in views)
+        return sure if len(sure) < min(others, 2) else sightings
+
+    def left_out(self, stamp: int, cameras: list[str], left_out: list[tuple[str, str]], agreed: Collection[str] = ()) -> None:
+        """Of one estimate, the cameras that were there, those that were left out and why, those that show a hand together."""
         reasons = dict(left_out)
         for camera in cameras:
             entries = self._out.setdefault(camera, deque())
             entries.append((stamp, reasons.get(camera, "")))
             if len(entries) > _ENTRIES:
                 entries.popleft()
+        beside = {camera for camera, why in left_out if why == BESIDE and self._why_out(camera, stamp) == BESIDE}
+        self._beside = (self._beside | beside).difference(agreed)
+
+    def _why_out(self, camera: str, stamp: int) -> str:
+        """Why a camera was left out of most of the last second's estimates; empty where it was not."""
+        recent = [why for when, why in self._out.get(camera, ()) if 0 <= stamp - when < _WINDOW * 1e9]
+        reasons = [why for why in recent if why]
+        return mode(reasons) if len(recent) > 4 and len(reasons) > _OUT * len(recent) else ""
 
     def clocks(self) -> dict[str, tuple[float, float]]:
         """By camera, by how many seconds its stamps are late beside the mean of all, and how sure that is."""
@@ -107,12 +125,7 @@ class Consistency:
         """What is wrong with the cameras, in words; the first is the worst."""
         if self.exchanged.problem:
             return [self.exchanged.problem]  # all else comes of it
-        told = []
-        for camera, entries in self._out.items():
-            recent = [why for when, why in entries if 0 <= stamp - when < _WINDOW * 1e9]
-            reasons = [why for why in recent if why]
-            if len(recent) > 4 and len(reasons) > _OUT * len(recent):
-                told.append(f"{camera} is left out: {mode(reasons)}")
+        told = [f"{camera} is left out: {why}" for camera in self._out if (why := self._why_out(camera, stamp))]
         if 1 < len(told) == len(self._out) and (bump := self.bumps.problem(stamp)):
             told = [bump]  # each is left out in turn: which is wrong cannot be told, only by how much they differ
         late = {name: one for name, one in self.clocks().items() if one[1] < max(_SURE, _FAR * abs(one[0]))}

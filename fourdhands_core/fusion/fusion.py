@@ -160,11 +160,13 @@ class HandFusion:
         matched, intervals = self._matched(views, stamp)
         late = [(name, LATE) for name in sorted(memory.arrived) if memory.views[name].stamp < oldest]
         memory.arrived.clear()
+        believed = [self.consistency.believed(sightings, views) for sightings in matched.hands]
         hands = [
             SideFusion(solver, memory, self.known, stamp, interval).fused(sightings, with_vertices)
-            for solver, interval, sightings in zip(self._solvers, intervals, matched.hands)
+            for solver, interval, sightings in zip(self._solvers, intervals, believed)
         ]
         left_out = late + matched.left_out + [(name, BESIDE) for hand in hands for name in hand.beside]
+        left_out += [(one.view.name, BESIDE) for all_, some in zip(matched.hands, believed) for one in all_ if one not in some]
         for track, lost, hand in zip(memory.tracks, matched.lost, hands):
             if lost and track.agreed and len(hand.cameras) == 1:
                 self.consistency.trust.doubt(stamp)
@@ -188,7 +190,8 @@ class HandFusion:
             cameras=(hands[LEFT].cameras if left.valid else (), hands[RIGHT].cameras if right.valid else ()),
         )
         left_out += [(view.name, DEPTH) for view in views if view.name in memory.placed.misplaced]
-        self.consistency.left_out(stamp, [view.name for view in views] + [name for name, _ in late], left_out)
+        agreed = {name for hand in hands if hand.fits for name in hand.cameras}
+        self.consistency.left_out(stamp, [view.name for view in views] + [name for name, _ in late], left_out, agreed)
         return [Fused(pair, tuple(left_out), tuple(views))]
 
     def _matched(self, views: list[View], stamp: int) -> tuple[Matched, list[float]]:
