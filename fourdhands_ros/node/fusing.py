@@ -168,7 +168,7 @@ class FusedChannel:
             if kind not in self._told:
                 self._told.add(kind)
                 self._node.get_logger().warning(f"fusion: {problem}")
-        if problems and level in (DiagnosticStatus.OK, DiagnosticStatus.STALE):
+        if problems and level != DiagnosticStatus.ERROR:
             level, message = DiagnosticStatus.WARN, problems[0]
         if self._paused:
             level, message = DiagnosticStatus.OK, "paused"
