@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from fused_support import FRAME, fused  # noqa: F401 (the fixture)
 from ros_support import REPOSITORY
 from std_srvs.srv import Trigger
-from test_ros_fusion import FRAME, fused  # noqa: F401 (the fixture)
 
 from fourdhands_core.errors import AssetError
 from fourdhands_core.pipeline.shape_calibration import hand_length, load_shape, save_shape

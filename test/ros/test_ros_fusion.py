@@ -1,132 +1,22 @@
 """Several cameras fused in one node: poses from TF or a file, and what goes wrong over DDS."""
 
-import contextlib
 import sys
 import threading
 
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
+from fused_support import FRAME, LATER, NAMES, fused  # noqa: F401 (the fixture too)
 from rclpy.parameter import Parameter
-from ros_support import LATCHED, PATIENT, RELIABLE, REPOSITORY, T0, FakeTracker, Ros, Unread, image_message, make_pair, stamp_of
-from rosgraph_msgs.msg import Clock
+from ros_support import PATIENT, RELIABLE, REPOSITORY, Unread, image_message, stamp_of
 from std_srvs.srv import SetBool
-from test_ros_cameras import Cameras
-from test_ros_transforms import message
 from visualization_msgs.msg import MarkerArray
 
 from fourdhands_core.errors import InputError
-from fourdhands_core.fusion.rig import Rig, save_rig
-from fourdhands_core.geometry.camera import Camera
-from fourdhands_core.geometry.rigid import Rigid
-from fourdhands_core.hand_model.landmarks import landmarks_of_both
-from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
-from fourdhands_ros.convert.transforms import TransformBuffer, TransformError
-from fourdhands_ros.node import fusing
-from fourdhands_ros.node.frames import TopicFrames
 from fourdhands_ros.node.parameters import Parameters
-from fourdhands_ros.node.places import Places, Unplaced
-from fourdhands_ros.pypi.message_types import HandPair, TFMessage, create_subscription
 
 sys.path.insert(0, str(REPOSITORY / "test"))
-from fusion_support import ASSETS, STEP, Scene
-
-NAMES = ["left", "right"]
-FRAME = STEP // 30
-LATER = 3
-
-
-class SceneTracker(FakeTracker):
-    """Sees what camera `number` of a scene sees at the moment that an image's stamp says; red above 127 shows hands.
-
-    clock: nanoseconds by which its images' stamps are late. elsewhere: metres by which what it sees is another person's.
-    """
-
-    def __init__(self, scene, number=0, clock=0):
-        super().__init__()
-        self.scene, self.number, self.clock, self.betas = scene, number, clock, None
-        self.assets, self.landmarks = ASSETS, landmarks_of_both(ASSETS)
-        self.elsewhere, self._lock = None, threading.Lock()
-
-    def for_another_camera(self):
-        self.others.append(SceneTracker(self.scene, self.number + len(self.others) + 1))
-        return self.others[-1]
-
-    def estimate(self, frame, with_vertices=False):
-        if frame.first:
-            self.reset()
-        moment = round((frame.stamp - self.clock - 1) * 1e-9 * STEP)
-        sides = (LEFT, RIGHT) if frame.found[0] > 127 else ()
-        with self._lock:
-            return self.scene.view(self.number, moment, sides, stamp=frame.stamp, elsewhere=self.elsewhere).estimate
-
-
-class Fused(Cameras):
-    """Cameras whose hands are those of a scene, and what comes of all together. poses: how the cameras' places are told."""
-
-    def __init__(self, scene, parameters):
-        tracker = SceneTracker(scene)
-        super().__init__(NAMES, {"fusion": True, **parameters}, tracker)
-        self.scene, self.fused, self.trackers = scene, [], [tracker, *tracker.others]
-        create_subscription(self.user, HandPair, "hands", self.fused.append, RELIABLE)
-        for channel in self.node.channels:
-            channel.cameras.update(calibrated())
-        self.ros.join(self.user, self.node.fused.outputs.hands)
-
-    def send(self, camera, moment, pixel=(255, 255, 0), frame_id=None):
-        """Publish an image of a camera and wait until the node has dealt with it."""
-        number = NAMES.index(camera)
-        stamp = self.scene.stamp(moment) + self.trackers[number].clock
-        before, statistics = len(self.pairs[camera]), self.of(camera).statistics
-        rejected = statistics.rejected
-        self.images[camera].publish(image_message(stamp, pixel, frame_id=frame_id or f"{camera}_optical"))
-        assert self.ros.spin_until(lambda: len(self.pairs[camera]) > before or statistics.rejected > rejected)
-
-    def run(self, moments, cameras=NAMES, **kwargs):
-        for moment in moments:
-            for number, camera in enumerate(NAMES):
-                if camera in cameras:
-                    self.send(camera, moment + LATER * number, **kwargs)
-
-    def diagnosis(self):
-        return self.status()["hands: fused hands"]
-
-    def errors(self, pairs):
-        """Metres by which the wrists of HandPairs are off, NaN where not valid."""
-        result = []
-        for pair in pairs:
-            truth = self.scene.truth(round((stamp_of(pair.header) - 1) * 1e-9 * STEP))[:, 0]
-            for hand in (pair.left, pair.right):
-                p = hand.wrist.position
-                result.append(np.linalg.norm(truth[hand.side] - (p.x, p.y, p.z)) if hand.valid else np.nan)
-        return np.array(result)
-
-
-def calibrated():
-    from ros_support import info_message
-
-    from fourdhands_ros.convert.camera_info import calibration_from_info
-
-    return calibration_from_info(info_message())
-
-
-@pytest.fixture
-def fused(tmp_path, monkeypatch):
-    monkeypatch.setattr(fusing, "_RECENT", PATIENT)  # a busy computer is no silent camera
-    made = []
-
-    def make(scene, poses="file", **parameters):
-        if poses == "file":
-            save_rig(tmp_path / "rig.yaml", Rig("cell", dict(zip(NAMES, scene.poses))))
-            parameters["camera_poses"] = str(tmp_path / "rig.yaml")
-        else:
-            parameters["fixed_frame"] = "cell"
-        made.append(Fused(scene, parameters))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
+from fusion_support import Scene
 
 
 def test_two_cameras_of_a_file(fused):
@@ -145,44 +35,6 @@ def test_two_cameras_of_a_file(fused):
     assert frames["left_wrist"] == "cell" and frames["right/left_wrist"] == "right_optical"
     _, values = bench.diagnosis()
     assert values["left hand"] == "tracked, by left, right" and "problems" not in values and values["poses"] == "file"
-
-
-def transforms(scene, wrong=None):
-    rows = [("cell", f"{name}_optical", pose, 0) for name, pose in zip(NAMES, scene.poses)]
-    return message(*rows)
-
-
-def test_a_camera_that_is_not_calibrated_has_no_place():
-    """Its positions are of an assumed field of view: fused, they would count as metres."""
-    rig = Rig("cell", {"left": Rigid(np.eye(3), np.ones(3))})
-    places = Places("cell", rig, None)
-    seen = make_pair(T0, camera=Camera.from_fov(640, 480, 60.0, calibrated=True))
-    np.testing.assert_array_equal(places.pose("left", "left_optical", seen).position, np.ones(3))
-    with pytest.raises(Unplaced, match="left is not calibrated") as raised:
-        places.pose("left", "left_optical", make_pair(T0, camera=Camera.from_fov(640, 480, 60.0)))
-    assert raised.value.reason == "not calibrated"
-
-
-def test_a_camera_without_a_transform_is_named():
-    """Its frame's name may say nothing of it, as that of a driver's own or of a robot's tool."""
-    places, seen = (
-        Places("cell", None, TransformBuffer()),
-        make_pair(T0, camera=Camera.from_fov(640, 480, 60.0, calibrated=True)),
-    )
-    with pytest.raises(Unplaced, match="where right stands in cell is not known: no transform from tool0 to cell is on /tf"):
-        places.pose("right", "tool0", seen)
-
-
-def test_cameras_whose_images_name_one_frame_have_no_place():
-    """As drivers do that nobody told of another: both would stand where one does."""
-    buffer, seen = TransformBuffer(), make_pair(T0, camera=Camera.from_fov(640, 480, 60.0, calibrated=True))
-    buffer.set("cell", "camera", Rigid())
-    buffer.set("cell", "other", Rigid(np.eye(3), np.ones(3)))
-    places = Places("cell", None, buffer)
-    places.pose("left", "camera", seen)
-    with pytest.raises(Unplaced, match="right and left name one frame, camera: give each driver its own"):
-        places.pose("right", "camera", seen)
-    assert places.pose("right", "/other", seen).position[0] == 1.0 and places.pose("left", "camera", seen).position[0] == 0.0
 
 
 def test_a_problem_whose_numbers_change_is_logged_once(fused, monkeypatch):
@@ -248,57 +100,6 @@ def test_a_pause_hides_the_fused_hands_too(fused):
     count = len(bench.fused)
     bench.run(range(4 * FRAME, 8 * FRAME, FRAME))
     assert bench.ros.spin_until(lambda: len(bench.fused) > count)
-
-
-def test_poses_from_tf_and_without_it(fused):
-    """Without TF that is said, and single cameras go on; when it comes, so does the fused pair."""
-    scene = Scene()
-    bench = fused(scene, "tf")
-    bench.run(range(0, 4 * FRAME, FRAME))
-    assert not bench.fused and len(bench.pairs["right"]) == 4
-    level, values = bench.diagnosis()
-    assert level == DiagnosticStatus.WARN and "no frame is called cell" in values["problems"]
-    static = bench.user.create_publisher(TFMessage, "/tf_static", LATCHED)
-    bench.ros.spin_until(lambda: static.get_subscription_count() >= 2)
-    moment = 4 * FRAME
-    for _ in range(200):
-        static.publish(transforms(scene))
-        bench.run([moment])
-        moment += FRAME
-        if bench.fused:
-            break
-    bench.run(range(moment, moment + 6 * FRAME, FRAME))
-    assert bench.ros.spin_until(lambda: len(bench.fused) >= 5)
-    assert np.nanmean(bench.errors(bench.fused[-4:])) < 0.03
-
-
-def test_transforms_of_before_a_clock_went_back_are_forgotten():
-    """As tf2's buffer does: a simulation or a bag that begins anew brings its own."""
-    ros, now = Ros(), Clock()
-    try:
-        node = ros.node("fusing", parameter_overrides=[Parameter("use_sim_time", value=True)])
-        frames, user = TopicFrames(node), ros.node()
-        topic, clock = user.create_publisher(TFMessage, "/tf", 10), user.create_publisher(Clock, "/clock", 10)
-
-        def known():
-            with contextlib.suppress(TransformError):
-                return frames.lookup("cell", "lens", 100 * 10**9)
-
-        def at(second, condition):
-            def told():
-                now.clock.sec = second
-                clock.publish(now)
-                if second == 100:
-                    topic.publish(message(("cell", "lens", Rigid(), 100 * 10**9)))
-                return node.get_clock().now().nanoseconds == second * 10**9 and condition()
-
-            assert ros.spin_until(told)
-
-        at(100, known)
-        at(97, lambda: not known())
-        frames.destroy()
-    finally:
-        ros.close()
 
 
 def test_a_camera_that_dies_and_comes_back(fused):
@@ -399,12 +200,3 @@ def test_swapped_topics_are_told(fused):
 def test_parameters_that_make_no_sense(parameters, words):
     with pytest.raises(InputError, match=words):
         Parameters(**parameters)
-
-
-def test_a_file_without_one_of_the_cameras(fused, tmp_path):
-    scene = Scene()
-    save_rig(tmp_path / "other.yaml", Rig("cell", {"left": Rigid(), "top": Rigid(np.eye(3), np.ones(3))}))
-    bench = Cameras.__new__(Cameras)
-    with pytest.raises(AssertionError):
-        Cameras.__init__(bench, NAMES, {"fusion": True, "camera_poses": str(tmp_path / "other.yaml")}, SceneTracker(scene))
-    bench.close()
