@@ -83,6 +83,17 @@ def test_upright_hands_point_up_with_their_palms_anywhere():
     assert 0.2 < -axes(0.5)[0][..., 1].mean() < 0.55
 
 
+def test_hands_that_face_the_camera_are_open_with_the_palm_or_the_back_to_it():
+    sampler = MotionSampler(7, single_share=0.0, facing=1.0)
+    rotations = sampler.sample(torch.zeros(300, 1)).rotations[:, :, 0].flatten(0, 1)
+    joints = Kinematics(sampler.asset)(rotations, torch.zeros(len(rotations), 10))
+    bends = torch.rad2deg(train.bends(joints)[:, 1:])
+    assert bends.mean() < 25.0 and bends.max() < 70.0
+    across = torch.linalg.cross(joints[:, 5], joints[:, 17], dim=-1)  # of the palm, by the knuckles of index and little finger
+    facing = torch.nn.functional.normalize(across, dim=-1)[:, 2]
+    assert facing.abs().median() > 0.8 and 0.15 < (facing < 0.0).float().mean() < 0.85
+
+
 def test_hands_that_cross_change_sides_in_the_picture_one_before_the_other():
     times = torch.arange(120)[None].expand(20, -1) / 30.0
     motion = MotionSampler(6, depth_range=(0.5, 0.9), single_share=0.0, upright=1.0, crossing=True).sample(times)

@@ -31,10 +31,16 @@ from .samples import FAMILIES, Synthesis
 PART = 50
 """Clips from one seed, of one hand family, in one file."""
 SETTINGS = SynthesisSettings(
-    depth_range=(0.28, 0.9), view_angle=20.0, upright=0.45, grasps=0.55, fov=(50.0, 80.0), looks=LookSettings(occluded=0.2)
+    depth_range=(0.28, 0.9),
+    view_angle=20.0,
+    upright=0.45,
+    grasps=0.55,
+    facing=0.2,
+    fov=(50.0, 80.0),
+    looks=LookSettings(occluded=0.2),
 )
-"""Half of the hands are at work, nearly half point up, half of the clips have two hands near each other, and in a fifth a thing
-is in front of a hand."""
+"""Half of the hands are at work, nearly half point up, a fifth are open with the palm or the back to the camera, half
+of the clips have two hands near each other, and in a fifth a thing is in front of a hand."""
 _LOOKS = 77
 """Seed of the skins, backgrounds and grasps, which all clips share."""
 
@@ -115,7 +121,7 @@ def measured_clips(folder: str | Path, clips: int, length: int, seed: int) -> Me
 def _kept(folder: Path, length: int, seed: int, family: int) -> MeasuredClips:
     """One whole part, read from its file or made and written to it."""
     path = folder / f"{seed}.safetensors"
-    asked = {"clips": str(PART), "length": str(length), "seed": str(seed), "family": FAMILIES[family], "version": "2"}
+    asked = {"clips": str(PART), "length": str(length), "seed": str(seed), "family": FAMILIES[family], "version": "3"}
     if not path.exists():
         collected = collect(PART, length, seed, family)
         with writing(path) as partial:

@@ -49,7 +49,8 @@ class MotionSampler:
     anywhere; the others are turned any way. grasps: share of clips whose hands pinch, grasp, open and close, see
     `grasps.grasp_poses`. asset: the hand that moves, the human one by default. known: seed of the grasps, by default `seed`.
     crossing: the two hands of every clip change sides in the picture and come back, one before the other, turning little; those
-    that point up, within 20 degrees, begin with the palm or the back towards the camera.
+    that point up, within 20 degrees, begin with the palm or the back towards the camera. facing: share of clips whose hands are
+    open, straight or a little bent, with the palm or the back towards the camera within 25 degrees.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class MotionSampler:
         asset: HandAsset | None = None,
         known: int | None = None,
         crossing: bool = False,
+        facing: float = 0.0,
     ):
         self.generator = torch.Generator().manual_seed(seed)
         self.depth_range = depth_range
@@ -72,7 +74,7 @@ class MotionSampler:
         self.together_share = together_share
         self.upright = upright
         self.grasps, self.asset, self._known = grasps, asset or load_human_hand(), seed if known is None else known
-        self.crossing = crossing
+        self.crossing, self.facing = crossing, facing
         self.frames, self.lower, self.upper = (
             torch.as_tensor(values, dtype=torch.float32) for values in (joint_frames(self.asset), LOWER, UPPER)
         )
@@ -162,6 +164,9 @@ class MotionSampler:
         keys = torch.where(still, 0.9 * keys[:, :, :1] + 0.1 * keys, keys)
         if self.grasps:
             keys = torch.where(self.chance(self.grasps, batch)[:, None, None, None, None], self._grasping(keys), keys)
+        facing = self.chance(self.facing, batch) if self.facing else torch.zeros(batch, dtype=torch.bool)
+        if self.facing:
+            keys = torch.where(facing[:, None, None, None, None], self._opened(keys), keys)
         index, u = self._segments(times, 0.2, 2.0)
         u = u[..., None, None]
         angles = keys[pick + (index,)] * (1 - u) + keys[pick + (index + 1,)] * u
@@ -170,6 +175,9 @@ class MotionSampler:
         turn = self.normal(batch, 2, _KEYFRAMES, 3) * self.uniform(batch, 2, 1, 1, high=0.2 if self.crossing else 0.5)
         index, u = self._segments(times, 0.25, 2.0)
         orientations = [self._first_orientations(batch)]
+        if self.facing:
+            turn = torch.where(facing[:, None, None, None], 0.5 * turn, turn)
+            orientations[0] = torch.where(facing[:, None, None, None], self._facing(batch), orientations[0])
         symmetric = self.chance(0.35, batch)
         orientations[0][:, 0] = torch.where(
             symmetric[:, None, None],
@@ -203,6 +211,25 @@ class MotionSampler:
         for k in range(1, shape[2]):
             keys[:, :, k] = torch.where(kept[:, :, k], keys[:, :, k - 1], keys[:, :, k])
         return keys
+
+    def _opened(self, keys):
+        """Keyframes (B, 2, K, 15, 3) of open hands: fingers bent by up to 25 degrees together, the thumb as it is."""
+        shape = keys.shape[:3]
+        bend = torch.deg2rad(self.uniform(*shape, 1, 1, low=-8.0, high=25.0) + 6.0 * self.normal(*shape, 4, 3))
+        opened = keys.clone()
+        opened[..., _FINGER_ROWS, 0] = bend * torch.tensor([1.0, 0.8, 0.5])
+        spread = self.normal(*shape, 1) * torch.tensor([1.0, 0.2, -0.5, -1.0]) + 0.5 * self.normal(*shape, 4)
+        opened[..., _FINGER_ROWS[:, 0], 1] = 0.14 * spread
+        return opened.clamp(self.lower, self.upper)
+
+    def _facing(self, batch):
+        """Orientations (B, 2, 3, 3) of hands whose palm or back is towards the camera, turned in the image by any angle."""
+        spin = torch.zeros(batch, 2, 3)
+        spin[..., 0] = torch.pi * self.chance(0.3, batch, 2)
+        roll = torch.zeros(batch, 2, 3)
+        roll[..., 2] = 0.8 * self.normal(batch, 2)
+        tilt = matrix_from_axis_angle(self.normal(batch, 2, 3) * torch.deg2rad(torch.tensor(25.0)))
+        return matrix_from_axis_angle(roll) @ tilt @ _UPRIGHT @ matrix_from_axis_angle(spin)
 
     def _crossing(self, times, batch):
         """Middles (B, 2, T, 3) that swing past each other in the picture, one before the other, and back."""

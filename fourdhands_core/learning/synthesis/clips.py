@@ -55,9 +55,8 @@ class ClipSynthesis:
     def draw(self, seed: int, count: int, times: np.ndarray) -> list[Clip]:
         """`count` clips of frames at `times` (T,), seconds, the same for the same seed."""
         s = self.settings
-        sampler = MotionSampler(
-            seed, s.depth_range, s.view_angle, s.single_share, s.together_share, s.upright, s.grasps, self.asset, self._seed
-        )
+        drawn = s.depth_range, s.view_angle, s.single_share, s.together_share, s.upright, s.grasps
+        sampler = MotionSampler(seed, *drawn, self.asset, self._seed, facing=s.facing)
         motion = sampler.sample(torch.as_tensor(times, dtype=torch.float32).expand(count, -1))
         rotations = motion.rotations.numpy().astype(float).swapaxes(1, 2)
         root = motion.root.numpy().astype(float).swapaxes(1, 2)

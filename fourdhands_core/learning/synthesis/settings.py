@@ -28,7 +28,7 @@ class LookSettings:
 
 @dataclass(frozen=True)
 class SynthesisSettings:
-    """What clips are drawn from; see MotionSampler for the first six."""
+    """What clips are drawn from; see MotionSampler for the first seven."""
 
     depth_range: tuple[float, float] = (0.25, 1.1)
     view_angle: float = 24.0
@@ -36,6 +36,7 @@ class SynthesisSettings:
     together_share: float = 0.5
     upright: float = 0.0
     grasps: float = 0.0
+    facing: float = 0.0
     fov: tuple[float, float] = (48.0, 85.0)
     """Degrees, horizontal field of view, from and to."""
     width: int = 640
