@@ -22,6 +22,8 @@ PRIOR = (0.2, 0.1, 0.05, 0.15)
 """Expected error of a single view's flexion, abduction and twist, and of its global orientation, radians."""
 _NEAREST = 0.05
 _HUBER = 2.0
+_TURNED, _MOVED = 0.03, 0.001
+"""Radians and metres: a step that turns and moves less is the last one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +109,7 @@ class HandSolver:
     ) -> Solution:
         """shifts: (V, 21, 3) metres, what is added to the joints at the estimate's moment to have them at each view's. prior:
         rotations (16, 3, 3) and how many views' worth of them. betas: (10,). start: (3,) wrist. past: (mean (3,), information
-        (3, 3)) of the wrist. before: rotations (16, 3, 3) just before, from which one step less leads to the answer.
+        (3, 3)) of the wrist. before: rotations (16, 3, 3) just before, from which few steps lead to the answer.
         with_shape: also find what the landmarks say of the shape."""
         sigma = scale * np.array([one.sigma for one in sightings])
         poses = [one.view.pose for one in sightings]
@@ -135,7 +137,7 @@ class HandSolver:
         if before is not None:
             rotations, turned = before, self._turns(reference, before)
         hessian = np.eye(51)
-        for _ in range(self._iterations - (before is not None)):
+        for _ in range(self._iterations):
             joints, points, bones = self._posed(rotations, betas)
             arms = self._arms(joints, points, bones)
             jacobian, error, *_ = self._linearised(points + wrist + shifts, arms, bones, looks)
@@ -153,6 +155,8 @@ class HandSolver:
             rotations = rotations @ matrix_from_axis_angle(vectors)
             wrist = wrist + step[48:]
             turned = self._turns(reference, rotations)
+            if np.abs(step[:48]).max() < _TURNED and np.abs(step[48:]).max() < _MOVED:
+                break
         joints, points, _ = self._posed(rotations, betas)
         return Solution(rotations, wrist, np.linalg.inv(hessian)[48:, 48:], joints, points), hessian
 
