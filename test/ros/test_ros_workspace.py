@@ -287,7 +287,8 @@ def test_an_interrupt_for_all_or_for_launch_alone(shell, video, group):
     for pid in re.findall(r"hands_\w+-\d+\]: process started with pid \[(\d+)\]", started):
         assert wait_until(lambda: catches_signals(pid))  # before that it is Python that starts
     if group:
-        shell.said(launched, "tracking hands")
+        shell.said(launched, "recording to bag")
+        shell.ros2("topic", "echo", "/hands", "--once", "--no-arr")  # so that there is something to record
         os.killpg(launched[0].pid, signal.SIGINT)
     text = shell.end(launched)
     assert len(re.findall("process has finished cleanly", text)) == 3, text
