@@ -8,7 +8,7 @@ import numpy as np
 
 from ..geometry.camera import Camera
 from ..geometry.rotations import matrix_from_axis_angle
-from ..pipeline.types import ABSENT, SOURCE_JOINT, SOURCE_NETWORK, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
+from ..pipeline.types import SOURCE_JOINT, SOURCE_NETWORK, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate, absent
 
 NEEDED = [f"hand.{name}" for name in "valid confidence scaled mano betas joints joint_confidence joints_2d".split()]
 """Columns without which there are no hands in a row."""
@@ -30,7 +30,7 @@ def _hand(table: Mapping[str, np.ndarray], row: int, side: int) -> HandEstimate:
         return np.asarray(table[f"hand.{name}"][row], np.float64).reshape(2, *shape)[side]
 
     if not table["hand.valid"][row][side]:
-        return HandEstimate(side, False, ABSENT, float("nan"))
+        return absent(side)
     mano, joints, pixels = of("mano", 51), of("joints", 21, 3), of("joints_2d", 21, 2)
     return HandEstimate(
         side,

@@ -98,9 +98,8 @@ class _Seen:
         """What it costs that another view shows the same hand, from where the cameras stand in such poses."""
         one, two, between = self.lines @ pose.rotation.T, other.lines @ its.rotation.T, its.position - pose.position
         normal = cross(one, two)
-        behind = any(
-            (cross(between[None], lines) * normal).sum(1).min() < 0.0 for lines in (one, two)
-        )  # where rays are nearest
+        # where rays are nearest to each other
+        behind = any((cross(between[None], lines) * normal).sum(1).min() < 0.0 for lines in (one, two))
         away = np.square(normal @ between) / np.maximum(np.square(normal).sum(1), 1e-6)  # squares of distances between rays
         passing = _MOST if behind else min(0.125 * float(away.mean()) / _PASSING**2, _MOST)
         cosine = 0.5 * (float(np.sum((pose.rotation @ self.rotation) * (its.rotation @ other.rotation))) - 1.0)

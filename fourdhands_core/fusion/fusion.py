@@ -11,7 +11,7 @@ from ..hand_model.assets import HandAsset
 from ..hand_model.landmarks import Landmarks, landmarks_of_both
 from ..hand_model.skeleton import LEFT, RIGHT
 from ..pipeline.settings import TrackerSettings
-from ..pipeline.types import ABSENT, SOURCE_JOINT, SOURCE_NONE, HandEstimate, HandPairEstimate
+from ..pipeline.types import SOURCE_JOINT, SOURCE_NONE, HandPairEstimate, absent
 from .consistency import Consistency
 from .hand import FusedHand, SideFusion
 from .matching import BESIDE, DEPTH, ELSEWHERE, EXCHANGED, LATE, Matched, match
@@ -170,13 +170,12 @@ class HandFusion:
         for track, lost, hand in zip(memory.tracks, matched.lost, hands):
             if lost and track.agreed and len(hand.cameras) == 1:
                 self.consistency.trust.doubt(stamp)
-        estimates = [hand.estimate for hand in hands]
-        if self._contradicted(stamp, hands, left_out):
-            estimates = [_absent(LEFT), _absent(RIGHT)]
+        contradicted = self._contradicted(stamp, hands, left_out)
         seen = matched.strangers + matched.hands[LEFT] + matched.hands[RIGHT]
-        for side, hand in enumerate(hands):
-            if self._contested(stamp, side, hand, seen):
-                estimates[side] = _absent(side)
+        estimates = [
+            absent(side) if contradicted or self._contested(stamp, side, hand, seen) else hand.estimate
+            for side, hand in enumerate(hands)
+        ]
         left, right = (track.without_leap(hand, stamp) for track, hand in zip(memory.tracks, estimates))
         memory.settle_sides(self.settings)
         both = left.valid and right.valid
@@ -209,7 +208,7 @@ class HandFusion:
 
     def _contested(self, stamp: int, side: int, hand: FusedHand, seen: list[Sighting]) -> bool:
         """Whether a hand on which no cameras agree, nor have agreed, is not where a camera sees one of its side: another
-        person's. On the other hand cameras may well agree."""
+        person's. On the other hand cameras may well agree. Where it is, that is told."""
         track, joints = self.memory.tracks[side], hand.estimate.joints
         if track.agreed or hand.fits or joints is None:
             return False
@@ -239,7 +238,3 @@ class HandFusion:
         for track, hand in zip(tracks, hands):
             track.agreed = (track.agreed and not contradicted) or (hand.fits and trust.proven)
         return contradicted
-
-
-def _absent(side: int) -> HandEstimate:
-    return HandEstimate(side, valid=False, state=ABSENT, age=float("nan"))

@@ -8,13 +8,13 @@ import numpy as np
 
 from ..geometry.camera import Camera
 from .smoothing import ComplementaryFilter, PositionFilter, RotationFilter
-from .types import ABSENT, HELD, HandEstimate
+from .types import HELD, HandEstimate, absent
 
 
 def held(last: HandEstimate, age: float, hold: float) -> HandEstimate:
     """A hand that was last seen `age` seconds ago: HELD, or ABSENT where that is longer than `hold`."""
     if not 0.0 < age <= hold:
-        return HandEstimate(last.side, valid=False, state=ABSENT, age=float("nan"))
+        return absent(last.side)
     return replace(last, valid=False, state=HELD, age=age)
 
 
@@ -53,7 +53,7 @@ class SideTrack:
     def withheld(self, stamp: int) -> HandEstimate:
         """The same of a frame in which the hand is seen, but not as what goes on from before."""
         if self.last is None or self.stamp is None:
-            return HandEstimate(self.side, valid=False, state=ABSENT, age=float("nan"))
+            return absent(self.side)
         return held(self.last, (stamp - self.stamp) * 1e-9, self.hold)
 
 

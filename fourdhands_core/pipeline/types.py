@@ -61,6 +61,11 @@ class HandEstimate:
     by_depth: bool | None = None
 
 
+def absent(side: int) -> HandEstimate:
+    """A hand of which nothing is known."""
+    return HandEstimate(side, valid=False, state=ABSENT, age=float("nan"))
+
+
 @dataclass(frozen=True, eq=False)
 class HandPairEstimate:
     """Both hands in one frame.

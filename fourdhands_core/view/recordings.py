@@ -23,7 +23,7 @@ from ..media.video import VideoReader
 from ..pipeline.session import Counts, HandSession, Notes
 from ..pipeline.settings import TrackerSettings
 from ..pipeline.tracker import HandPairTracker
-from ..pipeline.types import ABSENT, SOURCE_JOINT, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
+from ..pipeline.types import SOURCE_JOINT, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate, absent
 from ..streams import counted
 from .moments import Course, Moment
 from .sights import RobotSight, Sight
@@ -313,7 +313,7 @@ def _pair(arrays: dict[str, np.ndarray], row: int, camera: Camera, mirrored: boo
     hands = []
     for side in range(2):
         if not arrays["valid"][row, side]:
-            hands.append(HandEstimate(side, False, ABSENT, float("nan")))
+            hands.append(absent(side))
             continue
         fields: dict[str, Any] = {name: np.asarray(arrays[name][row, side], np.float64) for name in _OF_A_HAND}
         sure, scaled = float(arrays["confidence"][row, side]), bool(arrays["scaled"][row])

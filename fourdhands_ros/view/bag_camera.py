@@ -8,7 +8,8 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from fourdhands_core.geometry.camera import Camera
-from fourdhands_core.pipeline.types import ABSENT, HandEstimate, HandPairEstimate
+from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
+from fourdhands_core.pipeline.types import HandPairEstimate, absent
 from fourdhands_core.view.cloud import Cloud, CloudMaker
 from fourdhands_core.view.lens import SeenThrough, same_camera
 from fourdhands_core.view.moments import Moment
@@ -68,8 +69,7 @@ class RecordedCamera:
             latency = dict(zip(message.latency_stages, map(float, message.latency)))
             return Moment(pair, latency, int(message.frames_dropped), int(message.frames_rejected))
         except Exception as error:  # rosbags lets out whatever it runs into
-            absent = [HandEstimate(side, False, ABSENT, float("nan")) for side in range(2)]
-            pair = HandPairEstimate(int(self.times[row]), absent[0], absent[1], self._camera)
+            pair = HandPairEstimate(int(self.times[row]), absent(LEFT), absent(RIGHT), self._camera)
             return Moment(pair, notes=(f"message {row} of {self.topics.pairs} is damaged ({type(error).__name__})",))
 
     def stamp(self, row: int) -> int:

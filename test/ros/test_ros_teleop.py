@@ -42,13 +42,14 @@ def test_the_arm_follows_and_the_limits_hold(person):
     def arrived():
         return abs(one.place[0] - place - (one.hand[0] - hand)) < 1e-3
 
+    def stands(since):
+        return len(one.states) > since + 10 and not any(told["moving"] for told in one.states[-10:])
+
     for _ in range(6):  # where it had to be engaged or began anew, on a loaded machine, it does not know how far the hand went
         place, hand = one.place[0], one.hand[0]
         one.move(step, lambda: abs(one.place[0] - place) > 0.1)
         count = len(one.states)
-        one.following_until(
-            lambda: arrived() or not any(told["moving"] for told in [{"moving": True}, *one.states[count:]][-10:])
-        )
+        one.following_until(lambda: arrived() or stands(count))
         if arrived():
             break
         step = -step
