@@ -129,6 +129,26 @@ def add_lens(command: argparse.ArgumentParser, of: str = "") -> None:
     lens.add_argument("--intrinsics", **FILE, help=f"{of}the camera's calibration: {CALIBRATION_FILES}")
 
 
+def add_images(command: argparse.ArgumentParser, lens: str) -> None:
+    """The options that say what is known of a bag's images. lens: which camera's, as `add_lens` has it."""
+    command.add_argument("--camera-info", **TOPIC, help="the camera's CameraInfo topic (default: camera_info beside the image)")
+    command.add_argument(
+        "--depth",
+        default="auto",
+        metavar="TOPIC",
+        help="topic of depth images in the image's view; none; auto (default): one beside the image whose "
+        "messages name the image's frame",
+    )
+    add_lens(command, lens)
+    command.add_argument(
+        "--rectified",
+        choices=("auto", "true", "false"),
+        default="auto",
+        help="whether the images are rectified, so that P of CameraInfo and no distortion holds for them "
+        "(default: auto, by the topic's name, image_rect and the like)",
+    )
+
+
 def add_shape(command: argparse._ActionsContainer) -> None:
     """The option that says how large the person's hands are, and of what proportions."""
     text = "the person's hand shape, which the node's ~/calibrate_hand kept (default: it is estimated)"

@@ -13,11 +13,10 @@ from ..pipeline.settings import OFFLINE_LOOKAHEAD
 from . import (
     FILE,
     REPEATED,
-    TOPIC,
     Commands,
     add_command,
+    add_images,
     add_jobs,
-    add_lens,
     add_settings,
     add_shape,
     frame,
@@ -49,22 +48,7 @@ def add(commands: Commands) -> None:
     )
     text = "image topic, raw or compressed; may be repeated (default: every camera's)"
     command.add_argument("--topic", **REPEATED, metavar="TOPIC", help=text)
-    command.add_argument("--camera-info", **TOPIC, help="the camera's CameraInfo topic (default: camera_info beside the image)")
-    command.add_argument(
-        "--depth",
-        default="auto",
-        metavar="TOPIC",
-        help="topic of depth images in the image's view; none; auto (default): one beside the image whose "
-        "messages name the image's frame",
-    )
-    add_lens(command, "of images without CameraInfo: ")
-    command.add_argument(
-        "--rectified",
-        choices=("auto", "true", "false"),
-        default="auto",
-        help="whether the images are rectified, so that P of CameraInfo and no distortion holds for them "
-        "(default: auto, by the topic's name, image_rect and the like)",
-    )
+    add_images(command, "of images without CameraInfo: ")
     add_shape(command)
     add_settings(command, "mirrored", "mirrored_cameras", "lookahead", lookahead=OFFLINE_LOOKAHEAD)
     command.add_argument(

@@ -16,8 +16,8 @@ from . import (
     TOPIC,
     Commands,
     add_command,
+    add_images,
     add_jobs,
-    add_lens,
     add_settings,
     add_shape,
     frame,
@@ -130,9 +130,9 @@ def _add_export(inner: Commands) -> None:
     command.add_argument("--images", action="append", metavar="TOPIC", help=text)
     command.add_argument("--no-images", action="store_true", help="export no images")
     command.add_argument("--robot", **TOPIC, help="of JointState (default: the only one, or /joint_states)")
-    add_lens(command, "of videos, and of bags with images alone, without CameraInfo: ")
+    add_images(command, "of videos, and of bags with images alone, without CameraInfo: ")
     add_shape(command)
-    add_settings(command, "mirrored")
+    add_settings(command, "mirrored", "mirrored_cameras")
     command.add_argument("--vcodec", default="h264", metavar="CODEC", help="of images: h264 or av1 (default: h264)")
     add_jobs(command)
     command.add_argument("--skip-failed", action="store_true", help="make the dataset without the bags that failed")
@@ -150,8 +150,9 @@ def export(args: argparse.Namespace) -> int:
     images = () if args.no_images else tuple(args.images) if args.images else None
     chosen = source.Chosen(args.topic, images, args.robot, args.frame, cutting.split)
     given = {**given_settings(args), "hand_shape": str(args.hand_shape or "")}
-    parameters = camera.Parameters(**given, lookahead=OFFLINE_LOOKAHEAD)
-    conversion = camera.Options(parameters, fov=args.fov, intrinsics=args.intrinsics, markers=False)
+    parameters = camera.Parameters(**given, lookahead=OFFLINE_LOOKAHEAD, rectified=args.rectified)
+    told = {name: getattr(args, name) for name in "camera_info depth fov intrinsics".split()}
+    conversion = camera.Options(parameters, markers=False, **told)
     options = work.Options(chosen, args.action, cutting, args.task, args.vcodec, args.outcome, conversion, args.operator)
     report = work.export(args.paths, args.out, options, args.format, args.jobs, args.address, args.quiet, args.skip_failed)
     if not args.quiet:

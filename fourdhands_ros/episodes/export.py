@@ -30,6 +30,7 @@ from fourdhands_core.streams import printable, said_of
 from ..bags.camera import Options as Conversion
 from ..bags.camera import find_cameras
 from ..bags.conversion import convert
+from ..bags.depth import AUTO, find_depth
 from ..bags.frames import RecordedFrames, look_up_first
 from ..bags.reading import Bag
 from ..convert.transforms import TransformError
@@ -248,7 +249,8 @@ def _of_one_camera(bag: Bag, options: Options) -> Conversion:
     check_images(bag, options.chosen.images or ())
     joint_topic(bag, options.chosen.robot)
     read_marks(bag, options.chosen.split)
-    cameras = {f"{one.namespace}/hands": one for one in find_cameras(bag.topics, conversion, bag.unread)}
+    all_cameras = find_cameras(bag.topics, replace(conversion, camera_info=""), bag.unread)
+    cameras = {f"{one.namespace}/hands": one for one in all_cameras}
     there = f"there would be {', '.join(sorted(cameras))} of its images"
     if wanted and wanted not in cameras:
         raise InputError(f"--topic {wanted} holds no HandPair in {bag.path}; {there}")
@@ -260,7 +262,14 @@ def _of_one_camera(bag: Bag, options: Options) -> Conversion:
             look_up_first(bag, camera, RecordedFrames(bag), options.chosen.frame, 2**62)
         except TransformError as error:
             raise InputError(f"{bag.path}: --frame {options.chosen.frame}: {error}") from error
-    return replace(conversion, topics=(camera.image,)) if len(cameras) > 1 else conversion
+    if len(cameras) > 1:
+        mirrored = conversion.parameters.tracker_settings().of_camera(camera.name).mirrored
+        parameters = replace(conversion.parameters, mirrored=mirrored, mirrored_cameras=())
+        conversion = replace(conversion, topics=(camera.image,), parameters=parameters)
+    find_cameras(bag.topics, conversion, bag.unread)
+    if conversion.depth != AUTO:
+        find_depth(bag, camera.image, conversion.depth)
+    return conversion
 
 
 def _write(

@@ -20,7 +20,7 @@ from fourdhands_core.pipeline.settings import TrackerSettings
 from ..bags.camera import Options, find_cameras
 from ..bags.reading import Bag
 from ..bags.topics import CAMERA_INFO, topics_of
-from ..convert.camera_info import calibration_from_info, info_topics, rectified_by_name
+from ..convert.camera_info import calibration_from_info, info_topics, is_rectified, rectified_by_name
 from ..pypi.message_types import deserialize_ros
 from .beside import stamp_or_time
 
@@ -105,11 +105,12 @@ def read_intrinsics(
 
     As the tracker takes CameraInfo, with its region, binning and size; of rectified images P, if their name or the hands'
     pixels say that they are. image: see own_images. size: of the images, None where there are none: then as CameraInfo has it.
-    found: the options by which hands were found in them, where a lens may be given for want of CameraInfo.
+    found: the options by which hands were found in them, where CameraInfo's topic may be given, or a lens for want of it.
     """
-    topic = _info_topic(bag, image or f"{namespace}/image_raw", frame, namespace)
+    topic = found.camera_info if found else ""
+    topic = topic or _info_topic(bag, image or f"{namespace}/image_raw", frame, namespace)
     what = image or f"the camera of {namespace}/hands"
-    likely = rectified_by_name(image)
+    likely = is_rectified(found.parameters.rectified, image) if found else rectified_by_name(image)
     lenses = [_Lens(size, rectified, found) for rectified in (likely, not likely)]
     if not topic and (given := lenses[0].of(None)):
         return (np.zeros(1, np.int64), _row(given)[None]), []

@@ -19,6 +19,7 @@ from fourdhands_core.pipeline.session import Counts, HandSession, Notes, loaded
 from fourdhands_core.pipeline.shape_calibration import tracker_with_shape
 from fourdhands_core.remote import Place
 
+from ..bags.depth import AUTO
 from ..bags.info import HAND_PAIR
 from ..bags.messages import HandMessages
 from ..bags.reading import Bag
@@ -26,7 +27,7 @@ from ..bags.recorder import bag_qos
 from ..bags.writing import BagWriter
 from ..pypi.message_types import typestore
 from .options import Options
-from .source import CAMERA_FRAME, Chosen, read_recording
+from .source import CAMERA_FRAME, read_recording
 
 FRAME, NAME = "camera_optical_frame", "observation.images.camera"
 _TOPIC = "/hands"
@@ -45,11 +46,12 @@ def read_video(source: Path, scratch: Path, options: Options, progress: Progress
     Raises InputError where it cannot be read, or something is asked of it that only bags have.
     """
     chosen, conversion = options.chosen, options.conversion
-    _refuse_bags_options(source, chosen)
+    _refuse_bags_options(source, options)
     cameras = CameraSource(
         conversion.parameters.default_fov,
         fov=conversion.fov,
         intrinsics=conversion.intrinsics,
+        rectified=conversion.parameters.rectified == "true",
         unknown=f"neither --fov nor --intrinsics says the lens of {source.name}",
     )
     notes = Notes(lambda text: None)
@@ -100,14 +102,21 @@ def read_video(source: Path, scratch: Path, options: Options, progress: Progress
     return recording
 
 
-def _refuse_bags_options(source: Path, chosen: Chosen) -> None:
-    split = chosen.split if chosen.split.startswith("topic:") else ""
-    frame = chosen.frame if chosen.frame != CAMERA_FRAME else ""
-    for option, value in (("topic", chosen.topic), ("robot", chosen.robot), ("frame", frame), ("split", split)):
+def _refuse_bags_options(source: Path, options: Options) -> None:
+    chosen, conversion = options.chosen, options.conversion
+    given = {
+        "topic": chosen.topic,
+        "robot": chosen.robot,
+        "frame": chosen.frame if chosen.frame != CAMERA_FRAME else "",
+        "split": chosen.split if chosen.split.startswith("topic:") else "",
+        "images": (chosen.images or ("",))[0],
+        "camera-info": conversion.camera_info,
+        "depth": conversion.depth if conversion.depth != AUTO else "",
+        "mirrored-cameras": " ".join(conversion.parameters.mirrored_cameras),
+    }
+    for option, value in given.items():
         if value:
             raise InputError(f"--{option} {value}: {source} is a video, which has neither topics nor frames; leave it out")
-    if chosen.images:
-        raise InputError(f"--images {chosen.images[0]}: {source} is a video, which has no topics; leave it out")
 
 
 def frames_of(source: Path, numbers: np.ndarray) -> Iterator[np.ndarray]:

@@ -215,6 +215,27 @@ def test_mirrored_images_of_an_unknown_camera(rendered, tmp_path, capsys):
     assert code == 2 and "of other bags or options" in said, said
 
 
+def test_images_are_taken_for_what_is_said_of_them(rendered, tmp_path, capsys):
+    """Their CameraInfo is elsewhere, they are rectified, which their name does not tell, and one camera mirrors."""
+    entries, types = camera_entries(rendered, "/cam")
+    export(capsys, write_bag(tmp_path / "plain", entries, types), tmp_path / "out", "--min-seconds", "0.2")
+    entries, _ = camera_entries(rendered, "/cam", flipped=True)
+    info = camera_info(rendered.camera.width, rendered.camera.height, rendered.camera, "lens")
+    info.d, info.distortion_model = [-0.3, 0.1, 0.0, 0.0, 0.0], "plumb_bob"
+    elsewhere = [("/lens/info", time, serialize_message(info)) for name, time, _ in entries if "info" in name]
+    types = {"/cam/image_raw": types["/cam/image_raw"], "/lens/info": types["/cam/camera_info"]}
+    pictures = [one for one in entries if "info" not in one[0]]
+    odd = write_bag(tmp_path / "odd", sorted(pictures + elsewhere, key=lambda one: one[1]), types)
+    given = "--camera-info", "/lens/info", "--rectified", "true", "--mirrored-cameras", "cam", "--depth", "none"
+    said = export(capsys, odd, tmp_path / "back", "--min-seconds", "0.2", *given)
+    assert "no CameraInfo" not in said, said
+    one, other = rows(tmp_path / "out"), rows(tmp_path / "back")
+    assert one["hand.valid"].any() and other["hand.scaled"][other["hand.valid"]].all()
+    np.testing.assert_array_equal(one["hand.valid"], other["hand.valid"])
+    assert np.abs(one["hand.joints"] - other["hand.joints"]).max() < 0.005
+    assert np.abs(one["camera.intrinsics"] - other["camera.intrinsics"]).max() < 1.0
+
+
 def test_images_that_become_others_midway_are_named(tmp_path, capsys, monkeypatch):
     """With the topic, and what to do; trimmed to before that, the recording is exported."""
     monkeypatch.setattr(

@@ -77,7 +77,8 @@ def test_the_hands_have_the_shape_that_was_calibrated_live(video, tmp_path, caps
 
 
 def test_what_a_video_has_not(video, tmp_path, capsys):
-    for option, value in (("frame", "base"), ("topic", "/x"), ("robot", "/r"), ("split", "topic:/m"), ("images", "/i")):
+    given = {"frame": "base", "topic": "/x", "robot": "/r", "split": "topic:/m", "images": "/i", "depth": "/d"}
+    for option, value in {**given, "camera-info": "/c", "mirrored-cameras": "left"}.items():
         code, _, said = run(capsys, "export", video, "--out", tmp_path / "out", f"--{option}", value, "--quiet")
         assert code == 2 and f"--{option} {value}" in said and "is a video" in said
     (tmp_path / "folder").mkdir()
