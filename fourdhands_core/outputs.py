@@ -22,7 +22,7 @@ FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 """Where a disk, a quota or the limit of a file's size gives no more."""
 TEXT: Any = {"encoding": "utf-8", "errors": "backslashreplace"}
 """How `open` and `Path.write_text` write texts: names of files that are not UTF-8 are escaped, as JSON reads them."""
-PARTIAL = ".partial"
+_PARTIAL = ".fourdhands-partial-"
 """How the folders begin in which files are written that are not complete yet."""
 _LOCK = "lock"
 _KEPT = (
@@ -129,8 +129,9 @@ def make_folder(folder: str | Path) -> Path:
 def writing(path: str | Path) -> Iterator[Path]:
     """Another name to write a file under, which becomes `path` when the context ends: the file appears complete or not at all.
 
-    It is in a folder `.partial…` of its own beside the file, which only `kill -9` leaves there. Raises InputError, which names
-    the file, for an OSError. A device or a pipe is itself the name; where `path` is a link, what it leads to is written.
+    It is in a hidden folder of its own beside the file, which only `kill -9` leaves there, until the next file is written
+    there. Raises InputError, which names the file, for an OSError. A device or a pipe is itself the name; where `path` is a
+    link, what it leads to is written.
     """
     path = Path(path)
     make_folder(path.parent)
@@ -166,9 +167,15 @@ def writing_folder(folder: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _partial(folder: Path) -> Iterator[Path]:
-    """A new folder in a folder, for what is not complete yet."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=PARTIAL, ignore_cleanup_errors=True) as partial:
-        yield Path(partial)
+    """A new folder in a folder, for what is not complete yet. Those of processes that were killed are removed."""
+    for left in folder.glob(f"{_PARTIAL}*"):
+        with contextlib.suppress(InputError, OSError), locked(left, "it is written in"):
+            shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=_PARTIAL, ignore_cleanup_errors=True) as partial:
+        with locked(Path(partial)):
+            whole = Path(partial, "whole")
+            whole.mkdir()
+            yield whole
 
 
 def unwritable(path: str | Path, error: OSError) -> str:

@@ -209,7 +209,7 @@ def test_a_folder_of_images_keeps_its_images(tmp_path):
         write_image(tmp_path / f"{number}.png", np.full((48, 64, 3), 30 * number, np.uint8))
     with pytest.raises(InputError, match="is the folder of the images"):
         track_video(tmp_path, tmp_path, ScriptedTracker(), CameraSource(65.0), progress=False)
-    (tmp_path / "out/.partial0/overlay.mp4").mkdir(parents=True)  # as of a run that was killed
+    (tmp_path / "out/.fourdhands-partial-0/overlay.mp4").mkdir(parents=True)  # as of a run that was killed
     for _ in range(2):  # a second run reads what the first has read
         summary = track_video(tmp_path, tmp_path / "out", ScriptedTracker(), CameraSource(65.0), progress=False)
         assert summary.frames == 3 and summary.missing == 0

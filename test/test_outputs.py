@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +21,7 @@ from fourdhands_core import cli, signals
 from fourdhands_core.errors import InputError
 from fourdhands_core.learning.synthesis.write import synthesise
 from fourdhands_core.media.mp4 import is_whole
-from fourdhands_core.network.checkpoint import load_weights
+from fourdhands_core.network.checkpoint import load_weights, save_weights
 from fourdhands_core.outputs import WorkFolder, check_folder, check_outputs, write_text, writing, writing_folder
 from fourdhands_core.retargeting.operator_range import OperatorRange
 from fourdhands_core.runtime import parts
@@ -231,6 +233,38 @@ def test_two_that_write_one_file_at_once_share_nothing(tmp_path):
     assert (tmp_path / "a.txt").read_text() == "first" and os.listdir(tmp_path) == ["a.txt"]
 
 
+KILLED = """
+import os, signal, sys
+from fourdhands_core.outputs import writing, writing_folder
+with (writing if sys.argv[1] == "file" else writing_folder)(sys.argv[2]) as partial:
+    (partial if sys.argv[1] == "file" else partial / "c").write_text("half")
+    print("there", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_a_killed_process_left_goes_and_what_another_writes_stays(tmp_path, kind):
+    """A long video's overlay, of every run that was killed, stayed in hidden folders; and `track` removed those of a run
+    beside it."""
+    place = tmp_path / "a.txt" if kind == "file" else tmp_path
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", KILLED, kind, str(place)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    assert [writer.stdout.readline() for writer in writers] == ["there\n"] * 2
+    writers[0].kill()
+    writers[0].communicate()
+    assert len(os.listdir(tmp_path)) == 2
+    write_text(tmp_path / "b.txt", "text")
+    assert len(os.listdir(tmp_path)) == 2 and (tmp_path / "b.txt").is_file()
+    writers[1].communicate()
+    assert writers[1].returncode == 0
+    assert sorted(os.listdir(tmp_path)) == ["a.txt" if kind == "file" else "b.txt", "b.txt" if kind == "file" else "c"]
+
+
 def test_a_signal_while_a_library_writes_is_no_error_of_that(tmp_path):
     """torch makes a RuntimeError of it, which was a traceback."""
 
@@ -250,6 +284,20 @@ def test_a_signal_while_a_library_writes_is_no_error_of_that(tmp_path):
         with writing(tmp_path / "state.pt"):
             torch.save({"a": torch.zeros(1 << 18)}, Interrupted())
     assert asked.value.number == signal.SIGTERM and not list(tmp_path.iterdir())
+
+
+def test_weights_go_where_their_name_leads(tmp_path):
+    """Into a pipe or a device, which became a file, as /dev/null would have for root; and to what a link leads to."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("w.safetensors")
+    network = load_weights()
+    save_weights(network, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and not (tmp_path / "w.safetensors").is_symlink()
+    with (tmp_path / "read").open("wb") as out, subprocess.Popen(["cat", tmp_path / "pipe"], stdout=out) as reader:
+        save_weights(network, tmp_path / "pipe")
+        assert reader.wait(timeout=60) == 0
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "read").read_bytes() == (tmp_path / "w.safetensors").read_bytes()
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe", "read", "w.safetensors"]
 
 
 def test_an_export_that_fails_leaves_nothing(tmp_path, monkeypatch):

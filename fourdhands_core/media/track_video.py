@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from tqdm import tqdm
 from ..errors import FourDHandsError, InputError
 from ..geometry.camera import Camera
 from ..geometry.camera_source import CameraSource
-from ..outputs import PARTIAL, check_outputs, make_folder
+from ..outputs import check_outputs, make_folder
 from ..pipeline.session import Counts, HandSession, Notes, loaded
 from ..pipeline.settings import TrackerSettings
 from ..signals import number_of, words
@@ -110,8 +109,6 @@ def track_video(
         make_folder(out)
         for name in RESULTS:  # of an earlier run, which would be taken for this one's
             (out / name).unlink(missing_ok=True)
-        for left in out.glob(f"{PARTIAL}*"):  # by one that was killed, of a long video much
-            shutil.rmtree(left, ignore_errors=True)
         bar = tqdm(total=video.frame_count, unit="frame", disable=not progress)
         try:
             with VideoWriter(out / "overlay.mp4", video.fps) as writer, bar:

@@ -9,11 +9,11 @@ from typing import Any, overload
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from ..errors import CheckpointError, InputError
 from ..files import utf8_name
-from ..outputs import make_folder
+from ..outputs import writing
 from .image_config import ImageConfig
 from .image_model import ImageNetwork
 from .landmark_config import SHIPPED, LandmarkConfig
@@ -36,22 +36,22 @@ def save_weights(network: LandmarkNetwork | ImageNetwork, path: str | Path, **ab
 
     Raises InputError where it cannot be written.
     """
-    path = Path(path)
-    make_folder(path.parent)
     header = {KEY: json.dumps({"config": network.config.to_dict(), "about": about}, sort_keys=True)}
-    mask = os.umask(0)
-    os.umask(mask)
-    with utf8_name(path.parent) as folder:
-        partial = Path(folder, f".{os.getpid()}.partial")
-        try:
-            save_file(
-                {name: tensor.contiguous() for name, tensor in network.state_dict().items()}, str(partial), metadata=header
-            )
-            partial.chmod(0o666 & ~mask)  # safetensors leaves the file to its owner alone
-            os.replace(partial, path)
-        except (SafetensorError, OSError) as error:
-            partial.unlink(missing_ok=True)
-            raise InputError(f"the weights {path} cannot be written ({error}); give another place") from error
+    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    with writing(path) as partial:
+        if partial.exists():  # a device, a pipe
+            partial.write_bytes(save(tensors, metadata=header))
+            return
+        mask = os.umask(0)
+        os.umask(mask)
+        with utf8_name(partial.parent) as folder:
+            written = Path(folder, "weights")
+            try:
+                save_file(tensors, str(written), metadata=header)
+            except SafetensorError as error:
+                raise InputError(f"the weights {path} cannot be written ({error}); give another place") from error
+            written.chmod(0o666 & ~mask)  # safetensors leaves the file to its owner alone
+            os.replace(written, partial)
 
 
 def fault_of(tensor: torch.Tensor, shape: tuple[int, ...]) -> str:
