@@ -94,6 +94,7 @@ def test_a_damaged_image_is_passed_over_and_another_size_is_named(folder):
         ("{}/frames/depth_%04d.png", "no image in .*frames has a name like depth_%04d.png"),
         ("{}/empty", "empty is a folder without images"),
         ("{}/bag", "bag is a bag of ROS, not a video; run: fourdhands bag"),
+        ("{}/set", "set is a dataset, not a video; bags of it are: fourdhands episodes import .*set --out BAGS"),
         ("{}/videos", "videos is a folder without images .*; give the video in it: .*one.mp4"),
         ("{}/results", "results is a folder of results .contact_sheet.png, hands.npz, overlay.mp4., .*results/hands.npz"),
         ("{}/demo", "demo is a folder of results .contact_sheet.png, overlay.mp4., not of .* video that they are of$"),
@@ -127,6 +128,8 @@ def test_a_damaged_image_is_passed_over_and_another_size_is_named(folder):
 def test_what_cannot_be_read_is_told_as_what_it_is(folder, tmp_path, source, words):
     (tmp_path / "empty").mkdir()
     (tmp_path / "bag").mkdir()
+    (tmp_path / "set" / "meta").mkdir(parents=True)
+    (tmp_path / "set" / "meta" / "info.json").write_text("{}")
     (tmp_path / "bag" / "b_0.mcap").write_bytes(b"\x89MCAP0\r\n")
     (tmp_path / "videos").mkdir()
     write_video(tmp_path / "videos" / "one.mp4", [picture(64, 48)])
