@@ -182,6 +182,19 @@ def test_wishes_of_clients_are_kept_within_the_recording(served, tmp_path, closi
     page.jump("nonsense", False)
 
 
+def test_what_is_asked_while_an_image_is_drawn_is_told_with_the_next(served, tmp_path, monkeypatch, closing):
+    """The words of a jump were lost where it came while another image was on its way to the browser."""
+    recording = NpzRecording(write_npz(tmp_path / "hands.npz", moving(20, range(5, 9))), HANDS)
+    page = closing(RecordingPage(served, recording))
+    with monkeypatch.context() as patch:
+        patch.setattr(served.server, "flush", lambda: page.jump("loss", False))
+        page.go(1)
+        page.turn()
+    assert "left lost" not in page.panel.words.content
+    page.turn()
+    assert page.shown == 5 and "Image 5: left lost." in page.panel.words.content
+
+
 def test_the_page_shows_the_recording(served, tmp_path, monkeypatch, closing):
     """As its own thread does where a client is there."""
     recording = NpzRecording(write_npz(tmp_path / "a_b*<b>.npz", moving(20, range(5, 9))), HANDS)

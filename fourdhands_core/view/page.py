@@ -183,10 +183,11 @@ class RecordingPage:
         self._play.label = "Pause" if self.playing else "Play"
         self.panel.changed.set()
 
-    def go(self, row: int) -> None:
-        """A client's wish, which may be any number."""
+    def go(self, row: int, said: str = "") -> None:
+        """A client's wish, which may be any number. said: about it, below what is said of the image."""
         with self._lock:
             self.row = min(max(row, 0), max(len(self._recording.course) - 1, 0))
+            self._said = said
         self.panel.changed.set()
 
     def _choose(self, number: int) -> None:
@@ -217,12 +218,9 @@ class RecordingPage:
         course = self._recording.course
         if (row := events.following(course, kind, self.row, backwards)) is None:
             unread = "" if course.read == len(course) else " in what has been read so far"
-            self._said = f"No {kind} {'before' if backwards else 'after'} this image{unread}."
-            self.shown = -1
+            self.go(self.row, f"No {kind} {'before' if backwards else 'after'} this image{unread}.")
         else:
-            self._said = f"Image {row}: {events.describe(course, kind, row)}."
-            self.go(row)
-        self.panel.changed.set()
+            self.go(row, f"Image {row}: {events.describe(course, kind, row)}.")
 
     def _run(self) -> None:
         last = time.monotonic()
@@ -270,7 +268,9 @@ class RecordingPage:
             self._change_episode()
             choice = self.shown < 0
         if len(self._recording.course) and (self.row != self.shown or choice):
-            self._draw(self.row)
+            with self._lock:
+                row, said, self._said = self.row, self._said, ""
+            self._draw(row, said)
         now = time.monotonic()
         self._chosen = now if choice else self._chosen
         if now - self._chosen > _QUIET:
@@ -303,7 +303,7 @@ class RecordingPage:
             self._plotted = plotted
         self._drawn = time.monotonic()
 
-    def _draw(self, row: int) -> None:
+    def _draw(self, row: int, said: str) -> None:
         recording = self._recording
         if self.shown >= 0 and not 0 <= row - self.shown < 60:
             self.stage.forget()
@@ -323,10 +323,9 @@ class RecordingPage:
                 self.slider.value = row
             self._show_line()
             self._show_clock(row)
-            said = [self._said] if self._said else []
-            self.panel.say([*lines, *said, *recording.about, *recording.warnings[:4]])
+            self.panel.say([*lines, *([said] if said else []), *recording.about, *recording.warnings[:4]])
         self._server.flush()  # not with the next sixtieth of a second
-        self.shown, self._said = row, ""
+        self.shown = row
 
     def _show_clock(self, row: int) -> None:
         stamps = self._recording.course.stamp
