@@ -40,11 +40,12 @@ def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path | N
     """Raise InputError where one of these files cannot be written, is another one of them, or is an input, as
     `refuse_overwriting` says.
 
-    To be called before any work. Folders on the way need not be there; nothing is left of the trial.
+    To be called before any work. Folders on the way need not be there; nothing is left of the trial. A device or a pipe needs
+    no folder in which files can be made, as /dev is of most users.
     """
     files = [*map(Path, outputs)]
     refuse_overwriting(files, inputs)
-    for folder in dict.fromkeys(file.parent for file in files):
+    for folder in dict.fromkeys(file.parent for file in files if not _is_special(file)):
         check_folder(folder)
     places: dict[str, Path] = {}
     for output in files:
@@ -121,8 +122,18 @@ def make_folder(folder: str | Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if isinstance(error, FileExistsError) and not _is_other(folder):
+            return make_folder(folder)  # who had it has removed it between
         raise InputError(f"the folder {folder} cannot be made ({error.strerror}); choose another place") from error
     return folder
+
+
+def _is_other(path: Path) -> bool:
+    """Whether what is under this name is no folder, but a file or a link to nothing."""
+    try:
+        return not stat.S_ISDIR(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager
@@ -138,8 +149,8 @@ def writing(path: str | Path) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     with under_way():
         try:
-            if _is_special(target):
-                yield target
+            if _is_special(path):  # of /dev/stdout, a pipe, the target is a name that nothing has
+                yield path
                 return
             with _partial(target.parent) as folder:
                 yield folder / target.name
@@ -167,12 +178,15 @@ def writing_folder(folder: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _partial(folder: Path) -> Iterator[Path]:
-    """A new folder in a folder, for what is not complete yet. Those of processes that were killed are removed."""
+    """A new folder in a folder, for what is not complete yet. Those of processes that were killed are removed, but for those on
+    a file system without locks, where nobody knows."""
     for left in folder.glob(f"{_PARTIAL}*"):
         with contextlib.suppress(InputError, OSError), locked(left, "it is written in"):
             shutil.rmtree(left)
     with tempfile.TemporaryDirectory(dir=folder, prefix=_PARTIAL, ignore_cleanup_errors=True) as partial:
-        with locked(Path(partial)):
+        with contextlib.ExitStack() as held:
+            with contextlib.suppress(OSError):
+                held.enter_context(locked(Path(partial)))
             whole = Path(partial, "whole")
             whole.mkdir()
             yield whole
@@ -206,7 +220,7 @@ def locked(folder: Path, busy: str = "") -> IO[str]:
     while True:
         make_folder(folder)
         try:
-            lock = (folder / _LOCK).open("w")
+            lock = (folder / _LOCK).open("a")
         except FileNotFoundError:
             continue  # who had it has removed it between
         try:

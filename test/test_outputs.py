@@ -1,5 +1,6 @@
 """Where commands write: what cannot be written is said before any work, and no part of a file is left under its name."""
 
+import errno
 import os
 import re
 import signal
@@ -22,7 +23,7 @@ from fourdhands_core.errors import InputError
 from fourdhands_core.learning.synthesis.write import synthesise
 from fourdhands_core.media.mp4 import is_whole
 from fourdhands_core.network.checkpoint import load_weights, save_weights
-from fourdhands_core.outputs import WorkFolder, check_folder, check_outputs, write_text, writing, writing_folder
+from fourdhands_core.outputs import WorkFolder, check_folder, check_outputs, make_folder, write_text, writing, writing_folder
 from fourdhands_core.retargeting.operator_range import OperatorRange
 from fourdhands_core.runtime import parts
 
@@ -207,6 +208,63 @@ def test_devices_are_written_and_links_followed(tmp_path):
     (tmp_path / "link").symlink_to("real")
     write_text(tmp_path / "link", "text")
     assert (tmp_path / "real").read_text() == "text" and (tmp_path / "link").is_symlink()
+
+
+def test_a_device_is_written_where_no_file_can_be_made_beside_it(monkeypatch):
+    """As in /dev, for whoever is not root."""
+
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied", dir)
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    check_outputs(["/dev/null"])
+
+
+def test_what_reads_from_the_program_gets_what_is_written_to_its_output():
+    """`--out /dev/stdout | less`: the name that the link leads to is of nothing, which was told after the work."""
+    code = "from fourdhands_core.outputs import check_outputs, write_text\nfor out in ('/dev/stdout', '/dev/fd/1'):\n"
+    done = ended([sys.executable, "-c", code + "    check_outputs([out]); write_text(out, 'text\\n')"])
+    assert done.stdout == "text\ntext\n", done.stderr
+
+
+def test_a_file_system_without_locks_is_written_to(tmp_path, monkeypatch):
+    """As of a cluster, or over a network; whose work what lies there is cannot be known then, and it stays."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    (tmp_path / ".fourdhands-partial-a").mkdir()
+    monkeypatch.setattr("fcntl.flock", refuse)
+    write_text(tmp_path / "a.txt", "text")
+    with writing_folder(tmp_path) as partial:
+        (partial / "b.txt").write_text("text")
+    assert sorted(os.listdir(tmp_path)) == [".fourdhands-partial-a", "a.txt", "b.txt"]
+
+
+def test_a_folder_that_another_process_removes_as_it_is_made(tmp_path, monkeypatch):
+    """Two that write in one folder at the same moment: of tens at once some had failed with "File exists"."""
+    make, removed = os.mkdir, []
+
+    def remove(path, mode=0o777):
+        if not removed:
+            removed.append(path)
+            raise FileExistsError(errno.EEXIST, "File exists", path)  # and gone when it is looked at
+        make(path, mode)
+
+    monkeypatch.setattr("os.mkdir", remove)
+    assert make_folder(tmp_path / "a").is_dir() and removed
+    (tmp_path / "gone").symlink_to("nowhere")
+    with pytest.raises(InputError, match="cannot be made .File exists."):
+        make_folder(tmp_path / "gone")
+
+
+def test_nothing_is_lost_of_a_file_called_as_the_lock(tmp_path):
+    """A link under a hidden folder's name, as anybody may set in /tmp."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/lock").write_text("text")
+    (tmp_path / ".fourdhands-partial-a").symlink_to("mine")
+    write_text(tmp_path / "a.txt", "text")
+    assert (tmp_path / "mine/lock").read_text() == "text"
 
 
 @pytest.mark.parametrize("error, words", [(OSError(28, "No space left on device"), "make room"), (OSError(13, "No"), "choose")])
