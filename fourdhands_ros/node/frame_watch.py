@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterable
 
 from rclpy.node import Node
@@ -49,14 +50,15 @@ class FrameWatch:
         return problems
 
     def _problem(self, shared: list[str]) -> str:
-        infos = [info for topic in self._topics for info in self._node.get_publishers_info_by_topic(topic.topic)]
-        names = {f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos}
-        others = sorted(names - {self._node.get_fully_qualified_name()})
+        node, names = self._node, Counter[str]()
+        topics = [node.resolve_topic_name(topic.topic) for topic in self._topics]
+        for info in (info for topic in topics for info in node.get_publishers_info_by_topic(topic)):
+            names[f"{info.node_namespace.rstrip('/')}/{info.node_name}"] += 1
+        named_so = names.pop(node.get_fully_qualified_name(), 0)
+        alike = named_so > sum(publisher.topic_name in topics for publisher in node.publishers)
+        others = "a node of the same name" if alike or not names else ", ".join(sorted(names))
         frames = ", ".join(shared[:2]) + (f" and {len(shared) - 2} more" if len(shared) > 2 else "")
-        return (
-            f"frames that somebody else publishes too ({', '.join(others) or 'a node of the same name'} on /tf): {frames}; "
-            "give one of the two another frame_prefix"
-        )
+        return f"frames that somebody else publishes too ({others} on /tf): {frames}; give one of the two another frame_prefix"
 
     def destroy(self) -> None:
         """Close the topics."""

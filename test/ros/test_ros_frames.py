@@ -130,6 +130,16 @@ def test_two_nodes_in_two_namespaces(bench, monkeypatch):
     assert scene.told(both, lambda words: not words)
 
 
+def test_a_node_that_was_started_twice_is_not_taken_for_a_robots(bench, monkeypatch):
+    """Whoever else publishes transforms was named, such as a robot_state_publisher."""
+    scene = Scene(bench, monkeypatch)
+    scene.publisher()
+    twin = scene.bench.ros.node(scene.bench.node.get_name()).create_publisher(TFMessage, "/tf", 10)
+    assert scene.bench.ros.spin_until(lambda: twin.get_subscription_count() >= 2)
+    own = transforms(("camera", "left_wrist"))
+    assert scene.told(lambda: twin.publish(own), lambda words: "(a node of the same name on /tf): left_wrist" in words)
+
+
 def test_two_nodes_of_one_topic(bench, monkeypatch):
     """Another node that publishes `hands`, such as a player beside the live node."""
     scene = Scene(bench, monkeypatch)
