@@ -9,7 +9,7 @@ import numpy as np
 from fourdhands_core.errors import InputError
 from fourdhands_core.pipeline.session import Counts, Logger
 
-from ..convert.depth_buffer import DepthBuffer
+from ..convert.depth_buffer import DepthBuffer, elsewhere
 from .reading import Bag
 
 AUTO, NONE = "auto", "none"
@@ -58,11 +58,12 @@ def find_depth(bag: Bag, image: str, wanted: str) -> DepthTopic | None:
     """The topic of the depth images in the view of an image topic.
 
     wanted: a topic, or NONE, or AUTO: a depth topic beside the image whose messages name the image's own frame, as drivers
-    do where they align the two; one that names another frame is told among `bag.warnings` and left out. Raises InputError
-    where the given topic holds no images.
+    do where they align the two; one that names another frame is told among `bag.warnings` and left out, a given one only told.
+    Raises InputError where the given topic holds no images.
     """
     if wanted == NONE:
         return None
+    frame = bag.frame(image)
     if wanted != AUTO:
         found = _topic(bag, wanted) or _topic(bag, wanted + COMPRESSED)
         if found is None:
@@ -70,8 +71,9 @@ def find_depth(bag: Bag, image: str, wanted: str) -> DepthTopic | None:
                 f"--depth {wanted} holds no images in this bag; image topics are: "
                 + (", ".join(sorted(name for name in bag.topics if _topic(bag, name))) or "none")
             )
+        if words := elsewhere(bag.frame(found.name), frame):
+            bag.warnings.append(f"--depth {wanted}: {words}")
         return found
-    frame = bag.frame(image)
     for name in usual_depth_names(image):
         for candidate in (name, name + COMPRESSED):
             found = _topic(bag, candidate)

@@ -21,6 +21,17 @@ _KEPT = 8
 _ALIGNED = "take what the driver calls aligned or registered depth"
 
 
+def elsewhere(frame: str, image: str) -> str:
+    """In words, that depth images of a frame are hardly in the view of images of another one; "" where they are of one, or one
+    is not named."""
+    if not (frame and image) or frame == image:
+        return ""
+    return (
+        f"depth images are of frame {frame}, the images of {image}: unless they are in one view all the same, hands "
+        f"are placed wrongly; {_ALIGNED}"
+    )
+
+
 class DepthBuffer:
     """Takes in serialised depth images and finds the one that belongs to an image's stamp.
 
@@ -91,14 +102,8 @@ class DepthBuffer:
         return None
 
     def _compare(self, frame: str, image: str) -> None:
-        if not (frame and image) or frame == image:
-            self.elsewhere = ""
-            return
-        if not self.elsewhere:
-            self.elsewhere = (
-                f"depth images are of frame {frame}, the images of {image}: unless they are in one view all the same, hands "
-                f"are placed wrongly; {_ALIGNED}"
-            )
+        before, self.elsewhere = self.elsewhere, elsewhere(frame, image)
+        if self.elsewhere and not before:
             self._logger.warning(self.elsewhere)
 
     def _refuse(self, problem: str, event: str = "malformed depth images") -> None:

@@ -146,6 +146,7 @@ def test_depth_images_place_the_hands_whenever_they_were_recorded(
     code, said, warned = convert(capsys, bag, tmp_path / "out", *options)
     assert code == 0 and "without a depth image" not in said
     assert (frame == "depth_optical" and not options) == ("its depth is not used" in warned), warned
+    assert (frame == "depth_optical" and used) == ("unless they are in one view all the same" in warned), warned
     z, colour = (
         [hand.joints[9].z for pair in pairs(out) for hand in (pair.left, pair.right) if hand.valid]
         for out in (tmp_path / "out", plain[1])
