@@ -14,6 +14,7 @@ viser = pytest.importorskip("viser", reason="the extra view is not installed")
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.pipeline.types import ABSENT, HELD
+from fourdhands_core.view import page as page_module
 from fourdhands_core.view.cloud import CloudMaker
 from fourdhands_core.view.lens import Pinhole, SeenThrough
 from fourdhands_core.view.moments import Moment
@@ -193,6 +194,26 @@ def test_what_is_asked_while_an_image_is_drawn_is_told_with_the_next(served, tmp
     assert "left lost" not in page.panel.words.content
     page.turn()
     assert page.shown == 5 and "Image 5: left lost." in page.panel.words.content
+
+
+def test_what_a_jump_found_can_be_read_while_the_recording_plays(served, tmp_path, monkeypatch, closing):
+    """It was told for a fifteenth of a second; and is looked for by who reads on: a row that came meanwhile made it fail."""
+    monkeypatch.setattr(page_module, "_TOLD", np.inf)
+    recording = NpzRecording(write_npz(tmp_path / "hands.npz", moving(20, range(5, 9))), HANDS)
+    page = closing(RecordingPage(served, recording))
+    page.jump("loss", False)
+    assert page.row == 0
+    page.toggle()
+    page.turn()
+    assert page.shown == 5
+    for row in (6, 7):
+        page.play_on(1 / 30)
+        page.turn()
+        assert page.shown == row and "Image 5: left lost." in page.panel.words.content
+    monkeypatch.setattr(page_module, "_TOLD", 0.0)
+    page.play_on(1 / 30)
+    page.turn()
+    assert page.shown == 8 and "left lost" not in page.panel.words.content
 
 
 def test_the_page_shows_the_recording(served, tmp_path, monkeypatch, closing):

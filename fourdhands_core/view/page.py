@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,8 @@ forward by, is passed over."""
 _QUIET = 0.5
 """Seconds after a choice, or after somebody came, in which nothing is read on: what was chosen is still on its way to the
 browser, and drawn there, perhaps by the same cores."""
+_TOLD = 2.0
+"""Seconds for which what a jump found is told at least while the recording plays on."""
 _LEGEND = (
     "above the left hand, below the right: coloured TRACKED, pale HELD, dark ABSENT, grey not read yet; "
     "red: refused, violet: exchanged, small grey: images missing; black line: the part that is exported"
@@ -129,7 +132,8 @@ class RecordingPage:
         self.row, self.shown = 0, -1
         self.playing, self._played = False, -1
         self._time: float | None = None
-        self._said = ""
+        self._said, self._told = "", 0.0
+        self._jumps: deque[tuple[str, bool]] = deque()
         self._end = threading.Event()
         self._lock = threading.Lock()
         self._drawn = self._chosen = 0.0
@@ -187,7 +191,7 @@ class RecordingPage:
         """A client's wish, which may be any number. said: about it, below what is said of the image."""
         with self._lock:
             self.row = min(max(row, 0), max(len(self._recording.course) - 1, 0))
-            self._said = said
+            self._said, self._told = said, time.monotonic()
         self.panel.changed.set()
 
     def _choose(self, number: int) -> None:
@@ -206,15 +210,19 @@ class RecordingPage:
         if self._recording is not self._first:
             self._recording.close()
         with self._lock:
-            self._recording, self.row, self.shown, self._time = opened, 0, -1, None
+            self._recording, self.row, self.shown, self._time, self._said = opened, 0, -1, None, ""
         self._unread, self._drawn = True, 0.0
         self.panel.name(opened.name)
         self.stage.forget()
 
     def jump(self, kind: str, backwards: bool) -> None:
-        """To the next event of one of events.KINDS; of another kind, which a client may ask for, nothing is done."""
-        if kind not in events.KINDS:
-            return
+        """To the next event of one of events.KINDS; of another kind, which a client may ask for, nothing is done. It is looked for
+        by the page's own thread, which alone adds to what has been read."""
+        if kind in events.KINDS:
+            self._jumps.append((kind, backwards))
+            self.panel.changed.set()
+
+    def _jump(self, kind: str, backwards: bool) -> None:
         course = self._recording.course
         if (row := events.following(course, kind, self.row, backwards)) is None:
             unread = "" if course.read == len(course) else " in what has been read so far"
@@ -255,6 +263,8 @@ class RecordingPage:
                 row += 1
                 self._time = float(stamps[row])
             self.row = self._played = row
+            if time.monotonic() - self._told > _TOLD:
+                self._said = ""
             if self.row == len(stamps) - 1 and not self._unread:
                 self.playing = False
         if not self.playing:
@@ -267,9 +277,11 @@ class RecordingPage:
         if self._wanted != self._current:
             self._change_episode()
             choice = self.shown < 0
+        while self._jumps:
+            self._jump(*self._jumps.popleft())
         if len(self._recording.course) and (self.row != self.shown or choice):
             with self._lock:
-                row, said, self._said = self.row, self._said, ""
+                row, said = self.row, self._said
             self._draw(row, said)
         now = time.monotonic()
         self._chosen = now if choice else self._chosen

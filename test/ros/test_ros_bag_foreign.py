@@ -270,6 +270,7 @@ def test_other_files_are_named_for_what_they_are(name, data, words, in_folder, t
         (["b.bag", "a.bag", "n.txt"], "is a folder with bags of ROS 1; `rosbags-convert --src {path}/a.bag --dst FOLDER`"),
         (["metadata.yaml"], "has the metadata.yaml of a bag, but no .mcap or .db3 file; copy those too"),
         (["one/one_0.mcap", "two/two_0.db3", "more/n.txt"], "is a folder of bags; give one or several of them: one, two"),
+        (["meta/info.json"], "is a dataset, not a bag; bags of it are: fourdhands episodes import {path} --out BAGS"),
         (["a.png", "b.png"], "is a folder without an .mcap or .db3 file; it holds a.png, b.png"),
     ],
 )
