@@ -216,8 +216,8 @@ class RecordingPage:
         self.stage.forget()
 
     def jump(self, kind: str, backwards: bool) -> None:
-        """To the next event of one of events.KINDS; of another kind, which a client may ask for, nothing is done. It is looked for
-        by the page's own thread, which alone adds to what has been read."""
+        """To the next event of one of events.KINDS; of another kind, which a client may ask for, nothing is done. It is looked
+        for by the page's own thread, which alone adds to what has been read."""
         if kind in events.KINDS:
             self._jumps.append((kind, backwards))
             self.panel.changed.set()
