@@ -245,6 +245,7 @@ def test_arguments_that_do_not_go_together_are_told(capsys, arguments, message):
         ("calibrate-cameras one.mp4", "one.mp4 is one camera's, and one alone does not tell where it stands"),
         ("calibrate-cameras A.mp4 B.mp4", "the lenses are not known; give --intrinsics of each video, or --fov"),
         ("calibrate-cameras A.mp4 B.mp4 --fov 60 --names a a", "2 videos need as many names, all different"),
+        ("calibrate-cameras left.mp4 B.mp4 --fov 60 --check rig.yaml", "rig.yaml has no camera B; it names left, right"),
         ("calibrate-cameras A.mp4 B.mp4 --fov 60 --hand-length 19", "--hand-length 19 is not between 0 and 0.3 metres"),
     ],
 )

@@ -103,8 +103,8 @@ def calibrate_cameras(args: argparse.Namespace) -> int:
         check_ending(args.picture)
     given = load_rig(args.check) if args.check else None
     topics = [str(source) for source in args.sources if is_topic(str(source))]
-    if given and topics:
-        _check_named(args, given, map(camera_of, topics))
+    if given and (topics or len(args.sources) > 1):  # a bag's cameras are known when it has been opened
+        _check_named(args, given, _given(args, topics))
     check_out(args, [file for file in (args.out, args.launch, args.picture) if file], *args.sources, args.check, *args.lenses)
     with closing(tracker_with_shape(tracker_settings(args), args.hand_shape, measured=True)) as tracker:
         frames: dict[str, str] = {}
