@@ -195,6 +195,7 @@ def test_poses_are_in_the_frame_that_their_file_names(tmp_path):
         ("cameras: {a: {position: [0, 0, .nan], quaternion: [0, 0, 0, 1]}, b: {}}", "no position"),
         ("cameras: {a: {position: [0, 0, 0], quaternion: [0, 0, 0, 2]}, b: {}}", "not of length 1"),
         (f"cameras: {{a: {posed(1)}, b: {posed(1)}}}", "a and b stand at one place"),
+        (f"cameras: {{a: {posed(1)}, b: {posed(301)}}}", "a and b stand 300 m apart; give positions in metres"),
         (f"cameras: {{a: {posed(1)}, ../b: {posed(2)}}}", "'../b' is no camera's name"),
         (f"cameras: {{a: {posed(1)}, /a: {posed(2)}}}", "'/a' is no camera's name, or another one's too"),
         (f"cameras: {{a: {posed(1, ', fov: sixty')}, b: {posed(2)}}}", "camera a: its fov 'sixty' is not between"),

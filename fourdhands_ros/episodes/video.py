@@ -19,7 +19,7 @@ from fourdhands_core.pipeline.session import Counts, HandSession, Notes, loaded
 from fourdhands_core.pipeline.shape_calibration import tracker_with_shape
 from fourdhands_core.remote import Place
 
-from ..bags.depth import AUTO
+from ..bags.depth import AUTO, NONE
 from ..bags.info import HAND_PAIR
 from ..bags.messages import HandMessages
 from ..bags.reading import Bag
@@ -111,7 +111,7 @@ def _refuse_bags_options(source: Path, options: Options) -> None:
         "split": chosen.split if chosen.split.startswith("topic:") else "",
         "images": (chosen.images or ("",))[0],
         "camera-info": conversion.camera_info,
-        "depth": conversion.depth if conversion.depth != AUTO else "",
+        "depth": conversion.depth if conversion.depth not in (AUTO, NONE) else "",
         "mirrored-cameras": " ".join(conversion.parameters.mirrored_cameras),
     }
     for option, value in given.items():

@@ -31,7 +31,20 @@ def video(rendered, tmp_path_factory):
 
 def test_a_video_becomes_a_dataset(video, rendered, tmp_path, capsys):
     """With the hands that are tracked in it, its frames and its lens; the same command does nothing, another lens another."""
-    command = "export", video, "--out", tmp_path / "cups", "--fov", FOV, "--task", "lift", "--min-seconds", "0.3"
+    command = (
+        "export",
+        video,
+        "--out",
+        tmp_path / "cups",
+        "--fov",
+        FOV,
+        "--task",
+        "lift",
+        "--min-seconds",
+        "0.3",
+        "--depth",
+        "none",
+    )
     code, _, said = run(capsys, *command)
     assert code == 0, said
     assert cli.main(["track", str(video), "--out", str(tmp_path / "track"), "--fov", FOV, "--lookahead", "4", "--quiet"]) == 0

@@ -19,6 +19,8 @@ _FARTHEST = 1000.0
 """Metres; no cameras that see the same hands stand further away."""
 _NEAREST = 0.001
 """Metres between two cameras' places; nearer ones are the same one, given twice."""
+_APART = 50.0
+"""Metres from one camera to another, beyond which they see no hand together: millimetres, say."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +72,13 @@ def load_rig(path: str | Path) -> Rig:
             raise InputError(f"{path}: camera {name}: its fov {lens['fov']!r} is not between 0 and 180 degrees")
         lenses[name] = lens
         for other, pose in poses.items():
-            if other != name and np.linalg.norm(pose.position - poses[name].position) < _NEAREST:
+            if other == name:
+                continue
+            apart = float(np.linalg.norm(pose.position - poses[name].position))
+            if apart < _NEAREST:
                 raise InputError(f"{path}: {other} and {name} stand at one place, from where two see no more than one")
+            if apart > _APART:
+                raise InputError(f"{path}: {other} and {name} stand {apart:.0f} m apart; give positions in metres")
     return Rig(str(content.get("fixed_frame") or "").lstrip("/"), poses, lenses)
 
 
