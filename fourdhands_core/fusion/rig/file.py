@@ -19,7 +19,7 @@ _FARTHEST = 1000.0
 """Metres; no cameras that see the same hands stand further away."""
 _NEAREST = 0.001
 """Metres between two cameras' places; nearer ones are the same one, given twice."""
-_APART = 50.0
+_APART = 100.0
 """Metres from one camera to another, beyond which they see no hand together: millimetres, say."""
 
 
