@@ -1,6 +1,7 @@
 """Synthetic motion, the error model and the training loop."""
 
 import contextlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -272,6 +273,9 @@ def test_training_goes_on_from_weights_and_keeps_its_rendered_clips(tmp_path, mo
     assert all(torch.equal(first[key], second[key]) for key in first)
     moved = torch.cat([(first[key] - before[key]).flatten() for key in first]).abs().max()
     assert 0.0 < moved < 1e-5
+    train_landmark(tmp_path / "part.safetensors", replace(settings, share=0.25))
+    for key, value in load_weights(tmp_path / "part.safetensors").state_dict().items():
+        torch.testing.assert_close(value, before[key] + 0.25 * (first[key] - before[key]), rtol=0, atol=1e-8)
     with pytest.raises(InputError, match="other rendered clips"):
         measured_clips(settings.measured_folder, 2, settings.clip_frames + 1, settings.measured_seed)
     (tmp_path / "clips" / "5.safetensors").write_bytes(b"nothing")
@@ -294,10 +298,11 @@ def test_measured_clips_are_what_the_detector_saw_of_the_true_hands(measured):
 
 def test_more_measured_clips_begin_with_the_same_ones(monkeypatch):
     monkeypatch.setattr("fourdhands_core.learning.landmark.measured_clips.PART", 1)
-    two, first, second = measured_clips("", 2, 2, 8), collect(1, 2, 8, family=0), collect(1, 2, 9, family=1)
-    for name, values in vars(two).items():
-        assert torch.equal(values, torch.cat([getattr(first, name), getattr(second, name)])), name
-    assert two.family.tolist() == [0, 1]
+    three = measured_clips("", 3, 2, 8)
+    each = [collect(1, 2, 8, family=0), collect(1, 2, 9, family=1), collect(1, 2, 10, family=0, kind=1)]
+    for name, values in vars(three).items():
+        assert torch.equal(values, torch.cat([getattr(one, name) for one in each])), name
+    assert three.family.tolist() == [0, 1, 0]
 
 
 def test_turned_and_exchanged_clips_fit_their_truth_as_well(measured):

@@ -30,7 +30,7 @@ from .samples import FAMILIES, Synthesis
 
 PART = 50
 """Clips from one seed, of one hand family, in one file."""
-SETTINGS = SynthesisSettings(
+_AT_WORK = SynthesisSettings(
     depth_range=(0.28, 0.9),
     view_angle=20.0,
     upright=0.45,
@@ -41,6 +41,8 @@ SETTINGS = SynthesisSettings(
 )
 """Half of the hands are at work, nearly half point up, a fifth are open with the palm or the back to the camera, half
 of the clips have two hands near each other, and in a fifth a thing is in front of a hand."""
+KINDS = _AT_WORK, replace(_AT_WORK, upright=0.15, grasps=0.2, facing=0.12)
+"""Of clips; the other's hands move in any way, and fewer of them are at work, upright or open."""
 _LOOKS = 77
 """Seed of the skins, backgrounds and grasps, which all clips share."""
 
@@ -73,9 +75,9 @@ class MeasuredClips:
         return MeasuredClips(*(getattr(self, field.name)[which] for field in fields(MeasuredClips)))
 
 
-def collect(clips: int, length: int, seed: int, family: int = 0) -> MeasuredClips:
-    """Render clips of a hand of FAMILIES and run the detector on them, half a second a clip on one core."""
-    synthesis, detector = _synthesis(family), HandDetector()
+def collect(clips: int, length: int, seed: int, family: int = 0, kind: int = 0) -> MeasuredClips:
+    """Render clips of a hand of FAMILIES, of one of KINDS, and run the detector on them, half a second a clip on one core."""
+    synthesis, detector = _synthesis(family, kind), HandDetector()
     rng = np.random.default_rng(seed)
     rows = []
     for number in tqdm(range(clips), desc=f"rendered clips {seed}", mininterval=5.0):
@@ -98,32 +100,33 @@ def collect(clips: int, length: int, seed: int, family: int = 0) -> MeasuredClip
     return MeasuredClips(*(column.float() if column.is_floating_point() else column for column in columns))
 
 
-@lru_cache(maxsize=len(FAMILIES))
-def _synthesis(family):
+@lru_cache(maxsize=len(FAMILIES) * len(KINDS))
+def _synthesis(family, kind):
     """Its skins, backgrounds and grasps are made once."""
-    return ClipSynthesis(SETTINGS, _LOOKS, open_hand(FAMILIES[family]))
+    return ClipSynthesis(KINDS[kind], _LOOKS, open_hand(FAMILIES[family]))
 
 
 def measured_clips(folder: str | Path, clips: int, length: int, seed: int) -> MeasuredClips:
-    """Clips in parts of PART, each with a seed of its own, from `seed` on, and the families by turns: more clips begin with the
-    same ones.
+    """Clips in parts of PART, each of a seed of its own, from `seed` on, families and KINDS by turns: more begin with the same.
 
     folder: keeps the parts (safetensors), where it is named: those in it are read, the others made, each written when it is
     whole, so that a run which was ended goes on. Raises InputError where a file holds other clips.
     """
     parts = []
     for number in range(-(-clips // PART)):
-        count, drawn = min(PART, clips - number * PART), (length, seed + number, number % len(FAMILIES))
+        kind, family = divmod(number % (len(KINDS) * len(FAMILIES)), len(FAMILIES))
+        count, drawn = min(PART, clips - number * PART), (length, seed + number, family, kind)
         parts.append(_kept(Path(folder), *drawn).chosen(slice(count)) if folder else collect(count, *drawn))
     return MeasuredClips(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(MeasuredClips)))
 
 
-def _kept(folder: Path, length: int, seed: int, family: int) -> MeasuredClips:
+def _kept(folder: Path, length: int, seed: int, family: int, kind: int) -> MeasuredClips:
     """One whole part, read from its file or made and written to it."""
     path = folder / f"{seed}.safetensors"
-    asked = {"clips": str(PART), "length": str(length), "seed": str(seed), "family": FAMILIES[family], "version": "3"}
+    about = {"clips": PART, "length": length, "seed": seed, "family": FAMILIES[family], "kind": kind, "version": 4}
+    asked = {name: str(value) for name, value in about.items()}
     if not path.exists():
-        collected = collect(PART, length, seed, family)
+        collected = collect(PART, length, seed, family, kind)
         with writing(path) as partial:
             partial.write_bytes(
                 save({field.name: getattr(collected, field.name).contiguous() for field in fields(MeasuredClips)}, asked)

@@ -83,6 +83,8 @@ class TrainSettings(losses.LossWeights):
     weight_decay: float = 0.01
     average: float = 0.998
     """Of the exponential moving average of the weights, which is what is kept."""
+    share: float = 1.0
+    """How much of the way from the weights of `start` to what was learned is taken, see TuneSettings.share."""
     alone: float = 0.0
     """Share of the batches of windows in which every frame stands alone, as the tracker asks for it too (section 3.3: its
     repetition)."""
@@ -231,6 +233,7 @@ class Trainer:
         if not isinstance(network, LandmarkNetwork):
             raise CheckpointError(f"{settings.start} holds an image network; `start` takes weights of `train landmark`")
         self.network, config = network.to(self.device), network.config
+        self.first = [value.clone() for value in self.network.state_dict().values()]
         self.average = LandmarkNetwork(config).to(self.device)
         self.average.load_state_dict(self.network.state_dict())
         self.objective = LandmarkObjective(settings)
@@ -327,6 +330,13 @@ class Trainer:
             count += mask.sum().item()
         return {"mpjpe_mm": 1000.0 * total / count}
 
+    @torch.no_grad()
+    def written(self) -> LandmarkNetwork:
+        """The averaged network, `share` of the way from the weights that it began with."""
+        for value, first in zip(self.average.state_dict().values(), self.first):
+            value.copy_(torch.lerp(first, value, self.settings.share))
+        return self.average.cpu()
+
     def run(self, name: str, steps: int, rate: float, loss_of: Callable[[], torch.Tensor], windows: bool) -> None:
         """One phase, see `optimise`, with the curve of its losses and errors."""
 
@@ -383,5 +393,5 @@ def train_landmark(
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }
-    save_weights(trainer.average.cpu(), out, **about)
+    save_weights(trainer.written(), out, **about)
     return trainer.curve[-1]
