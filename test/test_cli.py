@@ -124,7 +124,7 @@ def test_a_signal_writes_what_was_tracked_and_exits_with_its_number(tmp_path, nu
     plain_video(tmp_path / "in.mp4", (i % 255 for i in range(3000)), (320, 240))
     process = begun(command("track", tmp_path / "in.mp4", "--out", tmp_path / "out"))
     deadline = time.monotonic() + 600
-    while not list(tmp_path.glob("out/*/overlay.mp4")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob("out/*/*/overlay.mp4")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
     process.send_signal(number)  # as from a terminal and from what started the command
