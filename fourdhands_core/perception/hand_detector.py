@@ -49,7 +49,7 @@ _ALIKE = 1.5
 class SearchRules:
     """When a hand is believed, and where hands are searched."""
 
-    palm: float = 0.15
+    palm: float = 0.1
     """Least score of a palm that is looked at."""
     start: float = 0.6
     """Least presence of a new hand, 0-1."""
