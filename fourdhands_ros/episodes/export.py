@@ -278,6 +278,10 @@ def _write(
     """told: what was said while this package found the hands, as the options say; None where they were recorded."""
     found = told is not None
     recording = read_recording(hands, bag, options.chosen, folder.parent, options.conversion if found else None)
+    if not found and options.conversion != Options().conversion:
+        recording.warnings.append(
+            f"{source} has hands already: what was said of its images and of how hands are found is not used"
+        )
     recording.warnings += [words for words in told or () if words not in recording.warnings]
     recording.name = printable(source.resolve().name)
     recording.warnings = [printable(words.replace(str(source), recording.name)) for words in recording.warnings]

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ros]')")
 
 from bag_support import image_entry, write_bag
-from episode_support import Demonstration, picture, run
+from episode_support import Demonstration, export, picture, run
 from ros_support import T0
 
 from fourdhands_ros.episodes import export as export_module
@@ -65,3 +65,11 @@ def test_of_several_cameras_only_the_one_whose_hands_are_wanted_is_tracked(tmp_p
     code, _, said = run(capsys, "export", drive, "--out", tmp_path / "out", *words)
     assert code == 0 and asked == [("/cam/image_raw",)], said
     assert said.count("warning: ") == said.count("/cam: depth images hold nothing") == 1, said
+
+
+@pytest.mark.parametrize("given", [("--mirrored",), ("--fov", "70"), ("--rectified", "true"), ("--search", "fast")])
+def test_what_is_said_of_images_whose_hands_are_there_already_is_told_to_be_unused(tmp_path, capsys, given):
+    bag = Demonstration(seconds=1.5).write(tmp_path / "bag")
+    words = "bag has hands already: what was said of its images and of how hands are found is not used"
+    assert words not in export(capsys, bag, tmp_path / "plain")
+    assert words in export(capsys, bag, tmp_path / "out", *given)
