@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import stat
 import tempfile
 import zipfile
@@ -103,6 +104,14 @@ def not_a(path: str | Path, wanted: str, reason: str = "", advice: str = "", kno
         return f"{path} is not {wanted}" + (f" ({reason})" if reason else "") + (f"; {advice}" if advice else "")
     what_to_do = what_to_do or advice
     return f"{path} is {kind}, not {wanted}" + (f"; {what_to_do}" if what_to_do else "")
+
+
+def dataset_words(folder: Path, wanted: str) -> str:
+    """That a folder is a LeRobot dataset and not `wanted`, and what to do, in words that follow its name; empty where it is
+    none."""
+    if not (folder / "meta" / "info.json").is_file():
+        return ""
+    return f"is a dataset, not {wanted}; bags of it are: fourdhands episodes import {shlex.quote(str(folder))} --out BAGS"
 
 
 def local_path(text: str) -> str:

@@ -14,7 +14,7 @@ import shlex
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import check_file, kind_of, not_a
+from ..files import check_file, dataset_words, kind_of, not_a
 from .images import SUFFIXES
 
 _ADVICE = "give a video file, a folder of images, or a camera's index (0, 1, ...)"
@@ -103,9 +103,8 @@ def _no_pictures(folder: Path):
     kinds = {file: kind_of(file)[0] for file in _files(folder)[:20] if file.is_file()}
     if any(kind == "an mcap recording" or file.suffix == ".db3" for file, kind in kinds.items()):
         raise InputError(f"{folder} is a bag of ROS, not a video; run: fourdhands bag {shlex.quote(str(folder))} OUT")
-    if (folder / "meta" / "info.json").is_file():
-        name = shlex.quote(str(folder))
-        raise InputError(f"{folder} is a dataset, not a video; bags of it are: fourdhands episodes import {name} --out BAGS")
+    if dataset := dataset_words(folder, "a video"):
+        raise InputError(f"{folder} {dataset}")
     unread = next((file for file, kind in kinds.items() if kind == "a picture in HEIC or AVIF"), None)
     if unread:
         raise InputError(f"{folder} has no image that is read: {not_a(unread, 'one of JPEG, PNG and their like')}")

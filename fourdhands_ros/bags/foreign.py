@@ -6,7 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
-from fourdhands_core.files import kind_of, kind_of_start
+from fourdhands_core.files import dataset_words, kind_of, kind_of_start
 
 from .topics import CONVERT, some
 
@@ -63,8 +63,8 @@ def folder_words(path: Path) -> str:
         return "is an empty folder; give one that rosbag2 wrote"
     if first := next((file for file in inside if file.suffix == ".bag"), None):
         return f"is a folder with bags of ROS 1; {CONVERT.format(shlex.quote(str(first)))}"
-    if (path / "meta" / "info.json").is_file():
-        return f"is a dataset, not a bag; bags of it are: fourdhands episodes import {shlex.quote(str(path))} --out BAGS"
+    if dataset := dataset_words(path, "a bag"):
+        return dataset
     bags = [file.name for file in inside if file.is_dir() and any(part.suffix in _MAGIC for part in file.iterdir())]
     if bags:
         return f"is a folder of bags; give one or several of them: {some(bags)}"
