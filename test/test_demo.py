@@ -170,6 +170,15 @@ def test_what_libraries_print_beside_the_cameras_lines_is_passed_over():
     assert camera.said == {"published": 3} and camera.ended.is_set()
 
 
+def test_a_camera_that_has_ended_is_judged_once_what_it_said_is_read():
+    """Its end was seen before its last line at times, and the whole demo failed with "ended with exit code 0"."""
+    process = SimpleNamespace(stdout=['{"published": 3}\n'], poll=lambda: 0)
+    camera = SimpleNamespace(process=process, said={}, ended=threading.Event())
+    CameraProcess.check(camera)
+    CameraProcess._listen(camera)
+    CameraProcess.check(camera)
+
+
 @pytest.fixture
 def here(monkeypatch):
     """The demo in this process, which has loaded everything: what it leaves in the process is put back."""

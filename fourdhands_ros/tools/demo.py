@@ -93,11 +93,14 @@ class CameraProcess(Process):
         self.ended.set()
 
     def check(self) -> None:
-        """Raise what the camera logged as wrong, where it has ended without saying what it published."""
-        if "published" in self.said:
+        """Raise what the camera logged as wrong, where it has ended without saying what it published. What it said may be read
+        later than its end is seen."""
+        if "published" in self.said or not self.ended.is_set():
             return
-        if self.ended.is_set() and (problems := re.findall(r"\[ERROR\] .*?\]: (.*)", self.log.read_text(errors="replace"))):
+        if problems := re.findall(r"\[ERROR\] .*?\]: (.*)", self.log.read_text(errors="replace")):
             raise InputError(problems[-1])
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(5.0)
         super().check()
 
     def start(self) -> None:
