@@ -10,6 +10,7 @@ from fusion_support import ASSETS, STEP, Scene
 from fourdhands_core.fusion.fusion import HandFusion
 from fourdhands_core.fusion.track import FusedTrack
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
+from fourdhands_core.pipeline.settings import TrackerSettings
 
 FRAME = STEP // 30
 
@@ -48,6 +49,21 @@ def test_a_hand_that_is_unclear_to_one_camera_is_placed_by_the_other():
     assert results[0][0] == ("camera_0", "camera_1") and results[-1][0] == ("camera_0",)
     assert max(np.linalg.norm(error) for _, error in results) < 0.025
     assert len(steps := at_changes(results)) == 1 and steps[0] < 0.005
+
+
+def test_without_a_hold_hands_go_on_from_before_as_with_one():
+    """All that is remembered of a hand was forgotten with each image: nothing kept it from a jump where views change."""
+    scene = Scene(noise=1.0)
+    held, plain = (HandFusion(ASSETS, TrackerSettings(hold=hold)) for hold in (0.3, 0.0))
+    for frame in range(40):
+        if frame == 30:
+            held.reset(held.emitted), plain.reset(plain.emitted)
+        for number in (0, 1)[: 1 if frame % 10 > 6 else 2]:
+            view = scene.view(number, frame * FRAME)
+            for one, other in zip(held.add(view), plain.add(view), strict=True):
+                for hand, same in zip(one.pair.hands, other.pair.hands):
+                    assert hand.valid == same.valid == (frame != 30), "first of a reset, where a robot is not to follow"
+                    assert same.joints is None if frame == 30 else (hand.joints == same.joints).all()
 
 
 def test_a_view_that_is_about_as_clear_as_one_that_is_left_out_does_not_come_and_go():

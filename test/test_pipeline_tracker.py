@@ -207,6 +207,23 @@ def test_a_lost_hand_is_held_with_its_age_then_absent_and_never_valid(clip):
     assert estimates[60].right.valid
 
 
+def test_without_a_hold_a_hand_goes_on_from_before_as_with_one(clip):
+    """Nothing but what is shown of an unseen hand hangs on it; with 0 nothing was filtered, and a reset's jump was valid."""
+    motion, truth = clip
+    runs = []
+    for hold in (0.3, 0.0):
+        detector = TruthDetector(truth, noise=1.0)
+        detector.blind = {(k, RIGHT) for k in (12, 13)}
+        tracker, pairs = HandPairTracker(TrackerSettings(hold=hold), detector), []
+        for k in range(30):
+            frame = tracker.observe(IMAGE, int(motion.stamp[k]), CAMERA, first=k == 25)
+            pairs.append(tracker.estimate(frame).right)
+        runs.append(pairs)
+    for k, (hand, same) in enumerate(zip(*runs)):
+        assert hand.valid == same.valid == (k not in (12, 13, 25))
+        assert (hand.joints == same.joints).all() if hand.valid else same.state == ABSENT
+
+
 def test_hold_and_smoothing_change_between_two_frames_and_nothing_jumps(clip):
     motion, truth = clip
     detector, calm = TruthDetector(truth, noise=1.0), run(clip, detector=TruthDetector(truth, noise=1.0), frames=30)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ..pipeline.hand_track import SideTrack, held
-from ..pipeline.types import HELD, HandEstimate
+from ..pipeline.types import HandEstimate
 from .flows import Flows
 from .matching import UNSTEADY
 from .views import Sighting
@@ -140,8 +140,8 @@ class FusedTrack(SideTrack):
         last, when, velocity = before
         interval = (stamp - when) * 1e-9
         assert last.joints is not None, "it was valid"
-        if anew and (instead := held(last, interval, self.hold)).state == HELD:
-            return instead
+        if anew and self.remembers(interval):
+            return held(last, interval, self.hold)
         moved = hand.joints[0] - last.joints[0]
         beside = min(float(np.linalg.norm(moved)), float(np.linalg.norm(moved - interval * velocity)))
         if interval > _GAP or beside < _WAY + UNSTEADY * interval**2:

@@ -10,6 +10,10 @@ from ..geometry.camera import Camera
 from .smoothing import ComplementaryFilter, PositionFilter, RotationFilter
 from .types import HELD, HandEstimate, absent
 
+_REMEMBERED = 0.3
+"""Seconds for which a hand that is not seen is remembered where `hold` is less, which says what is shown of it meanwhile: what
+it is to go on from is known all the same."""
+
 
 def held(last: HandEstimate, age: float, hold: float) -> HandEstimate:
     """A hand that was last seen `age` seconds ago: HELD, or ABSENT where that is longer than `hold`."""
@@ -19,7 +23,8 @@ def held(last: HandEstimate, age: float, hold: float) -> HandEstimate:
 
 
 class SideTrack:
-    """One side's memory: its filters, its last estimate. A hand that is unseen for longer than `hold` is forgotten."""
+    """One side's memory: its filters, its last estimate. A hand that is unseen for longer than `hold`, and than 0.3 s, is
+    forgotten."""
 
     def __init__(self, side: int, hold: float, smoothing: float, acceleration: float) -> None:
         self.side, self.hold = side, hold
@@ -38,12 +43,16 @@ class SideTrack:
         self.stamp: int | None = None
 
     def begin(self, stamp: int) -> float:
-        """Seconds since the hand was last seen, 0 where it is new; it is forgotten where that is longer than `hold`."""
+        """Seconds since the hand was last seen, 0 where it is new; it is forgotten where it is not remembered any more."""
         interval = 0.0 if self.stamp is None else (stamp - self.stamp) * 1e-9
-        if interval > self.hold:
+        if interval > 0.0 and not self.remembers(interval):
             self.forget()
             return 0.0
         return interval
+
+    def remembers(self, interval: float) -> bool:
+        """Whether a hand that was seen so many seconds ago goes on from there, whatever is shown of it meanwhile."""
+        return 0.0 < interval <= max(self.hold, _REMEMBERED)
 
     def unseen(self, stamp: int) -> HandEstimate:
         """The estimate of a frame in which the hand was not seen: HELD with its age, or ABSENT."""

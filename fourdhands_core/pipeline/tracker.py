@@ -31,7 +31,7 @@ from .regress import Regress
 from .regression import MIRROR, Regression, Regressor
 from .regressors import make_regressor
 from .settings import TrackerSettings
-from .types import HELD, SOURCE_JOINT, SOURCE_NETWORK, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
+from .types import SOURCE_JOINT, SOURCE_NETWORK, SOURCE_NONE, TRACKED, HandEstimate, HandPairEstimate
 
 
 class HandPairTracker:
@@ -192,9 +192,9 @@ class HandPairTracker:
     def estimate(self, frame: Frame, with_vertices: bool = False) -> HandPairEstimate | None:
         """Take in a frame from `observe`, in the order of their stamps; see `process`."""
         if frame.first:
-            just_seen = [track for track in self._tracks if track.withheld(frame.stamp).state == HELD]
+            just_seen = {track.side for track in self._tracks if track.begin(frame.stamp) > 0.0}
             self._forget()
-            frame.withheld = {track.side: track.withheld(frame.stamp) for track in just_seen}
+            frame.withheld = {side: self._tracks[side].withheld(frame.stamp) for side in just_seen}
         self._detect.settle(frame)
         frames = self._regress.frames
         if frames and frame.stamp <= frames[-1].stamp:
