@@ -5,8 +5,8 @@
 crops: the folder of `fourdhands train detector`, of which nothing that is held back is looked at. Layer after layer is fitted
 by least squares to what it says in the whole network, from what the layers before it say in 8 bits, its weights rounded one by
 one, each making good what the ones before lost (Frantar et al., GPTQ, 2023); its bias takes the rest of the mean. The layers up
-to t109, in large maps, and the last ones stay in 32 bits. Weights are within ±64, so that no processor's sums of two products
-overflow 16 bits.
+to t106, of few channels in large maps, which are no faster in 8 bits, and the last ones stay in 32. Weights are within ±64, so
+that no processor's sums of two products overflow 16 bits.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fourdhands_core.learning.detector.crop_files import Crops
 from fourdhands_core.outputs import writing
 from fourdhands_core.perception.hand_networks import HAND
 
-FIRST = "t109"
+FIRST = "t106"
 """The value up to which all is computed in 32 bits."""
 LAST = "t158"
 """The one after which all is."""
@@ -346,7 +346,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("crops", type=Path)
     parser.add_argument("--start", type=Path, default=HAND, help="the network in 32 bits")
-    parser.add_argument("--count", type=int, default=240, help="crops that it is fitted to (default: 240)")
+    parser.add_argument("--count", type=int, default=480, help="crops that it is fitted to (default: 480)")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     images = shown(arguments.crops, arguments.count)

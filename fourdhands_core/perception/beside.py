@@ -54,6 +54,7 @@ def _elsewhere(core: int, call: Callable[[], Result]) -> Result:
     if others := _cores() - {core}:
         with contextlib.suppress(OSError, AttributeError):
             os.sched_setaffinity(0, others)
+            os.sched_setaffinity(0, _cores())  # moved, not bound: where another thread comes, it may go on elsewhere
     return call()
 
 

@@ -60,16 +60,15 @@ class Palms(NamedTuple):
         centre, half = values[:, :2] + _ANCHORS[chosen], values[:, 2:4] / 2.0
         box = np.concatenate([centre - half, centre + half], axis=1)
         points = values[:, 4:].reshape(-1, 7, 2) + _ANCHORS[chosen, None]
-        area = 4.0 * half.prod(axis=1)
-        palms, left = [], np.arange(len(chosen))
-        while len(left):
-            first = left[0]
-            sides = np.minimum(box[left, 2:], box[first, 2:]) - np.maximum(box[left, :2], box[first, :2])
-            shared = sides.clip(0.0).prod(axis=1)
-            same = shared > _OVERLAP * (area[left] + area[first] - shared)
-            same[0] = True
-            one = left[same]
-            weight = score[one] / score[one].sum()
-            palms.append(Palm(float(score[first]), weight @ box[one], np.tensordot(weight, points[one], 1)))
-            left = left[~same]
-        return palms
+        sides = np.minimum(box[:, None, 2:], box[:, 2:]) - np.maximum(box[:, None, :2], box[:, :2])
+        shared, area = sides.clip(0.0).prod(axis=2), 4.0 * half.prod(axis=1)
+        same = shared > _OVERLAP * (area[:, None] + area - shared)
+        np.fill_diagonal(same, True)
+        firsts, weights, left = [], [], np.ones(len(chosen), bool)
+        while left.any():
+            firsts.append(int(left.argmax()))
+            weights.append(same[firsts[-1]] * left * score)
+            left &= ~same[firsts[-1]]
+        shares = np.array([weight / weight.sum() for weight in weights]).reshape(len(firsts), len(chosen))
+        boxes, means = shares @ box, np.tensordot(shares, points, 1)
+        return [Palm(float(score[first]), *each) for first, *each in zip(firsts, boxes, means)]
