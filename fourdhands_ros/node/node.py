@@ -15,6 +15,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from fourdhands_core.errors import InputError
 from fourdhands_core.pipeline.shape_calibration import load_shape
 from fourdhands_core.pipeline.tracker import HandPairTracker
 from fourdhands_core.streams import printable
@@ -90,10 +91,17 @@ class HandsNode(ActiveNode):
                 self.fused.set_shape(tracker.betas)
         channels: list[Channel] = []
         for camera, tracker in zip(parameters.cameras, trackers):
-            channels.append(Channel(self, parameters, camera, tracker))
-            made.callback(channels[-1].close)
+            channel = Channel(self, parameters, camera, tracker)
+            made.callback(channel.close)
             if self.fused is not None:
-                channels[-1].processor.fuse = functools.partial(self.fused.take, camera)
+                for other in channels:
+                    if other.topic == channel.topic:
+                        raise InputError(
+                            f"{other.camera} and {camera} would both take {channel.topic}, and one image seen from two places "
+                            f"makes up hands that are nowhere; map {camera}/image_raw to that camera's own images"
+                        )
+                channel.processor.fuse = functools.partial(self.fused.take, camera)
+            channels.append(channel)
         self.channels = channels
         # What exists now lives as long as the node is active. Looking through all of it (400,000 objects, most of them the
         # libraries') for garbage stops every thread for 0.1 to 0.2 s, which is a hand's pose five frames late.
