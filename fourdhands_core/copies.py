@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import FourDHandsError, InputError
-from .outputs import locked, make_folder
+from .outputs import locked, locked_if_possible, make_folder
 from .remote import Place, Remote
 
 _NOTES = "notes"
@@ -35,7 +35,7 @@ class Fetched:
             with contextlib.suppress(InputError), locked(left, "in use"):
                 shutil.rmtree(left, ignore_errors=True)
         mine = folder / uuid.uuid4().hex
-        with locked(mine):
+        with locked_if_possible(mine):
             try:
                 self.remote.fetch(mine / self.remote.name)
                 with _called(mine / self.remote.name, self.remote):
@@ -60,7 +60,7 @@ class Brought:
     def here(self) -> Iterator[Path]:
         """The path."""
         folder = cache() / "outputs" / _digest(self.remote.url)
-        with locked(folder, f"another process writes {self.remote}; wait for it or choose another place"):
+        with locked_if_possible(folder, f"another process writes {self.remote}; wait for it or choose another place"):
             path = folder / self.remote.name
             if not self.kept:
                 shutil.rmtree(path, ignore_errors=True)

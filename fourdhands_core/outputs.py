@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import re
 import shutil
@@ -20,6 +21,8 @@ from .signals import again, under_way
 
 FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 """Where a disk, a quota or the limit of a file's size gives no more."""
+_LOCKLESS = errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP
+"""Where a file system has no locks, as some of clusters and some over a network."""
 TEXT: Any = {"encoding": "utf-8", "errors": "backslashreplace"}
 """How `open` and `Path.write_text` write texts: names of files that are not UTF-8 are escaped, as JSON reads them."""
 _PARTIAL = ".fourdhands-partial-"
@@ -33,6 +36,7 @@ _KEPT = (
 """Files by which a folder is known that is no place for results, a word near their beginning, and what it is."""
 _BEGINNING = 2**20
 """Bytes of these files that are looked at: a file of that name may be anything, in any folder on the way."""
+_log = logging.getLogger("fourdhands")
 Work = TypeVar("Work", bound="WorkFolder")
 
 
@@ -235,6 +239,17 @@ def locked(folder: Path, busy: str = "") -> IO[str]:
         lock.close()
 
 
+def locked_if_possible(folder: Path, busy: str = "") -> IO[str]:
+    """The same; on a file system without locks it is said that there are none, and the caller goes on without."""
+    try:
+        return locked(folder, busy)
+    except OSError as error:
+        if error.errno not in _LOCKLESS:
+            raise
+        _log.warning("the file system of %s has no locks: see to it that one command at a time writes there", folder.parent)
+        return (folder / _LOCK).open("a")
+
+
 class WorkFolder:
     """The folder OUT.partial of work on OUT, which survives `kill -9`: a later call takes up what is there.
 
@@ -252,7 +267,8 @@ class WorkFolder:
             found = [file.name for file in self.folder.iterdir()] if self.folder.exists() else []
             if found and _LOCK not in found:  # the first in it and the last
                 raise InputError(f"{self.folder} is there and no unfinished {self.work}; {self.instead}")
-            self._lock = locked(self.folder, f"another process {self.does} {self.out}; wait for it or {self.instead}")
+            busy = f"another process {self.does} {self.out}; wait for it or {self.instead}"
+            self._lock = locked_if_possible(self.folder, busy)
         except OSError as error:
             raise InputError(f"{self.folder} cannot be written ({error.strerror}); {self.instead}") from error
         return self

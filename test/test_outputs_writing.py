@@ -17,7 +17,7 @@ from fourdhands_core import signals
 from fourdhands_core.errors import InputError
 from fourdhands_core.learning.synthesis.write import synthesise
 from fourdhands_core.network.checkpoint import load_weights, save_weights
-from fourdhands_core.outputs import check_outputs, make_folder, write_text, writing, writing_folder
+from fourdhands_core.outputs import WorkFolder, check_outputs, make_folder, write_text, writing, writing_folder
 from fourdhands_core.retargeting.operator_range import OperatorRange
 from fourdhands_core.runtime import parts
 
@@ -60,6 +60,17 @@ def test_a_file_system_without_locks_is_written_to(tmp_path, monkeypatch):
     with writing_folder(tmp_path) as partial:
         (partial / "b.txt").write_text("text")
     assert sorted(os.listdir(tmp_path)) == [".fourdhands-partial-a", "a.txt", "b.txt"]
+
+
+def test_work_goes_on_where_there_are_no_locks_and_that_is_said(tmp_path, monkeypatch, caplog):
+    """`fourdhands bag` and `episodes export` refused such a file system."""
+    monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSYS, "Function not implemented")))
+    for finished in (False, True):
+        with WorkFolder(tmp_path / "out") as work:
+            (work.folder / "part").write_text("text")
+            if finished:
+                work.remove()
+    assert caplog.text.count(f"the file system of {tmp_path} has no locks") == 2 and not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_another_process_removes_as_it_is_made(tmp_path, monkeypatch):
