@@ -1,5 +1,6 @@
 """The videos of several cameras at once: one pair of hands in the fixed frame, where the cameras stand, what is refused."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -85,6 +86,8 @@ def test_what_is_refused_leaves_nothing(videos, tmp_path):
     refused(videos, scene, tmp_path, "no pose of a camera right; the file names left, top", rig(scene, ["left", "top"]))
     unknown = [videos[0], CameraVideo("right", videos[1].path, CameraSource(65.0, unknown="no option was given"))]
     refused(unknown, scene, tmp_path, "the lens of right is not known", tracker=Uncalibrated(scene))
+    twice = [videos[0], CameraVideo("right", videos[0].path, videos[1].lens)]
+    refused(twice, scene, tmp_path, f"left and right would both be {re.escape(str(videos[0].path))}, .*each camera's own video")
     empty = tmp_path / "empty.mp4"
     empty.write_bytes(b"")
     refused([videos[0], CameraVideo("right", empty, videos[1].lens)], scene, tmp_path, "empty.mp4")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import itertools
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -45,9 +47,15 @@ Seen = tuple[str, HandPairEstimate, np.ndarray]
 def watch(videos: Sequence[CameraVideo], tracker: HandPairTracker, progress: bool = True) -> Iterator[Seen]:
     """What each camera sees, in the order of the images' stamps; the videos begin at the same moment.
 
-    tracker: of the first one; the others' are made of it. Raises InputError where a video cannot be read, or not one image
-    of it could be used.
+    tracker: of the first one; the others' are made of it. Raises InputError where a video cannot be read, is two cameras', or
+    not one image of it could be used.
     """
+    for first, other in itertools.combinations(videos, 2):
+        if os.path.realpath(first.path) == os.path.realpath(other.path):
+            raise InputError(
+                f"{first.name} and {other.name} would both be {other.path}, and one image seen from two places makes up hands "
+                "that are nowhere; give each camera's own video"
+            )
     with contextlib.ExitStack() as stack:
         readers = [stack.enter_context(VideoReader(video.path)) for video in videos]
         trackers = [tracker, *(stack.enter_context(contextlib.closing(tracker.for_another_camera())) for _ in videos[1:])]
