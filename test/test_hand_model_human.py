@@ -7,7 +7,7 @@ from mesh_reduction import check_disc
 from fourdhands_core.errors import AssetError
 from fourdhands_core.hand_model import limits
 from fourdhands_core.hand_model.arrays import HandArrays
-from fourdhands_core.hand_model.assets import HUMAN, SHIPPED_HANDS, load_generic_hand, load_human_hand, open_hand
+from fourdhands_core.hand_model.assets import HUMAN, SHIPPED_HANDS, load_generic_hand, load_human_hand, open_hand, open_pair
 from fourdhands_core.hand_model.skeleton import FINGERS, JOINT_NAMES, MANO_IN_21, MANO_JOINT_NAMES, TIP_VERTICES, TO_21
 
 
@@ -42,6 +42,23 @@ def test_names_of_hand_models(hand, tmp_path):
     assert open_hand(SHIPPED_HANDS[HUMAN]).name == "human"
     with pytest.raises(AssetError, match="nobody"):
         open_hand(tmp_path / "nobody.npz")
+
+
+@pytest.mark.parametrize("name", SHIPPED_HANDS)
+def test_a_shipped_hand_is_a_left_one_too(name):
+    for (left, _), (wanted, _) in ((open_pair("", name), open_pair(name)), (open_pair(name, name), open_pair(name))):
+        assert left.name == name and not left.is_right
+        np.testing.assert_array_equal(left.v_template, wanted.v_template)
+        np.testing.assert_array_equal(left.shapedirs, wanted.shapedirs)
+
+
+@pytest.mark.parametrize(("scale", "told"), [(1000.0, "205 m long"), (0.0, "0 m long")])
+def test_a_hand_in_other_units_than_metres_is_refused(tmp_path, scale, told):
+    with np.load(SHIPPED_HANDS["generic"]) as file:
+        arrays = dict(file)
+    np.savez(tmp_path / "hand.npz", **arrays | {"v_template": scale * arrays["v_template"]})
+    with pytest.raises(AssetError, match=f"hand.npz: the hand in v_template is {told}"):
+        open_hand(tmp_path / "hand.npz")
 
 
 def test_the_script_makes_the_shipped_file():

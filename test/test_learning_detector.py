@@ -17,7 +17,7 @@ from fourdhands_core.learning.detector import crops as crops_module
 from fourdhands_core.learning.detector.crop_files import Crops, RealCrops, rendered_crops
 from fourdhands_core.learning.detector.crops import in_square, landmarks
 from fourdhands_core.learning.detector.graph import Graph
-from fourdhands_core.learning.detector.tune import OUTPUTS, Tuner, TuneSettings, places
+from fourdhands_core.learning.detector.tune import OUTPUTS, Tuner, TuneSettings, _same, places
 from fourdhands_core.perception.hand_networks import ASSETS, HAND_SIZE, HandNetworks
 from fourdhands_core.perception.squares import Square
 
@@ -148,6 +148,34 @@ def test_a_run_learns_holds_the_rest_and_goes_on_where_it_was_ended(tmp_path, cr
         assert torch.equal(weight, shipped[name]), name
     with pytest.raises(InputError, match="other settings"):
         Tuner(settings(rate=1.0, halved=True), tmp_path / "ended.onnx").run(crops, real, held)
+
+
+def test_a_run_does_not_go_on_from_another_network_nor_from_what_is_no_state(tmp_path):
+    start, out = tmp_path / "start.onnx", tmp_path / "tuned.onnx"
+    start.write_bytes(SHIPPED.read_bytes())
+    begun = Tuner(settings(start=str(start)), out)
+    begun.step = 2
+    begun._keep()
+    moved = start.rename(tmp_path / "moved.onnx")
+    resumed = Tuner(settings(start=str(moved)), out)
+    resumed._resume()
+    assert resumed.step == 3
+    with torch.no_grad():
+        begun.learning[0].add_(1.0)
+        begun.settings = replace(begun.settings, share=1.0)
+        begun.average[0].add_(1.0)
+    begun.settings = replace(begun.settings, start=str(moved))
+    begun.write(moved)
+    with pytest.raises(InputError, match="another network"):
+        Tuner(settings(start=str(moved)), out)._resume()
+    whole = torch.load(begun.state, weights_only=True)
+    for state in (b"", [1], {"step": 3}, {"settings": _same(resumed.settings)}, whole | {"weights": []}):
+        if isinstance(state, bytes):
+            begun.state.write_bytes(state)
+        else:
+            torch.save(state, begun.state)
+        with pytest.raises(InputError, match="remove it"):
+            resumed._resume()
 
 
 def test_the_command_writes_a_network_and_says_what_is_wrong(tmp_path, capsys):

@@ -83,9 +83,11 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, written):
     changed = written(**{**settings, "optimiser": {"rate": 5e-4}})
     with pytest.raises(InputError, match="optimiser.rate was 0.001, is 0.0005"):
         Run(read_settings(changed), out)
-    (out / "state.pt").write_bytes(b"PK nothing")
-    with pytest.raises(CheckpointError, match="state.pt cannot be read"):
-        Run(read_settings(path), out)
+    torch.save({"settings": torch.load(out / "state.pt", weights_only=True)["settings"]}, out / "half.pt")
+    for damaged in ((out / "half.pt").read_bytes(), b"PK nothing"):
+        (out / "state.pt").write_bytes(damaged)
+        with pytest.raises(CheckpointError, match="state.pt cannot be read"):
+            Run(read_settings(path), out)
 
 
 def test_two_processes_train_one_network_on_different_data(tmp_path, written):

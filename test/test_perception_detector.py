@@ -54,6 +54,8 @@ def detector():
         np.zeros((0, 4, 3), np.uint8),
         np.zeros((4, 0, 3), np.uint8),
         np.zeros((8, 8, 3), np.uint8)[:, ::2],
+        np.zeros((2, 32767, 3), np.uint8),
+        np.zeros((32767, 2, 3), np.uint8),
     ],
 )
 def test_malformed_images_are_named(detector, image):

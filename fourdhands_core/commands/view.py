@@ -232,8 +232,8 @@ def open_recording(source: str, args: argparse.Namespace, hands: tuple[HandAsset
 
 def hands_of(args: argparse.Namespace) -> tuple[HandAsset, HandAsset]:
     """The hand models (left, right) that the arguments of `add_settings` name, called as in messages: by their files' names."""
-    from ..hand_model.assets import load_hand, open_hand, pair_of
+    from ..hand_model.assets import open_hand, open_left, pair_of
 
     right = open_hand(args.hand_model)
     right = replace(right, name=Path(args.hand_model).stem or right.name)
-    return pair_of(right, load_hand(args.hand_model_left) if args.hand_model_left else None)
+    return pair_of(right, open_left(args.hand_model_left))

@@ -30,6 +30,8 @@ SHAPES = {
 """Arrays of a hand model and their shapes, by MANO's names."""
 OPTIONAL_SHAPES = {"hands_components": (45, 45)}
 """Arrays that only some uses of a hand model need."""
+_LENGTHS = 0.05, 0.5
+"""Metres, of a person's hand: one beyond them is in other units."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +78,9 @@ def check_arrays(arrays: dict[str, np.ndarray], source: str) -> None:
             )
         if not np.isfinite(array).all():
             raise AssetError(f"{source}: {name} holds values that are not finite; the file is damaged, get it anew")
+    length = float(np.ptp(np.asarray(arrays["v_template"], dtype=float), axis=0).max())
+    if not _LENGTHS[0] <= length <= _LENGTHS[1]:
+        raise AssetError(f"{source}: the hand in v_template is {length:.3g} m long, which no hand is; give it in metres")
     faces = np.asarray(arrays["f"])
     if faces.min() < 0 or faces.max() >= 778:
         raise AssetError(f"{source}: f names vertex {faces.max()} of 778; the file is damaged, get it anew")
@@ -84,9 +89,9 @@ def check_arrays(arrays: dict[str, np.ndarray], source: str) -> None:
         raise AssetError(f"{source}: joint parents {parents.tolist()} are not MANO's {MANO_PARENTS[1:].tolist()}")
 
 
-def asset_from_arrays(arrays: dict[str, np.ndarray], is_right: bool, name: str) -> HandAsset:
-    """A HandAsset from arrays by MANO's names; AssetError where they are not a hand model's."""
-    check_arrays(arrays, name)
+def asset_from_arrays(arrays: dict[str, np.ndarray], is_right: bool, name: str, source: str = "") -> HandAsset:
+    """A HandAsset from arrays by MANO's names; AssetError where they are not a hand model's. source: what that calls them."""
+    check_arrays(arrays, source or name)
     same = {*SHAPES, *OPTIONAL_SHAPES} - {"f", "kintree_table"}
     numbers = {key: np.ascontiguousarray(array, dtype=np.float64) for key, array in arrays.items() if key in same}
     faces = np.ascontiguousarray(arrays["f"], dtype=np.int64)
@@ -117,7 +122,7 @@ def load_hand(path: str | Path) -> HandAsset:
     right = np.asarray(arrays.get("is_right", ""))  # numpy gives bytes for what is no array
     if right.size != 1 or right.dtype.kind not in "biu":
         raise AssetError(f"{path} does not say which side it is (is_right); make it with `fourdhands convert-mano`")
-    return asset_from_arrays(arrays, bool(right), str(arrays.get("name", path.stem)))
+    return asset_from_arrays(arrays, bool(right), str(arrays.get("name", path.stem)), str(path))
 
 
 @lru_cache
@@ -141,9 +146,15 @@ def open_hand(name: str | Path) -> HandAsset:
     return _shipped(name) if name in SHIPPED_HANDS else load_hand(name)
 
 
+def open_left(name: str | Path) -> HandAsset | None:
+    """The left hand model that a setting names: the mirror image of one of SHIPPED_HANDS, or a file; None where empty."""
+    name = str(name)
+    return mirror(_shipped(name)) if name in SHIPPED_HANDS else load_hand(name) if name else None
+
+
 def open_pair(right: str | Path, left: str | Path = "") -> tuple[HandAsset, HandAsset]:
     """The (left, right) hand models that two settings name, see `open_hand`; without a left one its mirror image."""
-    return pair_of(open_hand(right), load_hand(left) if left else None)
+    return pair_of(open_hand(right), open_left(left))
 
 
 def mirror(asset: HandAsset) -> HandAsset:

@@ -35,6 +35,10 @@ class HandDetection:
     presence: float = 1.0
 
 
+_LARGEST_SIDE = 32766
+"""Pixels, of images that OpenCV warps."""
+
+
 class Detector(Protocol):
     """Anything that finds hands in images; it may keep state between the images of one video."""
 
@@ -52,13 +56,16 @@ class Detector(Protocol):
 
 
 def check_image(image: np.ndarray) -> None:
-    """Raise InputError unless image is an RGB uint8 (H, W, 3) C-contiguous array with at least one pixel."""
+    """Raise InputError unless image is an RGB uint8 (H, W, 3) C-contiguous array with at least one pixel, no side too long."""
     if not isinstance(image, np.ndarray):
         raise InputError(f"the image is a {type(image).__name__}; give a numpy array (H, W, 3) uint8, RGB")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise InputError(
             f"the image has shape {image.shape} and type {image.dtype}; give RGB (H, W, 3) uint8 with at least one pixel"
         )
+    if max(image.shape) > _LARGEST_SIDE:
+        height, width = image.shape[:2]
+        raise InputError(f"the image has {width}x{height} pixels, and sides may have {_LARGEST_SIDE}; cut or shrink it")
     if not image.flags.c_contiguous:
         raise InputError("the image is not C-contiguous; pass it through numpy.ascontiguousarray")
 

@@ -11,7 +11,7 @@ from typing import Any
 from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
 
-from fourdhands_core.hand_model.assets import SHIPPED_HANDS, HandAsset, load_hand, open_hand, pair_of
+from fourdhands_core.hand_model.assets import SHIPPED_HANDS, HandAsset, open_hand, open_left, pair_of
 
 _PARAMETERS = "hand_model", "hand_model_left"
 _PATIENCE = 5.0
@@ -92,7 +92,7 @@ def _answered(question: _Question, node: str, model: str, future: Any) -> None:
             question.problem = f"{node} does not tell which file its hand model {model} is"
             return
         right = replace(open_hand(names[0]), name=model)
-        question.hands = pair_of(right, load_hand(names[1]) if names[1] else None)
+        question.hands = pair_of(right, open_left(names[1]))
         question.problem = ""
     except Exception as error:  # AssetError of a file that is not here; and nothing of a service may end the executor
         question.problem = f"the hand model of {node} cannot be read here: {error}"

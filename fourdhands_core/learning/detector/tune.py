@@ -8,6 +8,7 @@ rendered hands whether a hand is there and read rightly, and stays on real ones.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import sys
@@ -273,14 +274,18 @@ class Tuner:
             return
         try:
             kept = torch.load(self.state, map_location=self.device, weights_only=True)
+            if same := kept["settings"] == _same(self.settings):
+                _copy(kept["weights"], self.learning)
+                _copy(kept["average"], self.average)
+                self.optimizer.load_state_dict(kept["optimizer"])
+                self.step = kept["step"]
         except Exception as error:  # torch raises whatever its unpickler meets
             raise InputError(f"{self.state} is no state of this training ({type(error).__name__}); remove it") from error
-        if kept["settings"] != _same(self.settings):
-            raise InputError(f"{self.state} is of a run with other settings; give another --out, or remove it")
-        _copy(kept["weights"], self.learning)
-        _copy(kept["average"], self.average)
-        self.optimizer.load_state_dict(kept["optimizer"])
-        self.step = kept["step"]
+        if not same:
+            raise InputError(
+                f"{self.state} is of a run with other settings, or that began with another network; give another --out, or "
+                "remove it"
+            )
 
 
 class _Said:
@@ -303,14 +308,20 @@ class _Said:
 
 @torch.no_grad()
 def _copy(values: Sequence[torch.Tensor], into: Sequence[torch.Tensor]) -> None:
-    for weight, value in zip(into, values):
+    for weight, value in zip(into, values, strict=True):
         weight.copy_(value)
 
 
 def _same(settings: TuneSettings) -> dict[str, Any]:
-    """What must be the same for a run to go on."""
+    """What must be the same for a run to go on: the network to begin from too, whatever its file is called."""
     free = "workers", "threads", "device", "folder", "every", "share"
-    return {name: value for name, value in asdict(settings).items() if name not in free}
+    same = {name: value for name, value in asdict(settings).items() if name not in free}
+    return same | {"start": _digest(settings)}
+
+
+def _digest(settings: TuneSettings) -> str:
+    """Of the network to begin from."""
+    return hashlib.sha256(Path(settings.start or HAND).read_bytes()).hexdigest()
 
 
 def _files(names: str) -> Iterator[Path]:
@@ -324,7 +335,8 @@ def _files(names: str) -> Iterator[Path]:
 def _real_crops(kept: Path, files: list[Path], settings: TuneSettings, seed: int, each: int) -> Crops:
     """Crops of real hands as the network to begin from sees them, which are kept in a file."""
     start = Path(settings.start or HAND)
-    about = f"real hands of {', '.join(map(str, files))} by {start.name}, seed {seed}, {each} each"
+    network = f"{start.name} ({_digest(settings)[:12]})"
+    about = f"real hands of {', '.join(map(str, files))} by {network}, seed {seed}, {each} each"
     if not kept.exists():
         RealCrops(HandNetworks(threads=settings.threads, hand=start), seed, each).of(files).save(kept, about)
     return Crops.read(kept, about)

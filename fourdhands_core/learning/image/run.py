@@ -72,6 +72,10 @@ class Run:
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
             differences = _differences(state["settings"], json.loads(json.dumps(asdict(self.settings))))
+            if not differences:
+                for name, part in self._parts.items():
+                    part.load_state_dict(state[name])
+                self.step = state["step"]
         except Exception as error:  # torch and pickle fail in many ways on a file that is none of theirs
             raise CheckpointError(
                 f"{path} cannot be read ({type(error).__name__}: {str(error)[:200]}); move it away to "
@@ -82,9 +86,6 @@ class Run:
                 f"{self.out} holds a run with other settings ({'; '.join(differences)}); give them as they were, "
                 "or another --out"
             )
-        for name, part in self._parts.items():
-            part.load_state_dict(state[name])
-        self.step = state["step"]
 
     def save(self, curve: list[dict]) -> None:
         """Write the state and the averaged weights, each in one stroke, so that an end at any moment leaves whole files."""
