@@ -87,7 +87,7 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, written):
     for damaged in ((out / "half.pt").read_bytes(), b"PK nothing"):
         (out / "state.pt").write_bytes(damaged)
         with pytest.raises(CheckpointError, match="state.pt cannot be read"):
-            Run(read_settings(path), out)
+            Run(read_settings(written(**settings)), out)
 
 
 def test_two_processes_train_one_network_on_different_data(tmp_path, written):
