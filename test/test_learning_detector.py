@@ -13,6 +13,7 @@ pytest.importorskip("numba")
 
 from fourdhands_core.cli import main
 from fourdhands_core.errors import InputError
+from fourdhands_core.hand_model.assets import SHIPPED_HANDS
 from fourdhands_core.learning.detector import crops as crops_module
 from fourdhands_core.learning.detector.crop_files import Crops, RealCrops, rendered_crops
 from fourdhands_core.learning.detector.crops import in_square, landmarks
@@ -185,6 +186,7 @@ def test_the_command_writes_a_network_and_says_what_is_wrong(tmp_path, capsys):
     assert main(["train", "detector", *out, *arguments]) == 0
     assert '"rendered_pixels_before"' in capsys.readouterr().out
     onnxruntime.InferenceSession(tmp_path / "tuned.onnx", providers=["CPUExecutionProvider"])
+    (tmp_path / "empty.onnx").touch()
     for given, said in (
         ([], "needs --out"),
         ([*out, "--clips", "3"], "--clips"),
@@ -192,6 +194,9 @@ def test_the_command_writes_a_network_and_says_what_is_wrong(tmp_path, capsys):
         ([*out, "--set", "fixed=t140"], "what comes after t140 is made of other values too"),
         ([*out, "--set", "device=gpu"], "cpu or cuda"),
         ([*out, "--set", f"real={tmp_path / 'no.mp4'}"], "is not there"),
+        ([*out, "--set", f"start={SHIPPED_HANDS['human']}"], "human_hand.npz is a numpy archive"),
+        ([*out, "--set", f"start={tmp_path / 'empty.onnx'}"], "empty.onnx is no network that is given an image"),
+        ([*out, "--set", f"start={tmp_path / 'crops'}"], "is a folder"),
         ([*out, "--set", f"start={tmp_path / 'tuned.onnx'}", "--set", "real="], "would be written over"),
     ):
         assert main(["train", "detector", *arguments, *given]) != 0

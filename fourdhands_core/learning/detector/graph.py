@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from ...errors import InputError
 from ...extras import needed_for
+from ...files import check_file, not_a
 
 with needed_for("tuning the detector", "onnx"):
     import onnx
@@ -51,8 +52,16 @@ class Graph(torch.nn.Module):
 
     @classmethod
     def read(cls, path: str | Path) -> Graph:
-        """The network of a file."""
-        return cls(onnx.load(str(path)))
+        """The network of a file. Raises InputError for one that is missing or none."""
+        advice = "give the landmark network that the package ships, or one of `fourdhands train detector`"
+        check_file(path, "network", advice, InputError)
+        try:
+            model = onnx.load(str(path))
+        except Exception as error:  # protobuf's own, of whatever is in the file
+            raise InputError(not_a(path, "an ONNX file", type(error).__name__, advice)) from error
+        if [given.name for given in model.graph.input] != ["image"]:
+            raise InputError(f"{path} is no network that is given an image; {advice}")
+        return cls(model)
 
     def forward(self, given: Mapping[str, torch.Tensor], wanted: Iterable[str]) -> dict[str, torch.Tensor]:
         """The values of these names, from those of others: images ("image", (n, 3, 224, 224), 0-1), or what lies between."""
