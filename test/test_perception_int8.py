@@ -49,13 +49,18 @@ def test_products_of_two_do_not_overflow_16_bits_on_a_processor_that_adds_them_s
     assert all(2 * 255 * np.abs(array.astype(int)).max() < 2**15 for array in weights)
 
 
-def test_a_weight_makes_good_what_those_before_it_lost():
+@pytest.fixture(scope="module")
+def tool():
     pytest.importorskip("torch")
     pytest.importorskip("onnx")
     spec = importlib.util.spec_from_file_location("hand_int8", TOOL)
     tool = importlib.util.module_from_spec(spec)
     sys.modules["hand_int8"] = tool
     spec.loader.exec_module(tool)
+    return tool
+
+
+def test_a_weight_makes_good_what_those_before_it_lost(tool):
     rng = np.random.default_rng(0)
     given = rng.normal(size=(4000, 6)) @ rng.normal(size=(6, 24)) + 0.1 * rng.normal(size=(4000, 24))  # much alike
     weights = rng.normal(size=(8, 24))
@@ -67,3 +72,12 @@ def test_a_weight_makes_good_what_those_before_it_lost():
     assert np.abs(chosen).max() <= 64 and (chosen == np.rint(chosen)).all()
     lost, lost_plainly = (np.square(given @ w.T - wanted).mean() for w in (chosen[0] * scale[0][:, None], plain))
     assert lost < 0.5 * lost_plainly
+
+
+def test_a_folder_with_too_few_crops_is_named(tool, tmp_path):
+    crops = tool.Crops
+    with pytest.raises(SystemExit, match="holds 0 crops of rendered hands, and 2 are needed"):
+        tool.shown(tmp_path, 4)
+    crops.of([(np.zeros((8, 8, 3), np.uint8), None)] * 2).save(tmp_path / "0.npz", "two")
+    with pytest.raises(SystemExit, match="holds 0 crops of real hands, and 2 are needed"):
+        tool.shown(tmp_path, 4)

@@ -285,8 +285,11 @@ def shown(folder: Path, count: int) -> np.ndarray:
     rng = np.random.default_rng(1)
     parts = sorted(path for path in folder.glob("*.npz") if path.stem.isdigit() and int(path.stem) % 100_000 < 90_000)
     rows = []
-    for paths in (parts[:12], [folder / "real.npz"]):
-        crops = Crops.joined([Crops.read(path, str(np.load(path)["about"])) for path in paths])
+    for what, paths in (("rendered", parts[:12]), ("real", list(folder.glob("real.npz")))):
+        crops = Crops.joined([Crops.of([]), *(Crops.read(path, str(np.load(path)["about"])) for path in paths)])
+        if len(crops) < count // 2:
+            held = f"{folder} holds {len(crops)} crops of {what} hands, and {count // 2} are needed"
+            raise SystemExit(f"{held}; give the folder of a `fourdhands train detector` with more of them")
         images = crops.images(rng.choice(len(crops), count // 2, replace=False).tolist())
         rows.append(np.rint(images.numpy() * 255.0).astype(np.uint8))
     return rng.permutation(np.concatenate(rows))
