@@ -190,7 +190,12 @@ def _take(result: Plan, hands: HandRows, first: int, last: int, start: int, cutt
     begin, end = int(hands.stamp[first]), int(hands.stamp[last])
     rows = int(((end - begin) + SNAP) * cutting.fps // 1_000_000_000)  # without the future
     if rows < max(1, cutting.min_seconds * cutting.fps - 1):
-        _leave(result, start, begin, end, f"shorter than --min-seconds {cutting.min_seconds:g} between two losses")
+        least = (
+            f"--min-seconds {cutting.min_seconds:g}"
+            if cutting.min_seconds * cutting.fps >= 2
+            else f"a row of --fps {cutting.fps}"
+        )
+        _leave(result, start, begin, end, f"shorter than {least} between two losses")
         return
     longest = int(LONGEST * cutting.fps)
     for at in range(0, rows, longest):

@@ -1,7 +1,8 @@
 """Reads rosbag2 recordings (mcap or sqlite3, split or not, compressed or not), whole or cut off, and never touches them.
 
 A file that is whole is read by rosbags, by its index. One that lacks its end, as after a loss of power or `kill -9`, is
-read from its start as far as it goes: an mcap record by record, a database row by row. metadata.yaml is not needed.
+read from its start as far as it goes: an mcap record by record, a database row by row. metadata.yaml is not needed;
+files that it names and that are not there are told.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from operator import attrgetter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 from urllib.parse import quote
 
+import yaml
 from backports import zstd
 from mcap.records import Channel, Chunk, Message, Schema
 from mcap.stream_reader import StreamReader, breakup_chunk
@@ -33,8 +35,8 @@ from fourdhands_core.streams import counted
 
 from ..convert.cdr import frame_in, stamp_in
 from .foreign import ZSTD, file_words, folder_words
-from .remote import natural
-from .topics import Topic, encoding_words
+from .remote import METADATA, natural
+from .topics import Topic, encoding_words, some
 
 _COPIED = 1 << 20
 _FIRST = 10
@@ -58,6 +60,11 @@ class Bag(contextlib.AbstractContextManager["Bag"]):
         self.topics: dict[str, Topic] = {}
         self.unread: dict[str, Topic] = {}
         self.files, self._others = _files(self.path), 0
+        if lost := _lost(self.path, self.files):
+            words = "is" if len(lost) == 1 else "are"
+            self._warn(
+                f"{some(lost)}, which {METADATA} of {self.path} names, {words} not there: what is in the other files is read"
+            )
         with contextlib.ExitStack() as stack:
             self._files = [self._open(file, stack) for file in self.files]
             for file in self._files:
@@ -272,6 +279,17 @@ def _files(path: Path) -> list[Path]:
         words = file_words(path) if path.is_file() else folder_words(path)
         raise InputError(f"{path} " + (words or "is no rosbag2: neither an .mcap or .db3 file nor a folder with such files"))
     return sorted(files, key=lambda file: natural(file.name))
+
+
+def _lost(path: Path, files: list[Path]) -> list[str]:
+    """Files of a bag's folder that its metadata names and that are not there; none where as many are there by other names."""
+    try:
+        said = yaml.safe_load((path / METADATA).read_text(encoding="utf-8"))
+        named = [PurePosixPath(name).name for name in said["rosbag2_bagfile_information"]["relative_file_paths"]]
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):  # it is not needed
+        return []
+    there = {file.name.removesuffix(".zstd") for file in files}
+    return [name for name in named if name.removesuffix(".zstd") not in there] if len(named) > len(files) else []
 
 
 def _uncompressed(path: Path, stack: contextlib.ExitStack) -> Path:

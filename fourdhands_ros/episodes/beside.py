@@ -80,7 +80,7 @@ def _image_stamps(bag: Bag, topic: str, clock: Clock) -> tuple[Camera | None, in
     stamp, time_of = np.frombuffer(stamps, np.int64), np.frombuffer(times, np.int64)
     kept = in_order(stamp, time_of)
     camera = Camera(topic, stamp[kept], before + kept, *size)
-    return camera, before + len(stamp) - len(kept), clock.other(stamp, time_of)
+    return camera, before + len(stamp) - len(kept), clock.other(stamp[kept], time_of[kept])
 
 
 def image_size(bag: Bag, topic: str) -> tuple[int, int] | None:

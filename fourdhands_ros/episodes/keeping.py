@@ -19,10 +19,11 @@ from .finding import find_bags
 def lines(paths: list[Path]) -> Iterator[tuple[str, bool]]:
     """A line for each episode of bags and folders: length, hands, and what its sidecar says; and whether all could be read."""
     for bag in find_bags(paths):
-        read = True
+        read, discarded = True, False
         try:
             sidecar = read_sidecar(bag)
             said = _said(sidecar) if sidecar else "no sidecar"
+            discarded = sidecar is not None and sidecar.state == DISCARDED
         except DatasetError as error:
             said, read = str(error), False
         try:
@@ -30,7 +31,7 @@ def lines(paths: list[Path]) -> Iterator[tuple[str, bool]]:
             hands = "; ".join(_words(name, one) for name, one in summaries.items())
         except InputError as error:
             hands, warnings = str(error), []
-            read = read and not _holds_hands(bag)
+            read = read and (discarded or not _holds_hands(bag))
         yield said_of(bag, f"{hands}; {said}") + "".join(f"; {warning}" for warning in warnings), read
 
 

@@ -49,6 +49,7 @@ class _Told:
         stamp = np.frombuffer(self.stamp, np.int64)
         kept = in_order(stamp, np.frombuffer(self.time, np.int64))
         self.rows.keep(kept)
+        self.time_of_kept = np.frombuffer(self.time, np.int64)[kept]
         return Signal(self.names, stamp[kept], self.rows)
 
 
@@ -93,7 +94,7 @@ def read_robot(
     heard = {name for one in signals for name in one.names}
     seldom = tuple(dict.fromkeys(name for one in read for name in one.names if name not in heard))
     notes = [f"{topic}: {some(seldom)} told less than twice, left out"] if seldom else []
-    words = (clock.other(np.frombuffer(one.stamp, np.int64), np.frombuffer(one.time, np.int64)) for one in sets.values())
+    words = (clock.other(signal.stamp, one.time_of_kept) for one, signal in zip(sets.values(), read))
     notes += [f"{topic}: {one}" for one in dict.fromkeys(words) if one]
     if unusable[_OTHERS]:
         notes.append(f"{topic} tells more than {_SETS} different sets of joints: the others are left out")

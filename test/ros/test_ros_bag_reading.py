@@ -97,6 +97,23 @@ def test_a_split_bag_is_read_in_the_order_of_its_numbers(tmp_path):
     assert messages == entries and len(warnings) == 1 and "bag_11.mcap was cut off" in warnings[0]
 
 
+def test_files_that_the_metadata_names_and_that_are_not_there_are_told(tmp_path):
+    """Of a split bag of which a file was not copied the rest was read without a word."""
+    entries = list(small_entries(20))
+    bag = write_bag(tmp_path / "bag", entries, TOPICS)
+    metadata = bag / "metadata.yaml"
+    metadata.write_text(metadata.read_text().replace("- bag.mcap", "- bag/bag_0.mcap\n  - bag_1.mcap"))
+    (bag / "bag.mcap").rename(bag / "bag_0.mcap")
+    messages, (warning,) = read(bag)
+    assert messages == entries and warning.startswith(f"bag_1.mcap, which metadata.yaml of {bag} names, is not there")
+    metadata.write_text(metadata.read_text().replace("  - bag_1.mcap\n", ""))
+    (bag / "bag_0.mcap").rename(bag / "renamed.mcap")
+    assert read(bag) == (entries, [])
+    for text in ("[", "rosbag2_bagfile_information: 3", "rosbag2_bagfile_information: {relative_file_paths: [1, 2]}"):
+        metadata.write_text(text)
+        assert read(bag) == (entries, [])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=60, deadline=None, suppress_health_check=ALLOWED)
 @given(share=st.floats(0.0, 1.0))

@@ -66,6 +66,14 @@ def test_joints_of_another_clock_are_told(tmp_path, capsys):
     assert "clocks" not in export(capsys, recorded(tmp_path / "alike", 0), tmp_path / "well")
 
 
+def test_what_was_played_twice_is_of_no_other_clock(tmp_path, capsys):
+    """The second time, which is left out, counted for images and joints, and not for the hands."""
+    entries, types = Demonstration(seconds=2).entries()
+    again = [(topic, time + 3600 * SECOND, data) for topic, time, data in entries]
+    said = export(capsys, write_bag(tmp_path / "bag", entries + again, types), tmp_path / "out")
+    assert "repeated or out of order" in said and "clocks" not in said, said
+
+
 def test_a_moment_is_of_the_clock_that_held_then():
     """As of a simulation that began anew; one wrong stamp among five changes nothing."""
     time = np.arange(100) * 33_000_000 + T0

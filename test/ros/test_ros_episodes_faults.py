@@ -163,6 +163,10 @@ def test_a_bag_that_cannot_be_read_is_no_success_of_list(bags, tmp_path, capsys)
     (tmp_path / "all" / "bad" / "bad.mcap").write_bytes(next((bags / "bag_10").glob("*.mcap")).read_bytes()[:40])
     code, out, _ = run(capsys, "list", tmp_path / "all")
     assert code == 1 and "good: /cam" in out and out.count(f"{tmp_path / 'all' / 'bad'} holds no message") == 1
+    (tmp_path / "all" / "bad" / "episode.json").write_text(
+        '{"state": "discarded"}'
+    )  # as the recorder leaves what nothing came to
+    assert run(capsys, "list", tmp_path / "all")[0] == 0
 
 
 def test_what_another_version_left_is_made_anew(bags, exported, tmp_path, capsys):
