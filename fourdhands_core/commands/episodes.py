@@ -118,7 +118,7 @@ def _add_export(inner: Commands) -> None:
         "--hands",
         choices=("auto", "both", "left", "right"),
         default="auto",
-        help="which have to be there; auto (default): each that is in a third of a bag",
+        help="which have to be there; auto (default): each that is in a third of what is taken of a bag",
     )
     command.add_argument(
         "--min-valid", type=float, default=0.8, metavar="SHARE", help="of hands in whole episodes (--split bag, topic), 0.8"

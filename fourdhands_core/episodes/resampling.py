@@ -20,7 +20,7 @@ SNAP = 100_000
 _GAP = 3.0
 """Where two messages are further apart than this many of their usual periods, some are missing between them."""
 USED = 0.3
-"""Share of a recording's messages in which a hand is valid that takes part in what is shown."""
+"""Share of the messages that are taken of a recording in which a hand is valid that takes part in what is shown."""
 LONGEST = 600.0
 """Seconds of an episode at most: LeRobot's float32 time stamps keep its tolerance of 1e-4 s for 1,000 s."""
 
@@ -32,8 +32,8 @@ GAP, BAG, TOPIC = "gap", "bag", "topic"
 class Cutting:
     """How a recording becomes episodes.
 
-    fps: rows a second. hands: which have to be there: both, left, right, or auto: each that is valid in the share USED of a
-    recording's messages. split: gap: a new episode wherever such a hand is lost or messages are missing; bag: only where
+    fps: rows a second. hands: which have to be there: both, left, right, or auto: each that is valid in the share USED of
+    the messages that are taken. split: gap: a new episode wherever such a hand is lost or messages are missing; bag: only where
     messages are, with the lost hand masked; topic:/NAME: the same of each part that a topic of Bool or String marks.
     min_valid: of such whole episodes, the share of the messages in which those hands have to be valid. min_seconds: shorter
     ones are left out.
@@ -109,14 +109,18 @@ def plan(recording: Recording, cutting: Cutting) -> Plan:
     hands = recording.hands
     if len(hands) < 2:
         return Plan(left_out=[LeftOut(0.0, 0.0, "fewer than two HandPairs")])
-    result = Plan(required=required_sides(hands.valid, cutting))
     start = int(hands.stamp[0])
+    marks = [(start, int(hands.stamp[-1]))] if recording.marks is None else sorted(recording.marks)
+    taken = np.zeros(len(hands), bool)
+    for begin, end in marks:
+        taken |= (hands.stamp >= begin) & (hands.stamp <= end)
+    valid = hands.valid[taken] if taken.any() else hands.valid
+    result = Plan(required=required_sides(valid, cutting))
     if not result.required:
-        share = " and ".join(f"the {side} hand in {100 * hands.valid[:, k].mean():.0f} %" for k, side in enumerate(SIDES))
+        share = " and ".join(f"the {side} hand in {100 * valid[:, k].mean():.0f} %" for k, side in enumerate(SIDES))
         _leave(result, start, start, int(hands.stamp[-1]), f"{share} of the HandPairs: neither is in use (--hands)")
         return result
     edge, pictured = start, _pictured(recording, cutting.fps)
-    marks = [(start, int(hands.stamp[-1]))] if recording.marks is None else sorted(recording.marks)
     for begin, end in marks:
         inside = np.flatnonzero((hands.stamp >= begin) & (hands.stamp <= end))
         if len(inside) < 2:

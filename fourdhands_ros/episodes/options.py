@@ -14,9 +14,9 @@ from fourdhands_core.episodes.resampling import Cutting
 from ..bags.camera import Options as Conversion
 from .source import Chosen
 
-LAYOUT = 11
-"""Of parts; another number makes all that was done before worthless. 11: a hand whose orientation is none is not there, and a
-joint behind the camera hides neither that images are mirrored nor their lens."""
+LAYOUT = 12
+"""Of parts; another number makes all that was done before worthless. 12: which hands have to be there is told by the part of a
+recording that is marked or left by trimming."""
 
 
 @dataclass(frozen=True)

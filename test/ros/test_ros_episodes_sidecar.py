@@ -75,6 +75,17 @@ def test_the_file_of_an_episode_is_that_episode(tmp_path, capsys):
 
 
 @needs_datasets
+@pytest.mark.parametrize("part", [{"span": (T0 + 4 * SECOND, T0 + 9 * SECOND)}, {"trim": (3.1, 8.0)}])
+def test_hands_in_the_countdown_need_not_be_in_the_episode(tmp_path, capsys, part):
+    """Both were in view before, the right one alone did what was to be shown: nothing was exported, as the left was not seen."""
+    there = Demonstration(seconds=8, images=False, there=lambda side, seconds: side == 1 or seconds < 4)
+    Sidecar(**part).write(there.write(tmp_path / "one"))
+    assert run(capsys, "export", tmp_path / "one", "--out", tmp_path / "out")[0] == 0
+    table = rows(tmp_path / "out")
+    assert len(table["index"]) >= 146 and not table["hand.valid"][:, 0].any() and table["hand.valid"][:, 1].all()
+
+
+@needs_datasets
 def test_of_an_episode_killed_in_its_countdown_nothing_is_exported(tmp_path, capsys):
     episode = Demonstration(seconds=2, robot=False, images=False).write(tmp_path / "one")
     Sidecar("lift", "recording").write(episode)
