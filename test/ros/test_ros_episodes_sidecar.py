@@ -77,7 +77,7 @@ def test_the_file_of_an_episode_is_that_episode(tmp_path, capsys):
 @needs_datasets
 @pytest.mark.parametrize("part", [{"span": (T0 + 4 * SECOND, T0 + 9 * SECOND)}, {"trim": (3.1, 8.0)}])
 def test_hands_in_the_countdown_need_not_be_in_the_episode(tmp_path, capsys, part):
-    """Both were in view before, the right one alone did what was to be shown: nothing was exported, as the left was not seen."""
+    """Both were in view before, and the right alone showed something: nothing was exported, as the left was not seen."""
     there = Demonstration(seconds=8, images=False, there=lambda side, seconds: side == 1 or seconds < 4)
     Sidecar(**part).write(there.write(tmp_path / "one"))
     assert run(capsys, "export", tmp_path / "one", "--out", tmp_path / "out")[0] == 0
