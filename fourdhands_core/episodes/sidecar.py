@@ -77,14 +77,20 @@ def read_sidecar(bag: Place) -> Sidecar | None:
         values = json.loads(text)
         known = {one.name for one in fields(Sidecar)}
         sidecar = Sidecar(**{name: value for name, value in values.items() if name in known})
-        if not isinstance(sidecar.task, str) or sidecar.outcome not in OUTCOMES or not isinstance(sidecar.notes, list):
+        if sidecar.state not in (KEPT, DISCARDED, RECORDING):
+            raise ValueError(f"state {sidecar.state!r} is none of {KEPT}, {DISCARDED}, {RECORDING}")
+        texts = [sidecar.notes, sidecar.missing]
+        written = all(isinstance(one, list) and all(isinstance(text, str) for text in one) for one in texts)
+        if not isinstance(sidecar.task, str) or sidecar.outcome not in OUTCOMES or not written:
             raise ValueError("of another kind than this package's")
         if sidecar.trim is not None:
             begin, end = map(float, sidecar.trim)
+            if not 0.0 <= begin < end < 1e9:
+                raise ValueError(f"trim from {begin:g} to {end:g} s is no part")
             sidecar.trim = (begin, end)
         if sidecar.span is not None:
             first, last = sidecar.span
             sidecar.span = (int(first), None if last is None else int(last))
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise DatasetError(f"{path} is no episode's file ({error}); remove or repair it") from error
     return sidecar

@@ -13,6 +13,7 @@ from ros_support import SECOND, T0
 
 from fourdhands_core import cli
 from fourdhands_core.episodes.sidecar import Sidecar, read_sidecar
+from fourdhands_core.errors import DatasetError
 
 needs_datasets = pytest.mark.skipif(
     not find_spec("pyarrow"), reason="datasets need pyarrow (pip install 'fourdhands[dataset]')"
@@ -72,6 +73,28 @@ def test_the_file_of_an_episode_is_that_episode(tmp_path, capsys):
     Sidecar("drop", span=(T0 + 2 * SECOND, T0 + 4 * SECOND)).write(episode)  # another part
     code, _, said = run(capsys, "export", file, "--out", tmp_path / "out", "--quiet")
     assert code == 2 and "of other bags or options" in said, said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"state": "discard"}',
+        '{"notes": [1]}',
+        '{"missing": "no hand"}',
+        '{"trim": [NaN, 2]}',
+        '{"trim": [0, Infinity]}',
+        '{"trim": [3, 1]}',
+        '{"span": [1e400, 3]}',
+    ],
+)
+def test_what_was_edited_by_hand_and_is_wrong_is_told(tmp_path, capsys, text):
+    """Such a state was taken for kept, such notes and times ended in a traceback."""
+    path = images(tmp_path / "one")
+    (path / "episode.json").write_text(text)
+    with pytest.raises(DatasetError, match=r"episode\.json is no episode's file"):
+        read_sidecar(path)
+    code, out, _ = run(capsys, "list", path)
+    assert code == 1 and "is no episode's file" in out
 
 
 @needs_datasets
