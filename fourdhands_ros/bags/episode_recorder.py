@@ -143,7 +143,10 @@ class Watch:
                 some_come = len(silent) < len(joints)
                 words.append(f"no JointState {f'of {some(silent)} ' if some_come else ''}comes on {name}")
         words += self._unpublished
-        free = shutil.disk_usage(self._folder).free
+        try:
+            free = shutil.disk_usage(self._folder).free
+        except OSError as error:  # removed, or its disk
+            return [*words, f"the folder {self._folder} is not there ({error.strerror})"]
         if free < _ROOM:
             words.append(f"the disk is nearly full: less than {1 << (free >> 20).bit_length()} MB are left")
         return words

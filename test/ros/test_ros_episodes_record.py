@@ -213,6 +213,16 @@ def recorder_of(ros, folder):
     return EpisodeRecorder(node, folder, "", Selection(["/nothing"]), 0.0, make)
 
 
+def test_a_folder_that_is_removed_while_nothing_is_recorded_is_told_and_made_again(ros, tmp_path):
+    """It ended the recorder with a bare "No such file or directory"."""
+    recorder = recorder_of(ros, tmp_path / "demos")
+    (tmp_path / "demos").rmdir()
+    recorder.tick()
+    assert recorder.watch.missing()[-1] == f"the folder {tmp_path / 'demos'} is not there (No such file or directory)"
+    assert recorder.try_to("start")[1] and (tmp_path / "demos/episode_000000").is_dir()
+    recorder.close()
+
+
 def test_a_topic_that_is_asked_for_and_nobody_publishes_is_missing(ros, tmp_path):
     """As where the robot is in a namespace: all demonstrations were without its joints, and nothing said so."""
     node, robot = ros.node("hands_recorder", enable_rosout=False), ros.node("robot", enable_rosout=False)
