@@ -6,7 +6,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
-from video_support import numbered_picture, picture, recode, show, stretch, turn, write_damaged, write_video
+from video_support import numbered_picture, picture, recode, show, stretch, timed_video, turn, write_damaged, write_video
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.media.video import VideoReader, VideoWriter
@@ -173,21 +173,6 @@ def test_a_whole_video_misses_nothing_and_one_that_was_cut_off_what_it_lacks(tmp
         with VideoReader(file) as reader:
             count = len(list(reader))
             assert count + reader.missing == 30 and (count == 30) == (file == path)
-
-
-def timed_video(path, milliseconds):
-    """A frame at each of these times."""
-    av = pytest.importorskip("av", reason="OpenCV writes videos of one rate only")
-    with av.open(str(path), "w") as file:
-        stream = file.add_stream("libvpx" if path.suffix == ".webm" else "mpeg4", rate=30)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
-        for i, time in enumerate(milliseconds):
-            frame = av.VideoFrame.from_ndarray(numbered_picture(i), format="rgb24")
-            frame.pts, frame.time_base = time, Fraction(1, 1000)
-            file.mux(stream.encode(frame))
-        file.mux(stream.encode())
-    return path
 
 
 @pytest.mark.parametrize("name", ["a.mkv", "a.webm", "a.mp4", "a.ts"])

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from video_support import number_in, numbered_picture, write_video
+from video_support import number_in, numbered_picture, timed_video, write_video
 from view_support import CAMERA, HANDS, PERIOD, moving, write_npz
 
 from fourdhands_core.cli import main
@@ -30,6 +30,17 @@ def test_frames_in_any_order(tmp_path, closing):
     for number in (0, 1, 150, 149, 10, 199, 0, 70, 69, 68, 140):
         assert number_in(frames.by_number(number)) == number
     assert frames.size == (64, 48)
+    assert frames.by_number(200) is None and not frames.has(round(201e9 / 30))
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])
+def test_frames_at_uneven_times_are_found_by_their_own(tmp_path, closing, name):
+    """As screens and phones record: by the mean period (mp4) the frame before was taken for it, and what was sought by the
+    stated one (mkv) lay beyond the end, where there was none."""
+    times = np.cumsum([0, 250, 100, 40, 33, 33, 33, 33, 250, 250, 100, 33, 40, 250, 250, 33, 33, 40, 250, 33])
+    frames = closing(SoughtFrames(str(timed_video(tmp_path / name, times.tolist()))))
+    for number in (*range(20), *range(19, -1, -1), 12, 3, 17, 5):
+        assert number_in(frames.by_stamp(int(times[number]) * 1_000_000)) == number
 
 
 def test_a_result_with_its_overlay(tmp_path, closing):
@@ -72,6 +83,9 @@ def test_the_camera_that_points_tell_of():
         (lambda a: a.update(joints=a["joints"][:3]), r"joints is .* not \(40, 2, 21, 3\)"),
         (lambda a: a.update(confidence=np.full((40, 2), "x")), "confidence is <U1"),
         (lambda a: a.update({name: array[:0] for name, array in a.items()}), "no frame"),
+        (lambda a: a.update(stamp=a["stamp"][::-1]), "stamp 1266666654 of frame 1 is not after 1299999987 of frame 0"),
+        (lambda a: a.update(stamp=np.where(np.arange(40) == 7, np.nan, a["stamp"])), "stamp nan of frame 7 is not after"),
+        (lambda a: a["joints"][12, 1].fill(np.nan), "right hand of frame 12 is valid, and its joints are no numbers"),
     ],
 )
 def test_files_that_are_no_result(tmp_path, spoil, words):

@@ -1,10 +1,12 @@
 """Videos as phones, scanners and damaged disks give them, made of plain ones by changing their bytes."""
 
 import struct
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from fourdhands_core.media.video import VideoWriter
 
@@ -33,6 +35,21 @@ def write_video(path: Path, frames, fps=30) -> Path:
     with VideoWriter(path, fps) as writer:
         for frame in frames:
             writer.write(np.ascontiguousarray(frame))
+    return path
+
+
+def timed_video(path, milliseconds):
+    """A frame at each of these times."""
+    av = pytest.importorskip("av", reason="OpenCV writes videos of one rate only")
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libvpx" if path.suffix == ".webm" else "mpeg4", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        for i, time in enumerate(milliseconds):
+            frame = av.VideoFrame.from_ndarray(numbered_picture(i), format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
     return path
 
 

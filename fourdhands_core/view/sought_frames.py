@@ -26,35 +26,37 @@ class SoughtFrames:
         self.size = self._reader.width, self._reader.height
         self._period = 1e9 / self._reader.fps
         self._frames = iter(self._reader)
-        self._last: tuple[int, np.ndarray] | None = None
+        self._now: tuple[int, np.ndarray] | None = None
+        self._then: tuple[int, np.ndarray] | None = None  # the one after it
 
     def by_number(self, number: int) -> np.ndarray | None:
         """The frame of this place, from 0, in a video of a constant rate."""
         return self.by_stamp(round(number * self._period))
 
     def by_stamp(self, stamp: int) -> np.ndarray | None:
-        """The frame of a stamp, nanoseconds from the video's start, or the first after it; None beyond the end."""
-        half = round(0.5 * self._period)
-        earliest, latest = stamp - half, stamp + half
-        for back in (1, _AROUND, None):  # seeking may land late
-            if self._last is not None and earliest <= self._last[0] < latest:
-                return self._last[1]
-            if self._last is None or not self._last[0] < earliest <= self._last[0] + _AROUND * self._period:
-                self._reader.seek(0 if back is None else max(round(stamp / self._period) - back, 0))
-                self._frames, self._last = iter(self._reader), next(self._frames, None)
-            if self._last is None or self._last[0] < latest:
-                break
-        while self._last is None or self._last[0] < earliest:
-            frame = next(self._frames, None)
-            if frame is None:
-                break
-            self._last = frame
-        return self._last[1] if self._last is not None else None
+        """The frame nearest to a stamp, nanoseconds from the video's start; None beyond the end."""
+        frame = self._nearest(stamp)
+        return None if frame is None or (self._then is None and stamp > frame[0] + 0.5 * self._period) else frame[1]
 
     def has(self, stamp: int, tolerance: float = 1.0) -> bool:
         """Whether there is a frame of this stamp, give or take so many periods."""
-        self.by_stamp(stamp)
-        return self._last is not None and abs(self._last[0] - stamp) <= tolerance * self._period
+        frame = self._nearest(stamp)
+        return frame is not None and abs(frame[0] - stamp) <= tolerance * self._period
+
+    def _nearest(self, stamp: int) -> tuple[int, np.ndarray] | None:
+        """By the frames' own times: where they come unevenly, several may lie within a period of the stated rate."""
+        here = self._now is not None and self._now[0] <= stamp <= self._now[0] + _AROUND * self._period
+        for back in (1, _AROUND, None):  # seeking may land late, also beyond the end
+            if here:
+                break
+            self._reader.seek(0 if back is None else max(round(stamp / self._period) - back, 0))
+            self._frames = iter(self._reader)
+            self._now, self._then = next(self._frames, None), next(self._frames, None)
+            here = self._now is not None and self._now[0] <= stamp
+        while self._then is not None and self._then[0] <= stamp:
+            self._now, self._then = self._then, next(self._frames, None)
+        around = [frame for frame in (self._now, self._then) if frame is not None]
+        return min(around, key=lambda frame: abs(frame[0] - stamp), default=None)
 
     def close(self) -> None:
         """Release the file."""
