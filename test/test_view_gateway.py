@@ -168,6 +168,8 @@ def test_addresses():
         made.close()
     with pytest.raises(InputError, match="--host"):
         Gateway("203.0.113.1", 0, 1, None)
+    with pytest.raises(InputError, match=r"robot.invalid:0 \((?!Unknown error).*(known|resolution|address).*\)"):
+        Gateway("robot.invalid", 0, 1, None)
     assert is_loopback("127.0.0.1") and is_loopback("::1") and is_loopback("localhost")
     assert not is_loopback("0.0.0.0") and not is_loopback("192.168.1.2") and not is_loopback("robot")
     assert make_token() != make_token() and len(make_token()) > 20

@@ -122,6 +122,21 @@ def test_the_worst_moments():
     assert course.stages["total"][90] == pytest.approx(0.5) and list(course.stages) == ["detect", "total"]
 
 
+def test_how_fast_a_wrist_was_is_told_by_the_images_own_stamps():
+    """Not by when messages arrived, as a bag's time line is: 0.3 m/s, of two that came 1 ms apart, was told as 10 m/s."""
+    pairs = [pair(i * PERIOD, hand(0, (-0.12 + 0.01 * i, 0.05, 0.5)), hand(1, (0.12, 0.05, 0.5))) for i in range(9)]
+    course = Course(np.array([0, 33, 66, 100, 163, 164, 200, 233, 266]) * 1_000_000)
+    for row, one in enumerate(pairs):
+        course.fill(row, Moment(one))
+    assert not any("m/s" in why for _, why in worst(course))
+    assert ("images a second, by the median period", "30.0") in summary(course)
+    late = Course(np.arange(9) * PERIOD)  # a wrist that goes 0.1 m in one period: 3 m/s
+    for row, one in enumerate(pairs):
+        far = pair(one.stamp, one.left, hand(1, (0.12, 0.05, 0.5) if row < 5 else (0.22, 0.05, 0.5)))
+        late.fill(row, Moment(far))
+    assert dict(worst(late))[5] == "right wrist at 3.0 m/s"
+
+
 def test_lines_are_broken_where_nothing_is_known():
     x, y = np.arange(6.0), np.array([1.0, 2.0, np.nan, 4.0, np.nan, 6.0])
     (path,) = re.findall(r'<path d="([^"]*)"', line_plot(x, [("a", y, (0, 0, 0))], "t"))

@@ -73,14 +73,15 @@ def _exchanges(course: Course) -> np.ndarray:
     where = [np.flatnonzero(seen[:, side]) for side in range(2)]
     if not all(map(len, where)):
         return np.zeros(0, int)
-    rows = np.unique(np.concatenate([_fast(course, wrist[:, side], where[side]) for side in range(2)]))
+    times = course.times()
+    rows = np.unique(np.concatenate([_fast(times, wrist[:, side], where[side]) for side in range(2)]))
     number = np.stack([np.searchsorted(one, rows) - 1 for one in where], axis=1)
     known = (number >= 0).all(axis=1)
     rows = rows[known]
     last = np.stack([where[side][number[known, side]] for side in range(2)], axis=1)  # in which each side was seen
     at = wrist[last, [0, 1]].astype(np.float64)
     now, here = np.nan_to_num(wrist[rows]), seen[rows]
-    old = (course.stamp[rows, None] - course.stamp[last]) / 1e9
+    old = (times[rows, None] - times[last]) / 1e9
     moved = (np.linalg.norm(now - at, axis=-1) * here).sum(axis=1)
     crossed = (np.linalg.norm(now - at[:, ::-1], axis=-1) * here).sum(axis=1)
     apart = np.linalg.norm(at[:, 0] - at[:, 1], axis=-1) > _APART
@@ -88,8 +89,8 @@ def _exchanges(course: Course) -> np.ndarray:
     return rows[(old < _FRESH).all(axis=1) & apart & jumped]
 
 
-def _fast(course: Course, wrist: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def _fast(times: np.ndarray, wrist: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """The rows, of those in which a hand is seen, before which it moved about as fast as in an exchange: few of an hour's, of
     which alone the rest is asked."""
     ways = np.linalg.norm(np.diff(wrist[seen], axis=0), axis=1)
-    return seen[1:][ways > 0.99 * _FASTEST * np.diff(course.stamp[seen]) / 1e9]
+    return seen[1:][ways > 0.99 * _FASTEST * np.diff(times[seen]) / 1e9]

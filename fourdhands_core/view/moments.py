@@ -87,6 +87,11 @@ class Course:
         """See the class."""
         return {name: times[: self._count] for name, times in self._stages.items()}
 
+    def times(self) -> np.ndarray:
+        """(N,) nanoseconds by which hands move: the images' own stamps, as messages arrive unevenly; the time line's where
+        those do not increase throughout, as where some have not been read."""
+        return self.taken if (np.diff(self.taken) > 0).all() else self.stamp
+
     def add(self, moment: Moment) -> None:
         """A row at the end."""
         if self._count == len(self._columns["stamp"]):

@@ -69,7 +69,7 @@ def summary(course: Course) -> list[tuple[str, str]]:
     seconds = float(course.stamp[-1] - course.stamp[0]) / 1e9
     seen = course.state == SEEN
     rows = [("images", str(len(course))), ("seconds", f"{seconds:.1f}")]
-    if len(course) > 1 and (period := float(np.median(np.diff(course.stamp)))) > 0:
+    if len(course) > 1 and (period := float(np.median(np.diff(course.times())))) > 0:
         rows.append(("images a second, by the median period", f"{1e9 / period:.1f}"))
     for side, name in enumerate(SIDES):
         sure = course.confidence[seen[:, side], side]
@@ -111,7 +111,7 @@ def _jumps(course: Course) -> list[tuple[int, str]]:
         return []
     wrist = course.joints[:, :, 0].astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        speed = np.linalg.norm(np.diff(wrist, axis=0), axis=2) / (np.diff(course.stamp)[:, None] / 1e9)
+        speed = np.linalg.norm(np.diff(wrist, axis=0), axis=2) / (np.diff(course.times())[:, None] / 1e9)
     speed = np.where(np.isfinite(speed), speed, -1.0)
     fastest, side = speed.max(axis=1), speed.argmax(axis=1)
     rows = [row for row in np.argsort(-fastest, kind="stable")[:50].tolist() if fastest[row] > 1.0]
