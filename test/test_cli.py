@@ -161,6 +161,37 @@ def test_settings_are_replaced_by_their_own_types():
         commands.replaced(TrainSettings(), ["joints=x"])
 
 
+def test_settings_of_no_sense_are_refused_before_a_training():
+    from fourdhands_core.learning.detector.tune import TuneSettings
+    from fourdhands_core.learning.landmark.ablation import AblationSettings
+    from fourdhands_core.learning.landmark.train import TrainSettings
+
+    assert not commands.replaced(TuneSettings(), ["halved=false"]).halved, "bool('false') is True"
+    assert commands.replaced(TuneSettings(), ["halved=true"]).halved
+    with pytest.raises(InputError, match="not of type bool"):
+        commands.replaced(TuneSettings(), ["halved=no"])
+    for kind, changes in (
+        (
+            TrainSettings,
+            ["single_rate=nan", "share=nan", "share=7", "single_steps=-1", "single_batch=0", "seed=-5", "joints=inf"],
+        ),
+        (TuneSettings, ["rate=nan", "share=2", "steps=0", "seed=99999999999999999999", "average=-1"]),
+        (AblationSettings, ["single_rate=nan", "clips=0", "single_steps=-1"]),
+    ):
+        for change in changes:
+            with pytest.raises(InputError, match=f"^--set: {change.partition('=')[0]} must be "):
+                commands.replaced(kind(), [change])
+
+
+def test_a_training_that_would_learn_nothing_or_of_too_short_clips_is_refused(tmp_path, capsys):
+    out = tmp_path / "w.safetensors"
+    steps = [word for name in ("single", "window", "measured") for word in ("--set", f"{name}_steps=0")]
+    assert cli.main(["train", "landmark", "--out", str(out), *steps]) == cli.EXIT_USER_ERROR
+    assert "nothing would be learned" in capsys.readouterr().err
+    assert cli.main(["train", "landmark", "--out", str(out), "--set", "clip_frames=8"]) == cli.EXIT_USER_ERROR
+    assert "clip_frames 8 must be 9" in capsys.readouterr().err and not out.exists()
+
+
 def test_evaluate_prints_and_writes_the_same_json(tmp_path, monkeypatch, capsys):
     from fourdhands_core.learning.evaluation import clips as evaluation
 

@@ -132,6 +132,15 @@ def test_two_processes_train_one_network_on_different_data(tmp_path, written):
         ({"network": {"heads": 5}}, "network."),
         ({"synthesis": {"looks": {"skins": 1.5}}}, "synthesis.looks.skins must be a whole number"),
         ({"run": {"precision": "float8"}}, "run.precision must be"),
+        ({"run": {"seed": -1}}, "run.seed must be from 0"),
+        ({"run": {"workers": -1}}, "run.workers must be from 0"),
+        ({"run": {"steps": 10**22}}, "run.steps must be at least 1, and at most 2**53, not 1"),
+        ({"optimiser": {"weight_decay": float("nan")}}, "optimiser.weight_decay must be from 0"),
+        ({"optimiser": {"betas": [2.0, 0.5]}}, "below 1, not 2.0"),
+        ({"losses": {"joints": float("inf")}}, "losses.joints must be from 0"),
+        ({"data": {"gap": -1.0}}, "data.gap must be from 0"),
+        ({"augmentation": {"blur": 5.0}}, "augmentation.blur must be from 0 to 1"),
+        ({"synthesis": {"width": 0}}, "synthesis.width must be at least 1"),
     ],
 )
 def test_a_wrong_field_is_named(written, changes, message, capsys):
@@ -142,11 +151,20 @@ def test_a_wrong_field_is_named(written, changes, message, capsys):
 def test_a_wrong_configuration_file_is_named(tmp_path, capsys):
     assert main(["train", str(tmp_path / "no.yaml")]) == 2
     assert "no.yaml does not exist" in capsys.readouterr().err
-    for text, words in (("run: [", "is not YAML (while parsing "), ("# nothing", "it holds nothing"), ("", "is empty")):
+    for text, words in (
+        ("run: [", "is not YAML (while parsing "),
+        ("# nothing", "it holds nothing"),
+        ("", "is empty"),
+        ("run: {steps: 3}\nrun: {batch: 2}", "run is given twice"),
+        ("run: {steps: 2001-13-45}", "month must be"),
+    ):
         (tmp_path / "bad.yaml").write_text(text)
         assert main(["train", str(tmp_path / "bad.yaml"), "--out", str(tmp_path / "run")]) == 2
         said = capsys.readouterr().err
         assert words in said and said.count("\n") == 1 and not (tmp_path / "run").exists(), said
+    (tmp_path / "bad.yaml").write_text("run: {steps: 3}")
+    assert main(["train", str(tmp_path / "bad.yaml"), "--set", "run.steps=["]) == 2
+    assert "--set run.steps=[: '[' is not YAML" in capsys.readouterr().err
     assert main(["train", "landmark"]) == 2 and "--out FILE" in capsys.readouterr().err
     assert main(["train", str(tmp_path / "bad.yaml"), "--clips", "3"]) == 2
 

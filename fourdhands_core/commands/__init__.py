@@ -295,10 +295,16 @@ def replaced(settings: Settings, assignments: list[str]) -> Settings:
         if name not in kinds:
             raise InputError(f"--set {assignment}: there is no setting {name!r}; there are {', '.join(kinds)}")
         try:
-            values[name] = kinds[name](value)
-        except ValueError as error:
+            values[name] = _BOOLS[value] if kinds[name] is bool else kinds[name](value)
+        except (ValueError, KeyError) as error:
             raise InputError(f"--set {assignment}: {value!r} is not of type {kinds[name].__name__}") from error
-    return replace(settings, **values)
+    try:
+        return replace(settings, **values)
+    except InputError as error:
+        raise InputError(f"--set: {error}") from error
+
+
+_BOOLS = {"true": True, "false": False}
 
 
 FILE: dict[str, Any] = {"type": path, "metavar": "FILE"}

@@ -86,6 +86,10 @@ def train_landmark(args: argparse.Namespace) -> int:
     if args.out is None:
         raise InputError("train landmark needs --out FILE, the weights to write (safetensors)")
     settings = replaced(TrainSettings(seed=1 if args.seed is None else args.seed), args.set)
+    if not settings.single_steps + settings.window_steps + settings.measured_steps:
+        raise InputError(
+            "single_steps, window_steps and measured_steps are 0, so that nothing would be learned; give one of them"
+        )
     check_out(args, [args.out], settings.start, settings.measured_folder, MEASURED)
     figures = train_network(args.out, settings)
     print(f"{figures}\nwritten to {args.out}")

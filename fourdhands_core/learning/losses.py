@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from .ranges import check_ranges
+
 
 @dataclass(frozen=True)
 class LossWeights:
@@ -28,6 +30,9 @@ class LossWeights:
     """relation, close: of Eq. 9 and 10, both divided by the number of all pairs, so that they do not depend on it."""
     alpha: float = 0.005
     """Eq. 10, square metres."""
+
+    def __post_init__(self):
+        check_ranges(self, positive="alpha")
 
 
 def _differences(predicted, true, valid):

@@ -29,6 +29,7 @@ from ...hand_model.skeleton import JOINT_PARENTS, TIP_JOINTS
 from ...outputs import writing
 from ...perception.hand_networks import HAND, HandNetworks
 from ...runtime.image import check_device
+from ..ranges import check_ranges
 from .crop_files import PART, Crops, RealCrops, rendered_crops
 from .graph import Graph
 
@@ -87,6 +88,9 @@ class TuneSettings:
     """Of the exponential moving average of the weights, of which `share` is written."""
     every: int = 500
     """Steps after which it is measured, and written, with all that the run needs to go on."""
+
+    def __post_init__(self):
+        check_ranges(self, "parts clips held_parts threads steps batch every", "share average")
 
 
 def places(said: torch.Tensor) -> torch.Tensor:

@@ -16,6 +16,7 @@ from ...errors import FourDHandsError, InputError
 from ...files import check_file, not_a
 from ...network.image_config import ImageConfig
 from ..losses import LossWeights
+from ..ranges import check_ranges
 from ..synthesis.settings import SynthesisSettings
 
 
@@ -50,9 +51,7 @@ class RunSettings:
             raise InputError(f"device must be 'cpu' or 'cuda', not {self.device!r}")
         if self.precision not in ("float32", "bfloat16", "float16"):
             raise InputError(f"precision must be 'float32', 'bfloat16' or 'float16', not {self.precision!r}")
-        for name in "steps batch threads save_interval log_interval picture_interval evaluate_interval evaluated".split():
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, not {getattr(self, name)}")
+        check_ranges(self, "steps batch threads save_interval log_interval picture_interval evaluate_interval evaluated")
 
 
 @dataclass(frozen=True)
@@ -72,11 +71,10 @@ class OptimiserSettings:
     """weight_decay, betas: AdamW's."""
 
     def __post_init__(self):
-        for name in ("rate", "clip"):
-            if not getattr(self, name) > 0.0:
-                raise InputError(f"{name} must be positive, not {getattr(self, name)}")
-        if not 0.0 <= self.average < 1.0:
-            raise InputError(f"average must be from 0 to below 1, not {self.average}")
+        check_ranges(self, "rate clip")
+        for value in (self.average, *self.betas):
+            if not value < 1.0:
+                raise InputError(f"average and betas must be from 0 to below 1, not {value}")
 
 
 @dataclass(frozen=True)
@@ -91,8 +89,7 @@ class SourceSettings:
     """Its share of the samples, in proportion to the others'."""
 
     def __post_init__(self):
-        if not self.weight > 0.0:
-            raise InputError(f"weight must be positive, not {self.weight}")
+        check_ranges(self, "weight")
         if (self.name == "synthesis") == bool(self.path):
             raise InputError(
                 f"path must name the folder of a dataset, and be left out for synthesis; it is {self.path!r} for {self.name}"
@@ -115,10 +112,9 @@ class DataSettings:
     """hand_model, hand_model_left: MANO by convert-mano, the human hand where left out."""
 
     def __post_init__(self):
-        if self.length < 1 or not self.sources:
-            raise InputError(f"length must be at least 1, not {self.length}, and sources must name one source at least")
-        if not 0.0 <= self.opposite <= 1.0:
-            raise InputError(f"opposite must be from 0 to 1, not {self.opposite}")
+        check_ranges(self, "length", "opposite")
+        if not self.sources:
+            raise InputError("sources must name one source at least")
 
 
 @dataclass(frozen=True)
@@ -140,6 +136,9 @@ class AugmentationSettings:
     resolution."""
     noise: float = 4.0
     """Grey levels. The occlusion is for datasets too; synthesis has its own objects."""
+
+    def __post_init__(self):
+        check_ranges(self, shares="blur motion_blur occlusion coarse")
 
 
 @dataclass(frozen=True)
@@ -175,6 +174,16 @@ class TrainingSettings:
     losses: ImageLossWeights = field(default_factory=ImageLossWeights)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key is twice, where otherwise the last one would be taken."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        if twice := [key for number, key in enumerate(keys) if key in keys[:number]]:
+            raise yaml.constructor.ConstructorError(None, None, f"{twice[0]} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def read_settings(path: str | Path, changes: Sequence[str] = ()) -> TrainingSettings:
     """The settings of a YAML file; changes: SECTION.FIELD=VALUE texts that are put in its place.
 
@@ -182,8 +191,8 @@ def read_settings(path: str | Path, changes: Sequence[str] = ()) -> TrainingSett
     """
     path = check_file(path, "training configuration", "config/train/ has examples")
     try:
-        data = yaml.safe_load(path.read_bytes())
-    except yaml.YAMLError as error:
+        data = yaml.load(path.read_bytes(), _Loader)
+    except Exception as error:  # YAML's tags have constructors that fail in many ways
         raise InputError(not_a(path, "YAML", " ".join(str(error).split()), "config/train/ has examples")) from error
     if data is None:
         raise InputError(not_a(path, "a training configuration", "it holds nothing", "config/train/ has examples"))
@@ -199,7 +208,10 @@ def read_settings(path: str | Path, changes: Sequence[str] = ()) -> TrainingSett
             inner = inner.setdefault(section, {}) if isinstance(inner, dict) else None
         if not isinstance(inner, dict):
             raise InputError(f"--set {change}: {'.'.join(sections)} has no fields")
-        inner[last] = yaml.safe_load(value)
+        try:
+            inner[last] = yaml.load(value, _Loader)
+        except Exception as error:
+            raise InputError(f"--set {change}: {value!r} is not YAML ({' '.join(str(error).split())})") from error
     return build(TrainingSettings, data, str(path), "")
 
 

@@ -18,6 +18,7 @@ from ...network.landmark_config import LandmarkConfig
 from ...network.landmark_model import LandmarkNetwork
 from ...outputs import write_text
 from ..evaluation.scores import HandFrames, Scores
+from ..ranges import check_ranges
 from .ablation_data import CONDITIONS, OccludedSynthesis, condition
 from .optimisation import optimise
 from .samples import LandmarkSample
@@ -47,6 +48,9 @@ class AblationSettings:
     test_clips: int = 48
     test_frames: int = 20
     """test_clips, test_frames: of each condition."""
+
+    def __post_init__(self):
+        check_ranges(self, "seeds single_batch clips frames width layers vertex_interval test_clips test_frames")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
-from ...errors import CheckpointError
+from ...errors import CheckpointError, InputError
 from ...hand_model.assets import open_hand
 from ...hand_model.layer import HandLayer
 from ...hand_model.skeleton import TIP_JOINTS
@@ -26,10 +26,13 @@ from ...network.landmark_model import HandParameters, LandmarkNetwork
 from ...runtime.image import check_device
 from .. import losses
 from ..kinematics import Kinematics
+from ..ranges import check_ranges
 from .detector_errors import LandmarkErrors
 from .measured_clips import MeasuredClips, Mixed, measured_clips
 from .optimisation import optimise
 from .samples import FAMILIES, LandmarkSample, Synthesis
+
+_POSITIVE = "single_batch window_batch clip_frames measured_clips nearness contact_reach alpha vertex_interval"
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,11 @@ class TrainSettings(losses.LossWeights):
     """Weights to begin from, a file; nothing where empty."""
     single_steps: int = 5200
     single_batch: int = 384
-    """Samples a step."""
     single_rate: float = 3e-3
     window_steps: int = 320
     """single_steps, window_steps: optimiser steps on single frames and on windows."""
     window_batch: int = 48
-    """Clips a step, of `clip_frames` frames."""
+    """Clips a step, of `clip_frames` frames; single_batch: samples."""
     window_rate: float = 6e-4
     """single_rate, window_rate: peak learning rates of AdamW (one warm-up, then linear decay to zero)."""
     clip_frames: int = 14
@@ -60,8 +62,7 @@ class TrainSettings(losses.LossWeights):
     measured_seed: int = 60001
     measured_folder: str = ""
     nearness: float = 0.15
-    """Metres between the wrists at which Eq. 9 counts half: hands a metre apart err by decimetres, which would drown everything
-    else."""
+    """Metres between the wrists at which Eq. 9 counts half: those a metre apart err by decimetres, and would drown all else."""
     bend: float = 0.0
     """Weight of the mean difference, radians, of how far fingers bend: unlike squares it does not draw what is hard to see
     towards the middle."""
@@ -72,9 +73,8 @@ class TrainSettings(losses.LossWeights):
     likelihood: float = 0.3
     """Weight of the joints' Laplace likelihood, which teaches the expected errors."""
     velocity: float = 60.0
-    """Weight of the error of joint velocities between frames."""
     acceleration: float = 0.0
-    """Weight of the error of their changes from frame to frame."""
+    """Weights of the errors of joint velocities between frames, and of their changes from frame to frame."""
     world_missing: float = 0.1
     """Share of samples without the detector's 3-D landmarks."""
     vertex_samples: int = 16
@@ -86,10 +86,12 @@ class TrainSettings(losses.LossWeights):
     share: float = 1.0
     """How much of the way from the weights of `start` to what was learned is taken, see TuneSettings.share."""
     alone: float = 0.0
-    """Share of the batches of windows in which every frame stands alone, as the tracker asks for it too (section 3.3: its
-    repetition)."""
+    """Share of the batches of windows in which frames stand alone, as the tracker asks too (section 3.3: its repetition)."""
     device: str = "cpu"
     """cpu or cuda, for what learns; samples are drawn on the CPU."""
+
+    def __post_init__(self):
+        check_ranges(self, _POSITIVE, shares="measured_share world_missing average share alone")
 
 
 def place(joints: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
@@ -204,7 +206,6 @@ class LandmarkObjective:
 
 
 Tensors = TypeVar("Tensors")
-"""A dataclass of tensors."""
 
 
 def select(output: Tensors, keep: torch.Tensor) -> Tensors:
@@ -222,8 +223,7 @@ def _moved(frames: list, device: torch.device) -> list:
 
 
 class Trainer:
-    """The network, its exponential average, the data and the two phases. Raises DependencyError where its device is not
-    there."""
+    """The network, its exponential average, the data and the two phases. Raises DependencyError without its device."""
 
     def __init__(self, settings: TrainSettings, config: LandmarkConfig, errors: LandmarkErrors):
         check_device(settings.device)
@@ -233,6 +233,8 @@ class Trainer:
         if not isinstance(network, LandmarkNetwork):
             raise CheckpointError(f"{settings.start} holds an image network; `start` takes weights of `train landmark`")
         self.network, config = network.to(self.device), network.config
+        if settings.clip_frames < config.window:
+            raise InputError(f"clip_frames {settings.clip_frames} must be {config.window}, the network's window, at least")
         self.first = [value.clone() for value in self.network.state_dict().values()]
         self.average = LandmarkNetwork(config).to(self.device)
         self.average.load_state_dict(self.network.state_dict())

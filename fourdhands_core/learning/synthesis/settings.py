@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ...errors import InputError
 from ...hand_model.assets import SHIPPED_HANDS
+from ..ranges import check_ranges
 
 FAMILIES = tuple(SHIPPED_HANDS)
 """The hand models that are rendered, whichever the tracker fits, and whose motion is learned from."""
@@ -24,6 +25,9 @@ class LookSettings:
     """Share of clips with sleeves."""
     forearm: tuple[float, float] = (0.08, 0.28)
     """Metres of forearm, from and to."""
+
+    def __post_init__(self):
+        check_ranges(self, "skins backgrounds forearm", "occluded sleeved")
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class SynthesisSettings:
     looks: LookSettings = field(default_factory=LookSettings)
 
     def __post_init__(self):
+        check_ranges(self, "depth_range fov width height", "single_share together_share upright grasps facing")
         for name in ("depth_range", "fov"):
             low, high = getattr(self, name)
             if not 0.0 < low <= high:

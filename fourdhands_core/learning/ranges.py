@@ -1,0 +1,28 @@
+"""What numbers the settings of trainings may be."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from ..errors import InputError
+
+_MOST = 2**53
+"""Of any setting: what a float counts up to one by one, and less than what generators take as a seed."""
+
+
+def check_ranges(settings: Any, positive: str = "", shares: str = "") -> None:
+    """Raise InputError where a number in a dataclass is not finite or below 0; positive: names, with blanks between, of those
+    that must not be 0; shares: of those that are 1 at most."""
+    for field in fields(settings):
+        name, value = field.name, getattr(settings, field.name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, bool) or not isinstance(number, (int, float)):
+                continue
+            if name in positive.split() and not 0 < number <= _MOST:
+                least = "at least 1" if isinstance(number, int) else "positive"
+                raise InputError(f"{name} must be {least}{', and at most 2**53' * (number > _MOST)}, not {number}")
+            if name in shares.split() and not 0 <= number <= 1:
+                raise InputError(f"{name} must be from 0 to 1, not {number}")
+            if not 0 <= number <= _MOST:
+                raise InputError(f"{name} must be from 0 to 2**53, not {number}")
