@@ -6,6 +6,7 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from video_support import picture, write_video
 
 from fourdhands_core.errors import InputError
@@ -41,6 +42,20 @@ def test_one_image_is_one_frame_also_under_a_name_that_is_not_utf8(tmp_path):
     with VideoReader(tmp_path / "hand\udce9.jpg") as reader:
         assert len(list(reader)) == 1
     assert read_image(tmp_path / "hand\udce9.jpg").shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("ending", ["webp", "png", "tiff"])
+def test_one_file_of_several_images_is_refused(tmp_path, ending):
+    """Only the first was tracked. A thumbnail behind an image is none of them, nor what a phone puts into a JPEG."""
+    first, *others = (Image.fromarray(picture(64, 48, phase)) for phase in range(6))
+    first.save(tmp_path / f"moving.{ending}", save_all=True, append_images=others)
+    with pytest.raises(InputError, match=f"moving.{ending} is one file of 6 images; make a video of them"):
+        VideoReader(tmp_path / f"moving.{ending}")
+    first.save(tmp_path / "small.tiff", save_all=True, append_images=[first.resize((32, 24))])
+    first.save(tmp_path / "phone.jpg", "MPO", save_all=True, append_images=others[:1])
+    for name in ("small.tiff", "phone.jpg"):
+        with VideoReader(tmp_path / name) as reader:
+            assert len(list(reader)) == 1
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ import numpy as np
 from ..errors import InputError
 from ..files import kind_of, not_a, utf8_name
 from .coded_size import CodedSizes, Size
-from .images import ImageFiles, stated_size
+from .images import ImageFiles, images_in, stated_size
 from .mp4 import counts_from_zero, display_matrix, empty_frames, states_frames, table
 
 # What FFmpeg says of each damaged frame; the readers say how many there were.
@@ -201,7 +201,8 @@ class FileFrames:
 
 
 class PictureFrames:
-    """Image files as the frames of a video of ASSUMED_FPS; damaged ones fail. InputError where their sizes differ."""
+    """Image files as the frames of a video of ASSUMED_FPS; damaged ones fail. InputError where their sizes differ, or where it
+    is one of several images, of which OpenCV reads the first."""
 
     fps, stated = ASSUMED_FPS, True
 
@@ -209,6 +210,8 @@ class PictureFrames:
         self._paths, self._next, self._read_file = paths, 0, ImageFiles().read
         self._size: tuple[int, int] | None = None
         self.frame_count = self.patience = len(paths)
+        if len(paths) == 1 and (count := images_in(paths[0])) > 1:
+            raise InputError(f"{paths[0]} is one file of {count} images; make a video of them, or a folder of one file each")
         first: tuple[Path, tuple[int, int]] | None = None
         for path in paths:  # by their headers, before any is looked at
             if (size := stated_size(path)) is not None:

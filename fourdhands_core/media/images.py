@@ -95,6 +95,21 @@ def stated_size(path: str | Path) -> tuple[int, int] | None:
     return (height, width) if sideways else (width, height)
 
 
+def images_in(path: str | Path) -> int:
+    """How many images of one size an image file holds, as an animation or a stack of them does; 1 where that cannot be told.
+    Of a JPEG always: what phones put behind it belongs to the same moment."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Picture.open(path) as file:
+                count, size = 1 if file.format == "MPO" else getattr(file, "n_frames", 1), file.size
+                if count > 1:  # of another size it is a thumbnail
+                    file.seek(1)
+                return count if file.size == size else 1
+        except Exception:  # as in stated_size
+            return 1
+
+
 def check_ending(path: str | Path) -> Path:
     """The path of an image that is to be written; InputError where its ending names no format."""
     path = Path(path)
