@@ -16,8 +16,9 @@ from fourdhands_core.hand_model.landmarks import SEEN_SIZE
 from fourdhands_core.hand_model.seen_through import resized
 from fourdhands_core.media.hands_file import read_hands
 from fourdhands_core.view.comparison import differences, nearest
-from fourdhands_core.view.moments import SEEN, UNKNOWN
+from fourdhands_core.view.moments import SEEN, UNKNOWN, words
 from fourdhands_core.view.recordings import NpzRecording, VideoRecording, fitted_camera
+from fourdhands_core.view.sights import PARTS
 from fourdhands_core.view.sought_frames import SoughtFrames
 
 
@@ -94,6 +95,20 @@ def test_files_that_are_no_result(tmp_path, spoil, words):
     np.savez(tmp_path / "other.npz", **arrays)
     with pytest.raises(InputError, match=words):
         NpzRecording(tmp_path / "other.npz", HANDS)
+
+
+def test_fused_hands_are_no_cameras(tmp_path):
+    """Of `track --cameras`: from their fixed frame they are not away, and no camera that was guessed is drawn there."""
+    arrays = read_hands(write_npz(tmp_path / "one.npz", moving(40)))
+    np.savez(tmp_path / "hands.npz", **{**arrays, "joints_2d": np.full_like(arrays["joints_2d"], np.nan)})
+    recording = NpzRecording(tmp_path / "hands.npz", HANDS)
+    (sight,) = recording.sights(3, dict.fromkeys(PARTS, True))
+    assert sight.fused and "hands of fused cameras, in their fixed frame" in recording.warnings[0]
+    assert words(sight.moment)[0] == "left TRACKED, confidence 0.90"
+    single = NpzRecording(tmp_path / "one.npz", HANDS)
+    assert words(single.moment(3))[0].endswith("m away") and not single.sights(3, dict.fromkeys(PARTS, True))[0].fused
+    with pytest.raises(InputError, match="lie on no video's images; give that of one camera"):
+        NpzRecording(tmp_path / "hands.npz", HANDS, str(numbered_video(tmp_path / "v.mp4", 40)))
 
 
 def test_only_what_the_page_needs_must_be_in_a_result(tmp_path):

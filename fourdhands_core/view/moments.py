@@ -170,7 +170,9 @@ def _hand_words(hand: HandEstimate, cameras: Sequence[str]) -> str:
     """cameras: those that it is made of, where they are fused; from their fixed frame it is not away."""
     name = SIDES[hand.side]
     if hand.state == TRACKED:
-        where = f", {np.linalg.norm(hand.joints[0]):.2f} m away" if hand.joints is not None and hand.scaled else ""
+        where = ""
+        if hand.joints is not None and hand.joints_2d is not None and hand.scaled:  # without pixels they are fused
+            where = f", {np.linalg.norm(hand.joints[0]):.2f} m away"
         if cameras:
             where = f", made of {' and '.join(cameras)}"
         return f"{name} TRACKED, confidence {hand.confidence:.2f}{where}"

@@ -17,7 +17,7 @@ from ..geometry.camera import Camera
 from ..geometry.camera_source import CameraSource
 from ..hand_model.assets import HandAsset
 from ..hand_model.seen_through import SIZES, lie_mirrored, resized
-from ..media.hands_file import read_hands
+from ..media.hands_file import is_fused, read_hands
 from ..media.images import jpeg
 from ..media.video import VideoReader
 from ..pipeline.session import Counts, HandSession, Notes
@@ -44,7 +44,8 @@ class Recording(ABC):
 
     name: for people. course: of the main camera, a row an image; rows may be added or filled in by `advance`. warnings:
     sentences about what could not be read. about: sentences of what it is, such as an episode's task. overlaid: the images have
-    the hands drawn in them. hands: models (left, right), of which the poses are where `model` is empty, which names another.
+    the hands drawn in them. fused: hands are of several cameras, in a fixed frame. hands: models (left, right), of which the
+    poses are where `model` is empty, which names another.
     span: nanoseconds on the course's time line between which the demonstration is, None for all.
     """
 
@@ -52,7 +53,7 @@ class Recording(ABC):
     course: Course
     warnings: list[str]
     about: Sequence[str] = ()
-    overlaid = False
+    overlaid = fused = False
     hands: tuple[HandAsset, HandAsset]
     model = ""
     span: tuple[int, int] | None = None
@@ -73,7 +74,7 @@ class Recording(ABC):
     def sights(self, row: int, shown: Mapping[str, bool]) -> list[Sight]:
         """What all cameras see at a row, the main one first; images and depth only where they are `shown`, by sights.PARTS."""
         image = self.image(row) if shown["Image"] else None
-        return [Sight("camera", self.moment(row), image, self.overlaid, model=self.model)]
+        return [Sight("camera", self.moment(row), image, self.overlaid, fused=self.fused, model=self.model)]
 
     def robots(self, row: int) -> list[RobotSight]:
         """Robots that follow a hand there."""
@@ -104,8 +105,14 @@ class NpzRecording(Recording):
         self._arrays = read_hands(path, _NEEDED)
         self._frames: SoughtFrames | None = None
         overlay = path.with_name("overlay.mp4")
-        self.overlaid = video is None
-        if video is not None:
+        self.overlaid, self.fused = video is None, is_fused(self._arrays)
+        if self.fused and video is not None:
+            raise InputError(
+                f"{path} has hands of fused cameras, which lie on no video's images; give that of one camera, CAMERA/hands.npz"
+            )
+        if self.fused:
+            self.warnings.append("hands of fused cameras, in their fixed frame: there are no images")
+        elif video is not None:
             self._frames = SoughtFrames(video)
             try:
                 self._check_video(self._frames)
@@ -316,6 +323,8 @@ def _pair(arrays: dict[str, np.ndarray], row: int, camera: Camera, mirrored: boo
             hands.append(absent(side))
             continue
         fields: dict[str, Any] = {name: np.asarray(arrays[name][row, side], np.float64) for name in _OF_A_HAND}
+        if np.isnan(fields["joints_2d"]).all():  # several cameras see it at no one pixel
+            fields["joints_2d"] = None
         sure, scaled = float(arrays["confidence"][row, side]), bool(arrays["scaled"][row])
         hands.append(HandEstimate(side, True, TRACKED, 0.0, sure, scaled=scaled, **fields))
     both = all(hand.valid for hand in hands)
