@@ -91,6 +91,17 @@ def test_without_images_there_are_words(tmp_path):
     assert "<img" not in text and "left lost" in text and "give the video with --video" in text and "Not recorded." in text
 
 
+def test_an_overlay_that_was_cut_off_is_told(tmp_path):
+    """Beyond its end no image is shown, where the last one was."""
+    path = write_npz(tmp_path / "hands.npz", moving(60, range(40, 45)))
+    plain_video(tmp_path / "overlay.mp4", range(0, 80, 4), (640, 480))
+    recording = NpzRecording(path, HANDS)
+    text = report(recording)
+    assert "image 40: left lost" in text and 'alt="image 40"' not in text
+    assert re.search("overlay.mp4 has no image [2-5][0-9]: it was cut off, damaged or taken away", text)
+    assert text.count('class="note"') == 1
+
+
 def test_nothing_to_report(tmp_path):
     recording = NpzRecording(write_npz(tmp_path / "hands.npz", moving(2)), HANDS)
     recording.course = Course()

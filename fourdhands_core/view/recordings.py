@@ -104,6 +104,7 @@ class NpzRecording(Recording):
         self.warnings: list[str] = []
         self._arrays = read_hands(path, _NEEDED)
         self._frames: SoughtFrames | None = None
+        self._missed = False
         overlay = path.with_name("overlay.mp4")
         self.overlaid, self.fused = video is None, is_fused(self._arrays)
         if self.fused and video is not None:
@@ -172,9 +173,12 @@ class NpzRecording(Recording):
         """See Recording. The overlay has a frame a row; another video's are found by their stamps."""
         if self._frames is None:
             return None
-        if self.overlaid:
-            return self._frames.by_number(row)
-        return self._frames.by_stamp(int(self._arrays["stamp"][row]))
+        frames, stamp = self._frames, int(self._arrays["stamp"][row])
+        image = frames.by_number(row) if self.overlaid else frames.by_stamp(stamp)
+        if image is None and not self._missed:
+            self._missed = True
+            self.warnings.append(f"{frames.source} has no image {row}: it was cut off, damaged or taken away")
+        return image
 
     def advance(self) -> bool:
         """See Recording."""

@@ -45,6 +45,7 @@ def write_report(recording: Recording, out: Path, progress: Callable[[int], obje
 def report(recording: Recording) -> str:
     """The HTML of a recording that has been read whole."""
     course, name = recording.course, html.escape(recording.name)
+    pictures = _pictures(recording)
     notes = "".join(f'<p class="note">{html.escape(warning)}</p>' for warning in recording.warnings)
     parts = [
         f"<h1>Hands in {name}</h1>{notes}",
@@ -56,7 +57,7 @@ def report(recording: Recording) -> str:
         "from it, or another one, such as the fixed frame of several cameras.</p>",
         f"<h2>Pinch</h2>{_pinch(course)}",
         f"<h2>Latency</h2>{_latency(course)}",
-        f"<h2>Worst moments</h2>{_pictures(recording)}",
+        f"<h2>Worst moments</h2>{pictures}",
     ]
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Hands in {name}</title>'
