@@ -175,6 +175,22 @@ def test_unknown_names_splits_and_folders(tmp_path):
     assert len(set(NAMES)) == len(NAMES)
 
 
+def test_rendered_clips_without_frames_or_of_values_that_are_none_are_refused(tmp_path, capsys):
+    assert main(["data", "synthesise", str(tmp_path / "good"), "--clips", "1", "--frames", "2", "--quiet"]) == 0
+    with np.load(tmp_path / "good" / "annotations.npz") as file:
+        arrays = dict(file)
+    capsys.readouterr()
+    for changed, words in (
+        ({name: values[:0] for name, values in arrays.items() if name != "frame_rate"}, "has no frame in split all"),
+        ({"points": arrays["points"] * np.nan}, "points holds values that are not finite"),
+        ({"frame_rate": np.nan}, "frame_rate is nan"),
+    ):
+        np.savez(tmp_path / "annotations.npz", **(arrays | changed))
+        for asked in (["data", "check", "synthetic", tmp_path], ["evaluate", "--dataset", "synthetic", "--data", tmp_path]):
+            assert main([*map(str, asked), *(["--out", str(tmp_path / "out")] if asked[0] == "evaluate" else [])]) == 2
+            assert words in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("flat, components", [(True, None), (False, None), (False, 44), (True, 12)])
 @pytest.mark.parametrize("side", [LEFT, RIGHT])
 def test_mano_parameters_are_what_smplx_makes_of_them(flat, components, side):

@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from fourdhands_core import cli
-from fourdhands_core.errors import AssetError, InputError
+from fourdhands_core.errors import AssetError, CheckpointError, InputError
 from fourdhands_core.geometry.rotations import axis_angle_from_matrix
 from fourdhands_core.hand_model.assets import load_generic_hand, load_human_hand
 from fourdhands_core.hand_model.layer import HandLayer
@@ -278,9 +280,24 @@ def test_training_goes_on_from_weights_and_keeps_its_rendered_clips(tmp_path, mo
         torch.testing.assert_close(value, before[key] + 0.25 * (first[key] - before[key]), rtol=0, atol=1e-8)
     with pytest.raises(InputError, match="other rendered clips"):
         measured_clips(settings.measured_folder, 2, settings.clip_frames + 1, settings.measured_seed)
+    kept = tmp_path / "clips" / f"{settings.measured_seed}.safetensors"
+    with safe_open(kept, "pt") as file:
+        tensors, about = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()
+    without = {name: values for name, values in tensors.items() if name != "rays"}
+    for damaged in (without, without | {"rays": tensors["rays"] * torch.nan}):
+        save_file(damaged, kept, about)
+        with pytest.raises(InputError, match="is damaged"):
+            measured_clips(settings.measured_folder, 2, settings.clip_frames, settings.measured_seed)
     (tmp_path / "clips" / "5.safetensors").write_bytes(b"nothing")
     with pytest.raises(InputError, match="no rendered clips"):
         measured_clips(settings.measured_folder, 2, settings.clip_frames, 5)
+
+
+def test_weights_of_a_training_that_diverged_are_not_written(tmp_path):
+    settings = TrainSettings(single_steps=6, single_batch=8, single_rate=1e12, window_steps=0, measured_steps=0, average=0.0)
+    with pytest.raises(CheckpointError, match="are not finite, and are not written; train"):
+        train_landmark(tmp_path / "w.safetensors", settings, LandmarkConfig(width=32, relation_width=8, heads=2))
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,11 @@ from training_support import FROM_NOTHING, HANDS, ROOT, tiny, written  # noqa: F
 from fourdhands_core.cli import main
 from fourdhands_core.errors import CheckpointError, InputError
 from fourdhands_core.learning.image.batches import Batches
-from fourdhands_core.learning.image.run import Run
+from fourdhands_core.learning.image.run import Run, train
 from fourdhands_core.learning.image.settings import read_settings
 from fourdhands_core.network.checkpoint import load_weights
 from fourdhands_core.network.weights_file import read_header
+from fourdhands_core.outputs import locked
 
 
 def command(path, out, *more):
@@ -79,6 +80,11 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, written):
     assert config == read_settings(path).network and about["step"] == 6
     assert load_weights(out / "weights.safetensors").config == config
     assert any((out / "tensorboard").iterdir()) and (out / "curve.png").is_file()
+    (out / "weights.safetensors").unlink()  # and a run that is at its end writes them again
+    train(read_settings(path), out, progress=False)
+    assert all(torch.equal(one[name], value) for name, value in load_file(out / "weights.safetensors").items())
+    with locked(out), pytest.raises(InputError, match="another process trains in"):
+        train(read_settings(path), out, progress=False)
 
     changed = written(**{**settings, "optimiser": {"rate": 5e-4}})
     with pytest.raises(InputError, match="optimiser.rate was 0.001, is 0.0005"):

@@ -34,10 +34,14 @@ def empty_network(config: LandmarkConfig | ImageConfig) -> LandmarkNetwork | Ima
 def save_weights(network: LandmarkNetwork | ImageNetwork, path: str | Path, **about: Any) -> None:
     """Write `network` to `path`; `about` (plain JSON values) says how it was made. The file appears complete or not at all.
 
-    Raises InputError where it cannot be written.
+    Raises InputError where it cannot be written, CheckpointError where the weights are not finite.
     """
     header = {KEY: json.dumps({"config": network.config.to_dict(), "about": about}, sort_keys=True)}
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise CheckpointError(
+            f"the weights for {path} are not finite, and are not written: a training of lower rate keeps them so"
+        )
     with writing(path) as partial:
         if partial.exists():  # a device, a pipe
             partial.write_bytes(save(tensors, metadata=header))

@@ -54,10 +54,13 @@ def open_dataset(
 ) -> HandDataset:
     """A dataset of the registry, read in place (frames.HandDataset says what the arguments are).
 
-    split: None for the dataset's first. DatasetError where the name, the split or the folder is wrong.
+    split: None for the dataset's first. DatasetError where the name, the split or the folder is wrong, or no frame is there.
     """
     kind = dataset_class(name)
-    return kind(Path(root), kind.splits[0] if split is None else split, hands)
+    dataset = kind(Path(root), kind.splits[0] if split is None else split, hands)
+    if not len(dataset):
+        raise DatasetError(f"{name} in {root} has no frame in split {dataset.split}")
+    return dataset
 
 
 def _plain(name):

@@ -50,6 +50,10 @@ class Synthetic(HandDataset):
             for name, shape in SHAPES.items():
                 if self._arrays[name].shape != (count, *shape):
                     raise ValueError(f"{name} has shape {self._arrays[name].shape}, not {(count, *shape)}")
+                if not np.isfinite(self._arrays[name]).all():
+                    raise ValueError(f"{name} holds values that are not finite")
+            if not 0.0 < self.frame_rate < np.inf:
+                raise ValueError(f"frame_rate is {self.frame_rate}")
         except Exception as error:  # numpy and zipfile fail in many ways on a damaged file
             raise DatasetError(
                 f"{path} cannot be read ({type(error).__name__}: {error}); write the dataset anew with "

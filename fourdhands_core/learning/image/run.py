@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -20,7 +21,7 @@ from ...hand_model.skeleton import RIGHT
 from ...network.checkpoint import load_weights, save_weights
 from ...network.image_model import ImageNetwork
 from ...network.import_weights import import_backbone
-from ...outputs import writing
+from ...outputs import locked_if_possible, writing
 from ...signals import held, not_for_children
 from ..datasets.registry import dataset_class
 from .batches import Batches, loader
@@ -149,7 +150,7 @@ class Run:
             batches = iter(loader(Batches(self.settings, self.hands, self.rank), self.step, self.settings))
         hidden = bool(self.rank) or not progress
         bar = tqdm(batches, desc="training", initial=self.step, total=run.steps, mininterval=2.0, disable=hidden)
-        if self.step == 0:
+        if self.step == 0 or not (self.out / WEIGHTS).is_file():
             self.save(report.curve)
         begun = time.monotonic()
         for batch in bar:
@@ -219,7 +220,10 @@ def _differences(before: dict, now: dict, name: str = "") -> list[str]:
 def train(settings: TrainingSettings, out: str | Path, progress: bool = True) -> dict:
     """Train, or go on training, in the folder `out`; returns the last line of the curve."""
     try:
-        return Run(settings, out).train(progress)
+        run = Run(settings, out)
+        busy = f"another process trains in {out}; wait for it, or give another --out"
+        with contextlib.nullcontext() if run.rank else locked_if_possible(run.out, busy):
+            return run.train(progress)
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()

@@ -139,6 +139,10 @@ def _kept(folder: Path, length: int, seed: int, family: int, kind: int) -> Measu
         raise InputError(f"{path} holds no rendered clips ({error}); give another measured_folder, or remove it") from error
     if held != asked:
         raise InputError(f"{path} holds other rendered clips, {held}, not {asked}; give another measured_folder, or remove it")
+    if set(tensors) != {field.name for field in fields(MeasuredClips)} or not all(
+        len(values) == PART and values.isfinite().all() for values in tensors.values()
+    ):
+        raise InputError(f"{path} is damaged: it lacks values, or holds NaN; remove it, and its clips are rendered anew")
     return MeasuredClips(**tensors)
 
 
