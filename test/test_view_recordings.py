@@ -44,6 +44,12 @@ def test_frames_at_uneven_times_are_found_by_their_own(tmp_path, closing, name):
         assert number_in(frames.by_stamp(int(times[number]) * 1_000_000)) == number
 
 
+def test_a_video_of_one_frame_has_it(tmp_path, closing):
+    """OpenCV had none of it after it had sought its beginning: the page of one image showed none."""
+    frames = closing(SoughtFrames(str(numbered_video(tmp_path / "v.mp4", 1, (640, 480)))))
+    assert number_in(frames.by_number(0)) == 0 and number_in(frames.by_stamp(0)) == 0
+
+
 def test_a_result_with_its_overlay(tmp_path, closing):
     pairs = moving(40)
     path = write_npz(tmp_path / "hands.npz", pairs)

@@ -98,7 +98,7 @@ def test_an_overlay_that_was_cut_off_is_told(tmp_path):
     recording = NpzRecording(path, HANDS)
     text = report(recording)
     assert "image 40: left lost" in text and 'alt="image 40"' not in text
-    assert re.search("overlay.mp4 has no image [2-5][0-9]: it was cut off, damaged or taken away", text)
+    assert re.search("overlay.mp4 has no image [2-5][0-9]: it is shorter, damaged or taken away", text)
     assert text.count('class="note"') == 1
 
 

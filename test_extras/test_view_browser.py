@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from browser_support import PATIENT, Tab, box_of, browser, covered_box, needs_chromium, viewing  # noqa: F401 (a fixture)
-from view_support import HANDS, hand, moving, pair, write_npz
+from view_support import HANDS, PERIOD, hand, moving, pair, write_npz
 
 from fourdhands_core.media.draw import SIDE_COLOURS
 from fourdhands_core.media.video import VideoWriter
@@ -66,7 +66,7 @@ def test_the_page_plays_and_asks_nobody_else(browser, tmp_path):
 def test_hands_are_drawn_at_their_pixels(browser, tmp_path, part):
     """From the camera's eye, what is drawn of each hand lies where its points project to."""
     hands = hand(0, (-0.12, 0.03, 0.5), 0.2, turn=(0.3, -0.2, -1.2)), hand(1, (0.13, 0.05, 0.55), 0.1)
-    with shown(tmp_path, [pair(0, *hands)] * 2) as (served, page):
+    with shown(tmp_path, [pair(0, *hands), pair(PERIOD, *hands)]) as (served, page):
         tab = Tab(browser, served.url)
         tab.press("Look through the camera")
         for name in PARTS:

@@ -177,7 +177,7 @@ class NpzRecording(Recording):
         image = frames.by_number(row) if self.overlaid else frames.by_stamp(stamp)
         if image is None and not self._missed:
             self._missed = True
-            self.warnings.append(f"{frames.source} has no image {row}: it was cut off, damaged or taken away")
+            self.warnings.append(f"{frames.source} has no image {row}: it is shorter, damaged or taken away")
         return image
 
     def advance(self) -> bool:

@@ -26,8 +26,8 @@ class SoughtFrames:
         self.size = self._reader.width, self._reader.height
         self._period = 1e9 / self._reader.fps
         self._frames = iter(self._reader)
-        self._now: tuple[int, np.ndarray] | None = None
-        self._then: tuple[int, np.ndarray] | None = None  # the one after it
+        # One and the one after it. Without seeking at first: in a video of one frame OpenCV finds none then.
+        self._now, self._then = next(self._frames, None), next(self._frames, None)
 
     def by_number(self, number: int) -> np.ndarray | None:
         """The frame of this place, from 0, in a video of a constant rate."""
