@@ -300,6 +300,16 @@ def test_weights_of_a_training_that_diverged_are_not_written(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
+def test_errors_of_too_few_clips_are_not_written(tmp_path, capsys):
+    for options, words in ((["--clips", "1"], "too few hands were seen in 1 clips"), (["--seed", "-3"], "-3 is not from 0")):
+        with contextlib.suppress(SystemExit):
+            assert cli.main(["train", "errors", *options, "--out", str(tmp_path / "errors.npz")]) == cli.EXIT_USER_ERROR
+        assert words in capsys.readouterr().err and not any(tmp_path.iterdir())
+    with pytest.raises(SystemExit):
+        cli.main(["data", "synthesise", str(tmp_path / "out"), "--seed", str(10**23)])
+    assert "is not from 0 to 2**40" in capsys.readouterr().err and not any(tmp_path.iterdir())
+
+
 @pytest.fixture(scope="module")
 def measured():
     return collect(6, 8, seed=5, family=1)

@@ -261,6 +261,14 @@ def positive(text: str) -> int:
     return value
 
 
+def seed(text: str) -> int:
+    """The type of arguments that generators of random numbers begin with."""
+    value = int(text)
+    if not 0 <= value <= 2**40:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 2**40")
+    return value
+
+
 def path(text: str) -> Path:
     """The type of arguments that name a file or folder; an empty text, as a shell makes of a variable that is not set, does
     not."""

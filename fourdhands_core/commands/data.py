@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from . import COUNT, Commands, add_command, check_out, path, refuse_options
+from . import COUNT, Commands, add_command, check_out, path, refuse_options, seed
 
 
 def add(commands: Commands) -> None:
@@ -32,7 +32,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--clips", **COUNT, default=100, help="clips to render (default: 100)")
     command.add_argument("--frames", **COUNT, default=30, help="frames of each (default: 30)")
     command.add_argument("--rate", **COUNT, default=30, help="frames a second (default: 30)")
-    command.add_argument("--seed", type=int, default=0, help="of everything random")
+    command.add_argument("--seed", type=seed, default=0, help="of everything random")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
 
 

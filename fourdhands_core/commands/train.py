@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from . import COUNT, REPEATED, Commands, add_command, check_out, path, refuse_options, replaced
+from . import COUNT, REPEATED, Commands, add_command, check_out, path, refuse_options, replaced, seed
 
 
 def add(commands: Commands) -> None:
@@ -43,7 +43,7 @@ def add(commands: Commands) -> None:
         help="another value for a setting, of CONFIG as SECTION.FIELD, or of learning.landmark.train.TrainSettings or "
         "learning.detector.tune.TuneSettings; may be repeated",
     )
-    command.add_argument("--seed", type=int, help="landmark, errors, detector: of every random number (default: 1, 7, 1)")
+    command.add_argument("--seed", type=seed, help="landmark, errors, detector: of every random number (default: 1, 7, 1)")
     command.add_argument("--clips", **COUNT, help="errors: rendered clips to measure on (default: 150)")
     command.add_argument("--quiet", action="store_true", help="CONFIG: no progress bar")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..errors import InputError
 
-_MOST = 2**53
-"""Of any setting: what a float counts up to one by one, and less than what generators take as a seed."""
+_MOST = 2**40
+"""Of any setting: a million times as much, as clips are numbered from a seed, is a whole number of 64 bits."""
 
 
 def check_ranges(settings: Any, positive: str = "", shares: str = "") -> None:
@@ -21,8 +21,8 @@ def check_ranges(settings: Any, positive: str = "", shares: str = "") -> None:
                 continue
             if name in positive.split() and not 0 < number <= _MOST:
                 least = "at least 1" if isinstance(number, int) else "positive"
-                raise InputError(f"{name} must be {least}{', and at most 2**53' * (number > _MOST)}, not {number}")
+                raise InputError(f"{name} must be {least}{', and at most 2**40' * (number > _MOST)}, not {number}")
             if name in shares.split() and not 0 <= number <= 1:
                 raise InputError(f"{name} must be from 0 to 1, not {number}")
             if not 0 <= number <= _MOST:
-                raise InputError(f"{name} must be from 0 to 2**53, not {number}")
+                raise InputError(f"{name} must be from 0 to 2**40, not {number}")

@@ -39,9 +39,7 @@ def save_weights(network: LandmarkNetwork | ImageNetwork, path: str | Path, **ab
     header = {KEY: json.dumps({"config": network.config.to_dict(), "about": about}, sort_keys=True)}
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
-        raise CheckpointError(
-            f"the weights for {path} are not finite, and are not written: a training of lower rate keeps them so"
-        )
+        raise CheckpointError(f"the weights for {path} are not finite, and are not written; train at a lower rate")
     with writing(path) as partial:
         if partial.exists():  # a device, a pipe
             partial.write_bytes(save(tensors, metadata=header))

@@ -10,6 +10,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
+from ...errors import InputError
 from ...geometry.camera import Camera
 from ...geometry.rotations import axis_angle_from_matrix, mirror_axis_angle
 from ...hand_model.assets import open_hand
@@ -121,8 +122,11 @@ def _residual(detection, joints, camera, side):
 
 
 def measure(out: Path = MEASURED, clips: int = 150, seed: int = 7) -> LandmarkErrors:
-    """Measure the detector and write the error model to `out`; about seven minutes on two cores."""
+    """Measure the detector and write the error model to `out`; about seven minutes on two cores. Raises InputError where the
+    clips are too few for one."""
     shapes, residuals, numbers, frames, rates = collect(clips, seed=seed)
     errors = fit(shapes, residuals, numbers, frames, **rates)
+    if not all(np.isfinite(value).all() for value in vars(errors).values()):
+        raise InputError(f"too few hands were seen in {clips} clips to tell the detector's errors by; give more with --clips")
     errors.save(out)
     return errors
