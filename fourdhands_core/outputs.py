@@ -166,6 +166,11 @@ def writing(path: str | Path) -> Iterator[Path]:
             raise
 
 
+def is_taken(folder: Path) -> bool:
+    """Whether anything is in a folder, which need not be there, but for what killed processes left, which the next removes."""
+    return folder.exists() and any(not path.name.startswith(_PARTIAL) for path in folder.iterdir())
+
+
 @contextlib.contextmanager
 def writing_folder(folder: str | Path) -> Iterator[Path]:
     """A folder to write files in that belong together, which are moved to `folder` when the context ends. Else as `writing`."""

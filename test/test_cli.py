@@ -220,7 +220,7 @@ def test_evaluate_prints_and_writes_the_same_json(tmp_path, monkeypatch, capsys)
         ("train --set a=1 CONFIG --set b=2 --quiet", {"what": "CONFIG", "set": ["a=1", "b=2"], "quiet": True}),
         ("data check NAME --out o PATH", {"name": "NAME", "path": "PATH", "out": "o"}),
         ("data check --split s NAME PATH --out o", {"name": "NAME", "path": "PATH", "split": "s"}),
-        ("data synthesise --clips 3 OUT --seed -3", {"out": "OUT", "clips": 3, "seed": -3}),
+        ("data synthesise --clips 3 OUT --seed 3", {"out": "OUT", "clips": 3, "seed": 3}),
         ("convert-mano A --out o B", {"pickles": ["A", "B"], "out": "o"}),
         ("import-weights --window 1 C --out o", {"checkpoint": "C", "window": 1, "out": "o"}),
         ("benchmark ros --frames 30 V", {"video": ["ros", "V"], "frames": 30}),

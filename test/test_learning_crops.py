@@ -124,6 +124,9 @@ def test_a_dataset_on_disk_is_read_back_with_its_exact_truth(tmp_path, capsys):
     assert "12 frames" in capsys.readouterr().out and png.is_file()
 
     assert main(["data", "synthesise", str(root), "--clips", "1"]) == 2  # never into a folder that holds something
+    (tmp_path / "killed" / ".fourdhands-partial-x").mkdir(parents=True)  # but into one that a killed process left
+    assert main(["data", "synthesise", str(tmp_path / "killed"), "--clips", "1", "--frames", "1", "--quiet"]) == 0
+    assert {path.name for path in (tmp_path / "killed").iterdir()} == {"annotations.npz", "images"}
     (root / "annotations.npz").write_bytes(b"PK damaged")
     with pytest.raises(DatasetError, match="annotations.npz cannot be read"):
         open_dataset("synthetic", root)

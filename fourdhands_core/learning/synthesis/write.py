@@ -12,7 +12,7 @@ from ...geometry.rotations import mirror_matrix
 from ...hand_model.skeleton import LEFT
 from ...media.images import write_image
 from ...media.scenery import Sensor
-from ...outputs import check_folder, writing_folder
+from ...outputs import check_folder, is_taken, writing_folder
 from ..datasets.synthetic import ANNOTATIONS, SHAPES, image_path
 from .clips import Clip, ClipSynthesis
 from .settings import SynthesisSettings
@@ -34,7 +34,7 @@ def synthesise(
     """
     out = Path(out)
     check_folder(out)
-    if out.exists() and any(out.iterdir()):
+    if is_taken(out):
         raise InputError(f"{out} is there and not an empty folder; give a new one to write the dataset to")
     synthesis = ClipSynthesis(settings, seed)
     rows: dict[str, list] = {name: [] for name in SHAPES}
