@@ -11,7 +11,6 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import check_file, not_a
-from ..hand_model.skeleton import SIDES
 from ..outputs import writing
 from ..pipeline.types import HandPairEstimate
 
@@ -91,7 +90,7 @@ class PairRecord:
 def read_hands(path: str | Path, keys: Iterable[str] = SHAPES) -> dict[str, np.ndarray]:
     """The arrays of a hands.npz, see `PairRecord.arrays`. keys: those that are needed; others may be missing or anything.
 
-    Raises InputError where it is none, lacks one of them, holds no frame, or has numbers among them that are no result's.
+    Raises InputError where it is none, lacks one of them, holds no frame, or has stamps that do not increase.
     """
     path = check_file(path, "result", _ADVICE)
     try:
@@ -110,25 +109,18 @@ def read_hands(path: str | Path, keys: Iterable[str] = SHAPES) -> dict[str, np.n
             raise InputError(f"{path}: {name} is {array.dtype} of shape {array.shape}, not {shape}; {_ADVICE}")
     if not count:
         raise InputError(f"{path} holds no frame; {_ADVICE}")
-    _check_numbers({name: arrays[name] for name in keys}, path)
+    if "stamp" in keys:
+        _check_stamps(arrays["stamp"], path)
     return arrays
 
 
-def _check_numbers(arrays: dict[str, np.ndarray], path: Path) -> None:
-    """Raise InputError where stamps do not increase, or a hand is valid that has no numbers for a place."""
-    stamp = arrays.get("stamp", np.zeros(0))
+def _check_stamps(stamp: np.ndarray, path: Path) -> None:
+    """Raise InputError where they do not increase."""
     if (wrong := ~(np.isfinite(stamp[1:]) & (stamp[1:] > stamp[:-1]))).any():
         row = int(wrong.argmax())
         raise InputError(
             f"{path}: stamp {stamp[row + 1]} of frame {row + 1} is not after {stamp[row]} of frame {row}; {_ADVICE}"
         )
-    if "valid" in arrays and "joints" in arrays:
-        placed = np.isfinite(arrays["joints"]).all(axis=(2, 3))
-        if (wrong := arrays["valid"].astype(bool) & ~placed).any():
-            row, side = np.argwhere(wrong)[0].tolist()
-            raise InputError(
-                f"{path}: the {SIDES[side]} hand of frame {row} is valid, and its joints are no numbers; {_ADVICE}"
-            )
 
 
 def is_fused(arrays: dict[str, np.ndarray]) -> bool:

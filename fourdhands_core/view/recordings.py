@@ -103,6 +103,10 @@ class NpzRecording(Recording):
         self.name, self.hands = str(path), hands
         self.warnings: list[str] = []
         self._arrays = read_hands(path, _NEEDED)
+        nowhere = self._arrays["valid"].astype(bool) & ~np.isfinite(self._arrays["joints"]).all(axis=(2, 3))
+        if count := int(nowhere.any(axis=1).sum()):  # lost, as a robot that follows takes it
+            self._arrays["valid"] = self._arrays["valid"].astype(bool) & ~nowhere
+            self.warnings.append(f"in {counted(count, 'images')} a valid hand has joints that are no numbers: it is ABSENT")
         self._frames: SoughtFrames | None = None
         self._missed = False
         overlay = path.with_name("overlay.mp4")
