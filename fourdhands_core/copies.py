@@ -32,7 +32,7 @@ class Fetched:
         """The copy."""
         folder = cache() / "inputs"
         for left in folder.glob("*"):  # by processes that were killed
-            with contextlib.suppress(InputError), locked(left, "in use"):
+            with contextlib.suppress(InputError, OSError), locked(left, "in use"):  # without locks nobody knows: it stays
                 shutil.rmtree(left, ignore_errors=True)
         mine = folder / uuid.uuid4().hex
         with locked_if_possible(mine):

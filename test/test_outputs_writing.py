@@ -64,7 +64,11 @@ def test_a_file_system_without_locks_is_written_to(tmp_path, monkeypatch):
 
 def test_work_goes_on_where_there_are_no_locks_and_that_is_said(tmp_path, monkeypatch, caplog):
     """`fourdhands bag` and `episodes export` refused such a file system."""
-    monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSYS, "Function not implemented")))
+
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
     for finished in (False, True):
         with WorkFolder(tmp_path / "out") as work:
             (work.folder / "part").write_text("text")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import sys
@@ -161,6 +162,19 @@ def test_copies_of_killed_processes_are_removed(storage, tmp_path, cache):
     write(cache / "inputs" / "dead", lock="", bag="x" * 1000)
     call_here(Path.exists, Fetched(found(storage)))
     assert not list((cache / "inputs").iterdir())
+
+
+def test_a_cache_without_locks_is_used_and_what_may_be_another_processs_stays(storage, tmp_path, cache, monkeypatch):
+    """As in a home folder on a cluster's file system."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    storage.put(write(tmp_path / "out", a="1"), [])
+    write(cache / "inputs" / "other", lock="", bag="x")
+    monkeypatch.setattr("fcntl.flock", refuse)
+    assert call_here(lambda path: (path / "a").read_text(), Fetched(found(storage))) == "1"
+    assert [folder.name for folder in (cache / "inputs").iterdir()] == ["other"]
 
 
 def test_errors_name_the_place_and_not_its_copy(storage, tmp_path):

@@ -91,6 +91,7 @@ def test_the_camera_that_points_tell_of():
         (lambda a: a.update(confidence=np.full((40, 2), "x")), "confidence is <U1"),
         (lambda a: a.update({name: array[:0] for name, array in a.items()}), "no frame"),
         (lambda a: a.update(stamp=a["stamp"][::-1]), "stamp 1266666654 of frame 1 is not after 1299999987 of frame 0"),
+        (lambda a: a.update(stamp=np.where(np.arange(40) == 0, np.nan, a["stamp"])), "stamp nan of frame 0 is no time"),
         (lambda a: a.update(stamp=np.where(np.arange(40) == 7, np.nan, a["stamp"])), "stamp nan of frame 7 is not after"),
     ],
 )

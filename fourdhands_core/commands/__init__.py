@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from ..errors import DependencyError, InputError
 from ..files import local_path
 from ..geometry import CALIBRATION_FILES
+from ..learning.ranges import MOST
 from ..pipeline.settings import TrackerSettings
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ MODELS = "weights", "model", "device", "search", "precision", "hand_model", "han
 Commands: TypeAlias = "argparse._SubParsersAction[Any]"
 """What `add_subparsers` gives, to which each module adds its own."""
 Settings = TypeVar("Settings", bound=Any)
+_BOOLS = {"true": True, "false": False}
 
 
 class Parser(argparse.ArgumentParser):
@@ -264,7 +266,7 @@ def positive(text: str) -> int:
 def seed(text: str) -> int:
     """The type of arguments that generators of random numbers begin with."""
     value = int(text)
-    if not 0 <= value <= 2**40:
+    if not 0 <= value <= MOST:
         raise argparse.ArgumentTypeError(f"{text} is not from 0 to 2**40")
     return value
 
@@ -310,9 +312,6 @@ def replaced(settings: Settings, assignments: list[str]) -> Settings:
         return replace(settings, **values)
     except InputError as error:
         raise InputError(f"--set: {error}") from error
-
-
-_BOOLS = {"true": True, "false": False}
 
 
 FILE: dict[str, Any] = {"type": path, "metavar": "FILE"}

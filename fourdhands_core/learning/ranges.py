@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import InputError
 
-_MOST = 2**40
+MOST = 2**40
 """Of any setting: a million times as much, as clips are numbered from a seed, is a whole number of 64 bits."""
 
 
@@ -19,10 +19,10 @@ def check_ranges(settings: Any, positive: str = "", shares: str = "") -> None:
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, bool) or not isinstance(number, (int, float)):
                 continue
-            if name in positive.split() and not 0 < number <= _MOST:
+            if name in positive.split() and not 0 < number <= MOST:
                 least = "at least 1" if isinstance(number, int) else "positive"
-                raise InputError(f"{name} must be {least}{', and at most 2**40' * (number > _MOST)}, not {number}")
+                raise InputError(f"{name} must be {least}{', and at most 2**40' * (number > MOST)}, not {number}")
             if name in shares.split() and not 0 <= number <= 1:
                 raise InputError(f"{name} must be from 0 to 1, not {number}")
-            if not 0 <= number <= _MOST:
+            if not 0 <= number <= MOST:
                 raise InputError(f"{name} must be from 0 to 2**40, not {number}")

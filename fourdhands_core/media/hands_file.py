@@ -116,6 +116,8 @@ def read_hands(path: str | Path, keys: Iterable[str] = SHAPES) -> dict[str, np.n
 
 def _check_stamps(stamp: np.ndarray, path: Path) -> None:
     """Raise InputError where they do not increase."""
+    if not np.isfinite(stamp[0]):
+        raise InputError(f"{path}: stamp {stamp[0]} of frame 0 is no time; {_ADVICE}")
     if (wrong := ~(np.isfinite(stamp[1:]) & (stamp[1:] > stamp[:-1]))).any():
         row = int(wrong.argmax())
         raise InputError(

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 HAND_LENGTH = 0.18
 """Length of an average adult hand, wrist to middle fingertip, metres; it turns a scale into a hand's size in pixels."""
+_LARGEST_SIDE = 32766
+"""Pixels, of images that OpenCV warps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +35,6 @@ class HandDetection:
     world: np.ndarray
     confidence: np.ndarray
     presence: float = 1.0
-
-
-_LARGEST_SIDE = 32766
-"""Pixels, of images that OpenCV warps."""
 
 
 class Detector(Protocol):

@@ -205,8 +205,8 @@ class Gateway:
                 return await asyncio.start_server(self._serve, host, number, limit=_HEAD)
             except OSError as error:
                 problem = error
-        number = problem.errno or 0  # below 0 where a name leads to no address
-        why = os.strerror(number) if number > 0 else problem.strerror or str(problem)  # without asyncio's repetition of it
+        code = problem.errno or 0  # below 0 where a name leads to no address
+        why = os.strerror(code) if code > 0 else problem.strerror or str(problem)  # without asyncio's repetition of it
         raise InputError(
             f"the page cannot be served at {host}:{port} ({why}); choose another --port, or the "
             "--host of an interface of this machine"

@@ -171,10 +171,10 @@ def _hand_words(hand: HandEstimate, cameras: Sequence[str]) -> str:
     name = SIDES[hand.side]
     if hand.state == TRACKED:
         where = ""
-        if hand.joints is not None and hand.joints_2d is not None and hand.scaled:  # without pixels they are fused
-            where = f", {np.linalg.norm(hand.joints[0]):.2f} m away"
         if cameras:
             where = f", made of {' and '.join(cameras)}"
+        elif hand.joints is not None and hand.joints_2d is not None and hand.scaled:  # without pixels it is fused
+            where = f", {np.linalg.norm(hand.joints[0]):.2f} m away"
         return f"{name} TRACKED, confidence {hand.confidence:.2f}{where}"
     if hand.state == HELD:
         return f"{name} HELD, seen {hand.age:.2f} s ago"

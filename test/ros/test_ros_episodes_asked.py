@@ -1,4 +1,4 @@
-"""What is asked of a bag with images alone: told before hands are looked for in them, and only of the camera that is meant."""
+"""What is asked of a bag: of images it is told before hands are looked for in them, and only of the camera that is meant."""
 
 import shutil
 from importlib.util import find_spec
@@ -73,3 +73,10 @@ def test_what_is_said_of_images_whose_hands_are_there_already_is_told_to_be_unus
     words = "bag has hands already: what was said of its images and of how hands are found is not used"
     assert words not in export(capsys, bag, tmp_path / "plain")
     assert words in export(capsys, bag, tmp_path / "out", *given)
+
+
+def test_less_than_a_row_is_named_as_such(tmp_path, capsys):
+    """It was "shorter than --min-seconds 0"."""
+    short = Demonstration(seconds=0.1, images=False).write(tmp_path / "short")
+    code, _, said = run(capsys, "export", short, "--out", tmp_path / "out", "--fps", "5", "--min-seconds", "0")
+    assert code == 2 and "shorter than a row of --fps 5 between two losses" in said

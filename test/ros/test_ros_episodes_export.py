@@ -225,13 +225,6 @@ def test_what_cannot_be_is_told_in_a_sentence(bags, tmp_path, capsys, options, w
     assert not (tmp_path / "out").exists()
 
 
-def test_less_than_a_row_is_named_as_such(tmp_path, capsys):
-    """It was "shorter than --min-seconds 0"."""
-    short = Demonstration(seconds=0.1, images=False).write(tmp_path / "short")
-    code, _, said = run(capsys, "export", short, "--out", tmp_path / "out", "--fps", "5", "--min-seconds", "0")
-    assert code == 2 and "shorter than a row of --fps 5 between two losses" in said
-
-
 def test_a_bag_with_nobody_is_left_out_with_its_reason(bags, tmp_path, capsys):
     nobody = Demonstration(seconds=1, there=lambda side, seconds: False, robot=True).write(tmp_path / "nobody")
     code, out, _ = run(capsys, "export", bags / "bag_10", nobody, "--out", tmp_path / "out")
