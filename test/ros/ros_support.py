@@ -162,10 +162,10 @@ def stamp_to(message, stamp: int) -> None:
     message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
 
 
-def image_message(stamp: int, pixel=(255, 255, 0), encoding="rgb8", frame_id="camera") -> Image:
+def image_message(stamp: int, pixel=(255, 255, 0), encoding="rgb8", frame_id="camera", size=(HEIGHT, WIDTH)) -> Image:
     """An Image of one colour that FakeTracker understands."""
-    message = Image(width=WIDTH, height=HEIGHT, encoding=encoding, step=3 * WIDTH)
-    message.data = array.array("B", np.full((HEIGHT, WIDTH, 3), pixel, np.uint8).tobytes())
+    message = Image(height=size[0], width=size[1], encoding=encoding, step=3 * size[1])
+    message.data = array.array("B", np.full((*size, 3), pixel, np.uint8).tobytes())
     message.header.frame_id = frame_id
     stamp_to(message, stamp)
     return message

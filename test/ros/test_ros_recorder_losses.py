@@ -12,7 +12,7 @@ from bag_support import read_bag
 from rclpy.duration import Duration
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from ros_support import PATIENT, PERIOD, RELIABLE, SECOND, T0, ended, image_message
+from ros_support import HEIGHT, PATIENT, PERIOD, RELIABLE, SECOND, T0, WIDTH, ended, image_message
 from rosbags.interfaces import Qos
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
@@ -40,10 +40,10 @@ def test_what_a_recorder_that_could_not_run_has_missed_is_told(ros, tmp_path):
     assert ros.spin_until(publisher.get_subscription_count)
     sent = 0
 
-    def send(count):
+    def send(count, size=(HEIGHT, WIDTH)):
         nonlocal sent
         for _ in range(count):
-            publisher.publish(image_message(T0 + sent * PERIOD))
+            publisher.publish(image_message(T0 + sent * PERIOD, size=size))
             sent += 1
             ros.spin_for(0.002)
 
@@ -52,7 +52,7 @@ def test_what_a_recorder_that_could_not_run_has_missed_is_told(ros, tmp_path):
     send(20)
     assert publisher.wait_for_all_acked(Duration(seconds=PATIENT))
     process.send_signal(signal.SIGSTOP)
-    send(200)
+    send(100, size=(720, 1280))  # 276 MB: no buffer of shared memory or of a socket holds them until it goes on
     process.send_signal(signal.SIGCONT)
     ros.spin_for(0.5)
     for _ in range(10):
