@@ -23,6 +23,8 @@ WEIGHTS = "weights"
 def write_graphs() -> None:
     """Write GRAPHS for a network of LandmarkConfig's own sizes."""
     import onnx
+    import onnx_ir
+    from onnxscript import optimizer
 
     config = LandmarkConfig()
     network = LandmarkNetwork(config)
@@ -30,8 +32,17 @@ def write_graphs() -> None:
     for path, part in zip(GRAPHS, (EncodePart(network), ReasonPart(network))):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # not optimised: that would put transposed copies in the place of weights; onnxruntime does so when it loads
-            model = torch.onnx.export(part.eval(), part.examples(), dynamo=True, verbose=False, optimize=False).model_proto
+            program = torch.onnx.export(part.eval(), part.examples(), dynamo=True, verbose=False, optimize=False)
+        assert program is not None, "with dynamo there is one"
+        graph = program.model.graph
+        # as inputs, weights are not constants, of which it would put transposed copies in their place
+        values = {name: graph.initializers.pop(name) for name in weights.intersection(graph.initializers)}
+        graph.inputs.extend(values[name] for name in sorted(values))
+        optimizer.optimize(program.model)
+        for name, value in values.items():
+            graph.inputs.remove(value)
+            graph.initializers[name] = value
+        model = onnx_ir.to_proto(program.model)
         for tensor in model.graph.initializer:
             if tensor.name in weights:
                 tensor.ClearField("raw_data")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from ..geometry.rotations import matrix_from_6d
 from .landmark_config import LandmarkConfig
@@ -44,15 +43,24 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, mlp_ratio * width), nn.GELU(), nn.Linear(mlp_ratio * width, width))
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None, context: torch.Tensor | None = None) -> torch.Tensor:
-        """x (N, L, C); mask (N, 1, 1, S) bool, True where a token of the context (or of x) may be attended to."""
+        """x (N, L, C); mask (N, 1, 1, S), added to attention's scores: `hidden` of the context's tokens (or x's)."""
+        n, length, width = x.shape
+        x = x.reshape(-1, width)  # linear layers of matrices: onnxruntime has one operation for each
         y = self.norm_attention(x)
-        source = y if context is None else context
-        n, length, width = y.shape
+        source = y if context is None else context.reshape(-1, width)
         q = self.query(y).reshape(n, length, self.heads, -1).transpose(1, 2)
-        k, v = self.key_value(source).reshape(n, source.shape[1], 2, self.heads, -1).permute(2, 0, 3, 1, 4)
-        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        x = x + self.output(y.transpose(1, 2).reshape(n, length, width))
-        return x + self.mlp(self.norm_mlp(x))
+        kv = self.key_value(source).reshape(n, -1, 2 * self.heads, width // self.heads).transpose(1, 2)
+        k, v = kv.split(self.heads, dim=1)
+        scores = q @ k.transpose(-1, -2) * (width // self.heads) ** -0.5
+        if mask is not None:
+            scores = scores + mask
+        x = x + self.output((scores.softmax(-1) @ v).transpose(1, 2).reshape(-1, width))
+        return (x + self.mlp(self.norm_mlp(x))).reshape(n, length, width)
+
+
+def hidden(seen: torch.Tensor) -> torch.Tensor:
+    """What is added to attention's scores: 0 where `seen` (...) bool is True, else so little that nothing is attended to."""
+    return torch.where(seen, 0.0, -1e9)
 
 
 def time_code(offsets: torch.Tensor, width: int) -> torch.Tensor:
@@ -117,13 +125,14 @@ class LandmarkNetwork(nn.Module):
             features = torch.cat([features[..., :-1], torch.zeros_like(features[..., -1:])], dim=-1)
         x = torch.einsum("bhlf,lfc->bhlc", features, self.embed) + self.landmark_code
         if self.config.relation_map:
-            x = torch.cat([x, self.relation(tokens.relation)], dim=-1)
-        x = self.join(x) + self.side_code[:, None]
+            relation = self.relation(tokens.relation.reshape(-1, RELATION_CHANNELS))
+            x = torch.cat([x, relation.reshape(batch, 2, 21, -1)], dim=-1)
+        x = self.join(x.reshape(batch * 42, -1)).reshape(batch, 2, 21, -1) + self.side_code[:, None]
         if self.config.cross_hand:
             sequence = x.reshape(batch, 42, -1)
             # attention needs something to attend to: with no hand at all, everything is attended to and nothing used
             present = tokens.present | ~tokens.present.any(dim=1, keepdim=True)
-            mask = present[..., None].expand(batch, 2, 21).reshape(batch, 1, 1, 42)
+            mask = hidden(present)[..., None].expand(batch, 2, 21).reshape(batch, 1, 1, 42)
         else:
             sequence, mask = x.reshape(batch * 2, 21, -1), None
         for block in self.spatial:
@@ -144,7 +153,7 @@ class LandmarkNetwork(nn.Module):
         batch, _, length, width = tokens.shape
         valid = valid | ~valid.any(dim=-1, keepdim=True)
         x = (tokens + time_code(offsets, width)[:, None]).reshape(batch * 2, length, width)
-        mask = valid.reshape(batch * 2, 1, 1, length)
+        mask = hidden(valid).reshape(batch * 2, 1, 1, length)
         z = self.temporal_query.expand(batch * 2, 1, -1)
         for block in self.temporal:
             z = block(z, mask, x)

@@ -19,6 +19,8 @@ RELATION_CHANNELS = 5
 BOX_SCALE = 4.0
 """Side of a hand's square box in units of the landmarks' RMS distance from their mean: it encloses the hand."""
 _MIRROR = torch.tensor([-1.0, 1.0, 1.0])
+_TO_Z = torch.tensor([[0.0, 0, -1, 0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, -1, 0, 1, 0], [0, 0, 0, 0, 0, 0, 0, 0, 0]])
+"""`(v @ _TO_Z).reshape(3, 3)` is the matrix of the cross product with v x z."""
 
 
 @dataclass
@@ -44,10 +46,10 @@ def mirror_points(points: torch.Tensor) -> torch.Tensor:
 
 def look_at(ray: torch.Tensor) -> torch.Tensor:
     """Smallest rotations (..., 3, 3) that turn the directions `ray` (..., 3) onto +z."""
-    x, y, z = torch.nn.functional.normalize(ray, dim=-1).unbind(-1)
-    k = 1.0 / (1.0 + z).clamp(min=1e-6)
-    rows = [1 - k * x * x, -k * x * y, -x, -k * x * y, 1 - k * y * y, -y, x, y, z]
-    return torch.stack(rows, dim=-1).reshape(*ray.shape[:-1], 3, 3)
+    ray = ray / torch.linalg.vector_norm(ray, dim=-1, keepdim=True)
+    turn = (ray @ _TO_Z.to(ray)).reshape(*ray.shape[:-1], 3, 3)
+    share = 1.0 / (1.0 + ray[..., 2:, None]).clamp(min=1e-6)
+    return torch.eye(3).to(ray) + turn + share * (turn @ turn)
 
 
 def _flatten_to_plane(directions: torch.Tensor) -> torch.Tensor:
@@ -81,7 +83,7 @@ def landmark_tokens(
     is taken to be infinitely far away (D = 1) and not overlapping, as section 4.5 treats single hands.
     """
     directions = torch.nn.functional.pad(rays, (0, 1), value=1.0)
-    ahead = torch.nn.functional.normalize(directions, dim=-1).mean(dim=-2)
+    ahead = (directions / torch.linalg.vector_norm(directions, dim=-1, keepdim=True)).mean(dim=-2)
     both = present.all(dim=1)[:, None, None, None]
     if common_box:
         ahead = torch.where(both[..., 0], ahead + mirror_points(ahead.flip(1)), ahead)
