@@ -46,7 +46,13 @@ _KINDS = (
         "give the video that it names, or each by itself",
     ),
     (rb"(?s)ID3[\x02-\x04]|fLaC|....ftypM4[AB]|RIFF.{4}WAVE", "an audio file", ""),
-    (rb"(?s)....ftyp|\x1a\x45\xdf\xa3|RIFF.{4}AVI ", "a video", ""),
+    (
+        rb"(?s)....ftyp|\0...(moov|wide|free|skip|pnot)|....mdat|\x1a\x45\xdf\xa3|RIFF.{4}AVI |"
+        rb"G.{187}G.{187}G|.{4}G.{191}G.{191}G|\0\0\x01[\xb3\xba]|\0{2,3}\x01[\x09\x27\x40\x46\x47\x67]|FLV\x01|\x30\x26\xb2\x75\x8e\x66\xcf\x11|"
+        rb"\x06\x0e\x2b\x34|YUV4MPEG2 ",
+        "a video",
+        "",
+    ),
     (rb"\x89HDF\r\n", "an HDF5 file", ""),
     (rb"\x93NUMPY", "a numpy array (npy)", ""),
     (rb"\x89MCAP0\r\n", "an mcap recording", ""),

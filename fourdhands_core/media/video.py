@@ -68,8 +68,9 @@ class VideoReader(contextlib.AbstractContextManager["VideoReader"]):
         lacking = (self.frame_count or 0) - self._count
         if not self._frames.stated:  # then it is the duration times the rate
             lacking -= round(self._paused * self.fps / 1e9)
-            if self._uneven > _FEW * self._count:  # which is no number of frames
-                lacking = min(lacking, (self.frame_count or 0) - round((self._stamp + self._longest) * self.fps / 1e9) - 1)
+            uneven = self._uneven > _FEW * self._count  # then the duration is no number of frames, nor is a gap
+            end = round((self._stamp + uneven * self._longest) * self.fps / 1e9) + 1
+            lacking = min(lacking, max((self.frame_count or 0) - end, 0) + (not uneven) * self._holes)
             if lacking <= _TAIL * self.fps:
                 lacking = 0
         return max(self._failed, lacking)
@@ -82,7 +83,7 @@ class VideoReader(contextlib.AbstractContextManager["VideoReader"]):
             yield frame
 
     def _begin(self) -> None:
-        self._count = self._failed = self._uneven = self._longest = self._paused = 0
+        self._count = self._failed = self._uneven = self._holes = self._longest = self._paused = 0
         self._stamp = -1
 
     def _read(self):
@@ -96,6 +97,7 @@ class VideoReader(contextlib.AbstractContextManager["VideoReader"]):
             stamp = self._stamp + round((1 + failed) * 1e9 / self.fps)
         gap = stamp - self._stamp if self._count else 0
         self._uneven += abs(gap * self.fps / 1e9 - 1) > 0.5 and self._count > 0
+        self._holes += max(round(gap * self.fps / 1e9) - 1, 0)
         self._longest = max(self._longest, gap)
         self._paused += gap if gap > _PAUSE else 0
         self._stamp = stamp = max(stamp, 0)
