@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from video_support import plain_video
 
 from fourdhands_core.cli import main
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle
@@ -131,6 +132,13 @@ def test_a_recorded_hand_moves_the_robot(tmp_path, hands, capsys):
     video = cv2.VideoCapture(str(tmp_path / "robot.mp4"))
     assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == 60
     assert "following the right hand" in capsys.readouterr().out
+
+
+def test_a_video_is_tracked_first(tmp_path, capsys):
+    """It ended in a traceback, whatever was in the video."""
+    video = plain_video(tmp_path / "grey.mp4", [90] * 8)
+    assert main(["teleop", str(video), "--robot", "gripper", "--out", str(tmp_path / "out"), "--quiet"]) == 2
+    assert "no image shows a right hand" in capsys.readouterr().err
 
 
 def test_a_hand_of_the_users_own_follows_too(tmp_path, hands, capsys):

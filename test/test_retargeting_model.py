@@ -174,6 +174,27 @@ def test_a_gripper_that_has_no_shapes(tmp_path, capsys, change, words):
     assert words in said and "1 joint: width" in said
 
 
+def test_a_gripper_whose_follower_goes_the_other_way_cannot_move(tmp_path, capsys):
+    """Its limits leave both fingers 0 alone; a mimic of -1 made that -0, and ended in a traceback."""
+    follows = '<limit lower="0" upper="0.04"/><mimic joint="slide" multiplier="-1"/>'
+    other = joint("other", "prismatic", "base", "three", 'xyz="0 0 0"', follows) + '<link name="three"/></robot>'
+    said, _ = check(tmp_path, capsys, GRIP.replace("</robot>", other), GRIPPER, "grip.urdf")
+    assert "joints: slide cannot move, by the limits of what follows; check limits and mimic" in said
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ("finger: thumb", "finger is the thumb, which opens a gripper with another one: index, middle, ring, little"),
+        ("joints: slide", "joints 'slide' is no list of names"),
+    ],
+)
+def test_a_slip_in_a_grippers_file_is_named(tmp_path, given, words):
+    """Of the thumb's distance to itself the width was NaN, in datasets too."""
+    with pytest.raises(InputError, match=words):
+        load_retargeter(described(tmp_path, GRIPPER.replace("joints: [slide]", given), GRIP, "grip.urdf"))
+
+
 @pytest.mark.parametrize(
     "change, words",
     [

@@ -84,11 +84,11 @@ def track_one(args: argparse.Namespace, video: VideoReader | str, mesh: bool = F
         return track_video(video, args.out, tracker, cameras, mesh=mesh, progress=not args.quiet)
 
 
-def _tracker(args: argparse.Namespace) -> HandPairTracker:
-    """That of the arguments, which knows the person's hand shape where they name it."""
+def _tracker(args: argparse.Namespace, measured: bool = False) -> HandPairTracker:
+    """That of the arguments, which knows the person's hand shape where they name it. measured: see tracker_with_shape."""
     from ..pipeline.shape_calibration import tracker_with_shape
 
-    return tracker_with_shape(tracker_settings(args), args.hand_shape, measured=bool(args.cameras))
+    return tracker_with_shape(tracker_settings(args), args.hand_shape, measured)
 
 
 def _track_cameras(args: argparse.Namespace) -> int:
@@ -121,7 +121,7 @@ def _track_cameras(args: argparse.Namespace) -> int:
             DEFAULT_FOV, fov=fov, intrinsics=intrinsics, rectified=args.rectified, unknown="no lens was given"
         )
         videos.append(CameraVideo(name, file, source))
-    with closing(_tracker(args)) as tracker:
+    with closing(_tracker(args, measured=True)) as tracker:
         summary = track_cameras(videos, rig, args.out, tracker, progress=not args.quiet)
     print(f"{summary}\nwritten to {args.out}: hands.npz in {rig.frame()}, and each camera's own")
     return 0

@@ -128,12 +128,17 @@ def _parse(path: Path, values: dict[str, Any]) -> RobotConfig:
         raise ValueError(f"kind {kind!r} is neither hand nor gripper")
     if side not in (*SIDES, EITHER):
         raise ValueError(f"side {side!r} is none of left, right, either")
-    chosen: dict[str, Any] = {"joints": tuple(map(str, values.get("joints", ())))}
+    joints = values.get("joints", ())
+    if not isinstance(joints, list | tuple):
+        raise ValueError(f"joints {joints!r} is no list of names, as [one, other]")
+    chosen: dict[str, Any] = {"joints": tuple(map(str, joints))}
     chosen |= {key: positive(key, values[key]) for key in ("scale", "gaps", "near", "middles") if key in values}
     if "width" in values:
         chosen["width"] = range_of("width", values["width"])
     if "finger" in values:
         chosen["finger"] = _finger(values["finger"])
+        if chosen["finger"] == FINGERS[0]:
+            raise ValueError(f"finger is the thumb, which opens a gripper with another one: {', '.join(FINGERS[1:])}")
     if kind == "hand":
         palm = _keys("palm", values["palm"])
         fingers = {_finger(name): _finger_config(name, value) for name, value in _keys("fingers", values["fingers"]).items()}

@@ -339,7 +339,7 @@ class RobotModel:
             self._ignored[[one, *other], [*other, one]] = True
         rng = np.random.default_rng(0)
         count: np.ndarray = np.zeros((self.model.nbody, self.model.nbody))
-        tries = [self.neutral, *rng.uniform(self.lower, self.upper, (60, len(self.names)))]
+        tries = [self.neutral, *(self.lower + rng.random((60, len(self.names))) * (self.upper - self.lower))]
         for q in tries:
             for _, _, (distance, one, other) in self.pose(q).contacts:
                 bodies = self.model.geom_bodyid[[int(one), int(other)]]

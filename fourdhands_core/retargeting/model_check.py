@@ -77,6 +77,9 @@ def gripper_complaints(config: RobotConfig) -> list[str]:
             found.append(f"joints: the model has no joint {name!r}; it has {', '.join(model.joints)}")
         elif not model.slides[model.joints.index(name)]:
             found.append(f"joints: {name} is no slide; the picture and the simulated arm do not know its width")
+    spans = zip(model.names, model.upper - model.lower)
+    if still := [name for name, span in spans if name in config.joints and not span > 0.0]:
+        found.append(f"joints: {', '.join(still)} cannot move, by the limits of what follows; check limits and mimic")
     if config.width[1] > _LONG:
         found.append(f"width: it opens {config.width[1]:.3g} m; it is in metres")
     return found
