@@ -10,6 +10,7 @@ from pipeline_support import CAMERA, landmarks_beside, shown
 from fourdhands_core.errors import InputError
 from fourdhands_core.hand_model.assets import load_human_hand, pair_of
 from fourdhands_core.hand_model.skeleton import RIGHT
+from fourdhands_core.learning.evaluation import clips
 from fourdhands_core.learning.evaluation.clips import photo_errors, seen_at
 from fourdhands_core.media.clips import HandScene, pose_hands, render_frames
 from fourdhands_core.pipeline.tracker import HandPairTracker, TrackerSettings
@@ -47,3 +48,22 @@ def test_marks_where_the_detector_sees_joints_are_near_the_fitted_landmarks(tmp_
 def test_a_folder_without_annotations_is_told(tmp_path):
     with pytest.raises(InputError, match="holds no annotation file"):
         photo_errors(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        (None, r"holds neither video/\*.mp4 nor freihand/ or onehand10k/"),
+        ("{}", "test.json is no annotation file in COCO style with 21 joints a hand .KeyError: 'images'"),
+        ("[", "test.json is no annotation file in COCO style"),
+        ('{"images": [{"id": 7, "file_name": "a.png"}], "annotations": [{"image_id": 7, "keypoints": [1, 2]}]}', "reshape"),
+    ],
+)
+def test_real_images_that_cannot_be_used_are_told_before_clips_are_rendered(tmp_path, monkeypatch, text, words):
+    """After the minutes that these take, and with tracebacks; a folder with nothing to measure without a word."""
+    monkeypatch.setattr(clips, "unseen_clips", None)
+    if text is not None:
+        (tmp_path / "freihand").mkdir()
+        (tmp_path / "freihand" / "test.json").write_text(text)
+    with pytest.raises(InputError, match=words):
+        clips.evaluate(clips=1, real=tmp_path)

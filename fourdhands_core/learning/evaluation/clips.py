@@ -192,17 +192,24 @@ def photo_errors(folder: Path, settings: TrackerSettings = TrackerSettings()) ->
     annotations = next(iter(sorted(folder.glob("*.json"))), None)
     if annotations is None:
         raise InputError(f"{folder} holds no annotation file (*.json); give a folder in COCO style")
-    data = json.loads(annotations.read_bytes())
-    names = {image["id"]: image["file_name"] for image in data["images"]}
+    try:
+        data = json.loads(annotations.read_bytes())
+        names = {image["id"]: image["file_name"] for image in data["images"]}
+        marked = [
+            (folder / Path(names[one["image_id"]]).name, np.array(one["keypoints"], dtype=np.float64).reshape(21, 3))
+            for one in data["annotations"]
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{annotations} is no annotation file in COCO style with 21 joints a hand ({type(error).__name__}: {error})"
+        ) from error
     kept: list[np.ndarray] = []
     missed = 0
     single = replace(settings, temporal=False)
-    for k, annotation in enumerate(data["annotations"]):
-        image = read_image(folder / Path(names[annotation["image_id"]]).name)
-        if image is None:
+    for k, (photo, points) in enumerate(marked):
+        image, known = read_image(photo), points[:, 2] > 0
+        if image is None or not known.any():
             continue
-        points = np.array(annotation["keypoints"], dtype=np.float64).reshape(21, 3)
-        known = points[:, 2] > 0
         size = np.ptp(points[known, :2], axis=0).max()
         errors = []
         with closing(HandPairTracker(single)) as tracker:
@@ -239,6 +246,7 @@ def evaluate(
     rendered, grasping: `rendered_errors` of either hand family, of any motion and of hands at work.
     """
     with closing(HandPairTracker(settings)) as tracker:
+        by_real = {} if real is None else _real_errors(tracker, real, settings)  # what is wrong with it shows at once
         result: dict[str, Any] = {
             name: {
                 family: rendered_errors(tracker, unseen_clips(clips, seed=seed, asset=open_hand(family), grasps=grasps))
@@ -255,9 +263,16 @@ def evaluate(
                 "hands": at["hands"]["found"],
                 "length": at["length"]["ours"],
             }
-        if real is not None:
-            result["video"] = {path.stem: video_steadiness(tracker, path) for path in sorted((real / "video").glob("*.mp4"))}
-            result["photos"] = {
-                name: photo_errors(real / name, settings) for name in ("freihand", "onehand10k") if (real / name).is_dir()
-            }
-    return result
+    return result | by_real
+
+
+def _real_errors(tracker: HandPairTracker, real: Path, settings: TrackerSettings) -> dict[str, Any]:
+    """Of the videos and photos in a folder. Raises InputError where it holds none, or they cannot be read."""
+    videos = sorted((real / "video").glob("*.mp4"))
+    photos = [name for name in ("freihand", "onehand10k") if (real / name).is_dir()]
+    if not videos and not photos:
+        raise InputError(f"--real {real} holds neither video/*.mp4 nor freihand/ or onehand10k/; give one that does")
+    return {
+        "video": {path.stem: video_steadiness(tracker, path) for path in videos},
+        "photos": {name: photo_errors(real / name, settings) for name in photos},
+    }
