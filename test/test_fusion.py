@@ -11,7 +11,7 @@ from fourdhands_core.fusion.bumps import Bumps
 from fourdhands_core.fusion.consistency import Consistency
 from fourdhands_core.fusion.deviations import Deviations
 from fourdhands_core.fusion.fusion import HandFusion
-from fourdhands_core.fusion.matching import ELSEWHERE, EXCHANGED
+from fourdhands_core.fusion.matching import ELSEWHERE, EXCHANGED, FROZEN
 from fourdhands_core.fusion.schedule import Schedule
 from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle
@@ -222,6 +222,39 @@ def test_a_dead_camera_costs_one_wait():
     assert [moment for _, moment in results[-15:]] == moments[-15:]
     _, results = run(scene, range(60 * FRAME, 80 * FRAME, FRAME), both(scene), fusion)  # and it comes back
     assert results[-1][0].pair.cameras[0] == ("camera_0", "camera_1")
+
+
+@pytest.mark.parametrize("names, most", [((0, 1), 0.05), ((0, 1, 2), 0.02)], ids=["of two", "of three"])
+def test_a_camera_whose_image_freezes_is_left_out_and_named(names, most):
+    """Its driver sent its last image again and again with new stamps: three quarters of a rendered clip's hands were valid,
+    and 0.16 m off in the mean."""
+    scene, last = Scene(angles=(-25.0, 25.0, 0.0)), 30 * FRAME
+
+    def views(moment):
+        view = scene.view(0, min(moment, last), stamp=scene.stamp(moment))
+        frozen = replace(view, estimate=replace(view.estimate, since=scene.stamp(min(moment, last))))
+        return [frozen, *(scene.view(number, moment + LATER) for number in names[1:])]
+
+    fusion, results = run(scene, range(0, 120 * FRAME, FRAME), views)
+    errors = np.array([wrist_errors(scene, *one) for one in results])
+    assert np.nanmax(errors) < most and np.isfinite(errors).mean() > 0.95
+    since = [fused.pair.cameras for fused, moment in results if moment > last + 6 * FRAME]
+    assert len(since) > 80 and not any("camera_0" in cameras for pair in since for cameras in pair)
+    assert fusion.consistency.problems(results[-1][0].pair.stamp) == [f"camera_0 is left out: {FROZEN}"]
+
+
+def test_hands_that_hold_still_before_all_cameras_are_no_frozen_image():
+    """Simulated cameras without noise."""
+    scene = Scene(noise=0.0)
+
+    def views(moment):
+        begun = (0, 20 * FRAME) if moment >= 20 * FRAME else (0,)
+        seen = [scene.view(number, 0, stamp=scene.stamp(moment + LATER * number)) for number in range(len(begun))]
+        return [replace(one, estimate=replace(one.estimate, since=scene.stamp(since))) for one, since in zip(seen, begun)]
+
+    fusion, results = run(scene, range(0, 60 * FRAME, FRAME), views)
+    assert all(fused.pair.cameras == (("camera_0", "camera_1"),) * 2 for fused, _ in results[24:]) and len(results) >= 59
+    assert fusion.consistency.problems(results[-1][0].pair.stamp) == []
 
 
 def test_no_hand_is_valid_that_no_view_shows():

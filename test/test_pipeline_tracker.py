@@ -283,6 +283,19 @@ def test_single_frames_do_not_depend_on_the_past(clip):
     assert fresh.right.hand_pose == pytest.approx(alone[100].right.hand_pose, abs=0.02)
 
 
+def test_since_when_an_image_is_the_same_is_told_of_each_by_its_own_stamp_and_goes_on_in_another_part(clip):
+    _, truth = clip
+    other = IMAGE.copy()
+    other[::8] += 1
+    trackers = [HandPairTracker(TrackerSettings(lookahead=2), TruthDetector(truth)) for _ in range(2)]
+    told = [trackers[0].process(image, stamp, CAMERA) for stamp, image in ((10, IMAGE), (20, IMAGE), (30, other), (40, other))]
+    trackers[1].recall(trackers[0].memory())
+    told += [trackers[1].process(image, stamp, CAMERA) for stamp, image in ((50, other), (60, IMAGE), (70, IMAGE))]
+    assert [(one.stamp, one.since) for one in told if one] == [(10, 10), (20, 10), (30, 30), (40, 30), (50, 30)]
+    trackers[1].reset()
+    assert [trackers[1].process(IMAGE, stamp, CAMERA) for stamp in (5, 6, 7)][-1].since == 5  # where time went back
+
+
 def test_the_same_video_gives_the_same_numbers_after_a_reset(clip):
     motion, truth = clip
     tracker = HandPairTracker(TrackerSettings(), TruthDetector(truth, noise=0.0))

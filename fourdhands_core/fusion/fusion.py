@@ -14,7 +14,7 @@ from ..pipeline.settings import TrackerSettings
 from ..pipeline.types import SOURCE_JOINT, SOURCE_NONE, HandPairEstimate, absent
 from .consistency import Consistency
 from .hand import FusedHand, SideFusion
-from .matching import BESIDE, DEPTH, ELSEWHERE, EXCHANGED, LATE, Matched, match
+from .matching import BESIDE, DEPTH, ELSEWHERE, EXCHANGED, FROZEN, LATE, Matched, match
 from .memory import Memory, new_tracks
 from .schedule import Schedule
 from .solution import HandSolver
@@ -27,6 +27,8 @@ _ANEW = 2.0
 """Seconds between a view and the newest of the others from which on all begins anew."""
 _OLDEST = 0.12
 """Seconds between a view and the moment of the estimate at which it is still used."""
+_FROZEN = 0.05
+"""Seconds for which a camera's images are all alike, and another's have changed, from which on they are not of their stamps."""
 _ELSEWHERE, _ELSEWHERE_UNCLEAR = 0.05, 0.1
 """Metres, root mean square, from a hand beyond which a view sees another one of its side; where it sees that badly."""
 _APART = 0.015
@@ -126,7 +128,7 @@ class HandFusion:
         """Whether a view goes on from those before, or begins anew where time went on, or back: then the past is forgotten."""
         memory = self.memory
         now = max((one.stamp for one in memory.views.values()), default=self.emitted)
-        if why := memory.times.aside(view.name, view.stamp):
+        if why := memory.times.aside(view.name, view.stamp) or self._frozen(view):
             self.consistency.left_out(view.stamp if now is None else now, [view.name], [(view.name, why)])
             return False
         if now is not None and abs(view.stamp - now) > _ANEW * 1e9:
@@ -144,6 +146,13 @@ class HandFusion:
                 del memory.views[name]  # else it would count once that moment comes
                 memory.arrived.discard(name)
         return True
+
+    def _frozen(self, view: View) -> str:
+        """Why a view is not of its stamp, in words; else empty. Where all cameras' images stay alike, nothing moves."""
+        memory, since = self.memory, view.stamp if view.estimate.since is None else view.estimate.since
+        if memory.since.setdefault(view.name, since) != since:
+            memory.since[view.name], memory.changed = since, max(since, memory.changed)
+        return FROZEN if min(view.stamp, memory.changed) - since > _FROZEN * 1e9 else ""
 
     def _fuse(self, with_vertices: bool) -> list[Fused]:
         """The estimate of the newest view's moment; none where that is out."""

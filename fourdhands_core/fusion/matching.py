@@ -14,6 +14,7 @@ EXCHANGED = "left and right are exchanged"
 ELSEWHERE = "it sees a hand where the others see none"
 BESIDE = "its landmarks lie beside the others'"
 DEPTH = "its depth images alone, which place hands elsewhere than the cameras' rays meet"
+FROZEN = "its images are the same again and again, and the others' are not: it is frozen, or slower than its stamps"
 LATE = "its images come too late, or its clock is apart"
 _ERROR = 0.012
 """Metres by which a sighting lies beside where its hand was expected, and beside another view's, root mean square."""

@@ -26,8 +26,9 @@ _WRONG_SIDE = -4.0
 @dataclass(eq=False)
 class Memory:
     """tracks: of the (left, right) hand. views: the newest of each camera. arrived: cameras that have delivered since the last
-    estimate. late: by camera, the stamp of a view that came after newer ones. lost: estimates in a row in which a hand was not
-    where it was expected."""
+    estimate. late: by camera, the stamp of a view that came after newer ones. since: by camera, since when its images are
+    alike. changed: stamp at which the images of any last changed. lost: estimates in a row in which a hand was not where it was
+    expected."""
 
     tracks: tuple[FusedTrack, FusedTrack]
     schedule: Schedule
@@ -35,6 +36,8 @@ class Memory:
     views: dict[str, View] = field(default_factory=dict)
     arrived: set[str] = field(default_factory=set)
     late: dict[str, int] = field(default_factory=dict)
+    since: dict[str, int] = field(default_factory=dict)
+    changed: int = 0
     lost: int = 0
     placed: PlacedByDepth = field(default_factory=PlacedByDepth)
     deviations: Deviations = field(default_factory=Deviations)

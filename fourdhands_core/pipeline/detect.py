@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..perception.detector import Detector, HandDetection, check_image
+from ..perception.tone import some_pixels
 from .frame import Frame
 from .settings import TrackerSettings
 from .types import HELD, HandEstimate, HandPairEstimate
@@ -28,7 +29,7 @@ class Detect:
 
     def __init__(self, detector: Detector, settings: TrackerSettings, keeps_image: bool) -> None:
         self.detector, self.mirrored, self._keeps_image = detector, settings.mirrored, keeps_image
-        self.schedule = DetectionSchedule(interval_of(settings))
+        self.schedule, self.repeats = DetectionSchedule(interval_of(settings)), Repeats()
         self._assumed = functools.lru_cache(1)(lambda width, height: Camera.from_fov(width, height, settings.default_fov))
         self._unmirrored = functools.lru_cache(1)(Camera.mirrored)  # the same object again for the same camera
 
@@ -61,6 +62,7 @@ class Detect:
             epoch,
             given,
             image if self._keeps_image else None,
+            self.repeats.since(image, stamp),
         )
 
     def reset(self) -> None:
@@ -77,6 +79,20 @@ class Detect:
 def interval_of(settings: TrackerSettings) -> int:
     """Every how many images the detector looks at least; with lookahead nothing is known of the last one in time."""
     return 1 if settings.lookahead else settings.detect_every
+
+
+class Repeats:
+    """Knows since when an image comes again and again, as of a camera that is frozen: no two of a real one's are alike."""
+
+    def __init__(self) -> None:
+        self._pixels, self._since = np.zeros(0, np.uint8), 0
+
+    def since(self, image: np.ndarray, stamp: int) -> int:
+        """The stamp, nanoseconds, of the first of the images in a row that are like this one."""
+        pixels = some_pixels(image)
+        if stamp < self._since or not np.array_equal(pixels, self._pixels):
+            self._pixels, self._since = pixels, stamp
+        return self._since
 
 
 class DetectionSchedule:

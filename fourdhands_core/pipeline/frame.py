@@ -36,6 +36,8 @@ class Frame:
     """The camera of the image as given: where images are mirrored it is not `camera`."""
     image: np.ndarray | None = None
     """(H, W, 3) uint8 RGB, unmirrored, for a network that sees it, until that has cropped it."""
+    since: int | None = None
+    """Stamp of the first of the images in a row that are like this one."""
     depth: DepthImage | None = None
     """Of the same moment and view."""
 

@@ -133,6 +133,7 @@ class HandPairTracker:
         return {
             "detector": self.detector.memory if isinstance(self.detector, HandDetector) else None,
             "schedule": self._detect.schedule,
+            "repeats": self._detect.repeats,
             "identity": self._identify.identity,
             "shape": self._refine.shape,
             "size": self._place.size,
@@ -145,7 +146,7 @@ class HandPairTracker:
         """Go on from the memory of another tracker of the same settings."""
         if isinstance(self.detector, HandDetector):
             self.detector.memory = memory["detector"]
-        self._detect.schedule = memory["schedule"]
+        self._detect.schedule, self._detect.repeats = memory["schedule"], memory["repeats"]
         self._identify.identity, self._refine.shape, self._place.size = memory["identity"], memory["shape"], memory["size"]
         self._tracks = self._refine.tracks = self._place.tracks = memory["tracks"]
         self._regress.reset()
@@ -245,6 +246,7 @@ class HandPairTracker:
             timings.seconds,
             self.settings.mirrored,
             rays=frame.rays,
+            since=frame.since,
         )
         if self.regressor.sees:
             self._detect.schedule.seen(pair, frame)

@@ -76,7 +76,8 @@ class HandPairEstimate:
     timings: seconds by stage, in order: "detect", "identity", "network", "solve", "hand_model". mirrored: the image and its
     camera are mirrored; positions are in the optical frame of the camera as it would be unmirrored. cameras: of an estimate of
     several cameras those that saw the (left, right) hand. rays: (2, 21, 2) landmarks as undistorted x/z, y/z that it was made
-    of; None of an estimate of several cameras.
+    of; None of an estimate of several cameras. since: stamp of the first of the images in a row that are alike, as of a camera
+    that is frozen; None where that is not known.
     """
 
     stamp: int
@@ -89,6 +90,7 @@ class HandPairEstimate:
     mirrored: bool = False
     cameras: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     rays: np.ndarray | None = field(default=None, repr=False)
+    since: int | None = None
 
     @property
     def hands(self) -> tuple[HandEstimate, HandEstimate]:
