@@ -11,6 +11,7 @@ from fourdhands_core.fusion.trust import Trust
 from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
+from fourdhands_core.pipeline.types import HELD, TRACKED
 
 FRAME = STEP // 30
 LATER = 3
@@ -223,3 +224,13 @@ def test_a_camera_that_lies_beside_the_others_shows_no_hand_alone_until_it_agree
     assert fusion.consistency.problems(fusion.emitted) == told
     assert go(range(150, 200), pose=scene.poses[last])[-15:, 0].all()
     assert go(range(200, 210), (RIGHT,))[:, 0].all()
+
+
+def test_a_hand_that_no_camera_shows_is_held_and_not_contested():
+    """The other one, which the only camera called by its side, was said to be it "at different places"."""
+    scene, fusion = Scene(), HandFusion(ASSETS)
+    for moment in range(0, 24 * FRAME, FRAME):
+        lost = dict(sides=(RIGHT,), exchanged=True) if moment >= 20 * FRAME else {}
+        for fused in fusion.add(scene.view(0, moment, **lost)):
+            assert fused.pair.left.state == (HELD if lost else TRACKED) and fused.pair.right.valid
+    assert fusion.consistency.trust.problem(fused.pair.stamp) == ""

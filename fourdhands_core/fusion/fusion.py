@@ -219,7 +219,7 @@ class HandFusion:
         """Whether a hand on which no cameras agree, nor have agreed, is not where a camera sees one of its side: another
         person's. On the other hand cameras may well agree. Where it is, that is told."""
         track, joints = self.memory.tracks[side], hand.estimate.joints
-        if track.agreed or hand.fits or joints is None:
+        if track.agreed or hand.fits or joints is None or not hand.cameras:  # HELD
             return False
         others = {
             one.view.name
