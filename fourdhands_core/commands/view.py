@@ -146,11 +146,13 @@ def kind_of(source: str) -> str:
     place = Path(source)
     if is_bag(place):
         return "bag"
+    from ..episodes.check import is_dataset
+
+    if place.suffix in (".hdf5", ".npz") and is_dataset(place.parent):
+        raise InputError(f"{source} is a file of the dataset {place.parent}; give that folder, with --episode")
     if place.suffix == ".npz" or (place / "hands.npz").is_file():
         return "hands.npz"
     if place.is_dir():
-        from ..episodes.check import is_dataset
-
         if is_dataset(place):
             return "dataset"
         if any(is_bag(one) for one in place.iterdir() if one.is_dir()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from fourdhands_core.episodes.columns import ACTION, ROBOT, STATE, picture_colum
 from fourdhands_core.episodes.exported import facts_by_episode
 from fourdhands_core.episodes.folder import as_it_says, read_manifest
 from fourdhands_core.episodes.reading import Dataset
-from fourdhands_core.episodes.rows import pair_of_row
+from fourdhands_core.episodes.rows import NEEDED, pair_of_row
 from fourdhands_core.episodes.sidecar import Sidecar
 from fourdhands_core.errors import InputError
 from fourdhands_core.geometry.camera import Camera
@@ -51,6 +52,10 @@ def import_dataset(source: Path, out: Path, numbers: list[int] | None = None, qu
     wrong = [number for number in chosen if not 0 <= number < len(dataset.episodes)]
     if wrong:
         raise InputError(f"--episode {wrong[0]}: {source} has the episodes 0 to {len(dataset.episodes) - 1}")
+    missing = [name for name in NEEDED if name not in dataset.features]
+    if 0 < len(missing) < len(NEEDED):  # as lerobot's tools take columns out
+        words = f"{source} lacks the columns {', '.join(missing)}: its bags get state and action as numbers, and no hands"
+        tqdm.write(f"fourdhands: warning: {words}", file=sys.stderr)
     check_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     bags = []
@@ -81,6 +86,7 @@ class _Episode:
         manifest = read_manifest(dataset.path)
         facts = facts_by_episode(manifest)
         said = facts[number] if number < len(facts) else {}
+        self._has_hands = all(name in self._table for name in NEEDED)
         self._names: dict[str, Any] = said.get("facts") or {}
         self._frame = str(said.get("frame") or "camera_optical_frame")
         self._fused, self._others = bool(self._names.get("fused")), bool(self._names.get("other_pictures"))
@@ -123,14 +129,14 @@ class _Episode:
                     continue  # the same picture, as of a camera that is slower than the rows
                 name = self._spaces[camera]
                 yield self._picture(name, image, self._frame_of(name, space), taken, stamp)
-            if "hand.mano" in self._table:
+            if self._has_hands:
                 pair = pair_of_row(self._table, row, stamp, _CAMERA)
                 topic = "/hands" if self._fused else f"{space}/hands"
                 yield topic, HAND_PAIR, stamp, pairs.encode(pair, self._frame, {}, (row + 1, 0, 0))
                 transforms = frames.encode(pair, self._frame)
                 if transforms is not None:
                     yield "/tf", "tf2_msgs/msg/TFMessage", stamp, transforms
-            others = () if "hand.mano" in self._table else ((STATE, "/observation/state"), (ACTION, "/action"))
+            others = () if self._has_hands else ((STATE, "/observation/state"), (ACTION, "/action"))
             for column, topic in ((ROBOT, "/joint_states"), *others):
                 silent = column == ROBOT and "robot.valid" in self._table and not self._table["robot.valid"].reshape(-1)[row]
                 if column in self._table and not silent:

@@ -209,6 +209,20 @@ def test_a_foreign_dataset_and_what_is_none(exported, tmp_path, capsys):
     assert "has the episodes 0 to 1" in run(capsys, "import", exported, "--out", tmp_path / "none", "--episode", "7")[2]
 
 
+def test_a_dataset_some_of_whose_columns_were_taken_out(exported, tmp_path, capsys):
+    """As lerobot's tools do, after which it was called damaged: the rest comes, and that there are no hands is told."""
+    less = shutil.copytree(exported, tmp_path / "less")
+    info = json.loads((less / "meta" / "info.json").read_text())
+    del info["features"]["hand.betas"]
+    (less / "meta" / "info.json").write_text(json.dumps(info))
+    for file in (less / "data").rglob("*.parquet"):
+        pq.write_table(pq.read_table(file).drop_columns(["hand.betas"]), file)
+    code, _, said = run(capsys, "import", less, "--out", tmp_path / "bags", "--episode", "0", "--quiet")
+    assert code == 0 and "less lacks the columns hand.betas: its bags get state and action as numbers, and no hands" in said
+    topics = {name for name, _, _ in read_bag(tmp_path / "bags" / "episode_000000")}
+    assert {"/observation/state", "/action", "/joint_states"} <= topics and not any("hands" in name for name in topics)
+
+
 def test_episodes_are_listed_trimmed_and_labelled(tmp_path, capsys):
     for name in ("a", "b", "c"):
         Demonstration(seconds=2, images=False, robot=False).write(tmp_path / "bags" / name)

@@ -197,6 +197,8 @@ def test_damaged_datasets(bag, tmp_path, spoil, words):
 def test_damaged_files_of_episodes(bag, tmp_path, form, capsys):
     dataset = export(bag, tmp_path / "cups", "--format", form)
     (file,) = dataset.path.glob("episode_000000.[hn]*")
+    assert main(["report", str(file), "--out", str(tmp_path / "r.html"), "--quiet"]) == 2
+    assert f"{file} is a file of the dataset {dataset.path}; give that folder, with --episode" in capsys.readouterr().err
     file.write_bytes(file.read_bytes()[:100])
     assert main(["report", str(dataset.path), "--out", str(tmp_path / "r.html"), "--quiet"]) == 2
     assert "episode_000000 is cut off or damaged" in capsys.readouterr().err
