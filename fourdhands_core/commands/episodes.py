@@ -127,8 +127,9 @@ def _add_export(inner: Commands) -> None:
     command.add_argument("--outcome", choices=("success", "failure"), default="", help="only episodes that ended so")
     command.add_argument("--topic", **TOPIC, help="of HandPair, where a bag has several cameras' hands")
     text = "image topic to export; may be repeated (default: the hands' camera's)"
-    command.add_argument("--images", action="append", metavar="TOPIC", help=text)
-    command.add_argument("--no-images", action="store_true", help="export no images")
+    pictures = command.add_mutually_exclusive_group()
+    pictures.add_argument("--images", action="append", metavar="TOPIC", help=text)
+    pictures.add_argument("--no-images", action="store_true", help="export no images")
     command.add_argument("--robot", **TOPIC, help="of JointState (default: the only one, or /joint_states)")
     add_images(command, "of videos, and of bags with images alone, without CameraInfo: ")
     add_shape(command)

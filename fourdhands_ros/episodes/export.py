@@ -124,7 +124,8 @@ class _Run:
                 if failed and not self.skip_failed:
                     raise InputError(_failed_words(failed, self.of))
                 report.skipped.update({str(bag): f"failed: {reason}" for bag, reason in failed.items()})
-                finish(work, {bag: keys[bag] for bag in self.kept if bag in keys}, self.options, self.form, report)
+                done = {bag: keys[bag] for bag in self.kept if bag in keys}
+                finish(work, done, self.options, self.form, report, [bag for bag in failed if isinstance(bag, Path)])
 
     def _parts(self, work: ExportFolder, shared: Remote | None) -> tuple[dict[Place, str], dict[Place, str]]:
         """The keys of all bags' parts, which lie in the folder then; of those that failed why."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections import Counter
@@ -62,8 +63,19 @@ def noted_key(bag: Place, options: Options) -> str | None:
     return note_of(bag, options.text()) if isinstance(bag, Remote) else None
 
 
-def finish(work: ExportFolder, keys: dict[Place, str], options: Options, form: str, report: Report) -> None:
-    """Make the dataset of the parts and give it its name."""
+def _keys(bags: Iterable[Place], options: Options) -> list[str]:
+    """Those of the bags that can be read."""
+    found = []
+    for source in bags:
+        with contextlib.suppress(InputError):  # it failed before too, or is new: the keys tell
+            found.append(noted_key(source, options) or call_here(_key_of, fetched(source), options))
+    return found
+
+
+def finish(
+    work: ExportFolder, keys: dict[Place, str], options: Options, form: str, report: Report, failed: Iterable[Path] = ()
+) -> None:
+    """Make the dataset of the parts and give it its name. failed: bags of this machine that are left out of it."""
     said = {bag: read_part(work.part(key)) for bag, key in keys.items()}
     names = _names([*map(str, said), *report.skipped])
     for bag, one in said.items():
@@ -93,6 +105,8 @@ def finish(work: ExportFolder, keys: dict[Place, str], options: Options, form: s
     folders = [work.part(key) for key in used.values()]
     _WRITERS[form](whole, folders, [names[str(bag)] for bag in used], options, options.task or "use the hands")
     told = _manifest(keys, used, said, options, form, _reasons(report.skipped, names, work))
+    if those := _keys(failed, options):
+        told["failed"] = those
     (whole / MANIFEST).parent.mkdir(exist_ok=True)
     (whole / MANIFEST).write_text(json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False), **TEXT)
     write_card(whole, told, [read_part(folder) for folder in folders])
@@ -185,7 +199,7 @@ def same_again(out: Place, bags: list[Place], options: Options, form: str, repor
     try:
         told = json.loads(inside(out, MANIFEST).read_text(encoding="utf-8"))
         before = [one["key"] for one in told["bags"]]
-        made = told["format"], told["task"], told["options"]
+        made, failed = (told["format"], told["task"], told["options"]), {*told.get("failed", ())}
         report.skipped.update(told["skipped"])
         report.episodes = sum(one["episodes"] for one in told["bags"])
         report.rows = sum(round(one["seconds_exported"] * options.cutting.fps) for one in told["bags"])
@@ -203,13 +217,7 @@ def same_again(out: Place, bags: list[Place], options: Options, form: str, repor
             "another --out, or remove it"
         )
     same = made == (form, options.task, options.plain())
-    now = []
-    for source in bags if same else []:
-        try:
-            now.append(noted_key(source, options) or call_here(_key_of, fetched(source), options))
-        except InputError:
-            continue  # it failed before too, or is new: the keys tell
-    if not same or before != now:
+    if not same or before != [key for key in _keys(bags, options) if key not in failed]:
         words = "of other bags or options, or another version's"
         raise InputError(f"{out} is there already, {words}; choose another --out, or remove it")
     report.again = True

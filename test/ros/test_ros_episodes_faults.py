@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="bags need ROS 2 (pip install 'fourdhands[ros]')")
 
-from bag_support import write_bag
+from bag_support import read_bag, write_bag
 from episode_support import CAMERA, Demonstration, bags, exported, files, hand, rows, run, told  # noqa: F401
 from limits_support import limited
 from ros_support import PATIENT, REPOSITORY, SECOND, T0
@@ -25,6 +25,7 @@ from fourdhands_core.episodes.folder import ExportFolder
 from fourdhands_core.episodes.parts import made_whole
 from fourdhands_core.episodes.sidecar import Sidecar
 from fourdhands_core.pipeline.types import HandPairEstimate
+from fourdhands_ros.bags.info import HAND_PAIR
 from fourdhands_ros.convert.encoders import HandPairEncoder
 from fourdhands_ros.episodes import whole
 
@@ -51,6 +52,22 @@ def test_a_truncated_bag_among_others(bags, tmp_path, capsys):
     by_name = {one["bag"]: one for one in told(tmp_path / "out")["bags"]}
     assert by_name["bag_3"]["seconds"] < by_name["bag_2"]["seconds"] and by_name["bag_3"]["episodes"] == 1
     assert "bag_4" in told(tmp_path / "out")["skipped"]
+
+
+def test_the_same_command_that_leaves_out_a_failed_bag_comes_to_the_same(bags, tmp_path, capsys):
+    """Also one that can be opened, as of another topic: its dataset was said to be of other bags or options."""
+    folder = shutil.copytree(bags, tmp_path / "bags")
+    entries = [("/other/hands", time, data) for topic, time, data in read_bag(folder / "bag_2") if topic == "/cam/hands"]
+    write_bag(folder / "bag_3", entries, {"/other/hands": HAND_PAIR})
+    command = ["export", folder, "--out", tmp_path / "out", "--topic", "/cam/hands", "--no-images", "--skip-failed"]
+    code, out, _ = run(capsys, *command)
+    assert code == 0 and "bag_3: left out, failed: --topic /cam/hands holds no HandPair" in out
+    code, out, _ = run(capsys, *command)
+    assert code == 0 and "nothing was done" in out and "bag_3: left out, failed" in out
+    shutil.rmtree(folder / "bag_3")
+    shutil.copytree(folder / "bag_2", folder / "bag_3")
+    code, _, said = run(capsys, *command)
+    assert code == 2 and "of other bags or options" in said
 
 
 def test_what_lies_beside_a_bag_cannot_be_read(bags, tmp_path, capsys):
