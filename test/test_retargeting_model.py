@@ -70,6 +70,23 @@ def test_a_users_hand_has_nothing_wrong_with_its_model(tmp_path, capsys):
     assert "11 joints" in said and not any(word in said for word in ("palm:", "limits", "shapes", "metres", "slide"))
 
 
+@pytest.mark.parametrize(
+    "name, change",
+    [
+        ("hand.xml", ("", "")),  # its joints went at 6 rad/s
+        ("hand.URDF", ("", "")),
+        ("hand.urdf", ("</robot>", '<mujoco><compiler meshdir="meshes"/></mujoco></robot>')),  # it was refused
+        ("hand.urdf", ('lower="0" upper', "upper")),  # they went half a turn either way
+    ],
+)
+def test_a_urdf_has_the_limits_that_it_says(tmp_path, name, change):
+    path = described(tmp_path, YAML.replace("hand.urdf", name), urdf().replace(*change), name)
+    robot, plain = load_retargeter(path), load_retargeter(described(tmp_path))
+    assert robot.names == plain.names and max(robot.velocity) < 6.0
+    for limits in ("lower", "upper", "velocity"):
+        np.testing.assert_allclose(getattr(robot, limits), getattr(plain, limits))
+
+
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_a_joint_that_is_held_at_one_place_is_no_division_by_zero(tmp_path, capsys):
     said, _ = check(tmp_path, capsys, text=YAML + "\nlimits: {index_a: [1.57, 3.0]}\n")

@@ -74,11 +74,16 @@ def _without_pictures(root: ElementTree.Element, folder: Path) -> str:
     for link in root.iter("link"):
         for part in [*link.findall("visual"), *link.findall("collision")]:
             mesh = part.find("geometry/mesh")
-            if part.tag == "visual" or (mesh is not None and not _found(mesh, folder)):
+            if part.tag == "visual" or (mesh is not None and not has_shape(mesh, folder)):
                 link.remove(part)
         inertial = link.find("inertial")
         if inertial is not None:  # kinematics alone are asked of it, and inertias of published files are often refused
             link.remove(inertial)
+    for limit in root.iterfind("joint/limit"):
+        if ("lower" in limit.attrib) != ("upper" in limit.attrib):  # the other one is 0 then; MuJoCo would take neither
+            limit.attrib = {"lower": "0", "upper": "0", **limit.attrib}
+    for own in root.findall("mujoco"):  # of which one alone may be there
+        root.remove(own)
     extension = ElementTree.SubElement(root, "mujoco")
     ElementTree.SubElement(
         extension,
@@ -94,27 +99,15 @@ def _which(name: str, there: Sequence[str]) -> str:
     return "".join(f"is it {one!r}? " for one in near) + f"it has {', '.join(there)}"
 
 
-def missing_shapes(path: Path) -> list[str]:
-    """The links of a URDF, by name, none of whose shapes is there for collisions and pictures: files that are not found, or
-    of a kind that is not read. Of an MJCF none: it is refused then."""
-    root = ElementTree.parse(path).getroot()
-    found = []
-    for link in root.iter("link") if root.tag == "robot" else ():
-        shapes = [part.find("geometry/mesh") for part in link.findall("collision")]
-        if any(link.findall(kind) for kind in ("collision", "visual")) and not any(
-            mesh is None or _found(mesh, path.parent) for mesh in shapes
-        ):
-            found.append(link.get("name", ""))
-    return found
-
-
-def _found(mesh: ElementTree.Element, folder: Path) -> bool:
+def has_shape(mesh: ElementTree.Element, folder: Path) -> bool:
+    """Whether a URDF's file of a shape is there, and of a kind that is read. folder: of the URDF."""
     name = mesh.get("filename", "").removeprefix("package://")
     return name.lower().endswith((".stl", ".obj")) and (folder / name).is_file()
 
 
 def urdf_limits(path: Path) -> tuple[dict[str, tuple[str, float, float]], dict[str, float]]:
-    """What MuJoCo does not take from a URDF: joints that follow (joint, multiplier, offset), and velocity limits."""
+    """What MuJoCo does not take from a URDF: joints that follow (joint, multiplier, offset), and velocity limits. Of an MJCF,
+    whatever its file is called, none."""
     mimic, velocity = {}, {}
 
     def number(name: str, element: ElementTree.Element, key: str, default: float) -> float:
@@ -128,7 +121,8 @@ def urdf_limits(path: Path) -> tuple[dict[str, tuple[str, float, float]], dict[s
         raise InputError(f"the robot's model {path}: {key} {text!r} of the joint {name} is no number")
 
     with contextlib.suppress(OSError, ElementTree.ParseError):
-        for joint in ElementTree.parse(path).getroot().iter("joint"):
+        root = ElementTree.parse(path).getroot()
+        for joint in root.findall("joint") if root.tag == "robot" else ():
             name, follows, limit = joint.get("name", ""), joint.find("mimic"), joint.find("limit")
             if follows is not None:
                 ratio, offset = number(name, follows, "multiplier", 1.0), number(name, follows, "offset", 0.0)
@@ -144,7 +138,7 @@ def velocities(config: RobotConfig | ArmConfig, joints: Sequence[str]) -> dict[s
     Raises InputError where a URDF's is no speed: some leave 0 where none is known, and what the joint can do is not ours to
     guess.
     """
-    known = {**(urdf_limits(config.model)[1] if config.model.suffix == ".urdf" else {}), **config.velocity}
+    known = {**urdf_limits(config.model)[1], **config.velocity}
     for name in joints:
         if name in known and not 0.0 < known[name] < np.inf:
             raise InputError(
@@ -184,7 +178,7 @@ def followers(model: mujoco.MjModel, path: Path) -> dict[str, tuple[str, float, 
     says. path: of the model's file."""
     import mujoco
 
-    found = urdf_limits(path)[0] if path.suffix == ".urdf" else {}
+    found = urdf_limits(path)[0]
     for i in range(model.neq):
         if model.eq_type[i] == int(mujoco.mjtEq.mjEQ_JOINT) and model.eq_obj2id[i] >= 0:
             leader, name = model.joint(model.eq_obj2id[i]).name, model.joint(model.eq_obj1id[i]).name

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from ..hand_model.skeleton import SIDES
 from .config import EITHER, RobotConfig
-from .model import RobotModel, missing_shapes
+from .model import RobotModel, has_shape
 from .retargeter import HandRetargeter, Retargeter
 
 _SHORT, _LONG = 0.01, 0.5
@@ -57,6 +59,20 @@ def model_complaints(robot: HandRetargeter) -> list[str]:
         found.append(
             f"links without shapes for collisions: {', '.join(gone)}; they are drawn as sticks, and nothing keeps them apart"
         )
+    return found
+
+
+def missing_shapes(path: Path) -> list[str]:
+    """The links of a URDF, by name, none of whose shapes is there for collisions and pictures: files that are not found, or
+    of a kind that is not read. Of an MJCF none: it is refused then."""
+    root = ElementTree.parse(path).getroot()
+    found = []
+    for link in root.iter("link") if root.tag == "robot" else ():
+        shapes = [part.find("geometry/mesh") for part in link.findall("collision")]
+        if any(link.findall(kind) for kind in ("collision", "visual")) and not any(
+            mesh is None or has_shape(mesh, path.parent) for mesh in shapes
+        ):
+            found.append(link.get("name", ""))
     return found
 
 

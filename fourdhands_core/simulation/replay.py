@@ -142,6 +142,7 @@ class Follower:
         self._state = TeleopState(settings)
         self._hand: HandSample | None = None
         self._fingers: np.ndarray | None = None
+        self._losses = 0
         self.log = Log([], [], [], [], robot.state().names, robot.hand_names)
 
     def until(self, seconds: float) -> None:
@@ -153,7 +154,8 @@ class Follower:
         """The hand in an image of that time: joints (21, 3) and the wrist's rotation (3, 3), in the camera's frame."""
         if valid:
             self._fingers = self._retargeter.solve(joints, self._fingers)
-        self._hand = HandSample(seconds, joints[0], rotation, self._fingers, valid=valid)
+        self._losses += not valid
+        self._hand = HandSample(seconds, joints[0], rotation, self._fingers, valid=valid, losses=self._losses)
 
     def _step(self) -> None:
         """One command, and STEP seconds of the robot."""

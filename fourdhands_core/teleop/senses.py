@@ -193,10 +193,13 @@ def _hand(
         return None, Seen(hand, _SETTLE), ["hand_stamp_back"]
     if seen is not None and hand.stamp == seen.hand.stamp and (hand.position != seen.hand.position).any():
         return None, seen, ["hand_stamp_back"]  # another hand under the same stamp
+    lost = seen is not None and hand.losses != seen.hand.losses  # in an image that came between two steps
     if seen is None or hand.stamp - seen.hand.stamp > max(s.regain, s.hand_stale):
         seen = Seen(hand)
     elif hand.stamp > seen.hand.stamp:
         seen = _seen_next(seen, hand, s)
+    if lost:
+        return None, seen, ["hand_not_seen"]
     age = now - hand.stamp
     if age > s.hand_stale or age < -AHEAD or silent > s.hand_silent:
         return None, seen, ["hand_stale"]

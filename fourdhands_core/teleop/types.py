@@ -21,7 +21,8 @@ class HandSample:
     operator's frame (the camera's, or a fixed one). fingers: (n,) joints of the robot's hand that a retargeter made of it, or
     None. confidence: 0 to 1. valid: seen in this image. scaled: position is in metres. size: metres from the wrist to the
     middle finger's knuckle, which a person's hand keeps; None where it is measured anew in each image. exchanges: how
-    often it was found where the other hand had been so far.
+    often it was found where the other hand had been so far. losses: in how many images it was not seen so far, of which a step
+    may get none.
     """
 
     stamp: float
@@ -33,6 +34,7 @@ class HandSample:
     scaled: bool = True
     size: float | None = None
     exchanges: int = 0
+    losses: int = 0
 
 
 @dataclass(frozen=True, eq=False)

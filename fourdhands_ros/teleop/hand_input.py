@@ -38,8 +38,8 @@ class HandInput:
     was none. fused: whether the last valid hand is of several cameras.
 
     side: left or right. retargeter: of the robot's hand, None without. seconds_of: a stamp (sec, nanosec) in seconds on the
-    clock of the teleoperation. `put` takes serialised messages; those that come while one is worked on are passed over but for
-    the last.
+    clock of the teleoperation. `put` takes serialised messages; of those that come while one is worked on all but the last only
+    tell where hands were, and were not seen.
     """
 
     def __init__(self, side: str, retargeter: Retargeter | None, seconds_of: Callable[[int, int], float]) -> None:
@@ -49,8 +49,8 @@ class HandInput:
         self._previous: np.ndarray | None = None
         self._seen: deque[tuple[float, np.ndarray]] = deque(maxlen=_KEPT)
         self._were: dict[str, tuple[float, np.ndarray]] = {}
-        self._exchanges = 0
-        self._waiting: bytes | None = None
+        self._exchanges = self._losses = 0
+        self._waiting = deque[bytes](maxlen=_KEPT)
         self._ready, self._ended = threading.Condition(), False
         self._thread = threading.Thread(target=self._work, name="hand", daemon=True)
         self._thread.start()
@@ -58,7 +58,7 @@ class HandInput:
     def put(self, data: bytes) -> None:
         """Take in a serialised HandPair."""
         with self._ready:
-            self._waiting = data
+            self._waiting.append(data)
             self._ready.notify()
 
     def seen_since(self, stamp: float) -> np.ndarray:
@@ -76,12 +76,16 @@ class HandInput:
     def _work(self) -> None:
         while True:
             with self._ready:
-                self._ready.wait_for(lambda: self._ended or self._waiting is not None)
+                self._ready.wait_for(lambda: self._ended or self._waiting)
                 if self._ended:
                     return
-                data, self._waiting = self._waiting, None
+                data, last = self._waiting.popleft(), not self._waiting
             try:
-                self.newest = self.read(deserialize(bytes(data or b""), message_type(HAND_PAIR)))
+                pair = deserialize(bytes(data), message_type(HAND_PAIR))
+                if not last:
+                    self._look(pair)
+                    continue
+                self.newest = self.read(pair)
                 self.problem = ""
             except Exception as error:  # a message of another kind, or a hand that is none: it is not followed
                 self.refused += 1
@@ -93,8 +97,7 @@ class HandInput:
         hand = getattr(pair, self._side)
         stamp = self._seconds_of(pair.header.stamp.sec, pair.header.stamp.nanosec)
         frame = str(pair.header.frame_id)
-        self._look_for_exchange(pair, stamp)
-        if not hand.valid or len(hand.joints) != 21:
+        if not self._look(pair):
             return HandSample(stamp, np.zeros(3), np.eye(3), None, 0.0, False, bool(hand.scaled)), frame
         self.fused = bool(getattr(pair, f"{self._side}_cameras"))
         turn, place = hand.wrist.orientation, hand.wrist.position
@@ -108,9 +111,17 @@ class HandInput:
             self._seen.append((stamp, joints))
             fingers = self._previous = self._retargeter.solve(joints, self._previous)
         size = float(palm_length(joints)) if len(hand.betas) else None  # of a model's hand it stays
-        exchanges = self._exchanges
         confidence = float(hand.confidence) * (_DOUBT if self._hides_other(position, stamp) else 1.0)
-        return HandSample(stamp, position, rotation, fingers, confidence, True, bool(hand.scaled), size, exchanges), frame
+        counts = self._exchanges, self._losses
+        return HandSample(stamp, position, rotation, fingers, confidence, True, bool(hand.scaled), size, *counts), frame
+
+    def _look(self, pair: Any) -> bool:
+        """Whether the hand is seen in a HandPair; where it was not, and where both were found, is remembered."""
+        hand = getattr(pair, self._side)
+        self._look_for_exchange(pair, self._seconds_of(pair.header.stamp.sec, pair.header.stamp.nanosec))
+        seen = bool(hand.valid and len(hand.joints) == 21)
+        self._losses += not seen
+        return seen
 
     def _look_for_exchange(self, pair: Any, stamp: float) -> None:
         """Count where this hand is found where the other one just was, or that one where this was, and it is elsewhere."""

@@ -1,14 +1,27 @@
 """Messages of hands as `hands_teleop` takes them: what is none of a hand's is refused and told."""
 
 import contextlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from ros_context import wait_until
 from ros_support import T0, make_pair
 from teleop_support import START, needs_ruckig
 
 from fourdhands_core.errors import InputError
-from fourdhands_core.teleop import ENGAGED, RAMP, READY, HandSample, Inputs, RobotSample, TeleopSettings, TeleopState, step
+from fourdhands_core.teleop import (
+    ENGAGED,
+    HOLD,
+    RAMP,
+    READY,
+    HandSample,
+    Inputs,
+    RobotSample,
+    TeleopSettings,
+    TeleopState,
+    step,
+)
 from fourdhands_ros.convert.encoders import HandPairEncoder
 from fourdhands_ros.pypi.message_types import deserialize, message_type
 from fourdhands_ros.teleop.axes import axes_problem
@@ -169,4 +182,27 @@ def test_a_hand_that_was_exchanged_has_to_be_engaged_again():
         state, command = step(state, Inputs(hand, RobotSample(now, place, np.eye(3)), engage=i == 20), now)
         assert (state.state in (RAMP, ENGAGED)) == (20 <= i < 60)
     assert state.stopped_by == ("hands_exchanged",) and state.state == READY
+    np.testing.assert_allclose(command.position, START, atol=1e-9)
+
+
+def test_an_image_without_the_hand_counts_also_where_others_came_at_once():
+    with hand_input() as hand:
+        with hand._ready:  # its thread takes all three when this is left
+            for i, seen in enumerate((True, False, True)):
+                pair = make_pair(T0 + i * 30_000_000)
+                hand.put(HandPairEncoder("net").encode(replace(pair, right=replace(pair.right, valid=seen)), "camera", {}))
+        assert wait_until(lambda: hand.newest[0] is not None)
+        assert hand.newest[0].valid and hand.newest[0].losses == 1
+
+
+def test_a_hand_that_was_lost_in_an_image_between_two_steps_is_held():
+    """By such an image the hands node tells that depth came, or that it was reset: the robot went after the hand by 9 cm."""
+    state, now, place, held = TeleopState(TeleopSettings(need_deadman=False, ramp=0.1)), 10.0, START, 0
+    for i in range(80):
+        now += 0.05
+        lost = i >= 40
+        hand = HandSample(now, np.array([0.0, 0.0, 0.59 if lost else 0.5]), np.eye(3), losses=int(lost))
+        state, command = step(state, Inputs(hand, RobotSample(now, place, np.eye(3)), engage=i == 20), now)
+        place, held = command.position, held + (state.state == HOLD)
+    assert state.state == ENGAGED and held == 1
     np.testing.assert_allclose(command.position, START, atol=1e-9)
