@@ -14,9 +14,9 @@ from fourdhands_core.episodes.resampling import Cutting
 from ..bags.camera import Options as Conversion
 from .source import Chosen
 
-LAYOUT = 12
-"""Of parts; another number makes all that was done before worthless. 12: which hands have to be there is told by the part of a
-recording that is marked or left by trimming."""
+LAYOUT = 13
+"""Of parts; another number makes all that was done before worthless. 13: a JointState that names a joint without telling its
+place is left out."""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def read_robot(
     unusable: Counter[str] = Counter()
     if topic is None:
         return (), unusable, []
-    sets: dict[frozenset[str], _Told] = {}
+    sets: dict[tuple[frozenset[str], frozenset[str]], _Told] = {}  # by the joints that are told, and those that are named
     for _, time, data in bag.messages([topic]):
         try:
             state = deserialize_ros(data, JointState)
@@ -74,7 +74,7 @@ def read_robot(
             unusable["JointState that does not unpack"] += 1
             continue
         positions = {name: place for name, place in zip(state.name, state.position) if math.isfinite(place)}
-        key = frozenset(positions)
+        key = frozenset(positions), frozenset(state.name)
         if not positions:
             unusable["JointState without a position"] += 1
             continue
@@ -85,6 +85,8 @@ def read_robot(
             sets[key] = _Told(tuple(positions), folder)
         stamp = state.header.stamp.sec * 1_000_000_000 + state.header.stamp.nanosec or clock.moment(time)
         sets[key].add(stamp, time, positions)
+    for told, named in [key for key in sets if key[0] != key[1] and (key[1], key[1]) in sets]:  # a joint is unknown for a while
+        unusable["JointState that names joints whose position it does not tell"] += len(sets.pop((told, named)).stamp)
     read = [one.signal() for one in sets.values()]
     unusable["JointState whose stamp is repeated or out of order"] = sum(
         len(one.stamp) - len(signal.stamp) for one, signal in zip(sets.values(), read)

@@ -75,6 +75,23 @@ def test_one_of_two_is_silent(tmp_path, capsys):
     assert "/joint_states: finger silent for 1." in said and "robot.valid is false there" in said
 
 
+@pytest.mark.parametrize("lacking", [float("nan"), None])
+def test_a_joint_whose_place_is_not_told_for_a_while_is_unknown(tmp_path, capsys, lacking):
+    """By messages that name it all the same: it stood still for up to half a second, and counted as valid."""
+    seconds = np.arange(0.9, 5.2, 0.01)
+    entries = states(("shoulder", "finger"), seconds)
+    for k, one in enumerate(seconds):
+        if 1.995 < one < 2.395:
+            state = deserialize_message(entries[k][2], JointState)
+            state.position = array.array("d", [state.position[0]] + [lacking] * (lacking is not None))
+            entries[k] = *entries[k][:2], serialize_message(state)
+    table, names, said = exported(tmp_path, capsys, entries)
+    there, at = is_as_told(table, names), (table["stamp.row"].ravel() - T0) / SECOND
+    assert not there[(at > 2.02) & (at < 2.38)].any() and there[(at < 1.98) | (at > 2.42)].all()
+    assert "silent for 0.4" in said
+    assert told(tmp_path / "out")["bags"][0]["unusable"] == {"JointState that names joints whose position it does not tell": 40}
+
+
 def test_joints_in_common_are_the_newest(tmp_path, capsys):
     """Of a node that tells all joints seldom, and one that tells one of them often; and of one that tells none."""
     tellers = states(("elbow", "finger"), np.arange(0.9, 5.2, 0.1)), states(("elbow",), np.arange(0.905, 5.2, 0.01))
