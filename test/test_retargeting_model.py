@@ -191,6 +191,23 @@ def test_a_gripper_that_has_no_shapes(tmp_path, capsys, change, words):
     assert words in said and "1 joint: width" in said
 
 
+@pytest.mark.parametrize(
+    "limit, more, width",
+    [
+        ('velocity="0.05"', "", 0.1),  # both went at 6 m/s, and what was said of a joint was passed over
+        ('velocity="0.05"', "velocity: {slide: 0.02}\n", 0.04),
+        ("", "velocity: {slide: 0.02}\n", 0.04),
+        ('velocity="0.05"', "velocity: {width: 0.03}\n", 0.03),
+        ('velocity="0.05"', "velocity: 0.07\n", 0.07),
+    ],
+)
+def test_a_gripper_opens_no_faster_than_its_joints_go(tmp_path, capsys, limit, more, width):
+    model = GRIP.replace('upper="0.04"', f'upper="0.04" {limit}')
+    said, _ = check(tmp_path, capsys, model, GRIPPER + more, "grip.urdf")
+    assert "everything fits" in said
+    assert load_retargeter(tmp_path / "hand.yaml").velocity == pytest.approx(width)
+
+
 def test_a_gripper_whose_follower_goes_the_other_way_cannot_move(tmp_path, capsys):
     """Its limits leave both fingers 0 alone; a mimic of -1 made that -0, and ended in a traceback."""
     follows = '<limit lower="0" upper="0.04"/><mimic joint="slide" multiplier="-1"/>'

@@ -260,7 +260,7 @@ class RobotModel:
         joints = [model.joint(i).name for i in range(model.njnt)]
         mimic = {**followers(model, config.model), **config.mimic}
         for name in {*mimic, *(one[0] for one in mimic.values()), *config.limits, *config.neutral, *config.velocity}:
-            if name not in joints:
+            if name not in joints and not (config.kind == "gripper" and name == "width"):
                 raise InputError(f"{config.source.name}: the model has no joint {name!r}; {_which(name, joints)}")
         self.joints = tuple(joints)
         self.names = tuple(name for name in joints if name not in mimic)

@@ -10,9 +10,9 @@ from threadpoolctl import threadpool_limits
 
 from ..errors import InputError
 from ..hand_model.skeleton import FINGERS, SIDES
-from .config import EITHER, RobotConfig, read_config, robot_names
+from .config import EITHER, VELOCITY, RobotConfig, read_config, robot_names
 from .human import HumanFingers, measure, spans_palm
-from .model import MARGIN, Pose, RobotModel
+from .model import MARGIN, Pose, RobotModel, urdf_limits
 from .operator_range import OperatorRange
 from .postures import Postures
 from .solver import FIRST_STEPS, STEPS, least_squares
@@ -85,6 +85,18 @@ def _measured(joints: np.ndarray, side: str) -> HumanFingers:
     return measure(joints, side)
 
 
+def _width_velocity(config: RobotConfig) -> float:
+    """m/s of a gripper's width: as its file says; else such that none of its joints, over whose range the width opens, goes
+    faster than that or the URDF says. Raises InputError."""
+    said = config.velocity.get("width", config.default_velocity)
+    if said != VELOCITY or not (config.velocity or urdf_limits(config.model)[1]):
+        return said
+    model, span = RobotModel(config), config.width[1] - config.width[0]
+    led = [name in config.joints for name in model.names]
+    shares = model.velocity[led] / np.maximum(model.upper - model.lower, 1e-9)[led]
+    return float(min([said, *span * shares]))
+
+
 class GripperRetargeter:
     """A parallel gripper: its width, metres, from the distance of the thumb's and a finger's tip."""
 
@@ -92,7 +104,7 @@ class GripperRetargeter:
         self.config, self.side, self.operator = config, side, operator
         self.names: tuple[str, ...] = ("width",)
         self.lower, self.upper = np.array([config.width[0]]), np.array([config.width[1]])
-        self.velocity = np.array([config.velocity.get("width", config.default_velocity)])
+        self.velocity = np.array([_width_velocity(config)])
 
     def solve(self, joints: np.ndarray, previous: np.ndarray | None = None) -> np.ndarray:
         """See Retargeter."""
