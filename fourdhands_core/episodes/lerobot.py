@@ -19,6 +19,7 @@ from ..files import utf8_name
 from ..outputs import TEXT
 from .folder import place_file
 from .parts import read_part
+from .pictures import pixel_format
 from .statistics import of_column, together
 from .tables import read_blocks
 
@@ -208,12 +209,11 @@ def _info(described: dict[str, Any], cameras: list[str], written: _Written, fps:
     features = {name: dict(one) for name, one in described.items()}
     for camera in cameras:
         height, width = features[camera]["shape"][:2]
-        even = width % 2 == 0 and height % 2 == 0
         features[camera]["info"] = {
             "video.height": height,
             "video.width": width,
             "video.codec": vcodec,
-            "video.pix_fmt": "yuv420p" if even else "yuv444p",
+            "video.pix_fmt": pixel_format(width, height, vcodec),
             "video.is_depth_map": False,
             "video.fps": fps,
             "video.channels": 3,

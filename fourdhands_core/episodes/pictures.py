@@ -36,6 +36,12 @@ def check_codec(name: str) -> None:
         raise InputError(f"--vcodec {name}: this PyAV has no {CODECS[name][0]}; give another one")
 
 
+def pixel_format(width: int, height: int, vcodec: str) -> str:
+    """FFmpeg's name of how a video of this size keeps its colours: for x264 a picture of odd sides has no half of them;
+    SVT-AV1 knows halves alone, and rounds them up."""
+    return "yuv420p" if vcodec == "av1" or (width % 2 == 0 and height % 2 == 0) else "yuv444p"
+
+
 class EpisodeVideo:
     """A video at a fixed rate. A context manager; the file is whole only after it. width, height: pixels."""
 
@@ -47,9 +53,8 @@ class EpisodeVideo:
         self._container = av.open(from_root(path), "w", options={"fflags": "+bitexact"})
         stream: Any = self._container.add_stream(encoder, rate=Fraction(fps), options={**options, "g": str(_KEY)})
         stream.width, stream.height = width, height
-        # a picture of odd sides has no half of them for its colours
-        self._halved = width % 2 == 0 and height % 2 == 0
-        stream.pix_fmt = "yuv420p" if self._halved else "yuv444p"
+        self._even = width % 2 == 0 and height % 2 == 0
+        stream.pix_fmt = pixel_format(width, height, vcodec)
         stream.codec_context.thread_count = _THREADS
         stream.codec_context.time_base = Fraction(1, fps)
         self._stream, self._count, self._fps = stream, 0, fps
@@ -63,7 +68,7 @@ class EpisodeVideo:
                 f"an image is {image.shape[1]}x{image.shape[0]}, those before were {self._size[0]}x{self._size[1]}; trim the "
                 "recording to end before it, or leave that camera out (--images, --no-images)"
             )
-        if self._halved:  # OpenCV's conversion, to the same colours, takes a third of FFmpeg's time
+        if self._even:  # OpenCV's conversion, to the same colours, takes a third of FFmpeg's time
             halved = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420), np.uint8)
             frame = av.VideoFrame.from_ndarray(halved, format="yuv420p")
         else:
