@@ -97,7 +97,7 @@ class VideoReader(contextlib.AbstractContextManager["VideoReader"]):
             stamp = self._stamp + round((1 + failed) * 1e9 / self.fps)
         gap = stamp - self._stamp if self._count else 0
         self._uneven += abs(gap * self.fps / 1e9 - 1) > 0.5 and self._count > 0
-        self._holes += max(round(gap * self.fps / 1e9) - 1, 0)
+        self._holes += max(int(gap * self.fps / 1e9 + 0.25) - 1, 0)
         self._longest = max(self._longest, gap)
         self._paused += gap if gap > _PAUSE else 0
         self._stamp = stamp = max(stamp, 0)
