@@ -21,7 +21,7 @@ from ..bags.reading import Bag
 from ..bags.topics import IMAGES
 from ..convert.camera_info import lenses_of
 from ..convert.cdr import stamp_in
-from ..convert.decoders import pair_estimate
+from ..convert.decoders import pair_estimate, without_numbers
 from ..convert.images import ImageDecoder, decode_compressed_depth, decode_depth
 from ..pypi.message_types import deserialize_ros
 from .bag_topics import HandTopics
@@ -62,12 +62,13 @@ class RecordedCamera:
         try:
             message = self._message(row)
             pair = pair_estimate(message, self._camera)
+            notes = without_numbers(message)
             if not self.fused:
                 pair = self._seen.pair(pair, *self._lenses)
                 self._camera = pair.camera
             self.frame = str(message.header.frame_id)
             latency = dict(zip(message.latency_stages, map(float, message.latency)))
-            return Moment(pair, latency, int(message.frames_dropped), int(message.frames_rejected))
+            return Moment(pair, latency, int(message.frames_dropped), int(message.frames_rejected), notes)
         except Exception as error:  # rosbags lets out whatever it runs into
             pair = HandPairEstimate(int(self.times[row]), absent(LEFT), absent(RIGHT), self._camera)
             return Moment(pair, notes=(f"message {row} of {self.topics.pairs} is damaged ({type(error).__name__})",))

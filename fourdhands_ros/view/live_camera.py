@@ -24,7 +24,7 @@ from fourdhands_core.view.recordings import ASSUMED_FOV, fitted_to
 from ..bags.depth import usual_depth_names
 from ..convert.camera_info import info_topics, lenses_of
 from ..convert.cdr import frame_in, stamp_in
-from ..convert.decoders import pair_estimate
+from ..convert.decoders import pair_estimate, without_numbers
 from ..convert.depth_buffer import DepthBuffer
 from ..convert.images import ImageDecoder
 from ..node.polling import PolledSubscription
@@ -173,6 +173,7 @@ class LiveCamera:
             self.images = deque((one for one in self.images if one[0] > pair.stamp), _KEPT)  # hands come in their order
             image = None if stored is None else self._decoder.decode(stored)[1]
             self.problems.pop("image", None)
+            notes = without_numbers(message)
             self._judge(image is not None)
         except InputError as error:
             self.problems["image"] = str(error)
@@ -187,7 +188,7 @@ class LiveCamera:
             pair = self._seen.pair(pair, *(self._lenses or [self._camera or pair.camera]))
             self._camera = pair.camera
         latency = dict(zip(message.latency_stages, map(float, message.latency)))
-        return Moment(pair, latency, int(message.frames_dropped), int(message.frames_rejected)), image
+        return Moment(pair, latency, int(message.frames_dropped), int(message.frames_rejected), notes), image
 
     def _next_pair(self, images: Mapping[int, bytes]) -> bytes | None:
         """The message to be shown of those that wait; those before it are let go."""

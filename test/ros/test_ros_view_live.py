@@ -7,7 +7,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
-from ros_support import PATIENT
+from ros_support import PATIENT, T0, make_pair
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Bool, String
 from view_bag_support import KINDS, PLANE, state_text, two_cameras
@@ -307,6 +307,20 @@ def test_silence_is_said_and_nothing_old_is_shown(ros):
         again = Robot(ros)
         turns_until(ros, page, again, lambda: "left TRACKED" in page.panel.words.content)
         assert page.stage.cameras["/left/hands"].root.visible
+
+
+def test_a_valid_hand_without_numbers_is_absent(ros):
+    """It was "nan m away", TRACKED, as a robot does not take it."""
+    robot = Robot(ros)
+    with page_of(ros, ["/left/hands"]) as page:
+        turns_until(ros, page, robot, lambda: "left TRACKED" in page.panel.words.content)
+        pair = make_pair(T0)
+        pair = replace(pair, left=replace(pair.left, joints=np.full((21, 3), np.nan)))
+        robot.entries = [("/left/hands", 0, HandPairEncoder("net", "human").encode(pair, "left_optical", {}))]
+        robot.next = 0
+        turns_until(ros, page, robot, lambda: "left ABSENT" in page.panel.words.content)
+        said = page.panel.words.content
+        assert "the left hand is called valid, and its joints are no finite numbers" in said and "nan" not in said
 
 
 def test_a_robots_words_may_be_anything(ros):
