@@ -235,6 +235,9 @@ def test_joints_that_cannot_be_led_as_the_model_says(tmp_path):
         ("model: two.urdf\nend: tool0\nlimits: {wrist: [0, 1]}", "has no joint 'wrist'"),
         ("model: two.urdf\nend: tool0\nlimits: {elbow: [5, 6]}", "limits of elbow leave it nothing"),
         ("model: two.urdf\nend: tool0\nspeed: 3", "there is no key speed"),
+        ("model: two.urdf\nend: tool0\njoints: elbow", "joints 'elbow' is no list of names"),  # it was taken letter by letter
+        ("model: two.urdf\nend: tool0\napart: [l1, l2]", r"apart \['l1', 'l2'\] is no list of pairs"),  # likewise
+        ("model: two.urdf\nend: tool0\nlimits: [0, 1]", r"limits \[0, 1\] is no list of keys and values"),
         ("model: two.urdf\nend: tool0\nvelocity: fast", "cannot be used"),
         ("model: none.urdf\nend: tool0", "cannot be read"),
     ],

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..extras import needed_for
-from .config import ROBOTS, given_velocities, known_keys, model_of, range_of, read_yaml
+from .config import ROBOTS, given_velocities, keys_of, known_keys, model_of, names_of, pairs_of, range_of, read_yaml
 from .model import compiled, followers, load_spec, urdf_frame, velocities
 
 if TYPE_CHECKING:
@@ -76,11 +76,11 @@ def _parse(path: Path, values: dict[str, Any]) -> ArmConfig:
         model_of(path, values),
         str(values.get("end", "")),
         str(values.get("base", "")),
-        tuple(map(str, values.get("joints", ()))),
-        {str(joint): range_of(f"limits of {joint}", pair) for joint, pair in values.get("limits", {}).items()},
+        names_of("joints", values.get("joints", ())),
+        {str(name): range_of(f"limits of {name}", pair) for name, pair in keys_of("limits", values.get("limits", {})).items()},
         velocity,
         default,
-        tuple((str(one), str(other)) for one, other in values.get("apart", ())),
+        pairs_of("apart", values.get("apart", ())),
     )
 
 

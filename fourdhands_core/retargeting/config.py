@@ -128,10 +128,7 @@ def _parse(path: Path, values: dict[str, Any]) -> RobotConfig:
         raise ValueError(f"kind {kind!r} is neither hand nor gripper")
     if side not in (*SIDES, EITHER):
         raise ValueError(f"side {side!r} is none of left, right, either")
-    joints = values.get("joints", ())
-    if not isinstance(joints, list | tuple):
-        raise ValueError(f"joints {joints!r} is no list of names, as [one, other]")
-    chosen: dict[str, Any] = {"joints": tuple(map(str, joints))}
+    chosen: dict[str, Any] = {"joints": names_of("joints", values.get("joints", ()))}
     chosen |= {key: positive(key, values[key]) for key in ("scale", "gaps", "near", "middles") if key in values}
     if "width" in values:
         chosen["width"] = range_of("width", values["width"])
@@ -140,8 +137,8 @@ def _parse(path: Path, values: dict[str, Any]) -> RobotConfig:
         if chosen["finger"] == FINGERS[0]:
             raise ValueError(f"finger is the thumb, which opens a gripper with another one: {', '.join(FINGERS[1:])}")
     if kind == "hand":
-        palm = _keys("palm", values["palm"])
-        fingers = {_finger(name): _finger_config(name, value) for name, value in _keys("fingers", values["fingers"]).items()}
+        palm = keys_of("palm", values["palm"])
+        fingers = {_finger(name): _finger_config(name, value) for name, value in keys_of("fingers", values["fingers"]).items()}
         if "thumb" not in fingers or len(fingers) < 2:
             raise ValueError("fingers holds no thumb and another finger")
         chosen.update(
@@ -155,11 +152,11 @@ def _parse(path: Path, values: dict[str, Any]) -> RobotConfig:
             twice = [name for name, end in zip(fingers, ends) if ends.count(end) > 1]
             raise ValueError(f"the fingers {', '.join(twice)} have the same tip")
         others = [name for name in FINGERS[1:] if name in fingers]
-        pairs = _pairs("pinches", values.get("pinches", [["thumb", name] for name in others]))
+        pairs = pairs_of("pinches", values.get("pinches", [["thumb", name] for name in others]))
         chosen["pinches"] = tuple((_known(one, fingers), _known(other, fingers)) for one, other in pairs)
 
     def given(key: str) -> Iterable[tuple[Any, Any]]:
-        return _keys(key, values.get(key, {})).items()
+        return keys_of(key, values.get(key, {})).items()
 
     velocity, default = given_velocities(values.get("velocity", {}), VELOCITY)
     return RobotConfig(
@@ -173,7 +170,7 @@ def _parse(path: Path, values: dict[str, Any]) -> RobotConfig:
         velocity=velocity,
         default_velocity=default,
         radians=_yes("radians", values.get("radians", False)),
-        apart=_pairs("apart", values.get("apart", ())),
+        apart=pairs_of("apart", values.get("apart", ())),
         **chosen,
     )
 
@@ -218,13 +215,22 @@ def _known(name: Any, fingers: dict[str, FingerConfig]) -> str:
     return str(name)
 
 
-def _keys(what: str, value: Any) -> dict[str, Any]:
+def keys_of(what: str, value: Any) -> dict[str, Any]:
+    """Keys and values. Raises ValueError."""
     if not isinstance(value, dict):
         raise ValueError(f"{what} {value!r} is no list of keys and values, as {{key: value}}")
     return value
 
 
-def _pairs(what: str, value: Any) -> tuple[tuple[str, str], ...]:
+def names_of(what: str, value: Any) -> tuple[str, ...]:
+    """Names. Raises ValueError."""
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{what} {value!r} is no list of names, as [one, other]")
+    return tuple(map(str, value))
+
+
+def pairs_of(what: str, value: Any) -> tuple[tuple[str, str], ...]:
+    """Pairs of names. Raises ValueError."""
     if not isinstance(value, list | tuple) or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in value):
         raise ValueError(f"{what} {value!r} is no list of pairs, as [[one, other]]")
     return tuple((str(one), str(other)) for one, other in value)
@@ -247,7 +253,7 @@ def _numbers(what: str, value: Any, count: int) -> tuple[float, ...]:
 
 
 def _finger_config(name: str, value: Any) -> FingerConfig:
-    known_keys(_keys(f"finger {name}", value), set(FingerConfig.__dataclass_fields__), f"finger {name} has")
+    known_keys(keys_of(f"finger {name}", value), set(FingerConfig.__dataclass_fields__), f"finger {name} has")
     offset = value.get("offset")
     return FingerConfig(
         base=str(value["base"]),
@@ -262,7 +268,7 @@ def _finger_config(name: str, value: Any) -> FingerConfig:
 
 
 def _mimic(joint: str, value: Any) -> tuple[str, float, float]:
-    value, what = _keys(f"mimic of {joint}", value), f"of {joint}'s mimic"
+    value, what = keys_of(f"mimic of {joint}", value), f"of {joint}'s mimic"
     ratio, offset = value.get("multiplier", 1.0), value.get("offset", 0.0)
     return str(value["joint"]), _number(f"multiplier {what}", ratio), _number(f"offset {what}", offset)
 
