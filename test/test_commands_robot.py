@@ -35,8 +35,10 @@ def test_a_robot_is_checked(tmp_path, capsys):
     assert cv2.imread(str(picture)).shape[1] > 1000
 
 
-def test_three_fingers_fit_each_joint_of_them_moved(tmp_path, capsys):
-    assert main(["retarget", "--check", "three_fingers", "--out", str(tmp_path / "check.png")]) == 0
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_three_fingers_fit_each_joint_of_them_moved(tmp_path, capsys, side):
+    """Of the left hand it was said that the palm's back is the other way round, with every start too."""
+    assert main(["retarget", "--check", "three_fingers", "--side", side, "--out", str(tmp_path / "check.png")]) == 0
     assert "everything fits" in capsys.readouterr().out
 
 

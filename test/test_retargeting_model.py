@@ -167,6 +167,19 @@ def test_an_arm_in_the_hands_model(tmp_path, capsys):
     assert "joints that move the palm: elbow; they follow no finger: give a hand alone" in said
 
 
+def test_a_joint_that_follows_by_a_curve_is_told(tmp_path, capsys):
+    """Two terms of an MJCF's polynomial count: the others were left out without a word."""
+    from fourdhands_core.retargeting.config import ROBOTS
+
+    curve = '<equality><joint joint1="index_last_bend" joint2="index_base_bend" polycoef="0 0.8 0.3 0 0"/></equality></mujoco>'
+    model = (ROBOTS / "three_fingers.xml").read_text().replace("</mujoco>", curve)
+    text = (ROBOTS / "three_fingers.yaml").read_text()
+    words = "follow others by a curve, of which a line is taken: index_last_bend; write the line that is nearest as mimic"
+    assert words in check(tmp_path, capsys, model, text, "three_fingers.xml")[0]
+    told = "\nmimic: {index_last_bend: {joint: index_base_bend, multiplier: 1.1}}\n"
+    assert words not in check(tmp_path, capsys, model, text + told, "three_fingers.xml")[0]
+
+
 GRIPPER = "model: grip.urdf\nkind: gripper\nside: either\njoints: [slide]\nwidth: [0, 0.08]\n"
 GRIP = (
     '<robot name="g"><link name="base"/><link name="one"/>'

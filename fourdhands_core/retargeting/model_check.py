@@ -49,6 +49,9 @@ def model_complaints(robot: HandRetargeter) -> list[str]:
         names = [name for name, one in zip(model.joints, free) if one]
         said = f"without limits, or with equal or reversed ones: {', '.join(names)}"
         found.append(f"{said}; half a turn either way is taken; write limits")
+    if curved := sorted(set(_curved(model)) - set(config.mimic)):
+        said = f"joints that follow others by a curve, of which a line is taken: {', '.join(curved)}"
+        found.append(f"{said}; write the line that is nearest as mimic")
     if model.slides.sum() > len(low) / 2:
         found.append("most joints slide; fingers that bend can follow a human's, and a gripper is `kind: gripper`")
     if carried := model.carrying(config.palm):
@@ -101,6 +104,15 @@ def gripper_complaints(config: RobotConfig) -> list[str]:
     return found
 
 
+def _curved(model: RobotModel) -> list[str]:
+    """Joints that an MJCF has follow others by more than an offset and a multiplier."""
+    import mujoco
+
+    of = model.model
+    joints = (of.eq_type == int(mujoco.mjtEq.mjEQ_JOINT)) & (of.eq_obj2id >= 0) & of.eq_data[:, 2:5].any(axis=1)
+    return [of.joint(number).name for number in of.eq_obj1id[joints]]
+
+
 def _joints(model: RobotModel, which: np.ndarray) -> str:
     low, high = model.model.jnt_range.T
     names = [f"{name} ({low[i]:.3g} to {high[i]:.3g})" for i, name in enumerate(model.joints) if which[i]]
@@ -123,8 +135,8 @@ def _axes(robot: HandRetargeter) -> list[str]:
         return []
     along, across = along / np.linalg.norm(along), across / np.linalg.norm(across)
     back = np.cross(along, across) if robot.side == SIDES[1] else np.cross(across, along)
-    if along @ robot.axes[2] > 0.7 and back @ robot.axes[0] > 0.7:
-        return []
+    if along @ robot.axes[2] > 0.7 and (config.side == EITHER or back @ robot.axes[0] > 0.7):
+        return []  # the knuckles of one that either hand leads stand as one of them has them
     shown = [[int(value) for value in np.round(axis @ rotation)] for axis in (along, back)]
     text = f"palm: straight fingers point along {shown[0]} of the body {config.palm}, "
     text += f"and the back of a {robot.side} hand along {shown[1]}"
