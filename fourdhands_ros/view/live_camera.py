@@ -87,8 +87,9 @@ class LiveCamera:
         self._hands = self._subscribe(HandPair, self.pairs)
 
     def look_for_images(self, topics: Topics) -> None:
-        """Subscribe to images where a topic of them has appeared. topics: all that there are."""
-        if self._image_topic or self._hands is None:
+        """Subscribe to images where a topic of them has appeared, and to another where nobody publishes that any more. topics:
+        all that there are."""
+        if self._hands is None or (self._image_topic and self._node.count_publishers(self._image_topic)):
             return
         kinds = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
         present = {name: types[0] for name, types in topics if types[0] in kinds}
@@ -96,6 +97,7 @@ class LiveCamera:
         topic = image_beside(self.pairs, present) if self._wanted is None else self._wanted
         if topic not in present:
             return
+        self._close_images()
         compressed = kinds[present[topic]] is CompressedImage
         self._image_topic, self._decoder = topic, ImageDecoder(compressed)
         self._pictures = self._subscribe(kinds[present[topic]], topic, _QUEUED_IMAGES)
@@ -135,14 +137,11 @@ class LiveCamera:
 
     def close(self) -> None:
         """Let go of all topics."""
-        self._close_depth()
-        for topic in (self._hands, self._pictures, *self._infos):
-            if topic is not None:
-                topic.destroy()
-        self._hands, self._pictures, self._infos, self._image_topic = None, None, [], ""
-        self.images.clear()
+        if self._hands is not None:
+            self._hands.destroy()
+        self._hands = None
         self.waiting.clear()
-        self._imaged.clear()
+        self._close_images()
 
     def take(self) -> None:
         """Take in what has come; hands first, so that their image is there too."""
@@ -244,6 +243,16 @@ class LiveCamera:
         """Only what is in the images' view, which its frame tells."""
         if self._depth is not None and frame_in(data) == self.frame_id.lstrip("/"):
             self._depth.put(data)
+
+    def _close_images(self) -> None:
+        """Let go of the images, and of what is found by their topic's name."""
+        self._close_depth()
+        for topic in (self._pictures, *self._infos):
+            if topic is not None:
+                topic.destroy()
+        self._pictures, self._infos, self._image_topic, self._info = None, [], "", b""
+        self.images.clear()
+        self._imaged.clear()
 
     def _close_depth(self) -> None:
         if self._depths is not None:

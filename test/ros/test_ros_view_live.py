@@ -4,18 +4,20 @@ import contextlib
 from dataclasses import replace
 from unittest import mock
 
+import cv2
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.time import Time
 from ros_support import PATIENT, T0, make_pair
-from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import Bool, String
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Bool, Header, String
 from view_bag_support import KINDS, PLANE, state_text, two_cameras
 from view_support import HANDS, moving, write_hand
 
 from fourdhands_core.hand_model.assets import load_human_hand, pair_of
 from fourdhands_core.view.posing import HandPoser
-from fourdhands_ros.convert.cdr import frame_in
+from fourdhands_ros.convert.cdr import frame_in, stamp_in
 from fourdhands_ros.convert.encoders import HandPairEncoder
 from fourdhands_ros.node.diagnostics import diagnostic_status
 from fourdhands_ros.pypi.message_types import HandPair, TFMessage
@@ -24,7 +26,7 @@ with contextlib.suppress(ModuleNotFoundError):  # a workspace, in which the plug
     from fourdhands_core.view.serving import serve
     from fourdhands_ros.view import live_camera
     from fourdhands_ros.view.live import LivePage
-    from fourdhands_ros.view.live_camera import LiveCamera
+    from fourdhands_ros.view.live_camera import LiveCamera, image_beside
 
 pytestmark = pytest.mark.skipif("LivePage" not in globals(), reason="the extra view is not installed")
 
@@ -307,6 +309,34 @@ def test_silence_is_said_and_nothing_old_is_shown(ros):
         again = Robot(ros)
         turns_until(ros, page, again, lambda: "left TRACKED" in page.panel.words.content)
         assert page.stage.cameras["/left/hands"].root.visible
+
+
+def test_images_that_come_by_another_topic_after_a_restart(ros):
+    """As of a camera that is started anew with compressed images alone: none were shown any more."""
+    robot = Robot(ros)
+    with page_of(ros, ["/left/hands"]) as page:
+        camera = page.cameras[0]
+
+        def imaged():
+            sight = page.sights.get("/left/hands")
+            return sight is not None and sight.image is not None
+
+        turns_until(ros, page, robot, imaged)
+        topic = image_beside("/left/hands", dict(page._node.get_topic_names_and_types()))
+        assert topic == camera._image_topic and not topic.endswith("/compressed")
+        robot.node.destroy_publisher(robot.publishers.pop(topic))
+        page.sights.clear()
+        compressed = robot.node.create_publisher(CompressedImage, f"{topic}/compressed", 10)
+        jpeg = cv2.imencode(".jpg", np.full((480, 640, 3), 200, np.uint8))[1].tobytes()
+        hands = [data for name, _, data in robot.entries if name == "/left/hands"]
+
+        def both():
+            for data in hands:
+                stamp = Time(nanoseconds=stamp_in(data)).to_msg()
+                compressed.publish(CompressedImage(header=Header(stamp=stamp), format="jpeg", data=jpeg))
+            return imaged() and page.sights["/left/hands"].image.min() > 150
+
+        turns_until(ros, page, robot, both)
 
 
 def test_a_valid_hand_without_numbers_is_absent(ros):
