@@ -59,7 +59,9 @@ def check_values(parameters: Any) -> None:
         object.__setattr__(parameters, spec.name, value)
         expected: Any = type(spec.default)
         if type(value) is not expected:
-            raise InputError(f"parameter {spec.name}: {value!r} is not {_KINDS[expected]}")
+            numbers = expected is tuple and type(next(iter(spec.default), "")) is float
+            kind = "a list of numbers, such as [1.0, 2.0]" if numbers else _KINDS[expected]
+            raise InputError(f"parameter {spec.name}: {value!r} is not {kind}")
         if meta["choices"] and value not in meta["choices"]:
             raise InputError(f"parameter {spec.name}: {value!r} is not one of {', '.join(meta['choices'])}")
         if meta["limits"] and not (math.isfinite(value) and meta["limits"][0] <= value <= meta["limits"][1]):
