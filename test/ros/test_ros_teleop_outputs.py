@@ -173,7 +173,7 @@ def test_a_gripper_that_is_none(robot, joint, span, words):
         ({"arm": "none"}, "leaves nothing that could follow"),
         ({"arm": "none", "robot": "gripper", "hand": "none"}, "leaves nothing that could follow"),
         ({"gripper_span": (0.1,)}, "are not two positions"),
-        ({"keep_out": 0.5}, r"keep_out: 0.5 is not a list of numbers, such as \[1.0, 2.0\]"),  # "of texts, such as [left, right]"
+        ({"keep_out": 0.5}, r"keep_out: 0.5 is not a list of numbers, such as \[1.0, 2.0\]"),
         ({"robot": "gripper", "gripper_span": (float("nan"), 0.1)}, "are not both finite"),
         ({"hand": "gripper_command"}, "hand: gripper_command is of a robot's hand, and none is named"),
         ({"gripper_joint": "knuckle"}, "gripper_joint: knuckle is of a robot's hand, and none is named"),
