@@ -51,15 +51,16 @@ def check_values(parameters: Any) -> None:
     """Raise InputError naming the field of a dataclass of `parameter`s whose value is of another kind or out of its limits."""
     for spec in fields(parameters):
         value: Any = getattr(parameters, spec.name)
+        default: Any = spec.default
         meta = spec.metadata
         if isinstance(value, bool) and "true" in meta["choices"]:  # as YAML reads it
             value = str(value).lower()
         elif isinstance(value, str):  # as people name files; and frames, in which tf2 takes no slash before the name
             value = value.lstrip("/") if spec.name.endswith("_frame") else local_path(value)
         object.__setattr__(parameters, spec.name, value)
-        expected: Any = type(spec.default)
+        expected: Any = type(default)
         if type(value) is not expected:
-            numbers = expected is tuple and type(next(iter(spec.default), "")) is float
+            numbers = expected is tuple and type(next(iter(default), "")) is float
             kind = "a list of numbers, such as [1.0, 2.0]" if numbers else _KINDS[expected]
             raise InputError(f"parameter {spec.name}: {value!r} is not {kind}")
         if meta["choices"] and value not in meta["choices"]:
