@@ -219,6 +219,11 @@ def test_a_gripper_opens_no_faster_than_its_joints_go(tmp_path, capsys, limit, m
     said, _ = check(tmp_path, capsys, model, GRIPPER + more, "grip.urdf")
     assert "everything fits" in said
     assert load_retargeter(tmp_path / "hand.yaml").velocity == pytest.approx(width)
+    follows = '<limit lower="0" upper="0.04"/><mimic joint="slide"/>'
+    other = joint("other", "prismatic", "base", "three", 'xyz="0 0 0"', follows) + '<link name="three"/></robot>'
+    text = (GRIPPER + more).replace("[slide]", "[other]")
+    path = described(tmp_path, text, model.replace("</robot>", other), "grip.urdf")
+    assert load_retargeter(path).velocity == pytest.approx(width)  # named by the joint that follows
 
 
 def test_a_gripper_whose_follower_goes_the_other_way_cannot_move(tmp_path, capsys):

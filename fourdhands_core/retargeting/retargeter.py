@@ -92,7 +92,7 @@ def _width_velocity(config: RobotConfig) -> float:
     if said != VELOCITY or not (config.velocity or urdf_limits(config.model)[1]):
         return said
     model, span = RobotModel(config), config.width[1] - config.width[0]
-    led = [name in config.joints for name in model.names]
+    led = model.follow[[name in config.joints for name in model.joints]].any(axis=0)  # also by one that follows them
     shares = model.velocity[led] / np.maximum(model.upper - model.lower, 1e-9)[led]
     return float(min([said, *span * shares]))
 
