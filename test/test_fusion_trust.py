@@ -234,3 +234,29 @@ def test_a_hand_that_no_camera_shows_is_held_and_not_contested():
         for fused in fusion.add(scene.view(0, moment, **lost)):
             assert fused.pair.left.state == (HELD if lost else TRACKED) and fused.pair.right.valid
     assert fusion.consistency.trust.problem(fused.pair.stamp) == ""
+
+
+def test_what_a_wrong_pose_made_of_the_cameras_is_forgotten_once_it_is_set_right():
+    """That they see hands beside one another, or that their clocks are apart, was told for most of a minute afterwards."""
+    scene, fusion = Scene(angles=(-25.0, 25.0, 0.0)), HandFusion(ASSETS)
+    wrong = Rigid(scene.poses[2].rotation @ matrix_from_axis_angle(np.radians([6.0, 0.0, 0.0])), scene.poses[2].position)
+    for moment in range(0, 90 * FRAME, FRAME):
+        poses = [None, None, wrong if moment < 45 * FRAME else None]
+        for number, pose in enumerate(poses):
+            fusion.add(scene.view(number, moment + number, pose=pose))
+        if moment == 44 * FRAME:
+            assert "camera_2" in fusion.consistency.problems(scene.stamp(moment))[0]
+    assert max(fusion.consistency.shifts().values()) < 0.01 and fusion.consistency.problems(scene.stamp(moment)) == []
+
+
+def test_a_camera_that_is_carried_off_does_not_stand_elsewhere():
+    scene = Scene()
+    memory, told = HandFusion(ASSETS).memory, []
+    for frame in range(12):  # at rest, then at 4 metres and 8 radians a second squared
+        seconds = max(0.0, (frame - 4) / 30.0)
+        turn = matrix_from_axis_angle(np.array([0.0, 4.0 * seconds**2, 0.0]))
+        pose = Rigid(scene.poses[0].rotation @ turn, scene.poses[0].position + (2.0 * seconds**2, 0.0, 0.0))
+        view = scene.view(0, frame * FRAME, pose=pose)
+        told.append(memory.stands_elsewhere(view))
+        memory.views[view.name] = view
+    assert not any(told)

@@ -99,6 +99,10 @@ class Bumps:
         key = frozenset(one.view.name for one in sightings), side
         self._sizes.setdefault(key, _Size()).take(stamp, size)
 
+    def forget_turns(self) -> None:
+        """Those that come are of other places."""
+        self._turns = PerCamera()
+
     def turns(self) -> Mapping[str, float]:
         """By camera, the radians by which it would have to be turned for the last second's views to agree."""
         sums = self._turns

@@ -45,10 +45,16 @@ class Consistency:
         self.exchanged = Exchanged()
         self._out: dict[str, deque[tuple[int, str]]] = {}
         self._beside = set[str]()
+        self.bumps = Bumps()
+        self.forget()
+
+    def forget(self) -> None:
+        """A camera is said to stand elsewhere: how views lie beside one another is of other places. Of how large the hands were
+        it tells nothing, which shows whether the new place is right."""
         self._sums = PerCamera()
         self._count = 0
         self.applied: dict[str, float] = {}
-        self.bumps = Bumps()
+        self.bumps.forget_turns()
 
     def take(
         self,

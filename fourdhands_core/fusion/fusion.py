@@ -90,6 +90,8 @@ class HandFusion:
         results = []
         if memory.schedule.arrived(view.name, view.stamp):
             results += self._fuse(with_vertices)
+        if memory.stands_elsewhere(view):
+            self.consistency.forget()
         memory.views[view.name] = view if self._bias is None else replace(view, rays=self._bias.corrected(view.rays))
         memory.arrived.add(view.name)
         if memory.schedule.ready(view.name, view.stamp):

@@ -11,7 +11,7 @@ from ..hand_model.skeleton import LEFT, RIGHT
 from ..pipeline.settings import TrackerSettings
 from .consistency import Consistency
 from .deviations import Deviations
-from .matching import Places
+from .matching import UNSTEADY, Places
 from .placed import PlacedByDepth
 from .schedule import Schedule
 from .shape import SharedShape
@@ -22,13 +22,16 @@ from .views import View
 _WRONG_SIDE = -4.0
 """Votes of the views below which a hand is the other one."""
 
+_SET, _TURNED = 0.01, 0.02
+"""Metres and radians from where a camera stood, beside what it may go from there, from which on its pose is another one."""
+
 
 @dataclass(eq=False)
 class Memory:
     """tracks: of the (left, right) hand. views: the newest of each camera. arrived: cameras that have delivered since the last
     estimate. late: by camera, the stamp of a view that came after newer ones. since: by camera, since when its images are
     alike. changed: stamp at which the images of any last changed. lost: estimates in a row in which a hand was not where it was
-    expected."""
+    expected. resting: cameras that stood still from the last image but one to the last."""
 
     tracks: tuple[FusedTrack, FusedTrack]
     schedule: Schedule
@@ -39,6 +42,7 @@ class Memory:
     since: dict[str, int] = field(default_factory=dict)
     changed: int = 0
     lost: int = 0
+    resting: set[str] = field(default_factory=set)
     placed: PlacedByDepth = field(default_factory=PlacedByDepth)
     deviations: Deviations = field(default_factory=Deviations)
     shape: SharedShape = field(default_factory=SharedShape)
@@ -60,6 +64,16 @@ class Memory:
             for track, interval in zip(self.tracks, intervals)
         )
         return left, right
+
+    def stands_elsewhere(self, view: View) -> bool:
+        """Whether a camera that stood still is said to stand where it cannot have gone since its last image: its pose is set
+        right, as on /tf_static."""
+        if (before := self.views.get(view.name)) is None:
+            return False
+        away, turned = float(np.linalg.norm(view.pose.position - before.pose.position)), view.pose.angle_to(before.pose)
+        rested, passed = view.name in self.resting, (view.stamp - before.stamp) * 1e-9
+        (self.resting.add if away == 0.0 and turned < 1e-6 else self.resting.discard)(view.name)
+        return rested and (away > _SET + UNSTEADY * passed**2 or turned > _TURNED + 2.0 * UNSTEADY * passed**2)
 
     def settle_sides(self, settings: TrackerSettings) -> None:
         """Exchange both hands' sides where the views have long called them otherwise; the next estimate is of the new sides."""
