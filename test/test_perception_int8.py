@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 
 from fourdhands_core.perception.hand_detector import HandDetector
@@ -47,6 +48,16 @@ def test_products_of_two_do_not_overflow_16_bits_on_a_processor_that_adds_them_s
     weights = [onnx.numpy_helper.to_array(kept) for kept in graph.initializer if kept.data_type == onnx.TensorProto.INT8]
     assert len(weights) > 35
     assert all(2 * 255 * np.abs(array.astype(int)).max() < 2**15 for array in weights)
+
+
+def test_a_sum_of_what_is_in_8_bits_is_made_in_8_bits(tmp_path):
+    """onnxruntime adds so only where scales are scalars; else it widens to 32 bits and rounds again."""
+    onnx = pytest.importorskip("onnx")
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath, options.log_severity_level = str(tmp_path / "as_run.onnx"), 3
+    onnxruntime.InferenceSession(HAND_INT8, options, providers=["CPUExecutionProvider"])
+    kinds = [node.op_type for node in onnx.load(tmp_path / "as_run.onnx").graph.node]
+    assert kinds.count("QLinearAdd") == 2 and kinds.count("QLinearConv") == 43
 
 
 @pytest.fixture(scope="module")

@@ -85,7 +85,8 @@ class EightBits:
         constants: dict[str, Any] = {}
 
         def constant(name: str, array: Any) -> str:
-            constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+            # a scalar stays one: only then does onnxruntime add in 8 bits
+            constants[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
             return name
 
         def widened(name: str, *given: str, **attributes: int) -> str:
