@@ -93,7 +93,7 @@ def test_publishing_is_said_to_be_absent_without_ros(tmp_path, capsys, monkeypat
 
 
 def test_a_detector_on_a_gpu_is_measured_without_torch(tmp_path, monkeypatch):
-    monkeypatch.setattr(tracker, "make_detector", lambda *_: HandDetector())
+    monkeypatch.setattr(tracker, "make_detector", lambda *_, **more: HandDetector())
     monkeypatch.setitem(sys.modules, "torch", None)
     plain_video(tmp_path / "v.mp4", 8 * [0], (160, 120))
     result = benchmark(TrackerSettings(device="cuda"), tmp_path / "v.mp4", 2)

@@ -21,7 +21,7 @@ class Seen(Networks):
         super().__init__((300, 240, 120))
         self.in_palms, self.in_own, self.in_mirror, self.asked = palms, own, mirrored, 0
 
-    def looks(self, image, squares, tone):
+    def looks(self, image, squares, tone, pictures=1):
         palms = [abs(square.side - 2.6 * 120 / 3) < 1e-6 for square in squares]
         looks = super().looks(image, squares, tone)
         return [replace(look, presence=self.in_palms if palm else self.in_own) for look, palm in zip(looks, palms)]

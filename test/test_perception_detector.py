@@ -262,7 +262,7 @@ class Networks:
             found.append(Palm(0.9, np.concatenate([centre - half, centre + half]), points))
         return Found(found if square.angle == 0.0 else [])
 
-    def looks(self, image, squares, tone):
+    def looks(self, image, squares, tone, pictures=1):
         found = []
         for square in squares:
             x, y, length = min(self.hands, key=lambda hand: np.hypot(hand[0] - square.x, hand[1] - square.y))
@@ -289,7 +289,7 @@ def test_a_quick_hand_is_looked_for_where_it_goes_on_to_and_a_slow_one_where_it_
     """A hand beside the middle of its square is drawn towards there by the real network: by 17 mm in 15 images a second."""
     image, networks = np.zeros((480, 640, 3), np.uint8), Networks((100, 240, 200))
     detector, asked, followed, looks = HandDetector(networks), [], [], networks.looks
-    networks.looks = lambda image, squares, tone: asked.append(squares) or looks(image, squares, tone)
+    networks.looks = lambda image, squares, *more: asked.append(squares) or looks(image, squares, *more)
     for x in (100, 104, 108, 112, 192, 272, 352):
         networks.hands = ((x, 240, 200),)
         asked.clear()

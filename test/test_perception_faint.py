@@ -21,7 +21,7 @@ class Faint(Networks):
         palms = zip(super().palms(image, square, tone), self.scores)
         return Found(sorted((palm._replace(score=score) for palm, score in palms), key=lambda palm: -palm.score))
 
-    def looks(self, image, squares, tone):
+    def looks(self, image, squares, tone, pictures=1):
         self.looked += [round(square.x) for square in squares]
         return [
             replace(look, presence=0.0 if round(square.x) in self.none else self.presence)

@@ -149,6 +149,8 @@ def test_settings_that_do_not_go_together(tmp_path):
         (dict(precision="float16"), InputError, "float32 or int8"),
         (dict(precision="int8", device="cuda"), InputError, "on a GPU leave it at float32"),
         (dict(precision="int8", model="image", weights=image), InputError, "model image and on a GPU leave it at float32"),
+        (dict(looks=4, model="image", weights=image), InputError, "looks = 4 is for model landmark"),
+        (dict(looks=5), InputError, "from 1 to 4"),
         (dict(detect_every=0), InputError, "detect_every"),
     ):
         with pytest.raises(error, match=message):

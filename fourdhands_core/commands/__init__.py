@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 EXIT_USER_ERROR = 2
 DEFAULT_FOV = TrackerSettings.default_fov
-MODELS = "weights", "model", "device", "search", "precision", "hand_model", "hand_model_left"
+MODELS = "weights", "model", "device", "search", "looks", "precision", "hand_model", "hand_model_left"
 """The tracker's settings that choose networks and hand models: options of every command that tracks."""
 
 Commands: TypeAlias = "argparse._SubParsersAction[Any]"

@@ -52,7 +52,7 @@ def benchmark(args: argparse.Namespace) -> int:
     elif video is not None:
         result = _tracker(speed, settings, video, args.frames, args.cameras)
     else:
-        refuse_options(args, ("weights", "model", "search", "hand_model", "hand_model_left"), "benchmark --backbone")
+        refuse_options(args, ("weights", "model", "search", "looks", "hand_model", "hand_model_left"), "benchmark --backbone")
         import torch
 
         from ..hand_model.arrays import HandArrays

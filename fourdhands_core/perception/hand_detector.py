@@ -65,6 +65,8 @@ class SearchRules:
     """Hands whose squares overlap by more (intersection over union) are one hand too: the newer one is kept."""
     toned: bool = True
     """Dark and grey images are shown to the networks brighter and tinted."""
+    looks: int = 1
+    """Pictures of a hand, of which the mean counts, once its square is known."""
     turned: bool = True
     """Every second search is in a square turned or zoomed."""
     every: int = 1
@@ -206,7 +208,7 @@ class HandDetector:
             square = hand.expected(self._rules.still)
             followed = [(h, other) for h, other in followed if overlap(square, other) <= self._rules.overlap]
             followed.append((hand, square))
-        looks = networks.looks(image, [square for _, square in followed], tone)
+        looks = networks.looks(image, [square for _, square in followed], tone, self._rules.looks)
         seen = [(hand, look) for (hand, _), look in zip(followed, looks) if look.presence > self._rules.keep]
         for (hand, look), (other, that) in itertools.combinations(seen, 2):
             if _part(look, that, self._rules.apart):
@@ -264,7 +266,7 @@ class HandDetector:
         new = [(look, start, look.presence) for look, start in zip(networks.looks(image, squares + chosen, tone), starts)]
         if rules.again:
             new = [each for each in new if each[0].presence >= _GLANCE]
-            closer = networks.looks(image, [around_landmarks(look.landmarks) for look, *_ in new], tone)
+            closer = networks.looks(image, [around_landmarks(look.landmarks) for look, *_ in new], tone, rules.looks)
             new = [(look, start, coarse) for look, (_, start, coarse) in zip(closer, new)]
         for look, start, coarse in sorted(new, key=lambda each: -each[0].presence):
             if len(hands) == self._most:

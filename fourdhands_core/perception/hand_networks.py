@@ -31,6 +31,9 @@ HAND_INT8 = ASSETS / "hand_landmarks_int8.onnx"
 """The same in numbers of 8 bits, made by tools/hand_int8.py."""
 HAND_SIZE = 224
 """Pixels along a side of what the landmark network sees."""
+_PICTURES = ((0.12, 1.04, False), (-0.12, 1.04, True), (-0.12, 0.96, False), (0.12, 0.96, True))
+"""Other pictures of a hand than its square's: turned by an angle, radians, scaled, and mirrored or not. Two and four of them
+are the same of the mirrored image, so that left and right hands are seen alike."""
 _PROVIDERS = {
     "cpu": (),
     "onnx": (),
@@ -82,36 +85,53 @@ class HandNetworks:
         boxes, scores = self._palm.run(["boxes", "scores"], {"image": crops})
         return Palms(boxes[0], scores[0, :, 0])
 
-    def looks(self, image: np.ndarray, squares: Sequence[Square], tone: Tone = AS_IT_IS) -> list[Look]:
-        """What is seen in each square of an RGB uint8 image; at the same time where there are cores."""
+    def looks(self, image: np.ndarray, squares: Sequence[Square], tone: Tone = AS_IT_IS, pictures: int = 1) -> list[Look]:
+        """What is seen in each square of an RGB uint8 image; at the same time where there are cores.
+
+        pictures: of each hand; with 2 to 4 the mean of what is seen in so many of them, which are turned, scaled and mirrored
+        by turns (test-time augmentation).
+        """
+        ways = _PICTURES[:pictures] if pictures > 1 else ((0.0, 1.0, False),)
+        each = [(square.turned(angle, scale), mirrored) for square in squares for angle, scale, mirrored in ways]
         # one crop each: on a GPU onnxruntime chooses algorithms anew whenever their number changes, which takes 0.1 s and more
-        others = [Beside(self._look, image, square, tone, at_once=self.at_once) for square in squares[1:]]
-        return [self._look(image, square, tone) for square in squares[:1]] + [other.result() for other in others]
+        others = [Beside(self._look, image, square, tone, mirrored, at_once=self.at_once) for square, mirrored in each[1:]]
+        seen = [self._look(image, square, tone, mirrored) for square, mirrored in each[:1]]
+        seen += [other.result() for other in others[::-1]][::-1]  # from the end, as other threads begin at the first
+        return [_mean(seen[first : first + len(ways)]) for first in range(0, len(seen), len(ways))]
 
     def mirrored(self, image: np.ndarray, square: Square, tone: Tone = AS_IT_IS) -> float:
         """Presence of what a square of an RGB uint8 image shows, mirrored: another picture of the same hand."""
-        crops = np.ascontiguousarray(_crops(image, square, tone)[..., ::-1])
+        crops = _crops(image, square, tone, mirrored=True)
         (presence,) = self._hand.run(["presence"], {"image": crops})
         return float(presence[0, 0])
 
-    def _look(self, image: np.ndarray, square: Square, tone: Tone) -> Look:
-        said = self._hand.run(["landmarks", "presence", "handedness", "world"], {"image": _crops(image, square, tone)})
-        return _look(square, *(values[0].astype(np.float64) for values in said))
+    def _look(self, image: np.ndarray, square: Square, tone: Tone, mirrored: bool) -> Look:
+        crops = _crops(image, square, tone, mirrored)
+        said = self._hand.run(["landmarks", "presence", "handedness", "world"], {"image": crops})
+        landmarks, presence, right, world = (values[0].astype(np.float64) for values in said)
+        points, world = landmarks.reshape(21, 3)[:, :2], world.reshape(21, 3)
+        if mirrored:
+            points, world, right = (HAND_SIZE - 1.0, 0.0) + points * (-1.0, 1.0), world * (-1.0, 1.0, 1.0), 1.0 - right
+        cosine, sine = math.cos(square.angle), math.sin(square.angle)
+        turned = world.copy()
+        turned[:, :2] = turned[:, :2] @ np.array([[cosine, sine], [-sine, cosine]])
+        return Look(square.to_image(points / HAND_SIZE), turned, float(presence[0]), float(right[0]))
 
 
-def _crops(image: np.ndarray, square: Square, tone: Tone) -> np.ndarray:
+def _mean(looks: list[Look]) -> Look:
+    """Of several pictures of one hand."""
+    if len(looks) == 1:
+        return looks[0]
+    landmarks, world = (np.mean([getattr(look, name) for look in looks], axis=0) for name in ("landmarks", "world"))
+    presence, right = (sum(getattr(look, name) for look in looks) / len(looks) for name in ("presence", "right"))
+    return Look(landmarks, world, presence, right)
+
+
+def _crops(image: np.ndarray, square: Square, tone: Tone, mirrored: bool = False) -> np.ndarray:
     """(1, 3, HAND_SIZE, HAND_SIZE): what the landmark network sees of a square."""
     crops = np.empty((1, 3, HAND_SIZE, HAND_SIZE), np.float32)
     tone.fill(crops[0], cut(image, square, HAND_SIZE, cv2.BORDER_REPLICATE))
-    return crops
-
-
-def _look(square: Square, landmarks: np.ndarray, presence: np.ndarray, right: np.ndarray, world: np.ndarray) -> Look:
-    points = landmarks.reshape(21, 3)[:, :2] / HAND_SIZE
-    cosine, sine = math.cos(square.angle), math.sin(square.angle)
-    turned = world.reshape(21, 3).copy()
-    turned[:, :2] = turned[:, :2] @ np.array([[cosine, sine], [-sine, cosine]])
-    return Look(square.to_image(points), turned, float(presence[0]), float(right[0]))
+    return np.ascontiguousarray(crops[..., ::-1]) if mirrored else crops
 
 
 @functools.cache

@@ -25,7 +25,7 @@ def make_regressor(settings: TrackerSettings, hands: HandArrays, mean_pose: np.n
     CheckpointError for weights of the other model, InputError for settings that do not go together, DependencyError where
     they need torch and it is not installed.
     """
-    check_precision(settings)
+    check_networks(settings)
     if settings.model == "landmark":
         execution = OnnxExecution if settings.device == "onnx" else landmark_execution
         return LandmarkRegressor(execution(settings.weights or None, settings.threads))
@@ -47,8 +47,13 @@ def make_regressor(settings: TrackerSettings, hands: HandArrays, mean_pose: np.n
     return ImageRegressor(network, hands, mean_pose)
 
 
-def check_precision(settings: TrackerSettings) -> None:
-    """Raise InputError where no network would compute with the numbers that are asked for."""
+def check_networks(settings: TrackerSettings) -> None:
+    """Raise InputError where no network would compute with the numbers that are asked for, or look at as many pictures."""
+    if settings.looks > 1 and settings.model != "landmark":
+        raise InputError(
+            f"looks = {settings.looks} is for model landmark, whose poses are made of the detector's landmarks; with model "
+            "image leave it at 1"
+        )
     if settings.precision == "int8" and (settings.model != "landmark" or settings.device in ("cuda", "tensorrt")):
         raise InputError(
             "precision = 'int8' is for the detector beside model landmark on a CPU; with model image and on a GPU leave it at "

@@ -91,6 +91,12 @@ class TrackerSettings:
         "followed alone: thorough; or in every fifth, with less load on the processor: fast.",
         choices=("thorough", "fast"),
     )
+    looks: int = setting(
+        1,
+        "Pictures of each hand in each image of which the mean counts, turned, scaled and mirrored by turns: with 2 or 4 "
+        "motion is steadier, in as many times the time of the detector's landmark network.",
+        limits=(1, 4),
+    )
     precision: str = setting(
         "float32",
         "Numbers that networks compute with. float16, bfloat16: model image, on a GPU. int8: with model landmark the "

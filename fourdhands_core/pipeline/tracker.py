@@ -69,7 +69,9 @@ class HandPairTracker:
         self._tracks = left_track, right_track
         if detector is None and settings.model == "image":
             detector = detector_beside_torch(settings.search, settings.device, settings.threads)
-        detector = detector or make_detector(settings.search, settings.device, settings.threads, settings.precision)
+        detector = detector or make_detector(
+            settings.search, settings.device, settings.threads, settings.precision, looks=settings.looks
+        )
         self._detect = Detect(detector, settings, keeps_image=self.regressor.sees)
         self._identify = Identify()
         self._regress = Regress(self.regressor, settings)

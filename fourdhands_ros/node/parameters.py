@@ -137,6 +137,7 @@ class Parameters:
     weights: str = of_tracker("weights")
     device: str = of_tracker("device")
     search: str = of_tracker("search")
+    looks: int = of_tracker("looks")
     precision: str = of_tracker("precision")
     detect_every: int = of_tracker("detect_every", read_only=False)
     hand_model: str = of_tracker("hand_model")

@@ -75,7 +75,7 @@ class TrackerPredictor:
         s = self._settings
         tracker = HandPairTracker(
             replace(s, temporal=not single, lookahead=ahead),
-            make_detector(s.search, s.device, s.threads, s.precision, single_images=single),
+            make_detector(s.search, s.device, s.threads, s.precision, single_images=single, looks=s.looks),
             self._regressor,
         )
         waiting: deque[DatasetFrame] = deque()
