@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fourdhands_core.fusion.fusion import HandFusion
 from fourdhands_core.fusion.views import View
 from fourdhands_core.geometry.camera import Camera
 from fourdhands_core.geometry.rigid import Rigid
@@ -19,6 +20,9 @@ ASSETS = pair_of(load_generic_hand())
 HANDS = HandArrays(ASSETS)
 CAMERA = Camera.from_fov(640, 480, 60.0, calibrated=True)
 STEP = 240
+FRAME = STEP // 30
+LATER = 3
+"""Moments, 12.5 ms, by which the second camera's images come after the first one's."""
 
 
 class Scene:
@@ -144,3 +148,18 @@ def wrist_errors(scene, fused, moment):
     """Metres, by side, NaN where not valid."""
     truth = scene.truth(moment)[:, 0]
     return np.array([np.linalg.norm(h.joints[0] - truth[h.side]) if h.valid else np.nan for h in fused.pair.hands])
+
+
+def run(scene, moments, views, fusion=None):
+    """Fused estimates and the moments that they are of. views: from a moment to [View]."""
+    fusion = fusion or HandFusion(ASSETS)
+    results = []
+    for moment in moments:
+        for view in views(moment):
+            for fused in fusion.add(view):
+                results.append((fused, round((fused.pair.stamp - 1) * 1e-9 * STEP)))
+    return fusion, results
+
+
+def both(scene, late=LATER, **second):
+    return lambda moment: [scene.view(0, moment), scene.view(1, moment + late, **second)]

@@ -5,14 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fusion_support import ASSETS, STEP, Scene
+from fusion_support import ASSETS, FRAME, STEP, Scene
 
 from fourdhands_core.fusion.fusion import HandFusion
 from fourdhands_core.fusion.track import FusedTrack
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.pipeline.settings import TrackerSettings
-
-FRAME = STEP // 30
 
 
 def run(scene, frames, seen):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fusion_support import ASSETS, HANDS, STEP, Scene
+from fusion_support import ASSETS, FRAME, HANDS, STEP, Scene
 
 from fourdhands_core.errors import InputError
 from fourdhands_core.fusion.rig import Rig, load_rig, posed_hands, save_rig
@@ -11,8 +11,6 @@ from fourdhands_core.fusion.rig.shared_hands import Sightings
 from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle
 from fourdhands_core.hand_model.skeleton import LEFT
-
-FRAME = STEP // 30
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fusion_support import ASSETS, STEP, Scene, wrist_errors
+from fusion_support import ASSETS, FRAME, LATER, STEP, Scene, wrist_errors
 
 from fourdhands_core.fusion.fusion import HandFusion
 from fourdhands_core.fusion.trust import Trust
@@ -12,10 +12,6 @@ from fourdhands_core.geometry.rigid import Rigid
 from fourdhands_core.geometry.rotations import matrix_from_axis_angle
 from fourdhands_core.hand_model.skeleton import LEFT, RIGHT
 from fourdhands_core.pipeline.types import HELD, TRACKED
-
-FRAME = STEP // 30
-LATER = 3
-"""Moments, 12.5 ms, by which the second camera's images come after the first one's."""
 
 
 def run(fusion, scene, frames, **second):
